@@ -1,0 +1,172 @@
+/* mem.c -- small allocations that never fail, slabs that may, and arenas.
+ *
+ * A process that cannot get a few kilobytes cannot do anything useful: mem_alloc ends it with a
+ * sentence. Whatever depends on the size of a file or a request is a slab and returns ERR_NOMEM.
+ *
+ * An arena is a chain of blocks, newest on top. A mark is the number of bytes handed out below it,
+ * counted over all blocks, so that a reset knows which blocks to drop. */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/base.h"
+
+static void *must(void *p, size_t n)
+{
+    if (p || !n) return p;
+    fprintf(stderr, "tenon: out of memory asking for %zu bytes\n", n);
+    exit(1);
+}
+
+void *mem_alloc(size_t n)
+{
+    return must(malloc(n ? n : 1), n);
+}
+
+void *mem_zero(size_t n)
+{
+    return must(calloc(1, n ? n : 1), n);
+}
+
+void *mem_resize(void *p, size_t n)
+{
+    return must(realloc(p, n ? n : 1), n);
+}
+
+void *mem_dup(const void *p, size_t n)
+{
+    void *q = mem_alloc(n);
+    if (n) memcpy(q, p, n);
+    return q;
+}
+
+char *mem_str(const char *s)
+{
+    return mem_dup(s, strlen(s) + 1);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+void *mem_slab(size_t bytes, struct err *e)
+{
+    void *p = mmap(NULL, MAX(bytes, (size_t)1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED) return p;
+    err_set(e, ERR_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));
+    return NULL;
+}
+
+void mem_slab_free(void *p, size_t bytes)
+{
+    if (p) munmap(p, MAX(bytes, (size_t)1));
+}
+
+/* ---- arena ---- */
+
+#define ARENA_ALIGN 64
+#define ARENA_FIRST (64 << 10)
+
+struct arena_block {
+    struct arena_block *below;
+    size_t base;                                                      /* bytes handed out by all blocks below */
+    size_t used, cap;
+};                                                                    /* data follows, aligned to ARENA_ALIGN */
+
+static char *block_data(const struct arena_block *b)
+{
+    return (char *)b + (sizeof *b + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
+static struct arena_block *block_new(struct arena_block *below, size_t cap)
+{
+    size_t head = (sizeof(struct arena_block) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    struct arena_block *b = must(aligned_alloc(ARENA_ALIGN, head + cap), head + cap);
+    *b = (struct arena_block){ below, below ? below->base + below->used : 0, 0, cap };
+    return b;
+}
+
+void arena_init(struct arena *a, size_t first_bytes)
+{
+    *a = (struct arena){ NULL, first_bytes ? first_bytes : ARENA_FIRST };
+}
+
+void arena_done(struct arena *a)
+{
+    while (a->top) {
+        struct arena_block *b = a->top;
+        a->top = b->below;
+        free(b);
+    }
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    n = (MAX(n, (size_t)1) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (!a->top || a->top->cap - a->top->used < n) {
+        /* Each block doubles the last, so that a long life costs few of them. */
+        size_t cap = a->top ? a->top->cap * 2 : MAX(a->first_bytes, (size_t)ARENA_ALIGN);
+        cap = (MAX(cap, n) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+        a->top = block_new(a->top, cap);
+    }
+    void *p = block_data(a->top) + a->top->used;
+    a->top->used += n;
+    return p;
+}
+
+void *arena_zero(struct arena *a, size_t n)
+{
+    return memset(arena_alloc(a, n), 0, n);
+}
+
+float *arena_f32(struct arena *a, size_t n)
+{
+    return arena_alloc(a, n * sizeof(float));
+}
+
+char *arena_str(struct arena *a, const char *s, size_t len)
+{
+    char *p = arena_alloc(a, len + 1);
+    if (len) memcpy(p, s, len);
+    p[len] = 0;
+    return p;
+}
+
+char *arena_fmt(struct arena *a, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    char *p = arena_alloc(a, (size_t)MAX(n, 0) + 1);
+    vsnprintf(p, (size_t)MAX(n, 0) + 1, fmt, again);
+    va_end(again);
+    va_end(ap);
+    return p;
+}
+
+size_t arena_mark(const struct arena *a)
+{
+    return a->top ? a->top->base + a->top->used : 0;
+}
+
+void arena_reset(struct arena *a, size_t mark)
+{
+    struct arena_block *largest = NULL;
+    while (a->top && a->top->base >= mark) {
+        struct arena_block *b = a->top, *loser = b;
+        a->top = b->below;
+        if (!largest || b->cap > largest->cap) {
+            loser = largest;
+            largest = b;
+        }
+        free(loser);
+    }
+    if (a->top) a->top->used = mark - a->top->base;
+    if (!largest) return;
+    /* The largest dropped block stays on top, empty: a loop of mark and reset settles at no malloc. */
+    largest->below = a->top;
+    largest->base = mark;
+    largest->used = 0;
+    a->top = largest;
+}

@@ -1,0 +1,220 @@
+/* sys.c -- files, clock, machine.
+ *
+ * Reading: a private mapping for models, or the whole content in memory, unpacked when its first bytes
+ * say gzip or zstd. Writing: always to a temporary name beside the target, then fsync and rename, so
+ * that a reader sees the old file or the whole new one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef TENON_ZLIB
+#include <zlib.h>
+#endif
+#ifdef TENON_ZSTD
+#include <zstd.h>
+#endif
+
+#include "base/base.h"
+
+/* Unpacked content of one file; a small archive that says it is huge stops here. */
+#define MOST_UNPACKED ((size_t)4 << 30)
+
+/* ---- mapping ---- */
+
+bool map_open(struct map *m, const char *path, struct err *e)
+{
+    *m = (struct map){ (const uint8_t *)"", 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    struct stat st;
+    bool ok = fstat(fd, &st) == 0;
+    if (!ok) err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) ok = err_set(e, ERR_IO, "%s: not a regular file", path);
+    else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) ok = err_set(e, ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+        else *m = (struct map){ p, (size_t)st.st_size };
+    }
+    close(fd);
+    return ok;
+}
+
+void map_close(struct map *m)
+{
+    if (m->size) munmap((void *)m->data, m->size);
+    *m = (struct map){ 0 };
+}
+
+/* ---- reading ---- */
+
+static bool read_stream(FILE *f, const char *path, struct str *out, struct err *e)
+{
+    char buf[1 << 16];
+    for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) str_put(out, buf, n);
+    return ferror(f) ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : true;
+}
+
+#ifdef TENON_ZLIB
+static bool unpack_gzip(const char *path, const struct str *in, struct str *out, struct err *e)
+{
+    z_stream z = { .next_in = (Bytef *)in->p, .avail_in = (uInt)in->len };
+    if (inflateInit2(&z, 15 + 16) != Z_OK) return err_set(e, ERR_NOMEM, "%s: gzip cannot start", path);
+    char buf[1 << 16];
+    int rc = Z_OK;
+    while (rc == Z_OK && out->len <= MOST_UNPACKED) {
+        z.next_out = (Bytef *)buf;
+        z.avail_out = sizeof buf;
+        rc = inflate(&z, Z_NO_FLUSH);
+        if (rc == Z_OK || rc == Z_STREAM_END) str_put(out, buf, sizeof buf - z.avail_out);
+        if (rc == Z_STREAM_END && z.avail_in) rc = inflateReset(&z);  /* members may follow each other */
+    }
+    inflateEnd(&z);
+    if (rc == Z_STREAM_END) return true;
+    return err_set(e, ERR_FORMAT, "%s: the gzip data is cut or damaged", path);
+}
+#endif
+
+#ifdef TENON_ZSTD
+static bool unpack_zstd(const char *path, const struct str *in, struct str *out, struct err *e)
+{
+    ZSTD_DStream *z = ZSTD_createDStream();
+    ZSTD_inBuffer src = { in->p, in->len, 0 };
+    char buf[1 << 16];
+    size_t rc = 1;
+    while (src.pos < src.size && out->len <= MOST_UNPACKED) {
+        ZSTD_outBuffer dst = { buf, sizeof buf, 0 };
+        rc = ZSTD_decompressStream(z, &dst, &src);
+        if (ZSTD_isError(rc)) break;
+        str_put(out, buf, dst.pos);
+    }
+    ZSTD_outBuffer dst = { buf, sizeof buf, 0 };
+    while (!ZSTD_isError(rc) && rc) {                                 /* what the last block still holds */
+        dst.pos = 0;
+        rc = ZSTD_decompressStream(z, &dst, &src);
+        if (ZSTD_isError(rc) || !dst.pos) break;
+        str_put(out, buf, dst.pos);
+    }
+    ZSTD_freeDStream(z);
+    return rc == 0 ? true : err_set(e, ERR_FORMAT, "%s: the zstd data is cut or damaged", path);
+}
+#endif
+
+static bool starts(const struct str *s, const char *magic, size_t n)
+{
+    return s->len >= n && memcmp(s->p, magic, n) == 0;
+}
+
+static bool unpack(const char *path, const struct str *in, struct str *out, struct err *e)
+{
+    if (starts(in, "\x1f\x8b", 2)) {
+#ifdef TENON_ZLIB
+        return unpack_gzip(path, in, out, e);
+#else
+        return err_set(e, ERR_UNSUPPORTED, "%s: gzip content, and this build has no zlib", path);
+#endif
+    }
+    if (starts(in, "\x28\xb5\x2f\xfd", 4)) {
+#ifdef TENON_ZSTD
+        return unpack_zstd(path, in, out, e);
+#else
+        return err_set(e, ERR_UNSUPPORTED, "%s: zstd content, and this build has no zstd", path);
+#endif
+    }
+    str_put(out, in->p, in->len);
+    return true;
+}
+
+bool file_read(const char *path, struct str *out, struct err *e)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *f = is_stdin ? stdin : fopen(path, "rbe");
+    if (!f) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    struct str raw = { 0 };
+    bool ok = read_stream(f, is_stdin ? "stdin" : path, &raw, e) && unpack(is_stdin ? "stdin" : path, &raw, out, e);
+    if (!is_stdin) fclose(f);
+    str_done(&raw);
+    return ok;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* ---- writing ---- */
+
+bool file_out_open(struct file_out *o, const char *path, struct err *e)
+{
+    struct str tmp = { 0 };
+    str_fmt(&tmp, "%s.part-%ld", path, (long)getpid());
+    *o = (struct file_out){ fopen(tmp.p, "wbe"), mem_str(path), str_take(&tmp), false };
+    if (o->f) return true;
+    err_set(e, ERR_IO, "%s: %s", o->tmp, strerror(errno));
+    file_out_abort(o);
+    return false;
+}
+
+void file_out_put(struct file_out *o, const void *p, size_t n)
+{
+    if (n && !o->failed && fwrite(p, 1, n, o->f) != n) o->failed = true;
+}
+
+void file_out_abort(struct file_out *o)
+{
+    if (o->f) {
+        fclose(o->f);
+        unlink(o->tmp);
+    }
+    mem_free(o->path);
+    mem_free(o->tmp);
+    *o = (struct file_out){ 0 };
+}
+
+bool file_out_commit(struct file_out *o, struct err *e)
+{
+    bool ok = !o->failed && fflush(o->f) == 0 && fsync(fileno(o->f)) == 0;
+    if (ok) ok = rename(o->tmp, o->path) == 0;
+    if (!ok) {
+        err_set(e, ERR_IO, "%s: cannot be written: %s", o->path, strerror(errno));
+        file_out_abort(o);
+        return false;
+    }
+    fclose(o->f);
+    o->f = NULL;
+    file_out_abort(o);                                                /* nothing to unlink: frees the names */
+    return true;
+}
+
+bool file_write(const char *path, const void *p, size_t n, struct err *e)
+{
+    struct file_out o;
+    if (!file_out_open(&o, path, e)) return false;
+    file_out_put(&o, p, n);
+    return file_out_commit(&o, e);
+}
+
+/* ---- clock, machine ---- */
+
+uint64_t clock_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return MAX(CPU_COUNT(&set), 1);
+    return MAX((int)sysconf(_SC_NPROCESSORS_ONLN), 1);
+}
+
+size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}

@@ -1,0 +1,98 @@
+/* gen.h -- the door of gen/: a request becomes events.
+ *
+ * request.c reads and checks the JSON of the chat endpoint; engine.c owns a model with its tokenizer,
+ * dialect, vocabulary and KV cache; seq.c runs one request: render, prefill, sample under the mask,
+ * feed forced runs, parse; message.c folds events into an OpenAI message or into chunk deltas. */
+#ifndef TENON_GEN_H
+#define TENON_GEN_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "grammar/grammar.h"
+#include "model/model.h"
+#include "text/text.h"
+
+/* ---- request --------------------------------------------------------------------------------- */
+
+/* temperature 0: greedy. Penalties look at generated text outside calls and are off at 1, 0, 0. */
+struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, frequency; int top_k; uint64_t seed; };
+struct request {
+    struct json *body;                                                /* owns everything lent below */
+    const struct json *messages, *tools;                              /* arrays; tools wrapped, NULL if none */
+    const struct json *response_schema;                               /* response_format json_schema, or NULL */
+    bool json_object;                                                 /* response_format json_object */
+    enum tool_choice choice;
+    const char *choice_name;                                          /* CHOICE_NAMED */
+    uint8_t *allowed;                                                 /* [tools] allowed_tools; NULL: all; ours */
+    bool parallel;
+    bool strict;                                                      /* every tool is strict: nothing is relaxed */
+    bool random_ids;                                                  /* call ids of 24 random characters, else call_N */
+    int max_tokens;                                                   /* 0: what the context leaves */
+    struct sampling sampling;
+    int spelling;                                                     /* enum spelling, -1: the dialect's */
+    int declared_order;                                               /* 0, 1, -1: the dialect's */
+    bool want_tokens;                                                 /* token events too */
+};
+/* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
+ * OpenAI API that change the answer are refused, others ignored as the API does. */
+bool request_read(struct request *r, struct json *body, struct err *e);
+void request_done(struct request *r);
+/* The member tool_choice as the API writes it, from what a command line says: auto, none, required
+ * or the name of a tool. Owned. */
+struct json *tool_choice_json(const char *word);
+/* Reads any of the three shapes of --tools into an OpenAI tools array (owned by the caller): an array,
+ * an object with a `tools` array, an object whose `commands` and `http` members define tools. */
+struct json *tools_read(const char *path, struct err *e);
+struct json *tools_normalise(const struct json *v, struct err *e);
+/* The schema that the arguments of a tool must satisfy: always an object (owned by the caller). */
+struct json *tool_schema(const struct json *tool);
+/* messages as the dialects take them: parts joined, `developer` is system, arguments are strings. Owned. */
+struct json *messages_normalise(const struct json *messages, struct err *e);
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR };
+enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED };
+enum finish { FINISH_STOP, FINISH_TOOL_CALLS, FINISH_LENGTH, FINISH_CANCEL };
+struct usage { int prompt_tokens, cached_tokens, completion_tokens, forced_tokens; };
+struct timing { double prefill_ms, decode_ms, mask_us, first_token_ms, total_ms; };
+struct event {
+    enum event_kind kind;
+    struct bytes bytes;                                               /* text, reasoning, args, error message */
+    int index; const char *id, *name;                                 /* calls */
+    bool schema_ok;                                                   /* CALL_END: arguments validate */
+    int32_t token; float logprob; enum token_origin origin;           /* EV_TOKEN */
+    enum finish reason; struct usage usage; struct timing timing;     /* EV_FINISH */
+};
+typedef bool event_fn(void *ctx, const struct event *ev);             /* false: cancel */
+
+/* ---- engine ---------------------------------------------------------------------------------- */
+
+struct engine_opts { const char *dialect; int n_ctx, n_thread; const struct ops *ops; }; /* zeros: defaults */
+struct engine;                                                        /* one thread at a time */
+struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e);
+void engine_close(struct engine *en);
+const struct dialect *engine_dialect(const struct engine *en);
+const struct tokenizer *engine_tokenizer(const struct engine *en);
+const struct model *engine_model(const struct engine *en);
+/* Runs one request to its end. False: refused before the first token (e) or failed on the way (an
+ * EV_ERROR was sent too). */
+bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *ctx, struct err *e);
+/* The rendered prompt of a request, for `debug render`. */
+bool engine_render(const struct engine *en, const struct request *r, struct prompt *out, struct err *e);
+/* No model: walks the mask with uniformly random choices; vocabulary and dialect of g. */
+bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r, event_fn *fn, void *ctx, struct err *e);
+struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e);
+
+/* ---- message --------------------------------------------------------------------------------- */
+
+struct message { struct str text, reasoning; struct message_call *call; int n_call, cap_call; enum finish reason; struct usage usage; struct timing timing; };
+struct message_call { char *id, *name; struct str args; bool schema_ok, incomplete; };
+void message_done(struct message *m);
+bool message_event(void *message, const struct event *ev);            /* an event_fn: the fold */
+struct json *message_json(const struct message *m);                   /* OpenAI assistant message, owned */
+struct json *event_delta(const struct event *ev);                     /* chunk delta of one event, NULL if none; owned */
+/* For people: `set_light(room="kitchen", brightness=10)` a line per call, or the text. */
+void message_print(const struct message *m, struct str *out);
+
+#endif

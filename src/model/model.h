@@ -1,0 +1,91 @@
+/* model.h -- the door of model/: tokens in, logits out.
+ *
+ * Weights are read-only once open and stay in the file mapping. What a sequence has computed is its
+ * state: a list of KV pages and, for LFM2, the convolution state; both live in a `kv`, with checkpoints
+ * of the convolution state at page borders, so that any prefix can be resumed exactly. */
+#ifndef TENON_MODEL_H
+#define TENON_MODEL_H
+
+#include "base/base.h"
+#include "format/format.h"
+#include "tensor/tensor.h"
+
+#define MODEL_LAYERS 1024                                             /* most layers accepted */
+
+struct model_config {                                                 /* every number from the file */
+    char arch[32];
+    int n_layer, n_embd, n_ff, n_head, head_dim, n_vocab, n_ctx, conv_taps;
+    int n_head_kv[MODEL_LAYERS];                                      /* 0: convolution layer */
+    float rms_eps, rope_theta;
+};
+
+struct model;                                                         /* any thread may share */
+
+/* Reads the configuration and checks every range; ERR_FORMAT names the key. */
+bool model_config_read(struct model_config *c, const struct gguf *g, struct err *e);
+
+/* Binds every tensor of the architecture; exact shapes demanded. g and ops are lent for the life of the model. */
+struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e);
+void          model_close(struct model *m);                           /* NULL is fine */
+const struct model_config *model_config(const struct model *m);
+size_t        model_n_param(const struct model *m);
+size_t        model_step_bytes(const struct model *m);                /* weight bytes one decoded token reads */
+
+/* ---- KV cache: kv.c ------------------------------------------------------------------------ */
+
+#define KV_PAGE 64                                                    /* positions of a page */
+
+struct kv;                                                            /* engine thread only */
+/* Room for n_ctx positions over all sequences (rounded up to pages) and n_seq sequences. ERR_NOMEM. */
+struct kv *kv_open(const struct model *m, int n_ctx, int n_seq, struct err *e);
+void kv_close(struct kv *kv);
+int  kv_seq_new(struct kv *kv);                                       /* empty sequence, -1 if no slot is free */
+void kv_seq_free(struct kv *kv, int seq);
+int  kv_seq_fork(struct kv *kv, int seq);                             /* shares whole pages; -1 if no slot or page is free */
+int  kv_len(const struct kv *kv, int seq);                            /* positions stored */
+/* Cuts the sequence back so that at most len positions stay and returns how many do: exact for
+ * attention-only models, else the largest checkpoint <= len (page borders, and where kv_mark was called). */
+int  kv_truncate(struct kv *kv, int seq, int len);
+bool kv_mark(struct kv *kv, int seq);                                 /* checkpoint here; false if there is no room for it */
+int  kv_free_positions(const struct kv *kv);                          /* positions in free pages */
+
+/* ---- running: decoder.c --------------------------------------------------------------------- */
+
+struct batch {                                                        /* n rows of ONE sequence, appended at its end */
+    int n, seq;
+    const int32_t *token;                                             /* [n] in [0, n_vocab) */
+    enum phase phase;
+    int n_logits;                                                     /* logits of the last n_logits rows are wanted: 0 .. n */
+};
+/* Appends b->n positions to kv and writes logits: f32 [n_logits, n_vocab], caller's memory. Scratch
+ * from tmp. ERR_FULL (no free page), ERR_LIMIT (past n_ctx), ERR_ARG (token id) leave kv as it was. */
+bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, struct arena *tmp,
+                   float *logits, struct err *e);
+
+/* ---- training: decoder_grad.c -- forward with kept activations and its gradient -------------- */
+
+/* Master weights in f32 as one flat array; tensors are views into it. Layout in file order of names. */
+struct param { char name[64]; size_t off; int rows, cols; bool is_matrix, is_embedding; }; /* vectors: rows 1 */
+struct net;                                                           /* shape + parameter table, read-only */
+struct net *net_new(const struct model_config *c, struct err *e);
+void        net_free(struct net *n);
+const struct model_config *net_config(const struct net *n);
+size_t              net_n_param(const struct net *n);                 /* floats in the flat array */
+size_t              net_n_tensor(const struct net *n);
+const struct param *net_param(const struct net *n, size_t i);
+void                net_init(const struct net *n, float *w, uint64_t seed);
+
+struct pack {                                                         /* whole conversations, back to back */
+    int n, n_seq;
+    const int32_t *token, *target;                                    /* [n]; target -1: no loss */
+    const float *weight;                                              /* [n] loss weight of the target */
+    const int32_t *start, *length, *pos0;                             /* [n_seq] first row, rows, RoPE offset */
+};
+struct pack_loss { double loss, weight; };                            /* weighted sum of losses, sum of weights */
+/* Forward and, if grad is not NULL, backward of one pack on the calling thread: adds to grad (flat,
+ * like w) the gradient of (sum of weighted losses) * scale. row_loss, row_hit [n] may be NULL:
+ * loss and "arg-max is the target" of every row with target >= 0. */
+bool net_step(const struct net *n, const float *w, const struct pack *p, gemm_fn *gemm, float scale, float z_loss,
+              float *grad, float *row_loss, uint8_t *row_hit, struct arena *tmp, struct pack_loss *out, struct err *e);
+
+#endif

@@ -1,0 +1,116 @@
+/* tensor.h -- the door of tensor/: what numbers mean. Dtypes and their block layouts, named tensors,
+ * the table of operations every backend fills, and its plain-C reference (forward and gradient).
+ *
+ * A matrix is stored [n_out, n_in] row-major (GGUF ne = {n_in, n_out}); rows of quantised types are
+ * whole blocks, independent of each other. Activations are f32, row-major [n, d], everywhere. */
+#ifndef TENON_TENSOR_H
+#define TENON_TENSOR_H
+
+#include "base/base.h"
+
+/* ---- dtypes -------------------------------------------------------------------------------- */
+
+/* enum, GGUF id, name, elements per block, bytes per block. Types without a pack/unpack row in
+ * dtype.c are known by name only: a loader refuses them, naming the tensor. */
+#define DTYPE_LIST(X) \
+    X(DT_F32,   0, "F32",   1,   4)   X(DT_F16,  1, "F16",  1,   2)   X(DT_BF16, 30, "BF16", 1,   2) \
+    X(DT_Q4_0,  2, "Q4_0", 32,  18)   X(DT_Q4_1, 3, "Q4_1", 32, 20)   X(DT_Q5_0,  6, "Q5_0", 32, 22) \
+    X(DT_Q5_1,  7, "Q5_1", 32,  24)   X(DT_Q8_0, 8, "Q8_0", 32, 34) \
+    X(DT_Q2_K, 10, "Q2_K", 256, 84)   X(DT_Q3_K, 11, "Q3_K", 256, 110) X(DT_Q4_K, 12, "Q4_K", 256, 144) \
+    X(DT_Q5_K, 13, "Q5_K", 256, 176)  X(DT_Q6_K, 14, "Q6_K", 256, 210) \
+    X(DT_IQ4_NL, 20, "IQ4_NL", 32, 18) X(DT_IQ4_XS, 23, "IQ4_XS", 256, 136) \
+    X(DT_I32,  26, "I32",   1,   4)   X(DT_I64, 27, "I64", 1, 8)
+enum dtype {
+#define X(e, id, name, block, bytes) e,
+    DTYPE_LIST(X)
+#undef X
+    DT_COUNT,
+    DT_NONE = -1
+};
+struct dtype_info {
+    const char *name;
+    int gguf_id, block, bytes;                                        /* elements, bytes per block */
+    void (*unpack)(const void *src, float *dst, size_t n);            /* n elements, whole blocks; NULL: unsupported */
+    void (*pack)(const float *src, void *dst, size_t n);              /* round to nearest; NULL: read only */
+};
+const struct dtype_info *dtype_info(enum dtype d);
+enum dtype dtype_find(const char *name);                              /* "q4_k", "Q4_K"; DT_NONE if unknown */
+enum dtype dtype_of_gguf(uint32_t id);                                /* DT_NONE if unknown or removed */
+size_t     dtype_bytes(enum dtype d, int64_t n);                      /* n elements, a multiple of the block */
+
+float    f16_to_f32(uint16_t h);                                      /* IEEE binary16, subnormals included */
+uint16_t f32_to_f16(float f);                                         /* to nearest even */
+float    bf16_to_f32(uint16_t h);
+uint16_t f32_to_bf16(float f);
+
+/* ---- tensors ------------------------------------------------------------------------------- */
+
+#define TENSOR_DIMS 4
+struct tensor {                                                       /* data lent by whoever made it */
+    const char *name;
+    enum dtype dtype;
+    int n_dim;
+    int64_t ne[TENSOR_DIMS];                                          /* ne[0] contiguous; unused ones are 1 */
+    const void *data;
+    size_t bytes;
+};
+
+struct mat {                                                          /* weight matrix [n_out, n_in] */
+    enum dtype dtype;
+    int n_out, n_in;
+    const void *data;
+    size_t row_bytes;
+};
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+/* A prompt token always runs through the prefill kernels, a generated one through the decode kernels,
+ * whatever the batch: results do not depend on how a prompt was cut or on who else is served. */
+enum phase { PHASE_PREFILL, PHASE_DECODE };
+
+struct matmul { float *y; const struct mat *w; };                     /* y [n, w->n_out] = x [n, w->n_in] w^T */
+
+/* Attention of n query rows of ONE sequence over its KV pages. Page p holds positions
+ * [p*page, (p+1)*page); keys/values of one page are [page, n_head_kv, head_dim] of dtype kv. */
+struct attn {
+    int n, n_head, n_head_kv, head_dim, page;
+    enum dtype kv;                                                    /* DT_F32 or DT_F16 */
+    const void *const *k, *const *v;                                  /* [pages used] */
+    const float *q;                                                   /* [n, n_head, head_dim], after norm and RoPE */
+    float *o;                                                         /* [n, n_head, head_dim] */
+    int pos0;                                                         /* row i sees positions 0 .. pos0 + i */
+    float scale;
+};
+
+enum gemm_kind {
+    GEMM_NT,                                                          /* C[m,n] = A[m,k] B[n,k]^T  (forward) */
+    GEMM_NN,                                                          /* C[m,n] = A[m,k] B[k,n]    (input gradient) */
+    GEMM_TN,                                                          /* C[m,n] = A[k,m]^T B[k,n]  (weight gradient) */
+};
+/* Row-major f32 with leading dimensions in elements; accumulate adds to C. Runs on the calling
+ * thread only, scratch from tmp (restored before return); any thread may call it. */
+typedef void gemm_fn(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b,
+                     int ldb, float *c, int ldc, bool accumulate, struct arena *tmp);
+
+struct ops {
+    const char *name;                                                 /* "ref", "cpu avx512", … */
+    void *ctx;                                                        /* the backend's own: pool, scratch */
+    enum dtype kv;                                                    /* how the KV cache stores keys and values */
+    /* n_mm products that share the input x [n, n_in]. */
+    void (*matmul)(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph);
+    void (*rows)(void *ctx, float *y, const struct mat *w, const int32_t *id, int n);   /* y[i] = w[id[i]] */
+    void (*rms)(void *ctx, float *y, const float *x, const float *w, int n, int d, float eps); /* y may be x */
+    void (*rope)(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
+                 const float *freq);                                  /* NeoX pairs, freq[head_dim/2]: angle per position */
+    void (*kv_store)(void *ctx, void *page, const float *x, int row0, int n, int d); /* f32 rows into a page of dtype kv */
+    void (*attn)(void *ctx, const struct attn *a, enum phase ph);
+    /* Gated short convolution of one sequence: z [n, 3d] = (B, C, X); u = B*X; v = causal conv of u
+     * with taps [K, d] (oldest first); y [n, d] = C*v. state [K-1, d] holds the last u, oldest first, updated. */
+    void (*conv)(void *ctx, float *y, const float *z, const float *taps, float *state, int n, int d, int K);
+    void (*swiglu)(void *ctx, float *y, const float *gate, const float *up, size_t n);   /* silu(gate)*up; y may be gate */
+    void (*add)(void *ctx, float *y, const float *x, size_t n);       /* y += x */
+    gemm_fn *gemm_f32, *gemm_bf16;                                    /* training; bf16 inputs, f32 sums */
+};
+const struct ops *ref_ops(void);                                      /* plain C, f32, one thread: the judge */
+
+#endif

@@ -1,0 +1,62 @@
+/* int.h -- what the files of text/ share: the splitter, the tables of a tokenizer, and the few
+ * helpers that templates, dialects and parsers all need. */
+#ifndef TENON_TEXT_INT_H
+#define TENON_TEXT_INT_H
+
+#include "text/text.h"
+
+/* ---- pre-tokenizers: split.c ------------------------------------------------------------------ */
+
+struct split;                                                         /* one compiled pattern; read-only, shared */
+/* ERR_UNSUPPORTED lists the names that are known. */
+struct split *split_open(const char *pre, size_t len, struct err *e);
+void split_close(struct split *s);                                    /* NULL is fine */
+bool split_whole_first(const struct split *s);                        /* "ignore_merges": a piece in the vocabulary is taken whole */
+bool split_adds_bos(const struct split *s);                           /* default of tokenizer.ggml.add_bos_token */
+
+/* Walk over the pieces of a text: zero the struct, set s, p and end; every byte ends up in exactly
+ * one piece, malformed UTF-8 in pieces of its own. */
+struct split_walk { const struct split *s; const char *p, *end, *run_end; const char *hit, *hit_end; };
+bool split_next(struct split_walk *w, struct bytes *piece);
+
+/* ---- tables of a tokenizer: vocab.c, used by bpe.c ---------------------------------------------- */
+
+enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
+
+/* Open addressing over byte strings kept elsewhere; a slot holds id + 1, 0 is free. */
+struct strmap { int32_t *slot; size_t mask; const struct bytes *key; };
+void    strmap_init(struct strmap *m, const struct bytes *key, size_t n_most);
+bool    strmap_add(struct strmap *m, int32_t id);                     /* false: that string is there already */
+int32_t strmap_find(const struct strmap *m, const char *p, size_t len); /* -1: not there */
+
+struct merge { int32_t a, b, ab; };
+struct tokenizer {
+    int n_vocab;
+    struct bytes *text;                                               /* [n_vocab] as in the file, lent from its mapping */
+    struct bytes *bytes;                                              /* [n_vocab] decoded; empty for control tokens */
+    uint8_t *type;                                                    /* [n_vocab] enum token_type */
+    uint8_t *eog;                                                     /* [n_vocab] */
+    char *blob;                                                       /* the decoded bytes */
+    struct strmap plain;                                              /* decoded bytes of ordinary tokens */
+    struct strmap special;                                            /* text of control, user-defined and unknown tokens */
+    uint8_t *special_pair;                                            /* bit (b0 * 256 + b1): a special begins so */
+    uint32_t *special_len; int n_special_len;                         /* distinct lengths, longest first */
+    int n_user;                                                       /* how many are user-defined: those always match */
+    int32_t byte_id[256];                                             /* token of a single byte, -1: none */
+    struct merge *merge; int n_merge;                                 /* by rank */
+    uint32_t *merge_slot; size_t merge_mask;                          /* (a, b) -> rank + 1 */
+    struct split *split;
+    bool whole_first, add_bos, add_eos;
+    int32_t bos, eos;
+    uint64_t serial;                                                  /* tells tokenizers apart in per-thread caches */
+};
+/* Byte b as the code point that byte-level vocabularies write for it, and back (-1: none). */
+uint32_t byte_to_char(uint8_t b);
+int      char_to_byte(int32_t cp);
+/* Rank of merging a with b, or -1. */
+int32_t  merge_find(const struct tokenizer *t, int32_t a, int32_t b);
+
+/* Splits and merges text that holds no special token; bpe.c. */
+void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids *out);
+
+#endif

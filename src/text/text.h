@@ -1,0 +1,104 @@
+/* text.h -- the door of text/: messages become tokens and tokens become messages.
+ *
+ * Tokenizer (vocab.c, bpe.c, split.c), prompts (chat.c), and dialects (dialect.c, dialect_<name>.c):
+ * how one model family writes tool calls. Messages are JSON in OpenAI shape. A prompt is built from
+ * pieces, so that text of a user that looks like a special token never becomes one. */
+#ifndef TENON_TEXT_H
+#define TENON_TEXT_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "format/format.h"
+
+/* ---- tokenizer ------------------------------------------------------------------------------ */
+
+struct ids { int32_t *id; size_t n, cap; };                           /* growing; zeroed = empty; mem_free(id) */
+void ids_put(struct ids *l, int32_t id);
+
+struct tokenizer;                                                     /* read-only once open; any thread may share */
+/* From tokenizer.ggml.*; ERR_UNSUPPORTED names a model or pre-tokenizer that is not known. */
+struct tokenizer *tok_open(const struct gguf *g, struct err *e);
+void tok_close(struct tokenizer *t);
+int  tok_n_vocab(const struct tokenizer *t);
+enum { TOK_ADD = 1,                                                   /* bos/eos as the file asks for */
+       TOK_SPECIAL = 2 };                                             /* text of control tokens becomes the token */
+/* Appends to out. Bytes that are not UTF-8 are kept (lossless). */
+bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags, struct ids *out, struct err *e);
+struct bytes tok_bytes(const struct tokenizer *t, int32_t id);        /* what it decodes to; empty for control tokens */
+struct bytes tok_text(const struct tokenizer *t, int32_t id);         /* as it stands in the file: "<|im_end|>", "Ġthe" */
+bool    tok_is_control(const struct tokenizer *t, int32_t id);
+int32_t tok_special(const struct tokenizer *t, const char *text);     /* id of the control or user-defined token, -1 if none */
+int32_t tok_bos(const struct tokenizer *t);                           /* -1: none */
+bool    tok_adds_bos(const struct tokenizer *t);
+bool    tok_is_eog(const struct tokenizer *t, int32_t id);            /* ends a generation: eos, eot, eom, by id or text */
+
+/* Learns byte-level BPE merges (bpe_learn.c; training.md section 5): splits with pre-tokenizer `pre`,
+ * cuts again where the character class changes, merges inside the cuts only, until n_vocab tokens
+ * (specials first, then the 256 bytes). next(ctx, &text) hands over text until it returns false. */
+struct bpe_tables { struct bytes *token; int32_t *type; int n_token; struct bytes *merge; int n_merge; struct arena mem; };
+bool bpe_learn(const char *pre, const char *const *special, int n_special, int n_vocab,
+               bool (*next)(void *ctx, struct bytes *text), void *ctx, struct bpe_tables *out, struct err *e);
+void bpe_tables_done(struct bpe_tables *t);
+/* Writes tokenizer.ggml.* of the tables. bos/eos/pad by text of a special. */
+void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *bos, const char *eos,
+                      const char *pad, struct gguf_out *o);
+
+/* ---- prompts -------------------------------------------------------------------------------- */
+
+/* A rendered prompt: text pieces and special-token pieces in order, with the bytes of all of them. */
+struct piece { bool special; size_t off, len; };
+struct prompt { struct str text; struct piece *piece; size_t n_piece, cap; };
+void prompt_done(struct prompt *p);
+void prompt_text(struct prompt *p, const char *s, size_t len);        /* appends ordinary text */
+void prompt_special(struct prompt *p, const char *token);             /* appends a special token by its text */
+/* Encodes each piece on its own; adds bos only if the prompt does not begin with it and the file asks. */
+bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e);
+
+/* ---- dialects ------------------------------------------------------------------------------- */
+
+enum tool_choice { CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
+struct dialect_request {                                              /* all lent */
+    const struct json *messages, *tools;                              /* OpenAI arrays; tools bare or wrapped; may be NULL */
+    const struct json *vars;                                          /* further template variables, object or NULL */
+    bool add_generation_prompt;
+    const char *bos_token;                                            /* "" without one */
+    const char *template_text;                                        /* the model file's, or NULL */
+};
+
+/* What the parser reports, in order; bytes lent during the call. Arguments are compact JSON. */
+enum parse_kind { PARSE_REASONING, PARSE_TEXT, PARSE_CALL_BEGIN, PARSE_CALL_ARGS, PARSE_CALL_END };
+struct parse_event { enum parse_kind kind; int index; const char *bytes; size_t len; };
+typedef void parse_sink(void *ctx, const struct parse_event *ev);     /* CALL_BEGIN: bytes = whole name */
+
+struct parser;
+struct dialect {
+    const char *name;                                                 /* "lfm2", "lfm2-json" */
+    /* How well this dialect fits a model: 0 not at all, higher wins. Arguments may be NULL. */
+    int (*detect)(const char *template_text, const struct tokenizer *t);
+    /* The whole prompt of a request: prepare, then render. ERR_ARG names the message ("messages[2]: …"). */
+    bool (*render)(const struct dialect_request *r, struct prompt *out, struct err *e);
+    /* Envelope text (grammar.h) of the assistant turn; the grammar's (name, schema) pairs are the tools
+     * that the choice allows. */
+    bool (*grammar)(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e);
+    struct parser *(*parser_open)(const struct json *tools, parse_sink *sink, void *ctx);
+    /* One piece of output: text bytes, or (special) the text of one special token. */
+    void (*parser_feed)(struct parser *p, const char *bytes, size_t len, bool special);
+    bool (*parser_close)(struct parser *p, struct err *e);            /* flushes, frees; false: a call was cut or malformed (named) */
+    const char *const *stop;                                          /* special tokens that end the turn; NULL-terminated */
+    const char *spelling;                                             /* default separators: "lock" or "fixed" */
+    const char *item_sep, *key_sep;                                   /* the dialect's own: ", " and ": " */
+    bool declared_order;                                              /* keys in schema order by default */
+};
+const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
+const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
+/* The key tenon.dialect wins, then the best detect(); never NULL ("json"-like fallback is the last row). */
+const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
+
+/* Renders with a template of our own by name ("lfm2", "tenon"), without a model. */
+bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
+/* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
+void tool_signature(struct str *out, const struct json *tool);
+/* The function object of a tool, wrapped or bare; NULL if it is neither. */
+const struct json *tool_function(const struct json *tool);
+
+#endif

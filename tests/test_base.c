@@ -1,0 +1,236 @@
+/* test_base.c -- errors, arenas, strings, UTF-8, JSON, threads, random numbers, files. */
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "test.h"
+#include "base/json.h"
+
+TEST(errors_grow_outwards)
+{
+    struct err e = { 0 };
+    CHECK(!err_set(&e, ERR_FORMAT, "dtype %d is unknown", 47), "err_set returns false");
+    err_in(&e, "tensor %d", 12);
+    err_in(&e, "m.gguf");
+    CHECK(!strcmp(e.msg, "m.gguf: tensor 12: dtype 47 is unknown"), "%s", e.msg);
+    CHECK(e.code == ERR_FORMAT && err_exit_status(ERR_USAGE) == 2, "codes");
+}
+
+TEST(a_long_error_is_cut_at_a_whole_character)
+{
+    struct err e = { 0 };
+    struct str s = { 0 };
+    for (int i = 0; i < 400; i++) str_puts(&s, "é");
+    err_set(&e, ERR_ARG, "x%s", s.p);
+    CHECK(utf8_valid(e.msg, strlen(e.msg)), "%s", e.msg);
+    str_done(&s);
+}
+
+TEST(arena_marks_nest)
+{
+    struct arena a;
+    arena_init(&a, 256);
+    char *keep = arena_str(&a, "keep", 4);
+    for (int round = 0; round < 50; round++) {
+        size_t mark = arena_mark(&a);
+        for (int i = 0; i < 40; i++) {
+            char *p = arena_alloc(&a, (size_t)(i * 37));
+            CHECK((uintptr_t)p % 64 == 0, "alignment");
+            memset(p, 0xAA, (size_t)(i * 37));
+        }
+        size_t inner = arena_mark(&a);
+        arena_zero(&a, 5000);
+        arena_reset(&a, inner);
+        CHECK(arena_mark(&a) == inner, "inner mark");
+        arena_reset(&a, mark);
+        CHECK(arena_mark(&a) == mark, "mark %zu", mark);
+    }
+    CHECK(!strcmp(keep, "keep"), "below the mark nothing moves");
+    arena_done(&a);
+}
+
+static const struct { const char *why, *text, *error; } json_rows[] = {
+    { "object", "{\"a\": [1, -0.5e+3, \"x\\u00e9\\ud83d\\ude00\"], \"b\": null}", NULL },
+    { "scalar", " true ", NULL },
+    { "big integer", "123456789012345678901234567890", NULL },
+    { "empty", "", "byte 0: expected a JSON value, got the end" },
+    { "trailing comma", "[1,]", "byte 3: expected a JSON value, got ']'" },
+    { "trailing comma in object", "{\"a\":1,}", "byte 7: expected a key in double quotes, got '}'" },
+    { "two values", "1 2", "byte 2: expected nothing more after the value, got '2'" },
+    { "leading zero", "[01]", "byte 1: a number must not begin with 0" },
+    { "NaN", "NaN", "byte 0: expected a JSON value, got 'N'" },
+    { "comment", "/* */ 1", "byte 0: expected a JSON value, got '/'" },
+    { "single quotes", "{'a':1}", "byte 1: expected a key in double quotes, got '''" },
+    { "control character", "\"a\nb\"", "byte 2: a control character inside a string must be escaped" },
+    { "lone surrogate", "\"\\ud800x\"", "byte 2: a high surrogate without its low one" },
+    { "bad escape", "\"\\x41\"", "byte 1: unknown escape; \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\uXXXX are accepted" },
+    { "bad utf-8", "\"\xc3(\"", "byte 1: not valid UTF-8" },
+    { "same key twice", "{\"a\":1,\"b\":2,\"\\u0061\":3}", "byte 13: the same key a second time in one object" },
+    { "same key in two objects", "[{\"a\":1},{\"a\":2,\"b\":{\"a\":3}}]", NULL },
+    { "unclosed string", "[\"abc", "byte 1: a string that begins here has no end" },
+    { "unclosed object", "{\"a\":1", "byte 6: expected ',' or '}', got the end" },
+};
+
+TEST(json_is_strict_and_says_where)
+{
+    for (size_t i = 0; i < LEN(json_rows); i++) {
+        struct err e = { 0 };
+        struct json *v = json_parse(json_rows[i].text, strlen(json_rows[i].text), &e);
+        if (!json_rows[i].error) CHECK(v, "%s: %s", json_rows[i].why, e.msg);
+        else CHECK(!v && !strcmp(e.msg, json_rows[i].error), "%s: %s", json_rows[i].why, e.msg);
+        json_free(v);
+    }
+}
+
+TEST(json_depth_is_bounded)
+{
+    struct str s = { 0 };
+    struct err e = { 0 };
+    for (int i = 0; i < 100000; i++) str_putc(&s, '[');
+    CHECK(!json_parse(s.p, s.len, &e) && e.code == ERR_FORMAT, "%s", e.msg);
+    str_clear(&s);
+    for (int i = 0; i < JSON_DEPTH; i++) str_putc(&s, '[');
+    for (int i = 0; i < JSON_DEPTH; i++) str_putc(&s, ']');
+    struct json *v = json_parse(s.p, s.len, &e);
+    CHECK(v, "%s", e.msg);
+    json_free(v);
+    str_done(&s);
+}
+
+static const struct { const char *text, *compact, *python; } write_rows[] = {
+    { "{\"b\": 1, \"a\": [true, null]}", "{\"b\":1,\"a\":[true,null]}", "{\"b\": 1, \"a\": [true, null]}" },
+    { "[1.0, 1.50, 1e2, 1E20, 0.00001, 100000.0]", "[1.0,1.50,1e2,1E20,0.00001,100000.0]", "[1.0, 1.5, 100.0, 1e+20, 1e-05, 100000.0]" },
+    { "[-0, -0.0, 12345678901234567890123]", "[-0,-0.0,12345678901234567890123]", "[0, -0.0, 12345678901234567890123]" },
+    { "\"\\u0041\\/\\u0001\\n\\\"é\\u007f\"", "\"A/\\u0001\\n\\\"é\x7f\"", "\"A/\\u0001\\n\\\"é\x7f\"" },
+    { "{}", "{}", "{}" }, { "[]", "[]", "[]" },
+    { "1e16", "1e16", "1e+16" }, { "9999999999999998.0", "9999999999999998.0", "9999999999999998.0" }, { "0.1", "0.1", "0.1" },
+};
+
+TEST(json_writes_what_it_read)
+{
+    for (size_t i = 0; i < LEN(write_rows); i++) {
+        struct str c = { 0 }, p = { 0 };
+        struct json *v = json_parse(write_rows[i].text, strlen(write_rows[i].text), NULL), *w = json_copy(v);
+        json_free(v);
+        json_write(&c, w, JSON_COMPACT);
+        json_write(&p, w, JSON_PYTHON);
+        CHECK(!strcmp(c.p, write_rows[i].compact), "%s: %s", write_rows[i].text, c.p);
+        CHECK(!strcmp(p.p, write_rows[i].python), "%s: %s", write_rows[i].text, p.p);
+        json_free(w);
+        str_done(&c);
+        str_done(&p);
+    }
+}
+
+static const struct { const char *a, *b; bool eq; } equal_rows[] = {
+    { "1", "1.0", true }, { "10e-1", "1", true }, { "100", "1e2", true }, { "0", "-0.0", true }, { "1", "2", false },
+    { "9007199254740993", "9007199254740992", false }, { "1", "true", false }, { "{\"a\":1,\"b\":2}", "{\"b\":2.0,\"a\":1}", true },
+    { "[1,2]", "[2,1]", false }, { "\"a\\u0000b\"", "\"a\"", false }, { "null", "null", true }, { "{}", "[]", false },
+};
+
+TEST(json_equality_is_by_value)
+{
+    for (size_t i = 0; i < LEN(equal_rows); i++) {
+        struct json *a = json_parse(equal_rows[i].a, strlen(equal_rows[i].a), NULL);
+        struct json *b = json_parse(equal_rows[i].b, strlen(equal_rows[i].b), NULL);
+        CHECK(json_equal(a, b) == equal_rows[i].eq, "%s = %s", equal_rows[i].a, equal_rows[i].b);
+        json_free(a);
+        json_free(b);
+    }
+}
+
+TEST(json_integers_are_exact)
+{
+    static const struct { const char *text; bool ok; int64_t v; } rows[] = {
+        { "3", true, 3 }, { "-3.0", true, -3 }, { "3e2", true, 300 }, { "3.5", false, 0 }, { "-9223372036854775808", true, INT64_MIN },
+        { "9223372036854775808", false, 0 }, { "9223372036854775807", true, INT64_MAX }, { "1e400", false, 0 }, { "0e9", true, 0 },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *v = json_parse(rows[i].text, strlen(rows[i].text), NULL);
+        int64_t got = 0;
+        bool ok = json_i64(v, &got);
+        CHECK(ok == rows[i].ok && got == rows[i].v, "%s: %d %lld", rows[i].text, ok, (long long)got);
+        json_free(v);
+    }
+}
+
+TEST(json_null_is_a_value)
+{
+    struct json *o = json_new_object();
+    json_set(o, "a", json_new_null());
+    CHECK(json_get(o, "a") && json_is(json_get(o, "a"), JSON_NULL) && !json_get(o, "b"), "null and absent differ");
+    json_free(o);
+}
+
+TEST(utf8_is_strict)
+{
+    static const struct { const char *s; bool ok; } rows[] = {
+        { "aé€😀", true }, { "\xc0\x80", false }, { "\xed\xa0\x80", false }, { "\xf4\x90\x80\x80", false }, { "\xe2\x82", false }, { "\x80", false },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) CHECK(utf8_valid(rows[i].s, strlen(rows[i].s)) == rows[i].ok, "row %zu", i);
+    CHECK(utf8_whole("a\xe2\x82", 3) == 1 && utf8_whole("a\xe2\x82\xac", 4) == 4 && utf8_whole("é\xf0", 3) == 2, "whole characters");
+    for (uint32_t cp = 1; cp < 0x110000; cp += 97) {
+        if (cp >= 0xD800 && cp <= 0xDFFF) continue;
+        char b[4];
+        int n = utf8_put(b, cp), m;
+        CHECK(utf8_next(b, b + n, &m) == (int32_t)cp && m == n, "U+%04X", cp);
+    }
+}
+
+static void count(void *ctx, int thread, int n_thread)
+{
+    _Atomic int *hits = ctx;
+    hits[thread]++;
+}
+
+TEST(pool_runs_every_thread_once_a_round)
+{
+    struct err e = { 0 };
+    struct pool *p = pool_open(4, &e);
+    _Atomic int hits[4] = { 0 };
+    for (int i = 0; i < 2000; i++) {
+        pool_run(p, count, hits);
+        if (i % 500 == 0) usleep(3000);                               /* long enough for workers to fall asleep */
+    }
+    for (int i = 0; i < 4; i++) CHECK(hits[i] == 2000, "thread %d ran %d times", i, hits[i]);
+    pool_close(p);
+}
+
+TEST(rng_is_a_function_of_its_key)
+{
+    struct rng a = rng_make(1, 2, 3), b = rng_make(1, 2, 3), c = rng_make(1, 2, 4);
+    uint64_t x = rng_u64(&a);
+    CHECK(x == rng_u64(&b) && x != rng_u64(&c), "same key same number");
+    int seen[7] = { 0 };
+    for (int i = 0; i < 70000; i++) seen[rng_below(&a, 7)]++;
+    for (int i = 0; i < 7; i++) CHECK(seen[i] > 9600 && seen[i] < 10400, "%d: %d", i, seen[i]);
+    double sum = 0, sq = 0;
+    for (int i = 0; i < 100000; i++) {
+        double v = rng_normal(&a);
+        sum += v;
+        sq += v * v;
+    }
+    CHECK(sum / 1e5 < 0.02 && sum / 1e5 > -0.02 && sq / 1e5 > 0.97 && sq / 1e5 < 1.03, "mean %g variance %g", sum / 1e5, sq / 1e5);
+}
+
+TEST(files_appear_whole)
+{
+    char path[] = "/tmp/tenon-test-XXXXXX";
+    int fd = mkstemp(path);
+    close(fd);
+    struct err e = { 0 };
+    CHECK(file_write(path, "hello", 5, &e), "%s", e.msg);
+    struct map m;
+    CHECK(map_open(&m, path, &e) && m.size == 5 && !memcmp(m.data, "hello", 5), "%s", e.msg);
+    map_close(&m);
+    struct file_out o;
+    CHECK(file_out_open(&o, path, &e), "%s", e.msg);
+    file_out_put(&o, "new", 3);
+    file_out_abort(&o);
+    struct str s = { 0 };
+    CHECK(file_read(path, &s, &e) && s.len == 5, "an aborted write leaves the old content");
+    str_done(&s);
+    unlink(path);
+    CHECK(!map_open(&m, path, &e) && e.code == ERR_IO, "%s", e.msg);
+}
+
+TEST_MAIN
