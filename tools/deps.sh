@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs what the build and the tests need and this machine lacks: Debian packages, and a Python
+# virtual environment in .venv for the tests that call Python packages. Does nothing when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=""
+need() { missing="$missing $1"; }
+command -v cc >/dev/null 2>&1 || need gcc
+command -v ninja >/dev/null 2>&1 || need ninja-build
+command -v meson >/dev/null 2>&1 || need meson
+command -v pkg-config >/dev/null 2>&1 || need pkg-config
+command -v python3 >/dev/null 2>&1 || need python3
+has() { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$1"; }
+has json-c || need libjson-c-dev
+has libpcre2-8 || need libpcre2-dev
+has libzstd || need libzstd-dev
+has zlib || need zlib1g-dev
+has libxxhash || need libxxhash-dev
+has cmocka || need libcmocka-dev
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "deps: please install:$missing (this script only knows apt-get)" >&2
+        exit 1
+    fi
+    sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+    echo "deps: installing$missing"
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq $missing >/dev/null
+fi
+
+# The tests that need these say "skipped" without them, so no network is no failure here.
+if [ ! -x .venv/bin/python ]; then
+    if ! python3 -m venv .venv >/dev/null 2>&1; then rm -rf .venv; echo "deps: no python3-venv: Python tests will be skipped" >&2; exit 0; fi
+    .venv/bin/pip install -q pytest jsonschema jinja2 >/dev/null 2>&1 ||
+        { rm -rf .venv; echo "deps: Python packages cannot be fetched: Python tests will be skipped" >&2; }
+fi
