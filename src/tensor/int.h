@@ -1,0 +1,87 @@
+/* int.h -- what the files of tensor/ share: bit casts, half precision in line, and the rows of the
+ * dtype table that live in quant.c and quant_k.c. Nobody outside the room includes this. */
+#ifndef TENON_TENSOR_INT_H
+#define TENON_TENSOR_INT_H
+
+#include "tensor/tensor.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "block layouts are read in place: a little-endian machine is required"
+#endif
+
+static inline uint32_t f32_bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+static inline float f32_of_bits(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* Integer work and one subtraction, no branch: loops over it vectorise, and it is right even where
+ * the processor is told to treat f32 subnormals as zero. */
+static inline float half_to_f32(uint16_t h)
+{
+    uint32_t em = (uint32_t)(h & 0x7fff) << 13, exp = em & 0x0f800000;
+    uint32_t bits = em + (112u << 23);                                /* rebias 15 -> 127 */
+    bits += exp == 0x0f800000 ? 112u << 23 : 0;                       /* Inf and NaN keep all ones */
+    float sub = f32_of_bits(bits + (1u << 23)) - 0x1p-14f;            /* no hidden one below 2^-14 */
+    bits = exp ? bits : f32_bits(sub);
+    return f32_of_bits(bits | (uint32_t)(h & 0x8000) << 16);
+}
+
+static inline float bhalf_to_f32(uint16_t h)
+{
+    return f32_of_bits((uint32_t)h << 16);
+}
+
+/* Scales lie at any address inside a block. */
+static inline float half_at(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return half_to_f32(h);
+}
+
+/* Stores f as a half and returns what a reader will see. */
+static inline float half_put(uint8_t *p, float f)
+{
+    uint16_t h = f32_to_f16(f);
+    memcpy(p, &h, sizeof h);
+    return half_to_f32(h);
+}
+
+/* Truncation into [lo, hi] that is defined for every float; NaN gives lo. */
+static inline int clamp_int(float x, int lo, int hi)
+{
+    return x >= (float)hi ? hi : x > (float)lo ? (int)x : lo;
+}
+
+/* To the nearest integer in [lo, hi], halves away from zero as roundf does. */
+static inline int round_int(float x, int lo, int hi)
+{
+    int t = clamp_int(x, lo - 1, hi + 1);
+    float rest = x - (float)t;
+    t += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;
+    return t < lo ? lo : t > hi ? hi : t;
+}
+
+#define QUANT_ROWS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) \
+                      X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_xs)
+#define X(t) void unpack_##t(const void *src, float *dst, size_t n); \
+             void pack_##t(const float *src, void *dst, size_t n);
+QUANT_ROWS(X)
+#undef X
+
+/* The sixteen levels of IQ4_NL and IQ4_XS, and the index of the nearest one. */
+extern const int8_t iq4_level[16];
+int  iq4_nearest(float x);
+/* Best scale for x ~ scale * level, at most n = 32 values; idx gets the chosen levels. */
+float iq4_search(const float *x, int n, uint8_t *idx);
+
+#endif

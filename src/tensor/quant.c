@@ -1,0 +1,258 @@
+/* quant.c -- blocks of 32 weights: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL.
+ *
+ * A block is one or two f16 scales and 32 small integers. Four-bit codes split by half: the low nibble
+ * of byte j is element j, the high nibble element j + 16. Fifth bits lie apart, bit i for element i.
+ *
+ * Packing rounds to nearest by the rules other writers of these formats follow, so that the same f32
+ * values give the same bytes: everything in f32, x * (1/d) instead of x / d, the first of equal
+ * extremes wins, codes from the f32 scale although an f16 is stored. NaN and Inf give valid but
+ * meaningless blocks; whoever packs a file looks for them first. */
+#include <math.h>
+
+#include "tensor/int.h"
+
+#define BLOCK 32
+
+/* ---- unpack ---- */
+
+void unpack_q4_0(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 18, dst += BLOCK) {
+        float d = half_at(b);
+        for (int j = 0; j < 16; j++) {
+            dst[j] = d * (float)((b[2 + j] & 15) - 8);
+            dst[j + 16] = d * (float)((b[2 + j] >> 4) - 8);
+        }
+    }
+}
+
+void unpack_q4_1(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 20, dst += BLOCK) {
+        float d = half_at(b), m = half_at(b + 2);
+        for (int j = 0; j < 16; j++) {
+            dst[j] = d * (float)(b[4 + j] & 15) + m;
+            dst[j + 16] = d * (float)(b[4 + j] >> 4) + m;
+        }
+    }
+}
+
+static uint32_t u32_at(const uint8_t *p)
+{
+    uint32_t u;
+    memcpy(&u, p, sizeof u);
+    return u;
+}
+
+void unpack_q5_0(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 22, dst += BLOCK) {
+        float d = half_at(b);
+        uint32_t high = u32_at(b + 2);
+        for (int j = 0; j < 16; j++) {
+            int lo = (b[6 + j] & 15) | (int)(high >> j & 1) << 4;
+            int hi = (b[6 + j] >> 4) | (int)(high >> (j + 16) & 1) << 4;
+            dst[j] = d * (float)(lo - 16);
+            dst[j + 16] = d * (float)(hi - 16);
+        }
+    }
+}
+
+void unpack_q5_1(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 24, dst += BLOCK) {
+        float d = half_at(b), m = half_at(b + 2);
+        uint32_t high = u32_at(b + 4);
+        for (int j = 0; j < 16; j++) {
+            int lo = (b[8 + j] & 15) | (int)(high >> j & 1) << 4;
+            int hi = (b[8 + j] >> 4) | (int)(high >> (j + 16) & 1) << 4;
+            dst[j] = d * (float)lo + m;
+            dst[j + 16] = d * (float)hi + m;
+        }
+    }
+}
+
+void unpack_q8_0(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 34, dst += BLOCK) {
+        float d = half_at(b);
+        const int8_t *q = (const int8_t *)(b + 2);
+        for (int j = 0; j < BLOCK; j++) dst[j] = d * (float)q[j];
+    }
+}
+
+const int8_t iq4_level[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+
+void unpack_iq4_nl(const void *src, float *dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 18, dst += BLOCK) {
+        float d = half_at(b);
+        for (int j = 0; j < 16; j++) {
+            dst[j] = d * (float)iq4_level[b[2 + j] & 15];
+            dst[j + 16] = d * (float)iq4_level[b[2 + j] >> 4];
+        }
+    }
+}
+
+/* ---- pack ---- */
+
+/* The signed value of largest magnitude. */
+static float extreme(const float *x)
+{
+    float best = 0, most = 0;
+    for (int j = 0; j < BLOCK; j++)
+        if (fabsf(x[j]) > most) {
+            most = fabsf(x[j]);
+            best = x[j];
+        }
+    return best;
+}
+
+static float inverse(float d)
+{
+    return d != 0 ? 1 / d : 0;
+}
+
+static void put_nibbles(uint8_t *out, const uint8_t *q)
+{
+    for (int j = 0; j < 16; j++) out[j] = (uint8_t)((q[j] & 15) | (q[j + 16] & 15) << 4);
+}
+
+static void put_fifth(uint8_t *out, const uint8_t *q)
+{
+    uint32_t high = 0;
+    for (int j = 0; j < BLOCK; j++) high |= (uint32_t)(q[j] >> 4 & 1) << j;
+    memcpy(out, &high, sizeof high);
+}
+
+/* Codes 0 .. 2*half-1 around zero: the extreme value gets code 0, so the scale may be negative. */
+static void codes_symmetric(const float *x, int half, uint8_t *scale, uint8_t *q)
+{
+    float d = extreme(x) / (float)-half, id = inverse(d);
+    half_put(scale, d);
+    for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)clamp_int(x[j] * id + ((float)half + 0.5f), 0, 2 * half - 1);
+}
+
+/* Codes 0 .. most from the smallest value up. */
+static void codes_affine(const float *x, int most, uint8_t *scale, uint8_t *q)
+{
+    float lo = x[0], hi = x[0];
+    for (int j = 1; j < BLOCK; j++) {
+        lo = x[j] < lo ? x[j] : lo;
+        hi = x[j] > hi ? x[j] : hi;
+    }
+    float d = (hi - lo) / (float)most, id = inverse(d);
+    half_put(scale, d);
+    half_put(scale + 2, lo);
+    for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)clamp_int((x[j] - lo) * id + 0.5f, 0, most);
+}
+
+void pack_q4_0(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 18) {
+        codes_symmetric(src + i, 8, b, q);
+        put_nibbles(b + 2, q);
+    }
+}
+
+void pack_q4_1(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 20) {
+        codes_affine(src + i, 15, b, q);
+        put_nibbles(b + 4, q);
+    }
+}
+
+void pack_q5_0(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 22) {
+        codes_symmetric(src + i, 16, b, q);
+        put_fifth(b + 2, q);
+        put_nibbles(b + 6, q);
+    }
+}
+
+void pack_q5_1(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 24) {
+        codes_affine(src + i, 31, b, q);
+        put_fifth(b + 4, q);
+        put_nibbles(b + 8, q);
+    }
+}
+
+void pack_q8_0(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst;
+    for (size_t i = 0; i < n; i += BLOCK, b += 34) {
+        const float *x = src + i;
+        float d = fabsf(extreme(x)) / 127, id = inverse(d);
+        half_put(b, d);
+        for (int j = 0; j < BLOCK; j++) b[2 + j] = (uint8_t)round_int(x[j] * id, -127, 127);
+    }
+}
+
+/* ---- levels that are not equally spaced ---- */
+
+int iq4_nearest(float x)
+{
+    int i = 0;
+    while (i < 15 && x > 0.5f * (float)(iq4_level[i] + iq4_level[i + 1])) i++;
+    return i;
+}
+
+/* One trial: the levels nearest to x * id, and the least-squares scale for them, errors weighted by
+ * x^2. What it explains of x (to be maximised) is returned. */
+static float iq4_try(const float *x, int n, float id, uint8_t *idx, float *scale)
+{
+    float xl = 0, ll = 0;
+    for (int j = 0; j < n; j++) {
+        idx[j] = (uint8_t)iq4_nearest(x[j] * id);
+        float l = iq4_level[idx[j]], w = x[j] * x[j];
+        xl += w * x[j] * l;
+        ll += w * l * l;
+    }
+    *scale = ll > 0 ? xl / ll : 0;
+    return ll > 0 ? xl * xl / ll : 0;
+}
+
+float iq4_search(const float *x, int n, uint8_t *idx)
+{
+    float most = 0, best_scale = 0, best = 0;
+    for (int j = 0; j < n; j++)
+        if (fabsf(x[j]) > fabsf(most)) most = x[j];
+    memset(idx, iq4_nearest(0), (size_t)n);
+    if (most == 0) return 0;
+    uint8_t trial[BLOCK];
+    for (int step = -7; step <= 7; step++) {
+        /* Both signs: the levels reach further below zero than above. */
+        for (int sign = -1; sign <= 1; sign += 2) {
+            float scale, gain = iq4_try(x, n, (float)sign * (120 + (float)step) / most, trial, &scale);
+            if (!(gain > best)) continue;
+            best = gain;
+            best_scale = scale;
+            memcpy(idx, trial, (size_t)n);
+        }
+    }
+    return best_scale;
+}
+
+void pack_iq4_nl(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 18) {
+        float d = half_put(b, iq4_search(src + i, BLOCK, q)), id = inverse(d);
+        for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)iq4_nearest(src[i + (size_t)j] * id);
+        put_nibbles(b + 2, q);
+    }
+}
