@@ -59,4 +59,17 @@ int32_t  merge_find(const struct tokenizer *t, int32_t a, int32_t b);
 /* Splits and merges text that holds no special token; bpe.c. */
 void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids *out);
 
+/* ---- messages and templates: chat.c -------------------------------------------------------------- */
+
+enum call_syntax { CALLS_PYTHON, CALLS_JSON };                        /* [f(a="x")] or [{"name":"f","arguments":{"a":"x"}}] */
+enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_OTHER };
+/* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
+enum template_kind template_find(const char *text);
+/* The whole prompt of a request: messages are prepared (content parts joined, null content, tool
+ * results in call order), then rendered as the template says with past calls in this syntax. */
+bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
+                 struct prompt *out, struct err *e);
+/* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
+void python_value(struct str *out, const struct json *v);
+
 #endif

@@ -50,6 +50,7 @@ struct piece { bool special; size_t off, len; };
 struct prompt { struct str text; struct piece *piece; size_t n_piece, cap; };
 void prompt_done(struct prompt *p);
 void prompt_text(struct prompt *p, const char *s, size_t len);        /* appends ordinary text */
+void prompt_puts(struct prompt *p, const char *s);                    /* the same for a C string */
 void prompt_special(struct prompt *p, const char *token);             /* appends a special token by its text */
 /* Encodes each piece on its own; adds bos only if the prompt does not begin with it and the file asks. */
 bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e);

@@ -1,0 +1,419 @@
+/* chat.c -- a conversation becomes a prompt: the templates `lfm2` and `tenon`, rendered in C.
+ *
+ * templates/lfm2.jinja and templates/tenon.jinja say the same as the code here; a test renders both.
+ * Markers are special-token pieces, everything that came from outside is a text piece, so nothing a
+ * user or a tool writes can open a turn or a call.
+ *
+ * Two ways in. chat_render() is the bare template over the messages as given. chat_prompt() is what a
+ * request goes through: it first does what these templates expect of their caller (content parts
+ * joined, null content empty, several system messages merged, tool results in the order of their
+ * calls, tools unwrapped) and writes past calls in the syntax of the dialect.
+ *
+ * Refuses: a template it has no rendering for, and messages that are not messages, by their index. */
+#include "text/int.h"
+
+static const char *const default_bos = "<|startoftext|>";
+
+/* One rendering. `bare`: the template as it stands, nothing prepared. */
+struct chat {
+    const struct dialect_request *r;
+    struct prompt *out;
+    enum call_syntax syntax;
+    bool bare;
+    struct str text;                                                  /* scratch for the text of one message */
+};
+
+/* ---- content ------------------------------------------------------------------------------------- */
+
+static bool is_role(const struct json *message, const char *role) { return json_str_is(json_get(message, "role"), role); }
+
+static bool is_system(const struct json *message)
+{
+    return is_role(message, "system") || is_role(message, "developer");
+}
+
+/* Appends the text of a message: a string, text parts joined, or nothing for null. */
+static bool put_content(struct str *out, const struct json *content, struct err *e)
+{
+    size_t len = 0;
+    const char *p = json_str(content, &len);
+    if (p) {
+        str_put(out, p, len);
+        return true;
+    }
+    if (!content || json_is(content, JSON_NULL)) return true;
+    if (!json_is(content, JSON_ARRAY))
+        return err_set(e, ERR_ARG, "content: is %s; a string, null or a list of text parts is accepted",
+                       json_type_name(json_type(content)));
+    for (size_t i = 0; i < json_len(content); i++) {
+        const struct json *part = json_at(content, i);
+        if (!(p = json_str(json_get(part, "text"), &len)))
+            return err_set(e, ERR_ARG, "content[%zu]: is not a text part; {\"type\":\"text\",\"text\":…} is accepted", i);
+        str_put(out, p, len);
+    }
+    return true;
+}
+
+/* As the bare template reads it: what is not a string is printed as JSON. */
+static bool put_bare_content(struct str *out, const struct json *content, struct err *e)
+{
+    size_t len = 0;
+    const char *p = json_str(content, &len);
+    if (!content) return err_set(e, ERR_ARG, "content: missing");
+    if (p) str_put(out, p, len);
+    else json_write(out, content, JSON_PYTHON);
+    return true;
+}
+
+static bool read_content(struct chat *c, const struct json *message, struct err *e)
+{
+    str_clear(&c->text);
+    return c->bare ? put_bare_content(&c->text, json_get(message, "content"), e)
+                   : put_content(&c->text, json_get(message, "content"), e);
+}
+
+/* ---- past calls ------------------------------------------------------------------------------------ */
+
+static void python_members(struct str *out, const struct json *object)
+{
+    str_putc(out, '{');
+    for (struct json_iter it = json_iter(object); json_next(&it);) {
+        if (it.index) str_puts(out, ", ");
+        json_write_str(out, it.key, it.key_len);
+        str_puts(out, ": ");
+        python_value(out, it.value);
+    }
+    str_putc(out, '}');
+}
+
+void python_value(struct str *out, const struct json *v)
+{
+    switch (json_type(v)) {
+    case JSON_NULL: str_puts(out, "None"); break;
+    case JSON_BOOL: str_puts(out, json_bool(v) ? "True" : "False"); break;
+    case JSON_OBJECT: python_members(out, v); break;
+    case JSON_ARRAY:
+        str_putc(out, '[');
+        for (size_t i = 0; i < json_len(v); i++) {
+            if (i) str_puts(out, ", ");
+            python_value(out, json_at(v, i));
+        }
+        str_putc(out, ']');
+        break;
+    default: json_write(out, v, JSON_COMPACT);                        /* JSON strings and numbers are Python's too */
+    }
+}
+
+static bool is_keyword_name(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_' || (s[i] & 0x80);
+        if (!letter && (!i || !((s[i] >= '0' && s[i] <= '9') || s[i] == '-'))) return false;
+    }
+    return len > 0;
+}
+
+/* a="x", b=1; a name that cannot be a keyword goes through a dictionary: **{"a b": 1}. */
+static void python_arguments(struct str *out, const struct json *object)
+{
+    for (struct json_iter it = json_iter(object); json_next(&it);) {
+        bool plain = is_keyword_name(it.key, it.key_len);
+        if (it.index) str_puts(out, ", ");
+        if (plain) {
+            str_put(out, it.key, it.key_len);
+            str_putc(out, '=');
+        } else {
+            str_puts(out, "**{");
+            json_write_str(out, it.key, it.key_len);
+            str_puts(out, ": ");
+        }
+        python_value(out, it.value);
+        if (!plain) str_putc(out, '}');
+    }
+}
+
+/* `raw` stands in for arguments that are no JSON object: they go through as they are. */
+static void put_call(struct str *out, enum call_syntax syntax, const struct json *name, const struct json *args, struct bytes raw)
+{
+    size_t len = 0;
+    const char *p = json_str(name, &len);
+    if (syntax == CALLS_PYTHON) {
+        str_put(out, p, len);
+        str_putc(out, '(');
+        if (args) python_arguments(out, args);
+        else str_put(out, raw.p, raw.len);
+        str_putc(out, ')');
+        return;
+    }
+    str_puts(out, "{\"name\":");
+    json_write_str(out, p, len);
+    str_puts(out, ",\"arguments\":");
+    if (args) json_write(out, args, JSON_COMPACT);
+    else str_put(out, raw.p, raw.len);
+    str_putc(out, '}');
+}
+
+static bool read_call(struct str *out, enum call_syntax syntax, const struct json *call, struct err *e)
+{
+    const struct json *f = json_get(call, "function"), *args = NULL;
+    if (!json_is(f, JSON_OBJECT)) f = call;                           /* {"name", "arguments"} without the wrapper */
+    const struct json *name = json_get(f, "name"), *given = json_get(f, "arguments");
+    struct json *parsed = NULL;
+    struct bytes raw = { "{}", 2 };
+    if (!json_is(name, JSON_STRING)) return err_set(e, ERR_ARG, "function.name: missing");
+    if (json_is(given, JSON_OBJECT)) {
+        args = given;
+    } else if (json_is(given, JSON_STRING)) {
+        struct err ignored = { 0 };
+        raw.p = json_str(given, &raw.len);
+        parsed = json_parse(raw.p, raw.len, &ignored);
+        if (json_is(parsed, JSON_OBJECT)) args = parsed;
+        else if (!raw.len && syntax == CALLS_JSON) raw = (struct bytes){ "{}", 2 };
+    } else if (given && !json_is(given, JSON_NULL)) {
+        return err_set(e, ERR_ARG, "function.arguments: is %s; a JSON object or the text of one is accepted",
+                       json_type_name(json_type(given)));
+    } else if (syntax == CALLS_PYTHON) {
+        raw.len = 0;
+    }
+    put_call(out, syntax, name, args, raw);
+    json_free(parsed);
+    return true;
+}
+
+static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
+{
+    str_clear(&c->text);
+    str_putc(&c->text, '[');
+    for (size_t i = 0; i < json_len(calls); i++) {
+        if (i) str_puts(&c->text, c->syntax == CALLS_JSON ? "," : ", ");
+        if (!read_call(&c->text, c->syntax, json_at(calls, i), e)) return err_in(e, "tool_calls[%zu]", i);
+    }
+    str_putc(&c->text, ']');
+    prompt_special(c->out, "<|tool_call_start|>");
+    prompt_text(c->out, c->text.p, c->text.len);
+    prompt_special(c->out, "<|tool_call_end|>");
+    return true;
+}
+
+/* ---- order of tool results --------------------------------------------------------------------------- */
+
+/* Position of the call that a tool message answers, in the calls of the assistant turn before it. */
+static size_t call_of(const struct json *calls, const struct json *message, size_t otherwise)
+{
+    const char *id = json_str(json_get(message, "tool_call_id"), NULL);
+    for (size_t i = 0; id && i < json_len(calls); i++)
+        if (json_str_is(json_get(json_at(calls, i), "id"), id)) return i;
+    return otherwise;
+}
+
+/* Fills order[n]: message indices with every run of tool results sorted (stably) as their calls are. */
+static void order_results(const struct json *messages, size_t *order, size_t n)
+{
+    const struct json *calls = NULL;
+    size_t run = 0;                                                   /* where the present run of results began */
+    size_t *rank = mem_alloc((n + 1) * sizeof *rank);
+    for (size_t i = 0; i < n; i++) {
+        const struct json *m = json_at(messages, i);
+        order[i] = i;
+        if (!is_role(m, "tool")) {
+            calls = json_get(m, "tool_calls");
+            run = i + 1;
+            continue;
+        }
+        size_t k = i, mine = call_of(calls, m, SIZE_MAX);
+        for (; k > run && rank[k - 1] > mine; k--) {
+            rank[k] = rank[k - 1];
+            order[k] = order[k - 1];
+        }
+        rank[k] = mine;
+        order[k] = i;
+    }
+    mem_free(rank);
+}
+
+/* ---- the templates ------------------------------------------------------------------------------------- */
+
+static void put_bos(struct chat *c)
+{
+    const char *bos = c->r->bos_token ? c->r->bos_token : default_bos;
+    if (*bos) prompt_special(c->out, bos);
+}
+
+static void open_turn(struct chat *c, const char *role, size_t len)
+{
+    prompt_special(c->out, "<|im_start|>");
+    prompt_text(c->out, role, len);
+    prompt_puts(c->out, "\n");
+}
+
+static void close_turn(struct chat *c)
+{
+    prompt_special(c->out, "<|im_end|>");
+    prompt_puts(c->out, "\n");
+}
+
+static bool wants_json_tools(const struct chat *c) { return json_str_is(json_get(c->r->vars, "tools_as"), "json"); }
+
+static bool tenon_tools(struct chat *c, struct err *e)
+{
+    const struct json *tools = c->r->tools;
+    prompt_puts(c->out, "Tools:\n");
+    prompt_special(c->out, "<|tool_list_start|>");
+    str_clear(&c->text);
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const struct json *f = tool_function(json_at(tools, i));
+        if (!f) return err_set(e, ERR_ARG, "tools[%zu]: is not a function with a name", i);
+        if (i) str_putc(&c->text, '\n');
+        if (wants_json_tools(c)) json_write(&c->text, f, JSON_COMPACT);
+        else tool_signature(&c->text, f);
+    }
+    prompt_text(c->out, c->text.p, c->text.len);
+    prompt_special(c->out, "<|tool_list_end|>");
+    return true;
+}
+
+/* The tools of the LFM2 template: Python-style JSON, a tool that is a string goes in as it is. */
+static bool lfm2_tools(struct chat *c, struct err *e)
+{
+    const struct json *tools = c->r->tools;
+    prompt_puts(c->out, "List of tools: ");
+    prompt_special(c->out, "<|tool_list_start|>");
+    str_clear(&c->text);
+    str_putc(&c->text, '[');
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const struct json *tool = json_at(tools, i), *f = c->bare ? tool : tool_function(tool);
+        size_t len = 0;
+        const char *raw = json_str(tool, &len);
+        if (!raw && !f) return err_set(e, ERR_ARG, "tools[%zu]: is not a function with a name", i);
+        if (i) str_puts(&c->text, ", ");
+        if (raw) str_put(&c->text, raw, len);
+        else json_write(&c->text, f, JSON_PYTHON);
+    }
+    str_putc(&c->text, ']');
+    prompt_text(c->out, c->text.p, c->text.len);
+    prompt_special(c->out, "<|tool_list_end|>");
+    return true;
+}
+
+/* Leading system messages (one for the bare template) become the system turn, with the tools in it.
+ * *n: how many messages were used. */
+static bool system_turn(struct chat *c, enum template_kind kind, size_t *n, struct err *e)
+{
+    const struct json *messages = c->r->messages;
+    bool tools = json_len(c->r->tools) > 0;
+    str_clear(&c->text);
+    for (*n = 0; *n < json_len(messages) && !(c->bare && *n); ++*n) {
+        const struct json *m = json_at(messages, *n), *content = json_get(m, "content");
+        if (c->bare ? !is_role(m, "system") : !is_system(m)) break;
+        if (c->bare && !json_is(content, JSON_STRING))
+            return err_set(e, ERR_ARG, "messages[%zu]: content: this template takes a string for the system message", *n);
+        if (c->text.len) str_puts(&c->text, "\n\n");
+        if (!put_content(&c->text, content, e)) return err_in(e, "messages[%zu]", *n);
+    }
+    if (!c->text.len && !tools) return true;
+    open_turn(c, "system", 6);
+    prompt_text(c->out, c->text.p, c->text.len);
+    if (tools) {
+        if (c->text.len) prompt_puts(c->out, "\n");
+        if (kind == TEMPLATE_TENON ? !tenon_tools(c, e) : !lfm2_tools(c, e)) return false;
+    }
+    close_turn(c);
+    return true;
+}
+
+/* LFM2 was trained with the call before the text of the same turn, the embedded model the other way. */
+static bool assistant_body(struct chat *c, enum template_kind kind, const struct json *m, struct err *e)
+{
+    const struct json *calls = c->bare ? NULL : json_get(m, "tool_calls");
+    bool has = json_is(calls, JSON_ARRAY) && json_len(calls);
+    if (has && kind == TEMPLATE_LFM2 && !put_calls(c, calls, e)) return false;
+    if (!read_content(c, m, e)) return false;
+    prompt_text(c->out, c->text.p, c->text.len);
+    return !has || kind == TEMPLATE_LFM2 || put_calls(c, calls, e);
+}
+
+static bool tool_body(struct chat *c, const struct json *m, struct err *e)
+{
+    if (!read_content(c, m, e)) return false;
+    prompt_special(c->out, "<|tool_response_start|>");
+    prompt_text(c->out, c->text.p, c->text.len);
+    prompt_special(c->out, "<|tool_response_end|>");
+    return true;
+}
+
+static bool put_message(struct chat *c, enum template_kind kind, const struct json *m, struct err *e)
+{
+    size_t len = 0;
+    const char *role = json_str(json_get(m, "role"), &len);
+    if (!role) return err_set(e, ERR_ARG, "role: missing; system, user, assistant or tool is accepted");
+    if (!c->bare && is_system(m)) role = "system", len = 6;
+    open_turn(c, role, len);
+    bool ok = true;
+    if (is_role(m, "assistant")) {
+        ok = assistant_body(c, kind, m, e);
+    } else if (is_role(m, "tool")) {
+        ok = tool_body(c, m, e);
+    } else {
+        ok = read_content(c, m, e);
+        if (ok) prompt_text(c->out, c->text.p, c->text.len);
+    }
+    close_turn(c);
+    return ok;
+}
+
+static bool put_messages(struct chat *c, enum template_kind kind, size_t from, struct err *e)
+{
+    const struct json *messages = c->r->messages;
+    size_t n = json_len(messages);
+    size_t *order = mem_alloc((n + 1) * sizeof *order);
+    order_results(messages, order, n);
+    bool ok = true;
+    for (size_t i = from; ok && i < n; i++) {
+        size_t at = c->bare ? i : order[i];
+        ok = put_message(c, kind, json_at(messages, at), e) || err_in(e, "messages[%zu]", at);
+    }
+    mem_free(order);
+    return ok;
+}
+
+static bool render(struct chat *c, enum template_kind kind, struct err *e)
+{
+    const struct json *messages = c->r->messages;
+    size_t used = 0;
+    if (!json_is(messages, JSON_ARRAY)) return err_set(e, ERR_ARG, "messages: missing; a list of messages is accepted");
+    if (!json_len(messages)) return err_set(e, ERR_ARG, "messages: empty; at least one message is needed");
+    if (c->r->tools && !json_is(c->r->tools, JSON_ARRAY) && !json_is(c->r->tools, JSON_NULL))
+        return err_set(e, ERR_ARG, "tools: is %s; a list of tools is accepted", json_type_name(json_type(c->r->tools)));
+    put_bos(c);
+    bool ok = system_turn(c, kind, &used, e) && put_messages(c, kind, used, e);
+    if (ok && c->r->add_generation_prompt) open_turn(c, "assistant", 9);
+    str_done(&c->text);
+    return ok;
+}
+
+/* ---- which template ------------------------------------------------------------------------------------- */
+
+enum template_kind template_find(const char *text)
+{
+    if (!text) return TEMPLATE_NONE;
+    bool list = strstr(text, "<|tool_list_start|>") && strstr(text, "<|tool_list_end|>");
+    if (list && strstr(text, "tools_as")) return TEMPLATE_TENON;
+    if (list && strstr(text, "List of tools: ") && strstr(text, "<|tool_response_start|>")) return TEMPLATE_LFM2;
+    return TEMPLATE_OTHER;
+}
+
+bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
+                 struct prompt *out, struct err *e)
+{
+    struct chat c = { .r = r, .out = out, .syntax = syntax };
+    return render(&c, kind, e);
+}
+
+bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e)
+{
+    struct chat c = { .r = r, .out = out, .syntax = CALLS_JSON };
+    if (!strcmp(template_name, "tenon")) return render(&c, TEMPLATE_TENON, e);
+    c.bare = true;
+    if (!strcmp(template_name, "lfm2")) return render(&c, TEMPLATE_LFM2, e);
+    return err_set(e, ERR_UNSUPPORTED, "template \"%.60s\" is not one of ours; lfm2 and tenon are accepted", template_name);
+}
