@@ -1,0 +1,167 @@
+/* emit.c -- committed tokens become events: through the dialect's parser, whole code points only.
+ *
+ * The parser reads what the model wrote and says text, reasoning, call; this file gives calls their
+ * ids, holds back bytes of unfinished code points, and checks every finished call against its schema
+ * with the plain evaluator, independent of the automaton that let it through. Where the request
+ * allows no calls there is no parser, so that text can never be taken for one. */
+#include <sys/random.h>
+
+#include "gen/int.h"
+
+bool voice_is_special(const struct voice *v, int32_t id)
+{
+    char text[256];
+    struct bytes b = tok_text(v->tok, id);
+    if (tok_is_control(v->tok, id)) return true;
+    if (b.len >= sizeof text) return false;
+    memcpy(text, b.p, b.len);
+    text[b.len] = 0;
+    return tok_special(v->tok, text) == id;
+}
+
+void emit_event(struct emitter *em, const struct event *ev)
+{
+    if (!em->cancelled && !em->fn(em->ctx, ev)) em->cancelled = true;
+}
+
+/* ---- whole UTF-8 --------------------------------------------------------------------------------- */
+
+/* Appends to out what is whole of hold + bytes, malformed bytes as U+FFFD; keeps an unfinished tail. */
+static void gate_pass(struct gate *g, const char *p, size_t n, bool last, struct str *out)
+{
+    struct str all = { 0 };
+    str_put(&all, g->hold, (size_t)g->n);
+    str_put(&all, p, n);
+    size_t whole = last ? all.len : utf8_whole(all.p ? all.p : "", all.len);
+    if (all.len - whole >= sizeof g->hold) whole = all.len;
+    for (size_t i = 0; i < whole;) {
+        int len;
+        if (utf8_next(all.p + i, all.p + whole, &len) < 0) str_puts(out, "\xEF\xBF\xBD");
+        else str_put(out, all.p + i, (size_t)len);
+        i += (size_t)len;
+    }
+    g->n = (int)(all.len - whole);
+    if (g->n) memcpy(g->hold, all.p + whole, (size_t)g->n);
+    str_done(&all);
+}
+
+static void send_text(struct emitter *em, struct gate *g, enum event_kind kind, const char *p, size_t n, bool last)
+{
+    str_clear(&em->out);
+    gate_pass(g, p, n, last, &em->out);
+    if (em->out.len) emit_event(em, &(struct event){ .kind = kind, .bytes = { em->out.p, em->out.len } });
+}
+
+static void flush_text(struct emitter *em)
+{
+    send_text(em, &em->reasoning, EV_REASONING, "", 0, true);
+    send_text(em, &em->text, EV_TEXT, "", 0, true);
+}
+
+/* ---- calls --------------------------------------------------------------------------------------- */
+
+static void make_id(struct emitter *em)
+{
+    static const char digit[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    uint64_t r[6];
+    if (!em->random_ids || getrandom(r, sizeof r, 0) != (ssize_t)sizeof r) {
+        snprintf(em->id, sizeof em->id, "call_%d", em->first_id + em->n_call);
+        return;
+    }
+    int n = snprintf(em->id, sizeof em->id, "call_");
+    for (int i = 0; i < 24; i++) {                                /* 4 digits of each word */
+        em->id[n++] = digit[r[i / 4] % 62];
+        r[i / 4] /= 62;
+    }
+    em->id[n] = 0;
+}
+
+static void begin_call(struct emitter *em, const struct parse_event *ev)
+{
+    char *name = mem_zero(ev->len + 1);
+    memcpy(name, ev->bytes, ev->len);
+    em->current = NULL;
+    for (int i = 0; i < em->n_tool; i++)
+        if (!strcmp(em->tool[i].name, name)) em->current = &em->tool[i];
+    em->in_call = true;
+    str_clear(&em->args);
+    make_id(em);
+    emit_event(em, &(struct event){ .kind = EV_CALL_BEGIN, .index = em->n_call, .id = em->id, .name = name });
+    mem_free(name);
+}
+
+static bool args_fit(struct emitter *em)
+{
+    struct err why = { 0 };
+    if (!em->current) return false;
+    struct json *v = json_parse(em->args.p ? em->args.p : "", em->args.len, &why);
+    bool ok = v && schema_check(em->current->schema, v, &(struct grammar_opts){ 0 }, &why);
+    if (!ok) log_line(LOG_WARN, "call_does_not_fit tool=%s why=\"%s\"", em->current->name, why.msg);
+    json_free(v);
+    return ok;
+}
+
+static void end_call(struct emitter *em)
+{
+    emit_event(em, &(struct event){ .kind = EV_CALL_END, .index = em->n_call, .schema_ok = args_fit(em) });
+    em->in_call = false;
+    em->n_call++;
+}
+
+static void on_parse(void *ctx, const struct parse_event *ev)
+{
+    struct emitter *em = ctx;
+    if (ev->kind != PARSE_TEXT && ev->kind != PARSE_REASONING) flush_text(em);
+    switch (ev->kind) {
+    case PARSE_REASONING: send_text(em, &em->reasoning, EV_REASONING, ev->bytes, ev->len, false); break;
+    case PARSE_TEXT:      send_text(em, &em->text, EV_TEXT, ev->bytes, ev->len, false); break;
+    case PARSE_CALL_BEGIN: begin_call(em, ev); break;
+    case PARSE_CALL_ARGS:
+        str_put(&em->args, ev->bytes, ev->len);
+        emit_event(em, &(struct event){ .kind = EV_CALL_ARGS, .index = em->n_call, .bytes = { ev->bytes, ev->len } });
+        break;
+    case PARSE_CALL_END: end_call(em); break;
+    }
+}
+
+/* ---- the stream ---------------------------------------------------------------------------------- */
+
+/* Calls already in the conversation: ids go on from there. */
+static int calls_before(const struct json *messages)
+{
+    int n = 0;
+    for (size_t i = 0; i < json_len(messages); i++)
+        n += (int)json_len(json_get(json_at(messages, i), "tool_calls"));
+    return n;
+}
+
+void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
+               int n_tool, event_fn *fn, void *ctx)
+{
+    *em = (struct emitter){ .voice = *v, .tool = tool, .n_tool = n_tool, .fn = fn, .ctx = ctx,
+                            .want_tokens = r->want_tokens, .random_ids = r->random_ids };
+    em->first_id = calls_before(r->messages) + 1;
+    if (n_tool) em->parser = v->dialect->parser_open(r->tools, on_parse, em);
+}
+
+void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logprob)
+{
+    if (em->want_tokens)
+        emit_event(em, &(struct event){ .kind = EV_TOKEN, .token = id, .logprob = logprob, .origin = o });
+    if (tok_is_eog(em->voice.tok, id)) return;
+    bool special = voice_is_special(&em->voice, id);
+    struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);
+    if (em->parser) em->voice.dialect->parser_feed(em->parser, b.p, b.len, special);
+    else if (!special) send_text(em, &em->text, EV_TEXT, b.p, b.len, false);
+}
+
+bool emit_close(struct emitter *em, struct err *e)
+{
+    bool ok = true;
+    if (em->parser) ok = em->voice.dialect->parser_close(em->parser, e);
+    em->parser = NULL;
+    flush_text(em);
+    str_done(&em->args);
+    str_done(&em->out);
+    return ok;
+}

@@ -1,0 +1,246 @@
+/* engine.c -- a model with all that is needed to speak: tokenizer, dialect, vocabulary, KV cache.
+ *
+ * One request at a time; what the last one left in the KV cache is kept. The prompt of the next is
+ * compared token by token, the cache is cut back to what both share (the model finds the nearest
+ * checkpoint of its convolution state below), and only the rest is computed. Only prompt tokens are
+ * kept: they went through the prefill kernels, so an answer does not depend on what was asked before.
+ * Threads: one at a time. */
+#include "gen/int.h"
+
+#define CTX_MOST 32768                                            /* default bound of the context */
+#define CHUNK 512                                                 /* prompt tokens of one forward pass */
+
+struct engine {
+    struct tokenizer *tok;
+    const struct dialect *dialect;
+    struct vocab *vocab;
+    struct model *model;
+    struct kv *kv;
+    int n_ctx, seq;                                               /* seq: the one sequence, -1 before the first */
+    struct ids cached;                                            /* tokens in it */
+    struct ids prompt;                                            /* of the request being run */
+    struct arena tmp;
+    float *logits;                                                /* [n_vocab] */
+    bool prompt_done;
+    struct usage usage;
+};
+
+/* ---- vocabulary -------------------------------------------------------------------------------------- */
+
+static bool is_stop(const struct dialect *d, struct bytes text)
+{
+    for (int i = 0; d && d->stop && d->stop[i]; i++)
+        if (bytes_eq(text, d->stop[i])) return true;
+    return false;
+}
+
+struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e)
+{
+    size_t n = (size_t)tok_n_vocab(t);
+    struct bytes *token = mem_zero(n * sizeof *token), *special = mem_zero(n * sizeof *special);
+    int32_t *eog = mem_zero(n * sizeof *eog);
+    struct vocab_spec s = { .n_vocab = (int)n, .token = token, .special = special, .eog = eog };
+    const struct voice v = { .tok = t };
+    for (int32_t i = 0; i < (int32_t)n; i++) {
+        struct bytes text = tok_text(t, i);
+        bool is_special = voice_is_special(&v, i), end = tok_is_eog(t, i) || (is_special && is_stop(d, text));
+        if (end) eog[s.n_eog++] = i;
+        if (is_special) special[i] = text;
+        else if (!end) token[i] = tok_bytes(t, i);
+        if (token[i].p && !token[i].len) token[i].p = NULL;
+    }
+    struct vocab *out = vocab_open(&s, e);
+    mem_free(token);
+    mem_free(special);
+    mem_free(eog);
+    return out;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------- */
+
+static bool find_dialect(struct engine *en, const struct gguf *g, const char *name, struct err *e)
+{
+    en->dialect = name ? dialect_find(name) : dialect_detect(g, en->tok);
+    if (en->dialect) return true;
+    struct str list = { 0 };
+    for (size_t i = 0; dialect_at(i); i++) str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
+    err_set(e, ERR_ARG, "dialect '%.40s' is unknown; there are %s", name, list.p ? list.p : "none");
+    str_done(&list);
+    return false;
+}
+
+static bool open_cache(struct engine *en, int n_ctx, struct err *e)
+{
+    const struct model_config *c = model_config(en->model);
+    int most = c->n_ctx > 0 ? c->n_ctx : CTX_MOST;
+    if (n_ctx < 0 || n_ctx > most)
+        return err_set(e, ERR_ARG, "context of %d tokens: this model holds 1 to %d", n_ctx, most);
+    en->n_ctx = n_ctx ? n_ctx : MIN(most, CTX_MOST);
+    en->kv = kv_open(en->model, en->n_ctx, 1, e);
+    return en->kv != NULL;
+}
+
+struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e)
+{
+    struct engine *en = mem_zero(sizeof *en);
+    arena_init(&en->tmp, 0);
+    en->seq = -1;
+    if (!(en->tok = tok_open(g, e))) goto fail;
+    if (!find_dialect(en, g, o->dialect, e)) goto fail;
+    if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
+    if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
+    int n_vocab = model_config(en->model)->n_vocab;
+    if (n_vocab < tok_n_vocab(en->tok)) {                         /* more are padding, never allowed */
+        err_set(e, ERR_FORMAT, "%s: the model has %d tokens, its tokenizer %d", gguf_name(g), n_vocab,
+                tok_n_vocab(en->tok));
+        goto fail;
+    }
+    if (!open_cache(en, o->n_ctx, e)) goto fail;
+    en->logits = mem_alloc((size_t)n_vocab * sizeof *en->logits);
+    return en;
+fail:
+    engine_close(en);
+    return NULL;
+}
+
+void engine_close(struct engine *en)
+{
+    if (!en) return;
+    kv_close(en->kv);
+    model_close(en->model);
+    vocab_close(en->vocab);
+    tok_close(en->tok);
+    mem_free(en->cached.id);
+    mem_free(en->prompt.id);
+    mem_free(en->logits);
+    arena_done(&en->tmp);
+    mem_free(en);
+}
+
+const struct dialect *engine_dialect(const struct engine *en) { return en->dialect; }
+const struct tokenizer *engine_tokenizer(const struct engine *en) { return en->tok; }
+const struct model *engine_model(const struct engine *en) { return en->model; }
+
+/* ---- prompt ------------------------------------------------------------------------------------------ */
+
+bool engine_render(const struct engine *en, const struct request *r, struct prompt *out, struct err *e)
+{
+    struct dialect_request q = { .messages = r->messages, .tools = r->tools, .add_generation_prompt = true,
+                                 .vars = json_get(r->body, "chat_template_kwargs"), .bos_token = "" };
+    struct bytes bos = { 0 };
+    if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
+    char *text = mem_zero(bos.len + 1);
+    memcpy(text, bos.p ? bos.p : "", bos.len);
+    q.bos_token = text;
+    bool ok = en->dialect->render(&q, out, e);
+    mem_free(text);
+    return ok;
+}
+
+static bool make_prompt(struct engine *en, const struct request *r, struct err *e)
+{
+    struct prompt p = { 0 };
+    en->prompt.n = 0;
+    bool ok = engine_render(en, r, &p, e) && prompt_tokens(&p, en->tok, &en->prompt, e);
+    prompt_done(&p);
+    if (!ok) return false;
+    if (!en->prompt.n) return err_set(e, ERR_ARG, "the prompt is empty");
+    if (en->prompt.n >= (size_t)en->n_ctx)
+        return err_set(e, ERR_LIMIT, "context_length_exceeded: the prompt has %zu tokens, the context holds %d "
+                       "and must leave room for the answer", en->prompt.n, en->n_ctx);
+    return true;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------- */
+
+static bool feed(struct engine *en, const int32_t *tok, int n, enum phase ph, float *logits, struct err *e)
+{
+    struct batch b = { .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = logits ? 1 : 0 };
+    size_t mark = arena_mark(&en->tmp);
+    bool ok = model_forward(en->model, en->kv, &b, &en->tmp, logits, e);
+    arena_reset(&en->tmp, mark);
+    for (int i = 0; ok && i < n; i++) ids_put(&en->cached, tok[i]);
+    return ok;
+}
+
+static bool forget(struct engine *en, struct err *e)
+{
+    if (en->seq >= 0) kv_seq_free(en->kv, en->seq);
+    en->cached.n = 0;
+    en->seq = kv_seq_new(en->kv);
+    return en->seq >= 0 || err_set(e, ERR_FULL, "no sequence is free");
+}
+
+/* Cuts the cache back to what it shares with the prompt; at least one token is left to compute. */
+static bool reuse(struct engine *en, struct err *e)
+{
+    if (en->seq < 0 && !forget(en, e)) return false;
+    size_t same = 0, most = MIN(en->cached.n, en->prompt.n - 1);
+    while (same < most && en->cached.id[same] == en->prompt.id[same]) same++;
+    en->cached.n = (size_t)kv_truncate(en->kv, en->seq, (int)same);
+    return true;
+}
+
+static bool prefill(struct engine *en, float *logits, struct err *e)
+{
+    if (!reuse(en, e)) return false;
+    en->usage.cached_tokens = (int)en->cached.n;
+    while (en->cached.n < en->prompt.n) {
+        int n = (int)MIN(en->prompt.n - en->cached.n, (size_t)CHUNK);
+        bool last = en->cached.n + (size_t)n == en->prompt.n;
+        if (!feed(en, en->prompt.id + en->cached.n, n, PHASE_PREFILL, last ? logits : NULL, e)) return false;
+    }
+    kv_mark(en->kv, en->seq);                                     /* the next request may begin with this one */
+    return true;
+}
+
+/* logits_fn: the prompt on the first call, then what was committed since. */
+static bool logits_after(void *ctx, const int32_t *tok, int n, float **out, struct err *e)
+{
+    struct engine *en = ctx;
+    *out = en->logits;
+    if (!en->prompt_done && !prefill(en, n ? NULL : en->logits, e)) return false;
+    en->prompt_done = true;
+    return !n || feed(en, tok, n, PHASE_DECODE, en->logits, e);
+}
+
+/* After a run only the prompt stays; after a failure nothing does. */
+static void settle(struct engine *en, bool ok)
+{
+    if (!ok) forget(en, NULL);
+    else if (en->prompt_done) en->cached.n = (size_t)kv_truncate(en->kv, en->seq, (int)en->prompt.n);
+}
+
+struct watch { struct engine *en; event_fn *fn; void *ctx; };
+
+/* What only the engine knows is put into the last event. */
+static bool on_event(void *ctx, const struct event *ev)
+{
+    struct watch *w = ctx;
+    struct event out = *ev;
+    if (ev->kind == EV_FINISH) out.usage.cached_tokens = w->en->usage.cached_tokens;
+    return w->fn(w->ctx, &out);
+}
+
+bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *ctx, struct err *e)
+{
+    uint64_t t0 = clock_ns();
+    if (!make_prompt(en, r, e)) return false;
+    int room = en->n_ctx - (int)en->prompt.n;
+    bool asked = r->max_tokens && r->max_tokens <= room;
+    struct watch w = { en, fn, ctx };
+    char why[120] = "max_tokens is";
+    if (!asked)
+        snprintf(why, sizeof why, "the prompt of %zu tokens leaves of the context's %d", en->prompt.n, en->n_ctx);
+    en->usage = (struct usage){ .prompt_tokens = (int)en->prompt.n };
+    en->prompt_done = false;
+    struct seq_opts o = { .voice = { en->tok, en->dialect, en->vocab }, .r = r, .budget = asked ? r->max_tokens : room,
+                          .budget_why = why, .logits = logits_after, .logits_ctx = en, .fn = on_event, .ctx = &w,
+                          .usage = en->usage, .start_ns = t0 };
+    struct seq *s = seq_open(&o, e);
+    if (!s) return false;
+    bool ok = seq_run(s, e);
+    seq_close(s);
+    settle(en, ok);
+    return ok;
+}

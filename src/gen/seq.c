@@ -1,0 +1,296 @@
+/* seq.c -- one request from its grammar to its last event: forced runs, masks, the token budget.
+ *
+ * What the language forces is never sampled: a forced run is committed at once and reaches the model as
+ * one batch with the next token that needs logits. Where there is a choice, the best token is tried
+ * against the matcher first; only if it is refused (or the request samples) is a mask computed.
+ *
+ * The budget: before a token is taken it is known that the output can still be finished within what is
+ * left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
+ * generated when the limit stops the answer, therefore the matcher is asked with one token more.
+ * `limited` remembers that the limit changed the answer: a token that would have been taken was
+ * excluded, or the answer might have gone on. */
+#include "gen/int.h"
+
+#define FORCED_MOST 256
+
+struct seq {
+    struct seq_opts o;
+    struct call_tool *tool; int n_tool;
+    struct grammar *grammar;
+    struct matcher *matcher;
+    struct emitter em;
+    struct sampler sampler;
+    uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
+    struct ids pending;                                           /* committed, not yet seen by the model */
+    struct ids text;                                              /* tokens outside calls, for the penalties */
+    int n_vocab, used;
+    bool limited, emitting;
+};
+
+/* ---- what is refused before the first token --------------------------------------------------------- */
+
+static bool is_offered(const struct request *r, size_t i)
+{
+    const char *name = json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL);
+    if (r->choice == CHOICE_NONE) return false;
+    if (r->choice == CHOICE_NAMED) return !strcmp(name, r->choice_name);
+    return !r->allowed || r->allowed[i];
+}
+
+static void list_tools(struct seq *s)
+{
+    const struct request *r = s->o.r;
+    s->tool = mem_zero((json_len(r->tools) + 1) * sizeof *s->tool);
+    for (size_t i = 0; i < json_len(r->tools); i++) {
+        if (!is_offered(r, i)) continue;
+        const struct json *f = tool_function(json_at(r->tools, i));
+        s->tool[s->n_tool++] = (struct call_tool){
+            .name = json_str(json_get(f, "name"), NULL), .schema = tool_schema(json_at(r->tools, i)),
+            .is_strict = r->strict || json_bool(json_get(f, "strict")) };
+    }
+}
+
+static void fill_opts(const struct seq *s, struct grammar_opts *g)
+{
+    const struct request *r = s->o.r;
+    const struct dialect *d = s->o.voice.dialect;
+    bool fixed = d->spelling && !strcmp(d->spelling, "fixed");
+    *g = (struct grammar_opts){ .spelling = fixed ? SPELL_FIXED : SPELL_LOCK, .item_sep = d->item_sep,
+                                .key_sep = d->key_sep, .declared_order = d->declared_order, .relax = true };
+    if (r->spelling >= 0) g->spelling = (enum spelling)r->spelling;
+    if (r->declared_order >= 0) g->declared_order = r->declared_order;
+}
+
+/* The whole answer is one value: response_format. */
+static bool compile_value(struct seq *s, struct grammar_opts *g, struct err *e)
+{
+    const struct request *r = s->o.r;
+    if (s->n_tool)
+        return err_set(e, ERR_UNSUPPORTED, "response_format together with tools is not supported; tool_choice "
+                       "'none' or a request without tools is accepted");
+    struct json *any = json_parse("{\"type\":\"object\"}", 17, NULL);
+    bool strict = r->strict || json_bool(json_get(json_get(json_get(r->body, "response_format"), "json_schema"), "strict"));
+    if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
+    if (r->declared_order < 0) g->declared_order = false;
+    g->relax = !strict;
+    s->grammar = grammar_of_schema(r->response_schema ? r->response_schema : any, g, e);
+    json_free(any);
+    return s->grammar ? true : err_in(e, "response_format");
+}
+
+/* A keyword that was relaxed although its tool is strict. Entries begin with "tool NAME:". */
+static bool refuse_relaxed(const struct seq *s, struct err *e)
+{
+    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++) {
+        const char *what = grammar_relaxed(s->grammar, i);
+        for (int t = 0; t < s->n_tool; t++) {
+            size_t n = strlen(s->tool[t].name);
+            bool mine = !strncmp(what, "tool ", 5) && !strncmp(what + 5, s->tool[t].name, n) && what[5 + n] == ':';
+            if (mine && s->tool[t].is_strict)
+                return err_set(e, ERR_UNSUPPORTED, "%s: this keyword cannot be enforced while the call is "
+                               "written", what);
+        }
+        log_line(LOG_INFO, "relaxed what=\"%s\"", what);
+    }
+    return true;
+}
+
+static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
+{
+    const struct request *r = s->o.r;
+    struct str envelope = { 0 };
+    struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
+    g->relax = false;
+    for (int i = 0; i < s->n_tool; i++) {
+        pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
+        if (!s->tool[i].is_strict) g->relax = true;               /* then the strict ones are looked at below */
+    }
+    enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
+    if (s->o.voice.dialect->grammar(c, r->parallel, &envelope, e))
+        s->grammar = grammar_compile(envelope.p, pair, s->n_tool, NULL, 0, g, e);
+    str_done(&envelope);
+    mem_free(pair);
+    return s->grammar && refuse_relaxed(s, e);
+}
+
+static bool check_budget(struct seq *s, struct err *e)
+{
+    int need = MAX(1, matcher_shortest(s->matcher) - 1);          /* the end of the turn need not be generated */
+    if (s->o.budget >= need) return true;
+    return err_set(e, ERR_LIMIT, "max_tokens_too_small: the shortest valid answer needs %d tokens, %s %d", need,
+                   s->o.budget_why, MAX(0, s->o.budget));
+}
+
+struct seq *seq_open(const struct seq_opts *o, struct err *e)
+{
+    struct seq *s = mem_zero(sizeof *s);
+    struct grammar_opts g;
+    s->o = *o;
+    s->n_vocab = tok_n_vocab(o->voice.tok);
+    list_tools(s);
+    fill_opts(s, &g);
+    bool value = o->r->response_schema || o->r->json_object;
+    if (!(value ? compile_value(s, &g, e) : compile_calls(s, &g, e))) goto fail;
+    s->matcher = matcher_new(s->grammar, o->voice.vocab, e);
+    if (!s->matcher || !check_budget(s, e)) goto fail;
+    s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
+    s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
+    sampler_init(&s->sampler, s->n_vocab);
+    return s;
+fail:
+    seq_close(s);
+    return NULL;
+}
+
+void seq_close(struct seq *s)
+{
+    if (!s) return;
+    if (s->emitting) emit_close(&s->em, NULL);
+    for (int i = 0; i < s->n_tool; i++) json_free(s->tool[i].schema);
+    mem_free(s->tool);
+    matcher_free(s->matcher);
+    grammar_free(s->grammar);
+    sampler_done(&s->sampler);
+    mem_free(s->mask);
+    mem_free(s->full);
+    mem_free(s->pending.id);
+    mem_free(s->text.id);
+    mem_free(s);
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------ */
+
+static int left(const struct seq *s) { return s->o.budget - s->used; }
+
+/* After a commit of n tokens: can the rest still be written? */
+static bool fits(struct seq *s, int n)
+{
+    return n <= left(s) && matcher_shortest(s->matcher) <= left(s) - n + 1;
+}
+
+/* A committed token goes out, and waits for the model. */
+static void take(struct seq *s, int32_t id, enum token_origin origin, float logprob)
+{
+    s->used++;
+    s->o.usage.completion_tokens++;
+    s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
+    ids_put(&s->pending, id);
+    emit_token(&s->em, id, origin, logprob);
+    if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
+    if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
+}
+
+/* Takes what the language forces. False: nothing is forced, or it would not fit as it stands. */
+static bool take_forced(struct seq *s)
+{
+    int32_t run[FORCED_MOST];
+    int n = matcher_forced(s->matcher, run, FORCED_MOST), done = 0;
+    while (done < n && matcher_commit(s->matcher, run[done])) done++;
+    if (done && fits(s, done)) {
+        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, 0);
+        return true;
+    }
+    matcher_rollback(s->matcher, done);
+    return false;
+}
+
+static double draw(const struct seq *s)
+{
+    struct rng r = rng_make(s->o.r->sampling.seed, 1, (uint64_t)s->used);
+    return rng_unit(&r);
+}
+
+/* One draw under a mask; without a model every allowed token is as good as the next. */
+static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
+{
+    if (!logits) return sample_uniform(mask, s->n_vocab, draw(s));
+    return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
+}
+
+static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t & 31) & 1; }
+
+/* The token to take, committed; -1: none is possible (e). */
+static int32_t choose(struct seq *s, const float *logits, struct err *e)
+{
+    bool greedy = logits && s->o.r->sampling.temperature <= 0, cut = false;
+    int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
+    if (t >= 0 && matcher_commit(s->matcher, t)) {
+        if (fits(s, 1)) return t;
+        matcher_rollback(s->matcher, 1);
+    }
+    uint64_t t0 = clock_ns();
+    bool ok = matcher_mask_budget(s->matcher, s->mask, left(s) + 1, &cut);
+    if (ok && cut) matcher_mask(s->matcher, s->full);
+    s->o.timing.mask_us += (double)(clock_ns() - t0) * 1e-3;
+    if (ok) {
+        t = pick(s, logits, cut ? s->full : s->mask);
+        if (t >= 0 && cut && !in_mask(s->mask, t)) {
+            s->limited = true;
+            t = pick(s, logits, s->mask);
+        }
+        if (t >= 0 && matcher_commit(s->matcher, t)) return t;
+    }
+    err_set(e, ERR_INTERNAL, "no token is possible after %d tokens (%s)", s->used, matcher_why(s->matcher));
+    return -1;
+}
+
+/* Logits after everything committed so far, penalties applied. NULL logits without a model. */
+static bool look(struct seq *s, float **logits, struct err *e)
+{
+    *logits = NULL;
+    if (!s->o.logits) { s->pending.n = 0; return true; }
+    uint64_t t0 = clock_ns();
+    bool first = s->o.timing.decode_ms == 0 && s->o.timing.prefill_ms == 0;
+    if (!s->o.logits(s->o.logits_ctx, s->pending.id, (int)s->pending.n, logits, e)) return false;
+    *(first ? &s->o.timing.prefill_ms : &s->o.timing.decode_ms) += (double)(clock_ns() - t0) * 1e-6;
+    s->pending.n = 0;
+    if (!s->em.in_call) sample_penalise(*logits, s->n_vocab, &s->text, &s->o.r->sampling);
+    return true;
+}
+
+/* One step: a forced run or one chosen token. *more false: the output is finished. */
+static bool step(struct seq *s, bool *more, struct err *e)
+{
+    float *logits;
+    *more = false;
+    if (matcher_finished(s->matcher) || s->em.cancelled) return true;
+    if (left(s) > 0 && take_forced(s)) return *more = true;
+    if (left(s) <= 0) { s->limited = true; return true; }
+    if (!look(s, &logits, e)) return false;
+    float raw = 0;
+    bool want = s->em.want_tokens && logits;
+    int32_t t = choose(s, logits, e);
+    if (t < 0) return false;
+    if (want) raw = sample_logprob(logits, s->n_vocab, t);
+    take(s, t, ORIGIN_SAMPLED, raw);
+    return *more = true;
+}
+
+static enum finish reason(const struct seq *s)
+{
+    if (s->em.cancelled) return FINISH_CANCEL;
+    if (s->limited) return FINISH_LENGTH;
+    return s->em.n_call ? FINISH_TOOL_CALLS : FINISH_STOP;
+}
+
+bool seq_run(struct seq *s, struct err *e)
+{
+    bool more = true, ok = true;
+    emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
+    s->emitting = true;
+    while (ok && more) ok = step(s, &more, e);
+    bool cancelled = s->em.cancelled;
+    struct err broken = { 0 };
+    bool whole = emit_close(&s->em, &broken);
+    s->emitting = false;
+    if (ok && !whole && !cancelled) ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
+    if (!ok) {
+        emit_event(&s->em, &(struct event){ .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) } });
+        return false;
+    }
+    s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
+    enum finish why = reason(s);
+    s->em.cancelled = false;                                      /* whoever cancelled still hears the end */
+    emit_event(&s->em, &(struct event){ .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing });
+    return true;
+}
