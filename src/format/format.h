@@ -35,7 +35,8 @@ bool gguf_f32s(const struct gguf *g, const char *key, float **out, size_t *n, st
 /* Walk over all keys, for `inspect` and for copying metadata into another file. */
 enum gguf_type { GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL,
                  GGUF_STR, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64 };
-struct gguf_kv { struct bytes key; enum gguf_type type, elem; uint64_t count; struct bytes raw; }; /* raw: encoded value, after the type */
+struct gguf_kv { struct bytes key; enum gguf_type type, elem; uint64_t count; struct bytes raw; }; /* raw: encoded value, after the type (arrays: with element type and count) */
+const char *gguf_type_name(enum gguf_type t);                         /* "u32", "string" */
 size_t gguf_n_kv(const struct gguf *g);
 struct gguf_kv gguf_kv(const struct gguf *g, size_t i);
 
@@ -61,8 +62,13 @@ void gguf_out_f32(struct gguf_out *o, const char *key, float v);
 void gguf_out_bool(struct gguf_out *o, const char *key, bool v);
 void gguf_out_strs(struct gguf_out *o, const char *key, const struct bytes *s, size_t n);
 void gguf_out_i32s(struct gguf_out *o, const char *key, const int32_t *v, size_t n);
-void gguf_out_kv(struct gguf_out *o, const struct gguf_kv *kv);       /* copied as it stands */
+void gguf_out_kv(struct gguf_out *o, const struct gguf_kv *kv);       /* copied as it stands; a key given again is replaced */
+void gguf_out_f32s(struct gguf_out *o, const char *key, const float *v, size_t n);
 void gguf_out_tensor(struct gguf_out *o, const struct tensor *t);     /* name copied, data lent */
+/* A tensor whose bytes are made when their turn comes: fill writes t->bytes bytes to dst (zeroed, page
+ * aligned). At most one such tensor is in memory at a time. */
+typedef bool gguf_fill_fn(void *ctx, const struct tensor *t, void *dst, struct err *e);
+void gguf_out_fill(struct gguf_out *o, const struct tensor *t, gguf_fill_fn *fill, void *ctx);
 bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e);
 
 #endif
