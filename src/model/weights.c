@@ -1,0 +1,177 @@
+/* weights.c -- a model: every tensor of the architecture found, its shape demanded exactly, and bound.
+ *
+ * Matrices stay in the mapping and are lent to the kernels as they lie. Vectors (norms, taps) are a few
+ * kilobytes: they are copied to f32, aligned, the taps turned from [d, K] to [K, d] on the way.
+ * Loop bounds of the kernels come from shapes that were checked here, never from metadata alone. */
+#include <math.h>
+
+#include "model/int.h"
+
+static int64_t dim_of(const struct model_config *c, enum dim d, int layer)
+{
+    switch (d) {
+    case DIM_ONE: return 1;
+    case DIM_EMBD: return c->n_embd;
+    case DIM_EMBD3: return 3 * (int64_t)c->n_embd;
+    case DIM_FF: return c->n_ff;
+    case DIM_Q: return (int64_t)c->n_head * c->head_dim;
+    case DIM_KV: return (int64_t)c->n_head_kv[layer] * c->head_dim;
+    case DIM_HEAD: return c->head_dim;
+    case DIM_TAPS: return c->conv_taps;
+    case DIM_VOCAB: return c->n_vocab;
+    }
+    return 0;
+}
+
+static const struct tensor *demand(const struct gguf *g, const char *name, int64_t n_out, int64_t n_in,
+                                   struct err *e)
+{
+    const struct tensor *t = gguf_find(g, name);
+    if (!t) {
+        err_set(e, ERR_FORMAT, "tensor %s is missing", name);
+        return NULL;
+    }
+    if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != 1 || t->ne[3] != 1) {
+        err_set(e, ERR_FORMAT, "tensor %s is %lld x %lld x %lld x %lld, must be %lld x %lld", name,
+                (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], (long long)t->ne[3],
+                (long long)n_in, (long long)n_out);
+        return NULL;
+    }
+    if (!dtype_info(t->dtype)->unpack) {
+        err_set(e, ERR_UNSUPPORTED, "tensor %s is of type %s, which cannot be computed with", name,
+                dtype_info(t->dtype)->name);
+        return NULL;
+    }
+    return t;
+}
+
+static struct mat mat_of(const struct tensor *t)
+{
+    return (struct mat){ t->dtype, (int)t->ne[1], (int)t->ne[0], t->data, dtype_bytes(t->dtype, t->ne[0]) };
+}
+
+static float *vector_of(struct model *m, const struct tensor *t)
+{
+    size_t n = (size_t)(t->ne[0] * t->ne[1]);
+    float *v = arena_f32(&m->own, n);
+    dtype_info(t->dtype)->unpack(t->data, v, n);
+    return v;
+}
+
+static float *taps_of(struct model *m, const struct tensor *t)
+{
+    int K = (int)t->ne[0], d = (int)t->ne[1];
+    float *taps = arena_f32(&m->own, (size_t)K * d), *raw = mem_alloc((size_t)K * d * sizeof *raw);
+    dtype_info(t->dtype)->unpack(t->data, raw, (size_t)K * d);
+    for (int c = 0; c < d; c++)
+        for (int j = 0; j < K; j++) taps[(size_t)j * d + c] = raw[(size_t)c * K + j];
+    mem_free(raw);
+    return taps;
+}
+
+static void count(struct model *m, const struct tensor *t, bool streamed)
+{
+    m->n_param += (size_t)(t->ne[0] * t->ne[1]);
+    if (streamed) m->step_bytes += t->bytes;
+}
+
+static bool bind_slot(struct model *m, const struct gguf *g, int l, const struct slot *s, struct err *e)
+{
+    char name[96];
+    snprintf(name, sizeof name, "blk.%d.%s", l, s->name);
+    const struct tensor *t = demand(g, name, dim_of(&m->cfg, s->n_out, l), dim_of(&m->cfg, s->n_in, l), e);
+    if (!t) return false;
+    void *at = (char *)&m->layer[l] + s->off;
+    if (s->kind == SLOT_MATRIX) *(struct mat *)at = mat_of(t);
+    if (s->kind == SLOT_VECTOR) *(const float **)at = vector_of(m, t);
+    if (s->kind == SLOT_TAPS) *(const float **)at = taps_of(m, t);
+    count(m, t, true);
+    return true;
+}
+
+static bool bind_layers(struct model *m, const struct gguf *g, struct err *e)
+{
+    const struct arch *a = arch_find(m->cfg.arch);
+    for (int l = 0; l < m->cfg.n_layer; l++) {
+        enum layer_kind kind = m->cfg.n_head_kv[l] ? LAYER_ATTN : LAYER_CONV;
+        m->layer[l].slot = kind == LAYER_ATTN ? m->n_attn++ : m->n_conv++;
+        for (int i = 0; i < a->n_slot; i++)
+            if ((a->slot[i].where & kind) && !bind_slot(m, g, l, &a->slot[i], e)) return false;
+    }
+    return true;
+}
+
+/* The final norm is called token_embd_norm in files of this family: it is applied after the last layer,
+ * never to the embeddings. Some converters write output_norm. */
+static bool bind_ends(struct model *m, const struct gguf *g, struct err *e)
+{
+    const struct model_config *c = &m->cfg;
+    const struct tensor *embd = demand(g, "token_embd.weight", c->n_vocab, c->n_embd, e);
+    if (!embd) return false;
+    const char *norm = gguf_find(g, "token_embd_norm.weight") ? "token_embd_norm.weight"
+                       : gguf_find(g, "output_norm.weight")   ? "output_norm.weight"
+                                                              : "token_embd_norm.weight";
+    const struct tensor *t = demand(g, norm, 1, c->n_embd, e);
+    if (!t) return false;
+    m->norm_out = vector_of(m, t);
+    count(m, t, true);
+    m->embd = m->head = mat_of(embd);
+    bool tied = !gguf_find(g, "output.weight");
+    count(m, embd, tied);
+    if (tied) return true;
+    t = demand(g, "output.weight", c->n_vocab, c->n_embd, e);
+    if (!t) return false;
+    m->head = mat_of(t);
+    count(m, t, true);
+    return true;
+}
+
+static void rope_table(struct model *m)
+{
+    int half = m->cfg.head_dim / 2;
+    m->freq = arena_f32(&m->own, (size_t)half);
+    for (int i = 0; i < half; i++)
+        m->freq[i] = (float)pow(m->cfg.rope_theta, -2.0 * i / m->cfg.head_dim);
+    m->attn_scale = (float)(1 / sqrt(m->cfg.head_dim));
+}
+
+struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e)
+{
+    struct model *m = mem_zero(sizeof *m);
+    m->ops = ops;
+    arena_init(&m->own, 0);
+    if (!model_config_read(&m->cfg, g, e)) goto fail;
+    m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
+    if (!bind_layers(m, g, e) || !bind_ends(m, g, e)) {
+        err_in(e, "%s", gguf_name(g));
+        goto fail;
+    }
+    rope_table(m);
+    return m;
+fail:
+    model_close(m);
+    return NULL;
+}
+
+void model_close(struct model *m)
+{
+    if (!m) return;
+    arena_done(&m->own);
+    mem_free(m->layer);
+    mem_free(m);
+}
+
+const struct model_config *model_config(const struct model *m)
+{
+    return &m->cfg;
+}
+
+size_t model_n_param(const struct model *m)
+{
+    return m->n_param;
+}
+
+size_t model_step_bytes(const struct model *m)
+{
+    return m->step_bytes;
+}
