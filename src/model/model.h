@@ -85,7 +85,7 @@ struct pack_loss { double loss, weight; };                            /* weighte
 /* Forward and, if grad is not NULL, backward of one pack on the calling thread: adds to grad (flat,
  * like w) the gradient of (sum of weighted losses) * scale. row_loss, row_hit [n] may be NULL:
  * loss and "arg-max is the target" of every row with target >= 0. */
-bool net_step(const struct net *n, const float *w, const struct pack *p, gemm_fn *gemm, float scale, float z_loss,
+bool net_step(const struct net *n, const float *w, const struct pack *p, const struct grad_ops *op, float scale, float z_loss,
               float *grad, float *row_loss, uint8_t *row_hit, struct arena *tmp, struct pack_loss *out, struct err *e);
 
 #endif

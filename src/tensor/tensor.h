@@ -113,4 +113,43 @@ struct ops {
 };
 const struct ops *ref_ops(void);                                      /* plain C, f32, one thread: the judge */
 
+/* ---- training: grad.c ------------------------------------------------------------------------ */
+
+/* What the trainer needs beside the matrix products, forward and gradient as neighbours. Written once
+ * in grad.c and compiled once per instruction set; sums run over 16 fixed lanes, so that a given build is
+ * reproducible. Widths (d, F, n_vocab, head_dim / 2) are multiples of 16. No allocation, any thread. */
+struct grad_ops {
+    const char *name;
+    gemm_fn *gemm;
+    /* y = w * x / rms(x), rows of d. Gradient: adds to gx [n, d] and gw [d]. */
+    void (*rms)(float *y, const float *x, const float *w, int n, int d, float eps);
+    void (*rms_grad)(float *gx, float *gw, const float *gy, const float *x, const float *w, int n, int d, float eps);
+    /* One token's heads: y = RoPE(norm(x)), head by head with shared weights w [hd]; rope: cos[hd/2], sin[hd/2].
+     * The gradient writes gx and adds to gw. */
+    void (*head)(float *y, const float *x, const float *w, const float *rope, int n_head, int hd, float eps);
+    void (*head_grad)(float *gx, float *gw, const float *gy, const float *x, const float *w, const float *rope,
+                      int n_head, int hd, float eps);
+    /* One sequence of gated short convolution, three taps [3, d], oldest first: z [n, 3d] = (B, C, X), v = conv(B*X),
+     * y = C*v. The gradient writes gz and y again, and adds to gtaps [3, d]. */
+    void (*conv)(float *y, float *v, const float *z, const float *taps, int n, int d);
+    void (*conv_grad)(float *gz, float *y, float *gtaps, const float *gy, const float *z, const float *v,
+                      const float *taps, int n, int d);
+    /* ab [n, 2F] = (gate, up): y = silu(gate)*up. The gradient writes gab and y again. */
+    void (*swiglu)(float *y, const float *ab, int n, int F);
+    void (*swiglu_grad)(float *gab, float *y, const float *gy, const float *ab, int n, int F);
+    /* One attention row: s[0..n) scores become probabilities of softmax(scale*s), s[n..pad) zero; returns the log of
+     * the sum. The gradient takes scores again and gp (gradient of the probabilities), dot = sum p*gp, and
+     * leaves p in s and the gradient of the raw scores in gp. pad: multiple of 16. */
+    float (*softmax)(float *s, int n, int pad, float scale);
+    void (*softmax_grad)(float *s, float *gp, int n, int pad, float scale, float lse, float dot);
+    /* Cross entropy of one row of logits: returns the loss, *hit = arg-max is the target; with grad, z becomes
+     * weight * (softmax - onehot + 2*z_loss*lse*softmax). */
+    float (*xent)(float *z, int n_vocab, int target, float weight, float z_loss, bool grad, uint8_t *hit);
+    void (*add)(float *y, const float *x, size_t n);                  /* y += x; n a multiple of 16 */
+    float (*dot)(const float *x, const float *y, int n);              /* n a multiple of 16 */
+};
+extern const struct grad_ops grad_ops_ref;                            /* plain C, the judge; gemm is gemm_ref */
+void gemm_ref(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+              float *c, int ldc, bool accumulate, struct arena *tmp);
+
 #endif
