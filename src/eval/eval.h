@@ -1,0 +1,41 @@
+/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge.c, toolcall.c), speed (bench.c). */
+#ifndef TENON_EVAL_H
+#define TENON_EVAL_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "gen/gen.h"
+
+/* ---- judge.c: is this the call that was wanted? ------------------------------------------------ */
+
+struct verdict { bool valid; const char *error; };                    /* error: the rule that failed, "" if valid */
+enum judge_match { JUDGE_FIRST,                                       /* one call of the first function */
+                   JUDGE_NAMED,                                       /* one call, the function found by the expected name */
+                   JUDGE_ANY_ORDER };                                 /* several calls, in any order, greedy */
+struct judge_opts {
+    enum judge_match match;
+    bool json_schema;                                                 /* types are JSON Schema's: number is float, object is dict */
+    bool dots_shown_as_underscores;                                   /* names as the model saw them */
+};
+/* functions: array of definitions (bare or wrapped); expect: [{name: {param: [accepted, …]}}];
+ * output: [{name: {param: value}}]. "" among the accepted values: the parameter may be left out. */
+struct verdict judge_calls(const struct json *functions, const struct json *expect, const struct json *output,
+                           const struct judge_opts *o);
+
+/* ---- toolcall.c: accuracy over a file of conversations ------------------------------------------- */
+
+struct tally { char kind[32]; int n, exact; };
+struct eval_report { struct tally all, *kind; int n_kind, cap_kind; double mean_ms; };
+/* Answers one request. Takes body. False: refused or failed; counts as a wrong answer. */
+typedef bool ask_fn(void *ctx, struct json *body, struct message *out, struct err *e);
+/* Reads lines {id, kind, tools, messages, expect, must_contain?} from path (may be .gz), asks, judges.
+ * out_path (or NULL) gets a line with verdict and message for each. False: the file is malformed (line named). */
+bool eval_toolcall(const char *path, ask_fn *ask, void *ctx, const char *out_path, int limit,
+                   struct eval_report *out, struct err *e);
+void eval_report_done(struct eval_report *r);
+void eval_report_print(const struct eval_report *r, struct str *out); /* a table for people */
+struct json *eval_report_json(const struct eval_report *r);           /* owned */
+/* 95 % interval of a share, after Wilson. */
+void eval_interval(int n, int k, double *low, double *high);
+
+#endif
