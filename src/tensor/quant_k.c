@@ -165,9 +165,10 @@ struct line { float w, q, qq, x, qx; };
 static void line_solve(const struct line *s, float *scale, float *min)
 {
     float det = s->w * s->qq - s->q * s->q;
-    *scale = det > 0 ? (s->w * s->qx - s->x * s->q) / det : 0;
-    *min = det > 0 ? (s->q * s->qx - s->qq * s->x) / det : 0;
-    if (*min >= 0) return;
+    bool spread = det > 1e-5f * s->w * s->qq;                         /* else all codes are the same */
+    *scale = spread ? (s->w * s->qx - s->x * s->q) / det : 0;
+    *min = spread ? (s->q * s->qx - s->qq * s->x) / det : 0;
+    if (spread && *min >= 0) return;
     *min = 0;
     *scale = s->qq > 0 ? s->qx / s->qq : 0;
 }
