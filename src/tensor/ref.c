@@ -127,29 +127,12 @@ static void ref_add(void *ctx, float *y, const float *x, size_t n)
     for (size_t i = 0; i < n; i++) y[i] += x[i];
 }
 
-/* Both operands are read in whichever way kind says they lie. */
-static void ref_gemm(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b,
-                     int ldb, float *c, int ldc, bool accumulate, struct arena *tmp)
-{
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            double s = 0;
-            for (int p = 0; p < k; p++) {
-                float av = kind == GEMM_TN ? a[(size_t)p * lda + i] : a[(size_t)i * lda + p];
-                float bv = kind == GEMM_NT ? b[(size_t)j * ldb + p] : b[(size_t)p * ldb + j];
-                s += (double)av * bv;
-            }
-            float *at = c + (size_t)i * ldc + j;
-            *at = accumulate ? *at + (float)s : (float)s;
-        }
-}
-
 const struct ops *ref_ops(void)
 {
     static const struct ops ops = {
         .name = "ref", .kv = DT_F32, .matmul = ref_matmul, .rows = ref_rows, .rms = ref_rms,
         .rope = ref_rope, .kv_store = ref_kv_store, .attn = ref_attn, .conv = ref_conv,
-        .swiglu = ref_swiglu, .add = ref_add, .gemm_f32 = ref_gemm, .gemm_bf16 = ref_gemm,
+        .swiglu = ref_swiglu, .add = ref_add, .gemm_f32 = gemm_ref, .gemm_bf16 = gemm_ref,
     };
     return &ops;
 }

@@ -1,0 +1,314 @@
+/* cpu.c -- which kernels this processor runs, and the operations that are not products, over the threads.
+ *
+ * What the processor has is read once with CPUID, together with what the system saves (XCR0): a
+ * register the kernel does not switch is not ours to use. An instruction set is a row here and one
+ * static library with its own flags; no other file is compiled for more than the base machine. */
+#include <math.h>
+#include <stdatomic.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "cpu/int.h"
+
+/* ---- what the processor has ---------------------------------------------------------------------- */
+
+enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_VNNI = 4, HAS_BF16 = 8 };
+
+#if defined(__x86_64__)
+static uint64_t saved_state(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static unsigned detect(void)
+{
+    unsigned a, b, c, d, a1, b1, c1, d1, has = 0;
+    if (!__get_cpuid(1, &a1, &b1, &c1, &d1) || !(c1 & bit_OSXSAVE)) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    uint64_t saved = saved_state();
+    unsigned sub = a;
+    if ((saved & 6) == 6 && (b & bit_AVX2) && (c1 & bit_FMA) && (c1 & bit_F16C)) has |= HAS_AVX2;
+    unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
+    if (has && (saved & 0xe6) == 0xe6 && (b & need) == need) has |= HAS_AVX512;
+    if ((has & HAS_AVX512) && (c & bit_AVX512VNNI)) has |= HAS_VNNI;
+    if ((has & HAS_AVX512) && sub >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5)) has |= HAS_BF16;
+    return has;
+}
+#else
+static unsigned detect(void)
+{
+    return 0;
+}
+#endif
+
+/* ---- the table, best first -------------------------------------------------------------------------- */
+
+static void fill_plain(struct kern *k, unsigned has)
+{
+    kern_plain(k);
+}
+
+#if defined(__x86_64__)
+static void fill_avx2(struct kern *k, unsigned has)
+{
+    kern_avx2(k);
+}
+
+static void fill_avx512(struct kern *k, unsigned has)
+{
+    kern_avx512(k);
+}
+#endif
+
+static const struct { const char *name; unsigned need; void (*fill)(struct kern *k, unsigned has); } isas[] = {
+#if defined(__x86_64__)
+    { "avx512", HAS_AVX512, fill_avx512 },
+    { "avx2", HAS_AVX2, fill_avx2 },
+#endif
+    { "plain", 0, fill_plain },
+};
+
+const char *cpu_isa(int i)
+{
+    unsigned has = detect();
+    for (size_t j = 0; i >= 0 && j < LEN(isas); j++)
+        if ((has & isas[j].need) == isas[j].need && i-- == 0) return isas[j].name;
+    return NULL;
+}
+
+const char *cpu_features(void)
+{
+    static char text[64];
+    unsigned has = detect();
+    snprintf(text, sizeof text, "%s%s%s%s", has & HAS_AVX2 ? "avx2 fma f16c" : "none",
+             has & HAS_AVX512 ? " avx512" : "", has & HAS_VNNI ? " vnni" : "", has & HAS_BF16 ? " bf16" : "");
+    return text;
+}
+
+/* ---- operations over the threads ---------------------------------------------------------------------- */
+
+#define SMALL (32 << 10)                                              /* floats worth a second thread */
+
+struct span { const struct cpu *c; int n; void (*run)(const struct span *s, int from, int to, int thread); const void *arg; };
+
+/* Thread i takes the i-th part of n items. */
+static void run_part(void *ctx, int thread, int n_thread)
+{
+    const struct span *s = ctx;
+    int from = (int)((int64_t)s->n * thread / n_thread), to = (int)((int64_t)s->n * (thread + 1) / n_thread);
+    if (from < to) s->run(s, from, to, thread);
+}
+
+static void spread(const struct cpu *c, int n, int64_t work, void (*run)(const struct span *, int, int, int), const void *arg)
+{
+    struct span s = { c, n, run, arg };
+    pool_run(work > SMALL ? c->pool : NULL, run_part, &s);
+}
+
+struct rms_arg { float *y; const float *x, *w; int d; float eps; };
+
+static void rms_part(const struct span *s, int from, int to, int thread)
+{
+    const struct rms_arg *a = s->arg;
+    size_t off = (size_t)from * a->d;
+    s->c->kern.rms(a->y + off, a->x + off, a->w, to - from, a->d, a->eps);
+}
+
+static void op_rms(void *ctx, float *y, const float *x, const float *w, int n, int d, float eps)
+{
+    struct rms_arg a = { y, x, w, d, eps };
+    spread(ctx, n, (int64_t)n * d, rms_part, &a);
+}
+
+/* cos and sin of every position of the chunk, kept: queries and keys of all layers ask for the same. */
+static const float *rope_table(struct cpu *c, const int32_t *pos, int n, int half, const float *freq)
+{
+    if (c->rope_n == (size_t)n && c->rope_half == half && c->rope_freq == freq &&
+        !memcmp(c->rope_pos, pos, (size_t)n * sizeof *pos)) return c->rope;
+    if ((size_t)n * half > c->rope_cap || !c->rope) {
+        c->rope_cap = MAX((size_t)n, 1) * half;
+        c->rope = mem_resize(c->rope, c->rope_cap * 2 * sizeof *c->rope);
+    }
+    c->rope_pos = mem_resize(c->rope_pos, MAX((size_t)n, 1) * sizeof *pos);
+    memcpy(c->rope_pos, pos, (size_t)n * sizeof *pos);
+    for (int t = 0; t < n; t++)
+        for (int i = 0; i < half; i++) {
+            double angle = (double)pos[t] * freq[i];
+            c->rope[(size_t)t * 2 * half + i] = (float)cos(angle);
+            c->rope[(size_t)t * 2 * half + half + i] = (float)sin(angle);
+        }
+    c->rope_n = (size_t)n;
+    c->rope_half = half;
+    c->rope_freq = freq;
+    return c->rope;
+}
+
+struct rope_arg { float *x; const float *table; int n_head, head_dim; };
+
+static void rope_part(const struct span *s, int from, int to, int thread)
+{
+    const struct rope_arg *a = s->arg;
+    for (int t = from; t < to; t++)
+        s->c->kern.rope(a->x + (size_t)t * a->n_head * a->head_dim, a->table + (size_t)t * a->head_dim, a->n_head,
+                        a->head_dim);
+}
+
+static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim, const float *freq)
+{
+    struct rope_arg a = { x, rope_table(ctx, pos, n, head_dim / 2, freq), n_head, head_dim };
+    spread(ctx, n, (int64_t)n * n_head * head_dim, rope_part, &a);
+}
+
+struct copy_arg { float *y; uint16_t *h; const float *x, *x2; int d; };
+
+static void store_part(const struct span *s, int from, int to, int thread)
+{
+    const struct copy_arg *a = s->arg;
+    size_t off = (size_t)from * a->d;
+    s->c->kern.to_f16(a->h + off, a->x + off, (size_t)(to - from) * a->d);
+}
+
+static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d)
+{
+    struct copy_arg a = { .h = (uint16_t *)page + (size_t)row0 * d, .x = x, .d = d };
+    spread(ctx, n, (int64_t)n * d, store_part, &a);
+}
+
+/* Long arrays are dealt out in whole blocks, so that tails fall in the same place for any thread count. */
+#define BLOCK 1024
+
+static void swiglu_part(const struct span *s, int from, int to, int thread)
+{
+    const struct copy_arg *a = s->arg;
+    size_t off = (size_t)from * BLOCK, n = MIN((size_t)(to - from) * BLOCK, (size_t)a->d - off);
+    s->c->kern.swiglu(a->y + off, a->x + off, a->x2 + off, n);
+}
+
+static void add_part(const struct span *s, int from, int to, int thread)
+{
+    const struct copy_arg *a = s->arg;
+    size_t off = (size_t)from * BLOCK, n = MIN((size_t)(to - from) * BLOCK, (size_t)a->d - off);
+    s->c->kern.add(a->y + off, a->x + off, n);
+}
+
+/* In pieces whose length an int holds. */
+static void spread_flat(const struct cpu *c, void (*run)(const struct span *, int, int, int), float *y, const float *x,
+                        const float *x2, size_t n)
+{
+    for (size_t off = 0; off < n; off += 1 << 30) {
+        int len = (int)MIN(n - off, (size_t)1 << 30);
+        struct copy_arg a = { .y = y + off, .x = x + off, .x2 = x2 ? x2 + off : NULL, .d = len };
+        spread(c, (len + BLOCK - 1) / BLOCK, len, run, &a);
+    }
+}
+
+static void op_swiglu(void *ctx, float *y, const float *gate, const float *up, size_t n)
+{
+    spread_flat(ctx, swiglu_part, y, gate, up, n);
+}
+
+static void op_add(void *ctx, float *y, const float *x, size_t n)
+{
+    spread_flat(ctx, add_part, y, x, NULL, n);
+}
+
+struct conv_arg { float *y; const float *z, *taps; float *state; int n, d, K; };
+
+static void conv_part(const struct span *s, int from, int to, int thread)
+{
+    const struct conv_arg *a = s->arg;
+    s->c->kern.conv(a->y, a->z, a->taps, a->state, a->n, a->d, a->K, from * 16, MIN(to * 16, a->d));
+}
+
+static void op_conv(void *ctx, float *y, const float *z, const float *taps, float *state, int n, int d, int K)
+{
+    struct conv_arg a = { y, z, taps, state, n, d, K };
+    spread(ctx, (d + 15) / 16, (int64_t)n * d * 4, conv_part, &a);
+}
+
+struct rows_arg { float *y; const struct mat *w; const int32_t *id; };
+
+static void rows_part(const struct span *s, int from, int to, int thread)
+{
+    const struct rows_arg *a = s->arg;
+    for (int i = from; i < to; i++)
+        dtype_info(a->w->dtype)->unpack((const uint8_t *)a->w->data + (size_t)a->id[i] * a->w->row_bytes,
+                                        a->y + (size_t)i * a->w->n_in, (size_t)a->w->n_in);
+}
+
+static void op_rows(void *ctx, float *y, const struct mat *w, const int32_t *id, int n)
+{
+    struct rows_arg a = { y, w, id };
+    spread(ctx, n, (int64_t)n * w->n_in, rows_part, &a);
+}
+
+/* ---- attention: one KV head and a few rows at a time, from one counter ----------------------------------- */
+
+struct attn_job { struct cpu *c; const struct attn *a; enum phase ph; int n_tile; _Atomic int next; };
+
+static size_t attn_floats(const struct attn *a, enum phase ph)
+{
+    size_t group = (size_t)(a->n_head / a->n_head_kv), width = (size_t)(a->head_dim + 15) / 16 * 16;
+    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : 1);     /* struct query: 4 floats */
+    size_t pages = ph == PHASE_PREFILL ? 2 * width * a->page + a->page : group * (width + a->page) + width;
+    return pages + query * (width + 4) + 64;
+}
+
+static void attn_part(void *ctx, int thread, int n_thread)
+{
+    struct attn_job *j = ctx;
+    const struct attn *a = j->a;
+    float *scratch = (float *)(((uintptr_t)j->c->scratch[thread] + 63) & ~(uintptr_t)63);
+    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) < j->n_tile * a->n_head_kv;) {
+        int head = i % a->n_head_kv, tile = i / a->n_head_kv;
+        if (j->ph == PHASE_DECODE) j->c->kern.attn_decode(a, head, tile, scratch);
+        else j->c->kern.attn_prefill(a, head, tile * ATTN_ROWS, MIN((tile + 1) * ATTN_ROWS, a->n), scratch);
+    }
+}
+
+static void op_attn(void *ctx, const struct attn *a, enum phase ph)
+{
+    struct cpu *c = ctx;
+    struct attn_job j = { c, a, ph, ph == PHASE_DECODE ? a->n : (a->n + ATTN_ROWS - 1) / ATTN_ROWS, 0 };
+    cpu_scratch(c, attn_floats(a, ph) * sizeof(float) + 64);
+    int64_t work = (int64_t)a->n * (a->pos0 + a->n) * a->n_head * a->head_dim;
+    pool_run(work > SMALL ? c->pool : NULL, attn_part, &j);
+}
+
+/* ---- open, close -------------------------------------------------------------------------------------------- */
+
+const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e)
+{
+    unsigned has = detect();
+    for (size_t i = 0; i < LEN(isas); i++) {
+        if ((has & isas[i].need) != isas[i].need || (isa && strcmp(isa, isas[i].name))) continue;
+        struct cpu *c = mem_zero(sizeof *c);
+        c->pool = pool;
+        c->scratch = mem_zero((size_t)pool_size(pool) * sizeof *c->scratch);
+        isas[i].fill(&c->kern, has);
+        snprintf(c->name, sizeof c->name, "cpu %s", isas[i].name);
+        c->ops = (struct ops){ .name = c->name, .ctx = c, .kv = DT_F16, .matmul = cpu_matmul, .rows = op_rows,
+                               .rms = op_rms, .rope = op_rope, .kv_store = op_kv_store, .attn = op_attn,
+                               .conv = op_conv, .swiglu = op_swiglu, .add = op_add,
+                               .gemm_f32 = cpu_grad_ops("f32")->gemm, .gemm_bf16 = cpu_grad_ops(NULL)->gemm };
+        return &c->ops;
+    }
+    err_set(e, ERR_UNSUPPORTED, "instruction set %s is not known here or not in this processor, which has: %s",
+            isa ? isa : "?", cpu_features());
+    return NULL;
+}
+
+void cpu_ops_close(const struct ops *ops)
+{
+    if (!ops) return;
+    struct cpu *c = ops->ctx;
+    for (int t = 0; t < pool_size(c->pool); t++) mem_free(c->scratch[t]);
+    mem_free(c->scratch);
+    mem_free(c->act);
+    mem_free(c->rope);
+    mem_free(c->rope_pos);
+    mem_free(c);
+}

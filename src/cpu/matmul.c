@@ -1,0 +1,150 @@
+/* matmul.c -- products over the threads: which kernel, which form of the input, which rows to whom.
+ *
+ * The input is brought into each form that the products ask for once; then rows are handed out in
+ * pieces from one counter over all products, so that a thread that is slowed down takes fewer. Pieces
+ * are whole panels (prefill) or a few rows (decode); a row's result does not depend on who computes it.
+ * Small products stay on the calling thread: waking another costs more than they do. */
+#include <stdatomic.h>
+
+#include "cpu/int.h"
+
+#define MOST_MM 8                                                     /* products in a call */
+#define SMALL (48 << 10)                                              /* weights x columns worth a second thread */
+#define DECODE_PIECE (16 << 10)                                       /* weight bytes of a decode piece */
+
+struct input { const struct act_form *form; size_t bytes; char *at; };  /* n columns, bytes apart */
+struct product {
+    const struct matmul *mm;
+    struct prefill pre;
+    struct decode dec;
+    const struct input *in;
+    int piece, n_piece;                                               /* rows of a piece, pieces */
+};
+struct job {
+    struct cpu *c;
+    struct product p[MOST_MM];
+    struct input in[MOST_MM];
+    int n_mm, n_in_forms, n, k, total;
+    const float *x;
+    enum phase ph;
+    _Atomic int next_col, next_piece;
+};
+
+/* ---- preparing ---------------------------------------------------------------------------------- */
+
+static void choose_kernel(struct job *j, struct product *p)
+{
+    const struct kern *k = &j->c->kern;
+    enum dtype d = p->mm->w->dtype;
+    if (j->ph == PHASE_PREFILL) {
+        p->pre = k->prefill[d].act ? k->prefill[d] : k->any_prefill;
+        p->piece = PANEL_ROWS;
+    } else {
+        p->dec = k->decode[d].act ? k->decode[d] : k->any_decode;
+        p->piece = (int)MAX((size_t)8, DECODE_PIECE / MAX(p->mm->w->row_bytes, (size_t)1));
+    }
+    p->n_piece = (p->mm->w->n_out + p->piece - 1) / p->piece;
+    j->total += p->n_piece;
+}
+
+static const struct input *input_of(struct job *j, const struct act_form *form)
+{
+    for (int i = 0; i < j->n_in_forms; i++)
+        if (j->in[i].form == form) return &j->in[i];
+    struct input *in = &j->in[j->n_in_forms++];
+    *in = (struct input){ .form = form, .bytes = (form->bytes(j->k) + 63) & ~(size_t)63 };
+    return in;
+}
+
+void cpu_scratch(struct cpu *c, size_t bytes)
+{
+    if (bytes <= c->scratch_cap) return;
+    for (int t = 0; t < pool_size(c->pool); t++) {
+        mem_free(c->scratch[t]);
+        c->scratch[t] = mem_alloc(bytes);
+    }
+    c->scratch_cap = bytes;
+}
+
+/* Room for the inputs in all their forms and for one panel per thread. */
+static void make_room(struct job *j)
+{
+    size_t panel = 0, act = 0;
+    for (int i = 0; i < j->n_mm; i++)
+        if (j->ph == PHASE_PREFILL) panel = MAX(panel, j->p[i].pre.panel_bytes(j->k));
+    cpu_scratch(j->c, ((panel + 63) & ~(size_t)63) + (size_t)j->k * sizeof(float) + 128);
+    for (int i = 0; i < j->n_in_forms; i++) act += j->in[i].bytes * (size_t)j->n;
+    if (act + 64 > j->c->act_cap) {
+        mem_free(j->c->act);
+        j->c->act_cap = act + 64;
+        j->c->act = mem_alloc(j->c->act_cap);
+    }
+    char *at = (char *)(((uintptr_t)j->c->act + 63) & ~(uintptr_t)63);
+    for (int i = 0; i < j->n_in_forms; i++) {
+        j->in[i].at = at;
+        at += j->in[i].bytes * (size_t)j->n;
+    }
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static void fill_columns(void *ctx, int thread, int n_thread)
+{
+    struct job *j = ctx;
+    for (int i; (i = atomic_fetch_add_explicit(&j->next_col, 1, memory_order_relaxed)) < j->n * j->n_in_forms;) {
+        const struct input *in = &j->in[i / j->n];
+        int t = i % j->n;
+        in->form->fill(in->at + (size_t)t * in->bytes, j->x + (size_t)t * j->k, j->k);
+    }
+}
+
+static void run_panel(const struct job *j, const struct product *p, int piece, char *scratch)
+{
+    const struct mat *w = p->mm->w;
+    int r0 = piece * p->piece, n_row = MIN(p->piece, w->n_out - r0);
+    float *row = (float *)(void *)scratch;
+    void *panel = (void *)(((uintptr_t)(row + j->k) + 63) & ~(uintptr_t)63);
+    p->pre.fill(panel, w, r0, n_row, row);
+    p->pre.mul(p->mm->y + r0, (size_t)w->n_out, panel, p->in->at, p->in->bytes, j->n, j->k, n_row);
+}
+
+static void run_rows(const struct job *j, const struct product *p, int piece, char *scratch)
+{
+    const struct mat *w = p->mm->w;
+    int r0 = piece * p->piece, r1 = MIN(r0 + p->piece, w->n_out);
+    for (int t = 0; t < j->n; t++)
+        p->dec.rows(p->mm->y + (size_t)t * w->n_out, w, p->in->at + (size_t)t * p->in->bytes, r0, r1,
+                    (float *)(void *)scratch);
+}
+
+static void run_pieces(void *ctx, int thread, int n_thread)
+{
+    struct job *j = ctx;
+    for (int i; (i = atomic_fetch_add_explicit(&j->next_piece, 1, memory_order_relaxed)) < j->total;) {
+        const struct product *p = j->p;
+        while (i >= p->n_piece) i -= p++->n_piece;
+        (j->ph == PHASE_PREFILL ? run_panel : run_rows)(j, p, i, j->c->scratch[thread]);
+    }
+}
+
+static void run_job(struct job *j)
+{
+    int64_t work = 0;
+    for (int i = 0; i < j->n_mm; i++) {
+        choose_kernel(j, &j->p[i]);
+        j->p[i].in = input_of(j, j->ph == PHASE_PREFILL ? j->p[i].pre.act : j->p[i].dec.act);
+        work += (int64_t)j->p[i].mm->w->n_out * j->k * j->n;
+    }
+    make_room(j);
+    pool_run((int64_t)j->n * j->k > SMALL ? j->c->pool : NULL, fill_columns, j);
+    pool_run(work > SMALL ? j->c->pool : NULL, run_pieces, j);
+}
+
+void cpu_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
+{
+    for (int i = 0; n > 0 && i < n_mm; i += MOST_MM) {
+        struct job j = { .c = ctx, .n_mm = MIN(MOST_MM, n_mm - i), .n = n, .k = mm[i].w->n_in, .x = x, .ph = ph };
+        for (int m = 0; m < j.n_mm; m++) j.p[m].mm = &mm[i + m];
+        run_job(&j);
+    }
+}

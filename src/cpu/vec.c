@@ -1,0 +1,499 @@
+/* vec.c -- everything that is not an integer product, written once over vectors of 16 floats and compiled
+ * once per instruction set (KERN names the table it fills).
+ *
+ * The compiler turns a vec into one, two or four registers; sums always run over the same 16 lanes, so
+ * the instruction sets differ only in whether a product is rounded before it is added. Rows are
+ * independent in every function: a result never depends on which other rows were in the call.
+ * No -ffast-math: masks are -inf and must stay so. */
+#include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "cpu/int.h"
+
+#define LANES 16
+#define TILE_COLS 6                                                   /* columns a product keeps in registers */
+typedef float vec __attribute__((vector_size(64)));
+typedef int32_t vint __attribute__((vector_size(64)));
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const float *p)
+{
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void store(float *p, vec v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE vec load_part(const float *p, int n)                           /* n < LANES, the rest zero */
+{
+    vec v = { 0 };
+    memcpy(&v, p, (size_t)n * sizeof *p);
+    return v;
+}
+
+INLINE vec all(float x)
+{
+    return x - (vec){ 0 };
+}
+
+/* Halves: 8 and 8, 4 and 4, … the same tree everywhere. */
+INLINE float sum(vec v)
+{
+    float a[LANES];
+    memcpy(a, &v, sizeof a);
+    for (int w = LANES / 2; w; w /= 2)
+        for (int i = 0; i < w; i++) a[i] += a[i + w];
+    return a[0];
+}
+
+INLINE vec choose(vint mask, vec yes, vec no)                         /* lanes of mask: all ones or zero */
+{
+    return (vec)(((vint)yes & mask) | ((vint)no & ~mask));
+}
+
+INLINE vec larger(vec a, vec b)
+{
+    return choose(a > b, a, b);
+}
+
+INLINE float top(vec v)
+{
+    float a[LANES];
+    memcpy(a, &v, sizeof a);
+    for (int w = LANES / 2; w; w /= 2)
+        for (int i = 0; i < w; i++) a[i] = a[i] > a[i + w] ? a[i] : a[i + w];
+    return a[0];
+}
+
+/* e^x to about two units in the last place: x = n ln 2 + r, a polynomial in r, n added to the exponent.
+ * The magic constant leaves round(x / ln 2) in the low bits of the sum. */
+INLINE vec exp_vec(vec x)
+{
+    const vec lo = all(-87.0f), hi = all(88.0f);
+    vec inside = choose(x > lo, x, lo);
+    inside = choose(inside < hi, inside, hi);
+    vec t = inside * 1.44269504f + 12582912.0f, n = t - 12582912.0f;
+    vec r = inside - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    vec y = (vec)((vint)p + ((vint)t << 23));
+    return (vec)((vint)y & ~(x < lo));                                /* -inf, and what underflows: exactly 0 */
+}
+
+INLINE vec half_vec(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+#elif defined(__F16C__)
+    vec v;
+    _mm256_storeu_ps((float *)&v, _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)));
+    _mm256_storeu_ps((float *)&v + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 8))));
+    return v;
+#else
+    uint16_t h[LANES];
+    float a[LANES];
+    memcpy(h, p, sizeof h);
+    for (int i = 0; i < LANES; i++) a[i] = f16_to_f32(h[i]);
+    return load(a);
+#endif
+}
+
+INLINE vec bhalf_vec(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16);
+#else
+    uint16_t h[LANES];
+    uint32_t a[LANES];
+    vec v;
+    memcpy(h, p, sizeof h);
+    for (int i = 0; i < LANES; i++) a[i] = (uint32_t)h[i] << 16;
+    memcpy(&v, a, sizeof v);
+    return v;
+#endif
+}
+
+/* ---- row by row ----------------------------------------------------------------------------------- */
+
+static void rms(float *y, const float *x, const float *w, int n, int d, float eps)
+{
+    int whole = d / LANES * LANES, rest = d - whole;
+    for (int t = 0; t < n; t++, x += d, y += d) {
+        vec s = { 0 };
+        for (int i = 0; i < whole; i += LANES) s += load(x + i) * load(x + i);
+        if (rest) s += load_part(x + whole, rest) * load_part(x + whole, rest);
+        float scale = 1 / sqrtf(sum(s) / (float)d + eps);
+        for (int i = 0; i < whole; i += LANES) store(y + i, load(x + i) * scale * load(w + i));
+        for (int i = whole; i < d; i++) y[i] = x[i] * scale * w[i];
+    }
+}
+
+static void rope(float *x, const float *cs, int n_head, int head_dim)
+{
+    int half = head_dim / 2, whole = half / LANES * LANES;
+    const float *sn = cs + half;
+    for (int h = 0; h < n_head; h++, x += head_dim) {
+        for (int i = 0; i < whole; i += LANES) {
+            vec a = load(x + i), b = load(x + half + i), c = load(cs + i), s = load(sn + i);
+            store(x + i, a * c - b * s);
+            store(x + half + i, b * c + a * s);
+        }
+        for (int i = whole; i < half; i++) {
+            float a = x[i], b = x[half + i];
+            x[i] = a * cs[i] - b * sn[i];
+            x[half + i] = b * cs[i] + a * sn[i];
+        }
+    }
+}
+
+/* Tails run through the same vector code, so that a value never depends on where in a row it stands. */
+static void swiglu(float *y, const float *gate, const float *up, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec g = load(gate + i);
+        store(y + i, g / (1.0f + exp_vec(-g)) * load(up + i));
+    }
+    if (i < n) {
+        vec g = load_part(gate + i, (int)(n - i)), u = load_part(up + i, (int)(n - i));
+        vec v = g / (1.0f + exp_vec(-g)) * u;
+        memcpy(y + i, &v, (n - i) * sizeof *y);
+    }
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void to_f16(uint16_t *y, const float *x, size_t n)
+{
+    size_t i = 0;
+#if defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((void *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+#endif
+    for (; i < n; i++) y[i] = f32_to_f16(x[i]);
+}
+
+/* Three taps, the only width in use, keep their window in registers. */
+static void conv3(float *y, const float *z, const float *taps, float *state, int n, int d, int c)
+{
+    vec w0 = load(taps + c), w1 = load(taps + d + c), w2 = load(taps + 2 * (size_t)d + c);
+    vec s0 = load(state + c), s1 = load(state + d + c);
+    for (int t = 0; t < n; t++, y += d, z += 3 * (size_t)d) {
+        vec u = load(z + c) * load(z + 2 * (size_t)d + c);
+        store(y + c, load(z + d + c) * (w0 * s0 + w1 * s1 + w2 * u));
+        s0 = s1;
+        s1 = u;
+    }
+    store(state + c, s0);
+    store(state + d + c, s1);
+}
+
+static void conv_any(float *y, const float *z, const float *taps, float *state, int n, int d, int K, int c)
+{
+    float window[16] = { 0 };
+    for (int j = 0; j < K - 1; j++) window[j] = state[(size_t)j * d + c];
+    for (int t = 0; t < n; t++, y += d, z += 3 * (size_t)d) {
+        float v = 0;
+        window[K - 1] = z[c] * z[2 * (size_t)d + c];
+        for (int j = 0; j < K; j++) v += taps[(size_t)j * d + c] * window[j];
+        for (int j = 0; j < K - 1; j++) window[j] = window[j + 1];
+        y[c] = z[d + c] * v;
+    }
+    for (int j = 0; j < K - 1; j++) state[(size_t)j * d + c] = window[j];
+}
+
+static void conv(float *y, const float *z, const float *taps, float *state, int n, int d, int K, int c0, int c1)
+{
+    int c = c0;
+    for (; K == 3 && c + LANES <= c1; c += LANES) conv3(y, z, taps, state, n, d, c);
+    for (; c < c1; c++) conv_any(y, z, taps, state, n, d, K, c);
+}
+
+/* ---- products with unpacked rows: every dtype ------------------------------------------------------ */
+
+static int round_up(int k, int to)
+{
+    return (k + to - 1) / to * to;
+}
+
+static size_t f32_bytes(int k)
+{
+    return (size_t)round_up(k, LANES) * sizeof(float);
+}
+
+static void f32_fill(void *dst, const float *x, int k)
+{
+    memcpy(dst, x, (size_t)k * sizeof *x);
+    memset((float *)dst + k, 0, f32_bytes(k) - (size_t)k * sizeof *x);
+}
+
+static const struct act_form act_f32 = { f32_bytes, f32_fill };
+
+/* Panel: [k, PANEL_ROWS]. */
+static size_t f32_panel_bytes(int k)
+{
+    return (size_t)k * PANEL_ROWS * sizeof(float);
+}
+
+static const uint8_t *row_at(const struct mat *w, int r)
+{
+    return (const uint8_t *)w->data + (size_t)r * w->row_bytes;
+}
+
+static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, float *row)
+{
+    float *p = panel;
+    if (n_row < PANEL_ROWS) memset(p, 0, f32_panel_bytes(w->n_in));
+    for (int r = 0; r < n_row; r++) {
+        dtype_info(w->dtype)->unpack(row_at(w, r0 + r), row, (size_t)w->n_in);
+        for (int i = 0; i < w->n_in; i++) p[(size_t)i * PANEL_ROWS + r] = row[i];
+    }
+}
+
+/* COLS columns at once; their number never changes the order of a sum. */
+INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_t ldx, int k, int n_row, int cols)
+{
+    vec a[TILE_COLS][2];
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) a[t][0] = a[t][1] = (vec){ 0 };
+    for (int i = 0; i < k; i++, p += PANEL_ROWS) {
+        vec w0 = load(p), w1 = load(p + LANES);
+#pragma GCC unroll 8
+        for (int t = 0; t < cols; t++) {
+            float v = x[t * ldx + i];
+            a[t][0] += w0 * v;
+            a[t][1] += w1 * v;
+        }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) memcpy(y + t * ldy, a[t], (size_t)n_row * sizeof *y);
+}
+
+static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes, int n, int k, int n_row)
+{
+    const float *x = act;
+    size_t ldx = act_bytes / sizeof *x;
+    int t = 0;
+    for (; t + TILE_COLS <= n; t += TILE_COLS)
+        f32_tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, TILE_COLS);
+    for (; t < n; t++) f32_tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, 1);
+}
+
+/* Four running sums hide the latency of an addition; x is padded with zeros, w is not. */
+#define STREAM(name, type, get) \
+    static float dot_##name(const void *row, const float *x, int k) \
+    { \
+        const type *w = row; \
+        type last[LANES] = { 0 }; \
+        vec s[4] = { { 0 } }; \
+        int i = 0; \
+        for (; i + 4 * LANES <= k; i += 4 * LANES) \
+            for (int j = 0; j < 4; j++) s[j] += get(w + i + j * LANES) * load(x + i + j * LANES); \
+        for (; i + LANES <= k; i += LANES) s[0] += get(w + i) * load(x + i); \
+        if (i < k) { \
+            memcpy(last, w + i, (size_t)(k - i) * sizeof *w); \
+            s[1] += get(last) * load(x + i); \
+        } \
+        return sum((s[0] + s[1]) + (s[2] + s[3])); \
+    } \
+    static void stream_##name(float *y, const struct mat *w, const void *act, int r0, int r1, float *row) \
+    { \
+        for (int r = r0; r < r1; r++) y[r] = dot_##name(row_at(w, r), act, w->n_in); \
+    }
+STREAM(f32, float, load)
+STREAM(f16, uint16_t, half_vec)
+STREAM(bf16, uint16_t, bhalf_vec)
+
+static void stream_any(float *y, const struct mat *w, const void *act, int r0, int r1, float *row)
+{
+    for (int r = r0; r < r1; r++) {
+        dtype_info(w->dtype)->unpack(row_at(w, r), row, (size_t)w->n_in);
+        y[r] = dot_f32(row, act, w->n_in);
+    }
+}
+
+/* ---- attention ------------------------------------------------------------------------------------- */
+
+/* A page of one KV head, unpacked: keys turned to [width, page], values [page, width]; width is head_dim
+ * rounded up to whole vectors and padded with zeros. */
+struct page { float *k, *v; int width, size; };
+
+static void unpack_row(float *dst, const struct attn *a, const void *page, int row, int head)
+{
+    size_t at = ((size_t)row * a->n_head_kv + head) * a->head_dim;
+    int i = 0;
+    if (a->kv == DT_F32) {
+        memcpy(dst, (const float *)page + at, (size_t)a->head_dim * sizeof *dst);
+        return;
+    }
+    const uint16_t *h = (const uint16_t *)page + at;
+    for (; i + LANES <= a->head_dim; i += LANES) store(dst + i, half_vec(h + i));
+    for (; i < a->head_dim; i++) dst[i] = f16_to_f32(h[i]);
+}
+
+/* Rows past n_valid may hold anything: zeros take their place. */
+static void unpack_page(struct page *p, const struct attn *a, int page, int head, int n_valid)
+{
+    float row[4096 + LANES];
+    memset(p->k, 0, (size_t)p->width * p->size * sizeof *p->k);
+    memset(p->v, 0, (size_t)p->width * p->size * sizeof *p->v);
+    for (int j = 0; j < n_valid; j++) {
+        unpack_row(row, a, a->k[page], j, head);
+        for (int i = 0; i < a->head_dim; i++) p->k[(size_t)i * p->size + j] = row[i];
+        unpack_row(p->v + (size_t)j * p->width, a, a->v[page], j, head);
+    }
+}
+
+/* One query over the pages so far: running maximum, sum and weighted values [width]. */
+struct query { float max, sum, *o; };
+
+static void query_init(struct query *st, int n, float *o, int width)
+{
+    memset(o, 0, (size_t)n * width * sizeof *o);
+    for (int i = 0; i < n; i++) st[i] = (struct query){ -INFINITY, 0, o + (size_t)i * width };
+}
+
+/* s[size] = q . keys, scaled; -inf where masked. */
+INLINE void score_page(float *s, const struct page *p, const float *q, int head_dim, float scale, int n_seen)
+{
+    for (int j = 0; j < p->size; j += 4 * LANES) {
+        vec a[4] = { { 0 } };
+        for (int i = 0; i < head_dim; i++)
+            for (int b = 0; b < 4; b++) a[b] += load(p->k + (size_t)i * p->size + j + b * LANES) * q[i];
+        for (int b = 0; b < 4; b++) store(s + j + b * LANES, a[b] * scale);
+    }
+    for (int j = n_seen; j < p->size; j++) s[j] = -INFINITY;
+}
+
+/* Turns scores into weights relative to the new maximum; returns by how much the past shrinks. */
+INLINE float soften(struct query *st, float *s, int size)
+{
+    vec m = load(s);
+    for (int j = LANES; j < size; j += LANES) m = larger(load(s + j), m);
+    float max = top(m);
+    max = max > st->max ? max : st->max;
+    vec total = { 0 };
+    for (int j = 0; j < size; j += LANES) {
+        vec p = exp_vec(load(s + j) - max);
+        store(s + j, p);
+        total += p;
+    }
+    vec shrink = exp_vec(all(st->max - max));
+    st->sum = st->sum * shrink[0] + sum(total);
+    st->max = max;
+    return shrink[0];
+}
+
+INLINE void mix_page(float *o, const struct page *p, const float *s, float shrink)
+{
+    int i = 0;
+    for (; i + 4 * LANES <= p->width; i += 4 * LANES) {
+        vec a[4];
+        for (int b = 0; b < 4; b++) a[b] = load(o + i + b * LANES) * shrink;
+        for (int j = 0; j < p->size; j++)
+            for (int b = 0; b < 4; b++) a[b] += load(p->v + (size_t)j * p->width + i + b * LANES) * s[j];
+        for (int b = 0; b < 4; b++) store(o + i + b * LANES, a[b]);
+    }
+    for (; i < p->width; i += LANES) {
+        vec a = load(o + i) * shrink;
+        for (int j = 0; j < p->size; j++) a += load(p->v + (size_t)j * p->width + i) * s[j];
+        store(o + i, a);
+    }
+}
+
+static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, float *scratch)
+{
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, LANES), seen = a->pos0 + t1;
+    struct page p = { scratch, scratch + (size_t)width * a->page, width, a->page };
+    float *s = p.v + (size_t)width * a->page, *o = s + a->page;
+    int n_query = (t1 - t0) * group;
+    struct query *st = (void *)(o + (size_t)n_query * width);
+    query_init(st, n_query, o, width);
+    for (int page = 0; page * a->page < seen; page++) {
+        unpack_page(&p, a, page, head_kv, MIN(seen - page * a->page, a->page));
+        for (int i = 0; i < n_query; i++) {
+            int t = t0 + i / group, h = head_kv * group + i % group;
+            int n_seen = a->pos0 + t + 1 - page * a->page;
+            if (n_seen <= 0) continue;
+            score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim, a->scale, n_seen);
+            mix_page(st[i].o, &p, s, soften(&st[i], s, a->page));
+        }
+    }
+    for (int i = 0; i < n_query; i++) {
+        float *to = a->o + ((size_t)(t0 + i / group) * a->n_head + head_kv * group + i % group) * a->head_dim;
+        for (int j = 0; j < a->head_dim; j++) to[j] = st[i].o[j] / st[i].sum;
+    }
+}
+
+/* Decode: one row, keys and values read as they lie; scratch holds [group, page] scores and [group, width]
+ * outputs. Keys are unpacked to f32 once for all heads of the group. */
+static void decode_page(const struct attn *a, int page, int head_kv, int n_seen, const float *q, struct query *st,
+                        float *s, float *row, int width)
+{
+    int group = a->n_head / a->n_head_kv;
+    for (int j = 0; j < n_seen; j++) {
+        unpack_row(row, a, a->k[page], j, head_kv);
+        for (int g = 0; g < group; g++) {
+            vec t = { 0 };
+            for (int i = 0; i < width; i += LANES) t += load(row + i) * load(q + (size_t)g * width + i);
+            s[g * a->page + j] = sum(t) * a->scale;
+        }
+    }
+    for (int g = 0; g < group; g++) {
+        for (int j = n_seen; j < a->page; j++) s[g * a->page + j] = -INFINITY;
+        float shrink = soften(&st[g], s + g * a->page, a->page);
+        for (int i = 0; i < width; i += LANES) store(st[g].o + i, load(st[g].o + i) * shrink);
+    }
+    for (int j = 0; j < n_seen; j++) {
+        unpack_row(row, a, a->v[page], j, head_kv);
+        for (int g = 0; g < group; g++)
+            for (int i = 0; i < width; i += LANES)
+                store(st[g].o + i, load(st[g].o + i) + load(row + i) * s[g * a->page + j]);
+    }
+}
+
+static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
+{
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, LANES), seen = a->pos0 + t + 1;
+    float *q = scratch, *o = q + (size_t)group * width, *s = o + (size_t)group * width;
+    float *row = s + (size_t)group * a->page;
+    struct query *st = (void *)(row + width);
+    memset(q, 0, (size_t)group * width * sizeof *q);
+    memset(row, 0, (size_t)width * sizeof *row);
+    for (int g = 0; g < group; g++)
+        memcpy(q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
+               (size_t)a->head_dim * sizeof *q);
+    query_init(st, group, o, width);
+    for (int page = 0; page * a->page < seen; page++)
+        decode_page(a, page, head_kv, MIN(seen - page * a->page, a->page), q, st, s, row, width);
+    for (int g = 0; g < group; g++) {
+        float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
+        for (int j = 0; j < a->head_dim; j++) to[j] = st[g].o[j] / st[g].sum;
+    }
+}
+
+void KERN(struct kern *k)
+{
+    *k = (struct kern){
+        .name = KERN_NAME, .rms = rms, .rope = rope, .swiglu = swiglu, .add = add, .to_f16 = to_f16, .conv = conv,
+        .attn_prefill = attn_prefill, .attn_decode = attn_decode,
+        .any_prefill = { &act_f32, f32_panel_bytes, f32_panel_fill, f32_mul },
+        .any_decode = { &act_f32, stream_any },
+        .decode = { [DT_F32] = { &act_f32, stream_f32 }, [DT_F16] = { &act_f32, stream_f16 },
+                    [DT_BF16] = { &act_f32, stream_bf16 } },
+    };
+}
