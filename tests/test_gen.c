@@ -1,0 +1,337 @@
+/* Tests of gen/ that need no model: requests, messages, tools, sampling. The loop is in test_walk.c. */
+#include "test.h"
+
+#include <math.h>
+
+#include "gen/gen.h"
+#include "gen/int.h"
+
+/* Apostrophes for quotes keep the tables readable. */
+static struct json *parse(const char *text)
+{
+    char *s = mem_str(text);
+    for (char *p = s; *p; p++)
+        if (*p == '\'') *p = '"';
+    struct err e = { 0 };
+    struct json *v = json_parse(s, strlen(s), &e);
+    if (!v) fprintf(stderr, "%s: %s\n", text, e.msg);
+    mem_free(s);
+    return v;
+}
+
+static char *written(const struct json *v)
+{
+    struct str s = { 0 };
+    if (v) json_write(&s, v, JSON_COMPACT);
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] == '"') s.p[i] = '\'';
+    return str_take(&s);
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------ */
+
+#define USER "'messages':[{'role':'user','content':'hi'}]"
+#define F "'tools':[{'type':'function','function':{'name':'f'}},{'name':'g.x','description':'d','parameters':{'type':'object'}}]"
+
+static const struct { const char *why, *body, *error; } refused[] = {
+    { "smallest", "{" USER "}", NULL },
+    { "null is absent", "{" USER ",'tools':null,'max_tokens':null,'temperature':null,'stop':null}", NULL },
+    { "1.0 is an integer", "{" USER ",'max_tokens':1.0}", NULL },
+    { "unknown members are ignored", "{" USER ",'user':'x','metadata':{},'stream':true}", NULL },
+    { "tools wrapped and bare", "{" USER "," F ",'tool_choice':'required'}", NULL },
+    { "named", "{" USER "," F ",'tool_choice':{'type':'function','function':{'name':'g.x'}}}", NULL },
+    { "named, flat", "{" USER "," F ",'tool_choice':{'type':'function','name':'f'}}", NULL },
+    { "allowed", "{" USER "," F ",'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':'auto','tools':[{'type':'function','function':{'name':'f'}}]}}}", NULL },
+    { "empty tools are none", "{" USER ",'tools':[]}", NULL },
+    { "n of 1 changes nothing", "{" USER ",'n':1,'logit_bias':{}}", NULL },
+    { "no object", "[]", "object" },
+    { "no messages", "{}", "messages" },
+    { "empty messages", "{'messages':[]}", "messages" },
+    { "message without role", "{'messages':[{'content':'x'}]}", "messages[0].role" },
+    { "unknown role", "{'messages':[{'role':'robot','content':'x'}]}", "robot" },
+    { "user without content", "{'messages':[{'role':'user'}]}", "messages[0].content" },
+    { "content of another type", "{'messages':[{'role':'user','content':3}]}", "messages[0].content" },
+    { "an image", "{'messages':[{'role':'user','content':[{'type':'image_url','image_url':{}}]}]}", "messages[0].content[0]" },
+    { "tool without name", "{" USER ",'tools':[{'type':'function','function':{}}]}", "tools[0].function.name: missing" },
+    { "illegal name", "{" USER ",'tools':[{'name':'a b'}]}", "a b" },
+    { "name of another type", "{" USER ",'tools':[{'name':3}]}", "tools[0].function.name" },
+    { "twice the same name", "{" USER ",'tools':[{'name':'a'},{'name':'a'}]}", "'a'" },
+    { "another type of tool", "{" USER ",'tools':[{'type':'custom','name':'a'}]}", "custom" },
+    { "a tool that is no object", "{" USER ",'tools':['a']}", "tools[0]" },
+    { "parameters of another type", "{" USER ",'tools':[{'name':'a','parameters':[]}]}", "tool a" },
+    { "parameters not of objects", "{" USER ",'tools':[{'name':'a','parameters':{'type':'string'}}]}", "tool a: /type" },
+    { "choice of an unknown tool", "{" USER "," F ",'tool_choice':{'type':'function','function':{'name':'h'}}}", "'h'; there is f, g.x" },
+    { "choice of another word", "{" USER "," F ",'tool_choice':'some'}", "supported values are" },
+    { "choice without tools", "{" USER ",'tool_choice':'required'}", "only allowed when" },
+    { "allowed tools without a list", "{" USER "," F ",'tool_choice':{'type':'allowed_tools','mode':'auto'}}", "allowed_tools.tools" },
+    { "allowed tools, unknown one", "{" USER "," F ",'tool_choice':{'type':'allowed_tools','mode':'auto','tools':[{'name':'h'}]}}", "'h'" },
+    { "max_tokens 0", "{" USER ",'max_tokens':0}", "max_tokens" },
+    { "max_tokens as text", "{" USER ",'max_tokens':'5'}", "max_tokens" },
+    { "two limits", "{" USER ",'max_tokens':5,'max_completion_tokens':6}", "max_completion_tokens" },
+    { "temperature too high", "{" USER ",'temperature':3}", "temperature" },
+    { "temperature as text", "{" USER ",'temperature':'1'}", "temperature" },
+    { "top_p 0", "{" USER ",'top_p':0}", "top_p" },
+    { "n of 2", "{" USER ",'n':2}", "n: not supported" },
+    { "stop", "{" USER ",'stop':'x'}", "stop: not supported" },
+    { "parallel as text", "{" USER ",'parallel_tool_calls':'no'}", "parallel_tool_calls" },
+    { "unknown format", "{" USER ",'response_format':{'type':'xml'}}", "response_format.type" },
+    { "format without schema", "{" USER ",'response_format':{'type':'json_schema','json_schema':{}}}", "response_format.json_schema.schema" },
+    { "unknown spelling", "{" USER ",'spelling':'wide'}", "spelling" },
+};
+
+TEST(requests_are_read_or_refused_with_the_member)
+{
+    for (size_t i = 0; i < LEN(refused); i++) {
+        struct err e = { 0 };
+        struct request r;
+        bool ok = request_read(&r, parse(refused[i].body), &e);
+        CHECK(ok == !refused[i].error, "%s: %s", refused[i].why, e.msg);
+        if (refused[i].error) CHECK(strstr(e.msg, refused[i].error), "%s: %s", refused[i].why, e.msg);
+        if (ok) request_done(&r);
+    }
+}
+
+TEST(choice_and_limits_are_kept)
+{
+    struct err e = { 0 };
+    struct request r;
+    assert_true(request_read(&r, parse("{" USER "," F ",'tool_choice':{'type':'function','name':'g.x'},'parallel_tool_calls':false,"
+                                       "'max_completion_tokens':7,'temperature':0.5,'seed':-3,'key_order':'declared','spelling':'compact'}"), &e));
+    CHECK(r.choice == CHOICE_NAMED && !strcmp(r.choice_name, "g.x") && !r.parallel, "choice");
+    CHECK(r.max_tokens == 7 && r.sampling.temperature == 0.5f && r.sampling.seed == (uint64_t)-3, "limits");
+    CHECK(r.declared_order == 1 && r.spelling == SPELL_COMPACT, "style");
+    request_done(&r);
+    assert_true(request_read(&r, parse("{" USER "}"), &e));
+    CHECK(r.choice == CHOICE_NONE && r.parallel && !r.max_tokens && r.sampling.temperature == 0 && r.spelling == -1, "defaults");
+    request_done(&r);
+    assert_true(request_read(&r, parse("{" USER "," F ",'tool_choice':{'type':'allowed_tools','mode':'required','tools':[{'name':'g.x'}]}}"), &e));
+    CHECK(r.choice == CHOICE_REQUIRED && r.allowed && !r.allowed[0] && r.allowed[1], "allowed");
+    request_done(&r);
+}
+
+/* ---- history ------------------------------------------------------------------------------------------- */
+
+#define CALL(id) "{'role':'assistant','content':null,'tool_calls':[{'id':'" id "','type':'function','function':{'name':'f','arguments':{'a':1}}}]}"
+#define CALLS "{'role':'assistant','content':null,'tool_calls':[{'id':'1','function':{'name':'f','arguments':'{}'}},{'id':'2','function':{'name':'g','arguments':'{}'}}]}"
+
+static const struct { const char *why, *in, *out, *error; } histories[] = {
+    { "parts are joined", "[{'role':'user','content':[{'type':'text','text':'a'},{'type':'text','text':'b'}]}]", "[{'role':'user','content':'ab'}]", NULL },
+    { "developer is system", "[{'role':'developer','content':'x'}]", "[{'role':'system','content':'x'}]", NULL },
+    { "results are named", "[" CALL("1") ",{'role':'tool','tool_call_id':'1','content':'ok'}]", "'name':'f'", NULL },
+    { "a result without id answers the open call", "[" CALLS ",{'role':'tool','tool_call_id':'2','content':'b'},{'role':'tool','content':'a'}]",
+      "{'role':'tool','content':'a','tool_call_id':'1','name':'f'}", NULL },
+    { "an image in a result is a note", "[" CALL("1") ",{'role':'tool','tool_call_id':'1','content':[{'type':'image_url'}]}]", "[image omitted", NULL },
+    { "unknown id", "[" CALL("1") ",{'role':'tool','tool_call_id':'2','content':'x'}]", NULL, "messages[1].tool_call_id" },
+    { "answered twice", "[" CALLS ",{'role':'tool','tool_call_id':'1','content':'x'},{'role':'tool','tool_call_id':'1','content':'x'}]", NULL, "twice" },
+    { "result without call", "[{'role':'tool','tool_call_id':'1','content':'x'}]", NULL, "messages[0].tool_call_id" },
+    { "call left open", "[" CALL("abc") ",{'role':'user','content':'x'}]", NULL, "'abc'" },
+    { "call left open at the end", "[" CALL("abc") "]", NULL, "'abc'" },
+    { "assistant says nothing", "[{'role':'assistant','content':null}]", NULL, "messages[0]" },
+    { "call without name", "[{'role':'assistant','tool_calls':[{'id':'1','function':{}}]}]", NULL, "tool_calls[0].function.name" },
+    { "no message", "[3]", NULL, "messages[0].role" },
+};
+
+TEST(history_takes_one_shape)
+{
+    for (size_t i = 0; i < LEN(histories); i++) {
+        struct err e = { 0 };
+        struct json *in = parse(histories[i].in), *out = messages_normalise(in, &e);
+        char *text = written(out);
+        CHECK(!out == !histories[i].out, "%s: %s", histories[i].why, e.msg);
+        if (histories[i].out) CHECK(strstr(text, histories[i].out), "%s: %s", histories[i].why, text);
+        else CHECK(strstr(e.msg, histories[i].error), "%s: %s", histories[i].why, e.msg);
+        mem_free(text);
+        json_free(in);
+        json_free(out);
+    }
+}
+
+TEST(arguments_of_past_calls_become_strings)
+{
+    struct err e = { 0 };
+    struct json *in = parse("[" CALL("1") ",{'role':'tool','content':'x'}]"), *out = messages_normalise(in, &e);
+    const struct json *f = json_get(json_at(json_get(json_at(out, 0), "tool_calls"), 0), "function");
+    CHECK(json_str_is(json_get(f, "arguments"), "{\"a\":1}"), "compact string");
+    json_free(in);
+    json_free(out);
+}
+
+/* ---- tools --------------------------------------------------------------------------------------------- */
+
+TEST(tools_come_in_three_shapes)
+{
+    static const struct { const char *in, *names; } shapes[] = {
+        { "[{'name':'a'},{'type':'function','function':{'name':'b'}}]", "a b" },
+        { "{'tools':[{'name':'a'}]}", "a" },
+        { "{'commands':{'du':{'description':'x','parameters':{'type':'object'},'argv':['du']}},'http':{'get':{'url':'u'}},'mcpServers':{}}", "du get" },
+    };
+    for (size_t i = 0; i < LEN(shapes); i++) {
+        struct err e = { 0 };
+        struct str names = { 0 };
+        struct json *in = parse(shapes[i].in), *out = tools_normalise(in, &e);
+        for (size_t k = 0; k < json_len(out); k++) {
+            const struct json *t = json_at(out, k);
+            CHECK(json_str_is(json_get(t, "type"), "function"), "%s: wrapped", shapes[i].in);
+            str_fmt(&names, "%s%s", k ? " " : "", json_str(json_get(json_get(t, "function"), "name"), NULL));
+        }
+        CHECK(names.p && !strcmp(names.p, shapes[i].names), "%s: %s %s", shapes[i].in, names.p ? names.p : "", e.msg);
+        str_done(&names);
+        json_free(in);
+        json_free(out);
+    }
+}
+
+TEST(how_a_tool_is_run_stays_out_of_its_definition)
+{
+    struct err e = { 0 };
+    struct json *in = parse("{'commands':{'du':{'description':'x','argv':['du'],'env':['SECRET']}}}"), *out = tools_normalise(in, &e);
+    char *text = written(out);
+    CHECK(strstr(text, "'description':'x'") && !strstr(text, "argv") && !strstr(text, "SECRET"), "%s", text);
+    mem_free(text);
+    json_free(in);
+    json_free(out);
+}
+
+TEST(argument_schemas_are_objects)
+{
+    static const struct { const char *tool, *schema; } s[] = {
+        { "{'name':'f'}", "{'type':'object','properties':{},'additionalProperties':false}" },
+        { "{'name':'f','parameters':null}", "{'type':'object','properties':{},'additionalProperties':false}" },
+        { "{'name':'f','parameters':true}", "{'type':'object'}" },
+        { "{'name':'f','parameters':{}}", "{'type':'object'}" },
+        { "{'name':'f','parameters':{'type':['object','null'],'properties':{'a':{}}}}", "{'type':'object','properties':{'a':{}}}" },
+    };
+    for (size_t i = 0; i < LEN(s); i++) {
+        struct json *t = parse(s[i].tool), *schema = tool_schema(t), *want = parse(s[i].schema);
+        CHECK(json_equal(schema, want), "%s", s[i].tool);
+        json_free(t);
+        json_free(schema);
+        json_free(want);
+    }
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------ */
+
+static const struct event stream[] = {
+    { .kind = EV_REASONING, .bytes = { "hm", 2 } },
+    { .kind = EV_TEXT, .bytes = { "Let me ", 7 } }, { .kind = EV_TEXT, .bytes = { "see.", 4 } },
+    { .kind = EV_CALL_BEGIN, .index = 0, .id = "call_1", .name = "set_light" },
+    { .kind = EV_CALL_ARGS, .index = 0, .bytes = { "{\"room\":\"a\\\"b\"", 14 } },
+    { .kind = EV_TOKEN, .token = 3 },
+    { .kind = EV_CALL_ARGS, .index = 0, .bytes = { ",\"x y\":[1,2]}", 13 } },
+    { .kind = EV_CALL_END, .index = 0, .schema_ok = true },
+    { .kind = EV_CALL_BEGIN, .index = 1, .id = "call_2", .name = "f" },
+    { .kind = EV_CALL_ARGS, .index = 1, .bytes = { "{}", 2 } },
+    { .kind = EV_CALL_END, .index = 1, .schema_ok = false },
+    { .kind = EV_FINISH, .reason = FINISH_TOOL_CALLS },
+};
+
+TEST(events_fold_into_an_openai_message)
+{
+    struct message m = { 0 };
+    for (size_t i = 0; i < LEN(stream); i++) message_event(&m, &stream[i]);
+    struct json *v = message_json(&m);
+    const char *want = "{\"role\":\"assistant\",\"content\":\"Let me see.\",\"reasoning_content\":\"hm\",\"tool_calls\":["
+        "{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"set_light\",\"arguments\":\"{\\\"room\\\":\\\"a\\\\\\\"b\\\",\\\"x y\\\":[1,2]}\"}},"
+        "{\"id\":\"call_2\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"},\"schema_ok\":false}]}";
+    struct str s = { 0 }, print = { 0 };
+    json_write(&s, v, JSON_COMPACT);
+    CHECK(!strcmp(s.p, want), "%s", s.p);
+    message_print(&m, &print);
+    CHECK(!strcmp(print.p, "Let me see.\nset_light(room=\"a\\\"b\", \"x y\"=[1,2])\nf()  # does not fit its schema\n"), "%s", print.p);
+    str_done(&s);
+    str_done(&print);
+    json_free(v);
+    message_done(&m);
+}
+
+TEST(deltas_add_up_to_the_message)
+{
+    struct str text = { 0 }, args[2] = { { 0 } };
+    for (size_t i = 0; i < LEN(stream); i++) {
+        struct json *d = event_delta(&stream[i]);
+        const struct json *call = json_at(json_get(d, "tool_calls"), 0), *f = json_get(call, "function");
+        int64_t index = 0;
+        const char *t = json_str(json_get(d, "content"), NULL), *a = json_str(json_get(f, "arguments"), NULL);
+        if (call) CHECK(json_i64(json_get(call, "index"), &index), "index in %zu", i);
+        if (t) str_puts(&text, t);
+        if (a) str_puts(&args[index], a);
+        json_free(d);
+    }
+    CHECK(!strcmp(text.p, "Let me see.") && !strcmp(args[0].p, "{\"room\":\"a\\\"b\",\"x y\":[1,2]}") && !strcmp(args[1].p, "{}"), "%s", args[0].p);
+    str_done(&text);
+    str_done(&args[0]);
+    str_done(&args[1]);
+}
+
+TEST(an_unfinished_call_is_marked)
+{
+    struct message m = { 0 };
+    for (size_t i = 0; i < 5; i++) message_event(&m, &stream[i]);
+    struct json *v = message_json(&m);
+    CHECK(json_bool(json_get(json_at(json_get(v, "tool_calls"), 0), "incomplete")), "incomplete");
+    json_free(v);
+    message_done(&m);
+}
+
+/* ---- sampling ------------------------------------------------------------------------------------------ */
+
+TEST(sampling_keeps_to_mask_and_truncation)
+{
+    const float l[] = { 1, 3, 2, NAN, -INFINITY, 2.5f, 0 };
+
+    static const struct { const char *why; float t, top_p, min_p; int top_k; uint32_t mask, may; } rows[] = {
+        { "greedy", 0, 1, 0, 0, 0x7F, 1 << 1 },
+        { "greedy under a mask", 0, 1, 0, 0, 0x5D, 1 << 2 },
+        { "all that is possible", 1, 1, 0, 0, 0x7F, 0x67 },
+        { "masked", 1, 1, 0, 0, 0x5D, 0x45 },
+        { "top_k", 1, 1, 0, 2, 0x7F, 0x22 },
+        { "top_p keeps the token that crosses", 1, 0.5f, 0, 0, 0x7F, 0x22 },
+        { "min_p", 1, 1, 0.5f, 0, 0x7F, 0x22 },
+        { "nothing is possible", 1, 1, 0, 0, 0x18, 0x18 },
+    };
+    struct sampler s;
+    sampler_init(&s, 7);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct sampling o = { .temperature = rows[i].t, .top_p = rows[i].top_p, .min_p = rows[i].min_p, .top_k = rows[i].top_k };
+        uint32_t seen = 0;
+        for (int k = 0; k < 4000; k++) {
+            int32_t t = sample_pick(&s, l, &rows[i].mask, &o, k / 4000.0);
+            if (t >= 0) seen |= 1u << t;
+            else CHECK(0, "%s: nothing picked", rows[i].why);
+        }
+        bool one = rows[i].mask == 0x18;                          /* any one of them will do */
+        CHECK(one ? (seen & ~rows[i].may) == 0 && seen : seen == rows[i].may, "%s: %x", rows[i].why, seen);
+    }
+    sampler_done(&s);
+}
+
+TEST(sampling_follows_the_distribution)
+{
+    const float l[] = { 0, logf(2), logf(5) };
+    struct sampler s;
+    struct sampling o = { .temperature = 1, .top_p = 1 };
+    int n[3] = { 0 };
+    sampler_init(&s, 3);
+    for (int i = 0; i < 8000; i++) n[sample_pick(&s, l, NULL, &o, (i + 0.5) / 8000)]++;
+    CHECK(n[0] == 1000 && n[1] == 2000 && n[2] == 5000, "%d %d %d", n[0], n[1], n[2]);
+    sampler_done(&s);
+    const uint32_t mask[2] = { 0x80000001, 0x3 };
+    int seen[64] = { 0 };
+    for (int i = 0; i < 4000; i++) seen[sample_uniform(mask, 34, (i + 0.5) / 4000)]++;
+    CHECK(seen[0] == 1000 && seen[31] == 1000 && seen[32] == 1000 && seen[33] == 1000, "%d %d", seen[0], seen[33]);
+}
+
+TEST(penalties_hit_what_was_said)
+{
+    float l[] = { 1, 1, -1, 0 };
+    struct ids text = { 0 };
+    ids_put(&text, 0), ids_put(&text, 2), ids_put(&text, 0);
+    sample_penalise(l, 4, &text, &(struct sampling){ .repeat_penalty = 2, .presence = 0.25f, .frequency = 0.5f });
+    CHECK(l[0] == 0.5f - 1.25f && l[1] == 1 && l[2] == -2 - 0.75f && l[3] == 0, "%g %g %g %g", l[0], l[1], l[2], l[3]);
+    mem_free(text.id);
+    const float z[] = { 0, logf(3) };
+    CHECK(fabsf(sample_logprob(z, 2, 1) - logf(0.75f)) < 1e-6f, "log-probability");
+}
+
+TEST_MAIN
