@@ -402,6 +402,12 @@ enum template_kind template_find(const char *text)
     return TEMPLATE_OTHER;
 }
 
+bool template_refuse(const char *dialect, struct err *e)
+{
+    return err_set(e, ERR_UNSUPPORTED, "the chat template in the model file is none this build can render (it renders those of "
+                   "LFM2 and of the embedded model); --dialect %s would use the template of that dialect instead", dialect);
+}
+
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
                  struct prompt *out, struct err *e)
 {

@@ -65,11 +65,52 @@ enum call_syntax { CALLS_PYTHON, CALLS_JSON };                        /* [f(a="x
 enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
+bool template_refuse(const char *dialect, struct err *e);             /* the sentence for TEMPLATE_OTHER; false */
 /* The whole prompt of a request: messages are prepared (content parts joined, null content, tool
  * results in call order), then rendered as the template says with past calls in this syntax. */
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
                  struct prompt *out, struct err *e);
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
+
+/* ---- reading what models write: literal.c, parser.c ------------------------------------------------- */
+
+#define LITERAL_DEPTH 60                                              /* nested containers inside one value */
+enum lit_step { LIT_MORE, LIT_DONE, LIT_BAD };                        /* DONE: complete, this byte belongs to what follows */
+struct lit_frame { uint8_t kind; bool colon, comma; uint32_t n; size_t at; };
+/* One value in Python or JSON spelling, read byte by byte into compact JSON. */
+struct literal {
+    struct str out;                                                   /* appended; bytes before `hold` are final */
+    size_t hold;                                                      /* SIZE_MAX: all of it is */
+    struct lit_frame frame[LITERAL_DEPTH];
+    int depth, state;
+    struct str token;                                                 /* a number or word; blanks after a quote */
+    char quote;
+    bool triple, raw, need;                                           /* need: a value must come, no closing bracket */
+    uint32_t cp, high;                                                /* escape being read; first half of a surrogate pair */
+    int n_digit, want_digit, n_quote;
+    bool is_key;                                                      /* outermost: a string that ':' may follow */
+    bool bare;                                                        /* outermost: an unknown word is a string */
+    bool object_only;                                                 /* outermost: {…} must be an object */
+    char why[120];
+};
+void literal_start(struct literal *l);                                /* keeps out; clears the flags above */
+enum lit_step literal_byte(struct literal *l, char c);
+bool literal_end(struct literal *l);                                  /* the input ends: is the value complete? */
+void literal_done(struct literal *l);
+void json_put_cp(struct str *out, uint32_t cp);                       /* a character inside a JSON string */
+
+struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx);
+void parser_input(struct parser *p, const char *bytes, size_t len, bool special);
+bool parser_finish(struct parser *p, struct err *e);
+void parser_lenient(struct parser *p);                                /* calls without markers are accepted too */
+
+/* What both LFM2 dialects share. */
+extern const char *const lfm2_stop[];
+extern const char *const lfm2_markers[];
+bool lfm2_has_markers(const struct tokenizer *t);
+/* The envelope of a turn around one `call` and the separator between calls. */
+void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep, bool text_after,
+                   struct str *out);
 
 #endif

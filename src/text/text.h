@@ -16,7 +16,8 @@ struct ids { int32_t *id; size_t n, cap; };                           /* growing
 void ids_put(struct ids *l, int32_t id);
 
 struct tokenizer;                                                     /* read-only once open; any thread may share */
-/* From tokenizer.ggml.*; ERR_UNSUPPORTED names a model or pre-tokenizer that is not known. */
+/* From tokenizer.ggml.*; ERR_UNSUPPORTED names a model or pre-tokenizer that is not known. Lends token
+ * texts from g, which must stay open longer. */
 struct tokenizer *tok_open(const struct gguf *g, struct err *e);
 void tok_close(struct tokenizer *t);
 int  tok_n_vocab(const struct tokenizer *t);
@@ -62,8 +63,8 @@ struct dialect_request {                                              /* all len
     const struct json *messages, *tools;                              /* OpenAI arrays; tools bare or wrapped; may be NULL */
     const struct json *vars;                                          /* further template variables, object or NULL */
     bool add_generation_prompt;
-    const char *bos_token;                                            /* "" without one */
-    const char *template_text;                                        /* the model file's, or NULL */
+    const char *bos_token;                                            /* "" without one; NULL: "<|startoftext|>" */
+    const char *template_text;                                        /* the model file's; NULL: the dialect's own template */
 };
 
 /* What the parser reports, in order; bytes lent during the call. Arguments are compact JSON. */
@@ -86,6 +87,7 @@ struct dialect {
     void (*parser_feed)(struct parser *p, const char *bytes, size_t len, bool special);
     bool (*parser_close)(struct parser *p, struct err *e);            /* flushes, frees; false: a call was cut or malformed (named) */
     const char *const *stop;                                          /* special tokens that end the turn; NULL-terminated */
+    const char *const *markers;                                       /* special tokens the parser acts on; NULL-terminated */
     const char *spelling;                                             /* default separators: "lock" or "fixed" */
     const char *item_sep, *key_sep;                                   /* the dialect's own: ", " and ": " */
     bool declared_order;                                              /* keys in schema order by default */
@@ -95,7 +97,18 @@ const struct dialect *dialect_at(size_t i);                           /* NULL pa
 /* The key tenon.dialect wins, then the best detect(); never NULL ("json"-like fallback is the last row). */
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
 
-/* Renders with a template of our own by name ("lfm2", "tenon"), without a model. */
+/* Output of which only the text is known (a remote endpoint, a file): finds the dialect's special tokens
+ * in it, holding back what may be the beginning of one, and ends at the first stop token. Such a parser
+ * also takes a whole answer that reads as calls of declared tools for calls, markers or not; never
+ * use it where the grammar is on. */
+struct wire { const struct dialect *d; struct parser *p; struct str held; bool stopped; };
+void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink, void *ctx);
+void wire_feed(struct wire *w, const char *bytes, size_t len);
+bool wire_close(struct wire *w, struct err *e);                       /* as parser_close */
+
+/* Renders with a template of our own by name ("lfm2", "tenon"), without a model: the bare template. What
+ * `lfm2` asks of its caller is not done here, `tenon` needs nothing. Template variable tools_as = "json":
+ * `tenon` writes tools as JSON instead of signatures. */
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);

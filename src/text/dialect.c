@@ -1,0 +1,127 @@
+/* dialect.c -- the table of dialects: how model families write tool calls, and which one a file speaks.
+ *
+ * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said by
+ * the metadata key tenon.dialect, else by whoever recognises the chat template or the special tokens
+ * best, else it is the first row, whose text needs nothing of a model.
+ * Also here: `wire`, which finds markers in output that arrived as mere text. */
+#include "text/int.h"
+
+extern const struct dialect dialect_lfm2_json, dialect_lfm2;
+
+static const struct dialect *const rows[] = { &dialect_lfm2_json, &dialect_lfm2 };
+
+const struct dialect *dialect_at(size_t i) { return i < LEN(rows) ? rows[i] : NULL; }
+
+const struct dialect *dialect_find(const char *name)
+{
+    for (size_t i = 0; name && i < LEN(rows); i++)
+        if (!strcmp(rows[i]->name, name)) return rows[i];
+    return NULL;
+}
+
+static const struct dialect *named_by_file(const struct gguf *g)
+{
+    struct err ignored = { 0 };
+    struct bytes name;
+    if (!g || !gguf_has(g, "tenon.dialect") || !gguf_str(g, "tenon.dialect", &name, &ignored)) return NULL;
+    for (size_t i = 0; i < LEN(rows); i++)
+        if (bytes_eq(name, rows[i]->name)) return rows[i];
+    log_line(LOG_WARN, "dialect_unknown file=%s name=%.*s", gguf_name(g), (int)MIN(name.len, 60), name.p);
+    return NULL;
+}
+
+const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t)
+{
+    struct err ignored = { 0 };
+    struct bytes text;
+    char *template_text = NULL;
+    const struct dialect *best = named_by_file(g);
+    int most = 0;
+    if (best) return best;
+    if (g && gguf_has(g, "tokenizer.chat_template") && gguf_str(g, "tokenizer.chat_template", &text, &ignored)) {
+        template_text = mem_alloc(text.len + 1);
+        memcpy(template_text, text.p, text.len);
+        template_text[text.len] = 0;
+    }
+    best = rows[0];
+    for (size_t i = 0; i < LEN(rows); i++) {
+        int fit = rows[i]->detect(template_text, t);
+        if (fit > most) best = rows[i], most = fit;
+    }
+    mem_free(template_text);
+    return best;
+}
+
+/* ---- markers in mere text ------------------------------------------------------------------------- */
+
+void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink, void *ctx)
+{
+    *w = (struct wire){ .d = d, .p = d->parser_open(tools, sink, ctx) };
+    parser_lenient(w->p);
+}
+
+/* The marker that s begins with: its index, -1 for none, -2 if more bytes could make one. */
+static int marker_at(const char *const *list, const char *s, size_t len)
+{
+    int found = -1;
+    for (int i = 0; list[i]; i++) {
+        size_t n = strlen(list[i]);
+        if (memcmp(list[i], s, MIN(n, len))) continue;
+        if (n <= len) return i;
+        found = -2;
+    }
+    return found;
+}
+
+static bool is_stop(const struct dialect *d, const char *marker)
+{
+    for (int i = 0; d->stop[i]; i++)
+        if (!strcmp(d->stop[i], marker)) return true;
+    return false;
+}
+
+/* Feeds all of s but what may be the beginning of a marker; returns how much was used. */
+static size_t feed_known(struct wire *w, const char *s, size_t len)
+{
+    size_t from = 0, i = 0;
+    while (i < len && !w->stopped) {
+        int m = marker_at(w->d->markers, s + i, len - i);
+        if (m == -1) {
+            i++;
+            continue;
+        }
+        if (i > from) w->d->parser_feed(w->p, s + from, i - from, false);
+        from = i;
+        if (m == -2) return i;
+        const char *marker = w->d->markers[m];
+        w->stopped = is_stop(w->d, marker);
+        w->d->parser_feed(w->p, marker, strlen(marker), true);
+        from = i += strlen(marker);
+    }
+    if (i > from) w->d->parser_feed(w->p, s + from, i - from, false);
+    return len;
+}
+
+void wire_feed(struct wire *w, const char *bytes, size_t len)
+{
+    if (!w->held.len) {
+        size_t used = feed_known(w, bytes, len);
+        if (used < len) str_put(&w->held, bytes + used, len - used);
+        return;
+    }
+    struct str all = w->held;
+    w->held = (struct str){ 0 };
+    str_put(&all, bytes, len);
+    size_t used = feed_known(w, all.p, all.len);
+    if (used < all.len) str_put(&w->held, all.p + used, all.len - used);
+    str_done(&all);
+}
+
+bool wire_close(struct wire *w, struct err *e)
+{
+    if (w->held.len && !w->stopped) w->d->parser_feed(w->p, w->held.p, w->held.len, false);
+    str_done(&w->held);
+    bool ok = w->d->parser_close(w->p, e);
+    w->p = NULL;
+    return ok;
+}

@@ -1,0 +1,36 @@
+/* dialect_lfm2_json.c -- how the embedded model writes calls: LFM2's markers around a JSON list.
+ *
+ *     <|tool_call_start|>[{"name":"get_weather","arguments":{"city":"Oslo","days":3}}]<|tool_call_end|>
+ *
+ * One spelling, no blanks, arguments in the order of the schema: what the model was trained on is all
+ * that the grammar lets it write. Tools are given as signatures (signature.c) through the template
+ * `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
+#include "text/int.h"
+
+static int detect(const char *template_text, const struct tokenizer *t)
+{
+    if (template_find(template_text) == TEMPLATE_TENON) return 100;
+    return lfm2_has_markers(t) ? 5 : 0;
+}
+
+static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
+{
+    enum template_kind kind = template_find(r->template_text);
+    if (kind == TEMPLATE_OTHER) return template_refuse("lfm2-json", e);
+    return chat_prompt(r, kind == TEMPLATE_NONE ? TEMPLATE_TENON : kind, CALLS_JSON, out, e);
+}
+
+static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
+{
+    lfm2_envelope(choice, parallel, "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" }",
+                  ",", false, envelope);
+    return true;
+}
+
+const struct dialect dialect_lfm2_json = {
+    .name = "lfm2-json",
+    .detect = detect, .render = render, .grammar = grammar,
+    .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
+    .stop = lfm2_stop, .markers = lfm2_markers,
+    .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,
+};
