@@ -60,6 +60,7 @@ static void fill_avx2(struct kern *k, unsigned has)
 static void fill_avx512(struct kern *k, unsigned has)
 {
     kern_avx512(k);
+    if (has & HAS_VNNI) kern_vnni(k);
 }
 #endif
 

@@ -1,0 +1,474 @@
+/* vnni.c -- integer products with vpdpbusd: unsigned bytes times signed bytes, four at a time, summed
+ * into 32 bits.
+ *
+ * Prefill: activations are stored with 128 added, so that the weights may be signed; what that adds to a
+ * sum, 128 times the sum of the weights, is subtracted by starting every sum at minus that, which is one
+ * vector per group of a panel, shared by all columns. A panel is 32 rows turned so that one register
+ * holds four values of k for 16 rows; a tile is 32 rows by 6 columns: 12 integer and 12 float sums.
+ * Decode: the weights stay unsigned as they lie in the file and the activations are signed; the offset of
+ * the weights (8, 32, 128) is taken off the same way, from sums made once per column.
+ *
+ * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by block in
+ * the order of k, whatever the number of columns. */
+#include <immintrin.h>
+
+#include "cpu/codec.h"
+
+#define TILE_COLS 6
+#define SLICE 256                                                     /* k values turned at a time */
+#define INLINE static inline __attribute__((always_inline))
+
+static int up(int k, int to)
+{
+    return (k + to - 1) / to * to;
+}
+
+/* ---- quantising the activations --------------------------------------------------------------------- */
+
+struct block { __m512i a, b; float d; int sum; };                     /* 16 and 16 values in 32 bits */
+
+/* d = max|x| / 127, values rounded to even; a block of zeros has d = 0. */
+INLINE struct block quantise(const float *x)
+{
+    __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+    float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
+    __m512 inv = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+    struct block q = { _mm512_cvtps_epi32(_mm512_mul_ps(a, inv)), _mm512_cvtps_epi32(_mm512_mul_ps(b, inv)),
+                       most / 127, 0 };
+    q.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q.a, q.b));
+    return q;
+}
+
+INLINE void put(void *to, struct block q)
+{
+    _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(q.a));
+    _mm_storeu_si128((__m128i *)to + 1, _mm512_cvtsepi32_epi8(q.b));
+}
+
+/* Prefill column: u8 q[k], f32 d[k/32], f32 d*sum[k/32]. */
+static size_t pre_bytes(int k)
+{
+    return (size_t)k + (size_t)k / 32 * 8;
+}
+
+static void pre_fill(void *dst, const float *x, int k)
+{
+    uint8_t *q = dst;
+    float *d = (float *)(void *)(q + k), *ds = d + k / 32;
+    const __m512i bias = _mm512_set1_epi32(128);
+    for (int b = 0; b < k / 32; b++) {
+        struct block v = quantise(x + 32 * b);
+        d[b] = v.d;
+        ds[b] = v.d * (float)v.sum;
+        _mm_storeu_si128((void *)(q + 32 * b), _mm512_cvtepi32_epi8(_mm512_add_epi32(v.a, bias)));
+        _mm_storeu_si128((void *)(q + 32 * b + 16), _mm512_cvtepi32_epi8(_mm512_add_epi32(v.b, bias)));
+    }
+}
+
+static const struct act_form act_pre = { pre_bytes, pre_fill };
+
+/* ---- prefill: panels ----------------------------------------------------------------------------------- */
+
+/* Per 32 values of k: q [8][32 rows][4]; per group: start [32], scale [32]; min [32] where there is one. */
+static size_t block_bytes(const struct codec *c)
+{
+    return 1024 + (size_t)(32 / c->group) * 256 + (c->has_min ? 128 : 0);
+}
+
+/* 16 rows of 64 bytes become 16 registers: register j holds bytes 4j .. 4j+3 of every row. */
+INLINE void turn(__m512i r[16])
+{
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 4) {
+        __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]), b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+        __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]), d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+        t[i] = _mm512_unpacklo_epi64(a, c);
+        t[i + 1] = _mm512_unpackhi_epi64(a, c);
+        t[i + 2] = _mm512_unpacklo_epi64(b, d);
+        t[i + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+        __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
+        r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
+        r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
+    }
+}
+
+struct slice { int8_t q[16][SLICE]; float scale[16][SLICE / 16], min[16][SLICE / 32]; };
+
+/* Turns 32 values of k (`at` within the slice) of 16 rows into half h of a panel block. */
+static void turn_block(char *block, const struct slice *s, int at, int h, const struct codec *c)
+{
+    __m512i r[16];
+    const __m512i bias = _mm512_set1_epi8((char)128);
+    int n_group = 32 / c->group, per = c->group / 4;
+    for (int i = 0; i < 16; i++) r[i] = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)&s->q[i][at]));
+    turn(r);
+    for (int j = 0; j < 8; j++) _mm512_storeu_si512(block + j * 128 + h * 64, r[j]);
+    char *tail = block + 1024;
+    for (int g = 0; g < n_group; g++) {
+        __m512i start = _mm512_setzero_si512();
+        for (int j = g * per; j < (g + 1) * per; j++) start = _mm512_dpbusd_epi32(start, bias, r[j]);
+        _mm512_storeu_si512(tail + g * 256 + h * 64, _mm512_sub_epi32(_mm512_setzero_si512(), start));
+        float *scale = (float *)(void *)(tail + g * 256 + 128 + h * 64);
+        for (int i = 0; i < 16; i++) scale[i] = s->scale[i][at / c->group + g];
+    }
+    float *min = (float *)(void *)(tail + n_group * 256 + h * 64);
+    for (int i = 0; c->has_min && i < 16; i++) min[i] = s->min[i][at / 32];
+}
+
+static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c)
+{
+    struct slice s;
+    const struct dtype_info *t = dtype_info(w->dtype);
+    size_t step = block_bytes(c);
+    for (int h = 0; h < 2; h++)
+        for (int k = 0; k < w->n_in; k += SLICE) {
+            int n = MIN(SLICE, w->n_in - k);
+            for (int i = 0; i < 16; i++) {
+                int r = 16 * h + i;
+                if (r >= n_row) {
+                    memset(s.q[i], 0, sizeof s.q[i]);
+                    memset(s.scale[i], 0, sizeof s.scale[i]);
+                    memset(s.min[i], 0, sizeof s.min[i]);
+                } else c->row((const uint8_t *)w->data + (size_t)(r0 + r) * w->row_bytes + (size_t)(k / t->block) * t->bytes,
+                              s.q[i], s.scale[i], s.min[i], n);
+            }
+            for (int at = 0; at < n; at += 32)
+                turn_block((char *)panel + (size_t)(k + at) / 32 * step, &s, at, h, c);
+        }
+}
+
+/* ---- prefill: tiles ------------------------------------------------------------------------------------ */
+
+INLINE __m512i four(const uint8_t *p)                                 /* four bytes, to every lane */
+{
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+/* Columns [0, cols) against a panel; group, has_min and cols are constants where this is expanded. */
+INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t ldx, int k, int n_row, int group,
+                 bool has_min, int cols)
+{
+    __m512 sum[TILE_COLS][2];
+    __m512i acc[TILE_COLS][2];
+    const float *d = (const float *)(const void *)(x + k), *ds = d + k / 32;
+    size_t ldd = ldx / sizeof *d;
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+    for (int b = 0; b < k / 32; b++) {
+        const char *tail = p + 1024;
+#pragma GCC unroll 2
+        for (int g = 0; g < 32 / group; g++, tail += 256) {
+            __m512i s0 = _mm512_load_si512(tail), s1 = _mm512_load_si512(tail + 64);
+#pragma GCC unroll 8
+            for (int t = 0; t < cols; t++) acc[t][0] = s0, acc[t][1] = s1;
+#pragma GCC unroll 8
+            for (int j = 0; j < group / 4; j++, p += 128, x += 4) {
+                __m512i w0 = _mm512_load_si512(p), w1 = _mm512_load_si512(p + 64);
+#pragma GCC unroll 8
+                for (int t = 0; t < cols; t++) {
+                    __m512i v = four(x + t * ldx);
+                    acc[t][0] = _mm512_dpbusd_epi32(acc[t][0], v, w0);
+                    acc[t][1] = _mm512_dpbusd_epi32(acc[t][1], v, w1);
+                }
+            }
+            __m512 c0 = _mm512_load_ps(tail + 128), c1 = _mm512_load_ps(tail + 192);
+#pragma GCC unroll 8
+            for (int t = 0; t < cols; t++) {
+                __m512 dx = _mm512_set1_ps(d[t * ldd + b]);
+                sum[t][0] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][0]), c0), dx, sum[t][0]);
+                sum[t][1] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][1]), c1), dx, sum[t][1]);
+            }
+        }
+        if (has_min) {
+            __m512 m0 = _mm512_load_ps(tail), m1 = _mm512_load_ps(tail + 64);
+#pragma GCC unroll 8
+            for (int t = 0; t < cols; t++) {
+                __m512 dx = _mm512_set1_ps(ds[t * ldd + b]);
+                sum[t][0] = _mm512_fmadd_ps(m0, dx, sum[t][0]);
+                sum[t][1] = _mm512_fmadd_ps(m1, dx, sum[t][1]);
+            }
+            tail += 128;
+        }
+        p = tail;
+    }
+    __mmask16 k0 = n_row >= 16 ? 0xffff : (__mmask16)((1u << n_row) - 1);
+    __mmask16 k1 = n_row >= 32 ? 0xffff : n_row > 16 ? (__mmask16)((1u << (n_row - 16)) - 1) : 0;
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) {
+        _mm512_mask_storeu_ps(y + t * ldy, k0, sum[t][0]);
+        _mm512_mask_storeu_ps(y + t * ldy + 16, k1, sum[t][1]);
+    }
+}
+
+#define MUL(name, group, has_min) \
+    static void name(float *y, size_t ldy, const void *panel, const void *act, size_t ldx, int n, int k, int n_row) \
+    { \
+        const uint8_t *x = act; \
+        int t = 0; \
+        for (; t + 6 <= n; t += 6) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 6); \
+        if (n - t >= 4) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 4), t += 4; \
+        if (n - t >= 2) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 2), t += 2; \
+        if (n - t >= 1) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 1); \
+    }
+MUL(mul_32, 32, false)
+MUL(mul_32_min, 32, true)
+MUL(mul_16, 16, false)
+
+/* The panel kernels of one dtype: bytes and filling bound to its codec. */
+#define PREFILL(t, dt) \
+    static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(&codecs[dt]); } \
+    static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \
+    { panel_fill(p, w, r0, n_row, &codecs[dt]); }
+#define EACH(X) X(q8_0, DT_Q8_0) X(q4_0, DT_Q4_0) X(q4_1, DT_Q4_1) X(q5_0, DT_Q5_0) X(q5_1, DT_Q5_1) X(q4_k, DT_Q4_K) \
+                X(q5_k, DT_Q5_K) X(q6_k, DT_Q6_K) X(q3_k, DT_Q3_K) X(iq4_nl, DT_IQ4_NL) X(iq4_xs, DT_IQ4_XS)
+EACH(PREFILL)
+
+/* ---- decode ---------------------------------------------------------------------------------------------- */
+
+/* A column is cut into units, as many values as one step of the row kernel takes; a unit of the column:
+ *   s8 q[n]           in the order in which the row kernel meets the weights
+ *   i32 start[]       minus offset times the sum of the values a lane multiplies, in 64-byte registers
+ *   f32 d[16]         scale of the block of each lane (or of each group)
+ * Rows are taken two at a time: the loads of the column serve both. */
+
+INLINE __m512 spread_halves(const uint8_t *p, __m512i words)          /* halves at chosen words, as f32 lanes */
+{
+    __m512i v = _mm512_permutexvar_epi16(words, _mm512_loadu_si512(p));
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(v));
+}
+
+INLINE float total(__m512 v)
+{
+    return _mm512_reduce_add_ps(v);
+}
+
+/* Q4_0: four blocks a unit. The low nibbles of the four, then the high ones; four lanes a block. */
+#define U4 256                                                        /* q 128, start 64, d 64 */
+
+static size_t q4_0_bytes(int k)
+{
+    return (size_t)up(k, 128) / 128 * U4;
+}
+
+static void q4_0_fill(void *dst, const float *x, int k)
+{
+    char *u = dst;
+    memset(u, 0, q4_0_bytes(k));
+    for (int b = 0; b < k / 32; b++) {
+        int j = b % 4;
+        struct block v = quantise(x + 32 * b);
+        _mm_storeu_si128((void *)(u + 16 * j), _mm512_cvtsepi32_epi8(v.a));
+        _mm_storeu_si128((void *)(u + 64 + 16 * j), _mm512_cvtsepi32_epi8(v.b));
+        ((int32_t *)(void *)(u + 128))[4 * j] = -8 * v.sum;
+        for (int i = 0; i < 4; i++) ((float *)(void *)(u + 192))[4 * j + i] = v.d;
+        if (j == 3) u += U4;
+    }
+}
+
+static const struct act_form act_q4_0 = { q4_0_bytes, q4_0_fill };
+
+INLINE __m512 q4_0_unit(__m512 sum, const uint8_t *w, const char *u)
+{
+    const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x001b001b001b001b, 0x0012001200120012, 0x0009000900090009, 0);
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i q = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(w + 2)));
+    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 20)), 1);
+    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 38)), 2);
+    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 56)), 3);
+    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 128), _mm512_and_si512(q, low), _mm512_load_si512(u));
+    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_load_si512(u + 64));
+    __m512 d = _mm512_mul_ps(spread_halves(w, words), _mm512_load_ps(u + 192));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), d, sum);
+}
+
+/* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their sign bit. */
+#define U8 192                                                        /* q 64, start 64, d 64 */
+
+static size_t q8_0_bytes(int k)
+{
+    return (size_t)up(k, 64) / 64 * U8;
+}
+
+static void q8_0_fill(void *dst, const float *x, int k)
+{
+    char *u = dst;
+    memset(u, 0, q8_0_bytes(k));
+    for (int b = 0; b < k / 32; b++) {
+        int j = b % 2;
+        struct block v = quantise(x + 32 * b);
+        put(u + 32 * j, v);
+        ((int32_t *)(void *)(u + 64))[8 * j] = -128 * v.sum;
+        for (int i = 0; i < 8; i++) ((float *)(void *)(u + 128))[8 * j + i] = v.d;
+        if (j == 1) u += U8;
+    }
+}
+
+static const struct act_form act_q8_0 = { q8_0_bytes, q8_0_fill };
+
+INLINE __m512 q8_0_unit(__m512 sum, const uint8_t *w, const char *u)
+{
+    const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x0011001100110011, 0x0011001100110011, 0, 0);
+    __m512i q = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(w + 2)));
+    q = _mm512_inserti64x4(q, _mm256_loadu_si256((const void *)(w + 36)), 1);
+    q = _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80));
+    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 64), q, _mm512_load_si512(u));
+    __m512 d = _mm512_mul_ps(spread_halves(w, words), _mm512_load_ps(u + 128));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), d, sum);
+}
+
+/* Q4_K: a super-block a unit, groups in the order 0 2 1 3 4 6 5 7; eight lanes a group. */
+#define U4K 320                                                       /* q 256, d 32, d*sum 32 */
+
+static size_t q4_k_bytes(int k)
+{
+    return (size_t)k / 256 * U4K;
+}
+
+static void q4_k_fill(void *dst, const float *x, int k)
+{
+    static const int8_t place[8] = { 0, 2, 1, 3, 4, 6, 5, 7 };
+    char *u = dst;
+    for (int s = 0; s < k / 256; s++, u += U4K)
+        for (int g = 0; g < 8; g++) {
+            struct block v = quantise(x + 256 * s + 32 * g);
+            put(u + 32 * place[g], v);
+            ((float *)(void *)(u + 256))[g] = v.d;
+            ((float *)(void *)(u + 288))[g] = v.d * (float)v.sum;
+        }
+}
+
+static const struct act_form act_q4_k = { q4_k_bytes, q4_k_fill };
+
+INLINE __m256 bytes_f32(const uint8_t b[8])
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)b)));
+}
+
+/* Lanes 0-7 take scale g, lanes 8-15 scale g + 2. */
+INLINE __m512 pair(__m512 scale, int g)
+{
+    __m512i at = _mm512_inserti64x4(_mm512_set1_epi32(g), _mm256_set1_epi32(g + 2), 1);
+    return _mm512_permutexvar_ps(at, scale);
+}
+
+INLINE __m512 q4_k_unit(__m512 sum, const uint8_t *w, const char *u)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    uint8_t sc[8], mn[8];
+    codec_scales(w + 4, sc, mn);
+    __m256 d8 = _mm256_mul_ps(_mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w))), _mm256_load_ps((const void *)(u + 256)));
+    __m256 m8 = _mm256_mul_ps(bytes_f32(mn), _mm256_set1_ps(-codec_half(w + 2)));
+    __m512 d = _mm512_castps256_ps512(d8);
+    for (int h = 0; h < 2; h++) {
+        __m512i q = _mm512_loadu_si512(w + 16 + 64 * h), zero = _mm512_setzero_si512();
+        __m512i lo = _mm512_dpbusd_epi32(zero, _mm512_and_si512(q, low), _mm512_load_si512(u + 128 * h));
+        __m512i hi = _mm512_dpbusd_epi32(zero, _mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_load_si512(u + 128 * h + 64));
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lo), pair(d, 4 * h), sum);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(hi), pair(d, 4 * h + 1), sum);
+    }
+    __m512 min = _mm512_zextps256_ps512(_mm256_mul_ps(m8, _mm256_load_ps((const void *)(u + 288))));
+    return _mm512_add_ps(sum, min);
+}
+
+/* Q6_K: a super-block a unit in the order of k; four lanes a group of 16. */
+#define U6K 576                                                       /* q 256, start 4 x 64, d 64 */
+
+static size_t q6_k_bytes(int k)
+{
+    return (size_t)k / 256 * U6K;
+}
+
+static void q6_k_fill(void *dst, const float *x, int k)
+{
+    char *u = dst;
+    memset(u, 0, q6_k_bytes(k));
+    for (int s = 0; s < k / 256; s++, u += U6K)
+        for (int b = 0; b < 8; b++) {
+            struct block v = quantise(x + 256 * s + 32 * b);
+            int32_t *start = (int32_t *)(void *)(u + 256);
+            float *d = (float *)(void *)(u + 512);
+            put(u + 32 * b, v);
+            start[8 * b] = -32 * _mm512_reduce_add_epi32(v.a);
+            start[8 * b + 4] = -32 * _mm512_reduce_add_epi32(v.b);
+            d[2 * b] = d[2 * b + 1] = v.d;
+        }
+}
+
+static const struct act_form act_q6_k = { q6_k_bytes, q6_k_fill };
+
+/* Four lanes each of scales g .. g+3. */
+INLINE __m512 quarter(__m512 scale, int g)
+{
+    const __m512i at = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(g)), scale);
+}
+
+INLINE __m512 q6_k_unit(__m512 sum, const uint8_t *w, const char *u)
+{
+    const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30);
+    const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
+    const __m512i right = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
+    __m512 sc = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(w + 192))));
+    __m512 d = _mm512_mul_ps(_mm512_mul_ps(sc, _mm512_set1_ps(codec_half(w + 208))), _mm512_load_ps(u + 512));
+    for (int n = 0; n < 2; n++) {
+        __m512i ql = _mm512_loadu_si512(w + 64 * n);
+        __m512i qh = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 128 + 32 * n)));
+        __m512i a = _mm512_or_si512(_mm512_and_si512(ql, low), _mm512_and_si512(_mm512_sllv_epi16(qh, left), high));
+        __m512i b = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(ql, 4), low),
+                                    _mm512_and_si512(_mm512_srlv_epi16(qh, right), high));
+        a = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 128 * n), a, _mm512_load_si512(u + 128 * n));
+        b = _mm512_dpbusd_epi32(_mm512_load_si512(u + 320 + 128 * n), b, _mm512_load_si512(u + 128 * n + 64));
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), quarter(d, 8 * n), sum);
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(b), quarter(d, 8 * n + 4), sum);
+    }
+    return sum;
+}
+
+/* Two rows at a time over whole units; what is left of a row is copied into a unit of zeros. */
+#define ROWS(name, unit, values, bytes, unit_bytes) \
+    static void name(float *y, const struct mat *w, const void *act, int r0, int r1, float *row) \
+    { \
+        int whole = w->n_in / values; \
+        size_t rest = w->row_bytes - (size_t)whole * bytes; \
+        for (int r = r0; r < r1; r += 2) { \
+            const uint8_t *a = (const uint8_t *)w->data + (size_t)r * w->row_bytes; \
+            const uint8_t *b = r + 1 < r1 ? a + w->row_bytes : a; \
+            const char *u = act; \
+            __m512 s = _mm512_setzero_ps(), t = s; \
+            for (int i = 0; i < whole; i++, a += bytes, b += bytes, u += unit_bytes) { \
+                s = unit(s, a, u); \
+                t = unit(t, b, u); \
+            } \
+            if (rest) { \
+                uint8_t last[2][bytes] = { { 0 } }; \
+                memcpy(last[0], a, rest); \
+                memcpy(last[1], b, rest); \
+                s = unit(s, last[0], u); \
+                t = unit(t, last[1], u); \
+            } \
+            y[r] = total(s); \
+            if (r + 1 < r1) y[r + 1] = total(t); \
+        } \
+    }
+ROWS(rows_q4_0, q4_0_unit, 128, 72, U4)
+ROWS(rows_q8_0, q8_0_unit, 64, 68, U8)
+ROWS(rows_q4_k, q4_k_unit, 256, 144, U4K)
+ROWS(rows_q6_k, q6_k_unit, 256, 210, U6K)
+
+void kern_vnni(struct kern *k)
+{
+#define SET(t, dt) k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t, \
+        codecs[dt].group == 16 ? mul_16 : codecs[dt].has_min ? mul_32_min : mul_32 };
+    EACH(SET)
+    k->decode[DT_Q4_0] = (struct decode){ &act_q4_0, rows_q4_0 };
+    k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
+    k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
+    k->decode[DT_Q6_K] = (struct decode){ &act_q6_k, rows_q6_k };
+}
