@@ -12,10 +12,10 @@
 #define MARK_OPEN  '\001'
 #define MARK_CLOSE '\002'
 
-struct pack;
+struct domain_pack;
 struct datagen {
     uint64_t seed;
-    struct pack *pack; int n_pack;
+    struct domain_pack *pack; int n_pack;
     struct str_list { const char **item; int n, cap; } real_value;    /* open-class values of the train packs; lent from them */
 };
 
@@ -77,32 +77,32 @@ char *marked(struct draw *d, const char *value);                      /* between
 
 #define PARAMS_MOST 8
 #define MEMBERS_MOST 6
-struct param {
+struct tool_param {
     const char *name, *words, *desc;                                  /* schema name; how a person says it; "" = none */
     const char *attach;                                               /* rules of its role ("to {v}|for {v}"), NULL = generic only */
     enum value_kind kind, inner;                                      /* inner: what a list holds */
     bool required;
     const char *member[MEMBERS_MOST], *said[MEMBERS_MOST]; int n_member;
     int lo, hi;                                                       /* numbers */
-    struct param *field; int n_field;                                 /* objects */
+    struct tool_param *field; int n_field;                                 /* objects */
 };
 struct tool {
     const char *name, *desc, *noun;
     int verb;                                                         /* row of the verb table, -1: invented */
     const char *fake_verb;
     bool plain_noun;                                                  /* noun needs no article (mass, plural or a proper name) */
-    struct param param[PARAMS_MOST]; int n_param;
+    struct tool_param param[PARAMS_MOST]; int n_param;
 };
 void tool_draw(struct draw *d, struct tool *t, enum style s);
 void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum style s); /* a near miss of `like` */
 struct json *tool_json(struct draw *d, const struct tool *t);         /* bare function object */
-struct value param_value(struct draw *d, const struct param *p);
+struct value param_value(struct draw *d, const struct tool_param *p);
 const char *tool_action(struct draw *d, const struct tool *t);        /* "set up a new lamp": what the request asks for */
 bool tool_same_request(const struct tool *a, const struct tool *b);   /* a request could not tell them apart */
 
 /* ---- gen_phrase.c: requests ------------------------------------------------------------------------ */
 
-struct given { const struct param *param; const char *said; bool truth; };
+struct given { const struct tool_param *param; const char *said; bool truth; };
 /* A whole request: the action with every given argument mentioned exactly once. Marked text. */
 const char *phrase_request(struct draw *d, const struct tool *t, const struct given *given, int n);
 /* "the lamp with size 4 for Ana": the objects of a parallel request, without the action. */
@@ -120,7 +120,7 @@ const char *phrase_template(struct draw *d, const char *rule, const char *const 
 
 bool pack_load(struct datagen *g, const char *path, struct err *e);   /* a pack that is not split "train" is refused */
 void packs_close(struct datagen *g);
-const struct pack *pack_pick(struct draw *d);                         /* held-out domains only for E4 */
+const struct domain_pack *pack_pick(struct draw *d);                         /* held-out domains only for E4 */
 
 /* ---- gen_kind.c: one conversation ------------------------------------------------------------------- */
 

@@ -1,0 +1,260 @@
+/* gen_conv.c -- the parts every conversation is made of: messages, calls, the expected answer, and the
+ * copy drills that come before anything else in a training run.
+ *
+ * The wanted assistant turn is `answer`; `expect` says the same as accepted values in the form of
+ * `tenon eval`. Both are made from one list of calls, so they cannot disagree. */
+#include "train/gen_int.h"
+
+void conv_start(struct conv *c, enum data_kind kind)
+{
+    *c = (struct conv){ .tools = json_new_array(), .messages = json_new_array(), .expect = json_new_array(), .kind = kind };
+}
+
+void conv_drop(struct conv *c)
+{
+    json_free(c->tools);
+    json_free(c->messages);
+    json_free(c->expect);
+    json_free(c->must);
+    json_free(c->answer);
+    *c = (struct conv){ 0 };
+}
+
+static struct json *message(const char *role, const char *content)
+{
+    struct json *m = json_new_object();
+    json_set(m, "role", json_new_str(role));
+    json_set(m, "content", content ? json_new_str(content) : json_new_null());
+    return m;
+}
+
+void conv_system(struct conv *c, const char *s) { json_push(c->messages, message("system", s)); }
+void conv_user(struct conv *c, const char *s) { json_push(c->messages, message("user", s)); }
+void conv_assistant(struct conv *c, const char *s) { json_push(c->messages, message("assistant", s)); }
+
+static struct json *calls_message(const struct call *call, int n)
+{
+    struct json *m = message("assistant", NULL), *list = json_new_array();
+    for (int i = 0; i < n; i++) {
+        struct json *t = json_new_object(), *f = json_new_object();
+        struct str args = { 0 };
+        char id[24];
+        snprintf(id, sizeof id, "call_%d", i + 1);
+        json_write(&args, call[i].args, JSON_COMPACT);
+        json_set(f, "name", json_new_str(call[i].name));
+        json_set(f, "arguments", json_new_strn(args.p, args.len));
+        json_set(t, "id", json_new_str(id));
+        json_set(t, "type", json_new_str("function"));
+        json_set(t, "function", f);
+        json_push(list, t);
+        str_done(&args);
+    }
+    json_set(m, "tool_calls", list);
+    return m;
+}
+
+void conv_called(struct conv *c, struct call *call, int n)
+{
+    json_push(c->messages, calls_message(call, n));
+    for (int i = 0; i < n; i++) json_free(call[i].args);
+}
+
+void conv_result(struct conv *c, int i, const struct json *result)
+{
+    struct str s = { 0 };
+    char id[24];
+    snprintf(id, sizeof id, "call_%d", i);
+    json_write(&s, result, JSON_PYTHON);
+    struct json *m = message("tool", s.p);
+    json_set(m, "tool_call_id", json_new_str(id));
+    json_push(c->messages, m);
+    str_done(&s);
+}
+
+/* An object inside a value lists accepted values of its own; a list of objects likewise. */
+static struct json *accepted_members(const struct json *object)
+{
+    struct json *o = json_new_object();
+    for (struct json_iter it = json_iter(object); json_next(&it);) {
+        struct json *one = json_new_array();
+        json_push(one, json_copy(it.value));
+        json_set(o, it.key, one);
+    }
+    return o;
+}
+
+static struct json *accepted(const struct json *v)
+{
+    if (json_is(v, JSON_OBJECT)) return accepted_members(v);
+    if (!json_is(v, JSON_ARRAY) || !json_is(json_at(v, 0), JSON_OBJECT)) return json_copy(v);
+    struct json *a = json_new_array();
+    for (size_t i = 0; i < json_len(v); i++) json_push(a, accepted(json_at(v, i)));
+    return a;
+}
+
+static struct json *expectation(const struct call *call)
+{
+    struct json *e = json_new_object(), *args = json_new_object();
+    for (struct json_iter it = json_iter(call->args); json_next(&it);) {
+        struct json *one = json_new_array();
+        json_push(one, accepted(it.value));
+        json_set(args, it.key, one);
+    }
+    json_set(e, call->name, args);
+    return e;
+}
+
+void conv_answer_calls(struct conv *c, struct call *call, int n)
+{
+    c->answer = calls_message(call, n);
+    for (int i = 0; i < n; i++) {
+        json_push(c->expect, expectation(&call[i]));
+        json_free(call[i].args);
+    }
+}
+
+void conv_answer_text(struct conv *c, const char *s) { c->answer = message("assistant", s); }
+
+/* Order and wrapper of the tools are drawn: {"type":"function","function":…} or bare. */
+void conv_shuffle_tools(struct draw *d, struct conv *c)
+{
+    size_t n = json_len(c->tools);
+    size_t order[64];
+    if (!n || n > LEN(order)) return;
+    for (size_t i = 0; i < n; i++) order[i] = i;
+    for (size_t i = n - 1; i > 0; i--) {
+        size_t j = (size_t)below(d, (int)i + 1), x = order[i];
+        order[i] = order[j];
+        order[j] = x;
+    }
+    bool wrapped = chance(d, 70);
+    struct json *out = json_new_array();
+    for (size_t i = 0; i < n; i++) {
+        struct json *t = json_copy(json_at(c->tools, order[i]));
+        if (wrapped) {
+            struct json *w = json_new_object();
+            json_set(w, "type", json_new_str("function"));
+            json_set(w, "function", t);
+            t = w;
+        }
+        json_push(out, t);
+    }
+    json_free(c->tools);
+    c->tools = out;
+}
+
+struct json *json_in_order(const struct json *schema, const struct json *v)
+{
+    if (json_is(v, JSON_ARRAY)) {
+        struct json *a = json_new_array();
+        for (size_t i = 0; i < json_len(v); i++) json_push(a, json_in_order(json_get(schema, "items"), json_at(v, i)));
+        return a;
+    }
+    if (!json_is(v, JSON_OBJECT)) return json_copy(v);
+    struct json *o = json_new_object();
+    const struct json *props = json_get(schema, "properties");
+    if (json_is(props, JSON_OBJECT))
+        for (struct json_iter it = json_iter(props); json_next(&it);) {
+            const struct json *m = json_get(v, it.key);
+            if (m) json_set(o, it.key, json_in_order(it.value, m));
+        }
+    for (struct json_iter it = json_iter(v); json_next(&it);)
+        if (!json_get(props, it.key)) json_set(o, it.key, json_copy(it.value));
+    return o;
+}
+
+struct json *result_ok(struct draw *d)
+{
+    struct json *o = json_new_object();
+    switch (below(d, 5)) {
+    case 0: json_set(o, "status", json_new_str(pick(d, "ok|done|success|accepted"))); break;
+    case 1: json_set(o, "success", json_new_bool(true)); break;
+    case 2: {
+        struct value v = value_draw(d, V_ID);
+        json_set(o, "ok", json_new_bool(true));
+        json_set(o, "id", v.json);
+        break;
+    }
+    default: json_set(o, "ok", json_new_bool(true));
+    }
+    return o;
+}
+
+const char *system_line(struct draw *d)
+{
+    return pick(d, "You are a helpful assistant.|You are a helpful assistant that can use tools.|Use the tools when they fit.|You are Tenon.|Answer briefly.|"
+                   "Call a tool if one fits, otherwise answer.|You help customers. Be polite.|Today is Monday.|You are an assistant with access to functions.|"
+                   "Only call a tool when all required values are known.");
+}
+
+/* ---- copy drills ------------------------------------------------------------------------------------------ */
+
+enum { DRILL_MOST = 8 };
+
+/* One tool whose parameters are listed as a form, with lines in another order than the schema's. */
+static void drill_form(struct draw *d, struct conv *c)
+{
+    struct tool t = { .verb = -1, .fake_verb = word_fake(d), .noun = word_fake(d), .desc = "" };
+    t.n_param = range(d, 1, 3);
+    struct call call = { text(d, "%s_%s", t.fake_verb, t.noun), json_new_object() };
+    t.name = call.name;
+    static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT, V_TAG, V_ID, V_CODE, V_EMAIL, V_PHRASE, V_TITLE, V_TIME, V_REAL };
+    const char *line[DRILL_MOST];
+    for (int i = 0; i < t.n_param; i++) {
+        const char *w = text(d, "%s%s", word_fake(d), i ? text(d, "%d", i) : "");
+        t.param[i] = (struct tool_param){ .name = w, .words = w, .desc = "", .kind = kinds[below(d, LEN(kinds))], .required = true, .hi = 999 };
+        struct value v = param_value(d, &t.param[i]);
+        line[i] = text(d, "%s%s%s", w, pick(d, ": | = | is | "), v.said);
+        json_set(call.args, w, v.json);
+    }
+    json_push(c->tools, tool_json(d, &t));
+    const char *s = text(d, "%s %s", t.fake_verb, t.noun), *sep = pick(d, ", |\n|; ");
+    int from = below(d, t.n_param);
+    for (int i = 0; i < t.n_param; i++) s = text(d, "%s%s%s", s, sep, line[(i + from) % t.n_param]);
+    conv_user(c, s);
+    conv_answer_calls(c, &call, 1);
+}
+
+/* "a = x; b = y. What is b?" */
+static void drill_lookup(struct draw *d, struct conv *c)
+{
+    int n = range(d, 2, 6), want = below(d, n);
+    const char *s = "", *key[DRILL_MOST], *value[DRILL_MOST];
+    const char *eq = pick(d, ": | = | is | -> "), *sep = pick(d, "\n|; |, ");
+    for (int i = 0; i < n; i++) {
+        struct value v = value_draw(d, (enum value_kind[]){ V_WORD, V_NAME, V_TAG, V_ID, V_CODE, V_TITLE, V_TIME, V_REAL }[below(d, 8)]);
+        json_free(v.json);
+        key[i] = text(d, "%s%s", word_any(d), chance(d, 20) ? text(d, "%d", i) : "");
+        for (int j = 0; j < i; j++)
+            if (!strcmp(key[j], key[i])) key[i] = text(d, "%s%d", key[i], i);
+        value[i] = v.said;
+        s = text(d, "%s%s%s%s%s", s, i ? sep : "", key[i], eq, v.said);
+    }
+    conv_user(c, text(d, "%s\n%s%s?", s, pick(d, "What is |Which value has ||Tell me "), key[want]));
+    conv_answer_text(c, value[want]);
+}
+
+/* "Repeat the third: a, b, c" and the whole list, as it is or backwards. */
+static void drill_items(struct draw *d, struct conv *c)
+{
+    static const char *const nth[] = { "first", "second", "third", "fourth", "fifth" };
+    int n = range(d, 2, 5), want = below(d, n + 2);
+    const char *s = "", *item[DRILL_MOST], *all = "";
+    for (int i = 0; i < n; i++) {
+        item[i] = chance(d, 60) ? word_fake(d) : capital(d, word_any(d));
+        s = text(d, "%s%s%s", s, i ? ", " : "", item[i]);
+    }
+    for (int i = 0; i < n; i++) all = text(d, "%s%s%s", all, i ? ", " : "", item[want == n ? i : n - 1 - i]);
+    const char *ask = want < n ? text(d, "%s the %s", pick(d, "Repeat|Say|Write"), nth[want]) : want == n ? "Repeat all" : "Repeat backwards";
+    conv_user(c, text(d, "%s: %s", ask, s));
+    conv_answer_text(c, want < n ? item[want] : all);
+}
+
+void copy_conversation(struct draw *d, struct conv *c)
+{
+    conv_start(c, KIND_COPY);
+    int r = below(d, 100);
+    if (r < 55) drill_form(d, c);
+    else if (r < 80) drill_lookup(d, c);
+    else drill_items(d, c);
+}

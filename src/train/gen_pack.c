@@ -1,0 +1,560 @@
+/* gen_pack.c -- domain packs: real tools, and many ways people ask for them (data/domains/README.md).
+ *
+ * What a pack says is the language side; everything else about the example is drawn anew each time, so
+ * that a pack's names cannot be learned by heart: tools and parameters are renamed or respelled,
+ * properties reordered, descriptions shortened or dropped, unmentioned optional parameters left out,
+ * foreign ones added, and half of the open-class values give way to invented ones of the same shape.
+ *
+ * True at all times: a pack whose split is not "train" is refused, so measuring packs cannot leak; a
+ * value appears in the call as the same drawing that the text shows.
+ * Threads: packs are read-only after loading; every conversation builds its own JSON. */
+#include "train/gen_pack.h"
+
+/* ---- loading ------------------------------------------------------------------------------------------- */
+
+/* Next "{slot}" or "{slot.2}" at or after s: false when there is none. */
+static bool next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k)
+{
+    for (; (s = strchr(s, '{')); s++) {
+        size_t n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz_0123456789");
+        if (!n) continue;
+        *k = 1;
+        *name_len = n;
+        const char *p = s + 1 + n;
+        if (*p == '.' && p[1] >= '1' && p[1] <= '9') {
+            *k = p[1] - '0';
+            p += 2;
+        }
+        if (*p != '}') continue;
+        *at = s;
+        *len = (size_t)(p + 1 - s);
+        return true;
+    }
+    return false;
+}
+
+static int slot_find(const struct domain_pack *p, const char *name, size_t len)
+{
+    for (int i = 0; i < p->n_slot; i++)
+        if (strlen(p->slot[i].name) == len && !memcmp(p->slot[i].name, name, len)) return i;
+    return -1;
+}
+
+/* The slot that a whole string names ("{room.2}"), -1 when it is anything else. */
+static int whole_ref(const struct domain_pack *p, const char *s, int *k)
+{
+    const char *at;
+    size_t len, name_len;
+    if (!next_ref(s, &at, &len, &name_len, k) || at != s || s[len]) return -1;
+    return slot_find(p, s + 1, name_len);
+}
+
+static uint64_t refs_in_text(const struct domain_pack *p, const char *s, bool plain_only)
+{
+    uint64_t set = 0;
+    const char *at;
+    size_t len, name_len;
+    int k;
+    for (; next_ref(s, &at, &len, &name_len, &k); s = at + len) {
+        int i = slot_find(p, at + 1, name_len);
+        if (i >= 0 && i < 64 && (!plain_only || k == 1)) set |= 1ull << i;
+    }
+    return set;
+}
+
+static uint64_t refs_in(const struct domain_pack *p, const struct json *v, bool plain_only)
+{
+    uint64_t set = 0;
+    if (json_is(v, JSON_STRING)) return refs_in_text(p, json_str(v, NULL), plain_only);
+    if (json_is(v, JSON_ARRAY))
+        for (size_t i = 0; i < json_len(v); i++) set |= refs_in(p, json_at(v, i), plain_only);
+    if (json_is(v, JSON_OBJECT))
+        for (struct json_iter it = json_iter(v); json_next(&it);) set |= refs_in(p, it.value, plain_only);
+    return set;
+}
+
+static bool load_slots(struct domain_pack *p, struct err *e)
+{
+    const struct json *slots = json_get(p->root, "slots");
+    p->slot = mem_zero((json_len(slots) + 1) * sizeof *p->slot);
+    for (struct json_iter it = json_iter(slots); json_next(&it);) {
+        struct slot *s = &p->slot[p->n_slot++];
+        s->name = it.key;
+        const struct json *k = json_get(it.value, "kind");
+        s->values = json_get(it.value, "values");
+        s->map = json_get(it.value, "map");
+        s->range = json_get(it.value, "int");
+        s->decimal = json_get(it.value, "decimal");
+        s->kind = k ? value_kind_of(json_str(k, NULL) ? json_str(k, NULL) : "") : -1;
+        if (s->map) {
+            s->n_map = json_len(s->map);
+            s->map_key = mem_zero((s->n_map + 1) * sizeof *s->map_key);
+            s->map_value = mem_zero((s->n_map + 1) * sizeof *s->map_value);
+            size_t n = 0;
+            for (struct json_iter m = json_iter(s->map); json_next(&m); n++) {
+                s->map_key[n] = m.key;
+                s->map_value[n] = m.value;
+            }
+        }
+        bool usable = (s->values && json_is(json_at(s->values, 0), JSON_STRING)) || s->n_map || (s->range && json_len(s->range) == 2)
+                      || (s->decimal && json_len(s->decimal) == 3) || s->kind >= 0;
+        if (!usable) return err_set(e, ERR_FORMAT, "slot %s: one of values, map, int, decimal or a known kind is expected", it.key);
+    }
+    return p->n_slot <= 64 ? true : err_set(e, ERR_LIMIT, "%d slots, at most 64 are possible", p->n_slot);
+}
+
+static int tool_find(const struct domain_pack *p, const char *name)
+{
+    for (int i = 0; i < p->n_tool; i++)
+        if (name && !strcmp(p->tool[i].name, name)) return i;
+    return -1;
+}
+
+static bool load_tools(struct domain_pack *p, struct err *e)
+{
+    const struct json *tools = json_get(p->root, "tools");
+    size_t n = json_len(tools);
+    if (!n || n > PACK_TOOLS_MOST) return err_set(e, ERR_FORMAT, "tools: 1 to %d tools are expected", PACK_TOOLS_MOST);
+    for (size_t i = 0; i < n; i++) {
+        const struct json *t = json_at(tools, i), *par = json_get(t, "parameters");
+        struct pack_tool *q = &p->tool[p->n_tool++];
+        q->name = json_str(json_get(t, "name"), NULL);
+        q->desc = json_str(json_get(t, "description"), NULL);
+        q->props = json_get(par, "properties");
+        q->required = json_get(par, "required");
+        if (!q->name || !json_is(q->props, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "tools/%zu: a name and parameters with properties are expected", i);
+        if (!q->desc) q->desc = "";
+        if (json_len(q->props) > PACK_PROPS_MOST) return err_set(e, ERR_LIMIT, "tools/%zu: at most %d parameters", i, PACK_PROPS_MOST);
+    }
+    return true;
+}
+
+/* A value that lands where the schema has members, a format or a pattern may not be invented. */
+static void close_slots(struct domain_pack *p, const struct json *schema, const struct json *value)
+{
+    if (json_is(value, JSON_STRING)) {
+        if (!schema || (!json_get(schema, "enum") && !json_get(schema, "const") && !json_get(schema, "pattern"))) return;
+        uint64_t set = refs_in(p, value, false);
+        for (int i = 0; i < p->n_slot; i++)
+            if (set >> i & 1) p->slot[i].closed = true;
+    }
+    if (json_is(value, JSON_ARRAY))
+        for (size_t i = 0; i < json_len(value); i++) close_slots(p, json_get(schema, "items"), json_at(value, i));
+    if (json_is(value, JSON_OBJECT))
+        for (struct json_iter it = json_iter(value); json_next(&it);) close_slots(p, json_get(json_get(schema, "properties"), it.key), it.value);
+}
+
+static bool load_call(struct domain_pack *p, const struct json *g, const char *tool_key, struct pack_call *c, struct err *e)
+{
+    const char *name = json_str(json_get(g, tool_key), NULL);
+    c->tool = tool_find(p, name);
+    c->args = json_get(g, "args");
+    if (c->tool < 0) return err_set(e, ERR_FORMAT, "tool \"%s\" is not declared", name ? name : "");
+    if (!c->args) return true;
+    for (struct json_iter it = json_iter(c->args); json_next(&it);) {
+        const struct json *schema = json_get(p->tool[c->tool].props, it.key);
+        if (!schema) return err_set(e, ERR_FORMAT, "%s has no parameter \"%s\"", name, it.key);
+        close_slots(p, schema, it.value);
+    }
+    return true;
+}
+
+static bool load_texts(const struct json *g, const char *key, struct err *e)
+{
+    const struct json *t = json_get(g, key);
+    if (!json_len(t)) return err_set(e, ERR_FORMAT, "\"%s\" must be a list of at least one text", key);
+    for (size_t i = 0; i < json_len(t); i++)
+        if (!json_is(json_at(t, i), JSON_STRING)) return err_set(e, ERR_FORMAT, "%s/%zu: a text is expected", key, i);
+    return true;
+}
+
+static bool load_group(struct domain_pack *p, enum group_kind kind, const struct json *g, struct group *out, struct err *e)
+{
+    out->g = g;
+    if (kind == GROUP_NONE) return json_str(json_get(g, "text"), NULL) && json_str(json_get(g, "reply"), NULL) ? true
+                                   : err_set(e, ERR_FORMAT, "\"text\" and \"reply\" are expected");
+    if (kind != GROUP_RESULT && !load_texts(g, "text", e)) return false;
+    if (kind == GROUP_PARALLEL) {
+        const struct json *calls = json_get(g, "calls");
+        out->n_call = (int)MIN(json_len(calls), CALLS_MOST);
+        for (int i = 0; i < out->n_call; i++)
+            if (!load_call(p, json_at(calls, (size_t)i), "tool", &out->call[i], e)) return false;
+        return out->n_call ? true : err_set(e, ERR_FORMAT, "\"calls\" are expected");
+    }
+    out->n_call = 1;
+    if (kind == GROUP_ASK && !load_texts(g, "question", e)) return false;
+    if (kind == GROUP_RESULT && !load_texts(g, "answer", e)) return false;
+    if (kind == GROUP_FOLLOWUP) {
+        out->first = tool_find(p, json_str(json_get(g, "first"), NULL));
+        if (out->first < 0) return err_set(e, ERR_FORMAT, "\"first\" names no tool");
+    }
+    return load_call(p, g, "tool", &out->call[0], e);
+}
+
+static bool load_groups(struct domain_pack *p, enum group_kind kind, struct err *e)
+{
+    static const char *const keys[] = { "requests", "parallel", "ask", "none", "results", "followups" };
+    const struct json *list = json_get(p->root, keys[kind]);
+    size_t n = json_len(list);
+    p->group[kind] = mem_zero((n + 1) * sizeof *p->group[kind]);
+    for (size_t i = 0; i < n; i++)
+        if (!load_group(p, kind, json_at(list, i), &p->group[kind][p->n_group[kind]++], e))
+            return err_in(e, "%s/%zu", keys[kind], i);
+    return true;
+}
+
+static void pack_done(struct domain_pack *p)
+{
+    for (int i = 0; p->slot && i < p->n_slot; i++) {
+        mem_free(p->slot[i].map_key);
+        mem_free(p->slot[i].map_value);
+    }
+    for (int k = 0; k < GROUP_KINDS; k++) mem_free(p->group[k]);
+    mem_free(p->slot);
+    json_free(p->root);
+}
+
+static void collect_values(struct datagen *g, const struct domain_pack *p)
+{
+    for (int i = 0; i < p->n_slot; i++) {
+        const struct slot *s = &p->slot[i];
+        if (s->closed || p->held) continue;
+        for (size_t j = 0; j < json_len(s->values); j++) {
+            const char *v = json_str(json_at(s->values, j), NULL);
+            if (!v || strpbrk(v, "\"\n") || strlen(v) > 60) continue;
+            MEM_GROW(g->real_value.item, g->real_value.n, g->real_value.cap);
+            g->real_value.item[g->real_value.n++] = v;
+        }
+    }
+}
+
+bool pack_load(struct datagen *g, const char *path, struct err *e)
+{
+    struct domain_pack p = { .root = json_read(path, e) };
+    if (!p.root) return false;
+    p.domain = json_str(json_get(p.root, "domain"), NULL);
+    const char *split = json_str(json_get(p.root, "split"), NULL);
+    if (!p.domain || !split || strcmp(split, "train")) {
+        err_set(e, ERR_FORMAT, "split is \"%s\", only packs with split \"train\" are read", split ? split : "");
+        goto fail;
+    }
+    if (!load_slots(&p, e) || !load_tools(&p, e)) goto fail;
+    for (int k = 0; k < GROUP_KINDS; k++)
+        if (!load_groups(&p, (enum group_kind)k, e)) goto fail;
+    if (!p.n_group[GROUP_REQUEST]) {
+        err_set(e, ERR_FORMAT, "no requests");
+        goto fail;
+    }
+    p.held = hash64(p.domain, strlen(p.domain), 5) % 20 == 0;
+    collect_values(g, &p);
+    g->pack = mem_resize(g->pack, (size_t)(g->n_pack + 1) * sizeof *g->pack);
+    g->pack[g->n_pack++] = p;
+    return true;
+fail:
+    err_in(e, "%s", path);
+    pack_done(&p);
+    return false;
+}
+
+void packs_close(struct datagen *g)
+{
+    for (int i = 0; i < g->n_pack; i++) pack_done(&g->pack[i]);
+    mem_free(g->pack);
+    mem_free(g->real_value.item);
+}
+
+const struct domain_pack *pack_pick(struct draw *d)
+{
+    if (!d->g->n_pack) return NULL;
+    for (int i = 0; i < 400; i++) {
+        const struct domain_pack *p = &d->g->pack[below(d, d->g->n_pack)];
+        if (p->held == (d->set == DATA_E4_ALL)) return p;
+    }
+    return NULL;
+}
+
+/* ---- drawing slots --------------------------------------------------------------------------------------- */
+
+static struct drawn slot_value(struct draw *d, const struct slot *s, bool fake)
+{
+    struct drawn o = { 0 };
+    if (s->values) {
+        o.said = json_str(json_at(s->values, (size_t)below(d, (int)json_len(s->values))), NULL);
+        if (!o.said) o.said = "";
+        if (fake && !s->closed) o.said = value_like(d, o.said);
+    } else if (s->map) {
+        int i = below(d, (int)s->n_map);
+        o.said = s->map_key[i];
+        o.value = s->map_value[i];
+    } else if (s->range) {
+        int64_t lo = 0, hi = 0;
+        json_i64(json_at(s->range, 0), &lo);
+        json_i64(json_at(s->range, 1), &hi);
+        o.said = text(d, "%d", range(d, (int)lo, (int)MAX(lo, hi)));
+        o.number = true;
+    } else if (s->decimal) {
+        double lo = json_f64(json_at(s->decimal, 0)), hi = json_f64(json_at(s->decimal, 1)), st = json_f64(json_at(s->decimal, 2));
+        int steps = st > 0 ? (int)((hi - lo) / st + 1e-9) : 0;
+        char num[32];
+        snprintf(num, sizeof num, "%.6f", lo + st * below(d, steps + 1));
+        char *z = num + strlen(num) - 1;
+        while (*z == '0') *z-- = 0;
+        if (*z == '.') *z = 0;
+        o.said = text(d, "%s", num);
+        o.number = true;
+    } else {
+        struct value v = value_draw(d, (enum value_kind)s->kind);
+        o.said = v.said;                                              /* the pack's coercion decides what the call holds */
+        if (s->kind == V_INT) o.said = text(d, "%d", range(d, 2, 500));
+        json_free(v.json);
+    }
+    return o;
+}
+
+static bool drawn_before(const struct slots *s, int slot, const struct drawn *o)
+{
+    for (int i = 0; i < s->n; i++) {
+        if (s->got[i].slot != slot) continue;
+        if (o->value && s->got[i].value ? json_equal(o->value, s->got[i].value) : !strcmp(o->said, s->got[i].said)) return true;
+    }
+    return false;
+}
+
+static const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->got[i].slot == slot && s->got[i].k == k) return &s->got[i];
+    if (s->n == SLOTS_DRAWN_MOST) return &s->got[0];
+    struct drawn o = { 0 };
+    for (int tries = 0; tries < 60; tries++) {
+        o = slot_value(d, &s->p->slot[slot], s->fake);
+        if (!drawn_before(s, slot, &o)) break;
+    }
+    o.slot = slot;
+    o.k = k;
+    s->got[s->n] = o;
+    return &s->got[s->n++];
+}
+
+const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark)
+{
+    struct str out = { 0 };
+    const char *at;
+    size_t len, name_len;
+    int k;
+    for (; next_ref(tmpl, &at, &len, &name_len, &k); tmpl = at + len) {
+        str_put(&out, tmpl, (size_t)(at - tmpl));
+        int i = slot_find(s->p, at + 1, name_len);
+        if (i < 0) { str_put(&out, at, len); continue; }
+        if (mark) str_putc(&out, MARK_OPEN);
+        str_puts(&out, slot_get(d, s, i, k)->said);
+        if (mark) str_putc(&out, MARK_CLOSE);
+    }
+    str_puts(&out, tmpl);
+    const char *r = arena_str(d->a, out.p, out.len);
+    str_done(&out);
+    return r;
+}
+
+const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark)
+{
+    return pack_text(d, s, json_str(json_at(list, (size_t)below(d, (int)json_len(list))), NULL), mark);
+}
+
+static struct json *drawn_json(const struct drawn *o)
+{
+    if (o->value) return json_copy(o->value);
+    return o->number ? json_new_number(o->said, strlen(o->said)) : json_new_str(o->said);
+}
+
+struct json *pack_value(struct draw *d, struct slots *s, const struct json *v)
+{
+    if (json_is(v, JSON_STRING)) {
+        int k, i = whole_ref(s->p, json_str(v, NULL), &k);
+        return i >= 0 ? drawn_json(slot_get(d, s, i, k)) : json_new_str(pack_text(d, s, json_str(v, NULL), false));
+    }
+    if (json_is(v, JSON_ARRAY)) {
+        struct json *a = json_new_array();
+        for (size_t i = 0; i < json_len(v); i++) json_push(a, pack_value(d, s, json_at(v, i)));
+        return a;
+    }
+    if (!json_is(v, JSON_OBJECT)) return json_copy(v);
+    struct json *o = json_new_object();
+    for (struct json_iter it = json_iter(v); json_next(&it);) json_set(o, it.key, pack_value(d, s, it.value));
+    return o;
+}
+
+/* ---- how pack tools look in this conversation ----------------------------------------------------------------- */
+
+/* Words that stand for one another in parameter names. */
+static const char *const synonyms[] = {
+    "location|place|where|loc|area|position", "city|town|place|location|cityName", "date|day|when|on|the_date|dt", "time|at|when|hour|clock|time_of_day", "name|title|label|called|display_name",
+    "id|identifier|ref|reference|key|no", "count|number|amount|quantity|n|how_many|qty|num", "query|q|search|text|keywords|what|term", "message|text|body|content|note|msg",
+    "recipient|to|contact|person|receiver|who", "email|mail|address|e_mail", "units|unit|system|measure", "limit|max|top|max_results|at_most", "category|type|kind|group|class",
+    "room|zone|area|space", "duration|length|period|how_long|minutes_or_hours", "price|cost|amount|max_price|budget", "item|product|article|thing|what", "status|state|condition",
+    "language|lang|locale|tongue", "destination|to|target|dest|goal", "origin|from|source|start", "device|unit|appliance|machine", "list|collection|list_name|folder", "reason|why|cause|explanation",
+    "account|acct|account_name|wallet", "user|person|member|username|owner", "level|value|percent|intensity|setting", "phone|number|phone_number|tel", "file|path|document|filename", "people|guests|persons|party_size|seats",
+    "month|period|billing_month", "color|colour|shade", "mode|setting|program|option", "temperature|temp|degrees|setpoint",
+};
+
+static const char *synonym_of(struct draw *d, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i < LEN(synonyms); i++)
+        for (const char *p = synonyms[i]; p; p = strchr(p, '|')) {
+            p += *p == '|';
+            if (!strncmp(p, word, n) && (p[n] == '|' || !p[n])) return pick(d, synonyms[i]);
+        }
+    return NULL;
+}
+
+static const char *renamed_param(struct draw *d, const char *name, const char *desc, const struct look *l)
+{
+    int r = below(d, 100);
+    const char *words = spoken(d, name), *syn = synonym_of(d, name);
+    if (r < l->opaque_percent && strlen(desc) > 8) return chance(d, 50) ? pick(d, "x|arg|a|b|p1|p2|value|param|input|data|v|k|field|s") : identifier(d, word_fake(d), l->style);
+    if (r < 40 && syn) return identifier(d, spoken(d, syn), l->style);
+    if (r < 44) return identifier(d, text(d, "%s %s", words, pick(d, "value|name|param|arg|text|field|info")), l->style);
+    if (r < 48) return identifier(d, text(d, "%s %s", pick(d, "the|target|new|user|given|my|req"), words), l->style);
+    return identifier(d, words, l->style);
+}
+
+static const char *reworded_desc(struct draw *d, const char *desc, int drop_percent)
+{
+    if (!*desc || chance(d, drop_percent)) return "";
+    int r = below(d, 100);
+    size_t n = strlen(desc), cut = strcspn(desc, ",;(");
+    if (r < 12 && cut > 8 && cut < n) return text(d, "%.*s", (int)(cut - (desc[cut - 1] == ' ')), desc);
+    if (r < 24) return lower(d, desc);
+    if (r < 34 && desc[n - 1] == '.') return text(d, "%.*s", (int)n - 1, desc);
+    return desc;
+}
+
+static bool has_word(const struct json *list, const char *s)
+{
+    for (size_t i = 0; i < json_len(list); i++)
+        if (json_str_is(json_at(list, i), s)) return true;
+    return false;
+}
+
+static const char *tool_renamed(struct draw *d, const char *name, bool described, const struct look *l)
+{
+    int r = below(d, 100);
+    const char *words = spoken(d, name), *space = strchr(words, ' ');
+    if (r < l->opaque_percent && described)
+        return chance(d, 50) ? text(d, "%s%d", pick(d, "fn_|tool_|op|x|api|t|f_|act_"), range(d, 1, 99)) : identifier(d, chance(d, 50) ? word_fake(d) : text(d, "%s %s", word_fake(d), word_fake(d)), l->style);
+    if (r < 34 && space) return identifier(d, text(d, "%s %.*s", space + 1, (int)(space - words), words), l->style);
+    if (r < 42) return text(d, "%s%s", identifier(d, words, l->style), pick(d, "_v2|2|_now|_api|Tool|_request|V3|_x"));
+    return identifier(d, words, l->style);
+}
+
+static bool param_name_taken(const struct view *v, const char *name)
+{
+    for (int i = 0; i < v->n_param; i++)
+        if (!strcmp(v->param[i].name, name)) return true;
+    return false;
+}
+
+static void shuffle_params(struct draw *d, struct view *v)
+{
+    for (int i = v->n_param - 1; i > 0; i--) {
+        int j = below(d, i + 1);
+        struct view_param x = v->param[i];
+        v->param[i] = v->param[j];
+        v->param[j] = x;
+    }
+}
+
+static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required, bool keep, const struct look *l)
+{
+    if (!required && !keep && chance(d, l->drop_optional_percent)) return;
+    struct view_param *p = &v->param[v->n_param];
+    const char *desc = json_str(json_get(schema, "description"), NULL);
+    p->key = p->name = key;
+    p->schema = schema;
+    p->desc = reworded_desc(d, desc ? desc : "", l->drop_desc_percent);
+    if (l->rename) p->name = renamed_param(d, key, p->desc, l);
+    if (param_name_taken(v, p->name)) p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
+    p->required = required || (keep && chance(d, 15));
+    v->n_param++;
+}
+
+/* `keep`: bit i = parameter i of the tool may not be left out, some call of the conversation uses it. */
+void view_make(struct draw *d, const struct domain_pack *p, int tool, uint32_t keep, const struct look *l, struct view *v)
+{
+    const struct pack_tool *t = &p->tool[tool];
+    *v = (struct view){ .p = p, .tool = tool, .name = t->name };
+    v->desc = reworded_desc(d, t->desc, l->rename ? l->drop_tool_desc_percent : 0);
+    if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
+    int i = 0;
+    for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
+        view_param(d, v, it.key, it.value, has_word(t->required, it.key), keep >> i & 1, l);
+    if (l->rename && chance(d, 60)) shuffle_params(d, v);
+}
+
+struct json *view_json(const struct view *v)
+{
+    struct json *f = json_new_object(), *par = json_new_object(), *props = json_new_object(), *req = json_new_array();
+    json_set(f, "name", json_new_str(v->name));
+    if (*v->desc) json_set(f, "description", json_new_str(v->desc));
+    for (int i = 0; i < v->n_param; i++) {
+        struct json *s = json_copy(v->param[i].schema);
+        json_unset(s, "description");
+        if (*v->param[i].desc) json_set(s, "description", json_new_str(v->param[i].desc));
+        json_set(props, v->param[i].name, s);
+        if (v->param[i].required) json_push(req, json_new_str(v->param[i].name));
+    }
+    json_set(par, "type", json_new_str("object"));
+    json_set(par, "properties", props);
+    json_set(par, "required", req);
+    json_set(f, "parameters", par);
+    return f;
+}
+
+/* Copied text for a numeric parameter becomes its digits ("20%" -> 20), as the packs' README says. */
+static struct json *coerced(const struct json *schema, struct json *v)
+{
+    const char *type = json_str(json_get(schema, "type"), NULL);
+    if (!type || !json_is(v, JSON_STRING) || (strcmp(type, "integer") && strcmp(type, "number"))) return v;
+    char num[32];
+    size_t n = 0;
+    int dots = 0;
+    for (const char *s = json_str(v, NULL); *s && n < sizeof num - 1; s++)
+        if ((*s >= '0' && *s <= '9') || (*s == '.' && n && !dots++)) num[n++] = *s;
+    while (n && num[n - 1] == '.') n--;
+    size_t zeros = 0;
+    while (zeros + 1 < n && num[zeros] == '0' && num[zeros + 1] != '.') zeros++;
+    if (!n) return v;
+    json_free(v);
+    return json_new_number(num + zeros, n - zeros);
+}
+
+/* NULL when the call uses a parameter that this view does not show. */
+struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args)
+{
+    struct json *o = json_new_object();
+    size_t used = 0;
+    for (int i = 0; i < v->n_param; i++) {
+        const struct json *a = json_get(args, v->param[i].key);
+        if (!a) continue;
+        struct json *raw = coerced(v->param[i].schema, pack_value(d, s, a));
+        json_set(o, v->param[i].name, json_in_order(v->param[i].schema, raw));
+        json_free(raw);
+        used++;
+    }
+    if (used == json_len(args)) return o;
+    json_free(o);
+    return NULL;
+}
+
+uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only) { return refs_in(p, v, plain_only); }
+uint64_t pack_text_refs(const struct domain_pack *p, const char *s) { return refs_in_text(p, s, true); }
+
+uint32_t args_keep(const struct pack_tool *t, const struct json *args)
+{
+    uint32_t keep = 0;
+    int i = 0;
+    for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
+        if (json_get(args, it.key)) keep |= 1u << i;
+    return keep;
+}

@@ -1,0 +1,48 @@
+/* gen_pack.h -- a loaded domain pack and its look in one conversation; shared by gen_pack.c, which
+ * loads and draws, and gen_pack_kind.c, which makes conversations of it. */
+#ifndef TENON_TRAIN_GEN_PACK_H
+#define TENON_TRAIN_GEN_PACK_H
+
+#include "train/gen_int.h"
+
+enum { PACK_TOOLS_MOST = 16, PACK_PROPS_MOST = 24, CALLS_MOST = 6, SLOTS_DRAWN_MOST = 48 };
+enum group_kind { GROUP_REQUEST, GROUP_PARALLEL, GROUP_ASK, GROUP_NONE, GROUP_RESULT, GROUP_FOLLOWUP, GROUP_KINDS };
+
+struct slot {
+    const char *name;
+    const struct json *values, *map, *range, *decimal;                /* one of them, or kind >= 0 */
+    int kind;
+    const char **map_key; const struct json **map_value; size_t n_map;
+    bool closed;                                                      /* its values are members of some schema */
+};
+struct pack_tool { const char *name, *desc; const struct json *props, *required; };
+struct pack_call { int tool; const struct json *args; };
+struct group { const struct json *g; struct pack_call call[CALLS_MOST]; int n_call, first; };
+struct domain_pack {
+    struct json *root;
+    const char *domain;
+    bool held;                                                        /* a domain of the test part */
+    struct slot *slot; int n_slot;
+    struct pack_tool tool[PACK_TOOLS_MOST]; int n_tool;
+    struct group *group[GROUP_KINDS]; int n_group[GROUP_KINDS];
+};
+
+/* The drawings of one conversation: the same slot and number give the same value everywhere. */
+struct drawn { int slot, k; const char *said; const struct json *value; bool number; };
+struct slots { const struct domain_pack *p; struct drawn got[SLOTS_DRAWN_MOST]; int n; bool fake; };
+const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
+const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
+struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);
+uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only);  /* bit i: slot i is used */
+uint64_t pack_text_refs(const struct domain_pack *p, const char *s);
+uint32_t args_keep(const struct pack_tool *t, const struct json *args);
+
+/* How the tools of a conversation look; view: one tool under that look. */
+struct look { bool rename; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
+struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; };
+struct view { const struct domain_pack *p; int tool; const char *name, *desc; struct view_param param[PACK_PROPS_MOST]; int n_param; };
+void view_make(struct draw *d, const struct domain_pack *p, int tool, uint32_t keep, const struct look *l, struct view *v);
+struct json *view_json(const struct view *v);
+struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args);
+
+#endif

@@ -1,0 +1,403 @@
+/* gen_pack_kind.c -- conversations from domain packs: requests, parallel calls, questions back, refusals,
+ * grounded answers and follow-ups, over the pack's tools as they look this time.
+ *
+ * In training a conversation often goes on for a few unrelated requests over the same tools: every one
+ * of them is a target, and the tool list is paid for once. The test sets hold one request each, as
+ * `tenon eval` asks it. The slots of each request are drawn anew, so nothing of an earlier turn is
+ * needed later except where a pack's follow-up says so. */
+#include "train/gen_pack.h"
+
+enum { VIEWS_MOST = 12, TURNS_MOST = 4 };
+
+struct scene {
+    struct draw *d;
+    const struct domain_pack *p;
+    struct look look;
+    struct view view[VIEWS_MOST]; int n_view;
+    struct conv *c;
+};
+
+/* ---- the tool list ------------------------------------------------------------------------------------------ */
+
+static bool view_name_taken(const struct scene *s, const char *name)
+{
+    for (int i = 0; i < s->n_view; i++)
+        if (!strcmp(s->view[i].name, name)) return true;
+    return false;
+}
+
+static void add_view(struct scene *s, const struct domain_pack *p, int tool, uint32_t keep)
+{
+    if (s->n_view == VIEWS_MOST) return;
+    struct view *v = &s->view[s->n_view];
+    view_make(s->d, p, tool, keep, &s->look, v);
+    if (view_name_taken(s, v->name)) v->name = p->tool[tool].name;
+    if (view_name_taken(s, v->name)) v->name = text(s->d, "%s_%d", v->name, s->n_view);
+    s->n_view++;
+    json_push(s->c->tools, view_json(v));
+}
+
+static struct look look_draw(struct draw *d)
+{
+    struct look l = { .rename = chance(d, 70), .style = style_draw(d) };
+    if (!l.rename) return (struct look){ .drop_desc_percent = chance(d, 20) ? 60 : 0 };
+    l.opaque_percent = chance(d, 30) ? 35 : 4;
+    l.drop_desc_percent = chance(d, 30) ? 70 : 10;
+    l.drop_tool_desc_percent = chance(d, 20) ? 80 : 5;
+    l.drop_optional_percent = chance(d, 50) ? 45 : 0;
+    return l;
+}
+
+/* `keep[i]`: parameters of tool i that calls of this conversation use, with the top bit when it must be
+ * there at all. `without`: a tool that must not be there, or -1. */
+#define KEEP_TOOL 0x80000000u
+static void scene_tools(struct scene *s, const uint32_t *keep, int without, bool alone)
+{
+    struct draw *d = s->d;
+    s->look = look_draw(d);
+    int n_need = 0;
+    for (int i = 0; i < s->p->n_tool; i++)
+        if (keep[i] & KEEP_TOOL) {
+            add_view(s, s->p, i, keep[i]);
+            n_need++;
+        }
+    if (!alone) {
+        int most = d->stage == 1 ? 3 : 7, more = chance(d, 45) ? most : range(d, 1, MAX(1, most - 2));
+        int order[PACK_TOOLS_MOST];
+        for (int i = 0; i < s->p->n_tool; i++) order[i] = i;
+        for (int i = s->p->n_tool - 1; i > 0; i--) {
+            int j = below(d, i + 1), x = order[i];
+            order[i] = order[j];
+            order[j] = x;
+        }
+        for (int i = 0; i < s->p->n_tool && s->n_view < n_need + more; i++)
+            if (!(keep[order[i]] & KEEP_TOOL) && order[i] != without) add_view(s, s->p, order[i], 0);
+        if (chance(d, 20)) {                                          /* strangers from other domains */
+            const struct domain_pack *q = pack_pick(d);
+            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--) add_view(s, q, below(d, q->n_tool), 0);
+        }
+    }
+    conv_shuffle_tools(d, s->c);
+}
+
+static const struct view *view_of(const struct scene *s, int tool)
+{
+    for (int i = 0; i < s->n_view; i++)
+        if (s->view[i].p == s->p && s->view[i].tool == tool) return &s->view[i];
+    return NULL;
+}
+
+static void need_calls(const struct domain_pack *p, const struct group *g, uint32_t *keep)
+{
+    for (int i = 0; i < g->n_call; i++)
+        keep[g->call[i].tool] |= KEEP_TOOL | args_keep(&p->tool[g->call[i].tool], g->call[i].args);
+}
+
+/* ---- one turn -------------------------------------------------------------------------------------------------- */
+
+static struct slots fresh_slots(struct draw *d, const struct domain_pack *p)
+{
+    return (struct slots){ .p = p, .fake = chance(d, MIN(d->fake_percent, 55)) };
+}
+
+static void say(struct scene *s, const char *marked_text)
+{
+    conv_user(s->c, phrase_noise(s->d, phrase_wrap(s->d, marked_text)));
+}
+
+static bool calls_of(struct scene *s, const struct group *g, struct slots *sl, struct call *call)
+{
+    for (int i = 0; i < g->n_call; i++) {
+        const struct view *v = view_of(s, g->call[i].tool);
+        call[i] = (struct call){ v ? v->name : "", v ? view_args(s->d, v, sl, g->call[i].args) : NULL };
+        if (call[i].args) continue;
+        while (i--) json_free(call[i].args);
+        return false;
+    }
+    return true;
+}
+
+/* A past call worked; the assistant says so in a word. */
+static void put_past(struct scene *s, struct call *call, int n)
+{
+    conv_called(s->c, call, n);
+    for (int i = 0; i < n; i++) {
+        struct json *r = result_ok(s->d);
+        conv_result(s->c, i + 1, r);
+        json_free(r);
+    }
+    conv_assistant(s->c, phrase_done(s->d));
+}
+
+static bool put_request(struct scene *s, const struct group *g, bool last)
+{
+    struct slots sl = fresh_slots(s->d, s->p);
+    struct call call[CALLS_MOST];
+    say(s, pack_one_text(s->d, &sl, json_get(g->g, "text"), true));
+    if (!calls_of(s, g, &sl, call)) return false;
+    if (last) conv_answer_calls(s->c, call, g->n_call);
+    else put_past(s, call, g->n_call);
+    return true;
+}
+
+static bool put_none(struct scene *s, const struct group *g, bool last)
+{
+    struct slots sl = fresh_slots(s->d, s->p);
+    say(s, pack_text(s->d, &sl, json_str(json_get(g->g, "text"), NULL), true));
+    const char *reply = pack_text(s->d, &sl, json_str(json_get(g->g, "reply"), NULL), false);
+    if (last) conv_answer_text(s->c, reply);
+    else conv_assistant(s->c, reply);
+    return true;
+}
+
+static const struct group *group_draw(struct draw *d, const struct domain_pack *p, enum group_kind k)
+{
+    return p->n_group[k] ? &p->group[k][below(d, p->n_group[k])] : NULL;
+}
+
+/* Groups are as long as their phrasings are many: draw by phrasing, not by group. */
+static const struct group *request_draw(struct draw *d, const struct domain_pack *p)
+{
+    for (int i = 0; i < 6; i++) {
+        const struct group *g = group_draw(d, p, GROUP_REQUEST);
+        if (below(d, 12) < (int)json_len(json_get(g->g, "text")) + 2) return g;
+    }
+    return group_draw(d, p, GROUP_REQUEST);
+}
+
+/* ---- kinds -------------------------------------------------------------------------------------------------------- */
+
+static int turns_draw(struct draw *d)
+{
+    if (d->set != DATA_TRAIN || chance(d, 45)) return 1;
+    return d->stage == 1 ? 2 : range(d, 2, TURNS_MOST);
+}
+
+/* A conversation of requests whose last turn is of the wanted kind. */
+static bool requests(struct scene *s, enum data_kind kind)
+{
+    struct draw *d = s->d;
+    int n = turns_draw(d);
+    const struct group *g[TURNS_MOST];
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    for (int i = 0; i < n; i++) {
+        bool last = i + 1 == n;
+        enum group_kind k = last ? (kind == KIND_PARALLEL ? GROUP_PARALLEL : kind == KIND_NONE ? GROUP_NONE : GROUP_REQUEST)
+                                 : chance(d, 80) ? GROUP_REQUEST : chance(d, 60) ? GROUP_PARALLEL : GROUP_NONE;
+        g[i] = k == GROUP_REQUEST ? request_draw(d, s->p) : group_draw(d, s->p, k);
+        if (!g[i]) return false;
+        if (g[i]->n_call) need_calls(s->p, g[i], keep);
+    }
+    scene_tools(s, keep, -1, kind == KIND_SINGLE);
+    for (int i = 0; i < n; i++)
+        if (!(g[i]->n_call ? put_request(s, g[i], i + 1 == n) : put_none(s, g[i], i + 1 == n))) return false;
+    return true;
+}
+
+/* The request is fine, but its tool is not on the list. */
+static bool tool_missing(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = request_draw(d, s->p), *h = NULL;
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    bool talk = d->set == DATA_TRAIN && chance(d, 50);
+    for (int i = 0; talk && i < 20 && !h; i++) {
+        h = request_draw(d, s->p);
+        if (h->call[0].tool == g->call[0].tool) h = NULL;
+    }
+    if (h) need_calls(s->p, h, keep);
+    if (s->p->n_tool < 2) return false;
+    scene_tools(s, keep, g->call[0].tool, false);
+    if (h && !put_request(s, h, false)) return false;
+    struct slots sl = fresh_slots(d, s->p);
+    say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
+    conv_answer_text(s->c, phrase_refusal(d, s->c->tools));
+    return true;
+}
+
+static bool none(struct scene *s)
+{
+    int r = below(s->d, 100);
+    if (r < 55 && s->p->n_group[GROUP_NONE]) return requests(s, KIND_NONE);
+    if (r < 92) return tool_missing(s);
+    const char *reply;
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    scene_tools(s, keep, -1, false);
+    say(s, phrase_chat(s->d, &reply));
+    conv_answer_text(s->c, reply);
+    return true;
+}
+
+/* A request group that is the ask group plus exactly its missing argument, with slots only. */
+static const struct group *completed_by(struct draw *d, const struct domain_pack *p, const struct group *ask, const char *missing, uint64_t said)
+{
+    int from = below(d, p->n_group[GROUP_REQUEST]);
+    for (int i = 0; i < p->n_group[GROUP_REQUEST]; i++) {
+        const struct group *g = &p->group[GROUP_REQUEST][(i + from) % p->n_group[GROUP_REQUEST]];
+        const struct json *m = json_get(g->call[0].args, missing);
+        if (g->call[0].tool != ask->call[0].tool || !json_is(m, JSON_STRING)) continue;
+        uint64_t mine = pack_refs(p, m, true), rest = 0;
+        bool plain = mine && !(mine & (mine - 1)) && !(mine & said);
+        for (struct json_iter it = json_iter(g->call[0].args); json_next(&it);) {
+            uint64_t r = pack_refs(p, it.value, true);
+            plain = plain && json_is(it.value, JSON_STRING) && r;
+            if (strcmp(it.key, missing)) rest |= r;
+        }
+        if (plain && rest == said) return g;
+    }
+    return NULL;
+}
+
+static uint64_t bit_index(uint64_t one) { return (uint64_t)__builtin_ctzll(one); }
+
+static bool ask(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = group_draw(d, s->p, GROUP_ASK);
+    if (!g) return false;
+    const char *missing = json_str(json_get(g->g, "missing"), NULL);
+    const struct json *texts = json_get(g->g, "text");
+    const char *tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
+    const struct group *done = missing && d->set == DATA_TRAIN && chance(d, 50) ? completed_by(d, s->p, g, missing, pack_text_refs(s->p, tmpl)) : NULL;
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    keep[g->call[0].tool] = KEEP_TOOL;
+    if (done) need_calls(s->p, done, keep);
+    scene_tools(s, keep, -1, chance(d, 25));
+    struct slots sl = fresh_slots(d, s->p);
+    say(s, pack_text(d, &sl, tmpl, true));
+    const char *question = pack_one_text(d, &sl, json_get(g->g, "question"), false);
+    if (!done) {
+        conv_answer_text(s->c, question);
+        return true;
+    }
+    conv_assistant(s->c, question);
+    uint64_t slot = pack_refs(s->p, json_get(done->call[0].args, missing), true);
+    const char *value = pack_text(d, &sl, text(d, "{%s}", s->p->slot[bit_index(slot)].name), true);
+    conv_user(s->c, phrase_noise(d, phrase_template(d, rule(d, "{v}|{v}|{v}|{v} please|it's {v}|{v}.|let's say {v}|I mean {v}|oh, {v}|{v}, thanks|sorry, {v}|make it {v}|take {v}"),
+                                                    (const char *const[]){ "v", value, NULL })));
+    struct call call[CALLS_MOST];
+    if (!calls_of(s, done, &sl, call)) return false;
+    conv_answer_calls(s->c, call, 1);
+    s->c->kind = KIND_MULTI_TURN;
+    return true;
+}
+
+static bool same_args(const struct json *a, const struct json *b, bool keys_only)
+{
+    if (json_len(a) != json_len(b)) return false;
+    for (struct json_iter it = json_iter(a); json_next(&it);) {
+        const struct json *o = json_get(b, it.key);
+        if (!o || (!keys_only && !json_equal(it.value, o))) return false;
+    }
+    return true;
+}
+
+/* The request that leads to a result: the same arguments, else the same parameters, else the same tool. */
+static const struct group *source_of(struct draw *d, const struct domain_pack *p, const struct group *g)
+{
+    int n = p->n_group[GROUP_REQUEST], from = below(d, n);
+    for (int pass = 0; pass < 3; pass++)
+        for (int i = 0; i < n; i++) {
+            const struct group *q = &p->group[GROUP_REQUEST][(i + from) % n];
+            if (q->call[0].tool != g->call[0].tool) continue;
+            if (pass == 2 || same_args(q->call[0].args, g->call[0].args, pass == 1)) return q;
+        }
+    return NULL;
+}
+
+/* Values that the result and the answer share: a grounded answer must hold them. */
+static struct json *must_contain(struct draw *d, const struct slots *sl, const char *answer, const struct json *result)
+{
+    struct json *must = json_new_array();
+    uint64_t said = pack_text_refs(sl->p, answer) & pack_refs(sl->p, result, true);
+    for (int i = 0; i < sl->n; i++)
+        if (sl->got[i].k == 1 && said >> sl->got[i].slot & 1) json_push(must, json_new_str(sl->got[i].said));
+    return must;
+}
+
+static bool grounded(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = group_draw(d, s->p, GROUP_RESULT);
+    const struct group *q = g ? source_of(d, s->p, g) : NULL;
+    if (!q) return false;
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, q, keep);
+    scene_tools(s, keep, -1, chance(d, 45));
+    struct slots sl = fresh_slots(d, s->p);
+    struct call call[CALLS_MOST];
+    say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
+    if (!calls_of(s, q, &sl, call)) return false;
+    conv_called(s->c, call, 1);
+    const struct json *answers = json_get(g->g, "answer"), *tmpl = json_get(g->g, "result");
+    struct json *result = pack_value(d, &sl, tmpl);
+    conv_result(s->c, 1, result);
+    json_free(result);
+    const char *answer = json_str(json_at(answers, (size_t)below(d, (int)json_len(answers))), NULL);
+    conv_answer_text(s->c, pack_text(d, &sl, answer, false));
+    s->c->must = must_contain(d, &sl, answer, tmpl);
+    return true;
+}
+
+/* ---- follow-ups --------------------------------------------------------------------------------------------------- */
+
+/* May group q be the turn before follow-up g (said: slots that the follow-up's text names itself)? */
+static bool leads_to(const struct domain_pack *p, const struct group *q, const struct group *g, uint64_t said)
+{
+    const struct json *before = q->call[0].args, *after = g->call[0].args;
+    uint64_t need = pack_refs(p, after, true) & ~said;
+    if (q->call[0].tool != g->first || (need & ~pack_refs(p, before, false))) return false;
+    if (g->call[0].tool != g->first) return true;
+    for (struct json_iter it = json_iter(before); json_next(&it);) {
+        const struct json *a = json_get(after, it.key);
+        uint64_t r = pack_refs(p, a, true);
+        if (!a || (r && !(r & ~said))) return false;
+    }
+    return true;
+}
+
+static bool followup(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = group_draw(d, s->p, GROUP_FOLLOWUP), *q = NULL;
+    if (!g) return false;
+    const struct json *texts = json_get(g->g, "text");
+    const char *second = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
+    int n = s->p->n_group[GROUP_REQUEST], from = below(d, n);
+    for (int i = 0; i < n && !q; i++) {
+        const struct group *r = &s->p->group[GROUP_REQUEST][(i + from) % n];
+        if (leads_to(s->p, r, g, pack_text_refs(s->p, second))) q = r;
+    }
+    if (!q) return false;
+    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, q, keep);
+    need_calls(s->p, g, keep);
+    scene_tools(s, keep, -1, chance(d, 20));
+    struct slots sl = fresh_slots(d, s->p);
+    struct call call[CALLS_MOST];
+    say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
+    if (!calls_of(s, q, &sl, call)) return false;
+    put_past(s, call, 1);
+    say(s, pack_text(d, &sl, second, true));
+    if (!calls_of(s, g, &sl, call)) return false;
+    conv_answer_calls(s->c, call, 1);
+    return true;
+}
+
+bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c)
+{
+    struct scene s = { .d = d, .p = pack_pick(d), .c = c };
+    if (!s.p) return false;
+    conv_start(c, kind);
+    if (chance(d, 12)) conv_system(c, system_line(d));
+    bool ok = false;
+    switch (kind) {
+    case KIND_NONE: ok = none(&s); break;
+    case KIND_ASK: ok = ask(&s); break;
+    case KIND_GROUNDED: ok = grounded(&s); break;
+    case KIND_MULTI_TURN: ok = followup(&s); break;
+    default: ok = requests(&s, kind);
+    }
+    if (!ok) conv_drop(c);
+    return ok;
+}
