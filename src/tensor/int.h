@@ -80,8 +80,10 @@ QUANT_ROWS(X)
 
 /* The sixteen levels of IQ4_NL and IQ4_XS, and the index of the nearest one. */
 extern const int8_t iq4_level[16];
-int  iq4_nearest(float x);
-/* Best scale for x ~ scale * level, at most n = 32 values; idx gets the chosen levels. */
-float iq4_search(const float *x, int n, uint8_t *idx);
+int   iq4_nearest(float x);
+/* Best scale for x ~ scale * level, n <= 32 values. */
+float iq4_search(const float *x, int n);
+/* How much the error of each value counts in a search: large values somewhat more. */
+void  quant_weights(const float *x, int n, float *w);
 
 #endif

@@ -211,38 +211,47 @@ int iq4_nearest(float x)
     return i;
 }
 
-/* One trial: the levels nearest to x * id, and the least-squares scale for them, errors weighted by
- * x^2. What it explains of x (to be maximised) is returned. */
-static float iq4_try(const float *x, int n, float id, uint8_t *idx, float *scale)
+void quant_weights(const float *x, int n, float *w)
+{
+    float power = 0;
+    for (int j = 0; j < n; j++) power += x[j] * x[j];
+    power = sqrtf(power / (float)n);
+    for (int j = 0; j < n; j++) w[j] = power + fabsf(x[j]);
+}
+
+/* One trial: the levels nearest to x * id, and the least-squares scale for them. What it explains of x
+ * (to be maximised) is returned. */
+static float iq4_try(const float *x, const float *w, int n, float id, float *scale)
 {
     float xl = 0, ll = 0;
     for (int j = 0; j < n; j++) {
-        idx[j] = (uint8_t)iq4_nearest(x[j] * id);
-        float l = iq4_level[idx[j]], w = x[j] * x[j];
-        xl += w * x[j] * l;
-        ll += w * l * l;
+        float l = iq4_level[iq4_nearest(x[j] * id)], wl = w[j] * l;
+        xl += wl * x[j];
+        ll += wl * l;
     }
     *scale = ll > 0 ? xl / ll : 0;
     return ll > 0 ? xl * xl / ll : 0;
 }
 
-float iq4_search(const float *x, int n, uint8_t *idx)
+float iq4_search(const float *x, int n)
 {
-    float most = 0, best_scale = 0, best = 0;
+    float most = 0, best_scale = 0, best = 0, scale, w[BLOCK];
     for (int j = 0; j < n; j++)
         if (fabsf(x[j]) > fabsf(most)) most = x[j];
-    memset(idx, iq4_nearest(0), (size_t)n);
     if (most == 0) return 0;
-    uint8_t trial[BLOCK];
-    for (int step = -7; step <= 7; step++) {
+    quant_weights(x, n, w);
+    for (int step = -16; step <= 16; step++) {
         /* Both signs: the levels reach further below zero than above. */
-        for (int sign = -1; sign <= 1; sign += 2) {
-            float scale, gain = iq4_try(x, n, (float)sign * (120 + (float)step) / most, trial, &scale);
-            if (!(gain > best)) continue;
-            best = gain;
-            best_scale = scale;
-            memcpy(idx, trial, (size_t)n);
-        }
+        float id = (float)(step < 0 ? -110 + 2 * step : 90 + 2 * step) / most, gain = iq4_try(x, w, n, id, &scale);
+        if (!(gain > best)) continue;
+        best = gain;
+        best_scale = scale;
+    }
+    for (int round = 0; round < 4; round++) {
+        float gain = iq4_try(x, w, n, inverse(best_scale), &scale);
+        if (!(gain > best)) break;
+        best = gain;
+        best_scale = scale;
     }
     return best_scale;
 }
@@ -251,7 +260,7 @@ void pack_iq4_nl(const float *src, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 18) {
-        float d = half_put(b, iq4_search(src + i, BLOCK, q)), id = inverse(d);
+        float d = half_put(b, iq4_search(src + i, BLOCK)), id = inverse(d);
         for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)iq4_nearest(src[i + (size_t)j] * id);
         put_nibbles(b + 2, q);
     }

@@ -136,128 +136,187 @@ static float inverse(float d)
     return d != 0 ? 1 / d : 0;
 }
 
-/* x ~ scale * code, codes -half .. half-1, errors weighted by x^2. The grid of trial scales lies
- * around the one that maps the extreme value to the extreme code; each trial's codes get their own
- * least-squares scale, and the trial that explains most of x wins. */
-static float fit_symmetric(const float *x, int n, int half)
+/* x ~ scale * code, codes -half .. half-1: for the codes nearest to x * id, their least-squares scale,
+ * and how much of x it explains (to be maximised). */
+static float symmetric_try(const float *x, const float *w, int n, int half, float id, float *scale)
 {
-    float most = 0, best = 0, scale = 0;
+    float xq = 0, qq = 0;
+    for (int j = 0; j < n; j++) {
+        float q = (float)round_int(x[j] * id, -half, half - 1), wq = w[j] * q;
+        xq += wq * x[j];
+        qq += wq * q;
+    }
+    *scale = qq > 0 ? xq / qq : 0;
+    return qq > 0 ? xq * xq / qq : 0;
+}
+
+/* A grid of trial scales around the one that maps the extreme value to the extreme code; from the best
+ * of them on, codes and scale are fitted to each other in turn as long as that helps. */
+static float fit_symmetric(const float *x, const float *w, int n, int half)
+{
+    float most = 0, best = 0, best_scale = 0, scale;
     for (int j = 0; j < n; j++)
         if (fabsf(x[j]) > fabsf(most)) most = x[j];
     if (most == 0) return 0;
     for (int step = -9; step <= 9; step++) {
-        float id = -((float)half + 0.1f * (float)step) / most, xq = 0, qq = 0;
-        for (int j = 0; j < n; j++) {
-            float q = (float)round_int(x[j] * id, -half, half - 1), w = x[j] * x[j];
-            xq += w * x[j] * q;
-            qq += w * q * q;
-        }
-        if (!(qq > 0) || !(xq * xq > best * qq)) continue;
-        best = xq * xq / qq;
-        scale = xq / qq;
-    }
-    return scale;
-}
-
-/* Sums over one trial of x ~ scale * code - min, and their least-squares solution with min >= 0. */
-struct line { float w, q, qq, x, qx; };
-
-static void line_solve(const struct line *s, float *scale, float *min)
-{
-    float det = s->w * s->qq - s->q * s->q;
-    bool spread = det > 1e-5f * s->w * s->qq;                         /* else all codes are the same */
-    *scale = spread ? (s->w * s->qx - s->x * s->q) / det : 0;
-    *min = spread ? (s->q * s->qx - s->qq * s->x) / det : 0;
-    if (spread && *min >= 0) return;
-    *min = 0;
-    *scale = s->qq > 0 ? s->qx / s->qq : 0;
-}
-
-static float line_error(const float *x, const float *w, const uint8_t *q, int n, float scale, float min)
-{
-    float sum = 0;
-    for (int j = 0; j < n; j++) {
-        float off = scale * (float)q[j] - min - x[j];
-        sum += w[j] * off * off;
-    }
-    return sum;
-}
-
-/* x ~ scale * code - min, codes 0 .. most, both results >= 0. Large values count more. */
-static float fit_affine(const float *x, int n, int most, float *min)
-{
-    float lo = 0, hi = x[0], power = 0, w[32];
-    for (int j = 0; j < n; j++) {
-        lo = x[j] < lo ? x[j] : lo;
-        hi = x[j] > hi ? x[j] : hi;
-        power += x[j] * x[j];
-    }
-    *min = -lo;
-    if (!(hi > lo)) return 0;
-    power = sqrtf(power / (float)n);
-    for (int j = 0; j < n; j++) w[j] = power + fabsf(x[j]);
-    float best = INFINITY, best_scale = 0;
-    for (int step = -10; step <= 10; step++) {
-        float id = ((float)most + 0.1f * (float)step) / (hi - lo), scale, m;
-        uint8_t q[32];
-        struct line s = { 0 };
-        for (int j = 0; j < n; j++) {
-            q[j] = (uint8_t)clamp_int((x[j] - lo) * id + 0.5f, 0, most);
-            s.w += w[j];
-            s.q += w[j] * (float)q[j];
-            s.qq += w[j] * (float)(q[j] * q[j]);
-            s.x += w[j] * x[j];
-            s.qx += w[j] * (float)q[j] * x[j];
-        }
-        line_solve(&s, &scale, &m);
-        float off = line_error(x, w, q, n, scale, m);
-        if (!(off < best) || !(scale > 0)) continue;
-        best = off;
+        float gain = symmetric_try(x, w, n, half, -((float)half + 0.1f * (float)step) / most, &scale);
+        if (!(gain > best)) continue;
+        best = gain;
         best_scale = scale;
-        *min = m;
+    }
+    for (int round = 0; round < 4; round++) {
+        float gain = symmetric_try(x, w, n, half, inverse(best_scale), &scale);
+        if (!(gain > best)) break;
+        best = gain;
+        best_scale = scale;
     }
     return best_scale;
 }
 
+/* x ~ scale * code - min, codes 0 .. most. */
+struct line { float scale, min, error; };
+
+/* Least squares over fixed codes, with min >= 0. The error is up to a constant (sum of w x^2). */
+static struct line line_solve(float w, float q, float qq, float x, float qx)
+{
+    struct line l = { 0 };
+    float det = w * qq - q * q;
+    if (det > 1e-5f * w * qq) {                                       /* else all codes are the same */
+        l.scale = (w * qx - x * q) / det;
+        l.min = (q * qx - qq * x) / det;
+    }
+    if (!(l.min > 0) || !(l.scale > 0)) {
+        l.min = 0;
+        l.scale = qq > 0 ? qx / qq : 0;
+    }
+    l.error = -(l.scale * qx - l.min * x);                            /* at a least-squares solution */
+    return l;
+}
+
+/* Codes nearest to (x + min) * id, and the best line through them. */
+static struct line line_try(const float *x, const float *w, int n, int most, float id, float min)
+{
+    float sw = 0, sq = 0, sqq = 0, sx = 0, sqx = 0;
+    for (int j = 0; j < n; j++) {
+        float q = (float)clamp_int((x[j] + min) * id + 0.5f, 0, most), wq = w[j] * q;
+        sw += w[j];
+        sq += wq;
+        sqq += wq * q;
+        sx += w[j] * x[j];
+        sqx += wq * x[j];
+    }
+    return line_solve(sw, sq, sqq, sx, sqx);
+}
+
+static struct line fit_affine(const float *x, const float *w, int n, int most)
+{
+    float lo = 0, hi = x[0];
+    for (int j = 0; j < n; j++) {
+        lo = x[j] < lo ? x[j] : lo;
+        hi = x[j] > hi ? x[j] : hi;
+    }
+    struct line best = { 0, -lo, INFINITY };
+    if (!(hi > lo)) return best;
+    for (int step = -10; step <= 10; step++) {
+        struct line l = line_try(x, w, n, most, ((float)most + 0.1f * (float)step) / (hi - lo), -lo);
+        if (l.error < best.error) best = l;
+    }
+    for (int round = 0; round < 4; round++) {
+        struct line l = line_try(x, w, n, most, inverse(best.scale), best.min);
+        if (!(l.error < best.error)) break;
+        best = l;
+    }
+    return best;
+}
+
 /* ---- the search for a super-block ---- */
 
-/* Symmetric: n_group scales as integers in [-top, top) times the factor d, which is stored at `at`;
- * codes -half .. half-1 with what a reader will compute. */
+/* Codes for the scale a reader will see, and their error. */
+static float symmetric_codes(const float *x, const float *w, int n, int half, float scale, int8_t *q)
+{
+    float id = inverse(scale), error = 0;
+    for (int j = 0; j < n; j++) {
+        q[j] = (int8_t)round_int(x[j] * id, -half, half - 1);
+        float off = x[j] - scale * (float)q[j];
+        error += w[j] * off * off;
+    }
+    return error;
+}
+
+/* Symmetric: n_group scales as integers in [-top, top) times the factor d, which is stored at `at`.
+ * The rounded scale's neighbours are tried too: the factor is coarse, the codes can make up for it. */
 static void super_symmetric(const float *x, int n_group, int half, int top, uint8_t *at, int *sc, int8_t *q)
 {
     int len = SUPER / n_group;
-    float scale[GROUPS_MOST], most = 0;
+    float w[SUPER], scale[GROUPS_MOST], most = 0;
     for (int g = 0; g < n_group; g++) {
-        scale[g] = fit_symmetric(x + g * len, len, half);
+        quant_weights(x + g * len, len, w + g * len);
+        scale[g] = fit_symmetric(x + g * len, w + g * len, len, half);
         if (fabsf(scale[g]) > fabsf(most)) most = scale[g];
     }
     float d = half_put(at, -most / (float)top), id = inverse(d);
     for (int g = 0; g < n_group; g++) {
-        sc[g] = round_int(scale[g] * id, -top, top - 1);
-        float step = inverse(d * (float)sc[g]);
-        for (int j = 0; j < len; j++)
-            q[g * len + j] = (int8_t)round_int(x[g * len + j] * step, -half, half - 1);
+        int near = round_int(scale[g] * id, -top, top - 1);
+        float best = INFINITY;
+        int8_t trial[32];
+        sc[g] = 0;
+        memset(q + g * len, 0, (size_t)len);
+        for (int s = MAX(near - 1, -top); s <= MIN(near + 1, top - 1); s++) {
+            float error = symmetric_codes(x + g * len, w + g * len, len, half, d * (float)s, trial);
+            if (!(error < best)) continue;
+            best = error;
+            sc[g] = s;
+            memcpy(q + g * len, trial, (size_t)len);
+        }
     }
+}
+
+static float affine_codes(const float *x, const float *w, int n, int most, float scale, float min, uint8_t *q)
+{
+    float id = inverse(scale), error = 0;
+    for (int j = 0; j < n; j++) {
+        q[j] = (uint8_t)clamp_int((x[j] + min) * id + 0.5f, 0, most);
+        float off = scale * (float)q[j] - min - x[j];
+        error += w[j] * off * off;
+    }
+    return error;
+}
+
+/* Scale and minimum of one group as integers near the wanted line, and its codes. */
+static void affine_group(const float *x, const float *w, int len, int most, int top, const struct line *want, float d,
+                         float dmin, int *sc, int *mn, uint8_t *q)
+{
+    int near_s = round_int(want->scale * inverse(d), 0, top), near_m = round_int(want->min * inverse(dmin), 0, top);
+    float best = INFINITY;
+    uint8_t trial[32];
+    *sc = *mn = 0;
+    memset(q, 0, (size_t)len);
+    for (int s = MAX(near_s - 1, 0); s <= MIN(near_s + 1, top); s++)
+        for (int m = MAX(near_m - 1, 0); m <= MIN(near_m + 1, top); m++) {
+            float error = affine_codes(x, w, len, most, d * (float)s, dmin * (float)m, trial);
+            if (!(error < best)) continue;
+            best = error;
+            *sc = s;
+            *mn = m;
+            memcpy(q, trial, (size_t)len);
+        }
 }
 
 /* Affine: scales and minima as integers 0 .. top times the factors d and dmin stored at `at`. */
 static void super_affine(const float *x, int n_group, int most, int top, uint8_t *at, int *sc, int *mn, uint8_t *q)
 {
     int len = SUPER / n_group;
-    float scale[GROUPS_MOST], min[GROUPS_MOST], most_scale = 0, most_min = 0;
+    float w[SUPER], most_scale = 0, most_min = 0;
+    struct line want[GROUPS_MOST];
     for (int g = 0; g < n_group; g++) {
-        scale[g] = fit_affine(x + g * len, len, most, &min[g]);
-        most_scale = MAX(most_scale, scale[g]);
-        most_min = MAX(most_min, min[g]);
+        quant_weights(x + g * len, len, w + g * len);
+        want[g] = fit_affine(x + g * len, w + g * len, len, most);
+        most_scale = MAX(most_scale, want[g].scale);
+        most_min = MAX(most_min, want[g].min);
     }
     float d = half_put(at, most_scale / (float)top), dmin = half_put(at + 2, most_min / (float)top);
-    for (int g = 0; g < n_group; g++) {
-        sc[g] = round_int(scale[g] * inverse(d), 0, top);
-        mn[g] = round_int(min[g] * inverse(dmin), 0, top);
-        float step = inverse(d * (float)sc[g]), m = dmin * (float)mn[g];
-        for (int j = 0; j < len; j++)
-            q[g * len + j] = (uint8_t)round_int((x[g * len + j] + m) * step, 0, most);
-    }
+    for (int g = 0; g < n_group; g++)
+        affine_group(x + g * len, w + g * len, len, most, top, &want[g], d, dmin, &sc[g], &mn[g], q + g * len);
 }
 
 /* ---- pack ---- */
@@ -356,11 +415,11 @@ void pack_q6_k(const float *src, void *dst, size_t n)
 
 void pack_iq4_xs(const float *src, void *dst, size_t n)
 {
-    uint8_t *b = dst, q[32];
+    uint8_t *b = dst;
     for (size_t i = 0; i < n; i += SUPER, b += 136) {
         float scale[8], most = 0;
         for (int g = 0; g < 8; g++) {
-            scale[g] = iq4_search(src + i + 32 * g, 32, q);
+            scale[g] = iq4_search(src + i + 32 * g, 32);
             if (fabsf(scale[g]) > fabsf(most)) most = scale[g];
         }
         float d = half_put(b, -most / 32);
