@@ -39,7 +39,8 @@ const char *pick(struct draw *d, const char *alternatives);           /* one of 
 const char *rule(struct draw *d, const char *alternatives);           /* the same, under the phrasing hold-out */
 bool rule_is_held(const char *one, size_t len);
 bool word_is_held(const char *w);
-const char *word_fake(struct draw *d);                                /* invented, lower case */
+const char *word_fake(struct draw *d);                                /* invented, lower case, ASCII */
+const char *word_foreign(struct draw *d);                             /* the same with letters of other languages: for values */
 const char *word_noun(struct draw *d);
 const char *word_adj(struct draw *d);
 const char *word_any(struct draw *d);                                 /* invented or real, by fake_percent */

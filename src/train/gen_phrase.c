@@ -153,7 +153,7 @@ static const char *frame_fronted(struct draw *d, const char *action, const struc
 {
     const char *m = attached(d, &g[0]);
     while (*m == ',' || *m == ' ') m++;
-    const char *s = text(d, "%s%s%s", m, pick(d, ", |: |, | - | please |, "), chance(d, 50) ? action : opened(d, action));
+    const char *s = text(d, "%s%s%s", m, pick(d, ", |: |, | - | please |, "), chance(d, 75) ? action : opened(d, action));
     for (int i = 1; i < n; i++) s = add(d, s, attached(d, &g[i]));
     return ended(d, first_upper(d, s));
 }

@@ -123,12 +123,39 @@ static bool name_taken(const struct tool *t, const char *name)
     return false;
 }
 
-static bool kind_taken(const struct tool *t, const struct tool_param *p)
+/* Two lists of alternatives share one. */
+static bool overlap(const char *s, const char *t)
+{
+    while (*s) {
+        size_t n = strcspn(s, "|");
+        for (const char *q = t; *q;) {
+            size_t m = strcspn(q, "|");
+            if (n == m && !memcmp(s, q, n)) return true;
+            q += m + (q[m] == '|');
+        }
+        s += n + (s[n] == '|');
+    }
+    return false;
+}
+
+/* Kinds whose values cannot be told apart by their looks: an invented city may be an invented person. */
+static bool looks_like_name(enum value_kind k)
+{
+    switch (k) {
+    case V_NAME: case V_PERSON: case V_FIRST_NAME: case V_CITY: case V_COUNTRY: case V_WORD: case V_PHRASE: case V_TITLE:
+    case V_COMPANY: case V_PRODUCT: case V_REAL: case V_TAG: return true;
+    default: return false;
+    }
+}
+
+/* "in {v}" may stand for a city or for a folder, not for both in one tool. */
+static bool mistakable(const struct tool *t, const struct tool_param *p)
 {
     for (int i = 0; i < t->n_param; i++) {
         const struct tool_param *q = &t->param[i];
-        if (q->attach && p->attach && q->kind == p->kind) return true;
         if (!strcmp(q->words, p->words)) return true;
+        bool alike = q->kind == p->kind || (looks_like_name(q->kind) && looks_like_name(p->kind));
+        if (q->attach && p->attach && alike && overlap(q->attach, p->attach)) return true;
     }
     return false;
 }
@@ -219,7 +246,7 @@ static void add_param(struct draw *d, struct tool *t, enum style s)
         if (r < 52) draw_role(d, &p, s);
         else if (r < 96 || d->stage < 2) draw_generic(d, &p, s);
         else draw_object(d, &p, s);
-        if (name_taken(t, p.name) || kind_taken(t, &p)) continue;
+        if (name_taken(t, p.name) || mistakable(t, &p)) continue;
         p.required = chance(d, 62);
         t->param[t->n_param++] = p;
         return;
@@ -319,17 +346,7 @@ bool tool_same_request(const struct tool *a, const struct tool *b)
 static bool verbs_overlap(int a, int b)
 {
     if (a < 0 || b < 0) return false;
-    const char *s = verbs[a].ask;
-    while (*s) {
-        size_t n = strcspn(s, "|");
-        for (const char *q = verbs[b].ask; *q;) {
-            size_t m = strcspn(q, "|");
-            if (n == m && !memcmp(s, q, n)) return true;
-            q += m + (q[m] == '|');
-        }
-        s += n + (s[n] == '|');
-    }
-    return a == b;
+    return a == b || overlap(verbs[a].ask, verbs[b].ask);
 }
 
 void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum style s)

@@ -28,7 +28,7 @@ static const char *run_like(struct draw *d, const char *p, size_t n)
         for (size_t i = 0; i < n; i++) s[i] = (char)((up ? 'A' : 'a') + below(d, 26));
         return s;
     }
-    return up ? capital(d, word_fake(d)) : word_fake(d);
+    return up ? capital(d, word_foreign(d)) : word_foreign(d);
 }
 
 static bool is_small_word(const char *p, size_t n)
@@ -87,7 +87,7 @@ static const char phrases[] =
 
 static const char *fake_name(struct draw *d, int words)
 {
-    const char *s = capital(d, word_fake(d));
+    const char *s = capital(d, word_foreign(d));
     for (int i = 1; i < words; i++) s = text(d, "%s %s", s, capital(d, word_any(d)));
     return s;
 }
@@ -249,6 +249,8 @@ struct value value_number(struct draw *d, int lo, int hi, bool may_be_word)
     return (struct value){ text(d, "%d", v), json_new_int(v) };
 }
 
+static struct value number(struct draw *d, int n) { return (struct value){ text(d, "%d", n), json_new_int(n) }; }
+
 static struct value decimal(struct draw *d)
 {
     int whole = range(d, 0, chance(d, 30) ? 900 : 40);
@@ -317,7 +319,7 @@ struct value value_draw(struct draw *d, enum value_kind k)
     case V_DECIMAL: return decimal(d);
     case V_AMOUNT: return amount(d);
     case V_FRACTION: return fraction(d);
-    case V_YEAR: return same(text(d, "%d", range(d, 1950, 2030)));
+    case V_YEAR: return number(d, range(d, 1950, 2030));
     case V_ISO_DATE: return iso_date(d);
     default: return same(said_as_is(d, k));
     }

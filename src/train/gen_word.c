@@ -97,19 +97,40 @@ static const char *syllable_word(struct draw *d, const struct language *l)
     return w;
 }
 
+/* Letters beyond ASCII lose their marks: names of tools and parameters have none. */
+static const char *plain_letters(struct draw *d, const char *w)
+{
+    static const struct { const char *from; char to; } rows[] = { { "ä", 'a' }, { "ö", 'o' }, { "ñ", 'n' }, { "é", 'e' } };
+    char *out = arena_str(d->a, w, strlen(w)), *o = out;
+    while (*w) {
+        *o = *w;
+        size_t n = 1;
+        for (size_t i = 0; i < LEN(rows); i++)
+            if (!strncmp(w, rows[i].from, 2)) *o = rows[i].to, n = 2;
+        o++;
+        w += n;
+    }
+    *o = 0;
+    return out;
+}
+
 /* Test sets take a held-out language half of the time, and else held-out words of the open ones. */
-const char *word_fake(struct draw *d)
+static const char *invent(struct draw *d, bool plain)
 {
     bool foreign = d->held_word && chance(d, 50);
     for (int i = 0; i < 200; i++) {
         const struct language *l = &languages[below(d, LEN(languages))];
         if (l->held != foreign) continue;
         const char *w = syllable_word(d, l);
+        if (plain) w = plain_letters(d, w);
         if (strlen(w) < 2 || strlen(w) > 12) continue;
         if (foreign || word_is_held(w) == d->held_word) return w;
     }
     return d->held_word ? "tlaxbwe" : "brelto";
 }
+
+const char *word_fake(struct draw *d) { return invent(d, true); }
+const char *word_foreign(struct draw *d) { return invent(d, false); }
 
 /* ---- real words ---------------------------------------------------------------------------------- */
 
@@ -203,7 +224,7 @@ const char *plural(struct draw *d, const char *noun)
 enum style style_draw(struct draw *d)
 {
     int r = below(d, 100);
-    return r < 50 ? STYLE_SNAKE : r < 72 ? STYLE_CAMEL : r < 79 ? STYLE_PASCAL : r < 85 ? STYLE_KEBAB : r < 93 ? STYLE_DOT : STYLE_FLAT;
+    return r < 54 ? STYLE_SNAKE : r < 77 ? STYLE_CAMEL : r < 83 ? STYLE_PASCAL : r < 88 ? STYLE_KEBAB : r < 97 ? STYLE_DOT : STYLE_FLAT;
 }
 
 static const char *joiner(enum style s, int i)
