@@ -13,6 +13,7 @@
 struct engine {
     struct tokenizer *tok;
     const struct dialect *dialect;
+    char *template_text;                                          /* the file's, NULL without one */
     struct vocab *vocab;
     struct model *model;
     struct kv *kv;
@@ -69,6 +70,16 @@ static bool find_dialect(struct engine *en, const struct gguf *g, const char *na
     return false;
 }
 
+static bool read_template(struct engine *en, const struct gguf *g, struct err *e)
+{
+    struct bytes text;
+    if (!gguf_has(g, "tokenizer.chat_template")) return true;
+    if (!gguf_str(g, "tokenizer.chat_template", &text, e)) return false;
+    en->template_text = mem_zero(text.len + 1);
+    memcpy(en->template_text, text.p, text.len);
+    return true;
+}
+
 static bool open_cache(struct engine *en, int n_ctx, struct err *e)
 {
     const struct model_config *c = model_config(en->model);
@@ -86,7 +97,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
     arena_init(&en->tmp, 0);
     en->seq = -1;
     if (!(en->tok = tok_open(g, e))) goto fail;
-    if (!find_dialect(en, g, o->dialect, e)) goto fail;
+    if (!find_dialect(en, g, o->dialect, e) || !read_template(en, g, e)) goto fail;
     if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
     if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
     int n_vocab = model_config(en->model)->n_vocab;
@@ -110,6 +121,7 @@ void engine_close(struct engine *en)
     model_close(en->model);
     vocab_close(en->vocab);
     tok_close(en->tok);
+    mem_free(en->template_text);
     mem_free(en->cached.id);
     mem_free(en->prompt.id);
     mem_free(en->logits);
@@ -126,7 +138,8 @@ const struct model *engine_model(const struct engine *en) { return en->model; }
 bool engine_render(const struct engine *en, const struct request *r, struct prompt *out, struct err *e)
 {
     struct dialect_request q = { .messages = r->messages, .tools = r->tools, .add_generation_prompt = true,
-                                 .vars = json_get(r->body, "chat_template_kwargs"), .bos_token = "" };
+                                 .vars = json_get(r->body, "chat_template_kwargs"), .bos_token = "",
+                                 .template_text = en->template_text };
     struct bytes bos = { 0 };
     if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
     char *text = mem_zero(bos.len + 1);
