@@ -402,6 +402,12 @@ enum template_kind template_find(const char *text)
     return TEMPLATE_OTHER;
 }
 
+const char *chat_template_name(const char *template_text)
+{
+    enum template_kind k = template_find(template_text);
+    return k == TEMPLATE_TENON ? "tenon" : k == TEMPLATE_LFM2 ? "lfm2" : NULL;
+}
+
 bool template_refuse(const char *dialect, struct err *e)
 {
     return err_set(e, ERR_UNSUPPORTED, "the chat template in the model file is none this build can render (it renders those of "

@@ -109,6 +109,7 @@ bool wire_close(struct wire *w, struct err *e);                       /* as pars
 /* Renders with a template of our own by name ("lfm2", "tenon"), without a model: the bare template. What
  * `lfm2` asks of its caller is not done here, `tenon` needs nothing. Template variable tools_as = "json":
  * `tenon` writes tools as JSON instead of signatures. */
+const char *chat_template_name(const char *template_text);            /* which of ours says the same, or NULL */
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);

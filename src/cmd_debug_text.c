@@ -1,0 +1,296 @@
+/* cmd_debug_text.c -- tenon debug tokenize, render, parse: the text room by itself, for tests and for
+ * people who want to see what a model is given and how its answer is read. */
+#include "front.h"
+#include "gen/gen.h"
+#include "text/text.h"
+
+static void print_line(const struct json *v)
+{
+    struct str s = { 0 };
+    json_write(&s, v, JSON_COMPACT);
+    str_putc(&s, '\n');
+    fwrite(s.p, 1, s.len, stdout);
+    str_done(&s);
+}
+
+/* ---- tokenize ------------------------------------------------------------------------------------ */
+
+struct tokenize_opts { struct model_opts m; bool no_special; };
+
+static void print_ids(const struct ids *ids)
+{
+    putchar('[');
+    for (size_t i = 0; i < ids->n; i++) printf("%s%d", i ? "," : "", (int)ids->id[i]);
+    puts("]");
+}
+
+static bool tokenize_line(const struct tokenizer *t, const char *line, size_t len, unsigned flags, struct err *e)
+{
+    struct ids ids = { 0 };
+    size_t n = 0;
+    struct json *v = json_parse(line, len, e);
+    const char *s = json_str(v, &n);
+    bool ok = v && (s || err_set(e, ERR_ARG, "is %s; a JSON string is accepted", json_type_name(json_type(v)))) &&
+              tok_encode(t, s, n, flags, &ids, e);
+    if (ok) print_ids(&ids);
+    mem_free(ids.id);
+    json_free(v);
+    return ok;
+}
+
+static bool tokenize_lines(const struct tokenizer *t, const struct str *in, unsigned flags, struct err *e)
+{
+    const char *p = in->p, *end = p + in->len;
+    for (size_t n = 1; p && p < end; n++) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+        if (!tokenize_line(t, p, (size_t)(stop - p), flags, e)) return err_in(e, "line %zu", n);
+        p = stop + 1;
+    }
+    return true;
+}
+
+static int run_tokenize(const void *opts, int n_arg, char **arg)
+{
+    const struct tokenize_opts *o = opts;
+    struct err e = { 0 };
+    struct str in = { 0 };
+    struct tokenizer *t = NULL;
+    struct gguf *g = front_gguf(o->m.model, &e);
+    bool ok = g && (t = tok_open(g, &e)) && file_read("-", &in, &e) &&
+              tokenize_lines(t, &in, o->no_special ? 0 : TOK_ADD | TOK_SPECIAL, &e);
+    tok_close(t);
+    gguf_close(g);
+    str_done(&in);
+    return ok ? 0 : front_fail("debug tokenize", &e);
+}
+
+static const struct opt tokenize_table[] = {
+    { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct tokenize_opts, m.model), "GGUF file, vocabulary-only is enough (default: the embedded model)" },
+    { "Text", 0, "no-special", NULL, OPT_FLAG, offsetof(struct tokenize_opts, no_special), "no bos/eos; text of control tokens is plain text (default: off)" },
+};
+const struct command cmd_debug_tokenize = {
+    .verb = "debug tokenize", .args = "< lines", .sentence = "A JSON string per line of stdin becomes a JSON array of token ids.",
+    .example = "echo '\"Hello\"' | tenon debug tokenize --no-special",
+    .opt = tokenize_table, .n_opt = LEN(tokenize_table), .defaults = &(struct tokenize_opts){ .no_special = false },
+    .opts_bytes = sizeof(struct tokenize_opts), .min_arg = 0, .max_arg = 0, .run = run_tokenize,
+};
+
+/* ---- render -------------------------------------------------------------------------------------- */
+
+struct render_opts { struct model_opts m; const char *template; };
+
+/* The members of the request that are template variables: all that render itself does not read. */
+static struct json *variables(const struct json *body)
+{
+    static const char *const known[] = { "messages", "tools", "add_generation_prompt", "bos_token", "tool_choice" };
+    struct json *v = json_copy(body);
+    for (size_t i = 0; i < LEN(known); i++) json_unset(v, known[i]);
+    return v;
+}
+
+static bool read_body(const struct json *body, struct dialect_request *r, struct err *e)
+{
+    const struct json *bos = json_get(body, "bos_token"), *add = json_get(body, "add_generation_prompt");
+    if (!json_is(body, JSON_OBJECT)) return err_set(e, ERR_ARG, "the request is no JSON object");
+    if (bos && !json_is(bos, JSON_STRING) && !json_is(bos, JSON_NULL)) return err_set(e, ERR_ARG, "bos_token: is no string");
+    if (add && !json_is(add, JSON_BOOL)) return err_set(e, ERR_ARG, "add_generation_prompt: is neither true nor false");
+    r->messages = json_get(body, "messages");
+    r->tools = json_get(body, "tools");
+    r->add_generation_prompt = add ? json_bool(add) : true;
+    if (json_is(bos, JSON_STRING)) r->bos_token = json_str(bos, NULL);
+    return true;
+}
+
+/* A template of our own by name, or a file whose text is one that we have a rendering for. */
+static bool render_template(const char *name, const struct dialect_request *r, struct prompt *out, struct err *e)
+{
+    struct str text = { 0 };
+    if (!file_exists(name)) return chat_render(name, r, out, e);
+    bool ok = file_read(name, &text, e);
+    const char *own = ok ? chat_template_name(text.p ? text.p : "") : NULL;
+    if (ok && !own)
+        ok = err_set(e, ERR_UNSUPPORTED, "%s: this build renders the templates of LFM2 (lfm2) and of the embedded model (tenon)", name);
+    else if (ok)
+        ok = chat_render(own, r, out, e);
+    str_done(&text);
+    return ok;
+}
+
+static char *text_of(struct bytes b)
+{
+    char *s = mem_zero(b.len + 1);
+    if (b.len) memcpy(s, b.p, b.len);
+    return s;
+}
+
+static bool render_model(const struct render_opts *o, struct dialect_request *r, struct prompt *out, struct err *e)
+{
+    struct bytes text = { 0 };
+    struct tokenizer *t = NULL;
+    char *bos = NULL, *template = NULL;
+    struct gguf *g = front_gguf(o->m.model, e);
+    bool ok = g && (t = tok_open(g, e));
+    const struct dialect *d = ok ? o->m.dialect ? dialect_find(o->m.dialect) : dialect_detect(g, t) : NULL;
+    if (ok && !d) ok = err_set(e, ERR_ARG, "dialect \"%s\" is not known; lfm2 and lfm2-json are", o->m.dialect);
+    if (ok) {
+        bos = text_of(tok_text(t, tok_bos(t)));
+        if (!r->bos_token) r->bos_token = bos;
+        if (!o->m.dialect && gguf_has(g, "tokenizer.chat_template")) {
+            ok = gguf_str(g, "tokenizer.chat_template", &text, e);
+            r->template_text = template = text_of(text);
+        }
+    }
+    ok = ok && d->render(r, out, e);
+    mem_free(bos);
+    mem_free(template);
+    tok_close(t);
+    gguf_close(g);
+    return ok;
+}
+
+static int run_render(const void *opts, int n_arg, char **arg)
+{
+    const struct render_opts *o = opts;
+    struct err e = { 0 };
+    struct prompt p = { 0 };
+    struct dialect_request r = { 0 };
+    struct json *body = json_read("-", &e), *vars = NULL;
+    bool ok = body && read_body(body, &r, &e);
+    if (ok) r.vars = vars = variables(body);
+    if (ok && o->template) {
+        if (!r.bos_token) r.bos_token = "";
+        ok = render_template(o->template, &r, &p, &e);
+    } else if (ok) {
+        ok = render_model(o, &r, &p, &e);
+    }
+    if (ok) fwrite(p.text.p, 1, p.text.len, stdout);
+    prompt_done(&p);
+    json_free(vars);
+    json_free(body);
+    return ok ? 0 : front_fail("debug render", &e);
+}
+
+static const struct opt render_table[] = {
+    { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct render_opts, m.model), "render as a request to this model (default: the embedded model)" },
+    { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(struct render_opts, m.dialect), "how calls are written (default: found in the model file)" },
+    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, tenon, or a file with one of these (default: off)" },
+};
+const struct command cmd_debug_render = {
+    .verb = "debug render", .args = "< request.json", .sentence = "Prints the prompt that a request becomes, byte for byte.",
+    .example = "echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | tenon debug render --template lfm2",
+    .opt = render_table, .n_opt = LEN(render_table), .defaults = &(struct render_opts){ .template = NULL },
+    .opts_bytes = sizeof(struct render_opts), .min_arg = 0, .max_arg = 0, .run = run_render,
+};
+
+/* ---- parse --------------------------------------------------------------------------------------- */
+
+struct parse_opts { const char *dialect, *tools, *choice; int64_t stream; };
+
+/* Parse events become generation events, and those a message or chunks. */
+struct reader { struct message message; bool chunks; char id[24]; char *name; };
+
+static void print_chunk(const struct event *ev, struct json *delta)
+{
+    struct json *o = json_new_object(), *list = json_new_array(), *c = json_new_object();
+    json_set(c, "index", json_new_int(0));
+    json_set(c, "delta", delta);
+    json_set(c, "finish_reason", json_new_null());
+    if (ev && ev->kind == EV_FINISH)
+        json_set(c, "finish_reason", json_new_str(ev->reason == FINISH_TOOL_CALLS ? "tool_calls" : "stop"));
+    json_push(list, c);
+    json_set(o, "object", json_new_str("chat.completion.chunk"));
+    json_set(o, "choices", list);
+    print_line(o);
+    json_free(o);
+}
+
+static void take_event(struct reader *r, const struct event *ev)
+{
+    message_event(&r->message, ev);
+    struct json *delta = r->chunks ? event_delta(ev) : NULL;
+    if (delta) print_chunk(ev, delta);
+}
+
+static void on_parse(void *ctx, const struct parse_event *p)
+{
+    static const enum event_kind kind[] = { [PARSE_REASONING] = EV_REASONING, [PARSE_TEXT] = EV_TEXT,
+        [PARSE_CALL_BEGIN] = EV_CALL_BEGIN, [PARSE_CALL_ARGS] = EV_CALL_ARGS, [PARSE_CALL_END] = EV_CALL_END };
+    struct reader *r = ctx;
+    struct event ev = { .kind = kind[p->kind], .bytes = { p->bytes, p->len }, .index = p->index, .schema_ok = true };
+    if (p->kind == PARSE_CALL_BEGIN) {
+        snprintf(r->id, sizeof r->id, "call_%d", p->index + 1);
+        mem_free(r->name);
+        r->name = text_of((struct bytes){ p->bytes, p->len });
+    }
+    ev.id = r->id;
+    ev.name = r->name;
+    take_event(r, &ev);
+}
+
+static void print_role(void)
+{
+    struct json *delta = json_new_object();
+    json_set(delta, "role", json_new_str("assistant"));
+    json_set(delta, "content", json_new_null());
+    print_chunk(NULL, delta);
+}
+
+static void read_output(struct reader *r, const struct parse_opts *o, const struct dialect *d, const struct json *tools,
+                        const struct str *in)
+{
+    struct wire w;
+    struct err e = { 0 };
+    size_t step = o->stream > 0 ? (size_t)o->stream : MAX(in->len, 1);
+    if (r->chunks) print_role();
+    wire_open(&w, d, tools, on_parse, r);
+    for (size_t i = 0; i < in->len; i += step) wire_feed(&w, in->p + i, MIN(step, in->len - i));
+    if (!wire_close(&w, &e)) fprintf(stderr, "tenon debug parse: %s\n", e.msg);
+    take_event(r, &(struct event){ .kind = EV_FINISH, .reason = r->message.n_call ? FINISH_TOOL_CALLS : FINISH_STOP });
+    if (r->chunks) return;
+    struct json *m = message_json(&r->message);
+    print_line(m);
+    json_free(m);
+}
+
+/* auto, none, required or the name of a tool that is there. These dialects read an answer the same
+ * way whatever was asked for. */
+static bool check_choice(const char *choice, const struct json *tools, struct err *e)
+{
+    static const char *const words[] = { "auto", "none", "required" };
+    for (size_t i = 0; i < LEN(words); i++)
+        if (!choice || !strcmp(choice, words[i])) return true;
+    for (size_t i = 0; i < json_len(tools); i++)
+        if (json_str_is(json_get(tool_function(json_at(tools, i)), "name"), choice)) return true;
+    return err_set(e, ERR_ARG, "--tool-choice %.80s: not among the tools; auto, none, required or a tool's name is accepted", choice);
+}
+
+static int run_parse(const void *opts, int n_arg, char **arg)
+{
+    const struct parse_opts *o = opts;
+    struct err e = { 0 };
+    struct str in = { 0 };
+    struct json *tools = NULL;
+    struct reader r = { .chunks = o->stream > 0 };
+    const struct dialect *d = dialect_find(o->dialect);
+    bool ok = (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2 and lfm2-json are", o->dialect)) &&
+              (!o->tools || (tools = tools_read(o->tools, &e))) && check_choice(o->choice, tools, &e) && file_read("-", &in, &e);
+    if (ok) read_output(&r, o, d, tools, &in);
+    message_done(&r.message);
+    mem_free(r.name);
+    json_free(tools);
+    str_done(&in);
+    return ok ? 0 : front_fail("debug parse", &e);
+}
+
+static const struct opt parse_table[] = {
+    { "Output", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_opts, dialect), "how calls are written: lfm2, lfm2-json (default: lfm2-json)" },
+    { "Output", 0, "tools", "FILE", OPT_STR, offsetof(struct parse_opts, tools), "the tools of the request (default: none)" },
+    { "Output", 0, "tool-choice", "C", OPT_STR, offsetof(struct parse_opts, choice), "auto, none, required or a tool's name (default: auto)" },
+    { "Output", 0, "stream", "N", OPT_INT, offsetof(struct parse_opts, stream), "cut the output into pieces of N bytes and print chunks (default: 0, the message)" },
+};
+const struct command cmd_debug_parse = {
+    .verb = "debug parse", .args = "< output", .sentence = "Reads what a model wrote and prints the OpenAI message.",
+    .example = "echo '<|tool_call_start|>[f(a=1)]<|tool_call_end|>' | tenon debug parse --dialect lfm2",
+    .opt = parse_table, .n_opt = LEN(parse_table), .defaults = &(struct parse_opts){ .dialect = "lfm2-json" },
+    .opts_bytes = sizeof(struct parse_opts), .min_arg = 0, .max_arg = 0, .run = run_parse,
+};
