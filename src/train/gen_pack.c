@@ -465,9 +465,10 @@ static void shuffle_params(struct draw *d, struct view *v)
     }
 }
 
-static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required, bool keep, const struct look *l)
+static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required, bool some, bool always,
+                       const struct look *l)
 {
-    if (!required && !keep && chance(d, l->drop_optional_percent)) return;
+    if (!required && !some && chance(d, l->drop_optional_percent)) return;
     struct view_param *p = &v->param[v->n_param];
     const char *desc = json_str(json_get(schema, "description"), NULL);
     p->key = p->name = key;
@@ -475,12 +476,12 @@ static void view_param(struct draw *d, struct view *v, const char *key, const st
     p->desc = reworded_desc(d, desc ? desc : "", l->drop_desc_percent);
     if (l->rename) p->name = renamed_param(d, key, p->desc, l);
     if (param_name_taken(v, p->name)) p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
-    p->required = required || (keep && chance(d, 15));
+    p->required = required || (always && chance(d, 15));
     v->n_param++;
 }
 
-/* `keep`: bit i = parameter i of the tool may not be left out, some call of the conversation uses it. */
-void view_make(struct draw *d, const struct domain_pack *p, int tool, uint32_t keep, const struct look *l, struct view *v)
+/* A parameter that some call gives stays; one that every call gives may become required. */
+void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v)
 {
     const struct pack_tool *t = &p->tool[tool];
     *v = (struct view){ .p = p, .tool = tool, .name = t->name };
@@ -488,7 +489,7 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, uint32_t k
     if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
     int i = 0;
     for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
-        view_param(d, v, it.key, it.value, has_word(t->required, it.key), keep >> i & 1, l);
+        view_param(d, v, it.key, it.value, has_word(t->required, it.key), use.some >> i & 1, use.always >> i & 1, l);
     if (l->rename && chance(d, 60)) shuffle_params(d, v);
 }
 

@@ -41,7 +41,9 @@ uint32_t args_keep(const struct pack_tool *t, const struct json *args);
 struct look { bool rename; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
 struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; };
 struct view { const struct domain_pack *p; int tool; const char *name, *desc; struct view_param param[PACK_PROPS_MOST]; int n_param; };
-void view_make(struct draw *d, const struct domain_pack *p, int tool, uint32_t keep, const struct look *l, struct view *v);
+/* Bit i: parameter i is given by some call, by every call of the conversation. */
+struct tool_use { bool needed; uint32_t some, always; };
+void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v);
 struct json *view_json(const struct view *v);
 struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args);
 

@@ -26,11 +26,11 @@ static bool view_name_taken(const struct scene *s, const char *name)
     return false;
 }
 
-static void add_view(struct scene *s, const struct domain_pack *p, int tool, uint32_t keep)
+static void add_view(struct scene *s, const struct domain_pack *p, int tool, struct tool_use use)
 {
     if (s->n_view == VIEWS_MOST) return;
     struct view *v = &s->view[s->n_view];
-    view_make(s->d, p, tool, keep, &s->look, v);
+    view_make(s->d, p, tool, use, &s->look, v);
     if (view_name_taken(s, v->name)) v->name = p->tool[tool].name;
     if (view_name_taken(s, v->name)) v->name = text(s->d, "%s_%d", v->name, s->n_view);
     s->n_view++;
@@ -48,17 +48,15 @@ static struct look look_draw(struct draw *d)
     return l;
 }
 
-/* `keep[i]`: parameters of tool i that calls of this conversation use, with the top bit when it must be
- * there at all. `without`: a tool that must not be there, or -1. */
-#define KEEP_TOOL 0x80000000u
-static void scene_tools(struct scene *s, const uint32_t *keep, int without, bool alone)
+/* What the calls of a conversation use of each tool. `without`: a tool that must not be there, or -1. */
+static void scene_tools(struct scene *s, const struct tool_use *use, int without, bool alone)
 {
     struct draw *d = s->d;
     s->look = look_draw(d);
     int n_need = 0;
     for (int i = 0; i < s->p->n_tool; i++)
-        if (keep[i] & KEEP_TOOL) {
-            add_view(s, s->p, i, keep[i]);
+        if (use[i].needed) {
+            add_view(s, s->p, i, use[i]);
             n_need++;
         }
     if (!alone) {
@@ -71,10 +69,10 @@ static void scene_tools(struct scene *s, const uint32_t *keep, int without, bool
             order[j] = x;
         }
         for (int i = 0; i < s->p->n_tool && s->n_view < n_need + more; i++)
-            if (!(keep[order[i]] & KEEP_TOOL) && order[i] != without) add_view(s, s->p, order[i], 0);
+            if (!use[order[i]].needed && order[i] != without) add_view(s, s->p, order[i], (struct tool_use){ 0 });
         if (chance(d, 20)) {                                          /* strangers from other domains */
             const struct domain_pack *q = pack_pick(d);
-            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--) add_view(s, q, below(d, q->n_tool), 0);
+            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--) add_view(s, q, below(d, q->n_tool), (struct tool_use){ 0 });
         }
     }
     conv_shuffle_tools(d, s->c);
@@ -87,10 +85,15 @@ static const struct view *view_of(const struct scene *s, int tool)
     return NULL;
 }
 
-static void need_calls(const struct domain_pack *p, const struct group *g, uint32_t *keep)
+static void need_calls(const struct domain_pack *p, const struct group *g, struct tool_use *use)
 {
-    for (int i = 0; i < g->n_call; i++)
-        keep[g->call[i].tool] |= KEEP_TOOL | args_keep(&p->tool[g->call[i].tool], g->call[i].args);
+    for (int i = 0; i < g->n_call; i++) {
+        struct tool_use *u = &use[g->call[i].tool];
+        uint32_t mine = args_keep(&p->tool[g->call[i].tool], g->call[i].args);
+        u->always = u->needed ? u->always & mine : mine;
+        u->some |= mine;
+        u->needed = true;
+    }
 }
 
 /* ---- one turn -------------------------------------------------------------------------------------------------- */
@@ -179,16 +182,16 @@ static bool requests(struct scene *s, enum data_kind kind)
     struct draw *d = s->d;
     int n = turns_draw(d);
     const struct group *g[TURNS_MOST];
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
     for (int i = 0; i < n; i++) {
         bool last = i + 1 == n;
         enum group_kind k = last ? (kind == KIND_PARALLEL ? GROUP_PARALLEL : kind == KIND_NONE ? GROUP_NONE : GROUP_REQUEST)
                                  : chance(d, 80) ? GROUP_REQUEST : chance(d, 60) ? GROUP_PARALLEL : GROUP_NONE;
         g[i] = k == GROUP_REQUEST ? request_draw(d, s->p) : group_draw(d, s->p, k);
         if (!g[i]) return false;
-        if (g[i]->n_call) need_calls(s->p, g[i], keep);
+        if (g[i]->n_call) need_calls(s->p, g[i], use);
     }
-    scene_tools(s, keep, -1, kind == KIND_SINGLE);
+    scene_tools(s, use, -1, kind == KIND_SINGLE);
     for (int i = 0; i < n; i++)
         if (!(g[i]->n_call ? put_request(s, g[i], i + 1 == n) : put_none(s, g[i], i + 1 == n))) return false;
     return true;
@@ -199,15 +202,15 @@ static bool tool_missing(struct scene *s)
 {
     struct draw *d = s->d;
     const struct group *g = request_draw(d, s->p), *h = NULL;
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
     bool talk = d->set == DATA_TRAIN && chance(d, 50);
     for (int i = 0; talk && i < 20 && !h; i++) {
         h = request_draw(d, s->p);
         if (h->call[0].tool == g->call[0].tool) h = NULL;
     }
-    if (h) need_calls(s->p, h, keep);
+    if (h) need_calls(s->p, h, use);
     if (s->p->n_tool < 2) return false;
-    scene_tools(s, keep, g->call[0].tool, false);
+    scene_tools(s, use, g->call[0].tool, false);
     if (h && !put_request(s, h, false)) return false;
     struct slots sl = fresh_slots(d, s->p);
     say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
@@ -221,8 +224,8 @@ static bool none(struct scene *s)
     if (r < 55 && s->p->n_group[GROUP_NONE]) return requests(s, KIND_NONE);
     if (r < 92) return tool_missing(s);
     const char *reply;
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
-    scene_tools(s, keep, -1, false);
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    scene_tools(s, use, -1, false);
     say(s, phrase_chat(s->d, &reply));
     conv_answer_text(s->c, reply);
     return true;
@@ -259,10 +262,10 @@ static bool ask(struct scene *s)
     const struct json *texts = json_get(g->g, "text");
     const char *tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
     const struct group *done = missing && d->set == DATA_TRAIN && chance(d, 50) ? completed_by(d, s->p, g, missing, pack_text_refs(s->p, tmpl)) : NULL;
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
-    keep[g->call[0].tool] = KEEP_TOOL;
-    if (done) need_calls(s->p, done, keep);
-    scene_tools(s, keep, -1, chance(d, 25));
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    use[g->call[0].tool].needed = true;
+    if (done) need_calls(s->p, done, use);
+    scene_tools(s, use, -1, chance(d, 25));
     struct slots sl = fresh_slots(d, s->p);
     say(s, pack_text(d, &sl, tmpl, true));
     const char *question = pack_one_text(d, &sl, json_get(g->g, "question"), false);
@@ -321,9 +324,9 @@ static bool grounded(struct scene *s)
     const struct group *g = group_draw(d, s->p, GROUP_RESULT);
     const struct group *q = g ? source_of(d, s->p, g) : NULL;
     if (!q) return false;
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
-    need_calls(s->p, q, keep);
-    scene_tools(s, keep, -1, chance(d, 45));
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, q, use);
+    scene_tools(s, use, -1, chance(d, 45));
     struct slots sl = fresh_slots(d, s->p);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
@@ -369,10 +372,10 @@ static bool followup(struct scene *s)
         if (leads_to(s->p, r, g, pack_text_refs(s->p, second))) q = r;
     }
     if (!q) return false;
-    uint32_t keep[PACK_TOOLS_MOST] = { 0 };
-    need_calls(s->p, q, keep);
-    need_calls(s->p, g, keep);
-    scene_tools(s, keep, -1, chance(d, 20));
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, q, use);
+    need_calls(s->p, g, use);
+    scene_tools(s, use, -1, chance(d, 20));
     struct slots sl = fresh_slots(d, s->p);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
