@@ -71,6 +71,15 @@ static inline int round_int(float x, int lo, int hi)
     return t < lo ? lo : t > hi ? hi : t;
 }
 
+/* To the nearest integer in [lo, hi], halves to even, without branches: for the searches, where it is
+ * the inner loop. Adding 1.5 * 2^23 leaves the integer in the low bits. NaN gives lo. */
+static inline int near_int(float x, int lo, int hi)
+{
+    x = x > (float)lo ? x : (float)lo;
+    x = x < (float)hi ? x : (float)hi;
+    return (int)f32_bits(x + 0x1.8p23f) - 0x4b400000;
+}
+
 #define QUANT_ROWS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) \
                       X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_xs)
 #define X(t) void unpack_##t(const void *src, float *dst, size_t n); \

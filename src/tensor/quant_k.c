@@ -142,7 +142,7 @@ static float symmetric_try(const float *x, const float *w, int n, int half, floa
 {
     float xq = 0, qq = 0;
     for (int j = 0; j < n; j++) {
-        float q = (float)round_int(x[j] * id, -half, half - 1), wq = w[j] * q;
+        float q = (float)near_int(x[j] * id, -half, half - 1), wq = w[j] * q;
         xq += wq * x[j];
         qq += wq * q;
     }
@@ -198,7 +198,7 @@ static struct line line_try(const float *x, const float *w, int n, int most, flo
 {
     float sw = 0, sq = 0, sqq = 0, sx = 0, sqx = 0;
     for (int j = 0; j < n; j++) {
-        float q = (float)clamp_int((x[j] + min) * id + 0.5f, 0, most), wq = w[j] * q;
+        float q = (float)near_int((x[j] + min) * id, 0, most), wq = w[j] * q;
         sw += w[j];
         sq += wq;
         sqq += wq * q;
@@ -236,7 +236,7 @@ static float symmetric_codes(const float *x, const float *w, int n, int half, fl
 {
     float id = inverse(scale), error = 0;
     for (int j = 0; j < n; j++) {
-        q[j] = (int8_t)round_int(x[j] * id, -half, half - 1);
+        q[j] = (int8_t)near_int(x[j] * id, -half, half - 1);
         float off = x[j] - scale * (float)q[j];
         error += w[j] * off * off;
     }
@@ -256,7 +256,7 @@ static void super_symmetric(const float *x, int n_group, int half, int top, uint
     }
     float d = half_put(at, -most / (float)top), id = inverse(d);
     for (int g = 0; g < n_group; g++) {
-        int near = round_int(scale[g] * id, -top, top - 1);
+        int near = near_int(scale[g] * id, -top, top - 1);
         float best = INFINITY;
         int8_t trial[32];
         sc[g] = 0;
@@ -275,7 +275,7 @@ static float affine_codes(const float *x, const float *w, int n, int most, float
 {
     float id = inverse(scale), error = 0;
     for (int j = 0; j < n; j++) {
-        q[j] = (uint8_t)clamp_int((x[j] + min) * id + 0.5f, 0, most);
+        q[j] = (uint8_t)near_int((x[j] + min) * id, 0, most);
         float off = scale * (float)q[j] - min - x[j];
         error += w[j] * off * off;
     }
@@ -286,7 +286,7 @@ static float affine_codes(const float *x, const float *w, int n, int most, float
 static void affine_group(const float *x, const float *w, int len, int most, int top, const struct line *want, float d,
                          float dmin, int *sc, int *mn, uint8_t *q)
 {
-    int near_s = round_int(want->scale * inverse(d), 0, top), near_m = round_int(want->min * inverse(dmin), 0, top);
+    int near_s = near_int(want->scale * inverse(d), 0, top), near_m = near_int(want->min * inverse(dmin), 0, top);
     float best = INFINITY;
     uint8_t trial[32];
     *sc = *mn = 0;
@@ -425,7 +425,7 @@ void pack_iq4_xs(const float *src, void *dst, size_t n)
         float d = half_put(b, -most / 32);
         memset(b + 2, 0, 6);
         for (int g = 0; g < 8; g++) {
-            int sc = round_int(scale[g] * inverse(d), -32, 31), raw = sc + 32;
+            int sc = near_int(scale[g] * inverse(d), -32, 31), raw = sc + 32;
             float step = inverse(d * (float)sc);
             const float *x = src + i + 32 * g;
             b[2 + g / 4] |= (uint8_t)(raw >> 4 << (g % 4 * 2));
