@@ -48,8 +48,84 @@ struct json *datagen_conversation(const struct datagen *g, enum data_set set, in
 bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum data_set set, int stage, uint64_t index,
                      int max_tokens, struct arena *a, struct example *out, struct err *e);
 
+/* ---- loss: loss.c, batch.c ---------------------------------------------------------------------- */
+
+/* Weight of a token of this class as a target: prompt tokens 0.1, 0.02, 0 by stage, values 2, else 1. */
+float class_weight(enum token_class c, int stage);
+
+/* Where conversations come from: the generator, or made-up tokens in a test. draw has the contract of
+ * datagen_example and is called by several threads at once. */
+struct train_source {
+    void *ctx;
+    bool (*draw)(void *ctx, enum data_set set, int stage, uint64_t index, int max_tokens, struct arena *a,
+                 struct example *out, struct err *e);
+    uint64_t hash;                                                    /* tokenizer and generator version: part of a checkpoint */
+};
+
 /* ---- training run: run.c ------------------------------------------------------------------------ */
 
-struct train_opts;                                                    /* run.c; filled by the front door */
+enum train_shape { SHAPE_NANO, SHAPE_SMALL, SHAPE_BASE, SHAPES };
+const char *train_shape_name(enum train_shape s);
+/* Fills c for a vocabulary of n_vocab tokens; ERR_ARG names the shapes there are. */
+bool train_shape(struct model_config *c, const char *name, int n_vocab, struct err *e);
+
+struct train_opts {
+    struct model_config shape;
+    const struct grad_ops *ops;                                       /* lent: cpu_grad_ops() */
+    int threads;                                                      /* workers, each with whole micro-batches */
+    uint64_t seed;
+    int64_t steps;                                                    /* either: how many steps in all */
+    double seconds;                                                   /* or: how long in all; checkpoints count */
+    int64_t pause_at;                                                 /* leave after this step, to be resumed; 0: no */
+    double lr, decay;                                                 /* peak; share of the run that decays */
+    int stage;                                                        /* 1..3; 0: by share of the run */
+    int tokens;                                                       /* of a step; 0: 4k, 8k, 16k by share of the run */
+    const char *dir;                                                  /* folder of the run: log.tsv, checkpoints; NULL: nothing is written */
+    double save_every, eval_every, log_every;                         /* seconds; 0: never (a checkpoint is written at the end all the same) */
+    int eval_examples;                                                /* per set */
+    bool status;                                                      /* progress on stderr */
+    const volatile int *stop;                                         /* becomes 1: write a checkpoint and leave; may be NULL */
+};
+struct train_summary {
+    int64_t step, tokens, examples, dropped;
+    double seconds, loss, tokens_per_s;
+    double e1, e2, best;                                              /* exact match in [0, 1]; -1: not measured */
+    bool stopped;
+};
+
+struct train;                                                         /* weights, optimizer state, counters of one run */
+struct train *train_open(const struct train_opts *o, const struct train_source *src, struct err *e);
+void          train_close(struct train *t);                           /* NULL is fine */
+/* Goes on until steps, seconds or stop. False on a failed checkpoint, a pack error, or three steps in a
+ * row whose gradient is not finite. */
+bool train_run(struct train *t, struct err *e);
+struct train_summary train_summary(const struct train *t);
+const struct net *train_net(const struct train *t);
+const float      *train_weights(const struct train *t);
+/* All target arg-maxes right (= greedy exact match), over n examples of a set: share in [0, 1] per kind
+ * (-1: none drawn) and over all. */
+struct train_score { double all, kind[DATA_KINDS], loss; int n, n_kind[DATA_KINDS]; }; /* loss: mean over assistant tokens */
+bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out, struct err *e);
+
+/* Checkpoints: a file is whole or absent. Loading refuses another shape, tokenizer or damaged file. */
+bool train_save(struct train *t, const char *path, struct err *e);
+bool train_load(struct train *t, const char *path, struct err *e);
+/* Weights only, tensors of equal name and shape: returns how many were taken, -1 on error. */
+int  train_warm_start(struct train *t, const char *path, struct err *e);
+/* Path of the newest checkpoint of a run's folder, owned by the caller; NULL if there is none. */
+char *train_newest(const char *dir);
+
+/* ---- export: export.c; curves: plot.c ------------------------------------------------------------ */
+
+/* Writes the model as GGUF: matrices as `type`, norms and taps F32, tokenizer keys copied from vocab,
+ * the chat template's text, tenon.dialect = lfm2-json. */
+struct export_opts { enum dtype type; const struct gguf *vocab; const char *chat_template, *name, *dialect; };
+bool train_export(const struct net *n, const float *w, const struct export_opts *o, const char *path, struct err *e);
+/* The same from a checkpoint alone. */
+bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path, struct err *e);
+
+/* Draws columns of a run's log: an ASCII chart into out, and a small SVG (may be NULL). */
+bool train_plot(const char *tsv, const char *const *column, int n_column, int width, int height, struct str *out,
+                struct str *svg, struct err *e);
 
 #endif
