@@ -111,6 +111,7 @@ const char *phrase_parallel(struct draw *d, const struct tool *t, const struct g
 const char *phrase_question(struct draw *d, const char *param_words, const char *desc);
 const char *phrase_followup(struct draw *d, const struct given *changed);
 const char *phrase_noise(struct draw *d, const char *marked_text);    /* 15 %: case, typos, fillers; marks removed */
+const char *phrase_plain(struct draw *d, const char *marked_text);    /* marks removed, nothing else */
 const char *phrase_wrap(struct draw *d, const char *marked_text);     /* a greeting or thanks around it, sometimes */
 const char *phrase_refusal(struct draw *d, const struct json *tools);
 const char *phrase_done(struct draw *d);

@@ -203,8 +203,153 @@ static bool load_groups(struct domain_pack *p, enum group_kind kind, struct err 
     return true;
 }
 
+/* ---- words that link tools and requests ----------------------------------------------------------------- */
+
+/* Words that carry grammar or a time, not a topic; they are never swapped. */
+static bool is_function_word(const char *w)
+{
+    static const char *const list[] = { "about", "after", "again", "also", "another", "before", "between", "both", "could", "date", "days", "default",
+        "does", "each", "either", "else", "every", "everything", "first", "from", "give", "given", "have", "here", "hour", "hours", "however", "into", "just",
+        "know", "last", "least", "left", "like", "made", "make", "many", "means", "minute", "minutes", "month", "more", "most", "much", "must", "need", "never",
+        "next", "none", "only", "other", "otherwise", "over", "please", "same", "says", "should", "show", "some", "than", "that", "them", "then", "there",
+        "they", "this", "time", "today", "until", "want", "week", "what", "when", "where", "whether", "which", "will", "with", "without", "word", "words",
+        "would", "year", "your", "tell", "user", "once", "name", "number", "text", "long", "late", "early", "true", "false", "take", "keep" };
+    for (size_t i = 0; i < LEN(list); i++)
+        if (!strcmp(list[i], w)) return true;
+    return false;
+}
+
+/* Length of the lower-case stem of a word ("Lights," -> "light"), 0 if it is no word of four letters. */
+static size_t word_at(const char *s, size_t *whole, char stem[24])
+{
+    size_t n = 0;
+    while ((s[n] >= 'a' && s[n] <= 'z') || (n == 0 && s[0] >= 'A' && s[0] <= 'Z')) n++;
+    *whole = n;
+    if (n < 4 || n > 20 || (s[n] >= 'A' && s[n] <= 'Z') || (s[n] & 0x80)) return 0;
+    memcpy(stem, s, n);
+    if (stem[0] <= 'Z') stem[0] = (char)(stem[0] + 32);
+    if (n > 4 && stem[n - 1] == 's' && stem[n - 2] != 's') n--;
+    stem[n] = 0;
+    return n;
+}
+
+static int word_find(const struct domain_pack *p, const char *stem)
+{
+    for (int i = 0; i < p->n_word; i++)
+        if (!strcmp(p->word[i].word, stem)) return i;
+    return -1;
+}
+
+static void offer_words(struct domain_pack *p, const char *s)
+{
+    char stem[24];
+    for (size_t n; *s; s += MAX(n, 1)) {
+        if (!word_at(s, &n, stem) || is_function_word(stem) || word_find(p, stem) >= 0) continue;
+        MEM_GROW(p->word, p->n_word, p->cap_word);
+        p->word[p->n_word++] = (struct swap_word){ mem_str(stem), 0 };
+    }
+}
+
+static void count_words(struct domain_pack *p, const char *s)
+{
+    char stem[24];
+    for (size_t n; *s; s += MAX(n, 1)) {
+        if (*s == '{') { n = strcspn(s, "}"); continue; }
+        int i = word_at(s, &n, stem) ? word_find(p, stem) : -1;
+        if (i >= 0) p->word[i].uses++;
+    }
+}
+
+static void ban_words(struct domain_pack *p, const struct json *v)
+{
+    char stem[24];
+    if (json_is(v, JSON_STRING))
+        for (const char *s = json_str(v, NULL); *s;) {
+            size_t n;
+            int i = word_at(s, &n, stem) ? word_find(p, stem) : -1;
+            if (i >= 0) p->word[i].uses = -1000000;
+            s += MAX(n, 1);
+        }
+    if (json_is(v, JSON_ARRAY))
+        for (size_t i = 0; i < json_len(v); i++) ban_words(p, json_at(v, i));
+    if (json_is(v, JSON_OBJECT))
+        for (struct json_iter it = json_iter(v); json_next(&it);) {
+            if (!strcmp(it.key, "enum")) ban_words(p, it.value);
+            else if (json_is(it.value, JSON_OBJECT)) ban_words(p, it.value);
+        }
+}
+
+/* A word is worth swapping if tools and several requests use it and no member of an enum is made of it. */
+static void load_words(struct domain_pack *p)
+{
+    for (int i = 0; i < p->n_tool; i++) {
+        for (const char *s = p->tool[i].name; *s; s++)
+            if (s == p->tool[i].name || strchr("_.-", s[-1]) || (*s >= 'A' && *s <= 'Z')) {
+                char one[24];
+                size_t n;
+                if (word_at(s, &n, one)) offer_words(p, one);
+            }
+        offer_words(p, p->tool[i].desc);
+    }
+    for (int i = 0; i < p->n_group[GROUP_REQUEST]; i++) {
+        const struct json *t = json_get(p->group[GROUP_REQUEST][i].g, "text");
+        for (size_t j = 0; j < json_len(t); j++) count_words(p, json_str(json_at(t, j), NULL));
+    }
+    for (int i = 0; i < p->n_tool; i++) ban_words(p, p->tool[i].props);
+    int n = 0;
+    for (int i = 0; i < p->n_word; i++) {
+        if (p->word[i].uses >= 4) p->word[n++] = p->word[i];
+        else mem_free(p->word[i].word);
+    }
+    p->n_word = n;
+}
+
+void swaps_draw(struct draw *d, const struct domain_pack *p, struct swaps *s)
+{
+    s->n = 0;
+    if (!p->n_word) return;
+    int want = range(d, 1, SWAPS_MOST);
+    for (int i = 0; i < want; i++) {
+        const char *from = p->word[below(d, p->n_word)].word;
+        bool fresh = true;
+        for (int j = 0; j < s->n; j++) fresh = fresh && strcmp(s->from[j], from);
+        if (!fresh) continue;
+        s->from[s->n] = from;
+        s->to[s->n++] = chance(d, 60) ? word_fake(d) : word_noun(d);
+    }
+}
+
+const char *swapped(struct draw *d, const struct swaps *sw, const char *s)
+{
+    if (!sw || !sw->n) return s;
+    struct str out = { 0 };
+    char stem[24];
+    for (size_t n; *s; s += n) {
+        const char *to = NULL;
+        if (*s == MARK_OPEN) {
+            n = strcspn(s, (char[]){ MARK_CLOSE, 0 });
+            str_put(&out, s, n);
+            continue;
+        }
+        size_t stem_len = word_at(s, &n, stem);
+        n = MAX(n, 1);
+        for (int i = 0; stem_len && i < sw->n; i++)
+            if (!strcmp(sw->from[i], stem)) to = sw->to[i];
+        if (!to) { str_put(&out, s, n); continue; }
+        if (stem_len < n) to = plural(d, to);
+        str_puts(&out, *s <= 'Z' ? capital(d, to) : to);
+    }
+    const char *r = arena_str(d->a, out.p ? out.p : "", out.len);
+    str_done(&out);
+    return r;
+}
+
+/* ---- the pack as a whole ---------------------------------------------------------------------------------- */
+
 static void pack_done(struct domain_pack *p)
 {
+    for (int i = 0; i < p->n_word; i++) mem_free(p->word[i].word);
+    mem_free(p->word);
     for (int i = 0; p->slot && i < p->n_slot; i++) {
         mem_free(p->slot[i].map_key);
         mem_free(p->slot[i].map_value);
@@ -245,6 +390,7 @@ bool pack_load(struct datagen *g, const char *path, struct err *e)
         err_set(e, ERR_FORMAT, "no requests");
         goto fail;
     }
+    load_words(&p);
     p.held = hash64(p.domain, strlen(p.domain), 5) % 20 == 0;
     collect_values(g, &p);
     g->pack = mem_resize(g->pack, (size_t)(g->n_pack + 1) * sizeof *g->pack);
@@ -346,14 +492,14 @@ const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool ma
         str_put(&out, tmpl, (size_t)(at - tmpl));
         int i = slot_find(s->p, at + 1, name_len);
         if (i < 0) { str_put(&out, at, len); continue; }
-        if (mark) str_putc(&out, MARK_OPEN);
+        str_putc(&out, MARK_OPEN);
         str_puts(&out, slot_get(d, s, i, k)->said);
-        if (mark) str_putc(&out, MARK_CLOSE);
+        str_putc(&out, MARK_CLOSE);
     }
     str_puts(&out, tmpl);
-    const char *r = arena_str(d->a, out.p, out.len);
+    const char *r = swapped(d, s->swaps, arena_str(d->a, out.p, out.len));
     str_done(&out);
-    return r;
+    return mark ? r : phrase_plain(d, r);
 }
 
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark)
@@ -411,7 +557,7 @@ static const char *synonym_of(struct draw *d, const char *word)
 static const char *renamed_param(struct draw *d, const char *name, const char *desc, const struct look *l)
 {
     int r = below(d, 100);
-    const char *words = spoken(d, name), *syn = synonym_of(d, name);
+    const char *words = swapped(d, &l->swaps, spoken(d, name)), *syn = synonym_of(d, name);
     if (r < l->opaque_percent && strlen(desc) > 8) return chance(d, 50) ? pick(d, "x|arg|a|b|p1|p2|value|param|input|data|v|k|field|s") : identifier(d, word_fake(d), l->style);
     if (r < 40 && syn) return identifier(d, spoken(d, syn), l->style);
     if (r < 44) return identifier(d, text(d, "%s %s", words, pick(d, "value|name|param|arg|text|field|info")), l->style);
@@ -440,7 +586,7 @@ static bool has_word(const struct json *list, const char *s)
 static const char *tool_renamed(struct draw *d, const char *name, bool described, const struct look *l)
 {
     int r = below(d, 100);
-    const char *words = spoken(d, name), *space = strchr(words, ' ');
+    const char *words = swapped(d, &l->swaps, spoken(d, name)), *space = strchr(words, ' ');
     if (r < l->opaque_percent && described)
         return chance(d, 50) ? text(d, "%s%d", pick(d, "fn_|tool_|op|x|api|t|f_|act_"), range(d, 1, 99)) : identifier(d, chance(d, 50) ? word_fake(d) : text(d, "%s %s", word_fake(d), word_fake(d)), l->style);
     if (r < 34 && space) return identifier(d, text(d, "%s %.*s", space + 1, (int)(space - words), words), l->style);
@@ -473,7 +619,7 @@ static void view_param(struct draw *d, struct view *v, const char *key, const st
     const char *desc = json_str(json_get(schema, "description"), NULL);
     p->key = p->name = key;
     p->schema = schema;
-    p->desc = reworded_desc(d, desc ? desc : "", l->drop_desc_percent);
+    p->desc = reworded_desc(d, swapped(d, &l->swaps, desc ? desc : ""), l->drop_desc_percent);
     if (l->rename) p->name = renamed_param(d, key, p->desc, l);
     if (param_name_taken(v, p->name)) p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
     p->required = required || (always && chance(d, 15));
@@ -485,7 +631,7 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, struct too
 {
     const struct pack_tool *t = &p->tool[tool];
     *v = (struct view){ .p = p, .tool = tool, .name = t->name };
-    v->desc = reworded_desc(d, t->desc, l->rename ? l->drop_tool_desc_percent : 0);
+    v->desc = reworded_desc(d, swapped(d, &l->swaps, t->desc), l->rename ? l->drop_tool_desc_percent : 0);
     if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
     int i = 0;
     for (struct json_iter it = json_iter(t->props); json_next(&it); i++)

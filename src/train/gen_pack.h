@@ -25,11 +25,15 @@ struct domain_pack {
     struct slot *slot; int n_slot;
     struct pack_tool tool[PACK_TOOLS_MOST]; int n_tool;
     struct group *group[GROUP_KINDS]; int n_group[GROUP_KINDS];
+    struct swap_word { char *word; int uses; } *word; int n_word, cap_word; /* words that link tools and requests */
 };
 
 /* The drawings of one conversation: the same slot and number give the same value everywhere. */
 struct drawn { int slot, k; const char *said; const struct json *value; bool number; };
-struct slots { const struct domain_pack *p; struct drawn got[SLOTS_DRAWN_MOST]; int n; bool fake; };
+/* Words of the pack that are other words in this conversation, in its tools and in what is said. */
+enum { SWAPS_MOST = 4 };
+struct swaps { const char *from[SWAPS_MOST], *to[SWAPS_MOST]; int n; };
+struct slots { const struct domain_pack *p; const struct swaps *swaps; struct drawn got[SLOTS_DRAWN_MOST]; int n; bool fake; };
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);
@@ -38,11 +42,13 @@ uint64_t pack_text_refs(const struct domain_pack *p, const char *s);
 uint32_t args_keep(const struct pack_tool *t, const struct json *args);
 
 /* How the tools of a conversation look; view: one tool under that look. */
-struct look { bool rename; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
+struct look { bool rename; struct swaps swaps; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
 struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; };
 struct view { const struct domain_pack *p; int tool; const char *name, *desc; struct view_param param[PACK_PROPS_MOST]; int n_param; };
 /* Bit i: parameter i is given by some call, by every call of the conversation. */
 struct tool_use { bool needed; uint32_t some, always; };
+void swaps_draw(struct draw *d, const struct domain_pack *p, struct swaps *s);
+const char *swapped(struct draw *d, const struct swaps *s, const char *text); /* outside marks */
 void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v);
 struct json *view_json(const struct view *v);
 struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args);

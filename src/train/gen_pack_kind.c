@@ -37,10 +37,11 @@ static void add_view(struct scene *s, const struct domain_pack *p, int tool, str
     json_push(s->c->tools, view_json(v));
 }
 
-static struct look look_draw(struct draw *d)
+static struct look look_draw(struct draw *d, const struct domain_pack *p)
 {
     struct look l = { .rename = chance(d, 70), .style = style_draw(d) };
     if (!l.rename) return (struct look){ .drop_desc_percent = chance(d, 20) ? 60 : 0 };
+    if (chance(d, 45)) swaps_draw(d, p, &l.swaps);
     l.opaque_percent = chance(d, 30) ? 35 : 4;
     l.drop_desc_percent = chance(d, 30) ? 70 : 10;
     l.drop_tool_desc_percent = chance(d, 20) ? 80 : 5;
@@ -52,7 +53,7 @@ static struct look look_draw(struct draw *d)
 static void scene_tools(struct scene *s, const struct tool_use *use, int without, bool alone)
 {
     struct draw *d = s->d;
-    s->look = look_draw(d);
+    s->look = look_draw(d, s->p);
     int n_need = 0;
     for (int i = 0; i < s->p->n_tool; i++)
         if (use[i].needed) {
@@ -98,9 +99,10 @@ static void need_calls(const struct domain_pack *p, const struct group *g, struc
 
 /* ---- one turn -------------------------------------------------------------------------------------------------- */
 
-static struct slots fresh_slots(struct draw *d, const struct domain_pack *p)
+static struct slots fresh_slots(const struct scene *s)
 {
-    return (struct slots){ .p = p, .fake = chance(d, MIN(d->fake_percent, 55)) };
+    struct draw *d = s->d;
+    return (struct slots){ .p = s->p, .swaps = &s->look.swaps, .fake = chance(d, MIN(d->fake_percent, 55)) };
 }
 
 static void say(struct scene *s, const char *marked_text)
@@ -134,7 +136,7 @@ static void put_past(struct scene *s, struct call *call, int n)
 
 static bool put_request(struct scene *s, const struct group *g, bool last)
 {
-    struct slots sl = fresh_slots(s->d, s->p);
+    struct slots sl = fresh_slots(s);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(s->d, &sl, json_get(g->g, "text"), true));
     if (!calls_of(s, g, &sl, call)) return false;
@@ -145,7 +147,7 @@ static bool put_request(struct scene *s, const struct group *g, bool last)
 
 static bool put_none(struct scene *s, const struct group *g, bool last)
 {
-    struct slots sl = fresh_slots(s->d, s->p);
+    struct slots sl = fresh_slots(s);
     say(s, pack_text(s->d, &sl, json_str(json_get(g->g, "text"), NULL), true));
     const char *reply = pack_text(s->d, &sl, json_str(json_get(g->g, "reply"), NULL), false);
     if (last) conv_answer_text(s->c, reply);
@@ -212,7 +214,7 @@ static bool tool_missing(struct scene *s)
     if (s->p->n_tool < 2) return false;
     scene_tools(s, use, g->call[0].tool, false);
     if (h && !put_request(s, h, false)) return false;
-    struct slots sl = fresh_slots(d, s->p);
+    struct slots sl = fresh_slots(s);
     say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
     conv_answer_text(s->c, phrase_refusal(d, s->c->tools));
     return true;
@@ -266,7 +268,7 @@ static bool ask(struct scene *s)
     use[g->call[0].tool].needed = true;
     if (done) need_calls(s->p, done, use);
     scene_tools(s, use, -1, chance(d, 25));
-    struct slots sl = fresh_slots(d, s->p);
+    struct slots sl = fresh_slots(s);
     say(s, pack_text(d, &sl, tmpl, true));
     const char *question = pack_one_text(d, &sl, json_get(g->g, "question"), false);
     if (!done) {
@@ -327,7 +329,7 @@ static bool grounded(struct scene *s)
     struct tool_use use[PACK_TOOLS_MOST] = { 0 };
     need_calls(s->p, q, use);
     scene_tools(s, use, -1, chance(d, 45));
-    struct slots sl = fresh_slots(d, s->p);
+    struct slots sl = fresh_slots(s);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
     if (!calls_of(s, q, &sl, call)) return false;
@@ -376,7 +378,7 @@ static bool followup(struct scene *s)
     need_calls(s->p, q, use);
     need_calls(s->p, g, use);
     scene_tools(s, use, -1, chance(d, 20));
-    struct slots sl = fresh_slots(d, s->p);
+    struct slots sl = fresh_slots(s);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
     if (!calls_of(s, q, &sl, call)) return false;

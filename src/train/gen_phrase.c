@@ -284,9 +284,9 @@ const char *phrase_followup(struct draw *d, const struct given *g)
 const char *phrase_refusal(struct draw *d, const struct json *tools)
 {
     size_t n = json_len(tools);
-    if (n && chance(d, 30)) {
-        const struct json *f = tool_function(json_at(tools, (size_t)below(d, (int)n)));
-        return phrase_template(d, pick(d, "I can't do that, but I can use {t}.|That is not possible here. There is {t}, though.|I'm afraid I can't. I have {t} only for other things."),
+    if (n && chance(d, 12)) {
+        const struct json *f = tool_function(json_at(tools, 0));
+        return phrase_template(d, "I can't do that, but I can use {t}.",
                                (const char *const[]){ "t", json_str(json_get(f, "name"), NULL), NULL });
     }
     return pick(d, "I can't do that with the tools I have.|None of my tools can do that.|Sorry, that is not something I can do here.|I don't have a tool for that.|Sorry, I have no tool for that.|I'm afraid I can't do that.");
@@ -376,6 +376,8 @@ static const char *strip_marks(struct draw *d, const char *s, const char *quote)
     *o = 0;
     return out;
 }
+
+const char *phrase_plain(struct draw *d, const char *s) { return strip_marks(d, s, ""); }
 
 const char *phrase_noise(struct draw *d, const char *s)
 {

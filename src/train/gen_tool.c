@@ -216,7 +216,10 @@ static void draw_role(struct draw *d, struct tool_param *p, enum style s)
     p->name = identifier(d, p->words, s);
     p->lo = 1;
     p->hi = strstr(r->names, "guests") ? 12 : strstr(r->names, "percent") ? 100 : strstr(r->names, "limit") ? 50 : 200;
-    if (chance(d, 14) && p->desc[0]) make_opaque(d, p, s);
+    if (chance(d, 14)) {                                              /* then the description says the words */
+        p->desc = p->desc[0] && chance(d, 50) ? text(d, "%s, %s", p->words, p->desc) : p->words;
+        make_opaque(d, p, s);
+    }
 }
 
 static void draw_object(struct draw *d, struct tool_param *p, enum style s)
