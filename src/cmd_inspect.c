@@ -11,7 +11,7 @@ struct inspect_opts { bool json, scan; int64_t elements; };
 static const struct opt opts[] = {
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct inspect_opts, json), "one JSON object (default: text)" },
     { "Output", 0, "elements", "N", OPT_INT, offsetof(struct inspect_opts, elements),
-      "how much of each array is shown, -1: all of it (default: 6)" },
+      "how much of each array is shown, -1: all of it (default: 32)" },
     { "Checks", 0, "scan", NULL, OPT_FLAG, offsetof(struct inspect_opts, scan),
       "read every weight, fail on NaN and Inf (default: off)" },
 };
@@ -267,7 +267,7 @@ static int run(const void *v, int n_arg, char **arg)
     return ok ? 0 : front_fail("inspect", &e);
 }
 
-static const struct inspect_opts defaults = { .elements = 6 };
+static const struct inspect_opts defaults = { .elements = 32 };
 const struct command cmd_inspect = {
     .verb = "inspect", .args = "[FILE]", .sentence = "Show what a model file holds (default: the embedded model).",
     .example = "tenon inspect model.gguf", .opt = opts, .n_opt = LEN(opts),
