@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "front.h"
 
@@ -244,7 +245,7 @@ static void convert_some(void *ctx, int thread, int n_thread)
 
 /* ---- the whole file ---- */
 
-struct quantize_opts { int64_t threads; bool json, pure, requantize; };
+struct quantize_opts { int64_t threads; bool json, pure, requantize, verbose; };
 
 struct plan {
     const struct gguf *g;
@@ -286,8 +287,10 @@ static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
     if (!job_failed(&j, e)) return false;
     p->err2 += err;
     p->sum2 += sum;
-    fprintf(stderr, "%4zu  %-40s %-6s -> %-6s error %.5f\n", ++p->done, t->name, j.in->name, j.out->name,
-            sum > 0 ? sqrt(err / sum) : 0.0);
+    p->done++;
+    if (p->o->verbose || isatty(STDERR_FILENO))
+        fprintf(stderr, "%4zu  %-40s %-6s -> %-6s error %.5f\n", p->done, t->name, j.in->name, j.out->name,
+                sum > 0 ? sqrt(err / sum) : 0.0);
     return true;
 }
 
@@ -382,6 +385,8 @@ static const struct opt opts[] = {
     { "Formats", 0, "requantize", NULL, OPT_FLAG, offsetof(struct quantize_opts, requantize),
       "accept matrices that are quantised already (default: refuse)" },
     { "Run", 't', "threads", "N", OPT_INT, offsetof(struct quantize_opts, threads), "threads (default: one per core)" },
+    { "Run", 'v', "verbose", NULL, OPT_FLAG, offsetof(struct quantize_opts, verbose),
+      "a line per matrix on stderr (default: only on a terminal)" },
     { "Run", 0, "json", NULL, OPT_FLAG, offsetof(struct quantize_opts, json), "the result as one JSON object (default: text)" },
 };
 
