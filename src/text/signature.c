@@ -22,20 +22,27 @@ static void put_type(struct sig *s, const struct json *schema);
 
 static bool is_full(const struct sig *s) { return s->out->len - s->from > SIGNATURE_MOST; }
 
+/* White space as Python's str.split() sees it: White_Space and U+001C to U+001F. */
+static bool is_space(int32_t c)
+{
+    return c == ' ' || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
 /* Text on one line: every run of white space becomes one blank, none at the ends. */
 static void put_line(struct str *out, const char *lead, const struct json *text)
 {
     size_t len = 0;
-    const char *p = json_str(text, &len);
+    const char *p = json_str(text, &len), *end = p + len;
     bool any = false, gap = false;
-    for (size_t i = 0; p && i < len; i++) {
-        if (p[i] == ' ' || (p[i] >= '\t' && p[i] <= '\r')) {
+    for (int n = 1; p < end; p += n) {
+        if (is_space(utf8_next(p, end, &n))) {
             gap = any;
             continue;
         }
         if (!any) str_puts(out, lead);
         if (gap) str_putc(out, ' ');
-        str_putc(out, p[i]);
+        str_put(out, p, (size_t)n);
         any = true;
         gap = false;
     }
@@ -120,23 +127,34 @@ static void put_one(struct sig *s, int *n, const struct json *schema, const char
     put_number(s->out, v);
 }
 
+static bool has_text(const struct json *text)
+{
+    struct str s = { 0 };
+    put_line(&s, "", text);
+    bool any = s.len > 0;
+    str_done(&s);
+    return any;
+}
+
 static void put_bounds(struct sig *s, const struct json *schema)
 {
     const struct json *format = json_get(schema, "format"), *pattern = json_get(schema, "pattern");
     int n = 0;
     size_t len = 0;
-    const char *p;
+    const char *p = json_str(pattern, &len);
     put_range(s, &n, schema, "minimum", "maximum", "");
     put_one(s, &n, schema, "exclusiveMinimum", ">");
     put_one(s, &n, schema, "exclusiveMaximum", "<");
     put_one(s, &n, schema, "multipleOf", "step ");
-    if ((p = json_str(format, &len)) && len) {
+    if (has_text(format)) {
         part(s, &n);
         put_line(s->out, "", format);
     }
-    if ((p = json_str(pattern, &len)) && len) {
+    if (p && len) {
         part(s, &n);
-        str_fmt(s->out, "/%.*s/", (int)MIN(len, 400), p);
+        str_putc(s->out, '/');
+        str_put(s->out, p, len);
+        str_putc(s->out, '/');
     }
     put_range(s, &n, schema, "minLength", "maxLength", " chars");
     put_range(s, &n, schema, "minItems", "maxItems", " items");
@@ -313,11 +331,7 @@ void tool_signature(struct str *out, const struct json *tool)
     if (!f) return;
     str_puts(out, json_str(json_get(f, "name"), NULL));
     str_putc(out, '(');
-    if (json_is(params, JSON_OBJECT)) {
-        const char *ref = json_str(json_get(params, "$ref"), NULL);
-        const struct json *to = ref ? resolve(params, ref) : NULL;
-        put_properties(&s, to ? to : params);
-    }
+    if (json_is(params, JSON_OBJECT)) put_properties(&s, params);
     str_putc(out, ')');
     put_line(out, " ", json_get(f, "description"));
 }
