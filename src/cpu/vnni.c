@@ -431,30 +431,33 @@ INLINE __m512 q6_k_unit(__m512 sum, const uint8_t *w, const char *u)
     return sum;
 }
 
-/* Two rows at a time over whole units; what is left of a row is copied into a unit of zeros. */
+/* Memory is read ahead of use: rows are short and the hardware begins anew at each. */
+#define AHEAD 8192
+INLINE void ahead(const uint8_t *p, int bytes)
+{
+    for (int i = 0; i < bytes; i += 64) _mm_prefetch((const char *)p + AHEAD + i, _MM_HINT_T1);
+}
+
+/* Row by row over whole units; what is left of a row is copied into a unit of zeros. */
 #define ROWS(name, unit, values, bytes, unit_bytes) \
     static void name(float *y, const struct mat *w, const void *act, int r0, int r1, float *row) \
     { \
         int whole = w->n_in / values; \
         size_t rest = w->row_bytes - (size_t)whole * bytes; \
-        for (int r = r0; r < r1; r += 2) { \
-            const uint8_t *a = (const uint8_t *)w->data + (size_t)r * w->row_bytes; \
-            const uint8_t *b = r + 1 < r1 ? a + w->row_bytes : a; \
+        const uint8_t *p = (const uint8_t *)w->data + (size_t)r0 * w->row_bytes; \
+        for (int r = r0; r < r1; r++, p += rest) { \
             const char *u = act; \
-            __m512 s = _mm512_setzero_ps(), t = s; \
-            for (int i = 0; i < whole; i++, a += bytes, b += bytes, u += unit_bytes) { \
-                s = unit(s, a, u); \
-                t = unit(t, b, u); \
+            __m512 s = _mm512_setzero_ps(); \
+            for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) { \
+                ahead(p, bytes); \
+                s = unit(s, p, u); \
             } \
             if (rest) { \
-                uint8_t last[2][bytes] = { { 0 } }; \
-                memcpy(last[0], a, rest); \
-                memcpy(last[1], b, rest); \
-                s = unit(s, last[0], u); \
-                t = unit(t, last[1], u); \
+                uint8_t last[bytes] = { 0 }; \
+                memcpy(last, p, rest); \
+                s = unit(s, last, u); \
             } \
             y[r] = total(s); \
-            if (r + 1 < r1) y[r + 1] = total(t); \
         } \
     }
 ROWS(rows_q4_0, q4_0_unit, 128, 72, U4)

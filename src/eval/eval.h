@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "base/json.h"
 #include "gen/gen.h"
+#include "model/model.h"
 
 /* ---- judge.c: is this the call that was wanted? ------------------------------------------------ */
 
@@ -37,5 +38,12 @@ void eval_report_print(const struct eval_report *r, struct str *out); /* a table
 struct json *eval_report_json(const struct eval_report *r);           /* owned */
 /* 95 % interval of a share, after Wilson. */
 void eval_interval(int n, int k, double *low, double *high);
+
+/* ---- bench.c: speed ------------------------------------------------------------------------------- */
+
+struct bench_opts { int64_t prompt, gen, runs; };
+struct bench_speed { double median, low, high; int runs; };           /* tokens a second; runs 0: not measured */
+struct bench_result { struct bench_speed prefill, decode; };
+bool bench_model(const struct model *m, const struct bench_opts *o, struct bench_result *out, struct err *e);
 
 #endif
