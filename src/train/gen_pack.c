@@ -611,9 +611,10 @@ static void shuffle_params(struct draw *d, struct view *v)
     }
 }
 
-static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required, bool some, bool always,
-                       const struct look *l)
+static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required,
+                       const struct tool_use *use, int index, const struct look *l)
 {
+    bool some = use->some >> index & 1, always = use->always >> index & 1;
     if (!required && !some && chance(d, l->drop_optional_percent)) return;
     struct view_param *p = &v->param[v->n_param];
     const char *desc = json_str(json_get(schema, "description"), NULL);
@@ -622,6 +623,7 @@ static void view_param(struct draw *d, struct view *v, const char *key, const st
     p->desc = reworded_desc(d, swapped(d, &l->swaps, desc ? desc : ""), l->drop_desc_percent);
     if (l->rename) p->name = renamed_param(d, key, p->desc, l);
     if (param_name_taken(v, p->name)) p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
+    p->index = index;
     p->required = required || (always && chance(d, 15));
     v->n_param++;
 }
@@ -635,7 +637,7 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, struct too
     if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
     int i = 0;
     for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
-        view_param(d, v, it.key, it.value, has_word(t->required, it.key), use.some >> i & 1, use.always >> i & 1, l);
+        view_param(d, v, it.key, it.value, has_word(t->required, it.key) || (use.demand >> i & 1), &use, i, l);
     if (l->rename && chance(d, 60)) shuffle_params(d, v);
 }
 

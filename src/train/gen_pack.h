@@ -43,10 +43,11 @@ uint32_t args_keep(const struct pack_tool *t, const struct json *args);
 
 /* How the tools of a conversation look; view: one tool under that look. */
 struct look { bool rename; struct swaps swaps; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
-struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; };
+struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; int index; };
 struct view { const struct domain_pack *p; int tool; const char *name, *desc; struct view_param param[PACK_PROPS_MOST]; int n_param; };
-/* Bit i: parameter i is given by some call, by every call of the conversation. */
-struct tool_use { bool needed; uint32_t some, always; };
+/* Bit i: parameter i is given by some call, by every call of the conversation, is required whatever the
+ * pack says. */
+struct tool_use { bool needed; uint32_t some, always, demand; };
 void swaps_draw(struct draw *d, const struct domain_pack *p, struct swaps *s);
 const char *swapped(struct draw *d, const struct swaps *s, const char *text); /* outside marks */
 void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v);

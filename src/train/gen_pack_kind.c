@@ -61,7 +61,8 @@ static void scene_tools(struct scene *s, const struct tool_use *use, int without
             n_need++;
         }
     if (!alone) {
-        int most = d->stage == 1 ? 3 : 7, more = chance(d, 45) ? most : range(d, 1, MAX(1, most - 2));
+        int whole = d->set != DATA_TRAIN ? 60 : d->stage == 1 ? 0 : d->stage == 2 ? 22 : 40;
+        int more = chance(d, whole) ? PACK_TOOLS_MOST : range(d, 1, d->stage == 1 ? 2 : 3);
         int order[PACK_TOOLS_MOST];
         for (int i = 0; i < s->p->n_tool; i++) order[i] = i;
         for (int i = s->p->n_tool - 1; i > 0; i--) {
@@ -155,6 +156,26 @@ static bool put_none(struct scene *s, const struct group *g, bool last)
     return true;
 }
 
+/* Two requests in one breath, when they are not the same call. */
+static bool put_two(struct scene *s, const struct group *g, const struct group *h)
+{
+    struct draw *d = s->d;
+    struct slots one = fresh_slots(s), two = fresh_slots(s);
+    struct call call[2 * CALLS_MOST];
+    const char *a = pack_one_text(d, &one, json_get(g->g, "text"), true), *b = pack_one_text(d, &two, json_get(h->g, "text"), true);
+    size_t n = strlen(a);
+    bool ended = n && strchr(".!?", a[n - 1]);
+    const char *join = ended ? rule(d, " | Also | And | Then | After that | Next: |\n| Plus: ") : rule(d, " and |, and then |; also |. Then |, and also |. Also |\n|. And |, plus ");
+    say(s, text(d, "%s%s%s", a, join, b));
+    if (!calls_of(s, g, &one, call)) return false;
+    if (!calls_of(s, h, &two, call + g->n_call)) {
+        for (int i = 0; i < g->n_call; i++) json_free(call[i].args);
+        return false;
+    }
+    conv_answer_calls(s->c, call, g->n_call + h->n_call);
+    return true;
+}
+
 static const struct group *group_draw(struct draw *d, const struct domain_pack *p, enum group_kind k)
 {
     return p->n_group[k] ? &p->group[k][below(d, p->n_group[k])] : NULL;
@@ -174,7 +195,7 @@ static const struct group *request_draw(struct draw *d, const struct domain_pack
 
 static int turns_draw(struct draw *d)
 {
-    if (d->set != DATA_TRAIN || chance(d, 45)) return 1;
+    if (d->set != DATA_TRAIN || chance(d, 30)) return 1;
     return d->stage == 1 ? 2 : range(d, 2, TURNS_MOST);
 }
 
@@ -197,6 +218,17 @@ static bool requests(struct scene *s, enum data_kind kind)
     for (int i = 0; i < n; i++)
         if (!(g[i]->n_call ? put_request(s, g[i], i + 1 == n) : put_none(s, g[i], i + 1 == n))) return false;
     return true;
+}
+
+static bool two_requests(struct scene *s)
+{
+    const struct group *g = request_draw(s->d, s->p), *h = request_draw(s->d, s->p);
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    if (g == h) return false;
+    need_calls(s->p, g, use);
+    need_calls(s->p, h, use);
+    scene_tools(s, use, -1, chance(s->d, 20));
+    return put_two(s, g, h);
 }
 
 /* The request is fine, but its tool is not on the list. */
@@ -255,9 +287,33 @@ static const struct group *completed_by(struct draw *d, const struct domain_pack
 
 static uint64_t bit_index(uint64_t one) { return (uint64_t)__builtin_ctzll(one); }
 
+/* A request as it stands, but an optional parameter that it does not mention is required here. The same
+ * words lead to a call elsewhere: only the schema tells. */
+static bool ask_promoted(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = request_draw(d, s->p);
+    const struct pack_tool *t = &s->p->tool[g->call[0].tool];
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, g, use);
+    struct tool_use *u = &use[g->call[0].tool];
+    int at = below(d, (int)json_len(t->props)), i = 0;
+    for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
+        if (i == at && (u->some >> i & 1 || json_str_is(json_get(it.value, "type"), "boolean"))) return false;
+    u->demand = 1u << at;
+    scene_tools(s, use, -1, chance(d, 30));
+    const struct view *v = view_of(s, g->call[0].tool);
+    for (i = 0; i < v->n_param && v->param[i].index != at;) i++;
+    struct slots sl = fresh_slots(s);
+    say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
+    conv_answer_text(s->c, phrase_question(d, spoken(d, v->param[i].name), ""));
+    return true;
+}
+
 static bool ask(struct scene *s)
 {
     struct draw *d = s->d;
+    if (chance(d, 45)) return ask_promoted(s);
     const struct group *g = group_draw(d, s->p, GROUP_ASK);
     if (!g) return false;
     const char *missing = json_str(json_get(g->g, "missing"), NULL);
@@ -397,6 +453,7 @@ bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c)
     if (chance(d, 12)) conv_system(c, system_line(d));
     bool ok = false;
     switch (kind) {
+    case KIND_PARALLEL: ok = chance(d, 30) ? two_requests(&s) : requests(&s, kind); break;
     case KIND_NONE: ok = none(&s); break;
     case KIND_ASK: ok = ask(&s); break;
     case KIND_GROUNDED: ok = grounded(&s); break;

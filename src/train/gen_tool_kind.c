@@ -51,8 +51,8 @@ static void bench_list(struct bench *b, int without)
 static int tools_draw(struct draw *d, enum data_kind kind)
 {
     if (kind == KIND_SINGLE) return 1;
-    if (kind == KIND_MULTIPLE) return d->stage == 1 ? range(d, 2, 3) : chance(d, 60) ? range(d, 2, 4) : range(d, 4, TOOLS_MOST);
-    return d->stage == 1 ? range(d, 1, 2) : range(d, 1, 4);
+    if (kind == KIND_MULTIPLE) return d->stage == 1 ? range(d, 2, 3) : chance(d, d->set == DATA_TRAIN ? 82 : 60) ? range(d, 2, 4) : range(d, 4, TOOLS_MOST);
+    return d->stage == 1 ? range(d, 1, 2) : range(d, 1, 3);
 }
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -299,7 +299,7 @@ static bool followup(struct bench *b)
 static bool requests(struct bench *b, enum data_kind kind)
 {
     struct draw *d = b->d;
-    int turns = d->set != DATA_TRAIN || chance(d, 50) ? 1 : d->stage == 1 ? 2 : range(d, 2, TURNS);
+    int turns = d->set != DATA_TRAIN || chance(d, 35) ? 1 : d->stage == 1 ? 2 : range(d, 2, TURNS);
     for (int i = 0; i + 1 < turns; i++)
         if (chance(d, 85) || !parallel(b, false)) request(b, below(d, b->n), false);
     if (kind == KIND_PARALLEL) return parallel(b, true);
