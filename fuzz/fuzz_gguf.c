@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gguf_scan(g, &e);
     if (!gguf_out_write(out, path, &e)) __builtin_trap();
     struct gguf *again = gguf_open(path, &e);
-    if (!again || gguf_n_tensor(again) != gguf_n_tensor(g) || gguf_n_kv(again) != gguf_n_kv(g)) __builtin_trap();
+    if (!again || gguf_n_tensor(again) != gguf_n_tensor(g) || gguf_n_kv(again) != gguf_n_kv(g))
+        __builtin_trap();
     gguf_close(again);
     gguf_out_free(out);
     gguf_close(g);

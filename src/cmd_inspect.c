@@ -9,7 +9,8 @@
 struct inspect_opts { bool json, scan; int64_t elements; };
 
 static const struct opt opts[] = {
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct inspect_opts, json), "one JSON object (default: text)" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct inspect_opts, json),
+      "one JSON object (default: text)" },
     { "Output", 0, "elements", "N", OPT_INT, offsetof(struct inspect_opts, elements),
       "how much of each array is shown, -1: all of it (default: 32)" },
     { "Checks", 0, "scan", NULL, OPT_FLAG, offsetof(struct inspect_opts, scan),
@@ -42,7 +43,8 @@ static struct json *json_text(struct bytes b)
 static struct json *json_unsigned(uint64_t v)
 {
     char text[24];
-    return json_new_number(text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)v));
+    return json_new_number(text,
+                           (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)v));
 }
 
 /* JSON has no NaN and no Inf: null. A f32 shows its own digits, not those of the double it widens to. */
@@ -54,7 +56,8 @@ static struct json *json_float(double v, bool is_f32)
     for (int digits = 1; digits <= 9; digits++) {
         int n = snprintf(text, sizeof text, "%.*g", digits, v);
         float back;
-        if (sscanf(text, "%f", &back) == 1 && (double)back == v) return json_new_number(text, (size_t)n);
+        if (sscanf(text, "%f", &back) == 1 && (double)back == v)
+            return json_new_number(text, (size_t)n);
     }
     return json_new_f64(v);
 }
@@ -62,8 +65,8 @@ static struct json *json_float(double v, bool is_f32)
 /* One value at *p, which moves past it. */
 static struct json *take_value(enum gguf_type t, const char **p)
 {
-    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; float f32; uint64_t u64;
-            int64_t i64; double f64; } v = { 0 };
+    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; float f32;
+            uint64_t u64; int64_t i64; double f64; } v = { 0 };
     static const unsigned char size[] = { 1, 1, 2, 2, 4, 4, 4, 1, 8, 0, 8, 8, 8 };
     memcpy(&v, *p, size[t]);
     *p += size[t];
@@ -163,14 +166,16 @@ static void set_clean(struct json *o, struct bytes key, struct json *value)
 
 static void print_json(const struct gguf *g, const struct inspect_opts *o)
 {
-    struct json *root = json_new_object(), *meta = json_new_object(), *list = json_new_array(), *types = json_new_object();
+    struct json *root = json_new_object(), *meta = json_new_object(), *list = json_new_array(),
+                *types = json_new_object();
     for (size_t i = 0; i < gguf_n_kv(g); i++) {
         struct gguf_kv kv = gguf_kv(g, i);
         set_clean(meta, kv.key, value_json(&kv, o->elements));
     }
     for (size_t i = 0; i < gguf_n_tensor(g); i++) json_push(list, tensor_json(gguf_tensor(g, i)));
     for (int d = 0; d < DT_COUNT; d++)
-        if (total_of(g, d).tensors) json_set(types, dtype_info(d)->name, total_json(total_of(g, d)));
+        if (total_of(g, d).tensors)
+            json_set(types, dtype_info(d)->name, total_json(total_of(g, d)));
     json_set(root, "file", json_text((struct bytes){ gguf_name(g), strlen(gguf_name(g)) }));
     json_set(root, "version", json_new_int(gguf_version(g)));
     json_set(root, "alignment", json_unsigned(gguf_alignment(g)));
@@ -204,15 +209,18 @@ static void print_name(struct bytes b, int columns)
 
 static void print_value(const struct gguf_kv *kv, const struct inspect_opts *o)
 {
-    if (kv->type == GGUF_ARRAY) printf("%llu x %-6s ", (unsigned long long)kv->count, gguf_type_name(kv->elem));
+    if (kv->type == GGUF_ARRAY)
+        printf("%llu x %-6s ", (unsigned long long)kv->count, gguf_type_name(kv->elem));
     else printf("%-6s ", gguf_type_name(kv->type));
     struct str s = { 0 };
     const char *p = kv->raw.p;
-    struct json *v = kv->type == GGUF_ARRAY ? first_elements(kv, shown(kv, o->elements)) : take_value(kv->type, &p);
+    struct json *v = kv->type == GGUF_ARRAY ? first_elements(kv, shown(kv, o->elements))
+                                            : take_value(kv->type, &p);
     json_write(&s, v, JSON_COMPACT);
     bool cut = s.len > VALUE_COLUMNS && o->elements >= 0;
     if (cut) s.len = utf8_whole(s.p, VALUE_COLUMNS);
-    printf("%.*s%s\n", (int)s.len, s.p, cut || (kv->type == GGUF_ARRAY && shown(kv, o->elements) < kv->count) ? " ..." : "");
+    printf("%.*s%s\n", (int)s.len, s.p,
+           cut || (kv->type == GGUF_ARRAY && shown(kv, o->elements) < kv->count) ? " ..." : "");
     json_free(v);
     str_done(&s);
 }
@@ -221,7 +229,8 @@ static void print_tensor(const struct tensor *t)
 {
     char shape[96] = "";
     for (int d = 0, at = 0; d < t->n_dim; d++)
-        at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", d ? " x " : "", (long long)t->ne[d]);
+        at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", d ? " x " : "",
+                       (long long)t->ne[d]);
     printf("  ");
     print_name((struct bytes){ t->name, strlen(t->name) }, 40);
     printf(" %-6s %-20s %12zu\n", dtype_info(t->dtype)->name, shape, t->bytes);
@@ -230,15 +239,15 @@ static void print_tensor(const struct tensor *t)
 static void print_total(const char *what, struct total sum)
 {
     double bits = sum.elements ? 8.0 * (double)sum.bytes / (double)sum.elements : 0;
-    printf("  %-8s %6lld tensors %14lld parameters %14zu bytes %7.3f bits each\n", what, (long long)sum.tensors,
-           (long long)sum.elements, sum.bytes, bits);
+    printf("  %-8s %6lld tensors %14lld parameters %14zu bytes %7.3f bits each\n", what,
+           (long long)sum.tensors, (long long)sum.elements, sum.bytes, bits);
 }
 
 static void print_text(const struct gguf *g, const struct inspect_opts *o)
 {
     print_name((struct bytes){ gguf_name(g), strlen(gguf_name(g)) }, 0);
-    printf(": GGUF version %u, %zu bytes, alignment %zu\nmetadata (%zu)\n", gguf_version(g), gguf_file_bytes(g),
-           gguf_alignment(g), gguf_n_kv(g));
+    printf(": GGUF version %u, %zu bytes, alignment %zu\nmetadata (%zu)\n", gguf_version(g),
+           gguf_file_bytes(g), gguf_alignment(g), gguf_n_kv(g));
     for (size_t i = 0; i < gguf_n_kv(g); i++) {
         struct gguf_kv kv = gguf_kv(g, i);
         printf("  ");
@@ -269,7 +278,8 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct inspect_opts defaults = { .elements = 32 };
 const struct command cmd_inspect = {
-    .verb = "inspect", .args = "[FILE]", .sentence = "Show what a model file holds (default: the embedded model).",
+    .verb = "inspect", .args = "[FILE]",
+    .sentence = "Show what a model file holds (default: the embedded model).",
     .example = "tenon inspect model.gguf", .opt = opts, .n_opt = LEN(opts),
     .defaults = &defaults, .opts_bytes = sizeof defaults, .max_arg = 1, .run = run,
 };

@@ -25,7 +25,7 @@ static const struct mix {
     uint32_t file_type;
     enum dtype base, output;
     struct rule attn_v, ffn_down, attn_output;
-    enum dtype attn_v_gqa;                                            /* instead, where 4 heads share a value head */
+    enum dtype attn_v_gqa;                              /* instead, where 4 heads share a value head */
 } mixes[] = {
 #define SAME(d) { d, ALL, d }
 #define PLAIN(name, id, d, out) { name, id, d, out, SAME(d), SAME(d), SAME(d), DT_NONE }
@@ -39,16 +39,22 @@ static const struct mix {
     { "Q3_K_L", 13, DT_Q3_K, DT_Q6_K, SAME(DT_Q5_K), SAME(DT_Q5_K), SAME(DT_Q5_K), DT_NONE },
     { "Q4_K_S", 14, DT_Q4_K, DT_Q6_K, { DT_Q5_K, FIRST_4, DT_Q4_K }, { DT_Q5_K, FIRST_EIGHTH, DT_Q4_K },
       SAME(DT_Q4_K), DT_NONE },
-    { "Q4_K_M", 15, DT_Q4_K, DT_Q6_K, { DT_Q6_K, MORE, DT_Q4_K }, { DT_Q6_K, MORE, DT_Q4_K }, SAME(DT_Q4_K), DT_NONE },
+    { "Q4_K_M", 15, DT_Q4_K, DT_Q6_K, { DT_Q6_K, MORE, DT_Q4_K }, { DT_Q6_K, MORE, DT_Q4_K },
+      SAME(DT_Q4_K), DT_NONE },
     { "Q5_K_S", 16, DT_Q5_K, DT_Q6_K, SAME(DT_Q5_K), SAME(DT_Q5_K), SAME(DT_Q5_K), DT_NONE },
-    { "Q5_K_M", 17, DT_Q5_K, DT_Q6_K, { DT_Q6_K, MORE, DT_Q5_K }, { DT_Q6_K, MORE, DT_Q5_K }, SAME(DT_Q5_K), DT_NONE },
-    { "IQ4_NL", 25, DT_IQ4_NL, DT_Q6_K, SAME(DT_IQ4_NL), { DT_Q5_K, FIRST_EIGHTH, DT_IQ4_NL }, SAME(DT_IQ4_NL), DT_Q5_K },
-    { "IQ4_XS", 30, DT_IQ4_XS, DT_Q6_K, SAME(DT_IQ4_XS), { DT_Q5_K, FIRST_EIGHTH, DT_IQ4_XS }, SAME(DT_IQ4_XS), DT_Q5_K },
+    { "Q5_K_M", 17, DT_Q5_K, DT_Q6_K, { DT_Q6_K, MORE, DT_Q5_K }, { DT_Q6_K, MORE, DT_Q5_K },
+      SAME(DT_Q5_K), DT_NONE },
+    { "IQ4_NL", 25, DT_IQ4_NL, DT_Q6_K, SAME(DT_IQ4_NL), { DT_Q5_K, FIRST_EIGHTH, DT_IQ4_NL },
+      SAME(DT_IQ4_NL), DT_Q5_K },
+    { "IQ4_XS", 30, DT_IQ4_XS, DT_Q6_K, SAME(DT_IQ4_XS), { DT_Q5_K, FIRST_EIGHTH, DT_IQ4_XS },
+      SAME(DT_IQ4_XS), DT_Q5_K },
 };
 
 static bool mix_find(const char *name, const struct mix **out, struct err *e)
 {
-    static const char *const alias[][2] = { { "Q3_K", "Q3_K_M" }, { "Q4_K", "Q4_K_M" }, { "Q5_K", "Q5_K_M" } };
+    static const char *const alias[][2] = { { "Q3_K", "Q3_K_M" },
+                                            { "Q4_K", "Q4_K_M" },
+                                            { "Q5_K", "Q5_K_M" } };
     const char *full = name;
     for (size_t i = 0; i < LEN(alias); i++)
         if (!strcasecmp(name, alias[i][0])) full = alias[i][1];
@@ -107,8 +113,14 @@ static bool is_part(const char *name, const char *part, int *layer)
 static int count_below(const struct gguf *g, const char *part, int layer)
 {
     int n = 0, at;
-    for (size_t i = 0; i < gguf_n_tensor(g); i++) n += is_part(gguf_tensor(g, i)->name, part, &at) && at < layer;
+    for (size_t i = 0; i < gguf_n_tensor(g); i++)
+        n += is_part(gguf_tensor(g, i)->name, part, &at) && at < layer;
     return n;
+}
+
+static int values_below(const struct gguf *g, int layer)
+{
+    return count_below(g, "attn_v.weight", layer) + count_below(g, "attn_qkv.weight", layer);
 }
 
 /* A key of the architecture: a number, or the first element of an array; 0 where it is missing. */
@@ -135,42 +147,53 @@ static struct shape shape_of(const struct gguf *g)
     struct err e = { 0 };
     gguf_str(g, "general.architecture", &arch, &e);
     int heads = arch_int(g, "attention.head_count"), kv = arch_int(g, "attention.head_count_kv");
-    return (struct shape){ .n_layer = arch_int(g, "block_count"), .gqa = kv ? heads / kv : 0,
-                           .n_attn_v = count_below(g, "attn_v.weight", INT32_MAX) + count_below(g, "attn_qkv.weight", INT32_MAX),
-                           .n_expert = arch_int(g, "expert_count"), .is_llama = bytes_eq(arch, "llama"),
-                           .tied = !gguf_find(g, "output.weight") };
+    return (struct shape){
+        .n_layer = arch_int(g, "block_count"),
+        .n_attn_v = values_below(g, INT32_MAX),
+        .gqa = kv ? heads / kv : 0,
+        .n_expert = arch_int(g, "expert_count"),
+        .is_llama = bytes_eq(arch, "llama"),
+        .tied = !gguf_find(g, "output.weight"),
+    };
 }
 
 static bool eligible(const struct tensor *t)
 {
-    static const char *const never[] = { "_norm.weight", "ffn_gate_inp.weight", "shortconv.conv.weight" };
-    if (t->n_dim < 2 || !ends_with(t->name, "weight") || strstr(t->name, "ssm_conv1d")) return false;
+    static const char *const never[] = { "_norm.weight", "ffn_gate_inp.weight",
+                                         "shortconv.conv.weight" };
+    if (t->n_dim < 2 || !ends_with(t->name, "weight") || strstr(t->name, "ssm_conv1d"))
+        return false;
     for (size_t i = 0; i < LEN(never); i++)
         if (ends_with(t->name, never[i])) return false;
     return dtype_info(t->dtype)->unpack != NULL;
 }
 
-static enum dtype value_type(const struct gguf *g, const struct mix *m, const struct shape *s, int layer)
+static enum dtype value_type(const struct gguf *g, const struct mix *m, const struct shape *s,
+                             int layer)
 {
     if (s->n_expert == 8) return DT_Q8_0;
-    int i = count_below(g, "attn_v.weight", layer) + count_below(g, "attn_qkv.weight", layer);
-    enum dtype d = rule_at(&m->attn_v, i, s->n_attn_v);
+    enum dtype d = rule_at(&m->attn_v, values_below(g, layer), s->n_attn_v);
     if (m->attn_v_gqa != DT_NONE && s->gqa >= 4) d = m->attn_v_gqa;
     if (s->is_llama && s->n_layer == 80 && (d == DT_Q3_K || d == DT_Q4_K)) d = DT_Q5_K;
     return d;
 }
 
 /* Before looking at the row length. */
-static enum dtype wanted(const struct gguf *g, const struct mix *m, const struct shape *s, const char *name)
+static enum dtype wanted(const struct gguf *g, const struct mix *m, const struct shape *s,
+                         const char *name)
 {
     int layer;
     if (dtype_info(m->base)->block == 1 || m->base == DT_Q8_0) return m->base;
-    if (!strcmp(name, "output.weight") || (s->tied && !strcmp(name, "token_embd.weight"))) return m->output;
-    if (is_part(name, "attn_v.weight", &layer) || is_part(name, "attn_qkv.weight", &layer)) return value_type(g, m, s, layer);
+    if (!strcmp(name, "output.weight") || (s->tied && !strcmp(name, "token_embd.weight")))
+        return m->output;
+    if (is_part(name, "attn_v.weight", &layer) || is_part(name, "attn_qkv.weight", &layer))
+        return value_type(g, m, s, layer);
     if (is_part(name, "attn_k.weight", &layer) && s->n_expert == 8) return DT_Q8_0;
-    if (is_part(name, "ffn_down", &layer)) return rule_at(&m->ffn_down, count_below(g, "ffn_down", layer), s->n_layer);
+    if (is_part(name, "ffn_down", &layer))
+        return rule_at(&m->ffn_down, count_below(g, "ffn_down", layer), s->n_layer);
     if (!is_part(name, "attn_output.weight", &layer)) return m->base;
-    bool coarse = m->base == DT_Q2_K || m->base == DT_Q3_K || m->base == DT_Q4_K || m->base == DT_IQ4_NL || m->base == DT_IQ4_XS;
+    bool coarse = m->base == DT_Q2_K || m->base == DT_Q3_K || m->base == DT_Q4_K ||
+                  m->base == DT_IQ4_NL || m->base == DT_IQ4_XS;
     return s->n_expert == 8 && coarse ? DT_Q5_K : m->attn_output.fine;
 }
 
@@ -240,7 +263,8 @@ static void convert_some(void *ctx, int thread, int n_thread)
 {
     struct job *j = ctx;
     int64_t n_chunk = (j->n + CHUNK - 1) / CHUNK;
-    for (int64_t c; !j->bad_in && !j->bad_out && (c = atomic_fetch_add(&j->next, 1)) < n_chunk;) convert_chunk(j, c);
+    for (int64_t c; !j->bad_in && !j->bad_out && (c = atomic_fetch_add(&j->next, 1)) < n_chunk;)
+        convert_chunk(j, c);
 }
 
 /* ---- the whole file ---- */
@@ -260,9 +284,11 @@ struct plan {
 static bool job_failed(const struct job *j, struct err *e)
 {
     if (j->bad_in)
-        return err_set(e, ERR_FORMAT, "a value near element %lld is not finite", (long long)j->bad_at);
+        return err_set(e, ERR_FORMAT, "a value near element %lld is not finite",
+                       (long long)j->bad_at);
     if (j->bad_out)
-        return err_set(e, ERR_ARG, "a value near element %lld is too large for %s", (long long)j->bad_at, j->out->name);
+        return err_set(e, ERR_ARG, "a value near element %lld is too large for %s",
+                       (long long)j->bad_at, j->out->name);
     return true;
 }
 
@@ -289,20 +315,25 @@ static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
     p->sum2 += sum;
     p->done++;
     if (p->o->verbose || isatty(STDERR_FILENO))
-        fprintf(stderr, "%4zu  %-40s %-6s -> %-6s error %.5f\n", p->done, t->name, j.in->name, j.out->name,
-                sum > 0 ? sqrt(err / sum) : 0.0);
+        fprintf(stderr, "%4zu  %-40s %-6s -> %-6s error %.5f\n", p->done, t->name, j.in->name,
+                j.out->name, sum > 0 ? sqrt(err / sum) : 0.0);
     return true;
 }
 
-static bool add_tensor(struct plan *p, const struct shape *s, const struct tensor *from, struct gguf_out *out, struct err *e)
+static bool add_tensor(struct plan *p, const struct shape *s, const struct tensor *from,
+                       struct gguf_out *out, struct err *e)
 {
     struct tensor t = *from;
     if (eligible(from))
-        t.dtype = fit_row(p->o->pure ? p->mix->base : wanted(p->g, p->mix, s, from->name), from->ne[0]);
+        t.dtype =
+            fit_row(p->o->pure ? p->mix->base : wanted(p->g, p->mix, s, from->name), from->ne[0]);
     const struct dtype_info *in = dtype_info(from->dtype), *to = dtype_info(t.dtype);
     if (t.dtype != from->dtype && in->block > 1 && to->block > 1 && !p->o->requantize)
-        return err_set(e, ERR_ARG, "tensor %s is %s already, quantising twice loses more than once: start from a F32, "
-                       "F16 or BF16 file, or say --requantize", from->name, in->name);
+        return err_set(
+            e, ERR_ARG,
+            "tensor %s is %s already, quantising twice loses more than once: start from a F32, "
+            "F16 or BF16 file, or say --requantize",
+            from->name, in->name);
     int64_t n = t.ne[0] * t.ne[1] * t.ne[2] * t.ne[3];
     t.bytes = dtype_bytes(t.dtype, n);
     p->used[t.dtype].elements += n;
@@ -328,7 +359,8 @@ static bool write_all(struct plan *p, const char *path, struct err *e)
     struct shape s = shape_of(p->g);
     copy_metadata(p, out);
     bool ok = true;
-    for (size_t i = 0; ok && i < gguf_n_tensor(p->g); i++) ok = add_tensor(p, &s, gguf_tensor(p->g, i), out, e);
+    for (size_t i = 0; ok && i < gguf_n_tensor(p->g); i++)
+        ok = add_tensor(p, &s, gguf_tensor(p->g, i), out, e);
     if (!ok) err_in(e, "%s", gguf_name(p->g));
     ok = ok && gguf_out_write(out, path, e);
     gguf_out_free(out);
@@ -348,7 +380,8 @@ static void report(const struct plan *p, const char *path)
         bytes += p->used[d].bytes;
         json_set(types, dtype_info(d)->name, json_new_int(p->used[d].elements));
     }
-    double bits = elements ? 8.0 * (double)bytes / (double)elements : 0, err = p->sum2 > 0 ? sqrt(p->err2 / p->sum2) : 0;
+    double bits = elements ? 8.0 * (double)bytes / (double)elements : 0,
+           err = p->sum2 > 0 ? sqrt(p->err2 / p->sum2) : 0;
     json_set(o, "file", json_new_str(path));
     json_set(o, "type", json_new_str(p->mix->name));
     json_set(o, "parameters", json_new_int(elements));
@@ -359,8 +392,9 @@ static void report(const struct plan *p, const char *path)
     struct str s = { 0 };
     json_write(&s, o, JSON_COMPACT);
     if (p->o->json) puts(s.p);
-    else printf("%s: %s, %lld parameters, %.3f bits each, relative error %.5f\n", path, p->mix->name, (long long)elements,
-                bits, err);
+    else
+        printf("%s: %s, %lld parameters, %.3f bits each, relative error %.5f\n", path, p->mix->name,
+               (long long)elements, bits, err);
     str_done(&s);
     json_free(o);
 }
@@ -370,7 +404,8 @@ static int run(const void *v, int n_arg, char **arg)
     struct err e = { 0 };
     struct plan p = { .o = v };
     struct gguf *g = NULL;
-    bool ok = mix_find(arg[2], &p.mix, &e) && (g = gguf_open(arg[0], &e)) && (p.pool = pool_open((int)p.o->threads, &e));
+    bool ok = mix_find(arg[2], &p.mix, &e) && (g = gguf_open(arg[0], &e)) &&
+              (p.pool = pool_open((int)p.o->threads, &e));
     p.g = g;
     ok = ok && write_all(&p, arg[1], &e);
     if (ok) report(&p, arg[1]);
@@ -384,17 +419,20 @@ static const struct opt opts[] = {
       "TYPE's base format for every matrix (default: its mix)" },
     { "Formats", 0, "requantize", NULL, OPT_FLAG, offsetof(struct quantize_opts, requantize),
       "accept matrices that are quantised already (default: refuse)" },
-    { "Run", 't', "threads", "N", OPT_INT, offsetof(struct quantize_opts, threads), "threads (default: one per core)" },
+    { "Run", 't', "threads", "N", OPT_INT, offsetof(struct quantize_opts, threads),
+      "threads (default: one per core)" },
     { "Run", 'v', "verbose", NULL, OPT_FLAG, offsetof(struct quantize_opts, verbose),
       "a line per matrix on stderr (default: only on a terminal)" },
-    { "Run", 0, "json", NULL, OPT_FLAG, offsetof(struct quantize_opts, json), "the result as one JSON object (default: text)" },
+    { "Run", 0, "json", NULL, OPT_FLAG, offsetof(struct quantize_opts, json),
+      "the result as one JSON object (default: text)" },
 };
 
 static const struct quantize_opts defaults = { 0 };
 const struct command cmd_quantize = {
     .verb = "quantize", .args = "IN OUT TYPE",
-    .sentence = "Write a model with smaller numbers: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 "
-                "Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K.",
-    .example = "tenon quantize model-f16.gguf model-q4.gguf Q4_K_M", .opt = opts, .n_opt = LEN(opts),
+    .sentence = "Write a model with smaller numbers: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 "
+                "Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K.",
+    .example = "tenon quantize model-f16.gguf model-q4.gguf Q4_K_M",
+    .opt = opts, .n_opt = LEN(opts),
     .defaults = &defaults, .opts_bytes = sizeof defaults, .min_arg = 3, .max_arg = 3, .run = run,
 };

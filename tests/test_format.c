@@ -47,15 +47,18 @@ static struct gguf *open_bytes(const void *p, size_t n, void **copy, struct err 
     *copy = mem_dup(p, n);
     *e = (struct err){ 0 };
     struct gguf *g = gguf_open_mem(*copy, n, "t.gguf", e);
-    if (!g) CHECK(e->code && strncmp(e->msg, "t.gguf: ", 8) == 0, "the message names the file: %s", e->msg);
+    if (!g)
+        CHECK(e->code && strncmp(e->msg, "t.gguf: ", 8) == 0, "the message names the file: %s",
+              e->msg);
     return g;
 }
 
 /* ---- hostile files ---- */
 
-static const uint64_t D32[] = { 32 }, D8[] = { 8 }, D4x2[] = { 4, 2 }, D31[] = { 31 }, D0[] = { 0 }, D1[] = { 1 },
-    DHUGE[] = { 1ull << 32, 1ull << 32 }, DNEG[] = { 1ull << 63 }, DMANY[] = { 1, 1, 1, 1, 1 },
-    DBIG[] = { 1ull << 61 }, DLONG[] = { 1ull << 40 }, D33[] = { 33, 2 };
+static const uint64_t D32[] = { 32 }, D8[] = { 8 }, D4x2[] = { 4, 2 }, D31[] = { 31 }, D0[] = { 0 },
+                      D1[] = { 1 }, DHUGE[] = { 1ull << 32, 1ull << 32 }, DNEG[] = { 1ull << 63 },
+                      DMANY[] = { 1, 1, 1, 1, 1 }, DBIG[] = { 1ull << 61 },
+                      DLONG[] = { 1ull << 40 }, D33[] = { 33, 2 };
 
 static void one(uint32_t n_dim, const uint64_t *ne, uint32_t type, uint64_t off, size_t bytes)
 {
@@ -352,7 +355,8 @@ static void read_everything(const struct gguf *g)
 
 TEST(a_file_with_any_field_bent_is_safe)
 {
-    static const uint64_t bent[] = { 0, 1, 255, 1ull << 31, 1ull << 32, 1ull << 63, UINT64_MAX, 1ull << 61 };
+    static const uint64_t bent[] = { 0,          1,          255,        1ull << 31,
+                                     1ull << 32, 1ull << 63, UINT64_MAX, 1ull << 61 };
     tiny_file();
     for (size_t at = 0; at + 8 <= file.len; at++)
         for (size_t k = 0; k < LEN(bent); k++)
@@ -399,7 +403,8 @@ TEST(integers_of_every_width_within_their_range)
         struct err e = { 0 };
         int64_t v = 0;
         bool ok = gguf_int(g, ints[i].key, ints[i].lo, ints[i].hi, &v, &e);
-        CHECK(ok == ints[i].ok && v == ints[i].want, "%s: %lld %s", ints[i].key, (long long)v, e.msg);
+        CHECK(ok == ints[i].ok && v == ints[i].want, "%s: %lld %s", ints[i].key, (long long)v,
+              e.msg);
         if (!ok) CHECK(strstr(e.msg, ints[i].says), "%s: %s", ints[i].key, e.msg);
     }
     gguf_close(g);
@@ -421,13 +426,18 @@ TEST(values_and_arrays_by_type)
     CHECK(gguf_f64(g, "f32", &d, &e) && d == 1.5, "%s", e.msg);
     CHECK(gguf_f64(g, "f64", &d, &e) && d == 1.5, "%s", e.msg);
     CHECK(gguf_bool(g, "bool", &b, &e) && b, "%s", e.msg);
-    CHECK(gguf_is_array(g, "strs") && !gguf_is_array(g, "str") && !gguf_is_array(g, "none"), "is array");
-    CHECK(!gguf_str(g, "u8", &s, &e) && strstr(e.msg, "key u8: it is of type u8, not a string"), "%s", e.msg);
+    CHECK(gguf_is_array(g, "strs") && !gguf_is_array(g, "str") && !gguf_is_array(g, "none"),
+          "is array");
+    CHECK(!gguf_str(g, "u8", &s, &e) && strstr(e.msg, "key u8: it is of type u8, not a string"),
+          "%s", e.msg);
     CHECK(!gguf_bool(g, "u8", &b, &e) && !gguf_f64(g, "u8", &d, &e), "types are not mixed");
-    CHECK(!gguf_strs(g, "ints", &ss, &n, &e) && !gguf_ints(g, "u8", 0, 9, &is, &n, &e), "nor arrays");
-    CHECK(!gguf_ints(g, "ints", 0, 9, &is, &n, &e) && strstr(e.msg, "key ints: element 2: -1"), "%s", e.msg);
+    CHECK(!gguf_strs(g, "ints", &ss, &n, &e) && !gguf_ints(g, "u8", 0, 9, &is, &n, &e),
+          "nor arrays");
+    CHECK(!gguf_ints(g, "ints", 0, 9, &is, &n, &e) && strstr(e.msg, "key ints: element 2: -1"),
+          "%s", e.msg);
     if (gguf_strs(g, "strs", &ss, &n, &e)) {
-        CHECK(n == 3 && bytes_eq(ss[0], "a") && bytes_eq(ss[1], "") && bytes_eq(ss[2], "xyz"), "strings");
+        CHECK(n == 3 && bytes_eq(ss[0], "a") && bytes_eq(ss[1], "") && bytes_eq(ss[2], "xyz"),
+              "strings");
         mem_free(ss);
     } else CHECK(false, "%s", e.msg);
     if (gguf_ints(g, "ints", -1, 2, &is, &n, &e)) {
@@ -499,7 +509,8 @@ TEST(what_is_written_reads_back)
     gguf_out_i32s(o, "ids", ids, 3);
     gguf_out_str(o, "s", "second", 6);                                /* replaces */
     gguf_out_tensor(o, &(struct tensor){ "w", DT_F32, 2, { 4, 2, 1, 1 }, w, sizeof w });
-    gguf_out_fill(o, &(struct tensor){ "q", DT_Q8_0, 1, { 64, 1, 1, 1 }, NULL, 68 }, fill_ramp, &step);
+    gguf_out_fill(o, &(struct tensor){ "q", DT_Q8_0, 1, { 64, 1, 1, 1 }, NULL, 68 }, fill_ramp,
+                  &step);
     CHECK(gguf_out_write(o, temp_path(), &e), "%s", e.msg);
     gguf_out_free(o);
 
@@ -509,16 +520,22 @@ TEST(what_is_written_reads_back)
     struct bytes s, *ss;
     int64_t u;
     size_t n;
-    CHECK(gguf_n_kv(g) == 7 && gguf_str(g, "s", &s, &e) && bytes_eq(s, "second"), "replaced: %s", e.msg);
+    CHECK(gguf_n_kv(g) == 7 && gguf_str(g, "s", &s, &e) && bytes_eq(s, "second"), "replaced: %s",
+          e.msg);
     CHECK(gguf_int(g, "u", 0, 9, &u, &e) && u == 7, "%s", e.msg);
     if (gguf_strs(g, "words", &ss, &n, &e)) {
-        CHECK(n == 2 && ss[0].len == 3 && memcmp(ss[0].p, "a\0b", 3) == 0 && ss[1].len == 0, "words");
+        CHECK(n == 2 && ss[0].len == 3 && memcmp(ss[0].p, "a\0b", 3) == 0 && ss[1].len == 0,
+              "words");
         mem_free(ss);
     } else CHECK(false, "%s", e.msg);
     const struct tensor *t = gguf_find(g, "w"), *q = gguf_find(g, "q");
-    CHECK(t && t->n_dim == 2 && t->ne[0] == 4 && t->ne[1] == 2 && t->ne[3] == 1 && t->bytes == sizeof w, "shape");
-    CHECK(t && memcmp(t->data, w, sizeof w) == 0 && ((uintptr_t)t->data & 31) == 0, "data, aligned");
-    CHECK(q && q->dtype == DT_Q8_0 && ((const uint8_t *)q->data)[67] == (uint8_t)(67 * 3), "filled data");
+    CHECK(t && t->n_dim == 2 && t->ne[0] == 4 && t->ne[1] == 2 && t->ne[3] == 1 &&
+              t->bytes == sizeof w,
+          "shape");
+    CHECK(t && memcmp(t->data, w, sizeof w) == 0 && ((uintptr_t)t->data & 31) == 0,
+          "data, aligned");
+    CHECK(q && q->dtype == DT_Q8_0 && ((const uint8_t *)q->data)[67] == (uint8_t)(67 * 3),
+          "filled data");
     CHECK(!gguf_find(g, "x"), "absent tensor");
 
     /* Copied key by key and tensor by tensor, the file comes out the same. */
@@ -530,7 +547,8 @@ TEST(what_is_written_reads_back)
     for (size_t i = 0; i < gguf_n_tensor(g); i++) gguf_out_tensor(again, gguf_tensor(g, i));
     struct str a = { 0 }, b = { 0 };
     CHECK(file_read(temp_path(), &a, &e) && gguf_out_write(again, temp_path(), &e), "%s", e.msg);
-    CHECK(file_read(temp_path(), &b, &e) && a.len == b.len && memcmp(a.p, b.p, a.len) == 0, "copy is equal");
+    CHECK(file_read(temp_path(), &b, &e) && a.len == b.len && memcmp(a.p, b.p, a.len) == 0,
+          "copy is equal");
     gguf_out_free(again);
     gguf_close(g);
     str_done(&a);
@@ -553,13 +571,15 @@ TEST(what_cannot_be_written_leaves_no_file)
         struct gguf_out *o = gguf_out_new();
         gguf_out_tensor(o, &(struct tensor){ "w", DT_F32, 1, { 32, 1, 1, 1 }, w, sizeof w });
         gguf_out_fill(o, &rows[i].t, rows[i].t.data ? NULL : fill_fails, NULL);
-        CHECK(!gguf_out_write(o, temp_path(), &e) && strstr(e.msg, rows[i].says), "%s: %s", rows[i].why, e.msg);
+        CHECK(!gguf_out_write(o, temp_path(), &e) && strstr(e.msg, rows[i].says), "%s: %s",
+              rows[i].why, e.msg);
         CHECK(!file_exists(temp_path()), "%s: a file is left", rows[i].why);
         gguf_out_free(o);
     }
     struct err e = { 0 };
     struct gguf_out *o = gguf_out_new();
-    CHECK(!gguf_out_write(o, "/tmp/tenon-no-such-folder/x.gguf", &e) && e.code == ERR_IO, "%s", e.msg);
+    CHECK(!gguf_out_write(o, "/tmp/tenon-no-such-folder/x.gguf", &e) && e.code == ERR_IO, "%s",
+          e.msg);
     gguf_out_u32(o, "general.alignment", 3);
     CHECK(!gguf_out_write(o, temp_path(), &e) && strstr(e.msg, "alignment"), "%s", e.msg);
     gguf_out_free(o);

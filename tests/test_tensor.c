@@ -18,7 +18,9 @@ static uint32_t bits(float f)
 static double half_value(uint16_t h)
 {
     int exp = h >> 10 & 31, man = h & 1023;
-    double v = exp == 31 ? (man ? NAN : INFINITY) : exp ? ldexp(1024 + man, exp - 25) : ldexp(man, -24);
+    double v = exp == 31 ? (man ? NAN : INFINITY)
+               : exp     ? ldexp(1024 + man, exp - 25)
+                         : ldexp(man, -24);
     return h & 0x8000 ? -v : v;
 }
 
@@ -32,7 +34,8 @@ TEST(f16_means_what_it_says_for_every_value)
             CHECK(isnan(f) && isnan(half_value(back)), "%04x", h);
             continue;
         }
-        CHECK((double)f == want && !signbit(f) == !(h >> 15), "%04x: %g, not %g", h, (double)f, want);
+        CHECK((double)f == want && !signbit(f) == !(h >> 15), "%04x: %g, not %g", h, (double)f,
+              want);
         CHECK(back == h, "%04x comes back as %04x", h, back);
     }
 }
@@ -43,14 +46,16 @@ TEST(f16_rounds_to_nearest_even)
         float mid = (float)((half_value((uint16_t)h) + half_value((uint16_t)(h + 1))) / 2);
         CHECK(f32_to_f16(mid) == (h & 1 ? h + 1 : h), "half way above %04x", h);
         CHECK(f32_to_f16(nextafterf(mid, 0)) == h, "just below half way above %04x", h);
-        CHECK(f32_to_f16(-nextafterf(mid, INFINITY)) == (0x8000 | (h + 1)), "just past half way above %04x", h);
+        CHECK(f32_to_f16(-nextafterf(mid, INFINITY)) == (0x8000 | (h + 1)),
+              "just past half way above %04x", h);
     }
     static const struct { float x; uint16_t want; } rows[] = {
         { 65504, 0x7bff }, { 65519.996f, 0x7bff }, { 65520, 0x7c00 }, { 1e30f, 0x7c00 }, { INFINITY, 0x7c00 },
         { -INFINITY, 0xfc00 }, { 0x1p-25f, 0 }, { 0x1.000002p-25f, 1 }, { 1e-45f, 0 }, { -0.0f, 0x8000 },
     };
     for (size_t i = 0; i < LEN(rows); i++)
-        CHECK(f32_to_f16(rows[i].x) == rows[i].want, "%g: %04x", (double)rows[i].x, f32_to_f16(rows[i].x));
+        CHECK(f32_to_f16(rows[i].x) == rows[i].want, "%g: %04x", (double)rows[i].x,
+              f32_to_f16(rows[i].x));
 }
 
 TEST(bf16_means_what_it_says_for_every_value)
@@ -86,7 +91,8 @@ TEST(every_dtype_is_found_by_name_and_id)
     CHECK(dtype_find("q4_k") == DT_Q4_K, "lower case");
     CHECK(dtype_find("Q4") == DT_NONE && dtype_find("") == DT_NONE, "unknown names");
     static const uint32_t gone[] = { 4, 5, 31, 32, 33, 36, 37, 38, 43, 1000, UINT32_MAX };
-    for (size_t i = 0; i < LEN(gone); i++) CHECK(dtype_of_gguf(gone[i]) == DT_NONE, "id %u", gone[i]);
+    for (size_t i = 0; i < LEN(gone); i++)
+        CHECK(dtype_of_gguf(gone[i]) == DT_NONE, "id %u", gone[i]);
 }
 
 /* ---- unpack against the formulas, one element at a time ---- */
@@ -106,7 +112,8 @@ static int bit(const uint8_t *p, int i)
     return p[i / 8] >> (i % 8) & 1;
 }
 
-static const int levels[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+static const int levels[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                                1,    13,   25,  38,  53,  69,  89,  113 };
 
 static float el_q4_0(const uint8_t *b, int i) { return half_in(b) * (float)(nibble(b + 2, i) - 8); }
 static float el_q4_1(const uint8_t *b, int i) { return half_in(b) * (float)nibble(b + 4, i) + half_in(b + 2); }
@@ -145,14 +152,16 @@ static void six_bits(const uint8_t *s, int j, int *sc, int *mn)
 
 static float el_q4_k(const uint8_t *b, int i)
 {
-    int sc, mn, c = i / 64, q = i % 64 < 32 ? b[16 + 32 * c + i % 32] & 15 : b[16 + 32 * c + i % 32] >> 4;
+    int sc, mn, c = i / 64,
+                q = i % 64 < 32 ? b[16 + 32 * c + i % 32] & 15 : b[16 + 32 * c + i % 32] >> 4;
     six_bits(b + 4, i / 32, &sc, &mn);
     return half_in(b) * (float)sc * (float)q - half_in(b + 2) * (float)mn;
 }
 
 static float el_q5_k(const uint8_t *b, int i)
 {
-    int sc, mn, c = i / 64, q = i % 64 < 32 ? b[48 + 32 * c + i % 32] & 15 : b[48 + 32 * c + i % 32] >> 4;
+    int sc, mn, c = i / 64,
+                q = i % 64 < 32 ? b[48 + 32 * c + i % 32] & 15 : b[48 + 32 * c + i % 32] >> 4;
     q += 16 * (b[16 + i % 32] >> (i / 32) & 1);
     six_bits(b + 4, i / 32, &sc, &mn);
     return half_in(b) * (float)sc * (float)q - half_in(b + 2) * (float)mn;
@@ -162,7 +171,10 @@ static float el_q6_k(const uint8_t *b, int i)
 {
     int n = i / 128, run = i % 128 / 32, l = i % 32;
     const uint8_t *ql = b + 64 * n, *qh = b + 128 + 32 * n;
-    int q = (run == 0 ? ql[l] & 15 : run == 1 ? ql[l + 32] & 15 : run == 2 ? ql[l] >> 4 : ql[l + 32] >> 4) |
+    int q = (run == 0   ? ql[l] & 15
+             : run == 1 ? ql[l + 32] & 15
+             : run == 2 ? ql[l] >> 4
+                        : ql[l + 32] >> 4) |
             (qh[l] >> (2 * run) & 3) << 4;
     int sc = (int8_t)b[192 + 8 * n + 2 * run + l / 16];
     return half_in(b + 208) * (float)sc * (float)(q - 32);
@@ -245,7 +257,8 @@ TEST(pack_stays_within_its_error_at_every_scale)
             struct rng r = rng_make(7, k, s);
             for (size_t i = 0; i < LEN(x); i++) x[i] = (float)(sizes[s] * rng_normal(&r));
             double err = round_trip(formats[k].d, x, LEN(x));
-            CHECK(err < formats[k].most, "%s at %g: %.4f", dtype_info(formats[k].d)->name, sizes[s], err);
+            CHECK(err < formats[k].most, "%s at %g: %.4f", dtype_info(formats[k].d)->name, sizes[s],
+                  err);
         }
 }
 
@@ -253,8 +266,12 @@ TEST(pack_stays_within_its_error_at_every_scale)
 static void fill_odd(float *x, int kind)
 {
     for (int i = 0; i < 256; i++)
-        x[i] = kind == 0 ? 0 : kind == 1 ? 0.5f : kind == 2 ? -0.5f : kind == 3 ? (i == 200 ? 3.0f : 0)
-             : kind == 4 ? (i % 2 ? 1.0f : -1.0f) : 1.0f + (float)i / 256;
+        x[i] = kind == 0   ? 0
+               : kind == 1 ? 0.5f
+               : kind == 2 ? -0.5f
+               : kind == 3 ? (i == 200 ? 3.0f : 0)
+               : kind == 4 ? (i % 2 ? 1.0f : -1.0f)
+                           : 1.0f + (float)i / 256;
 }
 
 TEST(pack_of_constant_and_sparse_blocks)

@@ -35,7 +35,12 @@ bool gguf_f32s(const struct gguf *g, const char *key, float **out, size_t *n, st
 /* Walk over all keys, for `inspect` and for copying metadata into another file. */
 enum gguf_type { GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL,
                  GGUF_STR, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64 };
-struct gguf_kv { struct bytes key; enum gguf_type type, elem; uint64_t count; struct bytes raw; }; /* raw: encoded value, after the type (arrays: with element type and count) */
+struct gguf_kv {
+    struct bytes key;
+    enum gguf_type type, elem;                                        /* elem: of an array */
+    uint64_t count;                                                   /* elements of an array, else 1 */
+    struct bytes raw;             /* encoded value, after the type; arrays begin with elem and count */
+};
 const char *gguf_type_name(enum gguf_type t);                         /* "u32", "string" */
 size_t gguf_n_kv(const struct gguf *g);
 struct gguf_kv gguf_kv(const struct gguf *g, size_t i);
@@ -52,7 +57,7 @@ bool gguf_scan(const struct gguf *g, struct err *e);
 /* ---- writing ------------------------------------------------------------------------------- */
 
 /* Collects metadata and tensor descriptions, then writes the file in one go; tensor bytes are lent
- * until gguf_out_write returns. The file appears whole under its name or not at all. */
+ * until gguf_out_write returns. A key given again replaces the value before. The file appears whole under its name or not at all. */
 struct gguf_out;
 struct gguf_out *gguf_out_new(void);
 void gguf_out_free(struct gguf_out *o);
@@ -62,7 +67,7 @@ void gguf_out_f32(struct gguf_out *o, const char *key, float v);
 void gguf_out_bool(struct gguf_out *o, const char *key, bool v);
 void gguf_out_strs(struct gguf_out *o, const char *key, const struct bytes *s, size_t n);
 void gguf_out_i32s(struct gguf_out *o, const char *key, const int32_t *v, size_t n);
-void gguf_out_kv(struct gguf_out *o, const struct gguf_kv *kv);       /* copied as it stands; a key given again is replaced */
+void gguf_out_kv(struct gguf_out *o, const struct gguf_kv *kv);       /* copied as it stands */
 void gguf_out_f32s(struct gguf_out *o, const char *key, const float *v, size_t n);
 void gguf_out_tensor(struct gguf_out *o, const struct tensor *t);     /* name copied, data lent */
 /* A tensor whose bytes are made when their turn comes: fill writes t->bytes bytes to dst (zeroed, page

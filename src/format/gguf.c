@@ -13,9 +13,9 @@
 
 #include "format/int.h"
 
-#define HEADER_BYTES 24                                               /* magic, version, two counts */
-#define KV_LEAST     14                                               /* length, one byte of key, type, one byte */
-#define TENSOR_LEAST 32                                               /* length, n_dims, one ne, type, offset */
+#define HEADER_BYTES 24                              /* magic, version, two counts */
+#define KV_LEAST     14                              /* length, one byte of key, type, one byte */
+#define TENSOR_LEAST 32                              /* length, n_dims, one ne, type, offset */
 
 /* ---- cursor ---- */
 
@@ -48,11 +48,13 @@ static bool take_u64(struct cursor *c, uint64_t *out)
 
 static bool cut(struct err *e, const char *what)
 {
-    return err_set(e, ERR_FORMAT, "the file ends inside %s: it is truncated or a length is wrong", what);
+    return err_set(e, ERR_FORMAT, "the file ends inside %s: it is truncated or a length is wrong",
+                   what);
 }
 
 /* A string of at most `most` bytes. */
-static bool take_str(struct cursor *c, uint64_t most, const char *what, struct bytes *out, struct err *e)
+static bool take_str(struct cursor *c, uint64_t most, const char *what, struct bytes *out,
+                     struct err *e)
 {
     uint64_t len;
     if (!take_u64(c, &len)) return cut(e, what);
@@ -66,7 +68,8 @@ static bool take_str(struct cursor *c, uint64_t most, const char *what, struct b
 }
 
 /* A name: a string that is not empty and can be printed and compared as C text. */
-static bool take_name(struct cursor *c, uint64_t most, const char *what, struct bytes *out, struct err *e)
+static bool take_name(struct cursor *c, uint64_t most, const char *what, struct bytes *out,
+                      struct err *e)
 {
     if (!take_str(c, most, what, out, e)) return false;
     if (!out->len) return err_set(e, ERR_FORMAT, "%s is empty", what);
@@ -79,25 +82,30 @@ static bool take_name(struct cursor *c, uint64_t most, const char *what, struct 
 static bool read_version(struct gguf *g, struct cursor *c, struct err *e)
 {
     if (g->size < HEADER_BYTES)
-        return err_set(e, ERR_FORMAT, "%zu bytes are too few for a GGUF file (the header alone has %d)",
-                       g->size, HEADER_BYTES);
+        return err_set(e, ERR_FORMAT,
+                       "%zu bytes are too few for a GGUF file (the header alone has %d)", g->size,
+                       HEADER_BYTES);
     if (memcmp(take(c, 4), "GGUF", 4) != 0)
         return err_set(e, ERR_FORMAT, "not a GGUF file: it does not begin with the letters GGUF");
     take_u32(c, &g->version);
     if (g->version && (g->version & 0xffff) == 0)
-        return err_set(e, ERR_UNSUPPORTED, "a big-endian GGUF file; only little-endian ones are read");
+        return err_set(e, ERR_UNSUPPORTED,
+                       "a big-endian GGUF file; only little-endian ones are read");
     if (g->version != 2 && g->version != 3)
-        return err_set(e, ERR_UNSUPPORTED, "GGUF version %u; versions 2 and 3 are read", g->version);
+        return err_set(e, ERR_UNSUPPORTED, "GGUF version %u; versions 2 and 3 are read",
+                       g->version);
     return true;
 }
 
-static bool count_ok(uint64_t n, uint64_t most, size_t left, size_t least, const char *what, struct err *e)
+static bool count_ok(uint64_t n, uint64_t most, size_t left, size_t least, const char *what,
+                     struct err *e)
 {
     if (n > most)
         return err_set(e, ERR_FORMAT, "the header claims %llu %s, at most %llu are accepted",
                        (unsigned long long)n, what, (unsigned long long)most);
     if (n > left / least)
-        return err_set(e, ERR_FORMAT, "the header claims %llu %s, the file has room for %zu at most",
+        return err_set(e, ERR_FORMAT,
+                       "the header claims %llu %s, the file has room for %zu at most",
                        (unsigned long long)n, what, left / least);
     return true;
 }
@@ -108,7 +116,8 @@ static bool read_type(struct cursor *c, enum gguf_type *out, struct err *e)
 {
     uint32_t t;
     if (!take_u32(c, &t)) return cut(e, "a value type");
-    if (t > GGUF_F64) return err_set(e, ERR_FORMAT, "value type %u is unknown (0 to 12 are defined)", t);
+    if (t > GGUF_F64)
+        return err_set(e, ERR_FORMAT, "value type %u is unknown (0 to 12 are defined)", t);
     *out = (enum gguf_type)t;
     return true;
 }
@@ -116,7 +125,8 @@ static bool read_type(struct cursor *c, enum gguf_type *out, struct err *e)
 static bool read_bools(const uint8_t *p, uint64_t n, struct err *e)
 {
     for (uint64_t i = 0; i < n; i++)
-        if (p[i] > 1) return err_set(e, ERR_FORMAT, "a boolean has the value %u, it must be 0 or 1", p[i]);
+        if (p[i] > 1)
+            return err_set(e, ERR_FORMAT, "a boolean has the value %u, it must be 0 or 1", p[i]);
     return true;
 }
 
@@ -138,10 +148,12 @@ static bool read_array(struct cursor *c, struct gguf_kv *kv, struct err *e)
 {
     if (!read_type(c, &kv->elem, e)) return false;
     if (!take_u64(c, &kv->count)) return cut(e, "an array's length");
-    if (kv->elem == GGUF_ARRAY) return err_set(e, ERR_UNSUPPORTED, "arrays of arrays are not accepted");
+    if (kv->elem == GGUF_ARRAY)
+        return err_set(e, ERR_UNSUPPORTED, "arrays of arrays are not accepted");
     size_t least = kv->elem == GGUF_STR ? 8 : (size_t)gguf_type_bytes(kv->elem);
     if (kv->count > GGUF_MOST_COUNT || kv->count > c->left / least)
-        return err_set(e, ERR_FORMAT, "an array of %llu elements does not fit into the %zu bytes left",
+        return err_set(e, ERR_FORMAT,
+                       "an array of %llu elements does not fit into the %zu bytes left",
                        (unsigned long long)kv->count, c->left);
     return read_values(c, kv->elem, kv->count, e);
 }
@@ -168,7 +180,8 @@ static bool read_all_kv(struct gguf *g, struct cursor *c, uint64_t n, struct err
     g->kv = mem_zero((size_t)n * sizeof *g->kv);
     for (uint64_t i = 0; i < n; i++)
         if (!read_kv(g, c, &g->kv[i], e))
-            return err_in(e, "metadata entry %llu of %llu", (unsigned long long)i, (unsigned long long)n);
+            return err_in(e, "metadata entry %llu of %llu", (unsigned long long)i,
+                          (unsigned long long)n);
     return true;
 }
 
@@ -183,8 +196,8 @@ static bool read_alignment(struct gguf *g, struct err *e)
                        gguf_type_name(g->kv[i].type));
     memcpy(&a, g->kv[i].raw.p, sizeof a);
     if (a == 0 || (a & (a - 1)) || a > GGUF_MOST_ALIGN)
-        return err_set(e, ERR_FORMAT, "general.alignment is %u, it must be a power of two up to %u", a,
-                       GGUF_MOST_ALIGN);
+        return err_set(e, ERR_FORMAT, "general.alignment is %u, it must be a power of two up to %u",
+                       a, GGUF_MOST_ALIGN);
     g->alignment = a;
     return true;
 }
@@ -209,7 +222,8 @@ static bool read_dtype(uint32_t id, struct tensor *t, struct err *e)
     t->dtype = dtype_of_gguf(id);
     if (t->dtype != DT_NONE) return true;
     const char *name = foreign_type(id);
-    if (!name) return err_set(e, ERR_FORMAT, "dtype %u is unknown or was removed from the format", id);
+    if (!name)
+        return err_set(e, ERR_FORMAT, "dtype %u is unknown or was removed from the format", id);
     struct str all = { 0 };
     for (int d = 0; d < DT_COUNT; d++) str_fmt(&all, " %s", dtype_info(d)->name);
     err_set(e, ERR_UNSUPPORTED, "dtype %s is not supported; these are:%s", name, all.p);
@@ -238,7 +252,8 @@ static bool read_dims(struct cursor *c, struct tensor *t, int64_t *n_elem, struc
 }
 
 /* Size from shape and dtype, and the offset; t->data holds the offset until all tensors are read. */
-static bool read_place(struct gguf *g, struct cursor *c, struct tensor *t, int64_t n_elem, struct err *e)
+static bool read_place(struct gguf *g, struct cursor *c, struct tensor *t, int64_t n_elem,
+                       struct err *e)
 {
     uint64_t off;
     if (!take_u64(c, &off)) return cut(e, "a tensor's offset");
@@ -289,7 +304,8 @@ static bool read_all_tensors(struct gguf *g, struct cursor *c, uint64_t n, struc
 
 static int by_offset(const void *a, const void *b)
 {
-    const struct tensor *x = *(const struct tensor *const *)a, *y = *(const struct tensor *const *)b;
+    const struct tensor *x = *(const struct tensor *const *)a,
+                        *y = *(const struct tensor *const *)b;
     uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
 }
@@ -321,9 +337,11 @@ static bool place_tensors(struct gguf *g, size_t infos_end, struct err *e)
         struct tensor *t = &g->tensor[i];
         uintptr_t off = (uintptr_t)t->data;
         if (off > room || t->bytes > room - off)
-            return err_set(e, ERR_FORMAT, "tensor %zu of %zu: %s needs bytes %zu to %zu, the file has %zu: it is "
-                           "truncated or damaged", i, n, t->name, g->data_start + off,
-                           g->data_start + off + t->bytes, g->size);
+            return err_set(e, ERR_FORMAT,
+                           "tensor %zu of %zu: %s needs bytes %zu to %zu, the file has %zu: it is "
+                           "truncated or damaged",
+                           i, n, t->name, g->data_start + off, g->data_start + off + t->bytes,
+                           g->size);
         t->data = g->data + g->data_start + off;
     }
     return no_overlap(g, e);
@@ -339,8 +357,8 @@ static bool read_file(struct gguf *g, struct err *e)
     take_u64(&c, &n_tensor);
     take_u64(&c, &n_kv);
     return count_ok(n_tensor, GGUF_MOST_TENSOR, c.left, TENSOR_LEAST, "tensors", e) &&
-           read_all_kv(g, &c, n_kv, e) && read_alignment(g, e) && read_all_tensors(g, &c, n_tensor, e) &&
-           place_tensors(g, (size_t)(c.p - g->data), e);
+           read_all_kv(g, &c, n_kv, e) && read_alignment(g, e) &&
+           read_all_tensors(g, &c, n_tensor, e) && place_tensors(g, (size_t)(c.p - g->data), e);
 }
 
 static struct gguf *open_bytes(struct gguf *g, const char *name, struct err *e)
@@ -439,7 +457,8 @@ static bool scan_tensor(const struct tensor *t, struct err *e)
         d->unpack(p, x, (size_t)len);
         for (int64_t i = 0; i < len; i++)
             if (!(x[i] - x[i] == 0))
-                return err_set(e, ERR_FORMAT, "%s: element %lld is not finite", t->name, (long long)(at + i));
+                return err_set(e, ERR_FORMAT, "%s: element %lld is not finite", t->name,
+                               (long long)(at + i));
         p += dtype_bytes(t->dtype, len);
         at += len;
     }

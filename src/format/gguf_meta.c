@@ -7,11 +7,13 @@
 
 #include "format/int.h"
 
-static const struct { const char *name; int bytes; } types[] = {
-    [GGUF_U8] = { "u8", 1 },    [GGUF_I8] = { "i8", 1 },     [GGUF_U16] = { "u16", 2 },
-    [GGUF_I16] = { "i16", 2 },  [GGUF_U32] = { "u32", 4 },   [GGUF_I32] = { "i32", 4 },
-    [GGUF_F32] = { "f32", 4 },  [GGUF_BOOL] = { "bool", 1 }, [GGUF_STR] = { "string", 0 },
-    [GGUF_ARRAY] = { "array", 0 }, [GGUF_U64] = { "u64", 8 }, [GGUF_I64] = { "i64", 8 }, [GGUF_F64] = { "f64", 8 },
+static const struct { const char *name; int bytes;
+} types[] = {
+    [GGUF_U8] = { "u8", 1 },       [GGUF_I8] = { "i8", 1 },     [GGUF_U16] = { "u16", 2 },
+    [GGUF_I16] = { "i16", 2 },     [GGUF_U32] = { "u32", 4 },   [GGUF_I32] = { "i32", 4 },
+    [GGUF_F32] = { "f32", 4 },     [GGUF_BOOL] = { "bool", 1 }, [GGUF_STR] = { "string", 0 },
+    [GGUF_ARRAY] = { "array", 0 }, [GGUF_U64] = { "u64", 8 },   [GGUF_I64] = { "i64", 8 },
+    [GGUF_F64] = { "f64", 8 },
 };
 
 int gguf_type_bytes(enum gguf_type t)
@@ -48,9 +50,11 @@ static const struct gguf_kv *find(const struct gguf *g, const char *key, struct 
     return NULL;
 }
 
-static bool wrong_type(const struct gguf *g, const struct gguf_kv *kv, const char *key, const char *want, struct err *e)
+static bool wrong_type(const struct gguf *g, const struct gguf_kv *kv, const char *key,
+                       const char *want, struct err *e)
 {
-    if (kv->type == GGUF_ARRAY) err_set(e, ERR_FORMAT, "it is an array of %s, not %s", gguf_type_name(kv->elem), want);
+    if (kv->type == GGUF_ARRAY)
+        err_set(e, ERR_FORMAT, "it is an array of %s, not %s", gguf_type_name(kv->elem), want);
     else err_set(e, ERR_FORMAT, "it is of type %s, not %s", gguf_type_name(kv->type), want);
     return fail_key(g, e, key);
 }
@@ -86,7 +90,8 @@ static bool is_int(enum gguf_type t)
 /* False if it does not fit into 63 bits and a sign. */
 static bool int_at(const char *p, enum gguf_type t, int64_t *out)
 {
-    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64; int64_t i64; } v;
+    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32;
+            uint64_t u64; int64_t i64; } v;
     memcpy(&v, p, (size_t)gguf_type_bytes(t));
     switch (t) {
     case GGUF_U8:  *out = v.u8; return true;
@@ -100,12 +105,14 @@ static bool int_at(const char *p, enum gguf_type t, int64_t *out)
     }
 }
 
-static bool int_in(const char *p, enum gguf_type t, int64_t lo, int64_t hi, int64_t *out, struct err *e)
+static bool int_in(const char *p, enum gguf_type t, int64_t lo, int64_t hi, int64_t *out,
+                   struct err *e)
 {
     int64_t v;
     if (!int_at(p, t, &v)) return err_set(e, ERR_FORMAT, "the value is larger than any accepted");
     if (v < lo || v > hi)
-        return err_set(e, ERR_FORMAT, "%lld is outside of %lld to %lld", (long long)v, (long long)lo, (long long)hi);
+        return err_set(e, ERR_FORMAT, "%lld is outside of %lld to %lld", (long long)v,
+                       (long long)lo, (long long)hi);
     *out = v;
     return true;
 }
@@ -130,7 +137,8 @@ bool gguf_str(const struct gguf *g, const char *key, struct bytes *out, struct e
     return true;
 }
 
-bool gguf_int(const struct gguf *g, const char *key, int64_t lo, int64_t hi, int64_t *out, struct err *e)
+bool gguf_int(const struct gguf *g, const char *key, int64_t lo, int64_t hi, int64_t *out,
+              struct err *e)
 {
     const struct gguf_kv *kv = find(g, key, e);
     if (!kv) return false;
@@ -158,8 +166,8 @@ bool gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *e)
 /* ---- arrays ---- */
 
 /* First element of an array, after element type and count; NULL when it is something else. */
-static const char *elements(const struct gguf *g, const char *key, const char *want, bool (*fits)(enum gguf_type),
-                            const struct gguf_kv **kv, struct err *e)
+static const char *elements(const struct gguf *g, const char *key, const char *want,
+                            bool (*fits)(enum gguf_type), const struct gguf_kv **kv, struct err *e)
 {
     *kv = find(g, key, e);
     if (!*kv) return NULL;
@@ -194,7 +202,8 @@ bool gguf_strs(const struct gguf *g, const char *key, struct bytes **out, size_t
     return true;
 }
 
-bool gguf_ints(const struct gguf *g, const char *key, int64_t lo, int64_t hi, int32_t **out, size_t *n, struct err *e)
+bool gguf_ints(const struct gguf *g, const char *key, int64_t lo, int64_t hi, int32_t **out,
+               size_t *n, struct err *e)
 {
     const struct gguf_kv *kv;
     const char *p = elements(g, key, "an array of integers", is_int, &kv, e);

@@ -154,11 +154,13 @@ static bool check_parts(const struct gguf_out *o, struct err *e)
         int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
         size_t len = strlen(t->name);
         if (len == 0 || len > GGUF_MOST_NAME)
-            ok = err_set(e, ERR_ARG, "a tensor name of %zu bytes, 1 to %d are accepted", len, GGUF_MOST_NAME);
+            ok = err_set(e, ERR_ARG, "a tensor name of %zu bytes, 1 to %d are accepted", len,
+                         GGUF_MOST_NAME);
         else if (!names_add(&seen, (struct bytes){ t->name, len }))
             ok = err_set(e, ERR_ARG, "tensor %s is given twice", t->name);
         else if (t->ne[0] % d->block || dtype_bytes(t->dtype, n) != t->bytes)
-            ok = err_set(e, ERR_ARG, "tensor %s: its shape and %zu bytes do not agree for %s", t->name, t->bytes, d->name);
+            ok = err_set(e, ERR_ARG, "tensor %s: its shape and %zu bytes do not agree for %s",
+                         t->name, t->bytes, d->name);
     }
     names_done(&seen);
     return ok;
@@ -173,7 +175,8 @@ static bool out_alignment(const struct gguf_out *o, size_t *out, struct err *e)
     uint32_t a = 0;
     if (o->entry[i].type == GGUF_U32) memcpy(&a, o->entry[i].value.p, sizeof a);
     if (a == 0 || (a & (a - 1)) || a > GGUF_MOST_ALIGN)
-        return err_set(e, ERR_ARG, "general.alignment must be a u32 and a power of two up to %u", GGUF_MOST_ALIGN);
+        return err_set(e, ERR_ARG, "general.alignment must be a u32 and a power of two up to %u",
+                       GGUF_MOST_ALIGN);
     *out = a;
     return true;
 }

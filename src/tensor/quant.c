@@ -86,7 +86,8 @@ void unpack_q8_0(const void *src, float *dst, size_t n)
     }
 }
 
-const int8_t iq4_level[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+const int8_t iq4_level[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113 };
 
 void unpack_iq4_nl(const void *src, float *dst, size_t n)
 {
@@ -136,7 +137,8 @@ static void codes_symmetric(const float *x, int half, uint8_t *scale, uint8_t *q
 {
     float d = extreme(x) / (float)-half, id = inverse(d);
     half_put(scale, d);
-    for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)clamp_int(x[j] * id + ((float)half + 0.5f), 0, 2 * half - 1);
+    for (int j = 0; j < BLOCK; j++)
+        q[j] = (uint8_t)clamp_int(x[j] * id + ((float)half + 0.5f), 0, 2 * half - 1);
 }
 
 /* Codes 0 .. most from the smallest value up. */
@@ -207,7 +209,8 @@ void pack_q8_0(const float *src, void *dst, size_t n)
 /* Halving: four comparisons with the points half way between neighbours. NaN gives level 0. */
 int iq4_nearest(float x)
 {
-    static const float half_way[15] = { -115.5f, -93.5f, -74, -57, -42, -28.5f, -16, -4.5f, 7, 19, 31.5f, 45.5f, 61, 79, 101 };
+    static const float half_way[15] = { -115.5f, -93.5f, -74,   -57,   -42, -28.5f, -16, -4.5f,
+                                        7,       19,     31.5f, 45.5f, 61,  79,     101 };
     int i = x > half_way[7] ? 8 : 0;
     i += x > half_way[i + 3] ? 4 : 0;
     i += x > half_way[i + 1] ? 2 : 0;
@@ -245,7 +248,8 @@ float iq4_search(const float *x, int n)
     quant_weights(x, n, w);
     for (int step = -16; step <= 16; step++) {
         /* Both signs: the levels reach further below zero than above. */
-        float id = (float)(step < 0 ? -110 + 2 * step : 90 + 2 * step) / most, gain = iq4_try(x, w, n, id, &scale);
+        float id = (float)(step < 0 ? -110 + 2 * step : 90 + 2 * step) / most,
+              gain = iq4_try(x, w, n, id, &scale);
         if (!(gain > best)) continue;
         best = gain;
         best_scale = scale;

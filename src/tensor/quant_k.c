@@ -159,7 +159,8 @@ static float fit_symmetric(const float *x, const float *w, int n, int half)
         if (fabsf(x[j]) > fabsf(most)) most = x[j];
     if (most == 0) return 0;
     for (int step = -9; step <= 9; step++) {
-        float gain = symmetric_try(x, w, n, half, -((float)half + 0.1f * (float)step) / most, &scale);
+        float gain =
+            symmetric_try(x, w, n, half, -((float)half + 0.1f * (float)step) / most, &scale);
         if (!(gain > best)) continue;
         best = gain;
         best_scale = scale;
@@ -218,7 +219,8 @@ static struct line fit_affine(const float *x, const float *w, int n, int most)
     struct line best = { 0, -lo, INFINITY };
     if (!(hi > lo)) return best;
     for (int step = -10; step <= 10; step++) {
-        struct line l = line_try(x, w, n, most, ((float)most + 0.1f * (float)step) / (hi - lo), -lo);
+        struct line l =
+            line_try(x, w, n, most, ((float)most + 0.1f * (float)step) / (hi - lo), -lo);
         if (l.error < best.error) best = l;
     }
     for (int round = 0; round < 4; round++) {
@@ -232,7 +234,8 @@ static struct line fit_affine(const float *x, const float *w, int n, int most)
 /* ---- the search for a super-block ---- */
 
 /* Codes for the scale a reader will see, and their error. */
-static float symmetric_codes(const float *x, const float *w, int n, int half, float scale, int8_t *q)
+static float symmetric_codes(const float *x, const float *w, int n, int half, float scale,
+                             int8_t *q)
 {
     float id = inverse(scale), error = 0;
     for (int j = 0; j < n; j++) {
@@ -245,7 +248,8 @@ static float symmetric_codes(const float *x, const float *w, int n, int half, fl
 
 /* Symmetric: n_group scales as integers in [-top, top) times the factor d, which is stored at `at`.
  * The rounded scale's neighbours are tried too: the factor is coarse, the codes can make up for it. */
-static void super_symmetric(const float *x, int n_group, int half, int top, uint8_t *at, int *sc, int8_t *q)
+static void super_symmetric(const float *x, int n_group, int half, int top, uint8_t *at, int *sc,
+                            int8_t *q)
 {
     int len = SUPER / n_group;
     float w[SUPER], scale[GROUPS_MOST], most = 0;
@@ -271,7 +275,8 @@ static void super_symmetric(const float *x, int n_group, int half, int top, uint
     }
 }
 
-static float affine_codes(const float *x, const float *w, int n, int most, float scale, float min, uint8_t *q)
+static float affine_codes(const float *x, const float *w, int n, int most, float scale, float min,
+                          uint8_t *q)
 {
     float id = inverse(scale), error = 0;
     for (int j = 0; j < n; j++) {
@@ -283,10 +288,11 @@ static float affine_codes(const float *x, const float *w, int n, int most, float
 }
 
 /* Scale and minimum of one group as integers near the wanted line, and its codes. */
-static void affine_group(const float *x, const float *w, int len, int most, int top, const struct line *want, float d,
-                         float dmin, int *sc, int *mn, uint8_t *q)
+static void affine_group(const float *x, const float *w, int len, int most, int top,
+                         const struct line *want, float d, float dmin, int *sc, int *mn, uint8_t *q)
 {
-    int near_s = near_int(want->scale * inverse(d), 0, top), near_m = near_int(want->min * inverse(dmin), 0, top);
+    int near_s = near_int(want->scale * inverse(d), 0, top),
+        near_m = near_int(want->min * inverse(dmin), 0, top);
     float best = INFINITY;
     uint8_t trial[32];
     *sc = *mn = 0;
@@ -303,7 +309,8 @@ static void affine_group(const float *x, const float *w, int len, int most, int 
 }
 
 /* Affine: scales and minima as integers 0 .. top times the factors d and dmin stored at `at`. */
-static void super_affine(const float *x, int n_group, int most, int top, uint8_t *at, int *sc, int *mn, uint8_t *q)
+static void super_affine(const float *x, int n_group, int most, int top, uint8_t *at, int *sc,
+                         int *mn, uint8_t *q)
 {
     int len = SUPER / n_group;
     float w[SUPER], most_scale = 0, most_min = 0;
@@ -316,7 +323,8 @@ static void super_affine(const float *x, int n_group, int most, int top, uint8_t
     }
     float d = half_put(at, most_scale / (float)top), dmin = half_put(at + 2, most_min / (float)top);
     for (int g = 0; g < n_group; g++)
-        affine_group(x + g * len, w + g * len, len, most, top, &want[g], d, dmin, &sc[g], &mn[g], q + g * len);
+        affine_group(x + g * len, w + g * len, len, most, top, &want[g], d, dmin, &sc[g], &mn[g],
+                     q + g * len);
 }
 
 /* ---- pack ---- */
@@ -329,7 +337,8 @@ void pack_q2_k(const float *src, void *dst, size_t n)
         super_affine(src + i, 16, 3, 15, b + 80, sc, mn, q);
         memset(b + 16, 0, 64);
         for (int g = 0; g < 16; g++) b[g] = (uint8_t)(sc[g] | mn[g] << 4);
-        for (int j = 0; j < SUPER; j++) b[16 + j / 128 * 32 + j % 32] |= (uint8_t)(q[j] << (j % 128 / 32 * 2));
+        for (int j = 0; j < SUPER; j++)
+            b[16 + j / 128 * 32 + j % 32] |= (uint8_t)(q[j] << (j % 128 / 32 * 2));
     }
 }
 
@@ -431,7 +440,8 @@ void pack_iq4_xs(const float *src, void *dst, size_t n)
             b[2 + g / 4] |= (uint8_t)(raw >> 4 << (g % 4 * 2));
             b[4 + g / 2] |= (uint8_t)((raw & 15) << (g % 2 * 4));
             for (int j = 0; j < 16; j++)
-                b[8 + 16 * g + j] = (uint8_t)(iq4_nearest(x[j] * step) | iq4_nearest(x[j + 16] * step) << 4);
+                b[8 + 16 * g + j] =
+                    (uint8_t)(iq4_nearest(x[j] * step) | iq4_nearest(x[j + 16] * step) << 4);
         }
     }
 }
