@@ -8,11 +8,6 @@
 
 #include "tensor/int.h"
 
-float f16_to_f32(uint16_t h)
-{
-    return half_to_f32(h);
-}
-
 uint16_t f32_to_f16(float f)
 {
     uint32_t u = f32_bits(f), a = u & 0x7fffffff;
@@ -25,11 +20,6 @@ uint16_t f32_to_f16(float f)
     }
     a += 0xfff + (a >> 13 & 1) - (112u << 23);
     return (uint16_t)(sign | a >> 13);
-}
-
-float bf16_to_f32(uint16_t h)
-{
-    return bhalf_to_f32(h);
 }
 
 uint16_t f32_to_bf16(float f)
@@ -72,7 +62,7 @@ static void unpack_bf16(const void *src, float *dst, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, sizeof h);
-        dst[i] = bhalf_to_f32(h);
+        dst[i] = bf16_to_f32(h);
     }
 }
 

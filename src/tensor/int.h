@@ -1,4 +1,4 @@
-/* int.h -- what the files of tensor/ share: bit casts, half precision in line, and the rows of the
+/* int.h -- what the files of tensor/ share: bit casts, and the rows of the
  * dtype table that live in quant.c and quant_k.c. Nobody outside the room includes this. */
 #ifndef TENON_TENSOR_INT_H
 #define TENON_TENSOR_INT_H
@@ -23,29 +23,12 @@ static inline float f32_of_bits(uint32_t u)
     return f;
 }
 
-/* Integer work and one subtraction, no branch: loops over it vectorise, and it is right even where
- * the processor is told to treat f32 subnormals as zero. */
-static inline float half_to_f32(uint16_t h)
-{
-    uint32_t em = (uint32_t)(h & 0x7fff) << 13, exp = em & 0x0f800000;
-    uint32_t bits = em + (112u << 23);                                /* rebias 15 -> 127 */
-    bits += exp == 0x0f800000 ? 112u << 23 : 0;                       /* Inf and NaN keep all ones */
-    float sub = f32_of_bits(bits + (1u << 23)) - 0x1p-14f;            /* no hidden one below 2^-14 */
-    bits = exp ? bits : f32_bits(sub);
-    return f32_of_bits(bits | (uint32_t)(h & 0x8000) << 16);
-}
-
-static inline float bhalf_to_f32(uint16_t h)
-{
-    return f32_of_bits((uint32_t)h << 16);
-}
-
 /* Scales lie at any address inside a block. */
 static inline float half_at(const uint8_t *p)
 {
     uint16_t h;
     memcpy(&h, p, sizeof h);
-    return half_to_f32(h);
+    return f16_to_f32(h);
 }
 
 /* Stores f as a half and returns what a reader will see. */
@@ -53,7 +36,7 @@ static inline float half_put(uint8_t *p, float f)
 {
     uint16_t h = f32_to_f16(f);
     memcpy(p, &h, sizeof h);
-    return half_to_f32(h);
+    return f16_to_f32(h);
 }
 
 /* Truncation into [lo, hi] that is defined for every float; NaN gives lo. */

@@ -38,9 +38,29 @@ enum dtype dtype_find(const char *name);                              /* "q4_k",
 enum dtype dtype_of_gguf(uint32_t id);                                /* DT_NONE if unknown or removed */
 size_t     dtype_bytes(enum dtype d, int64_t n);                      /* n elements, a multiple of the block */
 
-float    f16_to_f32(uint16_t h);                                      /* IEEE binary16, subnormals included */
+/* IEEE binary16, subnormals included. Integer work and one subtraction, no branch: loops over it
+ * vectorise, and it is right even where the processor treats f32 subnormals as zero. */
+static inline float f16_to_f32(uint16_t h)
+{
+    uint32_t em = (uint32_t)(h & 0x7fff) << 13, exp = em & 0x0f800000;
+    uint32_t bits = em + (112u << 23), sub = bits + (1u << 23);       /* rebias 15 -> 127 */
+    bits += exp == 0x0f800000 ? 112u << 23 : 0;                       /* Inf and NaN keep all ones */
+    float f;
+    memcpy(&f, &sub, sizeof f);
+    f -= 0x1p-14f;                                                    /* no hidden one below 2^-14 */
+    memcpy(&sub, &f, sizeof f);
+    bits = (exp ? bits : sub) | (uint32_t)(h & 0x8000) << 16;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+static inline float bf16_to_f32(uint16_t h)
+{
+    uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
 uint16_t f32_to_f16(float f);                                         /* to nearest even */
-float    bf16_to_f32(uint16_t h);
 uint16_t f32_to_bf16(float f);
 
 /* ---- tensors ------------------------------------------------------------------------------- */
