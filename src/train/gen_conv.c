@@ -250,11 +250,41 @@ static void drill_items(struct draw *d, struct conv *c)
     conv_answer_text(c, want < n ? item[want] : all);
 }
 
+/* A run of words said again, word for word: the shortest way to the circuit that every later copy uses.
+ * Half of the time as the list argument of a call. */
+static void drill_echo(struct draw *d, struct conv *c)
+{
+    int n = range(d, 5, 22);
+    bool as_call = chance(d, 40);
+    const char *s = "", *sep = as_call ? ", " : pick(d, " | |, | / |-");
+    struct json *items = json_new_array();
+    for (int i = 0; i < n; i++) {
+        const char *w = chance(d, 70) ? word_fake(d) : chance(d, 50) ? capital(d, word_any(d)) : text(d, "%d", range(d, 0, 999));
+        s = text(d, "%s%s%s", s, i ? sep : "", w);
+        json_push(items, json_new_str(w));
+    }
+    if (!as_call) {
+        json_free(items);
+        conv_user(c, text(d, "%s%s", pick(d, "Echo: |Say it again: |Copy: |Repeat: "), s));
+        conv_answer_text(c, s);
+        return;
+    }
+    struct tool t = { .verb = -1, .fake_verb = word_fake(d), .noun = "", .desc = "", .n_param = 1 };
+    t.name = t.fake_verb;
+    t.param[0] = (struct tool_param){ .name = word_fake(d), .words = "", .desc = "", .kind = V_LIST, .inner = V_WORD, .required = true };
+    struct call call = { t.name, json_new_object() };
+    json_set(call.args, t.param[0].name, items);
+    json_push(c->tools, tool_json(d, &t));
+    conv_user(c, text(d, "%s %s", t.name, s));
+    conv_answer_calls(c, &call, 1);
+}
+
 void copy_conversation(struct draw *d, struct conv *c)
 {
     conv_start(c, KIND_COPY);
     int r = below(d, 100);
-    if (r < 55) drill_form(d, c);
-    else if (r < 80) drill_lookup(d, c);
+    if (r < 40) drill_echo(d, c);
+    else if (r < 75) drill_form(d, c);
+    else if (r < 90) drill_lookup(d, c);
     else drill_items(d, c);
 }

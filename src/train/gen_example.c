@@ -81,7 +81,7 @@ void datagen_close(struct datagen *g)
  * of stage 2 and 3 also show parallel calls, refusals and results on the way. */
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
-    [0] = {         28,    33,      22,       5,   5,  7,       0,         0 },
+    [0] = {         36,    32,      17,       5,   5,  5,       0,         0 },
     [1] = {          3,    14,      29,      13,  12, 14,       7,         8 },
     [2] = {          1,    13,      31,      13,  13, 14,       7,         8 },
 };
