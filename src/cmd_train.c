@@ -33,7 +33,7 @@ static const struct opt train_opts[] = {
     O("Length", 0, "time-budget", "SECONDS", OPT_F64, seconds, "length of the run, decay included (default: none)"),
     O("Optimizer", 0, "lr", "X", OPT_F64, lr, "peak learning rate (default: 0.002)"),
     O("Optimizer", 0, "decay", "X", OPT_F64, decay, "share of the run that decays (default: 0.25)"),
-    O("Optimizer", 0, "tokens", "N", OPT_INT, tokens, "tokens of a step (default: 4096 rising to 16384)"),
+    O("Optimizer", 0, "tokens", "N", OPT_INT, tokens, "tokens of a step (default: 4096, then 8192)"),
     O("Run", 't', "threads", "N", OPT_INT, threads, "workers (default: one per core)"),
     O("Run", 0, "isa", "NAME", OPT_STR, isa, "bf16, f32, avx512, avx2 or plain (default: the fastest here)"),
     O("Run", 'o', "run", "DIR", OPT_STR, dir, "folder for log.tsv and checkpoints (default: runs/train)"),

@@ -15,6 +15,7 @@
 #define BLOCK_K 1024                                                  /* k values of one pass */
 #define WIDEST 64
 #define TALLEST 16
+#define SKEW 16                                                       /* units between rows or panels: lengths that are powers of two share cache sets */
 
 struct job {
     const struct gemm_tile *t;
@@ -74,17 +75,41 @@ static void pack_b(const struct job *g, const float *b, int ldb, int k)
     }
 }
 
-/* Rows [i0, i0+rows) of A. For TN the panels of one tile height lie one after the other. */
+/* Where the packed rows from i on begin; i is a multiple of the tile height. */
+static uint32_t *packed_row(const struct job *g, int i)
+{
+    if (g->kind == GEMM_TN) return g->pa + (size_t)(i / g->t->rows) * ((size_t)g->ku * g->t->rows + SKEW);
+    return g->pa + (size_t)i * g->rs;
+}
+
+/* A given as [k, m]: a pair of rows is zipped once, then dealt to the panels of tile height. */
+static void deal_a(const struct job *g, const float *a, int lda, int rows, int k)
+{
+    uint32_t line[BLOCK_M + TALLEST];
+    int tall = g->t->rows;
+    memset(line, 0, sizeof line);
+    for (int p = 0; p < k; p += g->t->pair) {
+        const float *r = a + (size_t)p * lda;
+        g->t->zip(line, r, g->t->pair == 2 && p + 1 < k ? r + lda : NULL, rows);
+        size_t off = (size_t)(p / g->t->pair) * tall;
+        for (int i = 0; i < rows; i += tall) {
+            uint32_t *dst = packed_row(g, i) + off;
+            if (tall == 8) memcpy(dst, line + i, 32);                 /* a constant length is two moves */
+            else memcpy(dst, line + i, (size_t)tall * 4);
+        }
+    }
+}
+
+/* Rows [i0, i0+rows) of A. */
 static void pack_a(const struct job *g, const float *a, int lda, int i0, int rows, int k)
 {
     int tall = g->t->rows, padded = (rows + tall - 1) / tall * tall;
     if (g->kind == GEMM_TN) {
-        for (int i = 0; i < padded; i += tall)
-            pack_zipped(g->t, g->pa + (size_t)i * g->ku, a + i0 + i, lda, tall, MIN(tall, rows - i), k);
+        deal_a(g, a + i0, lda, rows, k);
         return;
     }
     for (int i = 0; i < padded; i++) {
-        uint32_t *dst = g->pa + (size_t)i * g->rs;
+        uint32_t *dst = packed_row(g, 0) + (size_t)i * g->rs;
         if (i < rows) g->t->row(dst, a + (size_t)(i0 + i) * lda, k);
         else memset(dst, 0, (size_t)g->ku * 4);
     }
@@ -109,7 +134,7 @@ static void multiply_block(const struct job *g, int i0, int rows)
         w = panel_width(g->t, g->n - j);
         int cols = MIN(w, g->n - j);
         for (int i = 0; i < rows; i += tall) {
-            const uint32_t *a = g->pa + (size_t)i * (g->kind == GEMM_TN ? g->ku : g->rs);
+            const uint32_t *a = packed_row(g, i);
             float *c = g->c + (size_t)(i0 + i) * g->ldc + j;
             if (cols == w && rows - i >= tall) g->t->mul(w, g->ku, a, g->rs, g->ks, b, c, g->ldc, g->accumulate);
             else edge_tile(g, w, a, b, c, MIN(tall, rows - i), cols);
@@ -125,12 +150,12 @@ void gemm_run(const struct gemm_tile *t, enum gemm_kind kind, int m, int n, int 
     int most = units(t, MIN(k, BLOCK_K)), tall = t->rows;
     int am = (MIN(m, BLOCK_M) + tall - 1) / tall * tall, bn = n + t->width[0];
     struct job g = { .t = t, .kind = kind, .m = m, .n = n, .c = c, .ldc = ldc };
-    g.pa = arena_alloc(tmp, (size_t)am * (size_t)(most + 16) * 4);
+    g.pa = arena_alloc(tmp, (size_t)am * (size_t)(most + SKEW) * 4);
     g.pb = arena_alloc(tmp, (size_t)bn * (size_t)most * 4);
     for (int k0 = 0; k0 < k; k0 += BLOCK_K) {
         int kn = MIN(BLOCK_K, k - k0);
         g.ku = units(t, kn);
-        g.rs = kind == GEMM_TN ? 1 : g.ku + 16;                       /* 16: rows a power of two apart share cache sets */
+        g.rs = kind == GEMM_TN ? 1 : g.ku + SKEW;
         g.ks = kind == GEMM_TN ? tall : 1;
         g.accumulate = accumulate || k0 > 0;
         pack_b(&g, kind == GEMM_NT ? b + k0 : b + (size_t)k0 * ldb, ldb, kn);

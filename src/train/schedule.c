@@ -6,14 +6,14 @@
 #include "train/int.h"
 
 #define WARM_STEPS 50
-#define WARM_SHARE 0.02
+#define WARM_SHARE 0.005
 #define LAST_LR 0.02
 #define STAGE_2 0.20                                                  /* shares of the run where stages begin */
-#define STEP_GROWS 0.10
+#define STEP_GROWS 0.35
 
 float schedule_lr(const struct train_opts *o, int64_t step, double progress)
 {
-    double warm = MIN((double)(step + 1) / WARM_STEPS, (progress + 0.0005) / WARM_SHARE), rest = 1;
+    double warm = MIN((double)(step + 1) / WARM_STEPS, (progress + 0.0002) / WARM_SHARE), rest = 1;
     double begin = 1 - o->decay;
     if (o->decay > 0 && progress > begin) rest = 1 - (1 - LAST_LR) * MIN((progress - begin) / o->decay, 1.0);
     return (float)(o->lr * MIN(warm, 1.0) * rest);
@@ -28,5 +28,5 @@ int schedule_stage(const struct train_opts *o, double progress)
 int schedule_tokens(const struct train_opts *o, double progress)
 {
     if (o->tokens) return o->tokens;
-    return progress < STEP_GROWS ? 4096 : progress < 1 - o->decay ? 8192 : 16384;
+    return progress < STEP_GROWS ? 4096 : 8192;
 }

@@ -79,7 +79,7 @@ struct train_opts {
     int64_t pause_at;                                                 /* leave after this step, to be resumed; 0: no */
     double lr, decay;                                                 /* peak; share of the run that decays */
     int stage;                                                        /* 1..3; 0: by share of the run */
-    int tokens;                                                       /* of a step; 0: 4k, 8k, 16k by share of the run */
+    int tokens;                                                       /* of a step; 0: 4k, then 8k by share of the run */
     const char *dir;                                                  /* folder of the run: log.tsv, checkpoints; NULL: nothing is written */
     double save_every, eval_every, log_every;                         /* seconds; 0: never (a checkpoint is written at the end all the same) */
     int eval_examples;                                                /* per set */
