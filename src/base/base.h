@@ -115,6 +115,9 @@ struct pool *pool_open(int n_thread, struct err *e);                  /* <= 0: o
 void         pool_close(struct pool *p);
 int          pool_size(const struct pool *p);                         /* 1 for NULL */
 void         pool_run(struct pool *p, pool_fn *fn, void *ctx);        /* on every thread; returns when all are done. NULL: here */
+/* The same where fn takes its work from a shared counter: on this thread and on those that come before it
+ * is through; returns when nobody runs fn any more. */
+void         pool_share(struct pool *p, pool_fn *fn, void *ctx);
 
 /* ---- random numbers, hashes ---------------------------------------------------------------- */
 

@@ -1,11 +1,14 @@
 /* pool.c -- a fixed set of threads that run one function together.
  *
- * A round is a number: the caller writes the job and raises the round, workers that see a new round
- * run the job and count themselves done. Kernels of a decode step are microseconds apart, so workers
- * spin for a while before they sleep on a condition variable; the caller spins for the last worker.
+ * A round is a word: its number, how many workers are inside, and whether it is closed. The caller
+ * writes the job and opens the next round; a worker that sees a new number enters, runs the job and
+ * leaves. pool_run() closes the round when every worker has been inside, pool_share() as soon as the
+ * caller itself is through, so that a worker the system has put aside is not waited for.
+ * Kernels of a decode step are microseconds apart, so workers spin for a while before they sleep on a
+ * condition variable; the caller spins for whoever is still inside.
  *
- * True at all times: `left` is the number of workers that still run the current round; the job is
- * only written while left = 0. One caller at a time. */
+ * True at all times: the job is only written while the round is closed and nobody is inside; a worker
+ * enters a round at most once. One caller at a time. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sched.h>
@@ -15,18 +18,26 @@
 #define SPINS 20000                                                   /* about 50 us before a worker sleeps */
 #define MOST_THREADS 256
 
+#define CLOSED (UINT64_C(1) << 31)
+#define INSIDE (CLOSED - 1)                                           /* mask of the count */
+
 struct pool {
     int n;
     pthread_t *worker;                                                /* [n - 1] */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    _Atomic unsigned round;
-    _Atomic int left, asleep;
+    _Atomic uint64_t gate;                                            /* round << 32 | CLOSED | workers inside */
+    _Atomic int done, asleep;                                         /* workers that have left this round */
     _Atomic bool quit;
     pool_fn *fn;
     void *ctx;
 };
 struct worker_arg { struct pool *p; int thread; };
+
+static unsigned round_of(uint64_t gate)
+{
+    return (unsigned)(gate >> 32);
+}
 
 static void relax(void)
 {
@@ -41,31 +52,42 @@ static void relax(void)
 static void wait_round(struct pool *p, unsigned seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->round, memory_order_acquire) != seen) return;
+        if (round_of(atomic_load_explicit(&p->gate, memory_order_acquire)) != seen) return;
         relax();
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->asleep, 1);
-    while (atomic_load(&p->round) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    while (round_of(atomic_load(&p->gate)) == seen) pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->asleep, 1);
     pthread_mutex_unlock(&p->lock);
+}
+
+/* Into the round that is open now; false if it has been closed. Either way *seen is its number. */
+static bool enter(struct pool *p, unsigned *seen)
+{
+    uint64_t gate = atomic_load(&p->gate);
+    while (!(gate & CLOSED) && !atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) {}
+    *seen = round_of(gate);
+    return !(gate & CLOSED);
 }
 
 static void *work(void *arg)
 {
     struct worker_arg w = *(struct worker_arg *)arg;
     mem_free(arg);
-    for (unsigned seen = 0;; seen++) {
+    for (unsigned seen = 0;;) {
         wait_round(w.p, seen);
         if (atomic_load(&w.p->quit)) return NULL;
+        if (!enter(w.p, &seen)) continue;
         w.p->fn(w.p->ctx, w.thread, w.p->n);
-        atomic_fetch_sub_explicit(&w.p->left, 1, memory_order_release);
+        atomic_fetch_add_explicit(&w.p->done, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&w.p->gate, 1, memory_order_release);
     }
 }
 
 static void start_round(struct pool *p)
 {
-    atomic_fetch_add(&p->round, 1);
+    atomic_store(&p->gate, (uint64_t)(round_of(atomic_load(&p->gate)) + 1u) << 32);
     /* A worker raises `asleep` under the lock before it looks at the round a last time. */
     if (!atomic_load(&p->asleep)) return;
     pthread_mutex_lock(&p->lock);
@@ -79,6 +101,7 @@ struct pool *pool_open(int n_thread, struct err *e)
     int want = n_thread <= 0 ? cpu_count() : MIN(n_thread, MOST_THREADS);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
+    atomic_store(&p->gate, CLOSED);
     p->worker = mem_zero((size_t)want * sizeof *p->worker);
     p->n = 1;
     for (int i = 1; i < want; i++) {
@@ -112,19 +135,46 @@ int pool_size(const struct pool *p)
     return p ? p->n : 1;
 }
 
+static void begin(struct pool *p, pool_fn *fn, void *ctx)
+{
+    p->fn = fn;
+    p->ctx = ctx;
+    atomic_store(&p->done, 0);
+    start_round(p);
+    fn(ctx, 0, p->n);
+}
+
+/* Spins; gives the core away when there are fewer cores than threads. */
+static void pause_for(int *spins)
+{
+    relax();
+    if (++*spins > SPINS) sched_yield();
+}
+
+static void finish(struct pool *p)
+{
+    int spins = 0;
+    atomic_fetch_or(&p->gate, CLOSED);
+    while (atomic_load_explicit(&p->gate, memory_order_acquire) & INSIDE) pause_for(&spins);
+}
+
 void pool_run(struct pool *p, pool_fn *fn, void *ctx)
 {
     if (!p || p->n == 1) {
         fn(ctx, 0, 1);
         return;
     }
-    p->fn = fn;
-    p->ctx = ctx;
-    atomic_store(&p->left, p->n - 1);
-    start_round(p);
-    fn(ctx, 0, p->n);
-    for (int spins = 0; atomic_load_explicit(&p->left, memory_order_acquire); spins++) {
-        relax();
-        if (spins > SPINS) sched_yield();                             /* fewer cores than threads: let them run */
+    begin(p, fn, ctx);
+    for (int spins = 0; atomic_load_explicit(&p->done, memory_order_acquire) < p->n - 1;) pause_for(&spins);
+    finish(p);
+}
+
+void pool_share(struct pool *p, pool_fn *fn, void *ctx)
+{
+    if (!p || p->n == 1) {
+        fn(ctx, 0, 1);
+        return;
     }
+    begin(p, fn, ctx);
+    finish(p);
 }

@@ -91,27 +91,32 @@ const char *cpu_features(void)
 
 /* ---- operations over the threads ---------------------------------------------------------------------- */
 
-#define SMALL (32 << 10)                                              /* floats worth a second thread */
+#define SMALL (64 << 10)                                              /* floats worth a second thread */
 
-struct span { const struct cpu *c; int n; void (*run)(const struct span *s, int from, int to, int thread); const void *arg; };
+struct span {
+    const struct cpu *c;
+    int n, n_part;                                                    /* items, parts they are dealt out in */
+    void (*run)(const struct span *s, int from, int to);
+    const void *arg;
+    _Atomic int next;
+};
 
-/* Thread i takes the i-th part of n items. */
-static void run_part(void *ctx, int thread, int n_thread)
+static void run_parts(void *ctx, int thread, int n_thread)
 {
-    const struct span *s = ctx;
-    int from = (int)((int64_t)s->n * thread / n_thread), to = (int)((int64_t)s->n * (thread + 1) / n_thread);
-    if (from < to) s->run(s, from, to, thread);
+    struct span *s = ctx;
+    for (int i; (i = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->n_part;)
+        s->run(s, (int)((int64_t)s->n * i / s->n_part), (int)((int64_t)s->n * (i + 1) / s->n_part));
 }
 
-static void spread(const struct cpu *c, int n, int64_t work, void (*run)(const struct span *, int, int, int), const void *arg)
+static void spread(const struct cpu *c, int n, int64_t work, void (*run)(const struct span *, int, int), const void *arg)
 {
-    struct span s = { c, n, run, arg };
-    pool_run(work > SMALL ? c->pool : NULL, run_part, &s);
+    struct span s = { c, n, (int)MIN(MAX(work / (SMALL / 4), 1), n), run, arg, 0 };
+    if (n > 0) pool_share(work > SMALL ? c->pool : NULL, run_parts, &s);
 }
 
 struct rms_arg { float *y; const float *x, *w; int d; float eps; };
 
-static void rms_part(const struct span *s, int from, int to, int thread)
+static void rms_part(const struct span *s, int from, int to)
 {
     const struct rms_arg *a = s->arg;
     size_t off = (size_t)from * a->d;
@@ -149,7 +154,7 @@ static const float *rope_table(struct cpu *c, const int32_t *pos, int n, int hal
 
 struct rope_arg { float *x; const float *table; int n_head, head_dim; };
 
-static void rope_part(const struct span *s, int from, int to, int thread)
+static void rope_part(const struct span *s, int from, int to)
 {
     const struct rope_arg *a = s->arg;
     for (int t = from; t < to; t++)
@@ -165,7 +170,7 @@ static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, 
 
 struct copy_arg { float *y; uint16_t *h; const float *x, *x2; int d; };
 
-static void store_part(const struct span *s, int from, int to, int thread)
+static void store_part(const struct span *s, int from, int to)
 {
     const struct copy_arg *a = s->arg;
     size_t off = (size_t)from * a->d;
@@ -181,14 +186,14 @@ static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, 
 /* Long arrays are dealt out in whole blocks, so that tails fall in the same place for any thread count. */
 #define BLOCK 1024
 
-static void swiglu_part(const struct span *s, int from, int to, int thread)
+static void swiglu_part(const struct span *s, int from, int to)
 {
     const struct copy_arg *a = s->arg;
     size_t off = (size_t)from * BLOCK, n = MIN((size_t)(to - from) * BLOCK, (size_t)a->d - off);
     s->c->kern.swiglu(a->y + off, a->x + off, a->x2 + off, n);
 }
 
-static void add_part(const struct span *s, int from, int to, int thread)
+static void add_part(const struct span *s, int from, int to)
 {
     const struct copy_arg *a = s->arg;
     size_t off = (size_t)from * BLOCK, n = MIN((size_t)(to - from) * BLOCK, (size_t)a->d - off);
@@ -196,7 +201,7 @@ static void add_part(const struct span *s, int from, int to, int thread)
 }
 
 /* In pieces whose length an int holds. */
-static void spread_flat(const struct cpu *c, void (*run)(const struct span *, int, int, int), float *y, const float *x,
+static void spread_flat(const struct cpu *c, void (*run)(const struct span *, int, int), float *y, const float *x,
                         const float *x2, size_t n)
 {
     for (size_t off = 0; off < n; off += 1 << 30) {
@@ -218,7 +223,7 @@ static void op_add(void *ctx, float *y, const float *x, size_t n)
 
 struct conv_arg { float *y; const float *z, *taps; float *state; int n, d, K; };
 
-static void conv_part(const struct span *s, int from, int to, int thread)
+static void conv_part(const struct span *s, int from, int to)
 {
     const struct conv_arg *a = s->arg;
     s->c->kern.conv(a->y, a->z, a->taps, a->state, a->n, a->d, a->K, from * 16, MIN(to * 16, a->d));
@@ -232,7 +237,7 @@ static void op_conv(void *ctx, float *y, const float *z, const float *taps, floa
 
 struct rows_arg { float *y; const struct mat *w; const int32_t *id; };
 
-static void rows_part(const struct span *s, int from, int to, int thread)
+static void rows_part(const struct span *s, int from, int to)
 {
     const struct rows_arg *a = s->arg;
     for (int i = from; i < to; i++)
@@ -276,7 +281,7 @@ static void op_attn(void *ctx, const struct attn *a, enum phase ph)
     struct attn_job j = { c, a, ph, ph == PHASE_DECODE ? a->n : (a->n + ATTN_ROWS - 1) / ATTN_ROWS, 0 };
     cpu_scratch(c, attn_floats(a, ph) * sizeof(float) + 64);
     int64_t work = (int64_t)a->n * (a->pos0 + a->n) * a->n_head * a->head_dim;
-    pool_run(work > SMALL ? c->pool : NULL, attn_part, &j);
+    pool_share(work > SMALL ? c->pool : NULL, attn_part, &j);
 }
 
 /* ---- open, close -------------------------------------------------------------------------------------------- */

@@ -9,7 +9,8 @@
 #include "cpu/int.h"
 
 #define MOST_MM 8                                                     /* products in a call */
-#define SMALL (48 << 10)                                              /* weights x columns worth a second thread */
+#define SMALL (768 << 10)                                             /* weights x columns worth a second thread */
+#define SMALL_INPUT (48 << 10)                                        /* values of the input, likewise */
 #define DECODE_PIECE (16 << 10)                                       /* weight bytes of a decode piece */
 
 struct input { const struct act_form *form; size_t bytes; char *at; };  /* n columns, bytes apart */
@@ -136,8 +137,8 @@ static void run_job(struct job *j)
         work += (int64_t)j->p[i].mm->w->n_out * j->k * j->n;
     }
     make_room(j);
-    pool_run((int64_t)j->n * j->k > SMALL ? j->c->pool : NULL, fill_columns, j);
-    pool_run(work > SMALL ? j->c->pool : NULL, run_pieces, j);
+    pool_share((int64_t)j->n * j->k > SMALL_INPUT ? j->c->pool : NULL, fill_columns, j);
+    pool_share(work > SMALL ? j->c->pool : NULL, run_pieces, j);
 }
 
 void cpu_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
