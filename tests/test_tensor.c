@@ -262,6 +262,23 @@ TEST(pack_stays_within_its_error_at_every_scale)
         }
 }
 
+/* Plain types have no blocks: every length, also from an odd address. */
+TEST(plain_types_of_any_length_and_address)
+{
+    static const enum dtype plain[] = { DT_F32, DT_F16, DT_BF16 };
+    float x[40], y[41];
+    for (int i = 0; i < 40; i++) x[i] = (float)(i - 20) / 4;          /* exact in every type */
+    for (size_t k = 0; k < LEN(plain); k++)
+        for (size_t n = 0; n <= LEN(x); n++) {
+            const struct dtype_info *d = dtype_info(plain[k]);
+            uint8_t b[200];
+            y[n] = 77;
+            d->pack(x, b + 1, n);
+            d->unpack(b + 1, y, n);
+            CHECK(memcmp(x, y, n * sizeof *x) == 0 && y[n] == 77, "%s, %zu values", d->name, n);
+        }
+}
+
 /* Blocks that take an unusual path through the searches. */
 static void fill_odd(float *x, int kind)
 {

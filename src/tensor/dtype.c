@@ -31,7 +31,7 @@ uint16_t f32_to_bf16(float f)
 
 /* ---- plain types ---- */
 
-static void copy_f32(const void *src, float *dst, size_t n)
+static void copy_f32(const void *restrict src, float *restrict dst, size_t n)
 {
     memcpy(dst, src, n * sizeof *dst);
 }
@@ -41,10 +41,19 @@ static void store_f32(const float *src, void *dst, size_t n)
     memcpy(dst, src, n * sizeof *src);
 }
 
-static void unpack_f16(const void *src, float *dst, size_t n)
+/* In runs of a fixed length, which compilers turn into vector code at every level. */
+#define RUN 16
+
+static void unpack_f16(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *p = src;
-    for (size_t i = 0; i < n; i++) dst[i] = half_at(p + 2 * i);
+    uint16_t h[RUN];
+    size_t i = 0;
+    for (; i + RUN <= n; i += RUN) {
+        memcpy(h, p + 2 * i, sizeof h);
+        for (int j = 0; j < RUN; j++) dst[i + (size_t)j] = f16_to_f32(h[j]);
+    }
+    for (; i < n; i++) dst[i] = half_at(p + 2 * i);
 }
 
 static void pack_f16(const float *src, void *dst, size_t n)
@@ -56,13 +65,18 @@ static void pack_f16(const float *src, void *dst, size_t n)
     }
 }
 
-static void unpack_bf16(const void *src, float *dst, size_t n)
+static void unpack_bf16(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *p = src;
-    for (size_t i = 0; i < n; i++) {
-        uint16_t h;
-        memcpy(&h, p + 2 * i, sizeof h);
-        dst[i] = bf16_to_f32(h);
+    uint16_t h[RUN];
+    size_t i = 0;
+    for (; i + RUN <= n; i += RUN) {
+        memcpy(h, p + 2 * i, sizeof h);
+        for (int j = 0; j < RUN; j++) dst[i + (size_t)j] = bf16_to_f32(h[j]);
+    }
+    for (; i < n; i++) {
+        memcpy(h, p + 2 * i, sizeof *h);
+        dst[i] = bf16_to_f32(*h);
     }
 }
 

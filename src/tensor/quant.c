@@ -15,7 +15,7 @@
 
 /* ---- unpack ---- */
 
-void unpack_q4_0(const void *src, float *dst, size_t n)
+void unpack_q4_0(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 18, dst += BLOCK) {
@@ -27,7 +27,7 @@ void unpack_q4_0(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_q4_1(const void *src, float *dst, size_t n)
+void unpack_q4_1(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 20, dst += BLOCK) {
@@ -46,7 +46,7 @@ static uint32_t u32_at(const uint8_t *p)
     return u;
 }
 
-void unpack_q5_0(const void *src, float *dst, size_t n)
+void unpack_q5_0(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 22, dst += BLOCK) {
@@ -61,7 +61,7 @@ void unpack_q5_0(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_q5_1(const void *src, float *dst, size_t n)
+void unpack_q5_1(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 24, dst += BLOCK) {
@@ -76,7 +76,7 @@ void unpack_q5_1(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_q8_0(const void *src, float *dst, size_t n)
+void unpack_q8_0(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 34, dst += BLOCK) {
@@ -89,7 +89,7 @@ void unpack_q8_0(const void *src, float *dst, size_t n)
 const int8_t iq4_level[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113 };
 
-void unpack_iq4_nl(const void *src, float *dst, size_t n)
+void unpack_iq4_nl(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += BLOCK, b += 18, dst += BLOCK) {

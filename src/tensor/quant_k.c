@@ -14,7 +14,7 @@
 
 /* ---- unpack ---- */
 
-void unpack_q2_k(const void *src, float *dst, size_t n)
+void unpack_q2_k(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 84) {
@@ -35,7 +35,7 @@ static int q3_scale(const uint8_t *s, int g)
     return low | (s[8 + g % 4] >> (g / 4 * 2) & 3) << 4;
 }
 
-void unpack_q3_k(const void *src, float *dst, size_t n)
+void unpack_q3_k(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 110) {
@@ -62,7 +62,7 @@ static void k_scale_min(const uint8_t *s, int g, int *sc, int *mn)
     }
 }
 
-void unpack_q4_k(const void *src, float *dst, size_t n)
+void unpack_q4_k(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 144) {
@@ -77,7 +77,7 @@ void unpack_q4_k(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_q5_k(const void *src, float *dst, size_t n)
+void unpack_q5_k(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 176) {
@@ -93,7 +93,7 @@ void unpack_q5_k(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_q6_k(const void *src, float *dst, size_t n)
+void unpack_q6_k(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 210) {
@@ -111,7 +111,7 @@ void unpack_q6_k(const void *src, float *dst, size_t n)
     }
 }
 
-void unpack_iq4_xs(const void *src, float *dst, size_t n)
+void unpack_iq4_xs(const void *restrict src, float *restrict dst, size_t n)
 {
     const uint8_t *b = src;
     for (size_t i = 0; i < n; i += SUPER, b += 136) {

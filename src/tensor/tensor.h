@@ -38,18 +38,19 @@ enum dtype dtype_find(const char *name);                              /* "q4_k",
 enum dtype dtype_of_gguf(uint32_t id);                                /* DT_NONE if unknown or removed */
 size_t     dtype_bytes(enum dtype d, int64_t n);                      /* n elements, a multiple of the block */
 
-/* IEEE binary16, subnormals included. Integer work and one subtraction, no branch: loops over it
- * vectorise, and it is right even where the processor treats f32 subnormals as zero. */
+/* IEEE binary16, subnormals included. Masks instead of branches: loops over it vectorise, and it is
+ * right even where the processor treats f32 subnormals as zero. */
 static inline float f16_to_f32(uint16_t h)
 {
     uint32_t em = (uint32_t)(h & 0x7fff) << 13, exp = em & 0x0f800000;
+    uint32_t none = (uint32_t) - (exp == 0), full = (uint32_t) - (exp == 0x0f800000);
     uint32_t bits = em + (112u << 23), sub = bits + (1u << 23);       /* rebias 15 -> 127 */
-    bits += exp == 0x0f800000 ? 112u << 23 : 0;                       /* Inf and NaN keep all ones */
     float f;
     memcpy(&f, &sub, sizeof f);
     f -= 0x1p-14f;                                                    /* no hidden one below 2^-14 */
     memcpy(&sub, &f, sizeof f);
-    bits = (exp ? bits : sub) | (uint32_t)(h & 0x8000) << 16;
+    bits += full & 112u << 23;                                        /* Inf and NaN keep all ones */
+    bits = (sub & none) | (bits & ~none) | (uint32_t)(h & 0x8000) << 16;
     memcpy(&f, &bits, sizeof f);
     return f;
 }
