@@ -87,7 +87,13 @@ static enum dtype rule_at(const struct rule *r, int i, int n)
 
 /* ---- which format a tensor gets ---- */
 
-struct shape { int n_layer, n_attn_v, gqa, n_expert; bool is_llama, tied; };
+#define MOST_LAYER 1024
+
+struct shape {
+    int n_layer, gqa, n_expert;
+    bool is_llama, tied;
+    int attn_v[MOST_LAYER + 1], ffn_down[MOST_LAYER + 1];             /* such matrices in layers below i */
+};
 
 static bool ends_with(const char *s, const char *tail)
 {
@@ -100,6 +106,7 @@ static const char *layer_part(const char *name, int *layer)
 {
     int used = 0;
     if (sscanf(name, "blk.%6d.%n", layer, &used) != 1 || !used) return NULL;
+    if (*layer < 0 || *layer >= MOST_LAYER) return NULL;
     return name + used;
 }
 
@@ -109,18 +116,23 @@ static bool is_part(const char *name, const char *part, int *layer)
     return rest && !strncmp(rest, part, strlen(part));
 }
 
-/* How many tensors of this part lie in layers below `layer`. */
-static int count_below(const struct gguf *g, const char *part, int layer)
+static bool is_value(const char *name, int *layer)
 {
-    int n = 0, at;
-    for (size_t i = 0; i < gguf_n_tensor(g); i++)
-        n += is_part(gguf_tensor(g, i)->name, part, &at) && at < layer;
-    return n;
+    return is_part(name, "attn_v.weight", layer) || is_part(name, "attn_qkv.weight", layer);
 }
 
-static int values_below(const struct gguf *g, int layer)
+static void count_parts(const struct gguf *g, struct shape *s)
 {
-    return count_below(g, "attn_v.weight", layer) + count_below(g, "attn_qkv.weight", layer);
+    for (size_t i = 0; i < gguf_n_tensor(g); i++) {
+        const char *name = gguf_tensor(g, i)->name;
+        int layer;
+        if (is_value(name, &layer)) s->attn_v[layer + 1]++;
+        else if (is_part(name, "ffn_down", &layer)) s->ffn_down[layer + 1]++;
+    }
+    for (int l = 0; l < MOST_LAYER; l++) {
+        s->attn_v[l + 1] += s->attn_v[l];
+        s->ffn_down[l + 1] += s->ffn_down[l];
+    }
 }
 
 /* A key of the architecture: a number, or the first element of an array; 0 where it is missing. */
@@ -141,20 +153,18 @@ static int arch_int(const struct gguf *g, const char *name)
     return first;
 }
 
-static struct shape shape_of(const struct gguf *g)
+static void shape_of(const struct gguf *g, struct shape *s)
 {
     struct bytes arch = { "", 0 };
     struct err e = { 0 };
     gguf_str(g, "general.architecture", &arch, &e);
     int heads = arch_int(g, "attention.head_count"), kv = arch_int(g, "attention.head_count_kv");
-    return (struct shape){
-        .n_layer = arch_int(g, "block_count"),
-        .n_attn_v = values_below(g, INT32_MAX),
-        .gqa = kv ? heads / kv : 0,
-        .n_expert = arch_int(g, "expert_count"),
-        .is_llama = bytes_eq(arch, "llama"),
-        .tied = !gguf_find(g, "output.weight"),
-    };
+    s->n_layer = arch_int(g, "block_count");
+    s->gqa = kv ? heads / kv : 0;
+    s->n_expert = arch_int(g, "expert_count");
+    s->is_llama = bytes_eq(arch, "llama");
+    s->tied = !gguf_find(g, "output.weight");
+    count_parts(g, s);
 }
 
 static bool eligible(const struct tensor *t)
@@ -168,29 +178,26 @@ static bool eligible(const struct tensor *t)
     return dtype_info(t->dtype)->unpack != NULL;
 }
 
-static enum dtype value_type(const struct gguf *g, const struct mix *m, const struct shape *s,
-                             int layer)
+static enum dtype value_type(const struct mix *m, const struct shape *s, int layer)
 {
     if (s->n_expert == 8) return DT_Q8_0;
-    enum dtype d = rule_at(&m->attn_v, values_below(g, layer), s->n_attn_v);
+    enum dtype d = rule_at(&m->attn_v, s->attn_v[layer], s->attn_v[MOST_LAYER]);
     if (m->attn_v_gqa != DT_NONE && s->gqa >= 4) d = m->attn_v_gqa;
     if (s->is_llama && s->n_layer == 80 && (d == DT_Q3_K || d == DT_Q4_K)) d = DT_Q5_K;
     return d;
 }
 
 /* Before looking at the row length. */
-static enum dtype wanted(const struct gguf *g, const struct mix *m, const struct shape *s,
-                         const char *name)
+static enum dtype wanted(const struct mix *m, const struct shape *s, const char *name)
 {
     int layer;
     if (dtype_info(m->base)->block == 1 || m->base == DT_Q8_0) return m->base;
     if (!strcmp(name, "output.weight") || (s->tied && !strcmp(name, "token_embd.weight")))
         return m->output;
-    if (is_part(name, "attn_v.weight", &layer) || is_part(name, "attn_qkv.weight", &layer))
-        return value_type(g, m, s, layer);
+    if (is_value(name, &layer)) return value_type(m, s, layer);
     if (is_part(name, "attn_k.weight", &layer) && s->n_expert == 8) return DT_Q8_0;
     if (is_part(name, "ffn_down", &layer))
-        return rule_at(&m->ffn_down, count_below(g, "ffn_down", layer), s->n_layer);
+        return rule_at(&m->ffn_down, s->ffn_down[layer], s->n_layer);
     if (!is_part(name, "attn_output.weight", &layer)) return m->base;
     bool coarse = m->base == DT_Q2_K || m->base == DT_Q3_K || m->base == DT_Q4_K ||
                   m->base == DT_IQ4_NL || m->base == DT_IQ4_XS;
@@ -326,7 +333,7 @@ static bool add_tensor(struct plan *p, const struct shape *s, const struct tenso
     struct tensor t = *from;
     if (eligible(from))
         t.dtype =
-            fit_row(p->o->pure ? p->mix->base : wanted(p->g, p->mix, s, from->name), from->ne[0]);
+            fit_row(p->o->pure ? p->mix->base : wanted(p->mix, s, from->name), from->ne[0]);
     const struct dtype_info *in = dtype_info(from->dtype), *to = dtype_info(t.dtype);
     if (t.dtype != from->dtype && in->block > 1 && to->block > 1 && !p->o->requantize)
         return err_set(
@@ -356,7 +363,8 @@ static void copy_metadata(const struct plan *p, struct gguf_out *out)
 static bool write_all(struct plan *p, const char *path, struct err *e)
 {
     struct gguf_out *out = gguf_out_new();
-    struct shape s = shape_of(p->g);
+    struct shape s = { 0 };
+    shape_of(p->g, &s);
     copy_metadata(p, out);
     bool ok = true;
     for (size_t i = 0; ok && i < gguf_n_tensor(p->g); i++)
