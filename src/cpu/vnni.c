@@ -32,9 +32,9 @@ INLINE struct block quantise(const float *x)
 {
     __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
     float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-    __m512 inv = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+    __m512 inv = _mm512_set1_ps(most > 1e-30f ? 127 / most : 0);           /* 127 / most must be finite */
     struct block q = { _mm512_cvtps_epi32(_mm512_mul_ps(a, inv)), _mm512_cvtps_epi32(_mm512_mul_ps(b, inv)),
-                       most / 127, 0 };
+                       most > 1e-30f ? most / 127 : 0, 0 };
     q.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q.a, q.b));
     return q;
 }
