@@ -137,7 +137,8 @@ char *arena_fmt(struct arena *a, const char *fmt, ...)
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    char probe[1];
+    int n = vsnprintf(probe, sizeof probe, fmt, ap);
     char *p = arena_alloc(a, (size_t)MAX(n, 0) + 1);
     vsnprintf(p, (size_t)MAX(n, 0) + 1, fmt, again);
     va_end(again);
