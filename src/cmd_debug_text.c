@@ -131,7 +131,7 @@ static bool render_model(const struct render_opts *o, struct dialect_request *r,
     struct gguf *g = front_gguf(o->m.model, e);
     bool ok = g && (t = tok_open(g, e));
     const struct dialect *d = ok ? o->m.dialect ? dialect_find(o->m.dialect) : dialect_detect(g, t) : NULL;
-    if (ok && !d) ok = err_set(e, ERR_ARG, "dialect \"%s\" is not known; lfm2 and lfm2-json are", o->m.dialect);
+    if (ok && !d) ok = err_set(e, ERR_ARG, "dialect \"%s\" is not known; lfm2, lfm2-json and json are", o->m.dialect);
     if (ok) {
         bos = text_of(tok_text(t, tok_bos(t)));
         if (!r->bos_token) r->bos_token = bos;
@@ -173,7 +173,7 @@ static int run_render(const void *opts, int n_arg, char **arg)
 static const struct opt render_table[] = {
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct render_opts, m.model), "render as a request to this model (default: the embedded model)" },
     { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(struct render_opts, m.dialect), "how calls are written (default: found in the model file)" },
-    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, tenon, or a file with one of these (default: off)" },
+    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, tenon, json, or a file with one of these (default: off)" },
 };
 const struct command cmd_debug_render = {
     .verb = "debug render", .args = "< request.json", .sentence = "Prints the prompt that a request becomes, byte for byte.",
@@ -272,7 +272,7 @@ static int run_parse(const void *opts, int n_arg, char **arg)
     struct json *tools = NULL;
     struct reader r = { .chunks = o->stream > 0 };
     const struct dialect *d = dialect_find(o->dialect);
-    bool ok = (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2 and lfm2-json are", o->dialect)) &&
+    bool ok = (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2, lfm2-json and json are", o->dialect)) &&
               (!o->tools || (tools = tools_read(o->tools, &e))) && check_choice(o->choice, tools, &e) && file_read("-", &in, &e);
     if (ok) read_output(&r, o, d, tools, &in);
     message_done(&r.message);
@@ -283,7 +283,7 @@ static int run_parse(const void *opts, int n_arg, char **arg)
 }
 
 static const struct opt parse_table[] = {
-    { "Output", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_opts, dialect), "how calls are written: lfm2, lfm2-json (default: lfm2-json)" },
+    { "Output", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_opts, dialect), "how calls are written: lfm2, lfm2-json, json (default: lfm2-json)" },
     { "Output", 0, "tools", "FILE", OPT_STR, offsetof(struct parse_opts, tools), "the tools of the request (default: none)" },
     { "Output", 0, "tool-choice", "C", OPT_STR, offsetof(struct parse_opts, choice), "auto, none, required or a tool's name (default: auto)" },
     { "Output", 0, "stream", "N", OPT_INT, offsetof(struct parse_opts, stream), "cut the output into pieces of N bytes and print chunks (default: 0, the message)" },

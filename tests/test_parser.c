@@ -186,6 +186,33 @@ TEST(every_quirk_is_read_the_same_however_it_is_cut)
     json_free(tools);
 }
 
+/* The dialect without markers: strict reading, as with the grammar on. */
+TEST(a_list_of_calls_may_be_the_marker)
+{
+    static const struct { const char *in, *text, *calls; bool ok; } list[] = {
+        { "[{\"name\":\"f\",\"arguments\":{\"n\":1}},{\"name\":\"g\",\"arguments\":{}}]", "", "0:f{\"n\":1}; 1:g{};", true },
+        { "Sure: [{\"name\":\"f\",\"arguments\":{}}]", "Sure: ", "0:f{};", true },
+        { "[[{\"name\":\"f\",\"arguments\":{}}]", "[", "0:f{};", true },
+        { " [{\"na [{\"name\" :", " [{\"na [{\"name\" :", "", true },
+        { "[{\"name\":", "[{\"name\":", "", true },
+        { "<think>x</think> y", "<think>x</think> y", "", true },
+        { "f(n=1)", "f(n=1)", "", true },
+        { "[{\"name\":\"f\",\"arguments\":{\"n\":", "", "0:f{\"n\":", false },
+    };
+    const struct dialect *d = dialect_find("json");
+    for (size_t i = 0; i < LEN(list); i++)
+        for (size_t step = 1, len = strlen(list[i].in); step < 40; step += 3) {
+            struct fold f = { .whole_utf8 = true };
+            struct err e = { 0 };
+            struct parser *p = d->parser_open(NULL, on_event, &f);
+            for (size_t k = 0; k < len; k += step) d->parser_feed(p, list[i].in + k, MIN(step, len - k), false);
+            CHECK(d->parser_close(p, &e) == list[i].ok, "%s: %s", list[i].in, e.msg);
+            CHECK(!strcmp(or_empty(&f.text), list[i].text), "%s: %s", list[i].in, or_empty(&f.text));
+            CHECK(!strcmp(or_empty(&f.calls), list[i].calls), "%s: %s", list[i].in, or_empty(&f.calls));
+            fold_done(&f);
+        }
+}
+
 TEST(reasoning_comes_apart_from_text)
 {
     static const struct { const char *in, *thought, *text; } list[] = {

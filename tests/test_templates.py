@@ -98,7 +98,7 @@ def random_schema(r, depth):
 
 
 def requests(name):
-    base = CONVERSATIONS + (OURS if name == "tenon" else [])
+    base = CONVERSATIONS + (OURS if name != "lfm2" else [])
     for i, messages in enumerate(base):
         for k, tools in enumerate(TOOLS):
             yield {"messages": messages, "tools": tools, "add_generation_prompt": (i + k) % 2 == 0, "bos_token": ["", "<|startoftext|>"][k % 2]}
@@ -120,6 +120,11 @@ def plain(request):
 def test_tenon_template_and_c_agree():
     for request in requests("tenon"):
         compare("tenon", os.path.join(ROOT, "templates", "tenon.jinja"), request)
+
+
+def test_json_template_and_c_agree():
+    for request in requests("json"):
+        compare("json", os.path.join(ROOT, "templates", "json.jinja"), request)
 
 
 def test_lfm2_template_and_c_agree():

@@ -1,6 +1,6 @@
-/* chat.c -- a conversation becomes a prompt: the templates `lfm2` and `tenon`, rendered in C.
+/* chat.c -- a conversation becomes a prompt: the templates `lfm2`, `tenon` and `json`, rendered in C.
  *
- * templates/lfm2.jinja and templates/tenon.jinja say the same as the code here; a test renders both.
+ * templates/<name>.jinja says the same as the code here; a test renders both.
  * Markers are special-token pieces, everything that came from outside is a text piece, so nothing a
  * user or a tool writes can open a turn or a call.
  *
@@ -13,11 +13,14 @@
 #include "text/int.h"
 
 static const char *const default_bos = "<|startoftext|>";
+static const char *const json_calls_hint =
+    "\nTo call functions, answer with a JSON list and nothing else: [{\"name\":\"NAME\",\"arguments\":{…}}]";
 
 /* One rendering. `bare`: the template as it stands, nothing prepared. */
 struct chat {
     const struct dialect_request *r;
     struct prompt *out;
+    enum template_kind kind;
     enum call_syntax syntax;
     bool bare;
     struct str text;                                                  /* scratch for the text of one message */
@@ -180,6 +183,15 @@ static bool read_call(struct str *out, enum call_syntax syntax, const struct jso
     return true;
 }
 
+/* The text so far between two markers, which the template `json` does without. */
+static void put_between(struct chat *c, const char *open, const char *close)
+{
+    bool marked = c->kind != TEMPLATE_JSON;
+    if (marked) prompt_special(c->out, open);
+    prompt_text(c->out, c->text.p, c->text.len);
+    if (marked) prompt_special(c->out, close);
+}
+
 static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
 {
     str_clear(&c->text);
@@ -189,9 +201,7 @@ static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
         if (!read_call(&c->text, c->syntax, json_at(calls, i), e)) return err_in(e, "tool_calls[%zu]", i);
     }
     str_putc(&c->text, ']');
-    prompt_special(c->out, "<|tool_call_start|>");
-    prompt_text(c->out, c->text.p, c->text.len);
-    prompt_special(c->out, "<|tool_call_end|>");
+    put_between(c, "<|tool_call_start|>", "<|tool_call_end|>");
     return true;
 }
 
@@ -254,30 +264,26 @@ static void close_turn(struct chat *c)
 
 static bool wants_json_tools(const struct chat *c) { return json_str_is(json_get(c->r->vars, "tools_as"), "json"); }
 
-static bool tenon_tools(struct chat *c, struct err *e)
+/* One tool a line: signatures for the embedded model, else JSON. */
+static bool put_tool_lines(struct chat *c, struct err *e)
 {
     const struct json *tools = c->r->tools;
-    prompt_puts(c->out, "Tools:\n");
-    prompt_special(c->out, "<|tool_list_start|>");
+    bool as_json = c->kind == TEMPLATE_JSON || wants_json_tools(c);
     str_clear(&c->text);
     for (size_t i = 0; i < json_len(tools); i++) {
         const struct json *f = tool_function(json_at(tools, i));
         if (!f) return err_set(e, ERR_ARG, "tools[%zu]: is not a function with a name", i);
         if (i) str_putc(&c->text, '\n');
-        if (wants_json_tools(c)) json_write(&c->text, f, JSON_COMPACT);
+        if (as_json) json_write(&c->text, f, JSON_COMPACT);
         else tool_signature(&c->text, f);
     }
-    prompt_text(c->out, c->text.p, c->text.len);
-    prompt_special(c->out, "<|tool_list_end|>");
     return true;
 }
 
 /* The tools of the LFM2 template: Python-style JSON, a tool that is a string goes in as it is. */
-static bool lfm2_tools(struct chat *c, struct err *e)
+static bool put_tool_list(struct chat *c, struct err *e)
 {
     const struct json *tools = c->r->tools;
-    prompt_puts(c->out, "List of tools: ");
-    prompt_special(c->out, "<|tool_list_start|>");
     str_clear(&c->text);
     str_putc(&c->text, '[');
     for (size_t i = 0; i < json_len(tools); i++) {
@@ -290,14 +296,23 @@ static bool lfm2_tools(struct chat *c, struct err *e)
         else json_write(&c->text, f, JSON_PYTHON);
     }
     str_putc(&c->text, ']');
-    prompt_text(c->out, c->text.p, c->text.len);
-    prompt_special(c->out, "<|tool_list_end|>");
+    return true;
+}
+
+static bool put_tools(struct chat *c, struct err *e)
+{
+    static const char *const lead[] = { [TEMPLATE_TENON] = "Tools:\n", [TEMPLATE_LFM2] = "List of tools: ",
+                                        [TEMPLATE_JSON] = "Functions:\n" };
+    prompt_puts(c->out, lead[c->kind]);
+    if (c->kind == TEMPLATE_LFM2 ? !put_tool_list(c, e) : !put_tool_lines(c, e)) return false;
+    put_between(c, "<|tool_list_start|>", "<|tool_list_end|>");
+    if (c->kind == TEMPLATE_JSON) prompt_puts(c->out, json_calls_hint);
     return true;
 }
 
 /* Leading system messages (one for the bare template) become the system turn, with the tools in it.
  * *n: how many messages were used. */
-static bool system_turn(struct chat *c, enum template_kind kind, size_t *n, struct err *e)
+static bool system_turn(struct chat *c, size_t *n, struct err *e)
 {
     const struct json *messages = c->r->messages;
     bool tools = json_len(c->r->tools) > 0;
@@ -313,35 +328,31 @@ static bool system_turn(struct chat *c, enum template_kind kind, size_t *n, stru
     if (!c->text.len && !tools) return true;
     open_turn(c, "system", 6);
     prompt_text(c->out, c->text.p, c->text.len);
-    if (tools) {
-        if (c->text.len) prompt_puts(c->out, "\n");
-        if (kind == TEMPLATE_TENON ? !tenon_tools(c, e) : !lfm2_tools(c, e)) return false;
-    }
+    if (tools && c->text.len) prompt_puts(c->out, "\n");
+    if (tools && !put_tools(c, e)) return false;
     close_turn(c);
     return true;
 }
 
-/* LFM2 was trained with the call before the text of the same turn, the embedded model the other way. */
-static bool assistant_body(struct chat *c, enum template_kind kind, const struct json *m, struct err *e)
+/* LFM2 was trained with the call before the text of the same turn, the others have it behind. */
+static bool assistant_body(struct chat *c, const struct json *m, struct err *e)
 {
     const struct json *calls = c->bare ? NULL : json_get(m, "tool_calls");
-    bool has = json_is(calls, JSON_ARRAY) && json_len(calls);
-    if (has && kind == TEMPLATE_LFM2 && !put_calls(c, calls, e)) return false;
+    bool has = json_is(calls, JSON_ARRAY) && json_len(calls), first = c->kind == TEMPLATE_LFM2;
+    if (has && first && !put_calls(c, calls, e)) return false;
     if (!read_content(c, m, e)) return false;
     prompt_text(c->out, c->text.p, c->text.len);
-    return !has || kind == TEMPLATE_LFM2 || put_calls(c, calls, e);
+    return !has || first || put_calls(c, calls, e);
 }
 
 static bool tool_body(struct chat *c, const struct json *m, struct err *e)
 {
     if (!read_content(c, m, e)) return false;
-    prompt_special(c->out, "<|tool_response_start|>");
-    prompt_text(c->out, c->text.p, c->text.len);
-    prompt_special(c->out, "<|tool_response_end|>");
+    put_between(c, "<|tool_response_start|>", "<|tool_response_end|>");
     return true;
 }
 
-static bool put_message(struct chat *c, enum template_kind kind, const struct json *m, struct err *e)
+static bool put_message(struct chat *c, const struct json *m, struct err *e)
 {
     size_t len = 0;
     const char *role = json_str(json_get(m, "role"), &len);
@@ -350,7 +361,7 @@ static bool put_message(struct chat *c, enum template_kind kind, const struct js
     open_turn(c, role, len);
     bool ok = true;
     if (is_role(m, "assistant")) {
-        ok = assistant_body(c, kind, m, e);
+        ok = assistant_body(c, m, e);
     } else if (is_role(m, "tool")) {
         ok = tool_body(c, m, e);
     } else {
@@ -361,7 +372,7 @@ static bool put_message(struct chat *c, enum template_kind kind, const struct js
     return ok;
 }
 
-static bool put_messages(struct chat *c, enum template_kind kind, size_t from, struct err *e)
+static bool put_messages(struct chat *c, size_t from, struct err *e)
 {
     const struct json *messages = c->r->messages;
     size_t n = json_len(messages);
@@ -370,13 +381,13 @@ static bool put_messages(struct chat *c, enum template_kind kind, size_t from, s
     bool ok = true;
     for (size_t i = from; ok && i < n; i++) {
         size_t at = c->bare ? i : order[i];
-        ok = put_message(c, kind, json_at(messages, at), e) || err_in(e, "messages[%zu]", at);
+        ok = put_message(c, json_at(messages, at), e) || err_in(e, "messages[%zu]", at);
     }
     mem_free(order);
     return ok;
 }
 
-static bool render(struct chat *c, enum template_kind kind, struct err *e)
+static bool render(struct chat *c, struct err *e)
 {
     const struct json *messages = c->r->messages;
     size_t used = 0;
@@ -385,7 +396,7 @@ static bool render(struct chat *c, enum template_kind kind, struct err *e)
     if (c->r->tools && !json_is(c->r->tools, JSON_ARRAY) && !json_is(c->r->tools, JSON_NULL))
         return err_set(e, ERR_ARG, "tools: is %s; a list of tools is accepted", json_type_name(json_type(c->r->tools)));
     put_bos(c);
-    bool ok = system_turn(c, kind, &used, e) && put_messages(c, kind, used, e);
+    bool ok = system_turn(c, &used, e) && put_messages(c, used, e);
     if (ok && c->r->add_generation_prompt) open_turn(c, "assistant", 9);
     str_done(&c->text);
     return ok;
@@ -399,13 +410,13 @@ enum template_kind template_find(const char *text)
     bool list = strstr(text, "<|tool_list_start|>") && strstr(text, "<|tool_list_end|>");
     if (list && strstr(text, "tools_as")) return TEMPLATE_TENON;
     if (list && strstr(text, "List of tools: ") && strstr(text, "<|tool_response_start|>")) return TEMPLATE_LFM2;
-    return TEMPLATE_OTHER;
+    return strstr(text, "answer with a JSON list and nothing else") ? TEMPLATE_JSON : TEMPLATE_OTHER;
 }
 
 const char *chat_template_name(const char *template_text)
 {
     enum template_kind k = template_find(template_text);
-    return k == TEMPLATE_TENON ? "tenon" : k == TEMPLATE_LFM2 ? "lfm2" : NULL;
+    return k == TEMPLATE_TENON ? "tenon" : k == TEMPLATE_LFM2 ? "lfm2" : k == TEMPLATE_JSON ? "json" : NULL;
 }
 
 bool template_refuse(const char *dialect, struct err *e)
@@ -417,15 +428,20 @@ bool template_refuse(const char *dialect, struct err *e)
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
                  struct prompt *out, struct err *e)
 {
-    struct chat c = { .r = r, .out = out, .syntax = syntax };
-    return render(&c, kind, e);
+    struct chat c = { .r = r, .out = out, .kind = kind, .syntax = syntax };
+    return render(&c, e);
 }
 
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e)
 {
+    static const struct { const char *name; enum template_kind kind; bool bare; } own[] = {
+        { "lfm2", TEMPLATE_LFM2, true }, { "tenon", TEMPLATE_TENON, false }, { "json", TEMPLATE_JSON, false } };
     struct chat c = { .r = r, .out = out, .syntax = CALLS_JSON };
-    if (!strcmp(template_name, "tenon")) return render(&c, TEMPLATE_TENON, e);
-    c.bare = true;
-    if (!strcmp(template_name, "lfm2")) return render(&c, TEMPLATE_LFM2, e);
-    return err_set(e, ERR_UNSUPPORTED, "template \"%.60s\" is not one of ours; lfm2 and tenon are accepted", template_name);
+    for (size_t i = 0; i < LEN(own); i++)
+        if (!strcmp(template_name, own[i].name)) {
+            c.kind = own[i].kind;
+            c.bare = own[i].bare;
+            return render(&c, e);
+        }
+    return err_set(e, ERR_UNSUPPORTED, "template \"%.60s\" is not one of ours; lfm2, tenon and json are accepted", template_name);
 }

@@ -2,13 +2,13 @@
  *
  * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said by
  * the metadata key tenon.dialect, else by whoever recognises the chat template or the special tokens
- * best, else it is the first row, whose text needs nothing of a model.
+ * best; the last row fits any model a little.
  * Also here: `wire`, which finds markers in output that arrived as mere text. */
 #include "text/int.h"
 
-extern const struct dialect dialect_lfm2_json, dialect_lfm2;
+extern const struct dialect dialect_lfm2_json, dialect_lfm2, dialect_json;
 
-static const struct dialect *const rows[] = { &dialect_lfm2_json, &dialect_lfm2 };
+static const struct dialect *const rows[] = { &dialect_lfm2_json, &dialect_lfm2, &dialect_json };
 
 const struct dialect *dialect_at(size_t i) { return i < LEN(rows) ? rows[i] : NULL; }
 
@@ -43,7 +43,7 @@ const struct dialect *dialect_detect(const struct gguf *g, const struct tokenize
         memcpy(template_text, text.p, text.len);
         template_text[text.len] = 0;
     }
-    best = rows[0];
+    best = rows[LEN(rows) - 1];
     for (size_t i = 0; i < LEN(rows); i++) {
         int fit = rows[i]->detect(template_text, t);
         if (fit > most) best = rows[i], most = fit;

@@ -62,7 +62,7 @@ void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids
 /* ---- messages and templates: chat.c -------------------------------------------------------------- */
 
 enum call_syntax { CALLS_PYTHON, CALLS_JSON };                        /* [f(a="x")] or [{"name":"f","arguments":{"a":"x"}}] */
-enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_OTHER };
+enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_JSON, TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
 bool template_refuse(const char *dialect, struct err *e);             /* the sentence for TEMPLATE_OTHER; false */
@@ -103,6 +103,9 @@ void json_put_cp(struct str *out, uint32_t cp);                       /* a chara
 struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx);
 void parser_input(struct parser *p, const char *bytes, size_t len, bool special);
 bool parser_finish(struct parser *p, struct err *e);
+/* A dialect without markers: calls begin where a text says [{"name":" and nowhere else. */
+struct parser *parser_new_watching(const struct json *tools, parse_sink *sink, void *ctx);
+#define CALLS_BEGIN "[{\"name\":\""
 void parser_lenient(struct parser *p);                                /* calls without markers are accepted too */
 
 /* What both LFM2 dialects share. */

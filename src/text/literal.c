@@ -7,20 +7,33 @@
  * What it maps: True, true; None, null; tuples and sets to arrays; keys that are not strings to
  * strings; +7, 07, .5 and 1. to 7, 7, 0.5 and 1.0, all other digits as they stand; strings with any
  * quotes, prefixes and escapes to the fewest JSON escapes; neighbouring strings are joined.
- * What it forgives: raw line ends in strings, and quotes inside a string of the same quotes: a quote
- * ends a string only if `, ) ] }` (or `:` after a key) follows, or another string.
- * What it refuses: infinities, numbers that are none, unknown words, containers as keys, more than
+ * What it forgives: raw line ends in strings, and quotes inside a string of the same quotes: a
+ * quote ends a string only if `, ) ] }` (or `:` after a key) follows, or another string. What it
+ * refuses: infinities, numbers that are none, unknown words, containers as keys, more than
  * LITERAL_DEPTH levels. The caller hands over well-formed UTF-8. */
 #include "text/int.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define TOKEN_MOST 65536                                              /* digits of a number, letters of a word */
+#define TOKEN_MOST 65536 /* digits of a number, letters of a word */
 #define NO_HOLD SIZE_MAX
 
-enum { F_LIST, F_TUPLE, F_BRACE, F_DICT, F_SET };                     /* BRACE: dictionary or set, not known yet */
-enum { S_VALUE, S_TOKEN, S_OPEN1, S_OPEN2, S_STR, S_RAW, S_CLOSE, S_TRIPLE, S_ESC, S_HEX, S_OCT, S_AFTER };
+enum { F_LIST, F_TUPLE, F_BRACE, F_DICT, F_SET }; /* BRACE: dictionary or set, not known yet */
+enum {
+    S_VALUE,
+    S_TOKEN,
+    S_OPEN1,
+    S_OPEN2,
+    S_STR,
+    S_RAW,
+    S_CLOSE,
+    S_TRIPLE,
+    S_ESC,
+    S_HEX,
+    S_OCT,
+    S_AFTER
+};
 enum step { USED = LIT_MORE, DONE = LIT_DONE, BAD = LIT_BAD, AGAIN };
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -44,7 +57,10 @@ static enum step go(struct literal *l, int state, enum step s)
     return s;
 }
 
-static struct lit_frame *top(struct literal *l) { return l->depth ? &l->frame[l->depth - 1] : NULL; }
+static struct lit_frame *top(struct literal *l)
+{
+    return l->depth ? &l->frame[l->depth - 1] : NULL;
+}
 
 void literal_start(struct literal *l)
 {
@@ -63,7 +79,8 @@ void literal_done(struct literal *l)
     str_done(&l->token);
 }
 
-/* ---- characters ------------------------------------------------------------------------------------- */
+/* ---- characters
+ * ------------------------------------------------------------------------------------- */
 
 void json_put_cp(struct str *out, uint32_t cp)
 {
@@ -89,7 +106,8 @@ static void put_byte(struct literal *l, char c)
     else json_put_cp(&l->out, (uint8_t)c);
 }
 
-/* A character written as an escape; halves of surrogate pairs meet here, lonely ones become U+FFFD. */
+/* A character written as an escape; halves of surrogate pairs meet here, lonely ones become U+FFFD.
+ */
 static void put_escape(struct literal *l, uint32_t cp)
 {
     if (l->high && cp >= 0xdc00 && cp <= 0xdfff) {
@@ -103,7 +121,8 @@ static void put_escape(struct literal *l, uint32_t cp)
     json_put_cp(&l->out, cp > 0x10ffff || (cp >= 0xdc00 && cp <= 0xdfff) ? 0xfffd : cp);
 }
 
-/* ---- containers -------------------------------------------------------------------------------------- */
+/* ---- containers
+ * -------------------------------------------------------------------------------------- */
 
 static void find_hold(struct literal *l)
 {
@@ -134,7 +153,10 @@ static enum step open_container(struct literal *l, char c)
     if (l->depth == LITERAL_DEPTH) return bad(l, "values are nested too deeply");
     if (f && f->kind == F_DICT && !f->colon) return bad(l, "a list or dictionary cannot be a key");
     begin_item(l);
-    l->frame[l->depth++] = (struct lit_frame){ .kind = c == '[' ? F_LIST : c == '(' ? F_TUPLE : F_BRACE, .at = l->out.len };
+    l->frame[l->depth++] = (struct lit_frame){.kind = c == '['   ? F_LIST
+                                                      : c == '(' ? F_TUPLE
+                                                                 : F_BRACE,
+                                              .at = l->out.len};
     str_putc(&l->out, c == '{' ? '{' : '[');
     if (l->hold == NO_HOLD && c != '[') l->hold = l->out.len - 1;
     return go(l, S_VALUE, USED);
@@ -143,12 +165,13 @@ static enum step open_container(struct literal *l, char c)
 static enum step close_container(struct literal *l)
 {
     struct lit_frame *f = top(l);
-    if (f->kind == F_BRACE && f->n) {                                 /* one item and no colon: a set */
+    if (f->kind == F_BRACE && f->n) { /* one item and no colon: a set */
         l->out.p[f->at] = '[';
         f->kind = F_SET;
     }
-    if (l->depth == 1 && l->object_only && f->kind == F_SET) return bad(l, "a set stands where an object is needed");
-    if (f->kind == F_TUPLE && f->n == 1 && !f->comma) {               /* brackets around one value */
+    if (l->depth == 1 && l->object_only && f->kind == F_SET)
+        return bad(l, "a set stands where an object is needed");
+    if (f->kind == F_TUPLE && f->n == 1 && !f->comma) { /* brackets around one value */
         memmove(l->out.p + f->at, l->out.p + f->at + 1, l->out.len - f->at);
         l->out.len--;
     } else {
@@ -194,7 +217,8 @@ static enum step on_colon(struct literal *l, struct lit_frame *f)
 static enum step on_comma(struct literal *l, struct lit_frame *f)
 {
     if (f->kind == F_BRACE) {
-        if (l->depth == 1 && l->object_only) return bad(l, "a set stands where an object is needed");
+        if (l->depth == 1 && l->object_only)
+            return bad(l, "a set stands where an object is needed");
         l->out.p[f->at] = '[';
         f->kind = F_SET;
     }
@@ -217,7 +241,8 @@ static enum step after(struct literal *l, char c)
     return close_container(l);
 }
 
-/* ---- numbers and words ---------------------------------------------------------------------------------- */
+/* ---- numbers and words
+ * ---------------------------------------------------------------------------------- */
 
 static size_t put_digits(struct str *out, const char **p)
 {
@@ -267,8 +292,8 @@ static bool put_number(struct str *out, const char *p)
 
 static const char *word_value(const char *w)
 {
-    static const char *const words[][2] = { { "True", "true" }, { "true", "true" }, { "False", "false" },
-        { "false", "false" }, { "None", "null" }, { "null", "null" } };
+    static const char *const words[][2] = {{"True", "true"},   {"true", "true"}, {"False", "false"},
+                                           {"false", "false"}, {"None", "null"}, {"null", "null"}};
     for (size_t i = 0; i < LEN(words); i++)
         if (!strcmp(w, words[i][0])) return words[i][1];
     return NULL;
@@ -277,9 +302,10 @@ static const char *word_value(const char *w)
 static enum step end_token(struct literal *l)
 {
     const char *w = l->token.p ? l->token.p : "", *value = word_value(w);
-    bool number = is_digit(w[0]) || strchr("+-.", w[0]), quoted = is_key_place(l) && top(l) && top(l)->kind == F_DICT;
+    bool number = is_digit(w[0]) || strchr("+-.", w[0]),
+         quoted = is_key_place(l) && top(l) && top(l)->kind == F_DICT;
     begin_item(l);
-    if (quoted) str_putc(&l->out, '"');                               /* the key of a dictionary, which may be sent already */
+    if (quoted) str_putc(&l->out, '"'); /* the key of a dictionary, which may be sent already */
     if (value) {
         str_puts(&l->out, value);
     } else if (number) {
@@ -301,7 +327,8 @@ static enum step end_token(struct literal *l)
 
 static bool is_token_byte(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) || (c && strchr("_+-.", c));
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) ||
+           (c && strchr("_+-.", c));
 }
 
 /* r, u, b, f in front of a quote. */
@@ -352,7 +379,8 @@ static enum step value(struct literal *l, char c)
     return go(l, S_TOKEN, AGAIN);
 }
 
-/* ---- strings ---------------------------------------------------------------------------------------------- */
+/* ---- strings
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum step end_string(struct literal *l, enum step s)
 {
@@ -370,7 +398,8 @@ static enum step maybe_closed(struct literal *l, char c)
         return USED;
     }
     if (c && (strchr(",)]}", c) || (c == ':' && is_key_place(l)))) return end_string(l, AGAIN);
-    if (c == '"' || c == '\'') return open_string(l, c, false);       /* the next literal belongs to the same string */
+    if (c == '"' || c == '\'')
+        return open_string(l, c, false); /* the next literal belongs to the same string */
     if (l->triple) return end_string(l, AGAIN);
     put_byte(l, l->quote);
     for (size_t i = 0; i < l->token.len; i++) put_byte(l, l->token.p[i]);
@@ -437,7 +466,7 @@ static int hex_value(char c)
 static enum step in_hex(struct literal *l, char c)
 {
     int v = hex_value(c);
-    if (v < 0) {                                                      /* not an escape after all: keep what was written */
+    if (v < 0) { /* not an escape after all: keep what was written */
         put_byte(l, '\\');
         for (size_t i = 0; i < l->token.len; i++) put_byte(l, l->token.p[i]);
         return go(l, S_STR, AGAIN);

@@ -35,7 +35,8 @@ enum member { M_NAME, M_ARGS, M_FUNCTION, M_OTHER };
 struct parser {
     const struct json *tools;
     parse_sink *sink; void *ctx;
-    bool lenient;
+    bool lenient, watch;
+    int n_watched;                                                    /* bytes of CALLS_BEGIN seen */
     char tail[4]; int n_tail;                                         /* an incomplete character */
 
     enum turn turn;
@@ -658,7 +659,7 @@ static void lead_byte(struct parser *p, char c)
     const char *s = p->held.p + blank;
     if (!len) {
         if (blank < LEAD_MOST) return;
-    } else if (!p->thought && len <= 7 && !memcmp(s, think, len)) {
+    } else if (!p->thought && !p->watch && len <= 7 && !memcmp(s, think, len)) {
         if (len < 7) return;
         str_clear(&p->held);
         flush_text(p);
@@ -708,7 +709,7 @@ static void after_byte(struct parser *p, char c)
     else put_text(p, &c, 1);
 }
 
-static void turn_byte(struct parser *p, char c)
+static void place_byte(struct parser *p, char c)
 {
     switch (p->turn) {
     case T_LEAD: lead_byte(p, c); break;
@@ -720,9 +721,36 @@ static void turn_byte(struct parser *p, char c)
     }
 }
 
+static void on_start(struct parser *p);
+
+/* Without markers the beginning of a call is itself the marker. */
+static void turn_byte(struct parser *p, char c)
+{
+    static const char begin[] = CALLS_BEGIN;
+    int n = p->n_watched;
+    if (!p->watch || p->turn == T_BLOCK || p->turn == T_WHOLE) {
+        place_byte(p, c);
+        return;
+    }
+    if (c == begin[n] || c == begin[0]) p->n_watched = c == begin[n] ? n + 1 : 1;
+    else p->n_watched = 0;
+    if (p->n_watched == n + 1 && begin[n + 1]) return;
+    if (p->n_watched == n + 1) {
+        p->n_watched = 0;
+        on_start(p);
+        for (int i = 0; begin[i]; i++) block_byte(p, begin[i]);
+        return;
+    }
+    for (int i = 0; i < n; i++) place_byte(p, begin[i]);
+    if (!p->n_watched) place_byte(p, c);
+}
+
 /* Text that was held back is text after all. */
 static void release(struct parser *p)
 {
+    int watched = p->n_watched;
+    p->n_watched = 0;
+    for (int i = 0; i < watched; i++) place_byte(p, CALLS_BEGIN[i]);
     if (p->turn == T_LEAD) {
         size_t blank = 0;
         while (blank < p->held.len && is_blank(p->held.p[blank])) blank++;
@@ -827,6 +855,13 @@ struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx)
     p->ctx = ctx;
     literal_start(&p->args);
     literal_start(&p->take);
+    return p;
+}
+
+struct parser *parser_new_watching(const struct json *tools, parse_sink *sink, void *ctx)
+{
+    struct parser *p = parser_new(tools, sink, ctx);
+    p->watch = true;
     return p;
 }
 

@@ -33,7 +33,7 @@ static bool is_space(int32_t c)
 static void put_line(struct str *out, const char *lead, const struct json *text)
 {
     size_t len = 0;
-    const char *p = json_str(text, &len), *end = p + len;
+    const char *p = json_str(text, &len), *end = p ? p + len : p;
     bool any = false, gap = false;
     for (int n = 1; p < end; p += n) {
         if (is_space(utf8_next(p, end, &n))) {

@@ -74,7 +74,7 @@ typedef void parse_sink(void *ctx, const struct parse_event *ev);     /* CALL_BE
 
 struct parser;
 struct dialect {
-    const char *name;                                                 /* "lfm2", "lfm2-json" */
+    const char *name;                                                 /* "lfm2", "lfm2-json", "json" */
     /* How well this dialect fits a model: 0 not at all, higher wins. Arguments may be NULL. */
     int (*detect)(const char *template_text, const struct tokenizer *t);
     /* The whole prompt of a request: prepare, then render. ERR_ARG names the message ("messages[2]: …"). */
@@ -106,8 +106,8 @@ void wire_open(struct wire *w, const struct dialect *d, const struct json *tools
 void wire_feed(struct wire *w, const char *bytes, size_t len);
 bool wire_close(struct wire *w, struct err *e);                       /* as parser_close */
 
-/* Renders with a template of our own by name ("lfm2", "tenon"), without a model: the bare template. What
- * `lfm2` asks of its caller is not done here, `tenon` needs nothing. Template variable tools_as = "json":
+/* Renders with a template of our own by name ("lfm2", "tenon", "json"), without a model: the bare template. What
+ * `lfm2` asks of its caller is not done here, the others need nothing. Template variable tools_as = "json":
  * `tenon` writes tools as JSON instead of signatures. */
 const char *chat_template_name(const char *template_text);            /* which of ours says the same, or NULL */
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
