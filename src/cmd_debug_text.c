@@ -1,5 +1,5 @@
-/* cmd_debug_text.c -- tenon debug tokenize, render, parse: the text room by itself, for tests and for
- * people who want to see what a model is given and how its answer is read. */
+/* cmd_debug_text.c -- tenon debug tokenize, render, parse: the text room by itself, for tests and
+ * for people who want to see what a model is given and how its answer is read. */
 #include "front.h"
 #include "gen/gen.h"
 #include "text/text.h"
@@ -13,7 +13,7 @@ static void print_line(const struct json *v)
     str_done(&s);
 }
 
-/* ---- tokenize ------------------------------------------------------------------------------------ */
+/* ---- tokenize -------------------------------------------------------------------------------- */
 
 struct tokenize_opts { struct model_opts m; bool no_special; };
 
@@ -24,13 +24,16 @@ static void print_ids(const struct ids *ids)
     puts("]");
 }
 
-static bool tokenize_line(const struct tokenizer *t, const char *line, size_t len, unsigned flags, struct err *e)
+static bool tokenize_line(const struct tokenizer *t, const char *line, size_t len, unsigned flags,
+                          struct err *e)
 {
     struct ids ids = { 0 };
     size_t n = 0;
     struct json *v = json_parse(line, len, e);
     const char *s = json_str(v, &n);
-    bool ok = v && (s || err_set(e, ERR_ARG, "is %s; a JSON string is accepted", json_type_name(json_type(v)))) &&
+    bool ok = v &&
+              (s || err_set(e, ERR_ARG, "is %s; a JSON string is accepted",
+                            json_type_name(json_type(v)))) &&
               tok_encode(t, s, n, flags, &ids, e);
     if (ok) print_ids(&ids);
     mem_free(ids.id);
@@ -38,7 +41,8 @@ static bool tokenize_line(const struct tokenizer *t, const char *line, size_t le
     return ok;
 }
 
-static bool tokenize_lines(const struct tokenizer *t, const struct str *in, unsigned flags, struct err *e)
+static bool tokenize_lines(const struct tokenizer *t, const struct str *in, unsigned flags,
+                           struct err *e)
 {
     const char *p = in->p, *end = p + in->len;
     for (size_t n = 1; p && p < end; n++) {
@@ -69,13 +73,20 @@ static const struct opt tokenize_table[] = {
     { "Text", 0, "no-special", NULL, OPT_FLAG, offsetof(struct tokenize_opts, no_special), "no bos/eos; text of control tokens is plain text (default: off)" },
 };
 const struct command cmd_debug_tokenize = {
-    .verb = "debug tokenize", .args = "< lines", .sentence = "A JSON string per line of stdin becomes a JSON array of token ids.",
+    .verb = "debug tokenize",
+    .args = "< lines",
+    .sentence = "A JSON string per line of stdin becomes a JSON array of token ids.",
     .example = "echo '\"Hello\"' | tenon debug tokenize --no-special",
-    .opt = tokenize_table, .n_opt = LEN(tokenize_table), .defaults = &(struct tokenize_opts){ .no_special = false },
-    .opts_bytes = sizeof(struct tokenize_opts), .min_arg = 0, .max_arg = 0, .run = run_tokenize,
+    .opt = tokenize_table,
+    .n_opt = LEN(tokenize_table),
+    .defaults = &(struct tokenize_opts){.no_special = false},
+    .opts_bytes = sizeof(struct tokenize_opts),
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run_tokenize,
 };
 
-/* ---- render -------------------------------------------------------------------------------------- */
+/* ---- render ---------------------------------------------------------------------------------- */
 
 struct render_opts { struct model_opts m; const char *template; };
 
@@ -90,10 +101,13 @@ static struct json *variables(const struct json *body)
 
 static bool read_body(const struct json *body, struct dialect_request *r, struct err *e)
 {
-    const struct json *bos = json_get(body, "bos_token"), *add = json_get(body, "add_generation_prompt");
+    const struct json *bos = json_get(body, "bos_token"),
+                      *add = json_get(body, "add_generation_prompt");
     if (!json_is(body, JSON_OBJECT)) return err_set(e, ERR_ARG, "the request is no JSON object");
-    if (bos && !json_is(bos, JSON_STRING) && !json_is(bos, JSON_NULL)) return err_set(e, ERR_ARG, "bos_token: is no string");
-    if (add && !json_is(add, JSON_BOOL)) return err_set(e, ERR_ARG, "add_generation_prompt: is neither true nor false");
+    if (bos && !json_is(bos, JSON_STRING) && !json_is(bos, JSON_NULL))
+        return err_set(e, ERR_ARG, "bos_token: is no string");
+    if (add && !json_is(add, JSON_BOOL))
+        return err_set(e, ERR_ARG, "add_generation_prompt: is neither true nor false");
     r->messages = json_get(body, "messages");
     r->tools = json_get(body, "tools");
     r->add_generation_prompt = add ? json_bool(add) : true;
@@ -102,14 +116,18 @@ static bool read_body(const struct json *body, struct dialect_request *r, struct
 }
 
 /* A template of our own by name, or a file whose text is one that we have a rendering for. */
-static bool render_template(const char *name, const struct dialect_request *r, struct prompt *out, struct err *e)
+static bool render_template(const char *name, const struct dialect_request *r, struct prompt *out,
+                            struct err *e)
 {
     struct str text = { 0 };
     if (!file_exists(name)) return chat_render(name, r, out, e);
     bool ok = file_read(name, &text, e);
     const char *own = ok ? chat_template_name(text.p ? text.p : "") : NULL;
     if (ok && !own)
-        ok = err_set(e, ERR_UNSUPPORTED, "%s: this build renders the templates of LFM2 (lfm2) and of the embedded model (tenon)", name);
+        ok = err_set(
+            e, ERR_UNSUPPORTED,
+            "%s: this build renders the templates of LFM2 (lfm2) and of the embedded model (tenon)",
+            name);
     else if (ok)
         ok = chat_render(own, r, out, e);
     str_done(&text);
@@ -123,15 +141,19 @@ static char *text_of(struct bytes b)
     return s;
 }
 
-static bool render_model(const struct render_opts *o, struct dialect_request *r, struct prompt *out, struct err *e)
+static bool render_model(const struct render_opts *o, struct dialect_request *r, struct prompt *out,
+                         struct err *e)
 {
     struct bytes text = { 0 };
     struct tokenizer *t = NULL;
     char *bos = NULL, *template = NULL;
     struct gguf *g = front_gguf(o->m.model, e);
     bool ok = g && (t = tok_open(g, e));
-    const struct dialect *d = ok ? o->m.dialect ? dialect_find(o->m.dialect) : dialect_detect(g, t) : NULL;
-    if (ok && !d) ok = err_set(e, ERR_ARG, "dialect \"%s\" is not known; lfm2, lfm2-json and json are", o->m.dialect);
+    const struct dialect *d =
+        ok ? o->m.dialect ? dialect_find(o->m.dialect) : dialect_detect(g, t) : NULL;
+    if (ok && !d)
+        ok = err_set(e, ERR_ARG, "dialect \"%s\" is not known; lfm2, lfm2-json and json are",
+                     o->m.dialect);
     if (ok) {
         bos = text_of(tok_text(t, tok_bos(t)));
         if (!r->bos_token) r->bos_token = bos;
@@ -176,13 +198,21 @@ static const struct opt render_table[] = {
     { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, tenon, json, or a file with one of these (default: off)" },
 };
 const struct command cmd_debug_render = {
-    .verb = "debug render", .args = "< request.json", .sentence = "Prints the prompt that a request becomes, byte for byte.",
-    .example = "echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | tenon debug render --template lfm2",
-    .opt = render_table, .n_opt = LEN(render_table), .defaults = &(struct render_opts){ .template = NULL },
-    .opts_bytes = sizeof(struct render_opts), .min_arg = 0, .max_arg = 0, .run = run_render,
+    .verb = "debug render",
+    .args = "< request.json",
+    .sentence = "Prints the prompt that a request becomes, byte for byte.",
+    .example = "echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | tenon debug "
+               "render --template lfm2",
+    .opt = render_table,
+    .n_opt = LEN(render_table),
+    .defaults = &(struct render_opts){.template = NULL},
+    .opts_bytes = sizeof(struct render_opts),
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run_render,
 };
 
-/* ---- parse --------------------------------------------------------------------------------------- */
+/* ---- parse ----------------------------------------------------------------------------------- */
 
 struct parse_opts { const char *dialect, *tools, *choice; int64_t stream; };
 
@@ -196,7 +226,8 @@ static void print_chunk(const struct event *ev, struct json *delta)
     json_set(c, "delta", delta);
     json_set(c, "finish_reason", json_new_null());
     if (ev && ev->kind == EV_FINISH)
-        json_set(c, "finish_reason", json_new_str(ev->reason == FINISH_TOOL_CALLS ? "tool_calls" : "stop"));
+        json_set(c, "finish_reason",
+                 json_new_str(ev->reason == FINISH_TOOL_CALLS ? "tool_calls" : "stop"));
     json_push(list, c);
     json_set(o, "object", json_new_str("chat.completion.chunk"));
     json_set(o, "choices", list);
@@ -213,8 +244,11 @@ static void take_event(struct reader *r, const struct event *ev)
 
 static void on_parse(void *ctx, const struct parse_event *p)
 {
-    static const enum event_kind kind[] = { [PARSE_REASONING] = EV_REASONING, [PARSE_TEXT] = EV_TEXT,
-        [PARSE_CALL_BEGIN] = EV_CALL_BEGIN, [PARSE_CALL_ARGS] = EV_CALL_ARGS, [PARSE_CALL_END] = EV_CALL_END };
+    static const enum event_kind kind[] = {[PARSE_REASONING] = EV_REASONING,
+                                           [PARSE_TEXT] = EV_TEXT,
+                                           [PARSE_CALL_BEGIN] = EV_CALL_BEGIN,
+                                           [PARSE_CALL_ARGS] = EV_CALL_ARGS,
+                                           [PARSE_CALL_END] = EV_CALL_END};
     struct reader *r = ctx;
     struct event ev = { .kind = kind[p->kind], .bytes = { p->bytes, p->len }, .index = p->index, .schema_ok = true };
     if (p->kind == PARSE_CALL_BEGIN) {
@@ -235,8 +269,8 @@ static void print_role(void)
     print_chunk(NULL, delta);
 }
 
-static void read_output(struct reader *r, const struct parse_opts *o, const struct dialect *d, const struct json *tools,
-                        const struct str *in)
+static void read_output(struct reader *r, const struct parse_opts *o, const struct dialect *d,
+                        const struct json *tools, const struct str *in)
 {
     struct wire w;
     struct err e = { 0 };
@@ -245,7 +279,8 @@ static void read_output(struct reader *r, const struct parse_opts *o, const stru
     wire_open(&w, d, tools, on_parse, r);
     for (size_t i = 0; i < in->len; i += step) wire_feed(&w, in->p + i, MIN(step, in->len - i));
     if (!wire_close(&w, &e)) fprintf(stderr, "tenon debug parse: %s\n", e.msg);
-    take_event(r, &(struct event){ .kind = EV_FINISH, .reason = r->message.n_call ? FINISH_TOOL_CALLS : FINISH_STOP });
+    take_event(r, &(struct event){.kind = EV_FINISH,
+                                  .reason = r->message.n_call ? FINISH_TOOL_CALLS : FINISH_STOP});
     if (r->chunks) return;
     struct json *m = message_json(&r->message);
     print_line(m);
@@ -261,7 +296,10 @@ static bool check_choice(const char *choice, const struct json *tools, struct er
         if (!choice || !strcmp(choice, words[i])) return true;
     for (size_t i = 0; i < json_len(tools); i++)
         if (json_str_is(json_get(tool_function(json_at(tools, i)), "name"), choice)) return true;
-    return err_set(e, ERR_ARG, "--tool-choice %.80s: not among the tools; auto, none, required or a tool's name is accepted", choice);
+    return err_set(e, ERR_ARG,
+                   "--tool-choice %.80s: not among the tools; auto, none, required or a tool's "
+                   "name is accepted",
+                   choice);
 }
 
 static int run_parse(const void *opts, int n_arg, char **arg)
@@ -272,8 +310,11 @@ static int run_parse(const void *opts, int n_arg, char **arg)
     struct json *tools = NULL;
     struct reader r = { .chunks = o->stream > 0 };
     const struct dialect *d = dialect_find(o->dialect);
-    bool ok = (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2, lfm2-json and json are", o->dialect)) &&
-              (!o->tools || (tools = tools_read(o->tools, &e))) && check_choice(o->choice, tools, &e) && file_read("-", &in, &e);
+    bool ok =
+        (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2, lfm2-json and json are",
+                      o->dialect)) &&
+        (!o->tools || (tools = tools_read(o->tools, &e))) && check_choice(o->choice, tools, &e) &&
+        file_read("-", &in, &e);
     if (ok) read_output(&r, o, d, tools, &in);
     message_done(&r.message);
     mem_free(r.name);
@@ -289,8 +330,16 @@ static const struct opt parse_table[] = {
     { "Output", 0, "stream", "N", OPT_INT, offsetof(struct parse_opts, stream), "cut the output into pieces of N bytes and print chunks (default: 0, the message)" },
 };
 const struct command cmd_debug_parse = {
-    .verb = "debug parse", .args = "< output", .sentence = "Reads what a model wrote and prints the OpenAI message.",
-    .example = "echo '<|tool_call_start|>[f(a=1)]<|tool_call_end|>' | tenon debug parse --dialect lfm2",
-    .opt = parse_table, .n_opt = LEN(parse_table), .defaults = &(struct parse_opts){ .dialect = "lfm2-json" },
-    .opts_bytes = sizeof(struct parse_opts), .min_arg = 0, .max_arg = 0, .run = run_parse,
+    .verb = "debug parse",
+    .args = "< output",
+    .sentence = "Reads what a model wrote and prints the OpenAI message.",
+    .example =
+        "echo '<|tool_call_start|>[f(a=1)]<|tool_call_end|>' | tenon debug parse --dialect lfm2",
+    .opt = parse_table,
+    .n_opt = LEN(parse_table),
+    .defaults = &(struct parse_opts){.dialect = "lfm2-json"},
+    .opts_bytes = sizeof(struct parse_opts),
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run_parse,
 };

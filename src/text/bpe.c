@@ -2,9 +2,9 @@
  *
  * Works on decoded bytes and token ids instead of the mapped characters that vocabulary files use:
  * a symbol is a token id, a merge is (a, b) -> ab with its rank. Always the pair with the lowest
- * rank is merged, the leftmost of equal ones; a heap of (rank, position) keeps a piece of n bytes at
- * O(n log n), so a megabyte of one letter is no attack. Entries that no longer fit the symbols they
- * name are skipped when they come up.
+ * rank is merged, the leftmost of equal ones; a heap of (rank, position) keeps a piece of n bytes
+ * at O(n log n), so a megabyte of one letter is no attack. Entries that no longer fit the symbols
+ * they name are skipped when they come up.
  *
  * A short piece is remembered with its ids in a cache of the calling thread; the tokenizer itself
  * is only read. A byte the vocabulary has no token for is dropped, as the format asks. */
@@ -12,13 +12,13 @@
 
 #include <pthread.h>
 
-#define CACHE_SLOTS 4096                                              /* power of two; 64 bytes each */
+#define CACHE_SLOTS 4096                                           /* power of two; 64 bytes each */
 #define CACHE_TEXT 24
 #define CACHE_IDS 5
-#define KEEP_SYMBOLS 65536                                            /* scratch larger than this is given back */
+#define KEEP_SYMBOLS 65536                              /* scratch larger than this is given back */
 
 struct cached { uint64_t serial; uint8_t len, n; char text[CACHE_TEXT]; int32_t id[CACHE_IDS]; };
-struct symbol { int32_t id, prev, next; };                            /* id CONSUMED: merged into the one before */
+struct symbol { int32_t id, prev, next; };             /* id CONSUMED: merged into the one before */
 enum { CONSUMED = -2 };
 
 struct scratch {
@@ -51,7 +51,7 @@ static struct scratch *scratch(void)
     return scratch_mine;
 }
 
-/* ---- heap --------------------------------------------------------------------------------------- */
+/* ---- heap ------------------------------------------------------------------------------------ */
 
 static void heap_push(struct scratch *s, uint64_t v)
 {
@@ -75,7 +75,7 @@ static uint64_t heap_pop(struct scratch *s)
     return top;
 }
 
-/* ---- merging ------------------------------------------------------------------------------------ */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static void offer(const struct tokenizer *t, struct scratch *s, int32_t l)
 {
@@ -113,7 +113,8 @@ static void merge_all(const struct tokenizer *t, struct scratch *s, size_t len)
     }
 }
 
-static void encode_piece(const struct tokenizer *t, struct scratch *s, struct bytes piece, struct ids *out)
+static void encode_piece(const struct tokenizer *t, struct scratch *s, struct bytes piece,
+                         struct ids *out)
 {
     if (t->whole_first) {
         int32_t id = strmap_find(&t->plain, piece.p, piece.len);
@@ -133,7 +134,8 @@ static bool cache_hit(const struct cached *c, const struct tokenizer *t, struct 
     return c->serial == t->serial && c->len == piece.len && !memcmp(c->text, piece.p, piece.len);
 }
 
-static void encode_cached(const struct tokenizer *t, struct scratch *s, struct bytes piece, struct ids *out)
+static void encode_cached(const struct tokenizer *t, struct scratch *s, struct bytes piece,
+                          struct ids *out)
 {
     struct cached *c = &s->cache[hash64(piece.p, piece.len, t->serial) & (CACHE_SLOTS - 1)];
     if (cache_hit(c, t, piece)) {

@@ -1,11 +1,12 @@
-/* chat.c -- a conversation becomes a prompt: the templates `lfm2`, `tenon` and `json`, rendered in C.
+/* chat.c -- a conversation becomes a prompt: the templates `lfm2`, `tenon` and `json`, rendered in
+ * C.
  *
  * templates/<name>.jinja says the same as the code here; a test renders both.
  * Markers are special-token pieces, everything that came from outside is a text piece, so nothing a
  * user or a tool writes can open a turn or a call.
  *
- * Two ways in. chat_render() is the bare template over the messages as given. chat_prompt() is what a
- * request goes through: it first does what these templates expect of their caller (content parts
+ * Two ways in. chat_render() is the bare template over the messages as given. chat_prompt() is what
+ * a request goes through: it first does what these templates expect of their caller (content parts
  * joined, null content empty, several system messages merged, tool results in the order of their
  * calls, tools unwrapped) and writes past calls in the syntax of the dialect.
  *
@@ -23,12 +24,15 @@ struct chat {
     enum template_kind kind;
     enum call_syntax syntax;
     bool bare;
-    struct str text;                                                  /* scratch for the text of one message */
+    struct str text;                                       /* scratch for the text of one message */
 };
 
-/* ---- content ------------------------------------------------------------------------------------- */
+/* ---- content --------------------------------------------------------------------------------- */
 
-static bool is_role(const struct json *message, const char *role) { return json_str_is(json_get(message, "role"), role); }
+static bool is_role(const struct json *message, const char *role)
+{
+    return json_str_is(json_get(message, "role"), role);
+}
 
 static bool is_system(const struct json *message)
 {
@@ -46,12 +50,15 @@ static bool put_content(struct str *out, const struct json *content, struct err 
     }
     if (!content || json_is(content, JSON_NULL)) return true;
     if (!json_is(content, JSON_ARRAY))
-        return err_set(e, ERR_ARG, "content: is %s; a string, null or a list of text parts is accepted",
+        return err_set(e, ERR_ARG,
+                       "content: is %s; a string, null or a list of text parts is accepted",
                        json_type_name(json_type(content)));
     for (size_t i = 0; i < json_len(content); i++) {
         const struct json *part = json_at(content, i);
         if (!(p = json_str(json_get(part, "text"), &len)))
-            return err_set(e, ERR_ARG, "content[%zu]: is not a text part; {\"type\":\"text\",\"text\":…} is accepted", i);
+            return err_set(
+                e, ERR_ARG,
+                "content[%zu]: is not a text part; {\"type\":\"text\",\"text\":…} is accepted", i);
         str_put(out, p, len);
     }
     return true;
@@ -75,7 +82,7 @@ static bool read_content(struct chat *c, const struct json *message, struct err 
                    : put_content(&c->text, json_get(message, "content"), e);
 }
 
-/* ---- past calls ------------------------------------------------------------------------------------ */
+/* ---- past calls ------------------------------------------------------------------------------ */
 
 static void python_members(struct str *out, const struct json *object)
 {
@@ -103,14 +110,15 @@ void python_value(struct str *out, const struct json *v)
         }
         str_putc(out, ']');
         break;
-    default: json_write(out, v, JSON_COMPACT);                        /* JSON strings and numbers are Python's too */
+    default: json_write(out, v, JSON_COMPACT);       /* JSON strings and numbers are Python's too */
     }
 }
 
 static bool is_keyword_name(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        bool letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_' || (s[i] & 0x80);
+        bool letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_' ||
+                      (s[i] & 0x80);
         if (!letter && (!i || !((s[i] >= '0' && s[i] <= '9') || s[i] == '-'))) return false;
     }
     return len > 0;
@@ -136,7 +144,8 @@ static void python_arguments(struct str *out, const struct json *object)
 }
 
 /* `raw` stands in for arguments that are no JSON object: they go through as they are. */
-static void put_call(struct str *out, enum call_syntax syntax, const struct json *name, const struct json *args, struct bytes raw)
+static void put_call(struct str *out, enum call_syntax syntax, const struct json *name,
+                     const struct json *args, struct bytes raw)
 {
     size_t len = 0;
     const char *p = json_str(name, &len);
@@ -156,7 +165,8 @@ static void put_call(struct str *out, enum call_syntax syntax, const struct json
     str_putc(out, '}');
 }
 
-static bool read_call(struct str *out, enum call_syntax syntax, const struct json *call, struct err *e)
+static bool read_call(struct str *out, enum call_syntax syntax, const struct json *call,
+                      struct err *e)
 {
     const struct json *f = json_get(call, "function"), *args = NULL;
     if (!json_is(f, JSON_OBJECT)) f = call;                           /* {"name", "arguments"} without the wrapper */
@@ -173,7 +183,8 @@ static bool read_call(struct str *out, enum call_syntax syntax, const struct jso
         if (json_is(parsed, JSON_OBJECT)) args = parsed;
         else if (!raw.len && syntax == CALLS_JSON) raw = (struct bytes){ "{}", 2 };
     } else if (given && !json_is(given, JSON_NULL)) {
-        return err_set(e, ERR_ARG, "function.arguments: is %s; a JSON object or the text of one is accepted",
+        return err_set(e, ERR_ARG,
+                       "function.arguments: is %s; a JSON object or the text of one is accepted",
                        json_type_name(json_type(given)));
     } else if (syntax == CALLS_PYTHON) {
         raw.len = 0;
@@ -198,14 +209,15 @@ static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
     str_putc(&c->text, '[');
     for (size_t i = 0; i < json_len(calls); i++) {
         if (i) str_puts(&c->text, c->syntax == CALLS_JSON ? "," : ", ");
-        if (!read_call(&c->text, c->syntax, json_at(calls, i), e)) return err_in(e, "tool_calls[%zu]", i);
+        if (!read_call(&c->text, c->syntax, json_at(calls, i), e))
+            return err_in(e, "tool_calls[%zu]", i);
     }
     str_putc(&c->text, ']');
     put_between(c, "<|tool_call_start|>", "<|tool_call_end|>");
     return true;
 }
 
-/* ---- order of tool results --------------------------------------------------------------------------- */
+/* ---- order of tool results ------------------------------------------------------------------- */
 
 /* Position of the call that a tool message answers, in the calls of the assistant turn before it. */
 static size_t call_of(const struct json *calls, const struct json *message, size_t otherwise)
@@ -216,11 +228,12 @@ static size_t call_of(const struct json *calls, const struct json *message, size
     return otherwise;
 }
 
-/* Fills order[n]: message indices with every run of tool results sorted (stably) as their calls are. */
+/* Fills order[n]: message indices with every run of tool results sorted (stably) as their calls
+ * are. */
 static void order_results(const struct json *messages, size_t *order, size_t n)
 {
     const struct json *calls = NULL;
-    size_t run = 0;                                                   /* where the present run of results began */
+    size_t run = 0;                                     /* where the present run of results began */
     size_t *rank = mem_alloc((n + 1) * sizeof *rank);
     for (size_t i = 0; i < n; i++) {
         const struct json *m = json_at(messages, i);
@@ -241,7 +254,7 @@ static void order_results(const struct json *messages, size_t *order, size_t n)
     mem_free(rank);
 }
 
-/* ---- the templates ------------------------------------------------------------------------------------- */
+/* ---- the templates --------------------------------------------------------------------------- */
 
 static void put_bos(struct chat *c)
 {
@@ -262,7 +275,10 @@ static void close_turn(struct chat *c)
     prompt_puts(c->out, "\n");
 }
 
-static bool wants_json_tools(const struct chat *c) { return json_str_is(json_get(c->r->vars, "tools_as"), "json"); }
+static bool wants_json_tools(const struct chat *c)
+{
+    return json_str_is(json_get(c->r->vars, "tools_as"), "json");
+}
 
 /* One tool a line: signatures for the embedded model, else JSON. */
 static bool put_tool_lines(struct chat *c, struct err *e)
@@ -321,7 +337,9 @@ static bool system_turn(struct chat *c, size_t *n, struct err *e)
         const struct json *m = json_at(messages, *n), *content = json_get(m, "content");
         if (c->bare ? !is_role(m, "system") : !is_system(m)) break;
         if (c->bare && !json_is(content, JSON_STRING))
-            return err_set(e, ERR_ARG, "messages[%zu]: content: this template takes a string for the system message", *n);
+            return err_set(
+                e, ERR_ARG,
+                "messages[%zu]: content: this template takes a string for the system message", *n);
         if (c->text.len) str_puts(&c->text, "\n\n");
         if (!put_content(&c->text, content, e)) return err_in(e, "messages[%zu]", *n);
     }
@@ -356,7 +374,8 @@ static bool put_message(struct chat *c, const struct json *m, struct err *e)
 {
     size_t len = 0;
     const char *role = json_str(json_get(m, "role"), &len);
-    if (!role) return err_set(e, ERR_ARG, "role: missing; system, user, assistant or tool is accepted");
+    if (!role)
+        return err_set(e, ERR_ARG, "role: missing; system, user, assistant or tool is accepted");
     if (!c->bare && is_system(m)) role = "system", len = 6;
     open_turn(c, role, len);
     bool ok = true;
@@ -391,10 +410,13 @@ static bool render(struct chat *c, struct err *e)
 {
     const struct json *messages = c->r->messages;
     size_t used = 0;
-    if (!json_is(messages, JSON_ARRAY)) return err_set(e, ERR_ARG, "messages: missing; a list of messages is accepted");
-    if (!json_len(messages)) return err_set(e, ERR_ARG, "messages: empty; at least one message is needed");
+    if (!json_is(messages, JSON_ARRAY))
+        return err_set(e, ERR_ARG, "messages: missing; a list of messages is accepted");
+    if (!json_len(messages))
+        return err_set(e, ERR_ARG, "messages: empty; at least one message is needed");
     if (c->r->tools && !json_is(c->r->tools, JSON_ARRAY) && !json_is(c->r->tools, JSON_NULL))
-        return err_set(e, ERR_ARG, "tools: is %s; a list of tools is accepted", json_type_name(json_type(c->r->tools)));
+        return err_set(e, ERR_ARG, "tools: is %s; a list of tools is accepted",
+                       json_type_name(json_type(c->r->tools)));
     put_bos(c);
     bool ok = system_turn(c, &used, e) && put_messages(c, used, e);
     if (ok && c->r->add_generation_prompt) open_turn(c, "assistant", 9);
@@ -402,27 +424,36 @@ static bool render(struct chat *c, struct err *e)
     return ok;
 }
 
-/* ---- which template ------------------------------------------------------------------------------------- */
+/* ---- which template -------------------------------------------------------------------------- */
 
 enum template_kind template_find(const char *text)
 {
     if (!text) return TEMPLATE_NONE;
     bool list = strstr(text, "<|tool_list_start|>") && strstr(text, "<|tool_list_end|>");
     if (list && strstr(text, "tools_as")) return TEMPLATE_TENON;
-    if (list && strstr(text, "List of tools: ") && strstr(text, "<|tool_response_start|>")) return TEMPLATE_LFM2;
-    return strstr(text, "answer with a JSON list and nothing else") ? TEMPLATE_JSON : TEMPLATE_OTHER;
+    if (list && strstr(text, "List of tools: ") && strstr(text, "<|tool_response_start|>"))
+        return TEMPLATE_LFM2;
+    return strstr(text, "answer with a JSON list and nothing else") ? TEMPLATE_JSON
+                                                                    : TEMPLATE_OTHER;
 }
 
 const char *chat_template_name(const char *template_text)
 {
     enum template_kind k = template_find(template_text);
-    return k == TEMPLATE_TENON ? "tenon" : k == TEMPLATE_LFM2 ? "lfm2" : k == TEMPLATE_JSON ? "json" : NULL;
+    return k == TEMPLATE_TENON  ? "tenon"
+           : k == TEMPLATE_LFM2 ? "lfm2"
+           : k == TEMPLATE_JSON ? "json"
+                                : NULL;
 }
 
 bool template_refuse(const char *dialect, struct err *e)
 {
-    return err_set(e, ERR_UNSUPPORTED, "the chat template in the model file is none this build can render (it renders those of "
-                   "LFM2 and of the embedded model); --dialect %s would use the template of that dialect instead", dialect);
+    return err_set(
+        e, ERR_UNSUPPORTED,
+        "the chat template in the model file is none this build can render (it renders those of "
+        "LFM2 and of the embedded model); --dialect %s would use the template of that dialect "
+        "instead",
+        dialect);
 }
 
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
@@ -432,7 +463,8 @@ bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum 
     return render(&c, e);
 }
 
-bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e)
+bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out,
+                 struct err *e)
 {
     static const struct { const char *name; enum template_kind kind; bool bare; } own[] = {
         { "lfm2", TEMPLATE_LFM2, true }, { "tenon", TEMPLATE_TENON, false }, { "json", TEMPLATE_JSON, false } };
@@ -443,5 +475,7 @@ bool chat_render(const char *template_name, const struct dialect_request *r, str
             c.bare = own[i].bare;
             return render(&c, e);
         }
-    return err_set(e, ERR_UNSUPPORTED, "template \"%.60s\" is not one of ours; lfm2, tenon and json are accepted", template_name);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "template \"%.60s\" is not one of ours; lfm2, tenon and json are accepted",
+                   template_name);
 }

@@ -1,9 +1,10 @@
-/* dialect.c -- the table of dialects: how model families write tool calls, and which one a file speaks.
+/* dialect.c -- the table of dialects: how model families write tool calls, and which one a file
+ * speaks.
  *
- * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said by
- * the metadata key tenon.dialect, else by whoever recognises the chat template or the special tokens
- * best; the last row fits any model a little.
- * Also here: `wire`, which finds markers in output that arrived as mere text. */
+ * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said
+ * by the metadata key tenon.dialect, else by whoever recognises the chat template or the special
+ * tokens best; the last row fits any model a little. Also here: `wire`, which finds markers in
+ * output that arrived as mere text. */
 #include "text/int.h"
 
 extern const struct dialect dialect_lfm2_json, dialect_lfm2, dialect_json;
@@ -23,10 +24,12 @@ static const struct dialect *named_by_file(const struct gguf *g)
 {
     struct err ignored = { 0 };
     struct bytes name;
-    if (!g || !gguf_has(g, "tenon.dialect") || !gguf_str(g, "tenon.dialect", &name, &ignored)) return NULL;
+    if (!g || !gguf_has(g, "tenon.dialect") || !gguf_str(g, "tenon.dialect", &name, &ignored))
+        return NULL;
     for (size_t i = 0; i < LEN(rows); i++)
         if (bytes_eq(name, rows[i]->name)) return rows[i];
-    log_line(LOG_WARN, "dialect_unknown file=%s name=%.*s", gguf_name(g), (int)MIN(name.len, 60), name.p);
+    log_line(LOG_WARN, "dialect_unknown file=%s name=%.*s", gguf_name(g), (int)MIN(name.len, 60),
+             name.p);
     return NULL;
 }
 
@@ -38,7 +41,8 @@ const struct dialect *dialect_detect(const struct gguf *g, const struct tokenize
     const struct dialect *best = named_by_file(g);
     int most = 0;
     if (best) return best;
-    if (g && gguf_has(g, "tokenizer.chat_template") && gguf_str(g, "tokenizer.chat_template", &text, &ignored)) {
+    if (g && gguf_has(g, "tokenizer.chat_template") &&
+        gguf_str(g, "tokenizer.chat_template", &text, &ignored)) {
         template_text = mem_alloc(text.len + 1);
         memcpy(template_text, text.p, text.len);
         template_text[text.len] = 0;
@@ -52,9 +56,10 @@ const struct dialect *dialect_detect(const struct gguf *g, const struct tokenize
     return best;
 }
 
-/* ---- markers in mere text ------------------------------------------------------------------------- */
+/* ---- markers in mere text -------------------------------------------------------------------- */
 
-void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink, void *ctx)
+void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink,
+               void *ctx)
 {
     *w = (struct wire){ .d = d, .p = d->parser_open(tools, sink, ctx) };
     parser_lenient(w->p);

@@ -12,12 +12,12 @@ const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>",
 
 bool lfm2_has_markers(const struct tokenizer *t)
 {
-    return t && tok_special(t, "<|tool_call_start|>") >= 0 && tok_special(t, "<|tool_call_end|>") >= 0 &&
-           tok_special(t, "<|im_start|>") >= 0;
+    return t && tok_special(t, "<|tool_call_start|>") >= 0 &&
+           tok_special(t, "<|tool_call_end|>") >= 0 && tok_special(t, "<|im_start|>") >= 0;
 }
 
-void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep, bool text_after,
-                   struct str *out)
+void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
+                   bool text_after, struct str *out)
 {
     static const char *const text = "text(@\"<|tool_call_start|>\")";
     bool more = parallel && choice != CHOICE_NAMED, after = text_after && choice == CHOICE_AUTO;
@@ -29,7 +29,8 @@ void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, con
     else str_puts(out, "root = block;\n");
     str_puts(out, "block = @\"<|tool_call_start|>\" \"[\" call");
     if (more) str_fmt(out, " (\"%s\" call)*", sep);
-    str_fmt(out, " \"]\" @\"<|tool_call_end|>\"%s%s;\ncall = %s;\n", after ? " " : "", after ? text : "", call);
+    str_fmt(out, " \"]\" @\"<|tool_call_end|>\"%s%s;\ncall = %s;\n", after ? " " : "",
+            after ? text : "", call);
 }
 
 static int detect(const char *template_text, const struct tokenizer *t)
@@ -47,7 +48,8 @@ static bool render(const struct dialect_request *r, struct prompt *out, struct e
 
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
-    lfm2_envelope(choice, parallel, "each { name \"(\" value(python-arguments) \")\" }", ", ", true, envelope);
+    lfm2_envelope(choice, parallel, "each { name \"(\" value(python-arguments) \")\" }", ", ", true,
+                  envelope);
     return true;
 }
 

@@ -2,9 +2,9 @@
  *
  *     <|tool_call_start|>[{"name":"get_weather","arguments":{"city":"Oslo","days":3}}]<|tool_call_end|>
  *
- * One spelling, no blanks, arguments in the order of the schema: what the model was trained on is all
- * that the grammar lets it write. Tools are given as signatures (signature.c) through the template
- * `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
+ * One spelling, no blanks, arguments in the order of the schema: what the model was trained on is
+ * all that the grammar lets it write. Tools are given as signatures (signature.c) through the
+ * template `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
 #include "text/int.h"
 
 static int detect(const char *template_text, const struct tokenizer *t)
@@ -22,8 +22,10 @@ static bool render(const struct dialect_request *r, struct prompt *out, struct e
 
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
-    lfm2_envelope(choice, parallel, "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" }",
-                  ",", false, envelope);
+    lfm2_envelope(
+        choice, parallel,
+        "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" }", ",",
+        false, envelope);
     return true;
 }
 

@@ -5,50 +5,50 @@
 
 #include "text/text.h"
 
-/* ---- pre-tokenizers: split.c ------------------------------------------------------------------ */
+/* ---- pre-tokenizers: split.c ----------------------------------------------------------------- */
 
-struct split;                                                         /* one compiled pattern; read-only, shared */
+struct split;                                          /* one compiled pattern; read-only, shared */
 /* ERR_UNSUPPORTED lists the names that are known. */
 struct split *split_open(const char *pre, size_t len, struct err *e);
 void split_close(struct split *s);                                    /* NULL is fine */
 bool split_whole_first(const struct split *s);                        /* "ignore_merges": a piece in the vocabulary is taken whole */
-bool split_adds_bos(const struct split *s);                           /* default of tokenizer.ggml.add_bos_token */
+bool split_adds_bos(const struct split *s);            /* default of tokenizer.ggml.add_bos_token */
 
 /* Walk over the pieces of a text: zero the struct, set s, p and end; every byte ends up in exactly
  * one piece, malformed UTF-8 in pieces of its own. */
 struct split_walk { const struct split *s; const char *p, *end, *run_end; const char *hit, *hit_end; };
 bool split_next(struct split_walk *w, struct bytes *piece);
 
-/* ---- tables of a tokenizer: vocab.c, used by bpe.c ---------------------------------------------- */
+/* ---- tables of a tokenizer: vocab.c, used by bpe.c ------------------------------------------- */
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
 
 /* Open addressing over byte strings kept elsewhere; a slot holds id + 1, 0 is free. */
 struct strmap { int32_t *slot; size_t mask; const struct bytes *key; };
 void    strmap_init(struct strmap *m, const struct bytes *key, size_t n_most);
-bool    strmap_add(struct strmap *m, int32_t id);                     /* false: that string is there already */
+bool    strmap_add(struct strmap *m, int32_t id);          /* false: that string is there already */
 int32_t strmap_find(const struct strmap *m, const char *p, size_t len); /* -1: not there */
 
 struct merge { int32_t a, b, ab; };
 struct tokenizer {
     int n_vocab;
-    struct bytes *text;                                               /* [n_vocab] as in the file, lent from its mapping */
-    struct bytes *bytes;                                              /* [n_vocab] decoded; empty for control tokens */
-    uint8_t *type;                                                    /* [n_vocab] enum token_type */
+    struct bytes *text;                        /* [n_vocab] as in the file, lent from its mapping */
+    struct bytes *bytes;                           /* [n_vocab] decoded; empty for control tokens */
+    uint8_t *type;                                                   /* [n_vocab] enum token_type */
     uint8_t *eog;                                                     /* [n_vocab] */
     char *blob;                                                       /* the decoded bytes */
-    struct strmap plain;                                              /* decoded bytes of ordinary tokens */
-    struct strmap special;                                            /* text of control, user-defined and unknown tokens */
-    uint8_t *special_pair;                                            /* bit (b0 * 256 + b1): a special begins so */
-    uint32_t *special_len; int n_special_len;                         /* distinct lengths, longest first */
-    int n_user;                                                       /* how many are user-defined: those always match */
-    int32_t byte_id[256];                                             /* token of a single byte, -1: none */
+    struct strmap plain;                                      /* decoded bytes of ordinary tokens */
+    struct strmap special;                    /* text of control, user-defined and unknown tokens */
+    uint8_t *special_pair;                            /* bit (b0 * 256 + b1): a special begins so */
+    uint32_t *special_len; int n_special_len;                  /* distinct lengths, longest first */
+    int n_user;                                  /* how many are user-defined: those always match */
+    int32_t byte_id[256];                                     /* token of a single byte, -1: none */
     struct merge *merge; int n_merge;                                 /* by rank */
     uint32_t *merge_slot; size_t merge_mask;                          /* (a, b) -> rank + 1 */
     struct split *split;
     bool whole_first, add_bos, add_eos;
     int32_t bos, eos;
-    uint64_t serial;                                                  /* tells tokenizers apart in per-thread caches */
+    uint64_t serial;                               /* tells tokenizers apart in per-thread caches */
 };
 /* Byte b as the code point that byte-level vocabularies write for it, and back (-1: none). */
 uint32_t byte_to_char(uint8_t b);
@@ -59,13 +59,14 @@ int32_t  merge_find(const struct tokenizer *t, int32_t a, int32_t b);
 /* Splits and merges text that holds no special token; bpe.c. */
 void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids *out);
 
-/* ---- messages and templates: chat.c -------------------------------------------------------------- */
+/* ---- messages and templates: chat.c ---------------------------------------------------------- */
 
 enum call_syntax { CALLS_PYTHON, CALLS_JSON };                        /* [f(a="x")] or [{"name":"f","arguments":{"a":"x"}}] */
 enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_JSON, TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
-bool template_refuse(const char *dialect, struct err *e);             /* the sentence for TEMPLATE_OTHER; false */
+/* the sentence for TEMPLATE_OTHER; false */
+bool template_refuse(const char *dialect, struct err *e);
 /* The whole prompt of a request: messages are prepared (content parts joined, null content, tool
  * results in call order), then rendered as the template says with past calls in this syntax. */
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
@@ -73,32 +74,33 @@ bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum 
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
 
-/* ---- reading what models write: literal.c, parser.c ------------------------------------------------- */
+/* ---- reading what models write: literal.c, parser.c ------------------------------------------ */
 
-#define LITERAL_DEPTH 60                                              /* nested containers inside one value */
-enum lit_step { LIT_MORE, LIT_DONE, LIT_BAD };                        /* DONE: complete, this byte belongs to what follows */
+#define LITERAL_DEPTH 60                                    /* nested containers inside one value */
+/* DONE: complete, this byte belongs to what follows */
+enum lit_step { LIT_MORE, LIT_DONE, LIT_BAD };
 struct lit_frame { uint8_t kind; bool colon, comma; uint32_t n; size_t at; };
 /* One value in Python or JSON spelling, read byte by byte into compact JSON. */
 struct literal {
-    struct str out;                                                   /* appended; bytes before `hold` are final */
+    struct str out;                                    /* appended; bytes before `hold` are final */
     size_t hold;                                                      /* SIZE_MAX: all of it is */
     struct lit_frame frame[LITERAL_DEPTH];
     int depth, state;
-    struct str token;                                                 /* a number or word; blanks after a quote */
+    struct str token;                                   /* a number or word; blanks after a quote */
     char quote;
-    bool triple, raw, need;                                           /* need: a value must come, no closing bracket */
-    uint32_t cp, high;                                                /* escape being read; first half of a surrogate pair */
+    bool triple, raw, need;                        /* need: a value must come, no closing bracket */
+    uint32_t cp, high;                       /* escape being read; first half of a surrogate pair */
     int n_digit, want_digit, n_quote;
-    bool is_key;                                                      /* outermost: a string that ':' may follow */
-    bool bare;                                                        /* outermost: an unknown word is a string */
-    bool object_only;                                                 /* outermost: {…} must be an object */
+    bool is_key;                                       /* outermost: a string that ':' may follow */
+    bool bare;                                          /* outermost: an unknown word is a string */
+    bool object_only;                                         /* outermost: {…} must be an object */
     char why[120];
 };
-void literal_start(struct literal *l);                                /* keeps out; clears the flags above */
+void literal_start(struct literal *l);                       /* keeps out; clears the flags above */
 enum lit_step literal_byte(struct literal *l, char c);
-bool literal_end(struct literal *l);                                  /* the input ends: is the value complete? */
+bool literal_end(struct literal *l);                    /* the input ends: is the value complete? */
 void literal_done(struct literal *l);
-void json_put_cp(struct str *out, uint32_t cp);                       /* a character inside a JSON string */
+void json_put_cp(struct str *out, uint32_t cp);               /* a character inside a JSON string */
 
 struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx);
 void parser_input(struct parser *p, const char *bytes, size_t len, bool special);
@@ -106,14 +108,14 @@ bool parser_finish(struct parser *p, struct err *e);
 /* A dialect without markers: calls begin where a text says [{"name":" and nowhere else. */
 struct parser *parser_new_watching(const struct json *tools, parse_sink *sink, void *ctx);
 #define CALLS_BEGIN "[{\"name\":\""
-void parser_lenient(struct parser *p);                                /* calls without markers are accepted too */
+void parser_lenient(struct parser *p);                  /* calls without markers are accepted too */
 
 /* What both LFM2 dialects share. */
 extern const char *const lfm2_stop[];
 extern const char *const lfm2_markers[];
 bool lfm2_has_markers(const struct tokenizer *t);
 /* The envelope of a turn around one `call` and the separator between calls. */
-void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep, bool text_after,
-                   struct str *out);
+void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
+                   bool text_after, struct str *out);
 
 #endif

@@ -17,16 +17,17 @@
 #include "text/int.h"
 
 #define NAME_MOST 256
-#define LEAD_MOST 1024                                                /* held back while an answer may be bare calls */
+#define WORD_MOST (1 << 20)                                         /* of an argument: any key a schema lets through */
+#define LEAD_MOST 1024                             /* held back while an answer may be bare calls */
 #define KEYS_WATCHED 64                                               /* per call, for "given twice" */
 
 enum turn {
-    T_LEAD,                                                           /* blank so far, or the beginning of something */
+    T_LEAD,                                        /* blank so far, or the beginning of something */
     T_THINK, T_TEXT,
-    T_WHOLE,                                                          /* may be calls without markers: all is held */
+    T_WHOLE,                                         /* may be calls without markers: all is held */
     T_BLOCK,
-    T_AFTER,                                                          /* a block has ended; blanks are dropped */
-    T_ECHO,                                                           /* text after a block that may be dropped: held */
+    T_AFTER,                                             /* a block has ended; blanks are dropped */
+    T_ECHO,                                       /* text after a block that may be dropped: held */
 };
 enum place { B_ITEM, B_NAME, B_NAME_END, B_ARG, B_WORD, B_WORD_END, B_VALUE, B_ARG_END, B_STAR, B_MERGE, B_SKIP,
              J_KEY, J_NAME_OF, J_VALUE, J_TAKE, J_ARGS, J_NEXT };
@@ -36,13 +37,13 @@ struct parser {
     const struct json *tools;
     parse_sink *sink; void *ctx;
     bool lenient, watch;
-    int n_watched;                                                    /* bytes of CALLS_BEGIN seen */
+    int n_watched;                                                   /* bytes of CALLS_BEGIN seen */
     char tail[4]; int n_tail;                                         /* an incomplete character */
 
     enum turn turn;
-    struct str held;                                                  /* text not yet decided about */
-    struct str text;                                                  /* decided, not yet reported */
-    bool thought, any_text, new_line;                                 /* new_line: the next text comes after a block */
+    struct str held;                                                /* text not yet decided about */
+    struct str text;                                                 /* decided, not yet reported */
+    bool thought, any_text, new_line;              /* new_line: the next text comes after a block */
 
     enum place place;
     bool in_list, block_open, json_call;
@@ -52,11 +53,11 @@ struct parser {
     int n_key, n_positional;
     uint64_t key_seen[KEYS_WATCHED];
     struct str name, word;
-    struct literal args, take;                                        /* arguments of the call; anything else */
-    size_t sent;                                                      /* bytes of args.out that were reported */
+    struct literal args, take;                            /* arguments of the call; anything else */
+    size_t sent;                                          /* bytes of args.out that were reported */
     int index;
 
-    int skip_depth; char skip_quote; bool skip_escape;                /* B_SKIP: finding the end of a bad call */
+    int skip_depth; char skip_quote; bool skip_escape;   /* B_SKIP: finding the end of a bad call */
     struct err err;                                                   /* the first problem */
 };
 
@@ -64,11 +65,11 @@ static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c ==
 
 static bool is_name_byte(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c & 0x80) ||
-           (c && strchr("_.-", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c & 0x80) || (c && strchr("_.-", c));
 }
 
-/* ---- reporting --------------------------------------------------------------------------------------- */
+/* ---- reporting ------------------------------------------------------------------------------- */
 
 static void report(struct parser *p, enum parse_kind kind, const char *bytes, size_t len)
 {
@@ -78,7 +79,8 @@ static void report(struct parser *p, enum parse_kind kind, const char *bytes, si
 
 static void flush_text(struct parser *p)
 {
-    if (p->text.len) report(p, p->turn == T_THINK ? PARSE_REASONING : PARSE_TEXT, p->text.p, p->text.len);
+    if (p->text.len)
+        report(p, p->turn == T_THINK ? PARSE_REASONING : PARSE_TEXT, p->text.p, p->text.len);
     str_clear(&p->text);
 }
 
@@ -110,7 +112,7 @@ static void flush_args(struct parser *p)
     p->sent = 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void start_call(struct parser *p, bool json)
 {
@@ -134,7 +136,8 @@ static void begin_call(struct parser *p)
 static void problem(struct parser *p, const char *why)
 {
     if (p->err.code) return;
-    if (p->has_name) err_set(&p->err, ERR_FORMAT, "call %d (%.80s): %s", p->index + 1, p->name.p, why);
+    if (p->has_name)
+        err_set(&p->err, ERR_FORMAT, "call %d (%.80s): %s", p->index + 1, p->name.p, why);
     else err_set(&p->err, ERR_FORMAT, "call %d: %s", p->index + 1, why);
 }
 
@@ -180,7 +183,7 @@ static void skip_byte(struct parser *p, char c)
     }
     if (c == '"' || c == '\'') p->skip_quote = c;
     if (c && strchr("([{", c)) p->skip_depth++;
-    if (!p->skip_depth && (c == ',' || c == ']')) {                   /* between calls: the list goes on, or ends */
+    if (!p->skip_depth && (c == ',' || c == ']')) {   /* between calls: the list goes on, or ends */
         p->place = B_ITEM;
         if (c == ']') p->in_list = false, p->turn = T_AFTER;
         return;
@@ -188,7 +191,7 @@ static void skip_byte(struct parser *p, char c)
     if (c && strchr(")]}", c) && p->skip_depth && !--p->skip_depth) p->place = B_ITEM;
 }
 
-/* ---- Pythonic calls ------------------------------------------------------------------------------------ */
+/* ---- Pythonic calls -------------------------------------------------------------------------- */
 
 /* The declared properties of the tool being called, NULL if it is not known. */
 static const struct json *properties(const struct parser *p)
@@ -292,7 +295,7 @@ static void value_byte(struct parser *p, char c)
 static void word_byte(struct parser *p, char c)
 {
     if (is_name_byte(c)) {
-        if (p->word.len >= NAME_MOST) bad_call(p, "the name of an argument is too long", 1, c);
+        if (p->word.len >= WORD_MOST) bad_call(p, "the name of an argument is too long", 1, c);
         else str_putc(&p->word, c);
     } else if (is_blank(c)) {
         p->place = B_WORD_END;
@@ -352,7 +355,7 @@ static void name_byte(struct parser *p, char c)
     }
 }
 
-/* ---- JSON calls ------------------------------------------------------------------------------------------- */
+/* ---- JSON calls ------------------------------------------------------------------------------ */
 
 /* The text of the JSON string in take.out, decoded. */
 static bool take_string(struct parser *p, struct str *out)
@@ -414,7 +417,8 @@ static void key_done(struct parser *p, char c)
     p->member = M_OTHER;
     for (size_t i = 0; i < LEN(members); i++)
         if (!strcmp(p->take.out.p, members[i].key)) p->member = members[i].m;
-    if ((p->member == M_NAME && p->has_name) || (p->member == M_ARGS && p->has_args)) p->member = M_OTHER;
+    if ((p->member == M_NAME && p->has_name) || (p->member == M_ARGS && p->has_args))
+        p->member = M_OTHER;
     p->place = J_VALUE;
 }
 
@@ -497,7 +501,7 @@ static void args_byte(struct parser *p, char c)
     }
 }
 
-/* ---- a block ------------------------------------------------------------------------------------------------ */
+/* ---- a block --------------------------------------------------------------------------------- */
 
 static void item_byte(struct parser *p, char c)
 {
@@ -572,7 +576,7 @@ static void finish_block(struct parser *p)
     p->new_line = true;
 }
 
-/* ---- answers without markers ----------------------------------------------------------------------------------- */
+/* ---- answers without markers ----------------------------------------------------------------- */
 
 struct trial { const struct json *tools; int n; bool unknown; };
 
@@ -589,7 +593,8 @@ static bool is_declared(const struct json *tools, const char *name, size_t len, 
 static void trial_event(void *ctx, const struct parse_event *ev)
 {
     struct trial *t = ctx;
-    if (ev->kind == PARSE_CALL_BEGIN && !is_declared(t->tools, ev->bytes, ev->len, false)) t->unknown = true;
+    if (ev->kind == PARSE_CALL_BEGIN && !is_declared(t->tools, ev->bytes, ev->len, false))
+        t->unknown = true;
     if (ev->kind == PARSE_CALL_END) t->n++;
     if (ev->kind == PARSE_TEXT || ev->kind == PARSE_REASONING) t->unknown = true;
 }
@@ -647,7 +652,7 @@ static int may_be_calls(const struct parser *p, const char *s, size_t len)
     return i == len ? 1 : s[i] == '(' ? 2 : 0;
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 static void lead_byte(struct parser *p, char c)
 {
@@ -671,7 +676,7 @@ static void lead_byte(struct parser *p, char c)
         if (may) return;
     }
     p->turn = T_TEXT;
-    if (p->thought) put_text(p, s, len);                              /* blanks after the reasoning belong to its marker */
+    if (p->thought) put_text(p, s, len);       /* blanks after the reasoning belong to its marker */
     else put_text(p, p->held.p, p->held.len);
     str_clear(&p->held);
 }
@@ -698,7 +703,7 @@ static void think_byte(struct parser *p, char c)
 static void after_byte(struct parser *p, char c)
 {
     if (is_blank(c)) return;
-    if (p->block_open && c == '[') {                                  /* another list before the end marker */
+    if (p->block_open && c == '[') {                        /* another list before the end marker */
         start_block(p);
         block_byte(p, c);
         return;
@@ -787,7 +792,7 @@ static void on_end(struct parser *p)
     p->block_open = false;
 }
 
-/* ---- bytes in ------------------------------------------------------------------------------------------------------- */
+/* ---- bytes in -------------------------------------------------------------------------------- */
 
 static void put_char(struct parser *p, const char *s, int n)
 {

@@ -1,8 +1,8 @@
 /* prompt.c -- a rendered prompt: text pieces and special-token pieces in order.
  *
- * The bytes of all pieces joined are what a Jinja template would print; the pieces say which of them
- * are tokens that only we may write. Neighbouring text pieces become one, so that BPE sees the text
- * as it would in one string. */
+ * The bytes of all pieces joined are what a Jinja template would print; the pieces say which of
+ * them are tokens that only we may write. Neighbouring text pieces become one, so that BPE sees the
+ * text as it would in one string. */
 #include "text/int.h"
 
 void prompt_done(struct prompt *p)
@@ -27,10 +27,15 @@ static void add_piece(struct prompt *p, bool special, const char *s, size_t len)
 
 void prompt_text(struct prompt *p, const char *s, size_t len) { add_piece(p, false, s, len); }
 void prompt_puts(struct prompt *p, const char *s) { add_piece(p, false, s, strlen(s)); }
-void prompt_special(struct prompt *p, const char *token) { add_piece(p, true, token, strlen(token)); }
+void prompt_special(struct prompt *p, const char *token)
+{
+    add_piece(p, true, token, strlen(token));
+}
 
-/* A special token that this vocabulary does not have is written out as text, as any tokenizer would. */
-static bool put_special(const struct tokenizer *t, const char *s, size_t len, struct ids *out, struct err *e)
+/* A special token that this vocabulary does not have is written out as text, as any tokenizer
+ * would. */
+static bool put_special(const struct tokenizer *t, const char *s, size_t len, struct ids *out,
+                        struct err *e)
 {
     int32_t id = strmap_find(&t->special, s, len);
     if (id < 0) return tok_encode(t, s, len, 0, out, e);
@@ -38,7 +43,8 @@ static bool put_special(const struct tokenizer *t, const char *s, size_t len, st
     return true;
 }
 
-bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e)
+bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out,
+                   struct err *e)
 {
     size_t from = out->n;
     if (t->add_bos) ids_put(out, t->bos);
@@ -47,7 +53,9 @@ bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids
         if (p->piece[i].special ? !put_special(t, s, p->piece[i].len, out, e)
                                 : !tok_encode(t, s, p->piece[i].len, 0, out, e)) return false;
         /* The template wrote the bos token itself: one is enough. */
-        if (!i && t->add_bos && p->piece[0].special && out->n == from + 2 && out->id[from + 1] == t->bos) out->n--;
+        if (!i && t->add_bos && p->piece[0].special && out->n == from + 2 &&
+            out->id[from + 1] == t->bos)
+            out->n--;
     }
     return true;
 }

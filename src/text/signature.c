@@ -4,16 +4,17 @@
  *
  * A JSON Schema costs about twice the characters and puts a parameter's name far from its type. The
  * signature keeps every fact that a caller needs: names, order, which are required, types, enums,
- * bounds, formats, defaults, descriptions, nesting. `{a: int, b?: str}` is an object, `[str]` a list,
- * `a|b` alternatives, `(…)` after a type what bounds it, `= 3` the default, `# …` what it means.
+ * bounds, formats, defaults, descriptions, nesting. `{a: int, b?: str}` is an object, `[str]` a
+ * list, `a|b` alternatives, `(…)` after a type what bounds it, `= 3` the default, `# …` what it
+ * means.
  *
  * A value that could be misread (an enum member with a comma, one called "str") is written as JSON.
- * References inside the schema are followed, a few levels deep and never past SIGNATURE_MOST bytes, so
- * that a schema which refers to itself ends. */
+ * References inside the schema are followed, a few levels deep and never past SIGNATURE_MOST bytes,
+ * so that a schema which refers to itself ends. */
 #include "text/int.h"
 
 #define DEPTH_MOST 12
-#define REFS_MOST 3                                                   /* nested references that are spelled out */
+#define REFS_MOST 3                                     /* nested references that are spelled out */
 #define SIGNATURE_MOST 65536
 
 struct sig { struct str *out; size_t from; const struct json *root; int depth, refs; };
@@ -25,8 +26,9 @@ static bool is_full(const struct sig *s) { return s->out->len - s->from > SIGNAT
 /* White space as Python's str.split() sees it: White_Space and U+001C to U+001F. */
 static bool is_space(int32_t c)
 {
-    return c == ' ' || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return c == ' ' || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f) || c == 0x85 ||
+           c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* Text on one line: every run of white space becomes one blank, none at the ends. */
@@ -48,7 +50,7 @@ static void put_line(struct str *out, const char *lead, const struct json *text)
     }
 }
 
-/* ---- values and types ---------------------------------------------------------------------------- */
+/* ---- values and types ------------------------------------------------------------------------ */
 
 static bool is_word_byte(char c)
 {
@@ -92,7 +94,7 @@ static void put_types(struct sig *s, const struct json *list)
     }
 }
 
-/* ---- what bounds a value --------------------------------------------------------------------------- */
+/* ---- what bounds a value --------------------------------------------------------------------- */
 
 static void part(struct sig *s, int *n) { str_puts(s->out, (*n)++ ? ", " : "("); }
 
@@ -104,7 +106,8 @@ static void put_number(struct str *out, const struct json *v)
 }
 
 /* lo..hi of the two keywords, or one-sided; `unit` follows. */
-static void put_range(struct sig *s, int *n, const struct json *schema, const char *lo, const char *hi, const char *unit)
+static void put_range(struct sig *s, int *n, const struct json *schema, const char *lo,
+                      const char *hi, const char *unit)
 {
     const struct json *a = json_get(schema, lo), *b = json_get(schema, hi);
     bool has_a = json_is(a, JSON_NUMBER), has_b = json_is(b, JSON_NUMBER);
@@ -118,7 +121,8 @@ static void put_range(struct sig *s, int *n, const struct json *schema, const ch
     str_puts(s->out, unit);
 }
 
-static void put_one(struct sig *s, int *n, const struct json *schema, const char *key, const char *lead)
+static void put_one(struct sig *s, int *n, const struct json *schema, const char *key,
+                    const char *lead)
 {
     const struct json *v = json_get(schema, key);
     if (!json_is(v, JSON_NUMBER)) return;
@@ -166,7 +170,7 @@ static void put_bounds(struct sig *s, const struct json *schema)
     if (n) str_putc(s->out, ')');
 }
 
-/* ---- objects and lists ------------------------------------------------------------------------------ */
+/* ---- objects and lists ----------------------------------------------------------------------- */
 
 static bool is_required(const struct json *schema, const char *key)
 {
@@ -190,7 +194,8 @@ static void put_property(struct sig *s, const char *key, bool required, const st
 
 static void put_properties(struct sig *s, const struct json *schema)
 {
-    const struct json *props = json_get(schema, "properties"), *more = json_get(schema, "additionalProperties");
+    const struct json *props = json_get(schema, "properties"),
+                      *more = json_get(schema, "additionalProperties");
     int n = 0;
     if (json_is(props, JSON_OBJECT))
         for (struct json_iter it = json_iter(props); json_next(&it) && !is_full(s);) {
@@ -205,7 +210,8 @@ static void put_properties(struct sig *s, const struct json *schema)
 
 static void put_object(struct sig *s, const struct json *schema)
 {
-    if (!json_len(json_get(schema, "properties")) && !json_is(json_get(schema, "additionalProperties"), JSON_OBJECT)) {
+    if (!json_len(json_get(schema, "properties")) &&
+        !json_is(json_get(schema, "additionalProperties"), JSON_OBJECT)) {
         str_puts(s->out, "dict");
         return;
     }
@@ -217,7 +223,7 @@ static void put_object(struct sig *s, const struct json *schema)
 static void put_list(struct sig *s, const struct json *schema)
 {
     const struct json *items = json_get(schema, "items"), *first = json_get(schema, "prefixItems");
-    if (json_is(items, JSON_ARRAY)) first = items;                    /* the older spelling of prefixItems */
+    if (json_is(items, JSON_ARRAY)) first = items;           /* the older spelling of prefixItems */
     str_putc(s->out, '[');
     for (size_t i = 0; json_is(first, JSON_ARRAY) && i < json_len(first) && !is_full(s); i++) {
         if (i) str_puts(s->out, ", ");
@@ -232,7 +238,7 @@ static void put_list(struct sig *s, const struct json *schema)
     str_putc(s->out, ']');
 }
 
-/* ---- one schema --------------------------------------------------------------------------------------- */
+/* ---- one schema ------------------------------------------------------------------------------ */
 
 /* "#/$defs/place" inside the tool's parameters; NULL for anything else. */
 static const struct json *resolve(const struct json *root, const char *ref)
@@ -284,11 +290,15 @@ static void put_schema(struct sig *s, const struct json *schema)
     if (ref) { put_ref(s, ref); return; }
     if ((v = json_get(schema, "const"))) { put_value(s->out, v); return; }
     if (json_is(v = json_get(schema, "enum"), JSON_ARRAY)) { put_alternatives(s, v); return; }
-    if (json_is(v = json_get(schema, "anyOf"), JSON_ARRAY) || json_is(v = json_get(schema, "oneOf"), JSON_ARRAY)) {
+    if (json_is(v = json_get(schema, "anyOf"), JSON_ARRAY) ||
+        json_is(v = json_get(schema, "oneOf"), JSON_ARRAY)) {
         put_types(s, v);
         return;
     }
-    if (json_is(v = json_get(schema, "allOf"), JSON_ARRAY) && json_len(v) == 1) { put_type(s, json_at(v, 0)); return; }
+    if (json_is(v = json_get(schema, "allOf"), JSON_ARRAY) && json_len(v) == 1) {
+        put_type(s, json_at(v, 0));
+        return;
+    }
     if (json_is(type, JSON_ARRAY)) {
         for (size_t i = 0; i < json_len(type); i++) {
             const char *name = json_str(json_at(type, i), NULL);

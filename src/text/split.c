@@ -1,7 +1,7 @@
 /* split.c -- pre-tokenizers: cut text into the pieces inside which BPE may merge.
  *
- * A pre-tokenizer is one regular expression, matched left to right; what no alternative matches is a
- * piece too. PCRE2 compiles it to machine code. Two things are written out instead of left to the
+ * A pre-tokenizer is one regular expression, matched left to right; what no alternative matches is
+ * a piece too. PCRE2 compiles it to machine code. Two things are written out instead of left to the
  * engine's flags: white space is the Unicode property White_Space (PCRE2's own \s also takes
  * U+180E), and contractions ignore case in ASCII only.
  *
@@ -18,7 +18,8 @@
 #define BLANK "\\x{9}\\x{b}\\x{c}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}" \
               "\\x{202f}\\x{205f}\\x{3000}"
 #define WS BLANK "\\r\\n"
-/* \s*[\r\n]+ with the backtracking taken out: blanks and line ends up to the last line end of the run. */
+/* \s*[\r\n]+ with the backtracking taken out: blanks and line ends up to the last line end of the
+ * run. */
 #define LINES "(?:[" BLANK "]*+[\\r\\n]++)++"
 #define SPACES "[" WS "]+(?![^" WS "])|[" WS "]++"
 #define CONTRACTION "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])"
@@ -51,18 +52,21 @@ struct split *split_open(const char *pre, size_t len, struct err *e)
 {
     const struct kind *k = find_kind(pre, len);
     if (!k) {
-        err_set(e, ERR_UNSUPPORTED, "pre-tokenizer \"%.*s\" is not known; known are lfm2, llama-bpe, "
-                "qwen2 and gpt-2", (int)MIN(len, 60), pre);
+        err_set(e, ERR_UNSUPPORTED,
+                "pre-tokenizer \"%.*s\" is not known; known are lfm2, llama-bpe, "
+                "qwen2 and gpt-2",
+                (int)MIN(len, 60), pre);
         return NULL;
     }
     int code = 0;
     PCRE2_SIZE at = 0;
     struct split *s = mem_zero(sizeof *s);
     s->kind = k;
-    s->code = pcre2_compile((PCRE2_SPTR)k->pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NO_UTF_CHECK,
-                            &code, &at, NULL);
+    s->code = pcre2_compile((PCRE2_SPTR)k->pattern, PCRE2_ZERO_TERMINATED,
+                            PCRE2_UTF | PCRE2_NO_UTF_CHECK, &code, &at, NULL);
     if (!s->code) {
-        err_set(e, ERR_INTERNAL, "pattern of pre-tokenizer %s: PCRE2 error %d at %zu", k->pre, code, (size_t)at);
+        err_set(e, ERR_INTERNAL, "pattern of pre-tokenizer %s: PCRE2 error %d at %zu", k->pre, code,
+                (size_t)at);
         mem_free(s);
         return NULL;
     }
@@ -81,7 +85,7 @@ void split_close(struct split *s)
 bool split_whole_first(const struct split *s) { return s->kind->whole_first; }
 bool split_adds_bos(const struct split *s) { return s->kind->adds_bos; }
 
-/* ---- match data, one per thread ----------------------------------------------------------------- */
+/* ---- match data, one per thread -------------------------------------------------------------- */
 
 static pthread_key_t match_key;
 static pthread_once_t match_once = PTHREAD_ONCE_INIT;
@@ -100,7 +104,7 @@ static pcre2_match_data *match_data(void)
     return match_mine;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------ */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 /* End of the longest stretch at p that is well-formed throughout (want) or malformed throughout. */
 static const char *stretch(const char *p, const char *end, bool want)
@@ -119,7 +123,7 @@ static void find_hit(struct split_walk *w)
     pcre2_match_data *md = match_data();
     int rc = md ? pcre2_match(w->s->code, (PCRE2_SPTR)w->p, (PCRE2_SIZE)(w->run_end - w->p), 0,
                               PCRE2_NO_UTF_CHECK, md, NULL) : -1;
-    w->hit = w->hit_end = w->run_end;                                 /* nothing matches: all of it is one piece */
+    w->hit = w->hit_end = w->run_end;                  /* nothing matches: all of it is one piece */
     if (rc < 0) return;
     const PCRE2_SIZE *o = pcre2_get_ovector_pointer(md);
     if (o[1] <= o[0]) return;

@@ -10,28 +10,31 @@
 #include "base/json.h"
 #include "format/format.h"
 
-/* ---- tokenizer ------------------------------------------------------------------------------ */
+/* ---- tokenizer ------------------------------------------------------------------------------- */
 
-struct ids { int32_t *id; size_t n, cap; };                           /* growing; zeroed = empty; mem_free(id) */
+struct ids { int32_t *id; size_t n, cap; };              /* growing; zeroed = empty; mem_free(id) */
 void ids_put(struct ids *l, int32_t id);
 
-struct tokenizer;                                                     /* read-only once open; any thread may share */
+struct tokenizer;                                    /* read-only once open; any thread may share */
 /* From tokenizer.ggml.*; ERR_UNSUPPORTED names a model or pre-tokenizer that is not known. Lends token
  * texts from g, which must stay open longer. */
 struct tokenizer *tok_open(const struct gguf *g, struct err *e);
 void tok_close(struct tokenizer *t);
 int  tok_n_vocab(const struct tokenizer *t);
-enum { TOK_ADD = 1,                                                   /* bos/eos as the file asks for */
-       TOK_SPECIAL = 2 };                                             /* text of control tokens becomes the token */
+enum { TOK_ADD = 1,                                               /* bos/eos as the file asks for */
+       TOK_SPECIAL = 2 };                             /* text of control tokens becomes the token */
 /* Appends to out. Bytes that are not UTF-8 are kept (lossless). */
 bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags, struct ids *out, struct err *e);
-struct bytes tok_bytes(const struct tokenizer *t, int32_t id);        /* what it decodes to; empty for control tokens */
+/* what it decodes to; empty for control tokens */
+struct bytes tok_bytes(const struct tokenizer *t, int32_t id);
 struct bytes tok_text(const struct tokenizer *t, int32_t id);         /* as it stands in the file: "<|im_end|>", "Ġthe" */
 bool    tok_is_control(const struct tokenizer *t, int32_t id);
-int32_t tok_special(const struct tokenizer *t, const char *text);     /* id of the control or user-defined token, -1 if none */
+/* id of the control or user-defined token, -1 if none */
+int32_t tok_special(const struct tokenizer *t, const char *text);
 int32_t tok_bos(const struct tokenizer *t);                           /* -1: none */
 bool    tok_adds_bos(const struct tokenizer *t);
-bool    tok_is_eog(const struct tokenizer *t, int32_t id);            /* ends a generation: eos, eot, eom, by id or text */
+/* ends a generation: eos, eot, eom, by id or text */
+bool    tok_is_eog(const struct tokenizer *t, int32_t id);
 
 /* Learns byte-level BPE merges (bpe_learn.c; training.md section 5): splits with pre-tokenizer `pre`,
  * cuts again where the character class changes, merges inside the cuts only, until n_vocab tokens
@@ -44,7 +47,7 @@ void bpe_tables_done(struct bpe_tables *t);
 void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *bos, const char *eos,
                       const char *pad, struct gguf_out *o);
 
-/* ---- prompts -------------------------------------------------------------------------------- */
+/* ---- prompts --------------------------------------------------------------------------------- */
 
 /* A rendered prompt: text pieces and special-token pieces in order, with the bytes of all of them. */
 struct piece { bool special; size_t off, len; };
@@ -52,25 +55,26 @@ struct prompt { struct str text; struct piece *piece; size_t n_piece, cap; };
 void prompt_done(struct prompt *p);
 void prompt_text(struct prompt *p, const char *s, size_t len);        /* appends ordinary text */
 void prompt_puts(struct prompt *p, const char *s);                    /* the same for a C string */
-void prompt_special(struct prompt *p, const char *token);             /* appends a special token by its text */
+void prompt_special(struct prompt *p, const char *token);  /* appends a special token by its text */
 /* Encodes each piece on its own; adds bos only if the prompt does not begin with it and the file asks. */
 bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e);
 
-/* ---- dialects ------------------------------------------------------------------------------- */
+/* ---- dialects -------------------------------------------------------------------------------- */
 
 enum tool_choice { CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
 struct dialect_request {                                              /* all lent */
-    const struct json *messages, *tools;                              /* OpenAI arrays; tools bare or wrapped; may be NULL */
-    const struct json *vars;                                          /* further template variables, object or NULL */
+    const struct json *messages, *tools;     /* OpenAI arrays; tools bare or wrapped; may be NULL */
+    const struct json *vars;                        /* further template variables, object or NULL */
     bool add_generation_prompt;
     const char *bos_token;                                            /* "" without one; NULL: "<|startoftext|>" */
-    const char *template_text;                                        /* the model file's; NULL: the dialect's own template */
+    const char *template_text;              /* the model file's; NULL: the dialect's own template */
 };
 
 /* What the parser reports, in order; bytes lent during the call. Arguments are compact JSON. */
 enum parse_kind { PARSE_REASONING, PARSE_TEXT, PARSE_CALL_BEGIN, PARSE_CALL_ARGS, PARSE_CALL_END };
 struct parse_event { enum parse_kind kind; int index; const char *bytes; size_t len; };
-typedef void parse_sink(void *ctx, const struct parse_event *ev);     /* CALL_BEGIN: bytes = whole name */
+/* CALL_BEGIN: bytes = whole name */
+typedef void parse_sink(void *ctx, const struct parse_event *ev);
 
 struct parser;
 struct dialect {
@@ -85,12 +89,13 @@ struct dialect {
     struct parser *(*parser_open)(const struct json *tools, parse_sink *sink, void *ctx);
     /* One piece of output: text bytes, or (special) the text of one special token. */
     void (*parser_feed)(struct parser *p, const char *bytes, size_t len, bool special);
-    bool (*parser_close)(struct parser *p, struct err *e);            /* flushes, frees; false: a call was cut or malformed (named) */
-    const char *const *stop;                                          /* special tokens that end the turn; NULL-terminated */
-    const char *const *markers;                                       /* special tokens the parser acts on; NULL-terminated */
+    /* flushes, frees; false: a call was cut or malformed (named) */
+    bool (*parser_close)(struct parser *p, struct err *e);
+    const char *const *stop;                 /* special tokens that end the turn; NULL-terminated */
+    const char *const *markers;             /* special tokens the parser acts on; NULL-terminated */
     const char *spelling;                                             /* default separators: "lock" or "fixed" */
     const char *item_sep, *key_sep;                                   /* the dialect's own: ", " and ": " */
-    bool declared_order;                                              /* keys in schema order by default */
+    bool declared_order;                                       /* keys in schema order by default */
 };
 const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
 const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
@@ -109,7 +114,8 @@ bool wire_close(struct wire *w, struct err *e);                       /* as pars
 /* Renders with a template of our own by name ("lfm2", "tenon", "json"), without a model: the bare template. What
  * `lfm2` asks of its caller is not done here, the others need nothing. Template variable tools_as = "json":
  * `tenon` writes tools as JSON instead of signatures. */
-const char *chat_template_name(const char *template_text);            /* which of ours says the same, or NULL */
+/* which of ours says the same, or NULL */
+const char *chat_template_name(const char *template_text);
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);

@@ -3,9 +3,9 @@
  *
  * Everything comes from tokenizer.ggml.*. Vocabulary files of this kind write each byte as a
  * printable character; here tokens are decoded to bytes once at opening, and all later work is on
- * bytes. Control tokens have a table of their own that ordinary text never reaches: a user who types
- * "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only for text that we wrote
- * ourselves, looks control tokens up by their text; user-defined tokens always match.
+ * bytes. Control tokens have a table of their own that ordinary text never reaches: a user who
+ * types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only for text that we
+ * wrote ourselves, looks control tokens up by their text; user-defined tokens always match.
  *
  * True once open: every id in a table is inside the vocabulary, merge rank r is unique to its pair.
  * Read-only from then on, so threads share it freely. The strings of tok_text lend from the file,
@@ -16,9 +16,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define TEXT_MOST ((size_t)1 << 30)                                   /* bytes in one call; positions are 32 bit */
+#define TEXT_MOST ((size_t)1 << 30)                    /* bytes in one call; positions are 32 bit */
 
-/* ---- byte strings to ids -------------------------------------------------------------------------- */
+/* ---- byte strings to ids --------------------------------------------------------------------- */
 
 void strmap_init(struct strmap *m, const struct bytes *key, size_t n_most)
 {
@@ -50,9 +50,12 @@ int32_t strmap_find(const struct strmap *m, const char *p, size_t len)
     return *strmap_slot(m, p, len) - 1;
 }
 
-/* ---- bytes and the characters that stand for them --------------------------------------------------- */
+/* ---- bytes and the characters that stand for them -------------------------------------------- */
 
-static bool is_own_char(int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; }
+static bool is_own_char(int b)
+{
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+}
 
 uint32_t byte_to_char(uint8_t b)
 {
@@ -66,7 +69,7 @@ int char_to_byte(int32_t cp)
 {
     if (cp >= 0 && cp < 256) return is_own_char(cp) ? cp : -1;
     if (cp < 256 || cp > 323) return -1;
-    int n = cp - 256;                                                 /* the n-th byte without a character of its own */
+    int n = cp - 256;                             /* the n-th byte without a character of its own */
     if (n <= 32) return n;
     return n <= 66 ? 127 + n - 33 : 173;
 }
@@ -86,7 +89,7 @@ static int64_t unmap(struct bytes text, char *out)
     return n;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool read_types(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
@@ -107,7 +110,8 @@ static bool read_tokens(struct tokenizer *t, const struct gguf *g, struct err *e
     size_t n = 0, total = 0;
     if (!gguf_strs(g, "tokenizer.ggml.tokens", &t->text, &n, e)) return false;
     if (!n || n > INT32_MAX / 4)
-        return err_set(e, ERR_FORMAT, "tokenizer.ggml.tokens has %zu entries; a vocabulary has at least one", n);
+        return err_set(e, ERR_FORMAT,
+                       "tokenizer.ggml.tokens has %zu entries; a vocabulary has at least one", n);
     t->n_vocab = (int)n;
     t->bytes = mem_zero(n * sizeof *t->bytes);
     t->type = mem_alloc(n);
@@ -118,22 +122,24 @@ static bool read_tokens(struct tokenizer *t, const struct gguf *g, struct err *e
 }
 
 /* Optional key with a token id. */
-static bool read_id(const struct tokenizer *t, const struct gguf *g, const char *key, int32_t *id, struct err *e)
+static bool read_id(const struct tokenizer *t, const struct gguf *g, const char *key, int32_t *id,
+                    struct err *e)
 {
     int64_t v = -1;
     *id = -1;
     if (!gguf_has(g, key)) return true;
     if (!gguf_int(g, key, -1, UINT32_MAX, &v, e)) return false;
     if (v >= t->n_vocab && v != UINT32_MAX)                           /* all ones: written by some tools for "none" */
-        return err_set(e, ERR_FORMAT, "%s is %lld; the vocabulary has the ids 0 to %d", key, (long long)v,
-                       t->n_vocab - 1);
+        return err_set(e, ERR_FORMAT, "%s is %lld; the vocabulary has the ids 0 to %d", key,
+                       (long long)v, t->n_vocab - 1);
     *id = v < t->n_vocab ? (int32_t)v : -1;
     return true;
 }
 
 static bool is_special(const struct tokenizer *t, int32_t id)
 {
-    return t->type[id] == TOKEN_CONTROL || t->type[id] == TOKEN_USER || t->type[id] == TOKEN_UNKNOWN;
+    return t->type[id] == TOKEN_CONTROL || t->type[id] == TOKEN_USER ||
+           t->type[id] == TOKEN_UNKNOWN;
 }
 
 static bool read_special_ids(struct tokenizer *t, const struct gguf *g, struct err *e)
@@ -186,8 +192,8 @@ static void index_tokens(struct tokenizer *t)
             continue;
         }
         int64_t n = unmap(t->text[i], at);
-        if (n < 0) {                                                  /* not written in mapped characters: taken literally, */
-            t->bytes[i] = t->text[i];                                 /* and never produced from text */
+        if (n < 0) {                        /* not written in mapped characters: taken literally, */
+            t->bytes[i] = t->text[i];                             /* and never produced from text */
             continue;
         }
         t->bytes[i] = (struct bytes){ at, (size_t)n };
@@ -212,16 +218,19 @@ static void index_specials(struct tokenizer *t)
         struct bytes s = t->text[i];
         if (!is_special(t, i) || !s.len) continue;
         unsigned first = (uint8_t)s.p[0] * 256u;
-        if (s.len > 1) t->special_pair[(first + (uint8_t)s.p[1]) / 8] |= (uint8_t)(1u << ((uint8_t)s.p[1] & 7));
+        if (s.len > 1)
+            t->special_pair[(first + (uint8_t)s.p[1]) / 8] |=
+                (uint8_t)(1u << ((uint8_t)s.p[1] & 7));
         else memset(t->special_pair + first / 8, 0xff, 32);
         t->special_len[n++] = (uint32_t)MIN(s.len, UINT32_MAX);
     }
     qsort(t->special_len, (size_t)n, sizeof *t->special_len, by_length_down);
     for (int i = 0; i < n; i++)
-        if (!i || t->special_len[i] != t->special_len[i - 1]) t->special_len[t->n_special_len++] = t->special_len[i];
+        if (!i || t->special_len[i] != t->special_len[i - 1])
+            t->special_len[t->n_special_len++] = t->special_len[i];
 }
 
-/* ---- merges ---------------------------------------------------------------------------------------- */
+/* ---- merges ---------------------------------------------------------------------------------- */
 
 static uint32_t *merge_slot(const struct tokenizer *t, int32_t a, int32_t b)
 {
@@ -241,7 +250,8 @@ int32_t merge_find(const struct tokenizer *t, int32_t a, int32_t b)
 }
 
 /* One line "A B" of the file: both parts and the two joined must be tokens. buf: room for the line. */
-static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m, struct err *e)
+static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m,
+                       struct err *e)
 {
     const char *gap = line.len > 2 ? memchr(line.p + 1, ' ', line.len - 2) : NULL;
     if (!gap) return err_set(e, ERR_FORMAT, "\"%.*s\" is not two tokens with a space between them",
@@ -254,8 +264,10 @@ static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, 
         m->ab = strmap_find(&t->plain, buf, (size_t)(na + nb));
         if (m->a >= 0 && m->b >= 0 && m->ab >= 0) return true;
     }
-    const char *what = nb < 0 ? "is not written in byte-level characters" : m->a < 0 ? "begins with an unknown token" :
-                       m->b < 0 ? "ends with an unknown token" : "makes a token that is not in the vocabulary";
+    const char *what = nb < 0     ? "is not written in byte-level characters"
+                       : m->a < 0 ? "begins with an unknown token"
+                       : m->b < 0 ? "ends with an unknown token"
+                                  : "makes a token that is not in the vocabulary";
     return err_set(e, ERR_FORMAT, "\"%.*s\" %s", (int)MIN(line.len, 60), line.p, what);
 }
 
@@ -264,7 +276,8 @@ static bool read_merges(struct tokenizer *t, const struct gguf *g, struct err *e
     struct bytes *line = NULL;
     size_t n = 0, longest = 0, cap = 16;
     if (!gguf_strs(g, "tokenizer.ggml.merges", &line, &n, e)) return false;
-    bool ok = n <= INT32_MAX / 4 || err_set(e, ERR_FORMAT, "tokenizer.ggml.merges has %zu entries", n);
+    bool ok =
+        n <= INT32_MAX / 4 || err_set(e, ERR_FORMAT, "tokenizer.ggml.merges has %zu entries", n);
     for (size_t i = 0; i < n; i++) longest = MAX(longest, line[i].len);
     while (cap < n + n / 2) cap *= 2;
     char *buf = mem_alloc(longest + 1);
@@ -277,7 +290,7 @@ static bool read_merges(struct tokenizer *t, const struct gguf *g, struct err *e
         if (!ok) break;
         t->merge[i] = m;
         uint32_t *slot = merge_slot(t, m.a, m.b);
-        if (!*slot) *slot = (uint32_t)i + 1;                          /* the same pair again: the first rank counts */
+        if (!*slot) *slot = (uint32_t)i + 1;        /* the same pair again: the first rank counts */
     }
     t->n_merge = (int)n;
     mem_free(buf);
@@ -290,8 +303,10 @@ static bool read_kind(struct tokenizer *t, const struct gguf *g, struct err *e)
     struct bytes model, pre = { "gpt-2", 5 };
     if (!gguf_str(g, "tokenizer.ggml.model", &model, e)) return false;
     if (!bytes_eq(model, "gpt2"))
-        return err_set(e, ERR_UNSUPPORTED, "tokenizer.ggml.model is \"%.*s\"; this build reads byte-level BPE "
-                       "(\"gpt2\")", (int)MIN(model.len, 40), model.p);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "tokenizer.ggml.model is \"%.*s\"; this build reads byte-level BPE "
+                       "(\"gpt2\")",
+                       (int)MIN(model.len, 40), model.p);
     if (gguf_has(g, "tokenizer.ggml.pre")) {
         if (!gguf_str(g, "tokenizer.ggml.pre", &pre, e)) return false;
     } else {
@@ -331,7 +346,7 @@ void tok_close(struct tokenizer *t)
     mem_free(t);
 }
 
-/* ---- what the door lends ------------------------------------------------------------------------------ */
+/* ---- what the door lends --------------------------------------------------------------------- */
 
 static bool is_id(const struct tokenizer *t, int32_t id) { return id >= 0 && id < t->n_vocab; }
 
@@ -367,7 +382,7 @@ void ids_put(struct ids *l, int32_t id)
     l->id[l->n++] = id;
 }
 
-/* ---- special tokens in text ---------------------------------------------------------------------------- */
+/* ---- special tokens in text ------------------------------------------------------------------ */
 
 struct found { uint32_t pos, len; int32_t id; };
 struct finds { struct found *f; size_t n, cap; };
@@ -386,7 +401,8 @@ static int by_pos(const void *a, const void *b)
     return (x->pos > y->pos) - (x->pos < y->pos);
 }
 
-static void find_at(const struct tokenizer *t, const char *s, size_t len, size_t pos, bool all, struct finds *out)
+static void find_at(const struct tokenizer *t, const char *s, size_t len, size_t pos, bool all,
+                    struct finds *out)
 {
     for (int i = 0; i < t->n_special_len; i++) {
         uint32_t n = t->special_len[i];
@@ -399,7 +415,8 @@ static void find_at(const struct tokenizer *t, const char *s, size_t len, size_t
 }
 
 /* Keeps what a scan for the longest token first, then the next one, and so on would have taken.
- * Whatever was kept before is at least as long, so an overlap always covers one end of the newcomer. */
+ * Whatever was kept before is at least as long, so an overlap always covers one end of the
+ * newcomer. */
 static void keep_longest(struct finds *l, size_t len)
 {
     uint8_t *taken = mem_zero(len);
@@ -416,7 +433,8 @@ static void keep_longest(struct finds *l, size_t len)
     mem_free(taken);
 }
 
-static void find_specials(const struct tokenizer *t, const char *s, size_t len, bool all, struct finds *out)
+static void find_specials(const struct tokenizer *t, const char *s, size_t len, bool all,
+                          struct finds *out)
 {
     if (!t->n_special_len || (!all && !t->n_user)) return;
     for (size_t i = 0; i < len; i++) {
@@ -427,10 +445,12 @@ static void find_specials(const struct tokenizer *t, const char *s, size_t len, 
     if (out->n) keep_longest(out, len);
 }
 
-bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags, struct ids *out, struct err *e)
+bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags,
+                struct ids *out, struct err *e)
 {
-    if (len > TEXT_MOST) return err_set(e, ERR_LIMIT, "text of %zu bytes; at most %zu can be tokenized at once",
-                                        len, TEXT_MOST);
+    if (len > TEXT_MOST)
+        return err_set(e, ERR_LIMIT, "text of %zu bytes; at most %zu can be tokenized at once", len,
+                       TEXT_MOST);
     struct finds at = { 0 };
     size_t done = 0;
     find_specials(t, s, len, flags & TOK_SPECIAL, &at);
