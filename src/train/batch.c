@@ -7,6 +7,7 @@
 #include "train/int.h"
 
 #define PER_MICRO 4096                                                /* conversation numbers set aside for each micro-batch */
+#define PROMPT_SHARE 4                                                /* one prompt token in four carries the weight of four */
 #define LATE_SHARE 10                                                 /* one in ten starts at a late position */
 
 int stage_max_tokens(int stage)
@@ -58,6 +59,7 @@ void batch_add(struct batch_buf *b, const struct example *x, int stage, int pos0
         b->target[r] = x->token[i + 1];
         b->cls[r] = x->cls[i + 1];
         b->weight[r] = class_weight((enum token_class)x->cls[i + 1], stage);
+        if (b->cls[r] == TC_PROMPT) b->weight[r] *= (i + b->p.n_seq) % PROMPT_SHARE ? 0 : PROMPT_SHARE;
     }
     b->p.n += rows;
     b->p.n_seq++;

@@ -1,7 +1,8 @@
 /* loss.c -- what a token is worth as a target, and the books of loss and hits by class.
  *
  * Values count double: they are what a call is about. The prompt counts a little at first, because
- * guessing the repeated names inside a schema is the earliest lesson in copying, and nothing in the end. */
+ * guessing the repeated names inside a schema is the earliest lesson in copying, and nothing in the end.
+ * batch.c lets one prompt token in four speak for the rest, since every row with a weight costs a head. */
 #include "train/int.h"
 
 float class_weight(enum token_class c, int stage)

@@ -8,7 +8,7 @@
 #define WARM_STEPS 50
 #define WARM_SHARE 0.005
 #define LAST_LR 0.02
-#define STAGE_2 0.20                                                  /* shares of the run where stages begin */
+#define STAGE_2 0.14                                                  /* shares of the run where stages begin */
 #define STEP_GROWS 0.35
 
 float schedule_lr(const struct train_opts *o, int64_t step, double progress)
