@@ -421,13 +421,14 @@ const struct domain_pack *pack_pick(struct draw *d)
 
 /* ---- drawing slots --------------------------------------------------------------------------------------- */
 
-static struct drawn slot_value(struct draw *d, const struct slot *s, bool fake)
+static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill fill)
 {
     struct drawn o = { 0 };
     if (s->values) {
         o.said = json_str(json_at(s->values, (size_t)below(d, (int)json_len(s->values))), NULL);
         if (!o.said) o.said = "";
-        if (fake && !s->closed) o.said = value_like(d, o.said);
+        if (fill == FILL_LIKE && !s->closed) o.said = value_like(d, o.said);
+        if (fill == FILL_ANY && !s->closed && d->g->real_value.n) o.said = d->g->real_value.item[below(d, d->g->real_value.n)];
     } else if (s->map) {
         int i = below(d, (int)s->n_map);
         o.said = s->map_key[i];
@@ -473,7 +474,7 @@ static const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, i
     if (s->n == SLOTS_DRAWN_MOST) return &s->got[0];
     struct drawn o = { 0 };
     for (int tries = 0; tries < 60; tries++) {
-        o = slot_value(d, &s->p->slot[slot], s->fake);
+        o = slot_value(d, &s->p->slot[slot], s->fill);
         if (!drawn_before(s, slot, &o)) break;
     }
     o.slot = slot;

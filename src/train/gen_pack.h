@@ -28,12 +28,14 @@ struct domain_pack {
     struct swap_word { char *word; int uses; } *word; int n_word, cap_word; /* words that link tools and requests */
 };
 
+/* Where open-class values come from: the pack's own, invented ones of the same shape, any pack's. */
+enum fill { FILL_OWN, FILL_LIKE, FILL_ANY };
 /* The drawings of one conversation: the same slot and number give the same value everywhere. */
 struct drawn { int slot, k; const char *said; const struct json *value; bool number; };
 /* Words of the pack that are other words in this conversation, in its tools and in what is said. */
 enum { SWAPS_MOST = 4 };
 struct swaps { const char *from[SWAPS_MOST], *to[SWAPS_MOST]; int n; };
-struct slots { const struct domain_pack *p; const struct swaps *swaps; struct drawn got[SLOTS_DRAWN_MOST]; int n; bool fake; };
+struct slots { const struct domain_pack *p; const struct swaps *swaps; struct drawn got[SLOTS_DRAWN_MOST]; int n; enum fill fill; };
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);

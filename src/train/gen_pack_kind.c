@@ -103,7 +103,8 @@ static void need_calls(const struct domain_pack *p, const struct group *g, struc
 static struct slots fresh_slots(const struct scene *s)
 {
     struct draw *d = s->d;
-    return (struct slots){ .p = s->p, .swaps = &s->look.swaps, .fake = chance(d, MIN(d->fake_percent, 55)) };
+    enum fill fill = !chance(d, MIN(d->fake_percent, 58)) ? FILL_OWN : chance(d, 72) ? FILL_LIKE : FILL_ANY;
+    return (struct slots){ .p = s->p, .swaps = &s->look.swaps, .fill = fill };
 }
 
 static void say(struct scene *s, const char *marked_text)

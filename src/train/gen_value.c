@@ -49,7 +49,8 @@ const char *value_like(struct draw *d, const char *sample)
                               : (p[n] >= 'a' && p[n] <= 'z') || (p[n] >= 'A' && p[n] <= 'Z') || (p[n] & 0x80))) n++;
         if (!n) str_putc(&s, *p++);
         else {
-            if (is_small_word(p, n) || (!digit && chance(d, 8))) str_put(&s, p, n);
+            bool suffix = !digit && p > sample && p[-1] >= '0' && p[-1] <= '9'; /* 12th, 6pm */
+            if (suffix || is_small_word(p, n) || (!digit && chance(d, 8))) str_put(&s, p, n);
             else str_puts(&s, run_like(d, p, n));
             p += n;
         }
