@@ -55,11 +55,13 @@ static void fill_plain(struct kern *k, unsigned has)
 static void fill_avx2(struct kern *k, unsigned has)
 {
     kern_avx2(k);
+    kern_int_avx2(k);
 }
 
 static void fill_avx512(struct kern *k, unsigned has)
 {
     kern_avx512(k);
+    kern_int_avx2(k);
     if (has & HAS_VNNI) kern_vnni(k);
 }
 #endif
