@@ -72,7 +72,9 @@ static const struct { const char *why, *body, *error; } refused[] = {
     { "temperature as text", "{" USER ",'temperature':'1'}", "temperature" },
     { "top_p 0", "{" USER ",'top_p':0}", "top_p" },
     { "n of 2", "{" USER ",'n':2}", "n: not supported" },
-    { "stop", "{" USER ",'stop':'x'}", "stop: not supported" },
+    { "stop strings", "{" USER ",'stop':'x'}", NULL },
+    { "no stop strings", "{" USER ",'stop':[]}", NULL },
+    { "an empty stop string", "{" USER ",'stop':['x','']}", "stop: " },
     { "parallel as text", "{" USER ",'parallel_tool_calls':'no'}", "parallel_tool_calls" },
     { "unknown format", "{" USER ",'response_format':{'type':'xml'}}", "response_format.type" },
     { "format without schema", "{" USER ",'response_format':{'type':'json_schema','json_schema':{}}}", "response_format.json_schema.schema" },
@@ -207,6 +209,27 @@ TEST(argument_schemas_are_objects)
         json_free(t);
         json_free(schema);
         json_free(want);
+    }
+}
+
+TEST(objects_are_closed_only_where_that_is_safe)
+{
+    static const struct { const char *open, *closed; } s[] = {
+        { "{'properties':{'a':{}}}", "{'properties':{'a':{}},'additionalProperties':false}" },
+        { "{'type':'object'}", "{'type':'object'}" },
+        { "{'properties':{}}", "{'properties':{}}" },
+        { "{'properties':{'a':{}},'additionalProperties':true}", "{'properties':{'a':{}},'additionalProperties':true}" },
+        { "{'properties':{'a':{}},'required':['b']}", "{'properties':{'a':{}},'required':['b']}" },
+        { "{'properties':{'a':{}},'allOf':[{}]}", "{'properties':{'a':{}},'allOf':[{}]}" },
+        { "{'items':{'properties':{'a':{'properties':{'b':true}}}}}",
+          "{'items':{'properties':{'a':{'properties':{'b':true},'additionalProperties':false}},'additionalProperties':false}}" },
+    };
+    for (size_t i = 0; i < LEN(s); i++) {
+        struct json *open = parse(s[i].open), *want = parse(s[i].closed), *got = schema_closed(open);
+        CHECK(json_equal(got, want), "%s", s[i].open);
+        json_free(open);
+        json_free(want);
+        json_free(got);
     }
 }
 

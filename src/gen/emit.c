@@ -45,11 +45,48 @@ static void gate_pass(struct gate *g, const char *p, size_t n, bool last, struct
     str_done(&all);
 }
 
+static void send(struct emitter *em, enum event_kind kind, const char *p, size_t n)
+{
+    if (n) emit_event(em, &(struct event){ .kind = kind, .bytes = { p, n } });
+}
+
+/* Where the first stop string begins in held, or, if *whole comes back false, what may become one
+ * (nothing more comes after the last piece). */
+static size_t find_stop(const struct emitter *em, bool last, bool *whole)
+{
+    const struct str *h = &em->held;
+    for (size_t at = 0; at < h->len; at++)
+        for (size_t i = 0; i < json_len(em->stop); i++) {
+            size_t len;
+            const char *s = json_str(json_at(em->stop, i), &len);
+            if (memcmp(h->p + at, s, MIN(len, h->len - at))) continue;
+            *whole = len <= h->len - at;
+            if (*whole || !last) return at;
+        }
+    *whole = false;
+    return h->len;
+}
+
+/* Text up to a stop string, which is removed; what may still become one is held back. */
+static void send_until_stop(struct emitter *em, const char *p, size_t n, bool last)
+{
+    bool whole;
+    if (em->stopped) return;
+    str_put(&em->held, p, n);
+    size_t at = find_stop(em, last, &whole);
+    em->stopped = whole;
+    send(em, EV_TEXT, em->held.p, at);
+    if (whole) at = em->held.len;
+    if (at) memmove(em->held.p, em->held.p + at, em->held.len - at);
+    em->held.len -= at;
+}
+
 static void send_text(struct emitter *em, struct gate *g, enum event_kind kind, const char *p, size_t n, bool last)
 {
     str_clear(&em->out);
     gate_pass(g, p, n, last, &em->out);
-    if (em->out.len) emit_event(em, &(struct event){ .kind = kind, .bytes = { em->out.p, em->out.len } });
+    if (kind == EV_TEXT && em->stop) send_until_stop(em, em->out.p, em->out.len, last);
+    else send(em, kind, em->out.p, em->out.len);
 }
 
 static void flush_text(struct emitter *em)
@@ -85,6 +122,7 @@ static void begin_call(struct emitter *em, const struct parse_event *ev)
         if (!strcmp(em->tool[i].name, name)) em->current = &em->tool[i];
     em->in_call = true;
     str_clear(&em->args);
+    if (em->copy) copy_begin(em->copy);
     make_id(em);
     emit_event(em, &(struct event){ .kind = EV_CALL_BEGIN, .index = em->n_call, .id = em->id, .name = name });
     mem_free(name);
@@ -118,6 +156,7 @@ static void on_parse(void *ctx, const struct parse_event *ev)
     case PARSE_CALL_BEGIN: begin_call(em, ev); break;
     case PARSE_CALL_ARGS:
         str_put(&em->args, ev->bytes, ev->len);
+        if (em->copy) copy_bytes(em->copy, ev->bytes, ev->len);
         emit_event(em, &(struct event){ .kind = EV_CALL_ARGS, .index = em->n_call, .bytes = { ev->bytes, ev->len } });
         break;
     case PARSE_CALL_END: end_call(em); break;
@@ -139,7 +178,7 @@ void emit_open(struct emitter *em, const struct voice *v, const struct request *
                int n_tool, event_fn *fn, void *ctx)
 {
     *em = (struct emitter){ .voice = *v, .tool = tool, .n_tool = n_tool, .fn = fn, .ctx = ctx,
-                            .want_tokens = r->want_tokens, .random_ids = r->random_ids };
+                            .want_tokens = r->want_tokens, .random_ids = r->random_ids, .stop = r->stop };
     em->first_id = calls_before(r->messages) + 1;
     if (n_tool) em->parser = v->dialect->parser_open(r->tools, on_parse, em);
 }
@@ -163,5 +202,6 @@ bool emit_close(struct emitter *em, struct err *e)
     flush_text(em);
     str_done(&em->args);
     str_done(&em->out);
+    str_done(&em->held);
     return ok;
 }

@@ -35,12 +35,26 @@ static bool is_stop(const struct dialect *d, struct bytes text)
     return false;
 }
 
+/* How the tokenizer cuts text: forced runs are written as the model would have read them. */
+static int encode_plain(void *ctx, const char *p, size_t n, int32_t *out, int cap)
+{
+    struct ids l = { 0 };
+    int count = -1;
+    if (tok_encode(ctx, p, n, 0, &l, NULL)) {
+        count = (int)MIN(l.n, (size_t)cap);
+        for (int i = 0; i < count; i++) out[i] = l.id[i];
+    }
+    mem_free(l.id);
+    return count;
+}
+
 struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e)
 {
     size_t n = (size_t)tok_n_vocab(t);
     struct bytes *token = mem_zero(n * sizeof *token), *special = mem_zero(n * sizeof *special);
     int32_t *eog = mem_zero(n * sizeof *eog);
-    struct vocab_spec s = { .n_vocab = (int)n, .token = token, .special = special, .eog = eog };
+    struct vocab_spec s = { .n_vocab = (int)n, .token = token, .special = special, .eog = eog,
+                            .encode = encode_plain, .encode_ctx = (void *)(uintptr_t)t };
     const struct voice v = { .tok = t };
     for (int32_t i = 0; i < (int32_t)n; i++) {
         struct bytes text = tok_text(t, i);
@@ -87,7 +101,7 @@ static bool open_cache(struct engine *en, int n_ctx, struct err *e)
     if (n_ctx < 0 || n_ctx > most)
         return err_set(e, ERR_ARG, "context of %d tokens: this model holds 1 to %d", n_ctx, most);
     en->n_ctx = n_ctx ? n_ctx : MIN(most, CTX_MOST);
-    en->kv = kv_open(en->model, en->n_ctx, 1, e);
+    en->kv = kv_open(en->model, en->n_ctx, 2, e);                 /* the sequence, and a fork that looks ahead */
     return en->kv != NULL;
 }
 
@@ -217,6 +231,20 @@ static bool logits_after(void *ctx, const int32_t *tok, int n, float **out, stru
     return !n || feed(en, tok, n, PHASE_DECODE, en->logits, e);
 }
 
+/* ahead_fn: on a fork, which is dropped. */
+static bool logits_ahead(void *ctx, const int32_t *tok, int n, float *rows, struct err *e)
+{
+    struct engine *en = ctx;
+    int fork = kv_seq_fork(en->kv, en->seq);
+    if (fork < 0) return err_set(e, ERR_FULL, "no room to look ahead");
+    struct batch b = { .n = n, .seq = fork, .token = tok, .phase = PHASE_DECODE, .n_logits = n };
+    size_t mark = arena_mark(&en->tmp);
+    bool ok = model_forward(en->model, en->kv, &b, &en->tmp, rows, e);
+    arena_reset(&en->tmp, mark);
+    kv_seq_free(en->kv, fork);
+    return ok;
+}
+
 /* After a run only the prompt stays; after a failure nothing does. */
 static void settle(struct engine *en, bool ok)
 {
@@ -235,6 +263,13 @@ static bool on_event(void *ctx, const struct event *ev)
     return w->fn(w->ctx, &out);
 }
 
+/* Models of our own are tiny and trained for it; others speak for themselves unless asked. */
+static unsigned steer_of(const struct engine *en, const struct request *r)
+{
+    if (r->steer >= 0) return (unsigned)r->steer;
+    return strcmp(en->dialect->name, "lfm2-json") ? 0 : STEER_ALL;
+}
+
 bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *ctx, struct err *e)
 {
     uint64_t t0 = clock_ns();
@@ -248,7 +283,8 @@ bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *
     en->usage = (struct usage){ .prompt_tokens = (int)en->prompt.n };
     en->prompt_done = false;
     struct seq_opts o = { .voice = { en->tok, en->dialect, en->vocab }, .r = r, .budget = asked ? r->max_tokens : room,
-                          .budget_why = why, .logits = logits_after, .logits_ctx = en, .fn = on_event, .ctx = &w,
+                          .budget_why = why, .logits = logits_after, .logits_ctx = en, .ahead = logits_ahead,
+                          .stride = model_config(en->model)->n_vocab, .steer = steer_of(en, r), .fn = on_event, .ctx = &w,
                           .usage = en->usage, .start_ns = t0 };
     struct seq *s = seq_open(&o, e);
     if (!s) return false;

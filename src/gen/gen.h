@@ -16,6 +16,12 @@
 
 /* temperature 0: greedy. Penalties look at generated text outside calls and are off at 1, 0, 0. */
 struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, frequency; int top_k; uint64_t seed; };
+/* Help for tiny models: choices among what is allowed (copy.c, whole.c; at temperature 0), and one narrower language. */
+enum steer { STEER_COPY = 1,                                          /* string values follow the conversation where the model leans to it */
+             STEER_TURN = 2,                                          /* call or text: by mass, not by the best token */
+             STEER_NAME = 4,                                          /* names of tools compared as wholes */
+             STEER_CLOSED = 8,                                        /* objects with declared properties take no others */
+             STEER_ALL = 15 };
 struct request {
     struct json *body;                                                /* owns everything lent below */
     const struct json *messages, *tools;                              /* arrays; tools wrapped, NULL if none */
@@ -28,9 +34,11 @@ struct request {
     bool strict;                                                      /* every tool is strict: nothing is relaxed */
     bool random_ids;                                                  /* call ids of 24 random characters, else call_N */
     int max_tokens;                                                   /* 0: what the context leaves */
+    const struct json *stop;                                          /* array of strings that end the text, or NULL */
     struct sampling sampling;
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
+    int steer;                                                        /* enum steer, -1: the engine decides */
     bool want_tokens;                                                 /* token events too */
 };
 /* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
@@ -46,6 +54,8 @@ struct json *tools_read(const char *path, struct err *e);
 struct json *tools_normalise(const struct json *v, struct err *e);
 /* The schema that the arguments of a tool must satisfy: always an object (owned by the caller). */
 struct json *tool_schema(const struct json *tool);
+/* The same schema, where objects take no properties but those declared (where that is safe to say). Owned. */
+struct json *schema_closed(const struct json *schema);
 /* messages as the dialects take them: parts joined, `developer` is system, arguments are strings. Owned. */
 struct json *messages_normalise(const struct json *messages, struct err *e);
 

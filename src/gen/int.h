@@ -23,6 +23,21 @@ int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u);
 void    sample_penalise(float *logits, int n_vocab, const struct ids *text, const struct sampling *o);
 float   sample_logprob(const float *logits, int n_vocab, int32_t id);
 
+/* ---- copy.c ----------------------------------------------------------------------------------- */
+
+struct copier {                                                       /* inside which string of the arguments, and what it may copy */
+    struct str hay;                                                   /* user and tool turns */
+    size_t *at, n_at, len;                                            /* places where the string so far ends; its length */
+    uint64_t stack;
+    bool in_string, escaped, want_key, is_free;                       /* is_free: this value is not copied */
+};
+void copy_open(struct copier *c, const struct json *messages);
+void copy_close(struct copier *c);
+void copy_begin(struct copier *c);                                    /* a call begins */
+void copy_bytes(struct copier *c, const char *p, size_t n);           /* bytes of its arguments */
+bool copy_is_on(const struct copier *c);                              /* a value that may be copied is being written */
+int32_t copy_pick(struct copier *c, const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab);
+
 /* ---- emit.c ----------------------------------------------------------------------------------- */
 
 struct call_tool { const char *name; struct json *schema; bool is_strict; };  /* name lent, schema ours */
@@ -36,8 +51,10 @@ struct emitter {                                                      /* committ
     int n_call, first_id;
     char id[40];
     const struct call_tool *current;
-    struct str args, out;
+    struct str args, out, held;                                       /* held: text that may begin a stop string */
+    const struct json *stop; bool stopped;
     struct gate text, reasoning;
+    struct copier *copy;                                              /* told of the arguments; NULL: nobody */
 };
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
                int n_tool, event_fn *fn, void *ctx);
@@ -45,6 +62,16 @@ void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logpr
 bool emit_close(struct emitter *em, struct err *e);                   /* flushes; false: the parser found a broken call */
 void emit_event(struct emitter *em, const struct event *ev);
 bool voice_is_special(const struct voice *v, int32_t id);
+
+/* ---- whole.c ---------------------------------------------------------------------------------- */
+
+/* Logits after each of n tokens that might follow what was committed: rows [n, stride]. Nothing is kept. */
+typedef bool ahead_fn(void *ctx, const int32_t *tok, int n, float *rows, struct err *e);
+struct whole { struct voice voice; const struct call_tool *tool; int n_tool, n_vocab, stride; ahead_fn *ahead; void *ctx; };
+/* Call or text, by mass; then the best token of the heavier kind. */
+int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab);
+/* If a tool's name comes next: the tokens of the most probable name. now: logits here. */
+bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out);
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 
@@ -57,6 +84,8 @@ struct seq_opts {
     int budget;                                                       /* tokens that may be generated */
     const char *budget_why;                                           /* "max_tokens is", "the prompt leaves" … */
     logits_fn *logits; void *logits_ctx;                              /* NULL: uniformly random choices */
+    ahead_fn *ahead; int stride;                                      /* with logits_ctx */
+    unsigned steer;                                                   /* enum steer */
     event_fn *fn; void *ctx;
     struct usage usage; struct timing timing; uint64_t start_ns;      /* what came before */
 };

@@ -8,6 +8,8 @@
 
 #include <limits.h>
 
+#define STOP_MOST 16
+
 static const struct json *member(const struct json *o, const char *key)
 {
     const struct json *v = json_get(o, key);
@@ -58,6 +60,27 @@ static bool read_limit(struct request *r, struct err *e)
     return true;
 }
 
+/* One string or several; kept as an array. */
+static bool read_stop(struct request *r, struct err *e)
+{
+    const struct json *v = member(r->body, "stop");
+    if (!v) return true;
+    if (json_is(v, JSON_STRING)) {
+        struct json *list = json_new_array();
+        json_push(list, json_copy(v));
+        json_set(r->body, "stop", list);
+        v = list;
+    }
+    bool ok = json_is(v, JSON_ARRAY) && json_len(v) <= STOP_MOST;
+    for (size_t i = 0; ok && i < json_len(v); i++) {
+        size_t len = 0;
+        ok = json_str(json_at(v, i), &len) && len;
+    }
+    if (!ok) return err_set(e, ERR_ARG, "stop: a string or at most %d strings, none empty, are accepted", STOP_MOST);
+    r->stop = json_len(v) ? v : NULL;
+    return true;
+}
+
 static bool read_sampling(struct request *r, struct err *e)
 {
     struct sampling *s = &r->sampling;
@@ -84,7 +107,6 @@ static bool read_sampling(struct request *r, struct err *e)
 static const struct { const char *key, *harmless, *instead; } refused[] = {
     { "n",                  "1",     "send the request several times" },
     { "best_of",            "1",     "send the request several times" },
-    { "stop",               "[]",    "the end of the turn stops the answer" },
     { "logit_bias",         "{}",    "leave it out" },
     { "min_tokens",         "0",     "leave it out" },
     { "ignore_eos",         "false", "leave it out" },
@@ -245,12 +267,21 @@ static bool read_word(const struct json *body, const char *key, const char *cons
     return false;
 }
 
+static bool read_steer(struct request *r, struct err *e)
+{
+    int64_t bits = -1;
+    bool ok = read_i64(r->body, "steer", 0, STEER_ALL, &bits, e);
+    r->steer = (int)bits;
+    return ok;
+}
+
 static bool read_style(struct request *r, struct err *e)
 {
     static const char *const spelling[] = { "lock", "fixed", "compact", "flexible" };  /* enum spelling */
     static const char *const order[] = { "any", "declared" };
     return read_word(r->body, "spelling", spelling, LEN(spelling), &r->spelling, e)
-        && read_word(r->body, "key_order", order, LEN(order), &r->declared_order, e);
+        && read_word(r->body, "key_order", order, LEN(order), &r->declared_order, e)
+        && read_steer(r, e);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
@@ -266,13 +297,13 @@ static bool read_messages(struct request *r, struct err *e)
 
 bool request_read(struct request *r, struct json *body, struct err *e)
 {
-    *r = (struct request){ .body = body, .parallel = true, .spelling = -1, .declared_order = -1 };
+    *r = (struct request){ .body = body, .parallel = true, .spelling = -1, .declared_order = -1, .steer = -1 };
     if (!json_is(body, JSON_OBJECT)) {
         err_set(e, ERR_ARG, "the request must be a JSON object");
         goto fail;
     }
     if (!read_messages(r, e) || !read_tools(r, e) || !read_format(r, e) || !read_style(r, e)) goto fail;
-    if (!read_limit(r, e) || !read_sampling(r, e)) goto fail;
+    if (!read_limit(r, e) || !read_stop(r, e) || !read_sampling(r, e)) goto fail;
     if (!read_bool(body, "parallel_tool_calls", &r->parallel, e)) goto fail;
     if (!read_bool(body, "logprobs", &r->want_tokens, e) || !refuse_others(body, e)) goto fail;
     return true;

@@ -23,6 +23,9 @@ struct seq {
     uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
     struct ids pending;                                           /* committed, not yet seen by the model */
     struct ids text;                                              /* tokens outside calls, for the penalties */
+    struct copier copier;
+    struct json *any_object;                                      /* schema of response_format json_object */
+    struct ids name;                                              /* chosen as a whole, waiting to be taken */
     int n_vocab, used;
     bool limited, emitting;
 };
@@ -44,8 +47,14 @@ static void list_tools(struct seq *s)
     for (size_t i = 0; i < json_len(r->tools); i++) {
         if (!is_offered(r, i)) continue;
         const struct json *f = tool_function(json_at(r->tools, i));
+        struct json *schema = tool_schema(json_at(r->tools, i));
+        if (s->o.steer & STEER_CLOSED) {
+            struct json *closed = schema_closed(schema);
+            json_free(schema);
+            schema = closed;
+        }
         s->tool[s->n_tool++] = (struct call_tool){
-            .name = json_str(json_get(f, "name"), NULL), .schema = tool_schema(json_at(r->tools, i)),
+            .name = json_str(json_get(f, "name"), NULL), .schema = schema,
             .is_strict = r->strict || json_bool(json_get(f, "strict")) };
     }
 }
@@ -61,20 +70,23 @@ static void fill_opts(const struct seq *s, struct grammar_opts *g)
     if (r->declared_order >= 0) g->declared_order = r->declared_order;
 }
 
-/* The whole answer is one value: response_format. */
+/* The schema of response_format, NULL without one; json_object: any object. */
+static const struct json *answer_schema(struct seq *s)
+{
+    const struct request *r = s->o.r;
+    if (r->json_object && !s->any_object) s->any_object = json_parse("{\"type\":\"object\"}", 17, NULL);
+    return r->json_object ? s->any_object : r->response_schema;
+}
+
+/* The whole answer is one value. */
 static bool compile_value(struct seq *s, struct grammar_opts *g, struct err *e)
 {
     const struct request *r = s->o.r;
-    if (s->n_tool)
-        return err_set(e, ERR_UNSUPPORTED, "response_format together with tools is not supported; tool_choice "
-                       "'none' or a request without tools is accepted");
-    struct json *any = json_parse("{\"type\":\"object\"}", 17, NULL);
     bool strict = r->strict || json_bool(json_get(json_get(json_get(r->body, "response_format"), "json_schema"), "strict"));
     if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
     if (r->declared_order < 0) g->declared_order = false;
     g->relax = !strict;
-    s->grammar = grammar_of_schema(r->response_schema ? r->response_schema : any, g, e);
-    json_free(any);
+    s->grammar = grammar_of_schema(answer_schema(s), g, e);
     return s->grammar ? true : err_in(e, "response_format");
 }
 
@@ -95,9 +107,25 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
     return true;
 }
 
-static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
+/* The envelope of the turn. Where text would have to be a value of a schema, the turn is either calls or
+ * that value: the dialect's root rule (its envelope begins with it) becomes one of two. */
+static bool make_envelope(struct seq *s, const struct json *value, struct str *out, struct err *e)
 {
     const struct request *r = s->o.r;
+    const struct dialect *d = s->o.voice.dialect;
+    enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
+    if (!value) return d->grammar(c, r->parallel, out, e);
+    struct str calls = { 0 };
+    bool ok = d->grammar(CHOICE_REQUIRED, r->parallel, &calls, e);
+    if (ok && strncmp(calls.p, "root = ", 7)) ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root", d->name);
+    if (ok) str_fmt(out, "root = either_calls | schema(0, json);\neither_calls = %s", calls.p + 7);
+    str_done(&calls);
+    return ok;
+}
+
+static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
+{
+    const struct json *value = s->o.r->choice == CHOICE_AUTO ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
     g->relax = false;
@@ -105,9 +133,8 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
         if (!s->tool[i].is_strict) g->relax = true;               /* then the strict ones are looked at below */
     }
-    enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
-    if (s->o.voice.dialect->grammar(c, r->parallel, &envelope, e))
-        s->grammar = grammar_compile(envelope.p, pair, s->n_tool, NULL, 0, g, e);
+    if (make_envelope(s, value, &envelope, e))
+        s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
     str_done(&envelope);
     mem_free(pair);
     return s->grammar && refuse_relaxed(s, e);
@@ -129,13 +156,15 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
     fill_opts(s, &g);
-    bool value = o->r->response_schema || o->r->json_object;
-    if (!(value ? compile_value(s, &g, e) : compile_calls(s, &g, e))) goto fail;
+    bool only_value = !s->n_tool && answer_schema(s);
+    if (!(only_value ? compile_value(s, &g, e) : compile_calls(s, &g, e))) goto fail;
     s->matcher = matcher_new(s->grammar, o->voice.vocab, e);
     if (!s->matcher || !check_budget(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
+    if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;     /* the rest is for greedy runs */
+    if (s->o.steer & STEER_COPY) copy_open(&s->copier, o->r->messages);
     return s;
 fail:
     seq_close(s);
@@ -148,12 +177,15 @@ void seq_close(struct seq *s)
     if (s->emitting) emit_close(&s->em, NULL);
     for (int i = 0; i < s->n_tool; i++) json_free(s->tool[i].schema);
     mem_free(s->tool);
+    json_free(s->any_object);
     matcher_free(s->matcher);
     grammar_free(s->grammar);
     sampler_done(&s->sampler);
+    copy_close(&s->copier);
     mem_free(s->mask);
     mem_free(s->full);
     mem_free(s->pending.id);
+    mem_free(s->name.id);
     mem_free(s->text.id);
     mem_free(s);
 }
@@ -200,11 +232,39 @@ static double draw(const struct seq *s)
     return rng_unit(&r);
 }
 
+/* Does a helper choose the next token, for a tiny model? */
+enum helper { NOBODY, COPIER, TURN };
+static enum helper helper_for(const struct seq *s)
+{
+    if (s->o.steer & STEER_COPY && copy_is_on(&s->copier)) return COPIER;
+    return s->o.steer & STEER_TURN && s->used == 0 && s->o.r->choice == CHOICE_AUTO ? TURN : NOBODY;
+}
+
 /* One draw under a mask; without a model every allowed token is as good as the next. */
 static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 {
     if (!logits) return sample_uniform(mask, s->n_vocab, draw(s));
+    switch (helper_for(s)) {
+    case COPIER: return copy_pick(&s->copier, &s->o.voice, logits, mask, s->n_vocab);
+    case TURN:   return whole_turn(&s->o.voice, logits, mask, s->n_vocab);
+    case NOBODY: break;
+    }
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
+}
+
+/* Takes a whole name if one comes next and fits. */
+static bool take_name(struct seq *s, const float *logits)
+{
+    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->o.ahead, s->o.logits_ctx };
+    size_t done = 0;
+    if (!(s->o.steer & STEER_NAME) || s->em.in_call || !whole_name(&w, s->matcher, logits, &s->name)) return false;
+    while (done < s->name.n && matcher_commit(s->matcher, s->name.id[done])) done++;
+    if (done < s->name.n || !fits(s, (int)done)) {
+        matcher_rollback(s->matcher, (int)done);
+        return false;
+    }
+    for (size_t i = 0; i < done; i++) take(s, s->name.id[i], ORIGIN_SAMPLED, 0);
+    return true;
 }
 
 static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t & 31) & 1; }
@@ -212,7 +272,7 @@ static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t
 /* The token to take, committed; -1: none is possible (e). */
 static int32_t choose(struct seq *s, const float *logits, struct err *e)
 {
-    bool greedy = logits && s->o.r->sampling.temperature <= 0, cut = false;
+    bool greedy = logits && s->o.r->sampling.temperature <= 0 && helper_for(s) == NOBODY, cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
     if (t >= 0 && matcher_commit(s->matcher, t)) {
         if (fits(s, 1)) return t;
@@ -253,10 +313,11 @@ static bool step(struct seq *s, bool *more, struct err *e)
 {
     float *logits;
     *more = false;
-    if (matcher_finished(s->matcher) || s->em.cancelled) return true;
+    if (matcher_finished(s->matcher) || s->em.cancelled || s->em.stopped) return true;
     if (left(s) > 0 && take_forced(s)) return *more = true;
     if (left(s) <= 0) { s->limited = true; return true; }
     if (!look(s, &logits, e)) return false;
+    if (logits && take_name(s, logits)) return *more = true;
     float raw = 0;
     bool want = s->em.want_tokens && logits;
     int32_t t = choose(s, logits, e);
@@ -269,7 +330,7 @@ static bool step(struct seq *s, bool *more, struct err *e)
 static enum finish reason(const struct seq *s)
 {
     if (s->em.cancelled) return FINISH_CANCEL;
-    if (s->limited) return FINISH_LENGTH;
+    if (s->limited && !s->em.stopped) return FINISH_LENGTH;
     return s->em.n_call ? FINISH_TOOL_CALLS : FINISH_STOP;
 }
 
@@ -277,6 +338,7 @@ bool seq_run(struct seq *s, struct err *e)
 {
     bool more = true, ok = true;
     emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
+    s->em.copy = s->o.steer & STEER_COPY ? &s->copier : NULL;
     s->emitting = true;
     while (ok && more) ok = step(s, &more, e);
     bool cancelled = s->em.cancelled;

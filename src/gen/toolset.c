@@ -189,3 +189,38 @@ struct json *tool_schema(const struct json *tool)
     json_set(s, "additionalProperties", json_new_bool(false));
     return s;
 }
+
+/* ---- closed objects ------------------------------------------------------------------------------ */
+
+/* May an object schema be closed without looking at anything else? Only if its own `properties` are all
+ * that says which names there are. */
+static bool may_close(const struct json *s)
+{
+    static const char *const speaks_of_names[] = { "additionalProperties", "patternProperties", "unevaluatedProperties",
+        "propertyNames", "minProperties", "allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef",
+        "dependentSchemas", "dependentRequired", "dependencies", "const", "enum" };
+    const struct json *props = json_get(s, "properties"), *required = json_get(s, "required");
+    if (!json_is(props, JSON_OBJECT) || !json_len(props)) return false;
+    for (size_t i = 0; i < LEN(speaks_of_names); i++)
+        if (json_get(s, speaks_of_names[i])) return false;
+    for (size_t i = 0; i < json_len(required); i++) {
+        const char *name = json_str(json_at(required, i), NULL);
+        if (!name || !json_get(props, name)) return false;
+    }
+    return true;
+}
+
+struct json *schema_closed(const struct json *schema)
+{
+    struct json *out = json_copy(schema);
+    if (!json_is(schema, JSON_OBJECT)) return out;
+    const struct json *props = json_get(schema, "properties"), *items = json_get(schema, "items");
+    if (may_close(schema)) json_set(out, "additionalProperties", json_new_bool(false));
+    if (json_is(props, JSON_OBJECT)) {
+        struct json *closed = json_new_object();
+        for (struct json_iter it = json_iter(props); json_next(&it);) json_set(closed, it.key, schema_closed(it.value));
+        json_set(out, "properties", closed);
+    }
+    if (json_is(items, JSON_OBJECT)) json_set(out, "items", schema_closed(items));
+    return out;
+}
