@@ -2,14 +2,14 @@
  *
  * w[i] = scale[i / group] * q[i] + min[i / 32]. The integer kernels of an instruction set include this
  * and work on q alone; what a block looks like on disk is known here and in tensor/ only. Types whose
- * minimum changes more often than every 32 values are not here: they go the f32 way. */
+ * minimum changes more often than every 32 values are not here: they go the f32 way. For files that are
+ * compiled with AVX2 at least. */
 #ifndef TENON_CPU_CODEC_H
 #define TENON_CPU_CODEC_H
 
-#include "cpu/int.h"
-#if defined(__F16C__)
 #include <immintrin.h>
-#endif
+
+#include "cpu/int.h"
 
 struct codec {
     /* k values, whole blocks; scale [k / group], min [k / 32] if has_min. */
@@ -22,11 +22,35 @@ static inline float codec_half(const uint8_t *p)
 {
     uint16_t h;
     memcpy(&h, p, sizeof h);
-#if defined(__F16C__)
     return _cvtsh_ss(h);
-#else
-    return f16_to_f32(h);
-#endif
+}
+
+static inline __m256i codec_load(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const void *)p);
+}
+
+static inline void codec_store(int8_t *q, __m256i v)
+{
+    _mm256_storeu_si256((void *)q, v);
+}
+
+/* Bits [shift, shift + width) of every byte. */
+static inline __m256i codec_bits(__m256i v, int shift, int width)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, shift), _mm256_set1_epi8((char)((1 << width) - 1)));
+}
+
+/* Nibbles of 16 bytes: the low ones first, then the high ones. */
+static inline __m256i codec_nibbles(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const void *)p);
+    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
+}
+
+static inline __m256i codec_less(__m256i v, int n)
+{
+    return _mm256_sub_epi8(v, _mm256_set1_epi8((char)n));
 }
 
 static void codec_q8_0(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
@@ -37,20 +61,11 @@ static void codec_q8_0(const uint8_t *src, int8_t *q, float *scale, float *min, 
     }
 }
 
-/* Nibbles of 16 bytes: low ones first, then high ones, `less` subtracted. */
-static inline void codec_nibbles(int8_t *q, const uint8_t *p, int less)
-{
-    for (int i = 0; i < 16; i++) {
-        q[i] = (int8_t)((p[i] & 15) - less);
-        q[i + 16] = (int8_t)((p[i] >> 4) - less);
-    }
-}
-
 static void codec_q4_0(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
     for (int b = 0; b < k / 32; b++, src += 18, q += 32) {
         scale[b] = codec_half(src);
-        codec_nibbles(q, src + 2, 8);
+        codec_store(q, codec_less(codec_nibbles(src + 2), 8));
     }
 }
 
@@ -59,24 +74,26 @@ static void codec_q4_1(const uint8_t *src, int8_t *q, float *scale, float *min, 
     for (int b = 0; b < k / 32; b++, src += 20, q += 32) {
         scale[b] = codec_half(src);
         min[b] = codec_half(src + 2);
-        codec_nibbles(q, src + 4, 0);
+        codec_store(q, codec_nibbles(src + 4));
     }
 }
 
-/* Bit i of the word at qh is the fifth bit of value i. */
-static inline void codec_fifth(int8_t *q, const uint8_t *qh)
+/* 16 where bit i of the word at qh is set, for value i. */
+static inline __m256i codec_fifth(const uint8_t *qh)
 {
     uint32_t bits;
     memcpy(&bits, qh, sizeof bits);
-    for (int i = 0; i < 32; i++) q[i] = (int8_t)(q[i] + (int)(bits >> i & 1) * 16);
+    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit), _mm256_set1_epi8(16));
 }
 
 static void codec_q5_0(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
     for (int b = 0; b < k / 32; b++, src += 22, q += 32) {
         scale[b] = codec_half(src);
-        codec_nibbles(q, src + 6, 16);
-        codec_fifth(q, src + 2);
+        codec_store(q, codec_less(_mm256_or_si256(codec_nibbles(src + 6), codec_fifth(src + 2)), 16));
     }
 }
 
@@ -85,8 +102,7 @@ static void codec_q5_1(const uint8_t *src, int8_t *q, float *scale, float *min, 
     for (int b = 0; b < k / 32; b++, src += 24, q += 32) {
         scale[b] = codec_half(src);
         min[b] = codec_half(src + 2);
-        codec_nibbles(q, src + 8, 0);
-        codec_fifth(q, src + 4);
+        codec_store(q, _mm256_or_si256(codec_nibbles(src + 8), codec_fifth(src + 4)));
     }
 }
 
@@ -118,11 +134,11 @@ static void codec_q4_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
 {
     for (int b = 0; b < k / 256; b++, src += 144, scale += 8, min += 8) {
         codec_affine(src, scale, min);
-        for (int c = 0; c < 4; c++, q += 64)
-            for (int i = 0; i < 32; i++) {
-                q[i] = (int8_t)(src[16 + 32 * c + i] & 15);
-                q[i + 32] = (int8_t)(src[16 + 32 * c + i] >> 4);
-            }
+        for (int c = 0; c < 4; c++, q += 64) {
+            __m256i v = codec_load(src + 16 + 32 * c);
+            codec_store(q, codec_bits(v, 0, 4));
+            codec_store(q + 32, codec_bits(v, 4, 4));
+        }
     }
 }
 
@@ -130,11 +146,14 @@ static void codec_q5_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
 {
     for (int b = 0; b < k / 256; b++, src += 176, scale += 8, min += 8) {
         codec_affine(src, scale, min);
-        for (int c = 0; c < 4; c++, q += 64)
-            for (int i = 0; i < 32; i++) {
-                q[i] = (int8_t)((src[48 + 32 * c + i] & 15) | (src[16 + i] >> (2 * c) & 1) << 4);
-                q[i + 32] = (int8_t)((src[48 + 32 * c + i] >> 4) | (src[16 + i] >> (2 * c + 1) & 1) << 4);
-            }
+        __m256i high = codec_load(src + 16);
+        for (int c = 0; c < 4; c++, q += 64) {
+            __m256i v = codec_load(src + 48 + 32 * c);
+            __m256i h0 = _mm256_slli_epi16(codec_bits(high, 2 * c, 1), 4);
+            __m256i h1 = _mm256_slli_epi16(codec_bits(high, 2 * c + 1, 1), 4);
+            codec_store(q, _mm256_or_si256(codec_bits(v, 0, 4), h0));
+            codec_store(q + 32, _mm256_or_si256(codec_bits(v, 4, 4), h1));
+        }
     }
 }
 
@@ -144,12 +163,11 @@ static void codec_q6_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
         float d = codec_half(src + 208);
         for (int g = 0; g < 16; g++) scale[g] = d * (float)(int8_t)src[192 + g];
         for (int n = 0; n < 2; n++, q += 128) {
-            const uint8_t *ql = src + 64 * n, *qh = src + 128 + 32 * n;
-            for (int i = 0; i < 32; i++) {
-                q[i] = (int8_t)(((ql[i] & 15) | (qh[i] & 3) << 4) - 32);
-                q[i + 32] = (int8_t)(((ql[i + 32] & 15) | (qh[i] >> 2 & 3) << 4) - 32);
-                q[i + 64] = (int8_t)((ql[i] >> 4 | (qh[i] >> 4 & 3) << 4) - 32);
-                q[i + 96] = (int8_t)((ql[i + 32] >> 4 | (qh[i] >> 6 & 3) << 4) - 32);
+            __m256i high = codec_load(src + 128 + 32 * n);
+            for (int j = 0; j < 4; j++) {
+                __m256i low = codec_bits(codec_load(src + 64 * n + 32 * (j % 2)), 4 * (j / 2), 4);
+                __m256i h = _mm256_slli_epi16(codec_bits(high, 2 * j, 2), 4);
+                codec_store(q + 32 * j, codec_less(_mm256_or_si256(low, h), 32));
             }
         }
     }
@@ -164,29 +182,27 @@ static void codec_q3_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
             int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
             scale[g] = d * (float)((low | (s[8 + g % 4] >> (2 * (g / 4)) & 3) << 4) - 32);
         }
-        for (int j = 0; j < 8; j++, q += 32)
-            for (int i = 0; i < 32; i++) {
-                int two = src[32 + 32 * (j / 4) + i] >> (2 * (j % 4)) & 3;
-                q[i] = (int8_t)(two - (src[i] >> j & 1 ? 0 : 4));
-            }
+        __m256i high = codec_load(src);
+        for (int j = 0; j < 8; j++, q += 32) {
+            __m256i two = codec_bits(codec_load(src + 32 + 32 * (j / 4)), 2 * (j % 4), 2);
+            __m256i h = _mm256_slli_epi16(codec_bits(high, j, 1), 2);
+            codec_store(q, codec_less(_mm256_or_si256(two, h), 4));
+        }
     }
 }
 
-static const int8_t codec_levels[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-
-static inline void codec_level(int8_t *q, const uint8_t *p)
+/* Nibbles are places in a table of sixteen levels. */
+static inline __m256i codec_level(const uint8_t *p)
 {
-    for (int i = 0; i < 16; i++) {
-        q[i] = codec_levels[p[i] & 15];
-        q[i + 16] = codec_levels[p[i] >> 4];
-    }
+    const __m128i levels = _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), codec_nibbles(p));
 }
 
 static void codec_iq4_nl(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
     for (int b = 0; b < k / 32; b++, src += 18, q += 32) {
         scale[b] = codec_half(src);
-        codec_level(q, src + 2);
+        codec_store(q, codec_level(src + 2));
     }
 }
 
@@ -198,7 +214,7 @@ static void codec_iq4_xs(const uint8_t *src, int8_t *q, float *scale, float *min
         for (int g = 0; g < 8; g++, q += 32) {
             int s = (src[4 + g / 2] >> (4 * (g % 2)) & 15) | (int)(high >> (2 * g) & 3) << 4;
             scale[g] = d * (float)(s - 32);
-            codec_level(q, src + 8 + 16 * g);
+            codec_store(q, codec_level(src + 8 + 16 * g));
         }
     }
 }
