@@ -13,6 +13,8 @@
  * Refuses: a template it has no rendering for, and messages that are not messages, by their index. */
 #include "text/int.h"
 
+#include <stdlib.h>
+
 static const char *const default_bos = "<|startoftext|>";
 static const char *const json_calls_hint =
     "\nTo call functions, answer with a JSON list and nothing else: [{\"name\":\"NAME\",\"arguments\":{…}}]";
@@ -219,39 +221,49 @@ static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
 
 /* ---- order of tool results ------------------------------------------------------------------- */
 
-/* Position of the call that a tool message answers, in the calls of the assistant turn before it. */
-static size_t call_of(const struct json *calls, const struct json *message, size_t otherwise)
+struct result { size_t rank, at; };                       /* place of its call, place in messages */
+
+static int by_call(const void *a, const void *b)
 {
-    const char *id = json_str(json_get(message, "tool_call_id"), NULL);
-    for (size_t i = 0; id && i < json_len(calls); i++)
-        if (json_str_is(json_get(json_at(calls, i), "id"), id)) return i;
-    return otherwise;
+    const struct result *x = a, *y = b;
+    if (x->rank != y->rank) return x->rank < y->rank ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Fills order[n]: message indices with every run of tool results sorted (stably) as their calls
- * are. */
+/* Sorts the tool results order[0, n) as the calls they answer; one that answers none comes last. */
+static void order_run(const struct json *messages, const struct json *calls, size_t *order, size_t n)
+{
+    size_t n_call = json_len(calls);
+    struct bytes *id = mem_zero((n_call + 1) * sizeof *id);
+    struct result *list = mem_alloc((n + 1) * sizeof *list);
+    struct strmap map;
+    strmap_init(&map, id, n_call + 1);
+    for (size_t i = 0; i < n_call; i++) {
+        id[i].p = json_str(json_get(json_at(calls, i), "id"), &id[i].len);
+        if (id[i].p) strmap_add(&map, (int32_t)i);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t len = 0;
+        const char *answers = json_str(json_get(json_at(messages, order[i]), "tool_call_id"), &len);
+        int32_t at = answers ? strmap_find(&map, answers, len) : -1;
+        list[i] = (struct result){ at < 0 ? n_call : (size_t)at, order[i] };
+    }
+    qsort(list, n, sizeof *list, by_call);
+    for (size_t i = 0; i < n; i++) order[i] = list[i].at;
+    mem_free(map.slot);
+    mem_free(list);
+    mem_free(id);
+}
+
+/* Fills order[n]: indices of the messages, every run of tool results in the order of the calls. */
 static void order_results(const struct json *messages, size_t *order, size_t n)
 {
-    const struct json *calls = NULL;
-    size_t run = 0;                                     /* where the present run of results began */
-    size_t *rank = mem_alloc((n + 1) * sizeof *rank);
-    for (size_t i = 0; i < n; i++) {
-        const struct json *m = json_at(messages, i);
-        order[i] = i;
-        if (!is_role(m, "tool")) {
-            calls = json_get(m, "tool_calls");
-            run = i + 1;
-            continue;
-        }
-        size_t k = i, mine = call_of(calls, m, SIZE_MAX);
-        for (; k > run && rank[k - 1] > mine; k--) {
-            rank[k] = rank[k - 1];
-            order[k] = order[k - 1];
-        }
-        rank[k] = mine;
-        order[k] = i;
+    for (size_t i = 0; i < n; i++) order[i] = i;
+    for (size_t i = 0, end; i < n; i = end) {
+        const struct json *calls = json_get(json_at(messages, i), "tool_calls");
+        for (end = i + 1; end < n && is_role(json_at(messages, end), "tool");) end++;
+        if (end > i + 2) order_run(messages, calls, order + i + 1, end - i - 1);
     }
-    mem_free(rank);
 }
 
 /* ---- the templates --------------------------------------------------------------------------- */
