@@ -3,7 +3,8 @@
  *
  * --dump prints the lines that `tenon eval` reads; --text the rendered prompts as a person would proof-
  * read them; --stats what a mixture consists of (kinds, tokens, share of values that stand verbatim in
- * the conversation, words of the test part that leaked: must be 0); --learn-vocab writes a GGUF with
+ * the conversation, calls that do not validate: must be 0); --shards writes tokens for a trainer elsewhere;
+ * --learn-vocab writes a GGUF with
  * nothing but a tokenizer in it. Conversation i depends on seed, set, stage and i only. */
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "train/train.h"
 
 struct data_opts {
-    int64_t dump, text, stats, learn, seed, stage, first, corpus, max_tokens;
+    int64_t dump, text, stats, learn, shards, seed, stage, first, corpus, max_tokens;
     const char *set, *kind, *packs, *out, *vocab;
     struct opt_list extra;
     bool json;
@@ -25,6 +26,7 @@ static const struct opt opts[] = {
     { "What to do", 0, "text", "N", OPT_INT, offsetof(struct data_opts, text), "print N conversations as the model sees them (default: off)" },
     { "What to do", 0, "stats", "N", OPT_INT, offsetof(struct data_opts, stats), "draw N conversations and print what they consist of (default: off)" },
     { "What to do", 0, "learn-vocab", "N", OPT_INT, offsetof(struct data_opts, learn), "learn a vocabulary of N entries and write it to --out (default: off)" },
+    { "What to do", 0, "shards", "N", OPT_INT, offsetof(struct data_opts, shards), "write N conversations as tokens with classes to --out (default: off)" },
     { "Which", 0, "set", "NAME", OPT_STR, offsetof(struct data_opts, set), "train, E1, E2, E3 or E4 (default: train)" },
     { "Which", 0, "kind", "NAME", OPT_STR, offsetof(struct data_opts, kind), "only single, multiple, parallel, none, ask, grounded, multi_turn or copy (default: all)" },
     { "Which", 0, "stage", "N", OPT_INT, offsetof(struct data_opts, stage), "mixture of stage 1, 2 or 3 (default: 2)" },
@@ -32,9 +34,9 @@ static const struct opt opts[] = {
     { "Which", 0, "first", "I", OPT_INT, offsetof(struct data_opts, first), "number of the first conversation (default: 0)" },
     { "Which", 0, "packs", "DIR", OPT_STR, offsetof(struct data_opts, packs), "folder of domain packs (default: data/domains)" },
     { "Which", 0, "pack", "FILE", OPT_LIST, offsetof(struct data_opts, extra), "a further domain pack, may be repeated (default: none)" },
-    { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab), "tokenizer that --stats counts with (default: models/vocab-2048.gguf)" },
+    { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab), "tokenizer of --stats and --shards (default: models/vocab-2048.gguf)" },
     { "Vocabulary", 0, "corpus", "MB", OPT_INT, offsetof(struct data_opts, corpus), "megabytes of conversations to learn from (default: 40)" },
-    { "Vocabulary", 0, "max-tokens", "N", OPT_INT, offsetof(struct data_opts, max_tokens), "longest conversation that --stats counts (default: 2048)" },
+    { "Vocabulary", 0, "max-tokens", "N", OPT_INT, offsetof(struct data_opts, max_tokens), "longest conversation of --stats and --shards (default: 2048)" },
     { "Output", 'o', "out", "FILE", OPT_STR, offsetof(struct data_opts, out), "file to write instead of stdout" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct data_opts, json), "statistics as one JSON object (default: text)" },
 };
@@ -249,6 +251,59 @@ static void print_stats(FILE *out, const struct stats *s)
             (long long)s->invalid, 100 * (double)s->verbatim / (double)MAX(s->values, 1), (long long)s->values);
 }
 
+/* ---- shards ---------------------------------------------------------------------------------------------------- */
+
+static void put_u32(struct file_out *f, uint32_t v)
+{
+    uint8_t b[4] = { (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24) };
+    file_out_put(f, b, sizeof b);
+}
+
+static void put_example(struct file_out *f, const struct example *x)
+{
+    put_u32(f, (uint32_t)x->n);
+    for (int i = 0; i < x->n; i++) {
+        uint8_t b[2] = { (uint8_t)x->token[i], (uint8_t)(x->token[i] >> 8) };
+        file_out_put(f, b, sizeof b);
+    }
+    file_out_put(f, x->cls, (size_t)x->n);
+}
+
+static bool put_shard(const struct job *j, const struct tokenizer *t, struct file_out *f, struct err *e)
+{
+    struct arena a;
+    bool ok = true;
+    arena_init(&a, 0);
+    file_out_put(f, "TNSHARD1", 8);
+    put_u32(f, (uint32_t)tok_n_vocab(t));
+    for (int64_t i = 0; ok && i < j->o->shards; i++) {
+        struct example x;
+        struct err why = { 0 };
+        if (datagen_example(j->g, t, j->set, (int)j->o->stage, (uint64_t)(j->o->first + i), (int)j->o->max_tokens, &a, &x, &why)) put_example(f, &x);
+        else if (why.code != ERR_LIMIT) { *e = why; ok = false; }
+        arena_reset(&a, 0);
+    }
+    arena_done(&a);
+    return ok;
+}
+
+/* Little endian: "TNSHARD1", u32 entries of the vocabulary; then per conversation u32 n, u16 token[n],
+ * u8 class[n]. Conversations over --max-tokens are left out. */
+static bool shards(const struct job *j, struct err *e)
+{
+    if (!j->o->out) return err_set(e, ERR_USAGE, "--shards needs --out FILE");
+    struct gguf *file = gguf_open(j->o->vocab, e);
+    struct tokenizer *t = file ? tok_open(file, e) : NULL;
+    struct file_out f = { 0 };
+    bool ok = t && tok_n_vocab(t) <= 65536;
+    if (t && !ok) err_set(e, ERR_UNSUPPORTED, "%s: %d entries, shards hold at most 65536", j->o->vocab, tok_n_vocab(t));
+    ok = ok && file_out_open(&f, j->o->out, e) && put_shard(j, t, &f, e) && file_out_commit(&f, e);
+    if (!ok) file_out_abort(&f);
+    tok_close(t);
+    gguf_close(file);
+    return ok;
+}
+
 /* ---- learning a vocabulary ---------------------------------------------------------------------------------------- */
 
 /* Hands over the text pieces of one conversation after the other; markers are tokens, not text. */
@@ -302,6 +357,7 @@ static bool learn(const struct job *j, struct err *e)
 static bool work(const struct job *j, struct err *e)
 {
     if (j->o->learn) return learn(j, e);
+    if (j->o->shards) return shards(j, e);
     if (j->o->stats) {
         struct stats s = { 0 };
         if (!collect(j, &s, e)) return false;
@@ -317,7 +373,7 @@ static int run_data(const void *given, int n_arg, char **arg)
     struct data_opts o = *(const struct data_opts *)given;
     struct err e = { 0 };
     struct job j = { .o = &o, .out = stdout };
-    if (!o.dump && !o.text && !o.stats && !o.learn) o.dump = 10;
+    if (!o.dump && !o.text && !o.stats && !o.learn && !o.shards) o.dump = 10;
     if (!read_set(o.set, &j.set, &e) || !read_kind(o.kind, &j.kind, &e)) return front_fail("data", &e);
     if (o.stage < 1 || o.stage > 3) {
         err_set(&e, ERR_USAGE, "--stage %d: 1, 2 or 3 is accepted", (int)o.stage);
@@ -325,7 +381,7 @@ static int run_data(const void *given, int n_arg, char **arg)
     }
     struct datagen_opts g = { .packs = o.packs, .extra_pack = o.extra.item, .n_extra = o.extra.n, .stage = (int)o.stage, .seed = (uint64_t)o.seed };
     j.g = datagen_open(&g, &e);
-    if (j.g && o.out && !o.learn && !(j.out = fopen(o.out, "w"))) err_set(&e, ERR_IO, "%s: cannot be written", o.out);
+    if (j.g && o.out && !o.learn && !o.shards && !(j.out = fopen(o.out, "w"))) err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     bool ok = j.g && j.out && work(&j, &e);
     if (j.out && j.out != stdout && fclose(j.out) && ok) ok = err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     datagen_close(j.g);

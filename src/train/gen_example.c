@@ -105,7 +105,7 @@ static bool from_pack(struct draw *d)
     switch (d->set) {
     case DATA_E2_TOOLS: case DATA_E3_PHRASING: return false;          /* their hold-outs are those of the grammar */
     case DATA_E4_ALL: return chance(d, 50);
-    default: return chance(d, d->stage == 1 ? 40 : 60);
+    default: return chance(d, d->stage == 1 ? 40 : 67);
     }
 }
 
