@@ -1,503 +1,726 @@
-/* check.c -- does a finished value satisfy a schema? A plain recursive evaluator, every keyword.
+/* check.c -- does a finished value satisfy a schema? A plain recursive evaluator of parsed values.
  *
- * It shares nothing with the automaton but the JSON tree and exact decimals, so each can judge the
- * other. Used after generation for relaxed keywords, before a tool runs, by the data generator, and by
- * the tests of the automaton.
+ * It shares nothing with the automaton but the JSON tree and exact decimals, so each judges the other
+ * in the tests; the product uses it for relaxed keywords, before a tool runs, and to filter enum
+ * values. Every keyword of drafts 4 to 2020-12 that needs no second document is evaluated; what is
+ * not ($dynamicRef, references to other documents) is ERR_UNSUPPORTED, never a silent yes.
  *
- * Annotations for unevaluated* travel upwards as a set of evaluated members (one bit each). Patterns are
- * matched by PCRE2 in its JavaScript-like mode, under a match limit. References stay inside the document;
- * a recursion of references that consumes nothing ends at DEPTH_MOST.
- * What cannot be evaluated (a reference to another document, a broken pattern) is ERR_UNSUPPORTED, never
- * "valid". */
+ * A keyword is a row: name, drafts, function. A node's members are looked up in the table one by one;
+ * unevaluated* come last, from the record of what the others have looked at. Bounded: nesting, steps
+ * and regex work have limits (ERR_LIMIT). */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
 
 #include "grammar/int.h"
 
-#define DEPTH_MOST 1000
-#define MATCH_LIMIT 200000
-#define STEPS_MOST 5000000                                             /* schemas evaluated; alternatives can multiply */
+enum { MOST_NEST = 1500, MOST_STEP = 20000000, N_PATTERN = 16, MOST_MATCH = 1000000 };
 
+struct place { const struct place *up; const char *key; size_t key_len, index; };
+struct pattern { const char *text; pcre2_code *code; };
 struct check {
     const struct json *root;
-    const struct grammar_opts *o;
-    struct arena mem;
-    struct str path;                                                  /* JSON pointer into the value */
+    enum draft draft;
+    bool formats;
     struct err *e;
-    int depth, steps;
-    bool broken;                                                      /* the schema cannot be evaluated */
-    bool old_ref;                                                     /* draft <= 7: siblings of $ref are ignored */
-    bool draft4;
+    bool broken;                                        /* the schema, not the value, is at fault: stop everything */
+    int nest; long steps;
+    struct pattern pattern[N_PATTERN]; int n_pattern;
 };
-/* Members or elements of one value that some schema has looked at. */
-struct seen { uint8_t *bit; size_t n; };
+/* What of a value has been looked at, for unevaluated*: one byte per member or element; NULL: nobody asks. */
+struct seen { uint8_t *mark; size_t n; };
+/* One evaluation: a schema against a value at a place. */
+struct at { struct check *c; const struct json *node, *value; const struct place *place; struct seen seen; };
 
-static bool evaluate(struct check *c, const struct json *s, const struct json *v, struct seen *seen);
+/* ---- messages ---------------------------------------------------------------------------------------- */
 
-/* ---- sentences ------------------------------------------------------------------------------------- */
-
-static bool fail(struct check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static bool fail(struct check *c, const char *fmt, ...)
+static void place_put(struct str *out, const struct place *p)
 {
-    char what[300];
+    if (!p) return;
+    place_put(out, p->up);
+    if (p->key) str_fmt(out, "/%.*s", (int)MIN(p->key_len, 60u), p->key);
+    else str_fmt(out, "/%zu", p->index);
+}
+
+static bool fault(const struct at *a, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static bool fault(const struct at *a, enum err_code code, const char *fmt, ...)
+{
+    struct str s = { 0 };
+    char what[200];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return err_set(c->e, ERR_SCHEMA, "%s: %s", c->path.len ? c->path.p : "the value", what);
+    place_put(&s, a->place);
+    if (s.len > 200) s.p[utf8_whole(s.p, 200)] = 0;
+    if (code != ERR_ARG) a->c->broken = true;
+    if (a->c->e) *a->c->e = (struct err){ 0 };
+    err_set(a->c->e, code, "%s: %s", s.len ? s.p : "value", what);
+    str_done(&s);
+    return false;
 }
+#define BAD(a, ...) fault((a), ERR_ARG, __VA_ARGS__)
 
-static bool cannot(struct check *c, const char *keyword, const char *why)
-{
-    c->broken = true;
-    return err_set(c->e, ERR_UNSUPPORTED, "%s: %s", keyword, why);
-}
-
-static const char *brief(struct check *c, const struct json *v)
+static const char *shown(const struct json *v, char buf[48])
 {
     struct str s = { 0 };
     json_write(&s, v, JSON_COMPACT);
-    size_t n = MIN(s.len, (size_t)60);
-    const char *p = arena_fmt(&c->mem, "%.*s%s", (int)utf8_whole(s.p, n), s.p, s.len > n ? "..." : "");
+    bool cut = s.len > 40;
+    if (cut) s.p[utf8_whole(s.p, 36)] = 0;
+    snprintf(buf, 48, "%s%s", s.p, cut ? "…" : "");
     str_done(&s);
-    return p;
+    return buf;
 }
 
-/* ---- quiet evaluation, for anyOf and its kin ---------------------------------------------------------- */
+/* ---- walking ------------------------------------------------------------------------------------------- */
 
-static struct seen seen_of(struct check *c, const struct json *v)
-{
-    size_t n = json_len(v);
-    return (struct seen){ arena_zero(&c->mem, n ? n : 1), n };
-}
+static bool eval(struct at *a);
 
-static void seen_add(struct seen *to, const struct seen *from)
+/* Another schema for the same value; what it looks at counts for this one only if it holds. */
+static bool also(struct at *a, const struct json *node)
 {
-    for (size_t i = 0; to && i < to->n; i++) to->bit[i] |= from->bit[i];
-}
-
-/* Verdict without a sentence; what a satisfied schema looked at counts for `seen`. */
-static bool holds(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
-{
-    struct err quiet = { 0 }, *loud = c->e;
-    struct seen mine = seen_of(c, v);
-    c->e = &quiet;
-    bool ok = evaluate(c, s, v, &mine);
-    c->e = loud;
-    if (ok) seen_add(seen, &mine);
-    else if (c->broken && loud) *loud = quiet;
+    struct at b = *a;
+    b.node = node;
+    if (a->seen.mark) b.seen.mark = mem_zero(a->seen.n + 1);
+    bool ok = eval(&b);
+    for (size_t i = 0; ok && a->seen.mark && i < a->seen.n; i++) a->seen.mark[i] |= b.seen.mark[i];
+    if (a->seen.mark) mem_free(b.seen.mark);
     return ok;
 }
 
-/* Evaluates a member or element under a longer path. */
-static bool below(struct check *c, const struct json *s, const struct json *v, const char *key, size_t index)
+/* The same, without a message left behind when it fails. */
+static bool quietly(struct at *a, const struct json *node)
 {
-    size_t was = c->path.len;
-    if (!key) str_fmt(&c->path, "/%zu", index);
-    else {
-        str_putc(&c->path, '/');
-        for (; *key; key++) {
-            if (*key == '~') str_puts(&c->path, "~0");
-            else if (*key == '/') str_puts(&c->path, "~1");
-            else str_putc(&c->path, *key);
-        }
-    }
-    struct seen mine = seen_of(c, v);
-    bool ok = evaluate(c, s, v, &mine);
-    c->path.len = was;
-    if (c->path.p) c->path.p[was] = 0;
+    struct err *e = a->c->e, own = { 0 };
+    a->c->e = &own;
+    bool ok = also(a, node);
+    a->c->e = e;
+    if (a->c->broken && e) *e = own;
     return ok;
 }
 
-/* ---- references ------------------------------------------------------------------------------------- */
-
-static int hex(char x)
+static bool member(struct at *a, const struct json *node, const struct json_iter *it)
 {
-    return x >= '0' && x <= '9' ? x - '0' : x >= 'a' && x <= 'f' ? x - 'a' + 10 : x >= 'A' && x <= 'F' ? x - 'A' + 10 : -1;
+    struct place p = { a->place, it->key, it->key_len, 0 };
+    struct at b = { a->c, node, it->value, &p, { 0 } };
+    if (a->seen.mark) a->seen.mark[it->index] = 1;
+    return eval(&b);
 }
 
-/* One pointer step: %XX, ~0 and ~1 decoded. */
-static const char *segment(struct check *c, const char *p, size_t n)
+static bool element(struct at *a, const struct json *node, size_t i)
 {
-    struct str s = { 0 };
-    for (size_t i = 0; i < n; i++) {
-        char x = p[i];
-        if (x == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
-            x = (char)(hex(p[i + 1]) * 16 + hex(p[i + 2]));
-            i += 2;
+    struct place p = { a->place, NULL, 0, i };
+    struct at b = { a->c, node, json_at(a->value, i), &p, { 0 } };
+    if (a->seen.mark) a->seen.mark[i] = 1;
+    return eval(&b);
+}
+
+static const struct json *sibling(const struct at *a, const char *kw) { return json_get(a->node, kw); }
+
+/* ---- references ------------------------------------------------------------------------------------------ */
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* One segment of a pointer: percent and ~ decoded into out; moves *p behind it. */
+static void segment(const char **p, struct str *out)
+{
+    str_clear(out);
+    for (; **p && **p != '/'; ++*p) {
+        char c = **p;
+        if (c == '%' && hex_value((*p)[1]) >= 0 && hex_value((*p)[2]) >= 0) {
+            c = (char)(hex_value((*p)[1]) * 16 + hex_value((*p)[2]));
+            *p += 2;
         }
-        if (x == '~' && i + 1 < n) x = p[++i] == '1' ? '/' : '~';
-        str_putc(&s, x);
+        str_putc(out, c);
     }
-    const char *out = arena_str(&c->mem, s.p ? s.p : "", s.len);
-    str_done(&s);
-    return out;
+    size_t k = 0;
+    for (size_t i = 0; i < out->len; i++) {
+        char c = out->p[i];
+        if (c == '~' && i + 1 < out->len && (out->p[i + 1] == '0' || out->p[i + 1] == '1')) c = out->p[++i] == '0' ? '~' : '/';
+        out->p[k++] = c;
+    }
+    out->len = k;
+    if (out->p) out->p[k] = 0;
 }
 
-static const struct json *pointer(struct check *c, const struct json *at, const char *p)
+/* Schema of this document with the given $anchor. */
+static const struct json *find_anchor(const struct json *v, const char *name, int depth)
 {
-    while (at && *p == '/') {
-        size_t n = strcspn(++p, "/");
-        const char *key = segment(c, p, n);
-        if (json_is(at, JSON_ARRAY)) {
-            char *end;
-            unsigned long long i = strtoull(key, &end, 10);
-            at = *key && !*end ? json_at(at, (size_t)i) : NULL;
-        } else at = json_get(at, key);
-        p += n;
-    }
-    return *p ? NULL : at;
-}
-
-static const struct json *find_anchor(const struct json *s, const char *name, int depth)
-{
-    if (depth > JSON_DEPTH) return NULL;
-    if (json_str_is(json_get(s, "$anchor"), name) || json_str_is(json_get(s, "$dynamicAnchor"), name)) return s;
     const struct json *found = NULL;
-    for (struct json_iter it = json_iter(s); !found && json_next(&it);) found = find_anchor(it.value, name, depth + 1);
-    for (size_t i = 0; !found && json_is(s, JSON_ARRAY) && i < json_len(s); i++) found = find_anchor(json_at(s, i), name, depth + 1);
+    if (depth > JSON_DEPTH) return NULL;
+    if (json_is(v, JSON_OBJECT)) {
+        if (json_str_is(json_get(v, "$anchor"), name) || json_str_is(json_get(v, "$dynamicAnchor"), name)) return v;
+        const char *id = json_str(json_get(v, "$id"), NULL);
+        if (id && *id == '#' && !strcmp(id + 1, name)) return v;
+        for (struct json_iter it = json_iter(v); !found && json_next(&it); )
+            if (strcmp(it.key, "enum") && strcmp(it.key, "const")) found = find_anchor(it.value, name, depth + 1);
+    }
+    for (size_t i = 0; json_is(v, JSON_ARRAY) && i < json_len(v) && !found; i++) found = find_anchor(json_at(v, i), name, depth + 1);
     return found;
 }
 
-static bool reference(struct check *c, const char *keyword, const struct json *ref, const struct json *v, struct seen *seen)
+const struct json *ref_local(const struct json *root, const char *ref)
 {
-    const char *r = json_str(ref, NULL);
-    if (!r) return cannot(c, keyword, "must be a string");
-    const char *id = json_str(json_get(c->root, "$id"), NULL);
-    size_t n_id = id ? strcspn(id, "#") : 0;
-    if (n_id && !strncmp(r, id, n_id) && (r[n_id] == '#' || !r[n_id])) r += n_id;   /* the document by its own name */
-    if (*r == '#') r++;
-    else if (*r) return cannot(c, keyword, "refers to another document");
-    const struct json *target = !*r ? c->root : *r == '/' ? pointer(c, c->root, r) : find_anchor(c->root, r, 0);
-    if (!target) return cannot(c, keyword, arena_fmt(&c->mem, "%s refers to nothing in this schema", json_str(ref, NULL)));
-    return evaluate(c, target, v, seen);
+    if (*ref++ != '#') return NULL;
+    if (*ref && *ref != '/') return find_anchor(root, ref, 0);
+    const struct json *v = root;
+    struct str seg = { 0 };
+    while (v && *ref == '/') {
+        ref++;
+        segment(&ref, &seg);
+        const char *name = seg.p ? seg.p : "";
+        if (json_is(v, JSON_OBJECT)) v = json_get(v, name);
+        else {
+            char *stop;
+            unsigned long i = strtoul(name, &stop, 10);
+            v = json_is(v, JSON_ARRAY) && *name >= '0' && *name <= '9' && !*stop ? json_at(v, i) : NULL;
+        }
+    }
+    str_done(&seg);
+    return v;
 }
 
-/* ---- any type --------------------------------------------------------------------------------------- */
+static bool kw_ref(struct at *a, const struct json *v)
+{
+    const char *ref = json_str(v, NULL);
+    if (!ref) return fault(a, ERR_SCHEMA, "$ref must be a text");
+    if (*ref != '#') return fault(a, ERR_UNSUPPORTED, "$ref %.80s: references to other documents are not supported; accepted are #, #/… and #anchor", ref);
+    const struct json *node = ref_local(a->c->root, ref);
+    if (!node) return fault(a, ERR_SCHEMA, "$ref %.80s is not in the schema", ref);
+    return also(a, node);
+}
 
-static bool is_integral(struct check *c, const struct json *v)
+static bool kw_dynamic(struct at *a, const struct json *v)
+{
+    const char *ref = json_str(v, NULL);
+    return fault(a, ERR_UNSUPPORTED, "a dynamic reference (%.40s) is not supported; accepted is $ref", ref ? ref : "?");
+}
+
+/* ---- any type ---------------------------------------------------------------------------------------------- */
+
+static bool is_integer(const struct at *a)
 {
     size_t len;
-    const char *t = json_number(v, &len);
-    if (!t) return false;
-    struct dec d = dec_read(&c->mem, t, len);
-    return c->draft4 ? json_is_int(v) : dec_is_int(&d);
+    const char *p = json_number(a->value, &len);
+    if (!p) return false;
+    if (a->c->draft == DRAFT4) return json_is_int(a->value);
+    struct arena m;
+    arena_init(&m, 1024);
+    struct dec d = dec_read(&m, p, len);
+    bool ok = dec_is_int(&d);
+    arena_done(&m);
+    return ok;
 }
 
-static bool has_type(struct check *c, const struct json *v, const struct json *name)
+static bool is_type(const struct at *a, const struct json *name)
 {
-    if (json_str_is(name, "integer")) return is_integral(c, v);
-    return json_str_is(name, json_type_name(json_type(v)));
+    static const char *const names[] = { "null", "boolean", "number", "string", "array", "object" };
+    if (json_str_is(name, "integer")) return is_integer(a);
+    return json_str_is(name, names[json_type(a->value)]);
 }
 
-static bool check_type(struct check *c, const struct json *t, const struct json *v)
+static bool kw_type(struct at *a, const struct json *v)
 {
-    if (json_is(t, JSON_STRING))
-        return has_type(c, v, t) || fail(c, "%s is not of type %s", brief(c, v), json_str(t, NULL));
-    for (size_t i = 0; i < json_len(t); i++)
-        if (has_type(c, v, json_at(t, i))) return true;
-    return fail(c, "%s is of none of the types %s", brief(c, v), brief(c, t));
+    char buf[48], want[48];
+    if (!json_is(v, JSON_ARRAY)) {
+        if (!json_is(v, JSON_STRING)) return fault(a, ERR_SCHEMA, "type must be a text or a list of texts");
+        return is_type(a, v) || BAD(a, "%s is not of type %.20s", shown(a->value, buf), json_str(v, NULL));
+    }
+    for (size_t i = 0; i < json_len(v); i++)
+        if (is_type(a, json_at(v, i))) return true;
+    return BAD(a, "%s is of none of the types %s", shown(a->value, buf), shown(v, want));
 }
 
-static bool check_enum(struct check *c, const struct json *list, const struct json *v)
+static bool kw_enum(struct at *a, const struct json *v)
 {
-    for (size_t i = 0; i < json_len(list); i++)
-        if (json_equal(json_at(list, i), v)) return true;
-    return fail(c, "%s is none of %s", brief(c, v), brief(c, list));
+    char buf[48], want[48];
+    for (size_t i = 0; i < json_len(v); i++)
+        if (json_equal(json_at(v, i), a->value)) return true;
+    return BAD(a, "%s is not one of %s", shown(a->value, buf), shown(v, want));
 }
 
-static bool check_all(struct check *c, const struct json *list, const struct json *v, struct seen *seen)
+static bool kw_const(struct at *a, const struct json *v)
 {
-    for (size_t i = 0; i < json_len(list); i++)
-        if (!evaluate(c, json_at(list, i), v, seen)) return false;
+    char buf[48], want[48];
+    return json_equal(v, a->value) || BAD(a, "%s is not %s", shown(a->value, buf), shown(v, want));
+}
+
+static bool kw_all_of(struct at *a, const struct json *v)
+{
+    for (size_t i = 0; i < json_len(v); i++)
+        if (!also(a, json_at(v, i))) return false;
     return true;
 }
 
-static bool check_any(struct check *c, const struct json *list, const struct json *v, struct seen *seen, bool one)
+static bool kw_any_of(struct at *a, const struct json *v)
+{
+    bool any = false;
+    for (size_t i = 0; i < json_len(v) && !a->c->broken && !(any && !a->seen.mark); i++) any |= quietly(a, json_at(v, i));
+    char buf[48];
+    return a->c->broken ? false : any || BAD(a, "%s matches none of anyOf", shown(a->value, buf));
+}
+
+static bool kw_one_of(struct at *a, const struct json *v)
 {
     int n = 0;
-    for (size_t i = 0; i < json_len(list); i++) {
-        n += holds(c, json_at(list, i), v, seen);
-        if (c->broken) return false;
-    }
-    if (!n) return fail(c, "%s fits none of the %zu alternatives", brief(c, v), json_len(list));
-    return n == 1 || !one || fail(c, "%s fits %d alternatives of oneOf", brief(c, v), n);
+    for (size_t i = 0; i < json_len(v) && !a->c->broken; i++) n += quietly(a, json_at(v, i));
+    char buf[48];
+    return a->c->broken ? false : n == 1 || BAD(a, "%s matches %d of oneOf instead of one", shown(a->value, buf), n);
 }
 
-static bool check_not(struct check *c, const struct json *s, const struct json *v)
+static bool kw_not(struct at *a, const struct json *v)
 {
-    bool fits = holds(c, s, v, NULL);
-    return !c->broken && (!fits || fail(c, "%s fits what `not` excludes", brief(c, v)));
+    struct at b = *a;                                   /* what a negated schema looks at does not count */
+    b.seen.mark = NULL;
+    bool held = quietly(&b, v);
+    char buf[48];
+    return a->c->broken ? false : !held || BAD(a, "%s matches what not excludes", shown(a->value, buf));
 }
 
-static bool check_if(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
+static bool kw_if(struct at *a, const struct json *v)
 {
-    bool yes = holds(c, json_get(s, "if"), v, seen);
-    if (c->broken) return false;
-    const struct json *next = json_get(s, yes ? "then" : "else");
-    return !next || evaluate(c, next, v, seen);
+    bool held = quietly(a, v);
+    if (a->c->broken) return false;
+    const struct json *next = sibling(a, held ? "then" : "else");
+    return !next || also(a, next);
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------------------------- */
 
-/* Compares with the limit under key; 0 if there is none. want: the sign of v - limit that breaks it. */
-static bool check_limit(struct check *c, const struct json *s, const struct json *v, const char *key, int sign, bool open)
+/* Compares the value with a bound; 2: one of them is no number. */
+static int against(const struct at *a, const struct json *bound)
 {
-    size_t n, m;
-    const struct json *limit = json_get(s, key);
-    const char *t = json_number(limit, &m), *x = json_number(v, &n);
-    if (!t) return true;
-    struct dec a = dec_read(&c->mem, x, n), b = dec_read(&c->mem, t, m);
-    int cmp = dec_cmp(&a, &b) * sign;
-    if (cmp < 0 || (cmp == 0 && !open)) return true;
-    return fail(c, "%s breaks %s %s", brief(c, v), key, t);
+    size_t n, k;
+    const char *p = json_number(a->value, &n), *q = json_number(bound, &k);
+    if (!p || !q) return 2;
+    struct arena m;
+    arena_init(&m, 1024);
+    struct dec x = dec_read(&m, p, n), y = dec_read(&m, q, k);
+    int c = dec_cmp(&x, &y);
+    arena_done(&m);
+    return c;
 }
 
-static bool check_number(struct check *c, const struct json *s, const struct json *v)
+static bool draft4_exclusive(const struct at *a, const char *kw) { return json_bool(sibling(a, kw)); }
+
+static bool kw_minimum(struct at *a, const struct json *v)
 {
-    bool lo_open = json_bool(json_get(s, "exclusiveMinimum")), hi_open = json_bool(json_get(s, "exclusiveMaximum")); /* draft 4 */
-    if (!check_limit(c, s, v, "minimum", -1, lo_open) || !check_limit(c, s, v, "maximum", 1, hi_open)
-        || !check_limit(c, s, v, "exclusiveMinimum", -1, true) || !check_limit(c, s, v, "exclusiveMaximum", 1, true)) return false;
-    size_t n, m;
-    const char *t = json_number(json_get(s, "multipleOf"), &m), *x = json_number(v, &n);
-    if (!t) return true;
-    struct dec a = dec_read(&c->mem, x, n), b = dec_read(&c->mem, t, m);
-    bool known = true, ok = b.n > 0 && !b.neg && dec_multiple(&a, &b, &known);
-    if (!known) return cannot(c, "multipleOf", "the numbers are too far apart to decide");
-    return ok || fail(c, "%s is not a multiple of %s", x, t);
+    char buf[48], want[48];
+    int c = against(a, v);
+    bool open = draft4_exclusive(a, "exclusiveMinimum");
+    return c == 2 || c > 0 || (c == 0 && !open) || BAD(a, "%s is below minimum %s", shown(a->value, buf), shown(v, want));
 }
 
-/* ---- strings ----------------------------------------------------------------------------------------- */
-
-static size_t code_points(const char *p, size_t len)
+static bool kw_maximum(struct at *a, const struct json *v)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) n += ((unsigned char)p[i] & 0xC0) != 0x80;
+    char buf[48], want[48];
+    int c = against(a, v);
+    bool open = draft4_exclusive(a, "exclusiveMaximum");
+    return c == 2 || c < 0 || (c == 0 && !open) || BAD(a, "%s is above maximum %s", shown(a->value, buf), shown(v, want));
+}
+
+static bool kw_ex_minimum(struct at *a, const struct json *v)
+{
+    char buf[48], want[48];
+    int c = against(a, v);
+    return c > 0 || BAD(a, "%s is not above exclusiveMinimum %s", shown(a->value, buf), shown(v, want));
+}
+
+static bool kw_ex_maximum(struct at *a, const struct json *v)
+{
+    char buf[48], want[48];
+    int c = against(a, v);
+    return c == 2 || c < 0 || BAD(a, "%s is not below exclusiveMaximum %s", shown(a->value, buf), shown(v, want));
+}
+
+static bool kw_multiple(struct at *a, const struct json *v)
+{
+    size_t n, k;
+    char buf[48], want[48];
+    const char *p = json_number(a->value, &n), *q = json_number(v, &k);
+    if (!p || !q) return true;
+    struct arena m;
+    arena_init(&m, 1024);
+    struct dec x = dec_read(&m, p, n), y = dec_read(&m, q, k);
+    bool known = true, ok = y.n && !y.neg && dec_multiple(&x, &y, &known), bad = !y.n || y.neg;
+    arena_done(&m);
+    if (bad) return fault(a, ERR_SCHEMA, "multipleOf must be above 0");
+    if (!known) return fault(a, ERR_UNSUPPORTED, "multipleOf with more than 18 digits is not supported");
+    return ok || BAD(a, "%s is not a multiple of %s", shown(a->value, buf), shown(v, want));
+}
+
+/* ---- strings -------------------------------------------------------------------------------------------------- */
+
+static int64_t code_points(const struct json *v)
+{
+    size_t len;
+    const char *p = json_str(v, &len);
+    int64_t n = 0;
+    for (size_t i = 0; i < len; i++) n += ((uint8_t)p[i] & 0xc0) != 0x80;
     return n;
 }
 
-/* 1 found, 0 not, -1 the pattern cannot be used. Search, not full match, as the drafts say. */
-static int search(const char *pattern, size_t n, const char *p, size_t len)
+/* A count keyword; false if it is no usable count (the schema is at fault). */
+static bool count(struct at *a, const struct json *v, const char *kw, int64_t *n)
 {
-    int rc;
-    PCRE2_SIZE off;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, n, PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS
-                                     | PCRE2_MATCH_UNSET_BACKREF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C, &rc, &off, NULL);
-    if (!code) return -1;
-    pcre2_match_data *m = pcre2_match_data_create_from_pattern(code, NULL);
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
-    pcre2_set_match_limit(limits, MATCH_LIMIT);
-    rc = pcre2_match(code, (PCRE2_SPTR)p, len, 0, 0, m, limits);
-    pcre2_match_context_free(limits);
-    pcre2_match_data_free(m);
-    pcre2_code_free(code);
-    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
+    if (json_i64(v, n) && *n >= 0) return true;
+    if (json_is(v, JSON_NUMBER) && json_f64(v) > 9e18) { *n = INT64_MAX; return true; }
+    return fault(a, ERR_SCHEMA, "%s must be a whole number that is not negative", kw);
 }
 
-static bool check_count(struct check *c, const struct json *s, const char *least, const char *most, size_t n, const char *what)
+static bool kw_min_length(struct at *a, const struct json *v)
 {
-    int64_t lim;
-    if (json_i64(json_get(s, least), &lim) && (int64_t)n < lim) return fail(c, "%zu %s, %s is %lld", n, what, least, (long long)lim);
-    if (json_i64(json_get(s, most), &lim) && (int64_t)n > lim) return fail(c, "%zu %s, %s is %lld", n, what, most, (long long)lim);
+    int64_t n, have = code_points(a->value);
+    return count(a, v, "minLength", &n) && (have >= n || BAD(a, "%lld characters are fewer than minLength %lld", (long long)have, (long long)n));
+}
+
+static bool kw_max_length(struct at *a, const struct json *v)
+{
+    int64_t n, have = code_points(a->value);
+    return count(a, v, "maxLength", &n) && (have <= n || BAD(a, "%lld characters are more than maxLength %lld", (long long)have, (long long)n));
+}
+
+static pcre2_code *pattern_code(struct at *a, const char *text, size_t len)
+{
+    struct check *c = a->c;
+    for (int i = 0; i < c->n_pattern; i++)
+        if (!strcmp(c->pattern[i].text, text)) return c->pattern[i].code;
+    int code;
+    PCRE2_SIZE off;
+    pcre2_compile_context *x = pcre2_compile_context_create(NULL);
+    pcre2_set_compile_extra_options(x, PCRE2_EXTRA_ALT_BSUX);
+    pcre2_code *p = pcre2_compile((PCRE2_SPTR)text, len, PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
+                                  PCRE2_MATCH_UNSET_BACKREF, &code, &off, x);
+    pcre2_compile_context_free(x);
+    if (!p) { fault(a, ERR_SCHEMA, "pattern %.80s: not a regular expression at byte %zu", text, (size_t)off); return NULL; }
+    if (c->n_pattern == N_PATTERN) pcre2_code_free(c->pattern[--c->n_pattern].code);
+    c->pattern[c->n_pattern++] = (struct pattern){ text, p };
+    return p;
+}
+
+/* Does the pattern occur in the text? broken is set when nobody can say. */
+static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text, size_t len)
+{
+    pcre2_code *code = pattern_code(a, pattern, pattern_len);
+    if (!code) return false;
+    pcre2_match_context *x = pcre2_match_context_create(NULL);
+    pcre2_set_match_limit(x, MOST_MATCH);
+    pcre2_match_data *d = pcre2_match_data_create(1, NULL);
+    int r = pcre2_match(code, (PCRE2_SPTR)text, len, 0, 0, d, x);
+    pcre2_match_data_free(d);
+    pcre2_match_context_free(x);
+    if (r < 0 && r != PCRE2_ERROR_NOMATCH) fault(a, ERR_LIMIT, "pattern %.80s takes too long", pattern);
+    return r >= 0;
+}
+
+static bool kw_pattern(struct at *a, const struct json *v)
+{
+    size_t n, len;
+    char buf[48];
+    const char *p = json_str(v, &n), *s = json_str(a->value, &len);
+    if (!p) return fault(a, ERR_SCHEMA, "pattern must be a text");
+    return matches(a, p, n, s, len) || (!a->c->broken && BAD(a, "%s does not match pattern %.80s", shown(a->value, buf), p));
+}
+
+static bool kw_format(struct at *a, const struct json *v)
+{
+    size_t len;
+    char buf[48];
+    const char *name = json_str(v, NULL), *s = json_str(a->value, &len);
+    if (!a->c->formats || !name || !s) return true;
+    return format_valid(name, s, len) || BAD(a, "%s is not a valid %.40s", shown(a->value, buf), name);
+}
+
+/* ---- arrays ---------------------------------------------------------------------------------------------------- */
+
+static bool kw_min_items(struct at *a, const struct json *v)
+{
+    int64_t n;
+    return count(a, v, "minItems", &n) && ((int64_t)json_len(a->value) >= n || BAD(a, "%zu elements are fewer than minItems %lld", json_len(a->value), (long long)n));
+}
+
+static bool kw_max_items(struct at *a, const struct json *v)
+{
+    int64_t n;
+    return count(a, v, "maxItems", &n) && ((int64_t)json_len(a->value) <= n || BAD(a, "%zu elements are more than maxItems %lld", json_len(a->value), (long long)n));
+}
+
+static bool each_from(struct at *a, const struct json *node, size_t from)
+{
+    for (size_t i = from; i < json_len(a->value); i++)
+        if (!element(a, node, i)) return false;
     return true;
 }
 
-static bool check_string(struct check *c, const struct json *s, const struct json *v)
+static bool first_items(struct at *a, const struct json *list)
 {
-    size_t len, n;
-    const char *p = json_str(v, &len), *pattern = json_str(json_get(s, "pattern"), &n), *format = json_str(json_get(s, "format"), NULL);
-    if (!check_count(c, s, "minLength", "maxLength", code_points(p, len), "characters")) return false;
-    if (pattern) {
-        int found = search(pattern, n, p, len);
-        if (found < 0) return cannot(c, "pattern", arena_fmt(&c->mem, "%s cannot be used as a regular expression", brief(c, json_get(s, "pattern"))));
-        if (!found) return fail(c, "%s does not match the pattern %s", brief(c, v), pattern);
-    }
-    if (!format || (c->o && c->o->annotate_formats) || format_check(format, p, len)) return true;
-    return fail(c, "%s is not of format %s", brief(c, v), format);
+    for (size_t i = 0; i < MIN(json_len(list), json_len(a->value)); i++)
+        if (!element(a, json_at(list, i), i)) return false;
+    return true;
 }
 
-/* ---- arrays ------------------------------------------------------------------------------------------ */
-
-static bool check_contains(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
+static bool kw_items(struct at *a, const struct json *v)
 {
-    const struct json *what = json_get(s, "contains");
+    if (json_is(v, JSON_ARRAY)) return first_items(a, v);
+    const struct json *list = a->c->draft >= DRAFT2020 ? sibling(a, "prefixItems") : NULL;
+    return each_from(a, v, json_len(list));
+}
+
+static bool kw_prefix_items(struct at *a, const struct json *v)
+{
+    return first_items(a, v);
+}
+
+static bool kw_additional_items(struct at *a, const struct json *v)
+{
+    const struct json *items = sibling(a, "items");
+    return !json_is(items, JSON_ARRAY) || each_from(a, v, json_len(items));
+}
+
+static bool kw_contains(struct at *a, const struct json *v)
+{
     int64_t least = 1, most = INT64_MAX, n = 0;
-    json_i64(json_get(s, "minContains"), &least);
-    json_i64(json_get(s, "maxContains"), &most);
-    for (size_t i = 0; i < json_len(v); i++) {
-        bool ok = holds(c, what, json_at(v, i), NULL);
-        if (c->broken) return false;
-        if (ok && seen) seen->bit[i] = 1;
+    if (a->c->draft >= DRAFT2019 && sibling(a, "minContains") && !count(a, sibling(a, "minContains"), "minContains", &least)) return false;
+    if (a->c->draft >= DRAFT2019 && sibling(a, "maxContains") && !count(a, sibling(a, "maxContains"), "maxContains", &most)) return false;
+    for (size_t i = 0; i < json_len(a->value) && !a->c->broken; i++) {
+        struct err *e = a->c->e, own = { 0 };
+        uint8_t *mark = a->c->draft >= DRAFT2020 ? a->seen.mark : NULL, before = mark ? mark[i] : 0;
+        a->c->e = &own;
+        bool ok = element(a, v, i);
+        a->c->e = e;
+        if (a->c->broken && e) *e = own;
+        if (mark && !ok) mark[i] = before;
         n += ok;
     }
-    return (n >= least && n <= most) || fail(c, "%lld elements fit `contains`", (long long)n);
+    if (a->c->broken) return false;
+    return (n >= least && n <= most) || BAD(a, "%lld elements match contains", (long long)n);
 }
 
-static bool check_unique(struct check *c, const struct json *v)
+static bool kw_unique(struct at *a, const struct json *v)
 {
-    for (size_t i = 0; i < json_len(v); i++)
-        for (size_t j = 0; j < i; j++)
-            if (json_equal(json_at(v, i), json_at(v, j))) return fail(c, "elements %zu and %zu are equal", j, i);
-    return true;
-}
-
-static bool check_items(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
-{
-    const struct json *items = json_get(s, "items"), *prefix = json_get(s, "prefixItems");
-    if (json_is(items, JSON_ARRAY)) {                                 /* up to 2019-09: the array form, then additionalItems */
-        prefix = items;
-        items = json_get(s, "additionalItems");
-    }
-    for (size_t i = 0; i < json_len(v); i++) {
-        const struct json *one = i < json_len(prefix) ? json_at(prefix, i) : items;
-        if (!one) continue;
-        if (seen) seen->bit[i] = 1;
-        if (!below(c, one, json_at(v, i), NULL, i)) return false;
-    }
-    return true;
-}
-
-static bool check_array(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
-{
-    return check_count(c, s, "minItems", "maxItems", json_len(v), "elements") && check_items(c, s, v, seen)
-           && (!json_get(s, "contains") || check_contains(c, s, v, seen))
-           && (!json_bool(json_get(s, "uniqueItems")) || check_unique(c, v));
-}
-
-/* ---- objects ----------------------------------------------------------------------------------------- */
-
-static bool check_required(struct check *c, const struct json *list, const struct json *v, const char *why)
-{
-    for (size_t i = 0; i < json_len(list); i++) {
-        const char *name = json_str(json_at(list, i), NULL);
-        if (name && !json_get(v, name)) return fail(c, "%s is missing%s", name, why);
-    }
-    return true;
-}
-
-static bool check_member(struct check *c, const struct json *s, const struct json_iter *it, struct seen *seen)
-{
-    const struct json *own = json_get(json_get(s, "properties"), it->key), *rest = json_get(s, "additionalProperties");
-    bool known = own != NULL;
-    if (own && !below(c, own, it->value, it->key, 0)) return false;
-    for (struct json_iter p = json_iter(json_get(s, "patternProperties")); json_next(&p);) {
-        int found = search(p.key, p.key_len, it->key, it->key_len);
-        if (found < 0) return cannot(c, "patternProperties", arena_fmt(&c->mem, "%s cannot be used as a regular expression", p.key));
-        if (!found) continue;
-        known = true;
-        if (!below(c, p.value, it->value, it->key, 0)) return false;
-    }
-    if (!known && rest) {
-        known = true;
-        if (json_is(rest, JSON_BOOL) && !json_bool(rest)) return fail(c, "%s is not a declared property", it->key);
-        if (!below(c, rest, it->value, it->key, 0)) return false;
-    }
-    if (known && seen) seen->bit[it->index] = 1;
-    return true;
-}
-
-static bool check_dependent(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
-{
-    static const char *const keywords[] = { "dependentRequired", "dependentSchemas", "dependencies" };
-    for (size_t k = 0; k < LEN(keywords); k++)
-        for (struct json_iter it = json_iter(json_get(s, keywords[k])); json_next(&it);) {
-            if (!json_get(v, it.key)) continue;
-            if (json_is(it.value, JSON_ARRAY)) {
-                if (!check_required(c, it.value, v, arena_fmt(&c->mem, " beside %s", it.key))) return false;
-            } else if (!evaluate(c, it.value, v, seen)) return false;
+    size_t n = json_len(a->value);
+    if (!json_bool(v)) return true;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (++a->c->steps > MOST_STEP) return fault(a, ERR_LIMIT, "uniqueItems over %zu elements takes too long", n);
+            if (json_equal(json_at(a->value, i), json_at(a->value, k))) return BAD(a, "elements %zu and %zu are equal", k, i);
         }
     return true;
 }
 
-static bool check_names(struct check *c, const struct json *names, const struct json *v)
+/* ---- objects ---------------------------------------------------------------------------------------------------- */
+
+static bool kw_required(struct at *a, const struct json *v)
 {
-    for (struct json_iter it = json_iter(v); json_next(&it);) {
+    if (json_is(v, JSON_BOOL)) return true;
+    for (size_t i = 0; i < json_len(v); i++) {
+        const char *name = json_str(json_at(v, i), NULL);
+        if (name && !json_get(a->value, name)) return BAD(a, "%.80s is required but missing", name);
+    }
+    return true;
+}
+
+static bool kw_min_properties(struct at *a, const struct json *v)
+{
+    int64_t n;
+    return count(a, v, "minProperties", &n) && ((int64_t)json_len(a->value) >= n || BAD(a, "%zu keys are fewer than minProperties %lld", json_len(a->value), (long long)n));
+}
+
+static bool kw_max_properties(struct at *a, const struct json *v)
+{
+    int64_t n;
+    return count(a, v, "maxProperties", &n) && ((int64_t)json_len(a->value) <= n || BAD(a, "%zu keys are more than maxProperties %lld", json_len(a->value), (long long)n));
+}
+
+static bool kw_properties(struct at *a, const struct json *v)
+{
+    for (struct json_iter it = json_iter(a->value); json_next(&it); ) {
+        const struct json *node = json_get(v, it.key);
+        if (node && !member(a, node, &it)) return false;
+    }
+    return true;
+}
+
+static bool kw_pattern_properties(struct at *a, const struct json *v)
+{
+    for (struct json_iter p = json_iter(v); json_next(&p); )
+        for (struct json_iter it = json_iter(a->value); json_next(&it); ) {
+            bool hit = matches(a, p.key, p.key_len, it.key, it.key_len);
+            if (a->c->broken || (hit && !member(a, p.value, &it))) return false;
+        }
+    return true;
+}
+
+static bool kw_additional(struct at *a, const struct json *v)
+{
+    const struct json *known = sibling(a, "properties"), *patterns = sibling(a, "patternProperties");
+    for (struct json_iter it = json_iter(a->value); json_next(&it); ) {
+        bool other = !json_get(known, it.key);
+        for (struct json_iter p = json_iter(patterns); other && patterns && json_next(&p); )
+            other = !matches(a, p.key, p.key_len, it.key, it.key_len) && !a->c->broken;
+        if (a->c->broken) return false;
+        if (other && json_is(v, JSON_BOOL) && !json_bool(v)) return BAD(a, "%.80s is not a known key", it.key);
+        if (other && !member(a, v, &it)) return false;
+    }
+    return true;
+}
+
+static bool kw_property_names(struct at *a, const struct json *v)
+{
+    for (struct json_iter it = json_iter(a->value); json_next(&it); ) {
         struct json *name = json_new_strn(it.key, it.key_len);
-        bool ok = below(c, names, name, it.key, 0);
+        struct place p = { a->place, it.key, it.key_len, 0 };
+        struct at b = { a->c, v, name, &p, { 0 } };
+        bool ok = eval(&b);
         json_free(name);
         if (!ok) return false;
     }
     return true;
 }
 
-static bool check_object(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
+static bool need_all(struct at *a, const struct json *names, const char *because)
 {
-    if (!check_required(c, json_get(s, "required"), v, "")) return false;
-    if (!check_count(c, s, "minProperties", "maxProperties", json_len(v), "properties")) return false;
-    for (struct json_iter it = json_iter(v); json_next(&it);)
-        if (!check_member(c, s, &it, seen)) return false;
-    if (json_get(s, "propertyNames") && !check_names(c, json_get(s, "propertyNames"), v)) return false;
-    return check_dependent(c, s, v, seen);
-}
-
-/* What no schema has looked at must fit unevaluated*. Last, when `seen` is complete. */
-static bool check_unevaluated(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
-{
-    const struct json *props = json_get(s, "unevaluatedProperties"), *items = json_get(s, "unevaluatedItems");
-    if (props && json_is(v, JSON_OBJECT))
-        for (struct json_iter it = json_iter(v); json_next(&it); seen->bit[it.index] = 1)
-            if (!seen->bit[it.index] && !below(c, props, it.value, it.key, 0)) return false;
-    for (size_t i = 0; items && json_is(v, JSON_ARRAY) && i < json_len(v); seen->bit[i++] = 1)
-        if (!seen->bit[i] && !below(c, items, json_at(v, i), NULL, i)) return false;
+    for (size_t i = 0; i < json_len(names); i++) {
+        const char *name = json_str(json_at(names, i), NULL);
+        if (name && !json_get(a->value, name)) return BAD(a, "%.60s is required beside %.60s", name, because);
+    }
     return true;
 }
 
-/* ---- one schema ----------------------------------------------------------------------------------------- */
-
-static bool keywords(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
+static bool kw_dependent(struct at *a, const struct json *v)
 {
-    const struct json *k;
-    if ((k = json_get(s, "$ref"))) {
-        if (!reference(c, "$ref", k, v, seen)) return false;
-        if (c->old_ref) return true;
+    for (struct json_iter it = json_iter(v); json_next(&it); ) {
+        if (!json_get(a->value, it.key)) continue;
+        if (json_is(it.value, JSON_ARRAY) ? !need_all(a, it.value, it.key) : !also(a, it.value)) return false;
     }
-    if ((k = json_get(s, "$dynamicRef")) && !reference(c, "$dynamicRef", k, v, seen)) return false;
-    if ((k = json_get(s, "type")) && !check_type(c, k, v)) return false;
-    if ((k = json_get(s, "const")) && !json_equal(k, v)) return fail(c, "%s is not %s", brief(c, v), brief(c, k));
-    if ((k = json_get(s, "enum")) && !check_enum(c, k, v)) return false;
-    switch (json_type(v)) {
-    case JSON_NUMBER: if (!check_number(c, s, v)) return false; break;
-    case JSON_STRING: if (!check_string(c, s, v)) return false; break;
-    case JSON_ARRAY: if (!check_array(c, s, v, seen)) return false; break;
-    case JSON_OBJECT: if (!check_object(c, s, v, seen)) return false; break;
-    default: break;
-    }
-    if ((k = json_get(s, "allOf")) && !check_all(c, k, v, seen)) return false;
-    if ((k = json_get(s, "anyOf")) && !check_any(c, k, v, seen, false)) return false;
-    if ((k = json_get(s, "oneOf")) && !check_any(c, k, v, seen, true)) return false;
-    if ((k = json_get(s, "not")) && !check_not(c, k, v)) return false;
-    if (json_get(s, "if") && !check_if(c, s, v, seen)) return false;
-    return check_unevaluated(c, s, v, seen);
+    return true;
 }
 
-static bool evaluate(struct check *c, const struct json *s, const struct json *v, struct seen *seen)
+/* ---- what nobody has looked at ------------------------------------------------------------------------------------- */
+
+static bool unevaluated(struct at *a)
 {
-    if (json_is(s, JSON_BOOL)) return json_bool(s) || fail(c, "nothing is accepted here");
-    if (!json_is(s, JSON_OBJECT)) return cannot(c, "the schema", "must be an object or a boolean");
-    if (c->depth >= DEPTH_MOST) return cannot(c, "$ref", "refers to itself without end");
-    if (++c->steps > STEPS_MOST) return cannot(c, "the schema", "needs more than 5,000,000 steps for this value");
-    struct seen own = { 0 };
-    if (!seen) {
-        own = seen_of(c, v);
-        seen = &own;
+    const struct json *props = json_is(a->value, JSON_OBJECT) ? sibling(a, "unevaluatedProperties") : NULL;
+    const struct json *items = json_is(a->value, JSON_ARRAY) ? sibling(a, "unevaluatedItems") : NULL;
+    for (struct json_iter it = json_iter(a->value); props && json_next(&it); )
+        if (!a->seen.mark[it.index] && !member(a, props, &it)) return false;
+    for (size_t i = 0; items && i < json_len(a->value); i++)
+        if (!a->seen.mark[i] && !element(a, items, i)) return false;
+    return true;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
+
+enum { ANY = -1, NUM = JSON_NUMBER, STR = JSON_STRING, ARR = JSON_ARRAY, OBJ = JSON_OBJECT };
+struct keyword { const char *name; int type, since, until; bool (*fn)(struct at *a, const struct json *v); };
+static const struct keyword keywords[] = {              /* sorted by name */
+    { "$dynamicRef", ANY, 9, 9, kw_dynamic }, { "$recursiveRef", ANY, 8, 8, kw_dynamic }, { "$ref", ANY, 4, 9, kw_ref },
+    { "additionalItems", ARR, 4, 9, kw_additional_items }, { "additionalProperties", OBJ, 4, 9, kw_additional },
+    { "allOf", ANY, 4, 9, kw_all_of }, { "anyOf", ANY, 4, 9, kw_any_of }, { "const", ANY, 6, 9, kw_const },
+    { "contains", ARR, 6, 9, kw_contains }, { "dependencies", OBJ, 4, 9, kw_dependent },
+    { "dependentRequired", OBJ, 8, 9, kw_dependent }, { "dependentSchemas", OBJ, 8, 9, kw_dependent },
+    { "enum", ANY, 4, 9, kw_enum }, { "exclusiveMaximum", NUM, 6, 9, kw_ex_maximum },
+    { "exclusiveMinimum", NUM, 6, 9, kw_ex_minimum }, { "format", STR, 4, 9, kw_format }, { "if", ANY, 7, 9, kw_if },
+    { "items", ARR, 4, 9, kw_items }, { "maxItems", ARR, 4, 9, kw_max_items }, { "maxLength", STR, 4, 9, kw_max_length },
+    { "maxProperties", OBJ, 4, 9, kw_max_properties }, { "maximum", NUM, 4, 9, kw_maximum },
+    { "minItems", ARR, 4, 9, kw_min_items }, { "minLength", STR, 4, 9, kw_min_length },
+    { "minProperties", OBJ, 4, 9, kw_min_properties }, { "minimum", NUM, 4, 9, kw_minimum },
+    { "multipleOf", NUM, 4, 9, kw_multiple }, { "not", ANY, 4, 9, kw_not }, { "oneOf", ANY, 4, 9, kw_one_of },
+    { "pattern", STR, 4, 9, kw_pattern }, { "patternProperties", OBJ, 4, 9, kw_pattern_properties },
+    { "prefixItems", ARR, 9, 9, kw_prefix_items }, { "properties", OBJ, 4, 9, kw_properties },
+    { "propertyNames", OBJ, 6, 9, kw_property_names }, { "required", OBJ, 4, 9, kw_required }, { "type", ANY, 4, 9, kw_type },
+    { "uniqueItems", ARR, 4, 9, kw_unique },
+};
+
+static int keyword_cmp(const void *name, const void *row)
+{
+    return strcmp(name, ((const struct keyword *)row)->name);
+}
+
+static const struct keyword *keyword_find(const struct at *a, const char *name)
+{
+    const struct keyword *k = bsearch(name, keywords, LEN(keywords), sizeof *keywords, keyword_cmp);
+    if (!k || (int)a->c->draft < k->since || (int)a->c->draft > k->until) return NULL;
+    return k->type == ANY || k->type == (int)json_type(a->value) ? k : NULL;
+}
+
+static bool eval_members(struct at *a, bool skip_lits)
+{
+    bool ref_only = a->c->draft <= DRAFT7 && json_is(sibling(a, "$ref"), JSON_STRING);
+    if (ref_only) return kw_ref(a, sibling(a, "$ref"));
+    struct at own = *a;
+    bool asks = a->c->draft >= DRAFT2019 && (sibling(a, "unevaluatedProperties") || sibling(a, "unevaluatedItems"));
+    bool compound = json_is(a->value, JSON_OBJECT) || json_is(a->value, JSON_ARRAY);
+    if (asks && compound && !own.seen.mark) own.seen = (struct seen){ mem_zero(json_len(a->value) + 1), json_len(a->value) };
+    bool ok = true;
+    for (struct json_iter it = json_iter(a->node); ok && json_next(&it); ) {
+        const struct keyword *k = keyword_find(&own, it.key);
+        if (!k || (skip_lits && (k->fn == kw_enum || k->fn == kw_const))) continue;
+        if (k->fn == kw_ex_maximum || k->fn == kw_ex_minimum) if (json_is(it.value, JSON_BOOL)) continue;
+        ok = k->fn(&own, it.value);
     }
-    c->depth++;
-    bool ok = keywords(c, s, v, seen);
-    c->depth--;
+    if (ok && asks && compound) ok = unevaluated(&own);
+    if (own.seen.mark != a->seen.mark) mem_free(own.seen.mark);
+    return ok;
+}
+
+static bool eval_node(struct at *a, bool skip_lits)
+{
+    if (json_is(a->node, JSON_BOOL)) return json_bool(a->node) || BAD(a, "no value is accepted here");
+    if (!json_is(a->node, JSON_OBJECT)) return fault(a, ERR_SCHEMA, "a schema must be an object, true or false");
+    if (a->c->nest >= MOST_NEST || ++a->c->steps > MOST_STEP)
+        return fault(a, ERR_LIMIT, "the schema leads too deep or back to itself");
+    a->c->nest++;
+    bool ok = eval_members(a, skip_lits);
+    a->c->nest--;
+    return ok && !a->c->broken;
+}
+
+static bool eval(struct at *a)
+{
+    return eval_node(a, false);
+}
+
+/* ---- drafts, doors ------------------------------------------------------------------------------------------------------ */
+
+static bool draft_named(const char *s, enum draft *d)
+{
+    static const struct { const char *part; enum draft d; } names[] = {
+        { "draft4", DRAFT4 }, { "draft-04", DRAFT4 }, { "draft-03", DRAFT4 }, { "draft6", DRAFT6 }, { "draft-06", DRAFT6 },
+        { "draft7", DRAFT7 }, { "draft-07", DRAFT7 }, { "2019-09", DRAFT2019 }, { "2020-12", DRAFT2020 } };
+    for (size_t i = 0; i < LEN(names); i++)
+        if (strstr(s, names[i].part)) { *d = names[i].d; return true; }
+    return false;
+}
+
+bool draft_of(const struct json *schema, const char *name, enum draft *d, struct err *e)
+{
+    *d = DRAFT2020;
+    if (name) {
+        if (draft_named(name, d)) return true;
+        return err_set(e, ERR_ARG, "draft %.40s is unknown; accepted are draft4, draft6, draft7, draft2019-09 and draft2020-12", name);
+    }
+    const char *s = json_str(json_get(schema, "$schema"), NULL);
+    if (s) draft_named(s, d);                           /* other dialects are read as 2020-12 */
+    return true;
+}
+
+bool check_at(const struct json *root, const struct json *node, const struct json *value, enum draft d,
+              const struct grammar_opts *o, bool skip_lits, struct err *e)
+{
+    struct check c = { .root = root, .draft = d, .formats = !o || !o->annotate_formats, .e = e };
+    struct at a = { .c = &c, .node = node, .value = value };
+    bool ok = eval_node(&a, skip_lits);
+    for (int i = 0; i < c.n_pattern; i++) pcre2_code_free(c.pattern[i].code);
     return ok;
 }
 
 bool schema_check(const struct json *schema, const struct json *value, const struct grammar_opts *o, struct err *e)
 {
-    struct err dummy = { 0 };
-    struct check c = { .root = schema, .o = o, .e = e ? e : &dummy };
-    const char *draft = o && o->draft ? o->draft : json_str(json_get(schema, "$schema"), NULL);
-    c.draft4 = draft && (strstr(draft, "draft-04") || strstr(draft, "draft4"));
-    c.old_ref = c.draft4 || (draft && (strstr(draft, "draft-06") || strstr(draft, "draft6") || strstr(draft, "draft-07") || strstr(draft, "draft7")));
-    arena_init(&c.mem, 0);
-    bool ok = evaluate(&c, schema, value, NULL);
-    arena_done(&c.mem);
-    str_done(&c.path);
-    return ok;
+    enum draft d;
+    if (!schema) return true;
+    return draft_of(schema, o ? o->draft : NULL, &d, e) && check_at(schema, schema, value, d, o, false, e);
 }

@@ -28,6 +28,10 @@ struct vocab_spec {
     const struct bytes *token;                                        /* [n_vocab] decoded bytes; p NULL: not usable as text */
     const struct bytes *special;                                      /* [n_vocab] name of a special token or p NULL */
     const int32_t *eog; int n_eog;                                    /* end-of-turn ids: allowed where the output may end */
+    /* How the tokenizer cuts plain text (for forced runs): writes at most cap ids, returns how many, -1 on
+     * failure. NULL: longest match first. Must outlive the vocabulary. */
+    int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap);
+    void *encode_ctx;
 };
 struct vocab;
 struct vocab *vocab_open(const struct vocab_spec *s, struct err *e);  /* copies what it needs */

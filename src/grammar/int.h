@@ -57,7 +57,7 @@ bool dec_multiple(const struct dec *a, const struct dec *b, bool *known);
 
 /* Node 0 is the root; children of a node are neighbours, sorted by byte. [lo, hi) = ranks (sorted
  * order) of the strings below; is_leaf: string lo ends here. */
-struct tnode { uint32_t child, lo, hi; uint16_t n_child; uint8_t byte; bool is_leaf; };
+struct tnode { uint32_t child, lo, hi, depth; uint16_t n_child; uint8_t byte; bool is_leaf; };
 struct trie { struct tnode *node; uint32_t n_node, n_str; const struct bytes *str; uint32_t *id; /* rank -> caller's index */
               uint32_t cost_off; /* into bind.node_cost; NONE: not asked for */ };
 /* Duplicates keep the first index. False: more than MOST_TRIE nodes (counted in *used). */
@@ -126,7 +126,7 @@ enum { STYLE_COMPACT, STYLE_OWN, STYLE_OPEN };                        /* spell.f
 struct bind;
 struct grammar {
     struct arena mem;
-    bool validate, declared;
+    bool validate, declared, uses_args;
     struct spell spell;
     struct op *op; uint32_t n_op, root;
     char *text; uint32_t n_text;
@@ -146,8 +146,7 @@ struct grammar {
 };
 
 /* What envelope.c finds out; compile.c hands in the numbers it may refer to. */
-bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal,
-                    bool *uses_value, bool *uses_args, struct err *e);
+bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal, struct err *e);
 
 /* schema.c: nodes and goals; expand.c: goals into g->shape. `where` begins every message ("tool x").
  * A node is one schema value of a document; lit: a literal value whose goal is that value alone. */
@@ -215,6 +214,8 @@ struct conf {
     uint64_t aux;                       /* KEY: hash of the bytes so far; NUM: comparisons */
 };
 
+struct mark { uint32_t conf, frame, word; };                          /* to forget scratch of probing */
+struct level { uint32_t from, n; struct mark mark; };
 struct snap { uint32_t conf, n_conf, frame, word; size_t byte; int32_t token; bool finished; };
 struct matcher {
     const struct grammar *g;
@@ -226,6 +227,7 @@ struct matcher {
     struct snap *snap; uint32_t n_snap, cap_snap;                     /* snap[0] = before anything */
     uint32_t set0;                                                    /* where the set being built begins */
     uint64_t *visit; uint64_t epoch; int fuel;                         /* splits passed in this step */
+    struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     struct str why;
 };
 
@@ -233,10 +235,8 @@ struct matcher {
 uint32_t set_step(struct matcher *m, uint32_t from, uint32_t n, uint8_t b);
 uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token);
 bool     set_accepts(const struct matcher *m, uint32_t from, uint32_t n);
-uint64_t set_hash(const struct matcher *m, uint32_t from, uint32_t n);
+uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h);
 static inline struct snap *matcher_top(const struct matcher *m) { return &m->snap[m->n_snap - 1]; }
-/* Forgets everything made since: scratch of probing. */
-struct mark { uint32_t conf, frame, word; };
 static inline struct mark matcher_mark(const struct matcher *m) { return (struct mark){ m->n_conf, m->n_frame, m->n_word }; }
 static inline void matcher_reset(struct matcher *m, struct mark k) { m->n_conf = k.conf; m->n_frame = k.frame; m->n_word = k.word; }
 void     set_emit(struct matcher *m, struct conf c);                  /* into the set being built, once */
@@ -251,6 +251,8 @@ bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_invents(const struct matcher *m, const struct frame *f);     /* may the next key be an invented one? */
 bool key_closable(const struct matcher *m, const struct conf *c);     /* may the quote (or =) come now? */
+uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more letters until it may */
+bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f);
 uint32_t item_goal_at(const struct arr *a, uint32_t i);               /* NONE: no element there */
 const char *word_text(enum shape_kind k, uint8_t surf);
 
@@ -288,6 +290,7 @@ struct vtrie { uint32_t n; uint8_t *byte; uint16_t *depth; uint32_t *skip; int32
 struct strclass { int32_t *by_len; uint32_t *len_end; uint32_t n_len; uint32_t *all; };  /* content tokens by code points */
 struct vocab {
     int n_vocab; size_t n_word;
+    uint64_t id;
     struct arena mem;
     struct bytes *bytes;                                              /* [n_vocab] p NULL: not text */
     const char **special;
@@ -308,8 +311,9 @@ void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t 
 
 /* ---- bind: one grammar x one vocabulary (budget.c) ------------------------------------------------------- */
 
-/* Costs of writing ` sep "key" colon ` from each offset, per style; off of the key part inside it. */
-struct seg { uint32_t *cost[2]; uint32_t quote_off[2]; uint32_t whole[2], first[2]; };
+/* Tokens to write one key: sep[i] from offset i of the separator, quote from the opening quote (keyword
+ * arguments: from the name), key[d] behind d bytes of the name; each to the end of what leads to the value. */
+struct seg { uint16_t *sep, *key, quote; };
 struct mask_slot { uint64_t key; uint32_t *bits; };
 enum { N_MASK_SLOT = 256 };
 struct bind {
@@ -317,15 +321,17 @@ struct bind {
     const struct vocab *v; uint64_t vocab_id;
     struct arena mem;
     int32_t *special;                                                 /* per special name of the grammar */
-    uint32_t (*goal)[2], (*shape)[2];                                 /* tokens of the shortest value */
-    struct seg *seg;
+    uint32_t (*goal)[2], (*shape)[2];                                 /* tokens of the shortest value, per style */
+    struct seg *seg[2][2];                                            /* [args][style][n_seg]; args NULL if not used */
     uint32_t *node_cost;                                              /* per trie node (STRLIT, NUMLIT) */
-    uint32_t **lit_cost;                                              /* per LIT op: cost from each offset */
-    uint32_t (*op)[2];                                                /* op to the end of its rule; outside each */
-    uint32_t (*op_pair)[2]; uint32_t n_each_op; uint32_t *each_ix;    /* inside each: [each_ix[op]][pair] */
-    uint32_t (**name_cost)[2];                                        /* per NAME op: per trie node, name still open */
-    uint32_t *sep_cost[2], *colon_cost[2], word_cost[6];
-    uint32_t close_dyn[2];
+    uint16_t **lit_cost;                                              /* per LIT op: cost from each offset */
+    uint32_t (*op)[2];                                                /* op to the end of its rule; in each: best pair */
+    uint32_t *in_each, n_each_op;                                     /* op -> row of op_pair, NONE outside of each */
+    uint32_t (*op_pair)[2];                                           /* [row * n_pair + pair] */
+    uint32_t (**name_node)[2];                                        /* per NAME op and trie node: name and what follows */
+    uint16_t **name_cost[2];                                          /* per pair: from each offset of its name */
+    uint16_t *sep_cost[2], *colon_cost[2];
+    uint32_t pair_cost[3];                                            /* "" [] {} */
     struct mask_slot slot[N_MASK_SLOT]; uint64_t hits, misses;
     pthread_mutex_t lock;                                             /* guards the mask slots */
 };
@@ -334,8 +340,9 @@ void         bind_free(struct bind *b);
 uint32_t     conf_cost(const struct matcher *m, const struct conf *c); /* tokens to the end of output, never short */
 uint32_t     set_cost(const struct matcher *m, uint32_t from, uint32_t n);
 void         frame_cost(const struct matcher *m, struct frame *f);     /* fills need, for OBJ from todo */
-uint32_t     obj_todo(const struct matcher *m, const struct obj *o, int style);
-uint32_t     key_todo(const struct matcher *m, const struct obj *o, uint32_t key, int style);
+uint32_t     obj_todo(const struct matcher *m, const struct frame *f, int style);      /* of a fresh object */
+uint32_t     key_todo(const struct matcher *m, const struct frame *f, uint32_t key, int style);
+bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *bound); /* cost after any pure content token */
 
 /* ---- finished values: check.c, formats.c ---------------------------------------------------------- */
 

@@ -1,0 +1,210 @@
+/* mask.c -- which tokens may come next: the configurations walked along the vocabulary trie.
+ *
+ * A node of the trie is visited only if the automaton survived the path to it, so sparse masks are
+ * cheap by themselves. Dense places, the inside of strings, invented keys and free text, take the
+ * vocabulary's ready list of pure content and walk only the small trie of tokens with a quote.
+ * Masks are remembered per set of configurations, with string lengths clipped to what a token can
+ * reach. Under a budget every allowed token is also priced (budget.c); the cheap lists are used as
+ * long as no token of theirs could be too dear. */
+#include "grammar/int.h"
+
+enum { MOST_REFUSED = 512 };
+struct walk {
+    struct matcher *m;
+    uint32_t *bits, most;                               /* tokens whose output costs more than `most` are refused */
+    int32_t refused[MOST_REFUSED]; int n_refused;
+};
+
+static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
+static bool bit_get(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
+
+static void refused(struct walk *w, int32_t t)
+{
+    if (w->n_refused < MOST_REFUSED) w->refused[w->n_refused] = t;
+    w->n_refused++;
+}
+
+static void leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
+{
+    if (w->most < COST_MAX && set_cost(w->m, from, n) > w->most) { refused(w, token); return; }
+    for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
+}
+
+/* All tokens of a trie that the set conf[from, from + n) survives. */
+static void walk_trie(struct walk *w, const struct vtrie *t, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    if (!m->level) m->level = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *m->level);
+    struct level *level = m->level;
+    struct mark before = matcher_mark(m);
+    level[0] = (struct level){ from, n, before };
+    for (uint32_t i = 0; i < t->n; ) {
+        uint32_t d = t->depth[i];
+        matcher_reset(m, level[d - 1].mark);
+        uint32_t k = set_step(m, level[d - 1].from, level[d - 1].n, t->byte[i]);
+        if (!k) { i = t->skip[i]; continue; }
+        level[d] = (struct level){ m->set0, k, matcher_mark(m) };
+        if (t->token[i] >= 0) leaf(w, t->token[i], m->set0, k);
+        i++;
+    }
+    matcher_reset(m, before);
+}
+
+/* ---- dense places ------------------------------------------------------------------------------------ */
+
+/* Free text: every token that is UTF-8 from here and completes no trigger. */
+static void text_class(struct walk *w, const struct conf *c)
+{
+    const struct vocab *v = w->m->v;
+    const struct op *o = &w->m->g->op[c->ref];
+    const struct triggers *t = o->kind == OP_TEXT ? &w->m->g->trig[o->a] : NULL;
+    if (!t || t->n_state == 1) {
+        bool watched = false;                           /* triggers of one byte need no state */
+        for (int b = 0; t && b < 256; b++) watched |= t->next[0][b] == UINT16_MAX;
+        if (!watched) {
+            for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= v->text_all[i];
+            return;
+        }
+    }
+    uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
+    state[0] = (uint16_t)c->n;
+    for (uint32_t i = 0; i < v->all.n; ) {
+        uint32_t d = v->all.depth[i];
+        state[d] = t->next[state[d - 1]][v->all.byte[i]];
+        if (state[d] == UINT16_MAX) { i = v->all.skip[i]; continue; }
+        for (int32_t k = v->all.token[i]; k >= 0; k = v->same[k])
+            if (bit_get(v->text_all, k)) bit_set(w->bits, k);
+        i++;
+    }
+    mem_free(state);
+}
+
+/* Takes c by its class if it is dense and no content token can be too dear. *quote: its quote tokens are to be walked. */
+static bool dense(struct walk *w, const struct conf *c, bool *quote)
+{
+    const struct matcher *m = w->m;
+    uint32_t bound;
+    *quote = c->kind != C_TEXT;
+    if (m->g->validate || !conf_bound(m, c, &bound) || bound > w->most) return false;
+    if (c->kind == C_TEXT) {
+        text_class(w, c);
+        return true;
+    }
+    const struct frame *f = &m->frame[c->frame];
+    const struct shape *sh = &m->g->shape[c->kind == C_KEY ? f->ref : c->ref];
+    uint32_t room = c->kind == C_KEY ? sh->obj->cap_key + f->n_dyn - c->m : sh->str.max == NONE ? NONE : sh->str.max - c->m;
+    vocab_str_mask(m->v, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, room, w->bits);
+    return true;
+}
+
+static void specials(struct walk *w, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark k = matcher_mark(m);
+    for (uint32_t i = from; i < from + n; i++) {
+        if (m->conf[i].kind != C_SPECIAL) continue;
+        int32_t t = m->bind->special[m->g->op[m->conf[i].ref].a];
+        uint32_t got = set_special(m, from, n, t);
+        if (got) leaf(w, t, m->set0, got);
+        matcher_reset(m, k);
+    }
+    for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
+}
+
+/* Copies configurations that pass the filter behind the stack, as a set of their own. */
+static void fill(struct walk *w, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    uint32_t n_quote = 0, n_rest = 0;
+    struct conf quote[MOST_CONF], rest[MOST_CONF];
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        bool has_quote;
+        if (c->kind == C_END || c->kind == C_SPECIAL) continue;
+        if (!dense(w, c, &has_quote)) rest[n_rest++] = *c;
+        else if (has_quote) quote[n_quote++] = *c;
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        uint32_t k = pass ? n_rest : n_quote, at = m->n_conf;
+        if (!k) continue;
+        for (uint32_t i = 0; i < k; i++) {
+            MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+            m->conf[m->n_conf++] = (pass ? rest : quote)[i];
+        }
+        walk_trie(w, pass ? &m->v->all : &m->v->quote, at, k);
+        matcher_reset(m, before);
+    }
+    specials(w, from, n);
+}
+
+/* ---- remembered masks ---------------------------------------------------------------------------------- */
+
+/* Lengths matter to a mask only as far as one token reaches. */
+static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    uint64_t h = m->g->id;
+    uint32_t reach = (uint32_t)m->v->max_len + 1;
+    for (uint32_t i = from; i < from + n; i++) {
+        struct conf c = m->conf[i];
+        if (c.kind == C_STR && m->g->shape[c.ref].kind == SH_STR) {
+            const struct shape *sh = &m->g->shape[c.ref];
+            uint32_t room = sh->str.max == NONE ? reach : MIN(sh->str.max - c.m, reach);
+            uint32_t need = sh->str.min > c.m ? MIN(sh->str.min - c.m, reach) : 0;
+            c.m = room;
+            c.n = need;
+        }
+        h = conf_hash(m, &c, h);
+    }
+    return h | 1;
+}
+
+static bool recall(struct matcher *m, uint64_t key, uint32_t *bits)
+{
+    struct bind *b = m->bind;
+    struct mask_slot *s = &b->slot[key % N_MASK_SLOT];
+    pthread_mutex_lock(&b->lock);
+    bool hit = s->key == key;
+    if (hit) memcpy(bits, s->bits, m->v->n_word * sizeof *bits);
+    if (hit) b->hits++;
+    else b->misses++;
+    pthread_mutex_unlock(&b->lock);
+    return hit;
+}
+
+static void remember(struct matcher *m, uint64_t key, const uint32_t *bits)
+{
+    struct bind *b = m->bind;
+    struct mask_slot *s = &b->slot[key % N_MASK_SLOT];
+    pthread_mutex_lock(&b->lock);
+    if (!s->bits) s->bits = mem_alloc(m->v->n_word * sizeof *bits);
+    memcpy(s->bits, bits, m->v->n_word * sizeof *bits);
+    s->key = key;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void matcher_mask(struct matcher *m, uint32_t *bits)
+{
+    const struct snap s = *matcher_top(m);
+    memset(bits, 0, m->v->n_word * sizeof *bits);
+    if (s.finished) return;
+    uint64_t key = set_key(m, s.conf, s.n_conf);
+    if (recall(m, key, bits)) return;
+    struct walk w = { .m = m, .bits = bits, .most = COST_MAX };
+    fill(&w, s.conf, s.n_conf);
+    remember(m, key, bits);
+}
+
+bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
+{
+    const struct snap s = *matcher_top(m);
+    memset(bits, 0, m->v->n_word * sizeof *bits);
+    *cut = false;
+    if (s.finished) return true;
+    if (left < 1 || set_cost(m, s.conf, s.n_conf) > (uint32_t)left) return false;
+    struct walk w = { .m = m, .bits = bits, .most = (uint32_t)left - 1 };
+    fill(&w, s.conf, s.n_conf);
+    *cut = w.n_refused > MOST_REFUSED;
+    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++) *cut = !bit_get(bits, w.refused[i]);
+    return true;
+}
