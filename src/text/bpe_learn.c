@@ -1,50 +1,54 @@
 /* bpe_learn.c -- learns byte-level BPE merges whose tokens never mix character classes.
  *
- * Text is split by the pre-tokenizer that will later encode it, and each piece is cut again where the
- * class changes (letters, a digit, white space, underscore, other characters). Pairs are counted
- * inside these cuts only, so a value has the same tokens after a blank, a quote or an underscore, and
- * copying it is copying tokens. The plain encoder needs to know nothing of this: a merge that was not
- * learned cannot cross a border.
+ * Text is split by the pre-tokenizer that will later encode it, and each piece is cut again where
+ * the class changes (letters, a digit, white space, underscore, other characters). Pairs are
+ * counted inside these cuts only, so a value has the same tokens after a blank, a quote or an
+ * underscore, and copying it is copying tokens. The plain encoder needs to know nothing of this: a
+ * merge that was not learned cannot cross a border.
  *
- * Equal cuts are counted once with their number of occurrences. A heap holds the pairs by count; after
- * a merge only the cuts that contain the pair are touched, found through a list of places per pair.
- * Entries of heap and lists may be stale; they are checked when taken. Ties go to the older pair, so the
- * result depends on the text alone. */
+ * Equal cuts are counted once with their number of occurrences. A heap holds the pairs by count;
+ * after a merge only the cuts that contain the pair are touched, found through a list of places per
+ * pair. Entries of heap and lists may be stale; they are checked when taken. Ties go to the older
+ * pair, so the result depends on the text alone. */
 #include "text/int.h"
 
 #include "base/base.h"
 
-enum class { CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_UNDERSCORE, CLASS_OTHER };
+enum char_class { CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_UNDERSCORE, CLASS_OTHER };
 
-struct cut { int32_t *sym; int n; int64_t count; };                   /* one distinct cut as symbols */
+/* one distinct cut as symbols */
+struct cut { int32_t *sym; int n; int64_t count; };
 struct pair { int32_t a, b; int64_t count; int32_t *place; int n_place, cap; };
 struct heap_row { int64_t count; int32_t pair; };
 
 struct learn {
     struct arena mem;
     struct cut *cut; int n_cut, cap_cut;
-    uint32_t *cut_slot; size_t cut_mask;                              /* bytes of a cut -> index + 1 */
+    /* bytes of a cut -> index + 1 */
+    uint32_t *cut_slot; size_t cut_mask;
     struct bytes *cut_bytes; int cap_bytes;
     struct pair *pair; int n_pair, cap_pair;
     uint32_t *pair_slot; size_t pair_mask;
     struct heap_row *heap; int n_heap, cap_heap;
-    struct bytes *sym; int n_sym;                                     /* bytes of every symbol; 0..255 the bytes */
+    /* bytes of every symbol; 0..255 the bytes */
+    struct bytes *sym; int n_sym;
 };
 
-/* ---- classes -------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 /* Above ASCII every letter-like range counts as a letter; symbols and punctuation blocks do not. */
-static enum class class_of(int32_t cp)
+static enum char_class class_of(int32_t cp)
 {
     if ((cp >= 'a' && cp <= 'z') || (cp >= 'A' && cp <= 'Z')) return CLASS_LETTER;
     if (cp >= '0' && cp <= '9') return CLASS_DIGIT;
     if (cp == ' ' || (cp >= 9 && cp <= 13) || cp == 0xA0) return CLASS_SPACE;
     if (cp == '_') return CLASS_UNDERSCORE;
-    bool symbol = cp < 0xC0 || cp == 0xD7 || cp == 0xF7 || (cp >= 0x2000 && cp < 0x2C00) || (cp >= 0x3000 && cp < 0x3040) || cp >= 0x1F000;
+    bool symbol = cp < 0xC0 || cp == 0xD7 || cp == 0xF7 || (cp >= 0x2000 && cp < 0x2C00) ||
+                  (cp >= 0x3000 && cp < 0x3040) || cp >= 0x1F000;
     return symbol ? CLASS_OTHER : CLASS_LETTER;
 }
 
-/* ---- collecting distinct cuts ------------------------------------------------------------------------------ */
+/* ---- collecting distinct cuts ---------------------------------------------------------------- */
 
 static void cuts_grow(struct learn *l)
 {
@@ -66,7 +70,10 @@ static void add_cut(struct learn *l, const char *p, size_t n)
     size_t h = hash64(p, n, 0) & l->cut_mask;
     for (; l->cut_slot[h]; h = (h + 1) & l->cut_mask) {
         uint32_t i = l->cut_slot[h] - 1;
-        if (l->cut_bytes[i].len == n && !memcmp(l->cut_bytes[i].p, p, n)) { l->cut[i].count++; return; }
+        if (l->cut_bytes[i].len == n && !memcmp(l->cut_bytes[i].p, p, n)) {
+            l->cut[i].count++;
+            return;
+        }
     }
     MEM_GROW(l->cut_bytes, l->n_cut, l->cap_bytes);
     MEM_GROW(l->cut, l->n_cut, l->cap_cut);
@@ -80,11 +87,11 @@ static void add_cut(struct learn *l, const char *p, size_t n)
 static void cut_piece(struct learn *l, struct bytes piece)
 {
     const char *p = piece.p, *end = p + piece.len, *from = p;
-    enum class last = CLASS_OTHER;
+    enum char_class last = CLASS_OTHER;
     while (p < end) {
         int n;
         int32_t cp = utf8_next(p, end, &n);
-        enum class c = cp < 0 ? CLASS_OTHER : class_of(cp);
+        enum char_class c = cp < 0 ? CLASS_OTHER : class_of(cp);
         if (p > from && (c != last || c == CLASS_DIGIT)) {
             add_cut(l, from, (size_t)(p - from));
             from = p;
@@ -95,7 +102,7 @@ static void cut_piece(struct learn *l, struct bytes piece)
     add_cut(l, from, (size_t)(p - from));
 }
 
-/* ---- pairs and their heap ------------------------------------------------------------------------------------ */
+/* ---- pairs and their heap -------------------------------------------------------------------- */
 
 static bool above(const struct heap_row *x, const struct heap_row *y)
 {
@@ -107,7 +114,8 @@ static void heap_push(struct learn *l, int32_t pair)
     MEM_GROW(l->heap, l->n_heap, l->cap_heap);
     struct heap_row r = { l->pair[pair].count, pair };
     int i = l->n_heap++;
-    for (; i && above(&r, &l->heap[(i - 1) / 2]); i = (i - 1) / 2) l->heap[i] = l->heap[(i - 1) / 2];
+    for (; i && above(&r, &l->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        l->heap[i] = l->heap[(i - 1) / 2];
     l->heap[i] = r;
 }
 
@@ -172,11 +180,12 @@ static void pair_add(struct learn *l, int32_t a, int32_t b, int64_t n, int32_t w
 static void count_pairs(struct learn *l)
 {
     for (int c = 0; c < l->n_cut; c++)
-        for (int i = 0; i + 1 < l->cut[c].n; i++) pair_add(l, l->cut[c].sym[i], l->cut[c].sym[i + 1], l->cut[c].count, c);
+        for (int i = 0; i + 1 < l->cut[c].n; i++)
+            pair_add(l, l->cut[c].sym[i], l->cut[c].sym[i + 1], l->cut[c].count, c);
     for (int i = 0; i < l->n_pair; i++) heap_push(l, i);
 }
 
-/* ---- merging ---------------------------------------------------------------------------------------------------- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static bool has_pair(const struct cut *c, int32_t a, int32_t b)
 {
@@ -200,7 +209,8 @@ static void merge_in_cut(struct learn *l, int32_t where, int32_t a, int32_t b, i
     c->n = n;
     for (int i = 0; i + 1 < n; i++) {
         pair_add(l, c->sym[i], c->sym[i + 1], c->count, where);
-        if (c->sym[i] == ab || c->sym[i + 1] == ab) heap_push(l, pair_of(l, c->sym[i], c->sym[i + 1]));
+        if (c->sym[i] == ab || c->sym[i + 1] == ab)
+            heap_push(l, pair_of(l, c->sym[i], c->sym[i + 1]));
     }
 }
 
@@ -208,7 +218,9 @@ static void merge_in_cut(struct learn *l, int32_t where, int32_t a, int32_t b, i
 static bool bytes_known(const struct learn *l, struct bytes a, struct bytes b)
 {
     for (int i = 256; i < l->n_sym; i++)
-        if (l->sym[i].len == a.len + b.len && !memcmp(l->sym[i].p, a.p, a.len) && !memcmp(l->sym[i].p + a.len, b.p, b.len)) return true;
+        if (l->sym[i].len == a.len + b.len && !memcmp(l->sym[i].p, a.p, a.len) &&
+            !memcmp(l->sym[i].p + a.len, b.p, b.len))
+            return true;
     return false;
 }
 
@@ -227,7 +239,8 @@ static bool merge_best(struct learn *l, int32_t *a_out, int32_t *b_out)
         l->sym[l->n_sym++] = (struct bytes){ s, l->sym[a].len + l->sym[b].len };
         int32_t *place = p->place;
         int n = p->n_place;
-        p->place = NULL;                                              /* the list may grow while we walk it: take it */
+        /* the list may grow while we walk it: take it */
+        p->place = NULL;
         p->n_place = p->cap = 0;
         for (int i = 0; i < n; i++) merge_in_cut(l, place[i], a, b, ab);
         mem_free(place);
@@ -238,7 +251,7 @@ static bool merge_best(struct learn *l, int32_t *a_out, int32_t *b_out)
     return false;
 }
 
-/* ---- the tables --------------------------------------------------------------------------------------------------- */
+/* ---- the tables ------------------------------------------------------------------------------ */
 
 static struct bytes as_text(struct arena *a, struct bytes s, const char *between, struct bytes t)
 {
@@ -259,7 +272,8 @@ static void learn_merges(struct learn *l, int n_vocab, struct bpe_tables *out)
 {
     int32_t a, b;
     while (out->n_token < n_vocab && merge_best(l, &a, &b)) {
-        put_token(out, as_text(&out->mem, l->sym[l->n_sym - 1], "", (struct bytes){ 0 }), TOKEN_NORMAL);
+        put_token(out, as_text(&out->mem, l->sym[l->n_sym - 1], "", (struct bytes){ 0 }),
+                  TOKEN_NORMAL);
         out->merge[out->n_merge++] = as_text(&out->mem, l->sym[a], " ", l->sym[b]);
     }
 }
@@ -289,11 +303,15 @@ static void learn_done(struct learn *l)
 }
 
 bool bpe_learn(const char *pre, const char *const *special, int n_special, int n_vocab,
-               bool (*next)(void *ctx, struct bytes *text), void *ctx, struct bpe_tables *out, struct err *e)
+               bool (*next)(void *ctx, struct bytes *text), void *ctx, struct bpe_tables *out,
+               struct err *e)
 {
     *out = (struct bpe_tables){ 0 };
     if (n_special < 0 || n_vocab < n_special + 256 || n_vocab > 1 << 20)
-        return err_set(e, ERR_ARG, "a vocabulary of %d entries cannot be learned: %d to %d are possible with %d special tokens", n_vocab, n_special + 256, 1 << 20, n_special);
+        return err_set(e, ERR_ARG,
+                       "a vocabulary of %d entries cannot be learned: %d to %d are possible with "
+                       "%d special tokens",
+                       n_vocab, n_special + 256, 1 << 20, n_special);
     struct split *s = split_open(pre, strlen(pre), e);
     if (!s) return false;
     struct learn l = { 0 };
@@ -302,8 +320,13 @@ bool bpe_learn(const char *pre, const char *const *special, int n_special, int n
     out->token = arena_zero(&out->mem, (size_t)n_vocab * sizeof *out->token);
     out->type = arena_zero(&out->mem, (size_t)n_vocab * sizeof *out->type);
     out->merge = arena_zero(&out->mem, (size_t)n_vocab * sizeof *out->merge);
-    for (int i = 0; i < n_special; i++) put_token(out, (struct bytes){ arena_str(&out->mem, special[i], strlen(special[i])), strlen(special[i]) }, TOKEN_CONTROL);
-    for (int i = 0; i < 256; i++) put_token(out, as_text(&out->mem, l.sym[i], "", (struct bytes){ 0 }), TOKEN_NORMAL);
+    for (int i = 0; i < n_special; i++)
+        put_token(out,
+                  (struct bytes){ arena_str(&out->mem, special[i], strlen(special[i])),
+                                  strlen(special[i]) },
+                  TOKEN_CONTROL);
+    for (int i = 0; i < 256; i++)
+        put_token(out, as_text(&out->mem, l.sym[i], "", (struct bytes){ 0 }), TOKEN_NORMAL);
     for (struct bytes chunk; next(ctx, &chunk);) {
         struct split_walk w = { .s = s, .p = chunk.p, .end = chunk.p + chunk.len };
         for (struct bytes piece; split_next(&w, &piece);) cut_piece(&l, piece);
@@ -333,7 +356,8 @@ static void put_id(struct gguf_out *o, const char *key, int id)
     if (id >= 0) gguf_out_u32(o, key, (uint32_t)id);
 }
 
-void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *bos, const char *eos, const char *pad, struct gguf_out *o)
+void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *bos, const char *eos,
+                      const char *pad, struct gguf_out *o)
 {
     gguf_out_str(o, "tokenizer.ggml.model", "gpt2", 4);
     gguf_out_str(o, "tokenizer.ggml.pre", pre, strlen(pre));
