@@ -10,14 +10,15 @@
  * joined, null content empty, several system messages merged, tool results in the order of their
  * calls, tools unwrapped) and writes past calls in the syntax of the dialect.
  *
- * Refuses: a template it has no rendering for, and messages that are not messages, by their index. */
+ * Refuses: a template it has no rendering for, and what is no message, by its index. */
 #include "text/int.h"
 
 #include <stdlib.h>
 
 static const char *const default_bos = "<|startoftext|>";
 static const char *const json_calls_hint =
-    "\nTo call functions, answer with a JSON list and nothing else: [{\"name\":\"NAME\",\"arguments\":{…}}]";
+    "\nTo call functions, answer with a JSON list and nothing else: "
+    "[{\"name\":\"NAME\",\"arguments\":{…}}]";
 
 /* One rendering. `bare`: the template as it stands, nothing prepared. */
 struct chat {
@@ -171,7 +172,7 @@ static bool read_call(struct str *out, enum call_syntax syntax, const struct jso
                       struct err *e)
 {
     const struct json *f = json_get(call, "function"), *args = NULL;
-    if (!json_is(f, JSON_OBJECT)) f = call;                           /* {"name", "arguments"} without the wrapper */
+    if (!json_is(f, JSON_OBJECT)) f = call;               /* {"name", "arguments"}, no wrapper */
     const struct json *name = json_get(f, "name"), *given = json_get(f, "arguments");
     struct json *parsed = NULL;
     struct bytes raw = { "{}", 2 };
@@ -329,7 +330,8 @@ static bool put_tool_list(struct chat *c, struct err *e)
 
 static bool put_tools(struct chat *c, struct err *e)
 {
-    static const char *const lead[] = { [TEMPLATE_TENON] = "Tools:\n", [TEMPLATE_LFM2] = "List of tools: ",
+    static const char *const lead[] = { [TEMPLATE_TENON] = "Tools:\n",
+                                        [TEMPLATE_LFM2] = "List of tools: ",
                                         [TEMPLATE_JSON] = "Functions:\n" };
     prompt_puts(c->out, lead[c->kind]);
     if (c->kind == TEMPLATE_LFM2 ? !put_tool_list(c, e) : !put_tool_lines(c, e)) return false;
@@ -479,7 +481,10 @@ bool chat_render(const char *template_name, const struct dialect_request *r, str
                  struct err *e)
 {
     static const struct { const char *name; enum template_kind kind; bool bare; } own[] = {
-        { "lfm2", TEMPLATE_LFM2, true }, { "tenon", TEMPLATE_TENON, false }, { "json", TEMPLATE_JSON, false } };
+        { "lfm2", TEMPLATE_LFM2, true },
+        { "tenon", TEMPLATE_TENON, false },
+        { "json", TEMPLATE_JSON, false },
+    };
     struct chat c = { .r = r, .out = out, .syntax = CALLS_JSON };
     for (size_t i = 0; i < LEN(own); i++)
         if (!strcmp(template_name, own[i].name)) {

@@ -8,7 +8,8 @@
  * turns with the functions as JSON and one sentence on how to call them. */
 #include "text/int.h"
 
-static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>", NULL };
+static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
+                                    "<|end_of_text|>", "</s>", NULL };
 
 static int detect(const char *template_text, const struct tokenizer *t)
 {

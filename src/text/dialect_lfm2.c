@@ -8,7 +8,8 @@
 #include "text/int.h"
 
 const char *const lfm2_stop[] = { "<|im_end|>", "<|endoftext|>", NULL };
-const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", "<|im_end|>", "<|endoftext|>", NULL };
+const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", "<|im_end|>",
+                                     "<|endoftext|>", NULL };
 
 bool lfm2_has_markers(const struct tokenizer *t)
 {

@@ -11,17 +11,18 @@ struct split;                                          /* one compiled pattern; 
 /* ERR_UNSUPPORTED lists the names that are known. */
 struct split *split_open(const char *pre, size_t len, struct err *e);
 void split_close(struct split *s);                                    /* NULL is fine */
-bool split_whole_first(const struct split *s);                        /* "ignore_merges": a piece in the vocabulary is taken whole */
+bool split_whole_first(const struct split *s);       /* "ignore_merges": a known piece stays whole */
 bool split_adds_bos(const struct split *s);            /* default of tokenizer.ggml.add_bos_token */
 
 /* Walk over the pieces of a text: zero the struct, set s, p and end; every byte ends up in exactly
  * one piece, malformed UTF-8 in pieces of its own. */
-struct split_walk { const struct split *s; const char *p, *end, *run_end; const char *hit, *hit_end; };
+struct split_walk { const struct split *s; const char *p, *end, *run_end, *hit, *hit_end; };
 bool split_next(struct split_walk *w, struct bytes *piece);
 
 /* ---- tables of a tokenizer: vocab.c, used by bpe.c ------------------------------------------- */
 
-enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
+enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED,
+                  TOKEN_BYTE };
 
 /* Open addressing over byte strings kept elsewhere; a slot holds id + 1, 0 is free. */
 struct strmap { int32_t *slot; size_t mask; const struct bytes *key; };
@@ -61,7 +62,8 @@ void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids
 
 /* ---- messages and templates: chat.c ---------------------------------------------------------- */
 
-enum call_syntax { CALLS_PYTHON, CALLS_JSON };                        /* [f(a="x")] or [{"name":"f","arguments":{"a":"x"}}] */
+enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
+                   CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
 enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_JSON, TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);

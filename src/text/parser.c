@@ -17,9 +17,9 @@
 #include "text/int.h"
 
 #define NAME_MOST 256
-#define WORD_MOST (1 << 20)                                         /* of an argument: any key a schema lets through */
+#define WORD_MOST (1 << 20)                    /* of an argument: any key a schema lets through */
 #define LEAD_MOST 1024                             /* held back while an answer may be bare calls */
-#define KEYS_WATCHED 64                                               /* per call, for "given twice" */
+#define KEYS_WATCHED 64                                /* per call, for "given twice" */
 
 enum turn {
     T_LEAD,                                        /* blank so far, or the beginning of something */
@@ -29,8 +29,8 @@ enum turn {
     T_AFTER,                                             /* a block has ended; blanks are dropped */
     T_ECHO,                                       /* text after a block that may be dropped: held */
 };
-enum place { B_ITEM, B_NAME, B_NAME_END, B_ARG, B_WORD, B_WORD_END, B_VALUE, B_ARG_END, B_STAR, B_MERGE, B_SKIP,
-             J_KEY, J_NAME_OF, J_VALUE, J_TAKE, J_ARGS, J_NEXT };
+enum place { B_ITEM, B_NAME, B_NAME_END, B_ARG, B_WORD, B_WORD_END, B_VALUE, B_ARG_END, B_STAR,
+             B_MERGE, B_SKIP, J_KEY, J_NAME_OF, J_VALUE, J_TAKE, J_ARGS, J_NEXT };
 enum member { M_NAME, M_ARGS, M_FUNCTION, M_OTHER };
 
 struct parser {
@@ -47,7 +47,7 @@ struct parser {
 
     enum place place;
     bool in_list, block_open, json_call;
-    int json_depth;                                                   /* 2 inside {"function":{…}} */
+    int json_depth;                                       /* 2 inside {"function":{…}} */
     enum member member;
     bool has_name, has_args, begun;
     int n_key, n_positional;
@@ -99,7 +99,7 @@ static void put_held(struct parser *p)
     str_clear(&p->held);
 }
 
-/* Reports the arguments that are final. The buffer starts over whenever nothing in it is undecided. */
+/* Reports the arguments that are final. The buffer starts over when nothing in it is undecided. */
 static void flush_args(struct parser *p)
 {
     struct literal *a = &p->args;

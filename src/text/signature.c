@@ -1,6 +1,9 @@
 /* signature.c -- one tool as a small model reads it:
  *
- *     get_weather(city: str # name of the city, days?: int(1..14) = 3, unit?: celsius|fahrenheit) Current weather
+ *     get_weather(city: str # name of the city, days?: int(1..14) = 3, unit?: celsius|fahrenheit)
+ *     Current weather
+ *
+ * on one line.
  *
  * A JSON Schema costs about twice the characters and puts a parameter's name far from its type. The
  * signature keeps every fact that a caller needs: names, order, which are required, types, enums,
@@ -61,7 +64,8 @@ static bool is_word_byte(char c)
 /* May stand without quotes: could be taken for nothing but itself. */
 static bool is_plain(const char *p, size_t len)
 {
-    static const char *const taken[] = { "str", "int", "float", "bool", "null", "list", "dict", "any", "true", "false" };
+    static const char *const taken[] = { "str", "int", "float", "bool", "null",
+                                         "list", "dict", "any", "true", "false" };
     if (!len || p[0] == ' ' || p[len - 1] == ' ' || strchr("0123456789-+.", p[0])) return false;
     for (size_t i = 0; i < len; i++)
         if (!is_word_byte(p[i])) return false;
@@ -273,7 +277,7 @@ static void put_ref(struct sig *s, const char *ref)
 static void put_named(struct sig *s, const char *type, const struct json *schema)
 {
     static const struct { const char *json, *sig; } names[] = {
-        { "string", "str" }, { "integer", "int" }, { "number", "float" }, { "boolean", "bool" }, { "null", "null" },
+        { "string", "str" }, { "integer", "int" }, { "number", "float" }, { "boolean", "bool" },
     };
     if (!strcmp(type, "object")) { put_object(s, schema); return; }
     if (!strcmp(type, "array")) { put_list(s, schema); return; }

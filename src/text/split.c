@@ -15,8 +15,8 @@
 #include <pcre2.h>
 #include <pthread.h>
 
-#define BLANK "\\x{9}\\x{b}\\x{c}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}" \
-              "\\x{202f}\\x{205f}\\x{3000}"
+#define BLANK "\\x{9}\\x{b}\\x{c}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}" \
+              "\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define WS BLANK "\\r\\n"
 /* \s*[\r\n]+ with the backtracking taken out: blanks and line ends up to the last line end of the
  * run. */

@@ -10,7 +10,7 @@
  * True once open: every id in a table is inside the vocabulary, merge rank r is unique to its pair.
  * Read-only from then on, so threads share it freely. The strings of tok_text lend from the file,
  * which must stay open as long as the tokenizer.
- * Not here: splitting and merging (split.c, bpe.c); SentencePiece vocabularies are refused by name. */
+ * Not here: splitting and merging (split.c, bpe.c). SentencePiece vocabularies are refused. */
 #include "text/int.h"
 
 #include <stdatomic.h>
@@ -129,7 +129,7 @@ static bool read_id(const struct tokenizer *t, const struct gguf *g, const char 
     *id = -1;
     if (!gguf_has(g, key)) return true;
     if (!gguf_int(g, key, -1, UINT32_MAX, &v, e)) return false;
-    if (v >= t->n_vocab && v != UINT32_MAX)                           /* all ones: written by some tools for "none" */
+    if (v >= t->n_vocab && v != UINT32_MAX)                    /* all ones: some tools' "none" */
         return err_set(e, ERR_FORMAT, "%s is %lld; the vocabulary has the ids 0 to %d", key,
                        (long long)v, t->n_vocab - 1);
     *id = v < t->n_vocab ? (int32_t)v : -1;
@@ -144,8 +144,8 @@ static bool is_special(const struct tokenizer *t, int32_t id)
 
 static bool read_special_ids(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
-    static const char *const ends[] = { "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                        "tokenizer.ggml.eom_token_id" };
+    static const char *const ends[] = {
+        "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id" };
     if (!read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, e)) return false;
     for (size_t i = 0; i < LEN(ends); i++) {
         int32_t id;
@@ -249,7 +249,7 @@ int32_t merge_find(const struct tokenizer *t, int32_t a, int32_t b)
     return (int32_t)*merge_slot(t, a, b) - 1;
 }
 
-/* One line "A B" of the file: both parts and the two joined must be tokens. buf: room for the line. */
+/* One line "A B": both parts and the two joined must be tokens. buf: room for the line. */
 static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m,
                        struct err *e)
 {
@@ -339,8 +339,9 @@ fail:
 void tok_close(struct tokenizer *t)
 {
     if (!t) return;
-    void *const parts[] = { t->text, t->bytes, t->type, t->eog, t->blob, t->plain.slot, t->special.slot,
-                            t->special_pair, t->special_len, t->merge, t->merge_slot };
+    void *const parts[] = { t->text, t->bytes, t->type, t->eog, t->blob, t->plain.slot,
+                            t->special.slot, t->special_pair, t->special_len, t->merge,
+                            t->merge_slot };
     for (size_t i = 0; i < LEN(parts); i++) mem_free(parts[i]);
     split_close(t->split);
     mem_free(t);
