@@ -254,14 +254,24 @@ static const uint8_t *row_at(const struct mat *w, int r)
     return (const uint8_t *)w->data + (size_t)r * w->row_bytes;
 }
 
+/* A slice of 16 rows is unpacked and then turned, so that what is read and what is written both stay in the
+ * first-level cache. */
 static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, float *row)
 {
-    float *p = panel;
-    if (n_row < PANEL_ROWS) memset(p, 0, f32_panel_bytes(w->n_in));
-    for (int r = 0; r < n_row; r++) {
-        dtype_info(w->dtype)->unpack(row_at(w, r0 + r), row, (size_t)w->n_in);
-        for (int i = 0; i < w->n_in; i++) p[(size_t)i * PANEL_ROWS + r] = row[i];
-    }
+    enum { SLICE = 256, PITCH = SLICE + LANES };                      /* rows in different cache sets */
+    float *p = panel, part[LANES * PITCH];
+    const struct dtype_info *t = dtype_info(w->dtype);
+    for (int h = 0; h < PANEL_ROWS; h += LANES)
+        for (int k = 0; k < w->n_in; k += SLICE) {
+            int n = MIN(SLICE, w->n_in - k);
+            size_t off = (size_t)(k / t->block) * t->bytes;
+            for (int r = 0; r < LANES; r++) {
+                if (h + r < n_row) t->unpack(row_at(w, r0 + h + r) + off, part + r * PITCH, (size_t)n);
+                else memset(part + r * PITCH, 0, (size_t)n * sizeof *part);
+            }
+            for (int i = 0; i < n; i++)
+                for (int r = 0; r < LANES; r++) p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
+        }
 }
 
 /* COLS columns at once; their number never changes the order of a sum. */

@@ -120,23 +120,33 @@ static void turn_block(char *block, const struct slice *s, int at, int h, const 
     for (int i = 0; c->has_min && i < 16; i++) min[i] = s->min[i][at / 32];
 }
 
+/* Slice [k, k + n) of 16 rows from r on; those that are not there are zero. What comes next in each row is
+ * asked for early: sixteen streams are more than the hardware follows. */
+static void slice_fill(struct slice *s, const struct mat *w, const struct codec *c, int r, int n_row, int k, int n)
+{
+    const struct dtype_info *t = dtype_info(w->dtype);
+    int bytes = SLICE / t->block * t->bytes;
+    for (int i = 0; i < 16; i++) {
+        const uint8_t *src = (const uint8_t *)w->data + (size_t)(r + i) * w->row_bytes + (size_t)(k / t->block) * t->bytes;
+        if (i < n_row) {
+            for (int j = 0; j < bytes; j += 64) _mm_prefetch((const char *)src + bytes + j, _MM_HINT_T0);
+            c->row(src, s->q[i], s->scale[i], s->min[i], n);
+            continue;
+        }
+        memset(s->q[i], 0, sizeof s->q[i]);
+        memset(s->scale[i], 0, sizeof s->scale[i]);
+        memset(s->min[i], 0, sizeof s->min[i]);
+    }
+}
+
 static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c)
 {
     struct slice s;
-    const struct dtype_info *t = dtype_info(w->dtype);
     size_t step = block_bytes(c);
     for (int h = 0; h < 2; h++)
         for (int k = 0; k < w->n_in; k += SLICE) {
             int n = MIN(SLICE, w->n_in - k);
-            for (int i = 0; i < 16; i++) {
-                int r = 16 * h + i;
-                if (r >= n_row) {
-                    memset(s.q[i], 0, sizeof s.q[i]);
-                    memset(s.scale[i], 0, sizeof s.scale[i]);
-                    memset(s.min[i], 0, sizeof s.min[i]);
-                } else c->row((const uint8_t *)w->data + (size_t)(r0 + r) * w->row_bytes + (size_t)(k / t->block) * t->bytes,
-                              s.q[i], s.scale[i], s.min[i], n);
-            }
+            slice_fill(&s, w, c, r0 + 16 * h, n_row - 16 * h, k, n);
             for (int at = 0; at < n; at += 32)
                 turn_block((char *)panel + (size_t)(k + at) / 32 * step, &s, at, h, c);
         }
