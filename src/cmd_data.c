@@ -1,11 +1,11 @@
-/* cmd_data.c -- `tenon data`: look at the conversations the generator makes, measure them, and learn a
- * vocabulary from them.
+/* cmd_data.c -- `tenon data`: look at the conversations the generator makes, measure them, and
+ * learn a vocabulary from them.
  *
- * --dump prints the lines that `tenon eval` reads; --text the rendered prompts as a person would proof-
- * read them; --stats what a mixture consists of (kinds, tokens, share of values that stand verbatim in
- * the conversation, calls that do not validate: must be 0); --shards writes tokens for a trainer elsewhere;
- * --learn-vocab writes a GGUF with
- * nothing but a tokenizer in it. Conversation i depends on seed, set, stage and i only. */
+ * --dump prints the lines that `tenon eval` reads; --text the rendered prompts as a person would
+ * proof-read them; --stats what a mixture consists of (kinds, tokens, share of values that stand
+ * verbatim in the conversation, calls that do not validate: must be 0); --shards writes tokens for
+ * a trainer elsewhere; --learn-vocab writes a GGUF with nothing but a tokenizer in it. Conversation
+ * i depends on seed, set, stage and i only. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -22,30 +22,58 @@ struct data_opts {
 };
 
 static const struct opt opts[] = {
-    { "What to do", 0, "dump", "N", OPT_INT, offsetof(struct data_opts, dump), "print N conversations as lines for `tenon eval` (default: 10 if nothing else is asked)" },
-    { "What to do", 0, "text", "N", OPT_INT, offsetof(struct data_opts, text), "print N conversations as the model sees them (default: off)" },
-    { "What to do", 0, "stats", "N", OPT_INT, offsetof(struct data_opts, stats), "draw N conversations and print what they consist of (default: off)" },
-    { "What to do", 0, "learn-vocab", "N", OPT_INT, offsetof(struct data_opts, learn), "learn a vocabulary of N entries and write it to --out (default: off)" },
-    { "What to do", 0, "shards", "N", OPT_INT, offsetof(struct data_opts, shards), "write N conversations as tokens with classes to --out (default: off)" },
-    { "Which", 0, "set", "NAME", OPT_STR, offsetof(struct data_opts, set), "train, E1, E2, E3 or E4 (default: train)" },
-    { "Which", 0, "kind", "NAME", OPT_STR, offsetof(struct data_opts, kind), "only single, multiple, parallel, none, ask, grounded, multi_turn or copy (default: all)" },
-    { "Which", 0, "stage", "N", OPT_INT, offsetof(struct data_opts, stage), "mixture of stage 1, 2 or 3 (default: 2)" },
-    { "Which", 0, "seed", "S", OPT_INT, offsetof(struct data_opts, seed), "seed of the stream (default: 1)" },
-    { "Which", 0, "first", "I", OPT_INT, offsetof(struct data_opts, first), "number of the first conversation (default: 0)" },
-    { "Which", 0, "packs", "DIR", OPT_STR, offsetof(struct data_opts, packs), "folder of domain packs (default: data/domains)" },
-    { "Which", 0, "pack", "FILE", OPT_LIST, offsetof(struct data_opts, extra), "a further domain pack, may be repeated (default: none)" },
-    { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab), "tokenizer of --stats and --shards (default: models/vocab-2048.gguf)" },
-    { "Vocabulary", 0, "corpus", "MB", OPT_INT, offsetof(struct data_opts, corpus), "megabytes of conversations to learn from (default: 40)" },
-    { "Vocabulary", 0, "max-tokens", "N", OPT_INT, offsetof(struct data_opts, max_tokens), "longest conversation of --stats and --shards (default: 2048)" },
-    { "Output", 'o', "out", "FILE", OPT_STR, offsetof(struct data_opts, out), "file to write instead of stdout" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct data_opts, json), "statistics as one JSON object (default: text)" },
+    { "What to do", 0, "dump", "N", OPT_INT, offsetof(struct data_opts, dump),
+      "print N conversations as lines for `tenon eval` (default: 10 if nothing else is asked)" },
+    { "What to do", 0, "text", "N", OPT_INT, offsetof(struct data_opts, text),
+      "print N conversations as the model sees them (default: off)" },
+    { "What to do", 0, "stats", "N", OPT_INT, offsetof(struct data_opts, stats),
+      "draw N conversations and print what they consist of (default: off)" },
+    { "What to do", 0, "learn-vocab", "N", OPT_INT, offsetof(struct data_opts, learn),
+      "learn a vocabulary of N entries and write it to --out (default: off)" },
+    { "What to do", 0, "shards", "N", OPT_INT, offsetof(struct data_opts, shards),
+      "write N conversations as tokens with classes to --out (default: off)" },
+    { "Which", 0, "set", "NAME", OPT_STR, offsetof(struct data_opts, set),
+      "train, E1, E2, E3 or E4 (default: train)" },
+    { "Which", 0, "kind", "NAME", OPT_STR, offsetof(struct data_opts, kind),
+      "only single, multiple, parallel, none, ask, grounded, multi_turn or copy (default: all)" },
+    { "Which", 0, "stage", "N", OPT_INT, offsetof(struct data_opts, stage),
+      "mixture of stage 1, 2 or 3 (default: 2)" },
+    { "Which", 0, "seed", "S", OPT_INT, offsetof(struct data_opts, seed),
+      "seed of the stream (default: 1)" },
+    { "Which", 0, "first", "I", OPT_INT, offsetof(struct data_opts, first),
+      "number of the first conversation (default: 0)" },
+    { "Which", 0, "packs", "DIR", OPT_STR, offsetof(struct data_opts, packs),
+      "folder of domain packs (default: data/domains)" },
+    { "Which", 0, "pack", "FILE", OPT_LIST, offsetof(struct data_opts, extra),
+      "a further domain pack, may be repeated (default: none)" },
+    { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab),
+      "tokenizer of --stats and --shards (default: models/vocab-2048.gguf)" },
+    { "Vocabulary", 0, "corpus", "MB", OPT_INT, offsetof(struct data_opts, corpus),
+      "megabytes of conversations to learn from (default: 40)" },
+    { "Vocabulary", 0, "max-tokens", "N", OPT_INT, offsetof(struct data_opts, max_tokens),
+      "longest conversation of --stats and --shards (default: 2048)" },
+    { "Output", 'o', "out", "FILE", OPT_STR, offsetof(struct data_opts, out),
+      "file to write instead of stdout" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct data_opts, json),
+      "statistics as one JSON object (default: text)" },
 };
-static const struct data_opts defaults = { .seed = 1, .stage = 2, .packs = "data/domains", .set = "train", .corpus = 40,
-                                           .vocab = "models/vocab-2048.gguf", .max_tokens = 2048 };
+static const struct data_opts defaults = { .seed = 1,
+                                           .stage = 2,
+                                           .packs = "data/domains",
+                                           .set = "train",
+                                           .corpus = 40,
+                                           .vocab = "models/vocab-2048.gguf",
+                                           .max_tokens = 2048 };
 
-/* ---- what is asked for --------------------------------------------------------------------------------------- */
+/* ---- what is asked for ----------------------------------------------------------------------- */
 
-struct job { const struct data_opts *o; struct datagen *g; enum data_set set; int kind; FILE *out; };
+struct job {
+    const struct data_opts *o;
+    struct datagen *g;
+    enum data_set set;
+    int kind;
+    FILE *out;
+};
 
 static bool read_set(const char *name, enum data_set *set, struct err *e)
 {
@@ -61,22 +89,29 @@ static bool read_kind(const char *name, int *kind, struct err *e)
     if (!name) return true;
     for (int k = 0; k < DATA_KINDS; k++)
         if (!strcmp(data_kind_name((enum data_kind)k), name)) { *kind = k; return true; }
-    return err_set(e, ERR_USAGE, "--kind %s: copy, single, multiple, parallel, none, ask, grounded or multi_turn is accepted", name);
+    return err_set(e, ERR_USAGE,
+                   "--kind %s: copy, single, multiple, parallel, none, ask, grounded or multi_turn "
+                   "is accepted",
+                   name);
 }
 
-/* The next conversation from *index on that is of the wanted kind; a hundred thousand misses end it. */
+/* The next conversation from *index on that is of the wanted kind; a hundred thousand misses end
+ * it. */
 static struct json *next_of_kind(const struct job *j, uint64_t *index, struct err *e)
 {
     for (int i = 0; i < 100000; i++) {
         struct json *c = datagen_conversation(j->g, j->set, (int)j->o->stage, (*index)++, e);
-        if (!c || j->kind < 0 || json_str_is(json_get(c, "kind"), data_kind_name((enum data_kind)j->kind))) return c;
+        if (!c || j->kind < 0 ||
+            json_str_is(json_get(c, "kind"), data_kind_name((enum data_kind)j->kind)))
+            return c;
         json_free(c);
     }
-    err_set(e, ERR_ARG, "set %s has no conversations of kind %s in stage %d", j->o->set, j->o->kind, (int)j->o->stage);
+    err_set(e, ERR_ARG, "set %s has no conversations of kind %s in stage %d", j->o->set, j->o->kind,
+            (int)j->o->stage);
     return NULL;
 }
 
-/* ---- dump, text ------------------------------------------------------------------------------------------------ */
+/* ---- dump, text ------------------------------------------------------------------------------ */
 
 static bool dump(const struct job *j, struct err *e)
 {
@@ -102,7 +137,9 @@ static bool render(const struct json *c, bool tools_as_json, struct prompt *p, s
     if (tools_as_json) json_set(vars, "tools_as", json_new_str("json"));
     json_push(messages, json_copy(json_get(c, "answer")));
     const struct json *tools = json_get(c, "tools");
-    struct dialect_request r = { .messages = messages, .tools = json_len(tools) ? tools : NULL, .vars = vars };
+    struct dialect_request r = { .messages = messages,
+                                 .tools = json_len(tools) ? tools : NULL,
+                                 .vars = vars };
     bool ok = chat_render("tenon", &r, p, e);
     json_free(vars);
     json_free(messages);
@@ -116,7 +153,9 @@ static bool print_text(const struct job *j, struct err *e)
         struct json *c = next_of_kind(j, &index, e);
         struct prompt p = { 0 };
         bool ok = c && render(c, false, &p, e);
-        if (ok) fprintf(j->out, "---- %s %s\n%.*s\n", json_str(json_get(c, "id"), NULL), json_str(json_get(c, "kind"), NULL), (int)p.text.len, p.text.p);
+        if (ok)
+            fprintf(j->out, "---- %s %s\n%.*s\n", json_str(json_get(c, "id"), NULL),
+                    json_str(json_get(c, "kind"), NULL), (int)p.text.len, p.text.p);
         prompt_done(&p);
         json_free(c);
         if (!ok) return false;
@@ -124,10 +163,11 @@ static bool print_text(const struct job *j, struct err *e)
     return true;
 }
 
-/* ---- statistics --------------------------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 struct stats {
-    int64_t n, n_kind[DATA_KINDS], tokens, tokens_kind[DATA_KINDS], cls[TOKEN_CLASSES], longest, dropped;
+    int64_t n, n_kind[DATA_KINDS], tokens, tokens_kind[DATA_KINDS], cls[TOKEN_CLASSES], longest,
+        dropped;
     int64_t values, verbatim, calls, invalid;
     double seconds;
 };
@@ -180,7 +220,9 @@ static void check_calls(struct stats *st, const struct json *c, const char *seen
         const struct json *schema = schema_of(json_get(c, "tools"), name);
         st->calls++;
         if (!args || !schema || !schema_check(schema, args, NULL, &why)) {
-            if (st->invalid++ < 5) fprintf(out, "invalid: %s %s: %s\n", json_str(json_get(c, "id"), NULL), name, schema ? why.msg : "tool not declared");
+            if (st->invalid++ < 5)
+                fprintf(out, "invalid: %s %s: %s\n", json_str(json_get(c, "id"), NULL), name,
+                        schema ? why.msg : "tool not declared");
         }
         if (args) count_values(st, args, seen);
         json_free(args);
@@ -200,7 +242,8 @@ static bool collect(const struct job *j, struct stats *st, struct err *e)
         struct example x;
         struct err full = { 0 };
         uint64_t t0 = clock_ns();
-        bool got = datagen_example(j->g, t, j->set, (int)j->o->stage, index, (int)j->o->max_tokens, &a, &x, &full);
+        bool got = datagen_example(j->g, t, j->set, (int)j->o->stage, index, (int)j->o->max_tokens,
+                                   &a, &x, &full);
         st->seconds += (double)(clock_ns() - t0) * 1e-9;
         if (!got) {
             ok = full.code == ERR_LIMIT || (*e = full, false);
@@ -229,29 +272,43 @@ static bool collect(const struct job *j, struct stats *st, struct err *e)
 
 static void print_json(FILE *out, const struct stats *s)
 {
-    fprintf(out, "{\"n\":%lld,\"tokens\":%lld,\"longest\":%lld,\"dropped\":%lld,\"calls\":%lld,\"invalid\":%lld,\"values\":%lld,\"verbatim\":%lld,\"tokens_per_s\":%.0f,\"kinds\":{",
-            (long long)s->n, (long long)s->tokens, (long long)s->longest, (long long)s->dropped, (long long)s->calls,
-            (long long)s->invalid, (long long)s->values, (long long)s->verbatim, (double)s->tokens / s->seconds);
+    fprintf(out,
+            "{\"n\":%lld,\"tokens\":%lld,\"longest\":%lld,\"dropped\":%lld,\"calls\":%lld,"
+            "\"invalid\":%lld,\"values\":%lld,\"verbatim\":%lld,\"tokens_per_s\":%.0f,\"kinds\":{",
+            (long long)s->n, (long long)s->tokens, (long long)s->longest, (long long)s->dropped,
+            (long long)s->calls, (long long)s->invalid, (long long)s->values,
+            (long long)s->verbatim, (double)s->tokens / s->seconds);
     for (int k = 0; k < DATA_KINDS; k++)
-        fprintf(out, "%s\"%s\":{\"n\":%lld,\"tokens\":%lld}", k ? "," : "", data_kind_name((enum data_kind)k), (long long)s->n_kind[k], (long long)s->tokens_kind[k]);
+        fprintf(out, "%s\"%s\":{\"n\":%lld,\"tokens\":%lld}", k ? "," : "",
+                data_kind_name((enum data_kind)k), (long long)s->n_kind[k],
+                (long long)s->tokens_kind[k]);
     fprintf(out, "}}\n");
 }
 
 static void print_stats(FILE *out, const struct stats *s)
 {
     double n = (double)MAX(s->n, 1);
-    fprintf(out, "%lld conversations, %.0f tokens on average, longest %lld, %lld over the limit, %.0f tokens/s\n", (long long)s->n,
-            (double)s->tokens / n, (long long)s->longest, (long long)s->dropped, (double)s->tokens / s->seconds);
+    fprintf(out,
+            "%lld conversations, %.0f tokens on average, longest %lld, %lld over the limit, %.0f "
+            "tokens/s\n",
+            (long long)s->n, (double)s->tokens / n, (long long)s->longest, (long long)s->dropped,
+            (double)s->tokens / s->seconds);
     for (int k = 0; k < DATA_KINDS; k++)
         if (s->n_kind[k])
-            fprintf(out, "  %-11s %5.1f %%  %5.0f tokens each\n", data_kind_name((enum data_kind)k), 100 * (double)s->n_kind[k] / n, (double)s->tokens_kind[k] / (double)s->n_kind[k]);
+            fprintf(out, "  %-11s %5.1f %%  %5.0f tokens each\n", data_kind_name((enum data_kind)k),
+                    100 * (double)s->n_kind[k] / n,
+                    (double)s->tokens_kind[k] / (double)s->n_kind[k]);
     for (int c = 0; c < TOKEN_CLASSES; c++)
-        fprintf(out, "  %-11s %6.2f %% of the tokens\n", token_class_name((enum token_class)c), 100 * (double)s->cls[c] / (double)MAX(s->tokens, 1));
-    fprintf(out, "%lld calls, %lld that do not validate; %.1f %% of %lld values verbatim in the conversation\n", (long long)s->calls,
-            (long long)s->invalid, 100 * (double)s->verbatim / (double)MAX(s->values, 1), (long long)s->values);
+        fprintf(out, "  %-11s %6.2f %% of the tokens\n", token_class_name((enum token_class)c),
+                100 * (double)s->cls[c] / (double)MAX(s->tokens, 1));
+    fprintf(out,
+            "%lld calls, %lld that do not validate; %.1f %% of %lld values verbatim in the "
+            "conversation\n",
+            (long long)s->calls, (long long)s->invalid,
+            100 * (double)s->verbatim / (double)MAX(s->values, 1), (long long)s->values);
 }
 
-/* ---- shards ---------------------------------------------------------------------------------------------------- */
+/* ---- shards ---------------------------------------------------------------------------------- */
 
 static void put_u32(struct file_out *f, uint32_t v)
 {
@@ -269,7 +326,8 @@ static void put_example(struct file_out *f, const struct example *x)
     file_out_put(f, x->cls, (size_t)x->n);
 }
 
-static bool put_shard(const struct job *j, const struct tokenizer *t, struct file_out *f, struct err *e)
+static bool put_shard(const struct job *j, const struct tokenizer *t, struct file_out *f,
+                      struct err *e)
 {
     struct arena a;
     bool ok = true;
@@ -279,7 +337,9 @@ static bool put_shard(const struct job *j, const struct tokenizer *t, struct fil
     for (int64_t i = 0; ok && i < j->o->shards; i++) {
         struct example x;
         struct err why = { 0 };
-        if (datagen_example(j->g, t, j->set, (int)j->o->stage, (uint64_t)(j->o->first + i), (int)j->o->max_tokens, &a, &x, &why)) put_example(f, &x);
+        if (datagen_example(j->g, t, j->set, (int)j->o->stage, (uint64_t)(j->o->first + i),
+                            (int)j->o->max_tokens, &a, &x, &why))
+            put_example(f, &x);
         else if (why.code != ERR_LIMIT) { *e = why; ok = false; }
         arena_reset(&a, 0);
     }
@@ -287,8 +347,8 @@ static bool put_shard(const struct job *j, const struct tokenizer *t, struct fil
     return ok;
 }
 
-/* Little endian: "TNSHARD1", u32 entries of the vocabulary; then per conversation u32 n, u16 token[n],
- * u8 class[n]. Conversations over --max-tokens are left out. */
+/* Little endian: "TNSHARD1", u32 entries of the vocabulary; then per conversation u32 n, u16
+ * token[n], u8 class[n]. Conversations over --max-tokens are left out. */
 static bool shards(const struct job *j, struct err *e)
 {
     if (!j->o->out) return err_set(e, ERR_USAGE, "--shards needs --out FILE");
@@ -296,7 +356,9 @@ static bool shards(const struct job *j, struct err *e)
     struct tokenizer *t = file ? tok_open(file, e) : NULL;
     struct file_out f = { 0 };
     bool ok = t && tok_n_vocab(t) <= 65536;
-    if (t && !ok) err_set(e, ERR_UNSUPPORTED, "%s: %d entries, shards hold at most 65536", j->o->vocab, tok_n_vocab(t));
+    if (t && !ok)
+        err_set(e, ERR_UNSUPPORTED, "%s: %d entries, shards hold at most 65536", j->o->vocab,
+                tok_n_vocab(t));
     ok = ok && file_out_open(&f, j->o->out, e) && put_shard(j, t, &f, e) && file_out_commit(&f, e);
     if (!ok) file_out_abort(&f);
     tok_close(t);
@@ -304,10 +366,17 @@ static bool shards(const struct job *j, struct err *e)
     return ok;
 }
 
-/* ---- learning a vocabulary ---------------------------------------------------------------------------------------- */
+/* ---- learning a vocabulary ------------------------------------------------------------------- */
 
 /* Hands over the text pieces of one conversation after the other; markers are tokens, not text. */
-struct corpus { const struct job *j; uint64_t index; struct prompt p; size_t piece; int64_t left; struct err err; };
+struct corpus {
+    const struct job *j;
+    uint64_t index;
+    struct prompt p;
+    size_t piece;
+    int64_t left;
+    struct err err;
+};
 
 static bool next_text(void *ctx, struct bytes *text)
 {
@@ -323,20 +392,32 @@ static bool next_text(void *ctx, struct bytes *text)
         if (c->left <= 0 || c->err.code) return false;
         prompt_done(&c->p);
         c->piece = 0;
-        struct json *v = datagen_conversation(c->j->g, c->j->set, (int)c->j->o->stage, c->index++, &c->err);
-        if (v) render(v, c->index % 7 == 0, &c->p, &c->err);          /* the share that training shows as JSON */
+        struct json *v =
+            datagen_conversation(c->j->g, c->j->set, (int)c->j->o->stage, c->index++, &c->err);
+        /* the share that training shows as JSON */
+        if (v) render(v, c->index % 7 == 0, &c->p, &c->err);
         json_free(v);
     }
 }
 
 static bool learn(const struct job *j, struct err *e)
 {
-    static const char *const special[] = { "<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>",
-        "<|tool_list_end|>", "<|tool_call_start|>", "<|tool_call_end|>", "<|tool_response_start|>", "<|tool_response_end|>" };
+    static const char *const special[] = { "<|pad|>",
+                                           "<|startoftext|>",
+                                           "<|endoftext|>",
+                                           "<|im_start|>",
+                                           "<|im_end|>",
+                                           "<|tool_list_start|>",
+                                           "<|tool_list_end|>",
+                                           "<|tool_call_start|>",
+                                           "<|tool_call_end|>",
+                                           "<|tool_response_start|>",
+                                           "<|tool_response_end|>" };
     if (!j->o->out) return err_set(e, ERR_USAGE, "--learn-vocab needs --out FILE");
     struct corpus c = { .j = j, .index = (uint64_t)j->o->first, .left = j->o->corpus * 1000000 };
     struct bpe_tables t = { 0 };
-    bool ok = bpe_learn("lfm2", special, LEN(special), (int)MIN(j->o->learn, 1 << 20), next_text, &c, &t, e);
+    bool ok = bpe_learn("lfm2", special, LEN(special), (int)MIN(j->o->learn, 1 << 20), next_text,
+                        &c, &t, e);
     prompt_done(&c.p);
     if (ok && c.err.code) { *e = c.err; ok = false; }
     if (ok) {
@@ -352,7 +433,7 @@ static bool learn(const struct job *j, struct err *e)
     return ok;
 }
 
-/* ---- the verb -------------------------------------------------------------------------------------------------------- */
+/* ---- the verb -------------------------------------------------------------------------------- */
 
 static bool work(const struct job *j, struct err *e)
 {
@@ -374,20 +455,37 @@ static int run_data(const void *given, int n_arg, char **arg)
     struct err e = { 0 };
     struct job j = { .o = &o, .out = stdout };
     if (!o.dump && !o.text && !o.stats && !o.learn && !o.shards) o.dump = 10;
-    if (!read_set(o.set, &j.set, &e) || !read_kind(o.kind, &j.kind, &e)) return front_fail("data", &e);
+    if (!read_set(o.set, &j.set, &e) || !read_kind(o.kind, &j.kind, &e))
+        return front_fail("data", &e);
     if (o.stage < 1 || o.stage > 3) {
         err_set(&e, ERR_USAGE, "--stage %d: 1, 2 or 3 is accepted", (int)o.stage);
         return front_fail("data", &e);
     }
-    struct datagen_opts g = { .packs = o.packs, .extra_pack = o.extra.item, .n_extra = o.extra.n, .stage = (int)o.stage, .seed = (uint64_t)o.seed };
+    struct datagen_opts g = { .packs = o.packs,
+                              .extra_pack = o.extra.item,
+                              .n_extra = o.extra.n,
+                              .stage = (int)o.stage,
+                              .seed = (uint64_t)o.seed };
     j.g = datagen_open(&g, &e);
-    if (j.g && o.out && !o.learn && !o.shards && !(j.out = fopen(o.out, "w"))) err_set(&e, ERR_IO, "%s: cannot be written", o.out);
+    if (j.g && o.out && !o.learn && !o.shards && !(j.out = fopen(o.out, "w")))
+        err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     bool ok = j.g && j.out && work(&j, &e);
-    if (j.out && j.out != stdout && fclose(j.out) && ok) ok = err_set(&e, ERR_IO, "%s: cannot be written", o.out);
+    if (j.out && j.out != stdout && fclose(j.out) && ok)
+        ok = err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     datagen_close(j.g);
     return ok ? 0 : front_fail("data", &e);
 }
 
-const struct command cmd_data = { .verb = "data", .args = "", .sentence = "Generate training and evaluation conversations, or learn a vocabulary from them.",
-    .example = "tenon data --set E2 --kind single --dump 500 > e2.jsonl", .opt = opts, .n_opt = LEN(opts), .defaults = &defaults,
-    .opts_bytes = sizeof defaults, .min_arg = 0, .max_arg = 0, .run = run_data };
+const struct command cmd_data = {
+    .verb = "data",
+    .args = "",
+    .sentence = "Generate training and evaluation conversations, or learn a vocabulary from them.",
+    .example = "tenon data --set E2 --kind single --dump 500 > e2.jsonl",
+    .opt = opts,
+    .n_opt = LEN(opts),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run_data
+};

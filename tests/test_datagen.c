@@ -1,6 +1,6 @@
-/* test_datagen.c -- the data generator: what it draws is a function of (seed, set, stage, index), the test
- * part never leaks into training, every expected call validates, and tokens and classes say what the
- * rendered text says. Looks into gen_int.h for the hold-out rules. */
+/* test_datagen.c -- the data generator: what it draws is a function of (seed, set, stage, index),
+ * the test part never leaks into training, every expected call validates, and tokens and classes
+ * say what the rendered text says. Looks into gen_int.h for the hold-out rules. */
 #include "train/gen_int.h"
 
 #include "test.h"
@@ -8,7 +8,8 @@
 static struct datagen *open_packs(uint64_t seed)
 {
     struct err e = { 0 };
-    struct datagen *g = datagen_open(&(struct datagen_opts){ .packs = "data/domains", .stage = 2, .seed = seed }, &e);
+    struct datagen *g = datagen_open(
+        &(struct datagen_opts){ .packs = "data/domains", .stage = 2, .seed = seed }, &e);
     CHECK(g != NULL, "%s", e.msg);
     return g;
 }
@@ -24,7 +25,7 @@ static char *printed(const struct datagen *g, enum data_set set, int stage, uint
     return str_take(&s);
 }
 
-/* ---- determinism ------------------------------------------------------------------------------------------ */
+/* ---- determinism ----------------------------------------------------------------------------- */
 
 TEST(a_conversation_depends_on_seed_set_stage_and_index_only)
 {
@@ -33,7 +34,8 @@ TEST(a_conversation_depends_on_seed_set_stage_and_index_only)
         enum data_set set = (enum data_set)(i % DATA_SETS);
         int stage = 1 + (int)(i % 3);
         mem_free(printed(h, set, stage, 1000 - i));                   /* another order of drawing */
-        char *a = printed(g, set, stage, i), *b = printed(h, set, stage, i), *c = printed(other, set, stage, i);
+        char *a = printed(g, set, stage, i), *b = printed(h, set, stage, i),
+             *c = printed(other, set, stage, i);
         CHECK(!strcmp(a, b), "conversation %d differs from itself", (int)i);
         CHECK(strcmp(a, c), "conversation %d is the same under another seed", (int)i);
         mem_free(a);
@@ -70,14 +72,15 @@ TEST(threads_may_draw_from_one_generator)
     datagen_close(g);
 }
 
-/* ---- hold-outs --------------------------------------------------------------------------------------------- */
+/* ---- hold-outs ------------------------------------------------------------------------------- */
 
 TEST(training_draws_no_held_out_word_or_rule)
 {
     struct arena a;
     arena_init(&a, 0);
     struct datagen g = { 0 };
-    struct draw train = { .g = &g, .r = rng_make(1, 2, 3), .a = &a }, test = { .g = &g, .r = rng_make(1, 2, 4), .a = &a };
+    struct draw train = { .g = &g, .r = rng_make(1, 2, 3), .a = &a },
+                test = { .g = &g, .r = rng_make(1, 2, 4), .a = &a };
     test.held_word = test.held_rule = true;
     for (int i = 0; i < 20000; i++) {
         const char *in = i % 3 ? word_fake(&train) : i % 2 ? word_noun(&train) : word_adj(&train);
@@ -86,10 +89,12 @@ TEST(training_draws_no_held_out_word_or_rule)
         CHECK(word_is_held(out), "the test set drew the training word %s", out);
         arena_reset(&a, 0);
     }
-    const char *list = "open|alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omikron|pi|rho|sigma|tau";
+    const char *list = "open|alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|"
+                       "xi|omikron|pi|rho|sigma|tau";
     for (int i = 0; i < 2000; i++) {
         const char *r = rule(&train, list);
-        CHECK(!strcmp(r, "open") || !rule_is_held(r, strlen(r)), "training drew the test rule %s", r);
+        CHECK(!strcmp(r, "open") || !rule_is_held(r, strlen(r)), "training drew the test rule %s",
+              r);
         r = rule(&test, list);
         CHECK(rule_is_held(r, strlen(r)), "the test set drew the training rule %s", r);
         arena_reset(&a, 0);
@@ -111,8 +116,10 @@ TEST(no_tool_of_E2_is_called_as_one_of_training)
             struct json *c = datagen_conversation(g, pass ? DATA_E2_TOOLS : DATA_TRAIN, 2, i, &e);
             const struct json *tools = json_get(c, "tools");
             for (size_t t = 0; t < json_len(tools); t++) {
-                const char *name = json_str(json_get(tool_function(json_at(tools, t)), "name"), NULL);
-                if (is_numbered(name)) continue;                      /* fn_12 and the like say nothing */
+                const char *name =
+                    json_str(json_get(tool_function(json_at(tools, t)), "name"), NULL);
+                /* fn_12 and the like say nothing */
+                if (is_numbered(name)) continue;
                 if (!pass) json_set(seen, name, json_new_null());
                 else collisions += json_get(seen, name) != NULL;
                 names++;
@@ -125,7 +132,7 @@ TEST(no_tool_of_E2_is_called_as_one_of_training)
     datagen_close(g);
 }
 
-/* ---- expectations -------------------------------------------------------------------------------------------- */
+/* ---- expectations ---------------------------------------------------------------------------- */
 
 static const struct json *schema_of(const struct json *tools, const char *name)
 {
@@ -147,21 +154,27 @@ static bool in_schema_order(const struct json *schema, const struct json *args)
 
 static int check_answer(const struct json *c)
 {
-    const struct json *calls = json_get(json_get(c, "answer"), "tool_calls"), *expect = json_get(c, "expect");
+    const struct json *calls = json_get(json_get(c, "answer"), "tool_calls"),
+                      *expect = json_get(c, "expect");
     const char *id = json_str(json_get(c, "id"), NULL);
-    CHECK(json_len(calls) == json_len(expect), "%s: %zu calls, %zu expected", id, json_len(calls), json_len(expect));
+    CHECK(json_len(calls) == json_len(expect), "%s: %zu calls, %zu expected", id, json_len(calls),
+          json_len(expect));
     for (size_t i = 0; i < json_len(calls); i++) {
         struct err e = { 0 };
         size_t len;
         const struct json *f = json_get(json_at(calls, i), "function");
-        const char *name = json_str(json_get(f, "name"), NULL), *text_ = json_str(json_get(f, "arguments"), &len);
-        const struct json *schema = schema_of(json_get(c, "tools"), name), *want = json_get(json_at(expect, i), name);
+        const char *name = json_str(json_get(f, "name"), NULL),
+                   *text_ = json_str(json_get(f, "arguments"), &len);
+        const struct json *schema = schema_of(json_get(c, "tools"), name),
+                          *want = json_get(json_at(expect, i), name);
         struct json *args = json_parse(text_, len, &e);
         CHECK(schema && args && want, "%s: %s is not declared, not expected or no JSON", id, name);
         if (schema && args) {
-            CHECK(schema_check(schema, args, &(struct grammar_opts){ 0 }, &e), "%s: %s: %s", id, name, e.msg);
+            CHECK(schema_check(schema, args, &(struct grammar_opts){ 0 }, &e), "%s: %s: %s", id,
+                  name, e.msg);
             CHECK(in_schema_order(schema, args), "%s: %s: arguments out of schema order", id, name);
-            CHECK(json_len(args) == json_len(want), "%s: %s: expectation has other arguments", id, name);
+            CHECK(json_len(args) == json_len(want), "%s: %s: expectation has other arguments", id,
+                  name);
         }
         json_free(args);
     }
@@ -177,12 +190,16 @@ TEST(every_expected_call_validates)
             struct err e = { 0 };
             struct json *c = datagen_conversation(g, (enum data_set)set, 1 + (int)(i % 3), i, &e);
             calls += check_answer(c);
-            for (int k = 0; k < DATA_KINDS; k++) kinds[k] += json_str_is(json_get(c, "kind"), data_kind_name((enum data_kind)k));
-            CHECK(json_get(json_get(c, "answer"), "role") != NULL, "set %d conversation %d has no answer", set, (int)i);
+            for (int k = 0; k < DATA_KINDS; k++)
+                kinds[k] += json_str_is(json_get(c, "kind"), data_kind_name((enum data_kind)k));
+            CHECK(json_get(json_get(c, "answer"), "role") != NULL,
+                  "set %d conversation %d has no answer", set, (int)i);
             json_free(c);
         }
         CHECK(calls > 300, "set %d: only %d calls", set, calls);
-        for (int k = KIND_SINGLE; k < DATA_KINDS; k++) CHECK(kinds[k] > 3, "set %d: %d of kind %s", set, kinds[k], data_kind_name((enum data_kind)k));
+        for (int k = KIND_SINGLE; k < DATA_KINDS; k++)
+            CHECK(kinds[k] > 3, "set %d: %d of kind %s", set, kinds[k],
+                  data_kind_name((enum data_kind)k));
     }
     datagen_close(g);
 }
@@ -190,9 +207,12 @@ TEST(every_expected_call_validates)
 TEST(nested_arguments_follow_the_schema)
 {
     struct err e = { 0 };
-    const char *schema = "{\"properties\":{\"a\":{},\"b\":{\"items\":{\"properties\":{\"x\":{},\"y\":{}}}},\"c\":{\"properties\":{\"p\":{},\"q\":{}}}}}";
-    const char *value = "{\"c\":{\"q\":1,\"p\":2},\"b\":[{\"y\":1,\"x\":2}],\"a\":0}", *want = "{\"a\":0,\"b\":[{\"x\":2,\"y\":1}],\"c\":{\"p\":2,\"q\":1}}";
-    struct json *s = json_parse(schema, strlen(schema), &e), *v = json_parse(value, strlen(value), &e), *o = json_in_order(s, v);
+    const char *schema = "{\"properties\":{\"a\":{},\"b\":{\"items\":{\"properties\":{\"x\":{},"
+                         "\"y\":{}}}},\"c\":{\"properties\":{\"p\":{},\"q\":{}}}}}";
+    const char *value = "{\"c\":{\"q\":1,\"p\":2},\"b\":[{\"y\":1,\"x\":2}],\"a\":0}",
+               *want = "{\"a\":0,\"b\":[{\"x\":2,\"y\":1}],\"c\":{\"p\":2,\"q\":1}}";
+    struct json *s = json_parse(schema, strlen(schema), &e),
+                *v = json_parse(value, strlen(value), &e), *o = json_in_order(s, v);
     struct str out = { 0 };
     json_write(&out, o, JSON_COMPACT);
     CHECK(!strcmp(out.p, want), "%s", out.p);
@@ -202,7 +222,7 @@ TEST(nested_arguments_follow_the_schema)
     json_free(s);
 }
 
-/* ---- tokens and classes ----------------------------------------------------------------------------------------- */
+/* ---- tokens and classes ---------------------------------------------------------------------- */
 
 struct vocab_file { struct gguf *g; struct tokenizer *t; };
 
@@ -221,10 +241,14 @@ static void close_vocab(struct vocab_file *v)
     gguf_close(v->g);
 }
 
-static void put_class(struct str *s, const struct tokenizer *t, const struct example *x, unsigned classes)
+static void put_class(struct str *s, const struct tokenizer *t, const struct example *x,
+                      unsigned classes)
 {
     for (int i = 0; i < x->n; i++) {
-        if (!(classes >> x->cls[i] & 1)) { if (s->len && s->p[s->len - 1] != ' ') str_putc(s, ' '); continue; }
+        if (!(classes >> x->cls[i] & 1)) {
+            if (s->len && s->p[s->len - 1] != ' ') str_putc(s, ' ');
+            continue;
+        }
         struct bytes b = tok_bytes(t, x->token[i]);
         str_put(s, b.p, b.len);
     }
@@ -243,15 +267,22 @@ TEST(an_example_is_the_rendered_conversation)
         struct example x;
         bool ok = datagen_example(g, v.t, DATA_TRAIN, 2, i, 4096, &a, &x, &e);
         CHECK(ok, "%s", e.msg);
-        struct json *c = datagen_conversation(g, DATA_TRAIN, 2, i, &e), *messages = json_copy(json_get(c, "messages"));
+        struct json *c = datagen_conversation(g, DATA_TRAIN, 2, i, &e),
+                    *messages = json_copy(json_get(c, "messages"));
         json_push(messages, json_copy(json_get(c, "answer")));
-        for (int form = 0; ok && form < 2; form++) {                  /* a seventh of the examples shows tools as JSON */
+        /* a seventh of the examples shows tools as JSON */
+        for (int form = 0; ok && form < 2; form++) {
             struct json *vars = json_new_object();
             if (form) json_set(vars, "tools_as", json_new_str("json"));
-            struct dialect_request r = { .messages = messages, .tools = json_len(json_get(c, "tools")) ? json_get(c, "tools") : NULL, .vars = vars };
+            struct dialect_request r = { .messages = messages,
+                                         .tools = json_len(json_get(c, "tools"))
+                                                      ? json_get(c, "tools")
+                                                      : NULL,
+                                         .vars = vars };
             struct prompt p = { 0 };
             struct ids ids = { 0 };
-            CHECK(chat_render("tenon", &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s", e.msg);
+            CHECK(chat_render("tenon", &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s",
+                  e.msg);
             bool same = ids.n == (size_t)x.n && !memcmp(ids.id, x.token, ids.n * sizeof *ids.id);
             compared += same;
             if (same) ok = false;                                     /* found its form */
@@ -289,16 +320,22 @@ TEST(classes_say_what_is_name_key_and_value)
             const char *s = json_str(json_get(f, "arguments"), &len);
             struct json *args = json_parse(s, len, &e);
             str_fmt(&want_names, "%s ", json_str(json_get(f, "name"), NULL));
-            for (struct json_iter it = json_iter(args); json_next(&it);) str_fmt(&want_keys, "%s ", it.key);
+            for (struct json_iter it = json_iter(args); json_next(&it);)
+                str_fmt(&want_keys, "%s ", it.key);
             json_free(args);
         }
         put_class(&names, v.t, &x, 1u << TC_NAME);
         put_class(&keys, v.t, &x, 1u << TC_KEY);
         str_puts(&names, " ");
         str_puts(&keys, " ");
-        if (json_len(json_get(c, "messages")) <= 2) {                 /* no earlier calls in the conversation */
-            CHECK(!want_names.len || !strncmp(names.p + (names.p[0] == ' '), want_names.p, want_names.len), "names \"%s\", wanted \"%s\"", names.p, want_names.p);
-            CHECK(!want_keys.len || !strncmp(keys.p + (keys.p[0] == ' '), want_keys.p, want_keys.len), "keys \"%s\", wanted \"%s\"", keys.p, want_keys.p);
+        /* no earlier calls in the conversation */
+        if (json_len(json_get(c, "messages")) <= 2) {
+            CHECK(!want_names.len ||
+                      !strncmp(names.p + (names.p[0] == ' '), want_names.p, want_names.len),
+                  "names \"%s\", wanted \"%s\"", names.p, want_names.p);
+            CHECK(!want_keys.len ||
+                      !strncmp(keys.p + (keys.p[0] == ' '), want_keys.p, want_keys.len),
+                  "keys \"%s\", wanted \"%s\"", keys.p, want_keys.p);
         }
         int ends = 0;
         for (int k = 0; k < x.n; k++) ends += x.cls[k] == TC_END;
@@ -325,7 +362,8 @@ TEST(a_conversation_over_the_limit_is_refused_not_cut)
     for (uint64_t i = 0; i < 50; i++) {
         struct err e = { 0 };
         struct example x;
-        if (datagen_example(g, v.t, DATA_TRAIN, 3, i, 200, &a, &x, &e)) CHECK(x.n <= 200, "%d tokens", x.n);
+        if (datagen_example(g, v.t, DATA_TRAIN, 3, i, 200, &a, &x, &e))
+            CHECK(x.n <= 200, "%d tokens", x.n);
         else { CHECK(e.code == ERR_LIMIT, "%s", e.msg); refused++; }
     }
     CHECK(refused > 5, "only %d were too long", refused);
@@ -334,15 +372,21 @@ TEST(a_conversation_over_the_limit_is_refused_not_cut)
     close_vocab(&v);
 }
 
-/* ---- vocabulary --------------------------------------------------------------------------------------------------- */
+/* ---- vocabulary ------------------------------------------------------------------------------ */
 
 static int class_of(struct bytes b)
 {
     int seen = -1;
     for (size_t i = 0; i < b.len; i++) {
         unsigned char c = (unsigned char)b.p[i];
-        int k = c >= 0x80 ? 9 : (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ? 0 : c >= '0' && c <= '9' ? 1 : c == ' ' || (c >= 9 && c <= 13) ? 2 : c == '_' ? 3 : 4;
-        if (k == 9) continue;                                         /* letters or punctuation beyond ASCII */
+        int k = c >= 0x80                                          ? 9
+                : (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ? 0
+                : c >= '0' && c <= '9'                             ? 1
+                : c == ' ' || (c >= 9 && c <= 13)                  ? 2
+                : c == '_'                                         ? 3
+                                                                   : 4;
+        /* letters or punctuation beyond ASCII */
+        if (k == 9) continue;
         if (seen >= 0 && (seen != k || k == 1)) return -1;
         seen = k;
     }
@@ -357,10 +401,13 @@ TEST(a_token_is_of_one_class)
         struct vocab_file v = open_vocab(vocab_files[f]);
         for (int i = 0; i < tok_n_vocab(v.t); i++) {
             struct bytes b = tok_bytes(v.t, i);
-            CHECK(b.len < 2 || class_of(b) >= 0 || (b.p[0] & 0x80), "%s: token %d \"%.*s\" mixes classes", vocab_files[f], i, (int)b.len, b.p);
+            CHECK(b.len < 2 || class_of(b) >= 0 || (b.p[0] & 0x80),
+                  "%s: token %d \"%.*s\" mixes classes", vocab_files[f], i, (int)b.len, b.p);
         }
-        CHECK(tok_special(v.t, "<|tool_call_start|>") == 7 && tok_special(v.t, "<|pad|>") == 0, "%s: markers come first", vocab_files[f]);
-        CHECK(tok_bos(v.t) == tok_special(v.t, "<|startoftext|>") && tok_adds_bos(v.t), "%s: bos", vocab_files[f]);
+        CHECK(tok_special(v.t, "<|tool_call_start|>") == 7 && tok_special(v.t, "<|pad|>") == 0,
+              "%s: markers come first", vocab_files[f]);
+        CHECK(tok_bos(v.t) == tok_special(v.t, "<|startoftext|>") && tok_adds_bos(v.t), "%s: bos",
+              vocab_files[f]);
         CHECK(tok_is_eog(v.t, tok_special(v.t, "<|im_end|>")), "%s: eos", vocab_files[f]);
         close_vocab(&v);
     }
@@ -377,14 +424,17 @@ TEST(a_value_has_the_same_tokens_everywhere)
     arena_init(&a, 0);
     struct draw d = { .g = &g, .r = rng_make(4, 4, 4), .a = &a, .fake_percent = 70 };
     for (int i = 0; i < 15000; i++) {
-        const char *w = i % 3 == 0 ? capital(&d, word_foreign(&d)) : i % 3 == 1 ? text(&d, "%s %s", word_any(&d), word_any(&d)) : word_any(&d);
+        const char *w = i % 3 == 0   ? capital(&d, word_foreign(&d))
+                        : i % 3 == 1 ? text(&d, "%s %s", word_any(&d), word_any(&d))
+                                     : word_any(&d);
         struct ids alone = { 0 };
         tok_encode(v.t, w, strlen(w), 0, &alone, &e);
         for (size_t b = 0; b < LEN(before); b++) {
             struct ids ids = { 0 };
             const char *s = text(&d, "%s%s", before[b], w);
             tok_encode(v.t, s, strlen(s), 0, &ids, &e);
-            bool tail = ids.n >= alone.n && !memcmp(ids.id + (ids.n - alone.n), alone.id, alone.n * sizeof *ids.id);
+            bool tail = ids.n >= alone.n &&
+                        !memcmp(ids.id + (ids.n - alone.n), alone.id, alone.n * sizeof *ids.id);
             CHECK(tail, "\"%s\" is cut otherwise after \"%s\"", w, before[b]);
             mem_free(ids.id);
         }
@@ -411,7 +461,8 @@ TEST(random_bytes_survive_encoding)
             struct bytes b = tok_bytes(v.t, ids.id[k]);
             str_put(&out, b.p, b.len);
         }
-        CHECK(out.len == n && (!n || !memcmp(out.p, in, n)), "%zu bytes came back as %zu", n, out.len);
+        CHECK(out.len == n && (!n || !memcmp(out.p, in, n)), "%zu bytes came back as %zu", n,
+              out.len);
         str_done(&out);
         mem_free(ids.id);
     }
@@ -439,36 +490,52 @@ TEST(learning_merges_the_most_frequent_pair_first_and_never_across_classes)
     struct bpe_tables t;
     CHECK(bpe_learn("lfm2", special, 1, 1 + 256 + 10, next_line, &l, &t, &e), "%s", e.msg);
     CHECK(t.n_merge == 2, "%d merges: only aa and aab repeat inside one class", t.n_merge);
-    CHECK(t.n_merge == 2 && bytes_eq(t.merge[0], "a a") && bytes_eq(t.merge[1], "aa b"), "merges are \"%.*s\", \"%.*s\"",
-          (int)t.merge[0].len, t.merge[0].p, (int)t.merge[1].len, t.merge[1].p);
+    CHECK(t.n_merge == 2 && bytes_eq(t.merge[0], "a a") && bytes_eq(t.merge[1], "aa b"),
+          "merges are \"%.*s\", \"%.*s\"", (int)t.merge[0].len, t.merge[0].p, (int)t.merge[1].len,
+          t.merge[1].p);
     CHECK(bytes_eq(t.token[0], "<|x|>") && t.n_token == 259, "%d tokens", t.n_token);
     bpe_tables_done(&t);
-    CHECK(!bpe_learn("lfm2", special, 1, 200, next_line, &l, &t, &e) && e.code == ERR_ARG, "a vocabulary below the bytes");
+    CHECK(!bpe_learn("lfm2", special, 1, 200, next_line, &l, &t, &e) && e.code == ERR_ARG,
+          "a vocabulary below the bytes");
     e = (struct err){ 0 };
-    CHECK(!bpe_learn("nonesuch", special, 1, 300, next_line, &l, &t, &e) && e.code == ERR_UNSUPPORTED, "an unknown pre-tokenizer");
+    CHECK(!bpe_learn("nonesuch", special, 1, 300, next_line, &l, &t, &e) &&
+              e.code == ERR_UNSUPPORTED,
+          "an unknown pre-tokenizer");
 }
 
-/* ---- packs ------------------------------------------------------------------------------------------------------------ */
+/* ---- packs ----------------------------------------------------------------------------------- */
 
-#define PACK(split, slots, tools, requests) \
-    "{\"domain\":\"d\",\"split\":\"" split "\",\"slots\":{" slots "},\"tools\":[" tools "],\"requests\":[" requests "]}"
+#define PACK(split, slots, tools, requests)                                                        \
+    "{\"domain\":\"d\",\"split\":\"" split "\",\"slots\":{" slots "},\"tools\":[" tools            \
+    "],\"requests\":[" requests "]}"
 #define SLOT "\"s\":{\"values\":[\"a\",\"b\"]}"
-#define TOOL "{\"name\":\"t\",\"description\":\"x\",\"parameters\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"string\"}},\"required\":[\"p\"]}}"
+#define TOOL                                                                                       \
+    "{\"name\":\"t\",\"description\":\"x\",\"parameters\":{\"type\":\"object\",\"properties\":{"   \
+    "\"p\":{\"type\":\"string\"}},\"required\":[\"p\"]}}"
 #define REQUEST "{\"tool\":\"t\",\"args\":{\"p\":\"{s}\"},\"text\":[\"do {s}\"]}"
 
-static const struct { const char *why, *text, *says; } packs[] = {
-    { "a good pack",                 PACK("train", SLOT, TOOL, REQUEST), NULL },
-    { "no JSON",                     "{", "byte" },
-    { "a pack for measuring",        PACK("dev", SLOT, TOOL, REQUEST), "only packs with split \"train\"" },
-    { "a slot of nothing",           PACK("train", "\"s\":{}", TOOL, REQUEST), "slot s" },
-    { "a slot of an unknown kind",   PACK("train", "\"s\":{\"kind\":\"mood\"}", TOOL, REQUEST), "slot s" },
-    { "no tools",                    PACK("train", SLOT, "", REQUEST), "tools" },
-    { "a tool without parameters",   PACK("train", SLOT, "{\"name\":\"t\"}", REQUEST), "tools/0" },
-    { "a request for another tool",  PACK("train", SLOT, TOOL, "{\"tool\":\"u\",\"args\":{},\"text\":[\"x\"]}"), "\"u\" is not declared" },
-    { "an undeclared argument",      PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"q\":1},\"text\":[\"x\"]}"), "no parameter \"q\"" },
-    { "a request without words",     PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"p\":\"x\"},\"text\":[]}"), "requests/0" },
-    { "text that is no text",        PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"p\":\"x\"},\"text\":[3]}"), "text/0" },
-    { "no requests",                 PACK("train", SLOT, TOOL, ""), "no requests" },
+static const struct { const char *why, *text, *says;
+} packs[] = {
+    { "a good pack", PACK("train", SLOT, TOOL, REQUEST), NULL },
+    { "no JSON", "{", "byte" },
+    { "a pack for measuring", PACK("dev", SLOT, TOOL, REQUEST), "only packs with split \"train\"" },
+    { "a slot of nothing", PACK("train", "\"s\":{}", TOOL, REQUEST), "slot s" },
+    { "a slot of an unknown kind", PACK("train", "\"s\":{\"kind\":\"mood\"}", TOOL, REQUEST),
+      "slot s" },
+    { "no tools", PACK("train", SLOT, "", REQUEST), "tools" },
+    { "a tool without parameters", PACK("train", SLOT, "{\"name\":\"t\"}", REQUEST), "tools/0" },
+    { "a request for another tool",
+      PACK("train", SLOT, TOOL, "{\"tool\":\"u\",\"args\":{},\"text\":[\"x\"]}"),
+      "\"u\" is not declared" },
+    { "an undeclared argument",
+      PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"q\":1},\"text\":[\"x\"]}"),
+      "no parameter \"q\"" },
+    { "a request without words",
+      PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"p\":\"x\"},\"text\":[]}"),
+      "requests/0" },
+    { "text that is no text",
+      PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"p\":\"x\"},\"text\":[3]}"), "text/0" },
+    { "no requests", PACK("train", SLOT, TOOL, ""), "no requests" },
 };
 
 TEST(packs_are_checked_when_they_are_read)
@@ -479,9 +546,11 @@ TEST(packs_are_checked_when_they_are_read)
         int fd = mkstemp(path);
         CHECK(fd >= 0 && file_write(path, packs[i].text, strlen(packs[i].text), &e), "%s", e.msg);
         const char *list[] = { path };
-        struct datagen *g = datagen_open(&(struct datagen_opts){ .extra_pack = list, .n_extra = 1, .seed = 1 }, &e);
+        struct datagen *g =
+            datagen_open(&(struct datagen_opts){ .extra_pack = list, .n_extra = 1, .seed = 1 }, &e);
         CHECK((g != NULL) == !packs[i].says, "%s: %s", packs[i].why, e.msg);
-        CHECK(g || (strstr(e.msg, packs[i].says) && strstr(e.msg, path)), "%s: says \"%s\"", packs[i].why, e.msg);
+        CHECK(g || (strstr(e.msg, packs[i].says) && strstr(e.msg, path)), "%s: says \"%s\"",
+              packs[i].why, e.msg);
         if (g) mem_free(printed(g, DATA_TRAIN, 2, 0));
         datagen_close(g);
         remove(path);
@@ -492,23 +561,33 @@ TEST(packs_are_checked_when_they_are_read)
 TEST(a_pack_of_one_says_what_it_calls)
 {
     const char *pack = PACK("train", "\"s\":{\"values\":[\"alpha\",\"beta\",\"gamma\"]}", TOOL,
-        "{\"tool\":\"t\",\"args\":{\"p\":\"{s} after {s.2}\"},\"text\":[\"first {s.2} then {s}\"]}");
+                            "{\"tool\":\"t\",\"args\":{\"p\":\"{s} after "
+                            "{s.2}\"},\"text\":[\"first {s.2} then {s}\"]}");
     struct err e = { 0 };
     char path[] = "/tmp/tenon-pack-XXXXXX";
     int fd = mkstemp(path), seen = 0;
     CHECK(fd >= 0 && file_write(path, pack, strlen(pack), &e), "%s", e.msg);
     const char *list[] = { path };
-    struct datagen *g = datagen_open(&(struct datagen_opts){ .extra_pack = list, .n_extra = 1, .seed = 1 }, &e);
+    struct datagen *g =
+        datagen_open(&(struct datagen_opts){ .extra_pack = list, .n_extra = 1, .seed = 1 }, &e);
     for (uint64_t i = 0; g && i < 400; i++) {
         struct json *c = datagen_conversation(g, DATA_E1_IID, 2, i, &e);
         const struct json *calls = json_get(json_get(c, "answer"), "tool_calls"), *args = NULL;
-        const char *said = json_str(json_get(json_at(json_get(c, "messages"), json_len(json_get(c, "messages")) - 1), "content"), NULL);
-        if (json_len(calls) == 1) args = json_get(json_get(json_at(calls, 0), "function"), "arguments");
+        const char *said = json_str(
+            json_get(json_at(json_get(c, "messages"), json_len(json_get(c, "messages")) - 1),
+                     "content"),
+            NULL);
+        if (json_len(calls) == 1)
+            args = json_get(json_get(json_at(calls, 0), "function"), "arguments");
         char a[64], b[64];
-        const char *at = args ? strstr(json_str(args, NULL), ":\"") : NULL, *first = said ? strstr(said, "irst ") : NULL;
-        if (at && first && strstr(said, " then ") && sscanf(at, ":\"%60[^ ] after %60[^\"]", a, b) == 2) {
-            CHECK(strncmp(first + 5, b, strlen(b)) == 0 || strpbrk(said, "\"'"), "said \"%s\", called %s", said, json_str(args, NULL));
-            CHECK(strstr(said, a) != NULL && strcmp(a, b), "said \"%s\", called %s", said, json_str(args, NULL));
+        const char *at = args ? strstr(json_str(args, NULL), ":\"") : NULL,
+                   *first = said ? strstr(said, "irst ") : NULL;
+        if (at && first && strstr(said, " then ") &&
+            sscanf(at, ":\"%60[^ ] after %60[^\"]", a, b) == 2) {
+            CHECK(strncmp(first + 5, b, strlen(b)) == 0 || strpbrk(said, "\"'"),
+                  "said \"%s\", called %s", said, json_str(args, NULL));
+            CHECK(strstr(said, a) != NULL && strcmp(a, b), "said \"%s\", called %s", said,
+                  json_str(args, NULL));
             seen++;
         }
         json_free(c);

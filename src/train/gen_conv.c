@@ -1,5 +1,5 @@
-/* gen_conv.c -- the parts every conversation is made of: messages, calls, the expected answer, and the
- * copy drills that come before anything else in a training run.
+/* gen_conv.c -- the parts every conversation is made of: messages, calls, the expected answer, and
+ * the copy drills that come before anything else in a training run.
  *
  * The wanted assistant turn is `answer`; `expect` says the same as accepted values in the form of
  * `tenon eval`. Both are made from one list of calls, so they cannot disagree. */
@@ -7,7 +7,10 @@
 
 void conv_start(struct conv *c, enum data_kind kind)
 {
-    *c = (struct conv){ .tools = json_new_array(), .messages = json_new_array(), .expect = json_new_array(), .kind = kind };
+    *c = (struct conv){ .kind = kind };
+    c->tools = json_new_array();
+    c->messages = json_new_array();
+    c->expect = json_new_array();
 }
 
 void conv_drop(struct conv *c)
@@ -30,7 +33,10 @@ static struct json *message(const char *role, const char *content)
 
 void conv_system(struct conv *c, const char *s) { json_push(c->messages, message("system", s)); }
 void conv_user(struct conv *c, const char *s) { json_push(c->messages, message("user", s)); }
-void conv_assistant(struct conv *c, const char *s) { json_push(c->messages, message("assistant", s)); }
+void conv_assistant(struct conv *c, const char *s)
+{
+    json_push(c->messages, message("assistant", s));
+}
 
 static struct json *calls_message(const struct call *call, int n)
 {
@@ -147,7 +153,8 @@ struct json *json_in_order(const struct json *schema, const struct json *v)
 {
     if (json_is(v, JSON_ARRAY)) {
         struct json *a = json_new_array();
-        for (size_t i = 0; i < json_len(v); i++) json_push(a, json_in_order(json_get(schema, "items"), json_at(v, i)));
+        for (size_t i = 0; i < json_len(v); i++)
+            json_push(a, json_in_order(json_get(schema, "items"), json_at(v, i)));
         return a;
     }
     if (!json_is(v, JSON_OBJECT)) return json_copy(v);
@@ -182,12 +189,14 @@ struct json *result_ok(struct draw *d)
 
 const char *system_line(struct draw *d)
 {
-    return pick(d, "You are a helpful assistant.|You are a helpful assistant that can use tools.|Use the tools when they fit.|You are Tenon.|Answer briefly.|"
-                   "Call a tool if one fits, otherwise answer.|You help customers. Be polite.|Today is Monday.|You are an assistant with access to functions.|"
+    return pick(d, "You are a helpful assistant.|You are a helpful assistant that can use "
+                   "tools.|Use the tools when they fit.|You are Tenon.|Answer briefly.|"
+                   "Call a tool if one fits, otherwise answer.|You help customers. Be polite.|"
+                   "Today is Monday.|You are an assistant with access to functions.|"
                    "Only call a tool when all required values are known.");
 }
 
-/* ---- copy drills ------------------------------------------------------------------------------------------ */
+/* ---- copy drills ----------------------------------------------------------------------------- */
 
 enum { DRILL_MOST = 8 };
 
@@ -198,11 +207,17 @@ static void drill_form(struct draw *d, struct conv *c)
     t.n_param = range(d, 1, 3);
     struct call call = { text(d, "%s_%s", t.fake_verb, t.noun), json_new_object() };
     t.name = call.name;
-    static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT, V_TAG, V_ID, V_CODE, V_EMAIL, V_PHRASE, V_TITLE, V_TIME, V_REAL };
+    static const enum value_kind kinds[] = { V_WORD,  V_NAME,   V_INT,   V_TAG,  V_ID,  V_CODE,
+                                             V_EMAIL, V_PHRASE, V_TITLE, V_TIME, V_REAL };
     const char *line[DRILL_MOST];
     for (int i = 0; i < t.n_param; i++) {
         const char *w = text(d, "%s%s", word_fake(d), i ? text(d, "%d", i) : "");
-        t.param[i] = (struct tool_param){ .name = w, .words = w, .desc = "", .kind = kinds[below(d, LEN(kinds))], .required = true, .hi = 999 };
+        t.param[i] = (struct tool_param){ .name = w,
+                                          .words = w,
+                                          .desc = "",
+                                          .kind = kinds[below(d, LEN(kinds))],
+                                          .required = true,
+                                          .hi = 999 };
         struct value v = param_value(d, &t.param[i]);
         line[i] = text(d, "%s%s%s", w, pick(d, ": | = | is | "), v.said);
         json_set(call.args, w, v.json);
@@ -222,7 +237,8 @@ static void drill_lookup(struct draw *d, struct conv *c)
     const char *s = "", *key[DRILL_MOST], *value[DRILL_MOST];
     const char *eq = pick(d, ": | = | is | -> "), *sep = pick(d, "\n|; |, ");
     for (int i = 0; i < n; i++) {
-        struct value v = value_draw(d, (enum value_kind[]){ V_WORD, V_NAME, V_TAG, V_ID, V_CODE, V_TITLE, V_TIME, V_REAL }[below(d, 8)]);
+        struct value v = value_draw(d, (enum value_kind[]){ V_WORD, V_NAME, V_TAG, V_ID, V_CODE,
+                                                            V_TITLE, V_TIME, V_REAL }[below(d, 8)]);
         json_free(v.json);
         key[i] = text(d, "%s%s", word_any(d), chance(d, 20) ? text(d, "%d", i) : "");
         for (int j = 0; j < i; j++)
@@ -230,7 +246,8 @@ static void drill_lookup(struct draw *d, struct conv *c)
         value[i] = v.said;
         s = text(d, "%s%s%s%s%s", s, i ? sep : "", key[i], eq, v.said);
     }
-    conv_user(c, text(d, "%s\n%s%s?", s, pick(d, "What is |Which value has ||Tell me "), key[want]));
+    conv_user(c,
+              text(d, "%s\n%s%s?", s, pick(d, "What is |Which value has ||Tell me "), key[want]));
     conv_answer_text(c, value[want]);
 }
 
@@ -244,14 +261,17 @@ static void drill_items(struct draw *d, struct conv *c)
         item[i] = chance(d, 60) ? word_fake(d) : capital(d, word_any(d));
         s = text(d, "%s%s%s", s, i ? ", " : "", item[i]);
     }
-    for (int i = 0; i < n; i++) all = text(d, "%s%s%s", all, i ? ", " : "", item[want == n ? i : n - 1 - i]);
-    const char *ask = want < n ? text(d, "%s the %s", pick(d, "Repeat|Say|Write"), nth[want]) : want == n ? "Repeat all" : "Repeat backwards";
+    for (int i = 0; i < n; i++)
+        all = text(d, "%s%s%s", all, i ? ", " : "", item[want == n ? i : n - 1 - i]);
+    const char *ask = want < n    ? text(d, "%s the %s", pick(d, "Repeat|Say|Write"), nth[want])
+                      : want == n ? "Repeat all"
+                                  : "Repeat backwards";
     conv_user(c, text(d, "%s: %s", ask, s));
     conv_answer_text(c, want < n ? item[want] : all);
 }
 
-/* A run of words said again, word for word: the shortest way to the circuit that every later copy uses.
- * Half of the time as the list argument of a call. */
+/* A run of words said again, word for word: the shortest way to the circuit that every later copy
+ * uses. Half of the time as the list argument of a call. */
 static void drill_echo(struct draw *d, struct conv *c)
 {
     int n = range(d, 5, 22);
@@ -259,7 +279,9 @@ static void drill_echo(struct draw *d, struct conv *c)
     const char *s = "", *sep = as_call ? ", " : pick(d, " | |, | / |-");
     struct json *items = json_new_array();
     for (int i = 0; i < n; i++) {
-        const char *w = chance(d, 70) ? word_fake(d) : chance(d, 50) ? capital(d, word_any(d)) : text(d, "%d", range(d, 0, 999));
+        const char *w = chance(d, 70)   ? word_fake(d)
+                        : chance(d, 50) ? capital(d, word_any(d))
+                                        : text(d, "%d", range(d, 0, 999));
         s = text(d, "%s%s%s", s, i ? sep : "", w);
         json_push(items, json_new_str(w));
     }
@@ -271,7 +293,12 @@ static void drill_echo(struct draw *d, struct conv *c)
     }
     struct tool t = { .verb = -1, .fake_verb = word_fake(d), .noun = "", .desc = "", .n_param = 1 };
     t.name = t.fake_verb;
-    t.param[0] = (struct tool_param){ .name = word_fake(d), .words = "", .desc = "", .kind = V_LIST, .inner = V_WORD, .required = true };
+    t.param[0] = (struct tool_param){ .name = word_fake(d),
+                                      .words = "",
+                                      .desc = "",
+                                      .kind = V_LIST,
+                                      .inner = V_WORD,
+                                      .required = true };
     struct call call = { t.name, json_new_object() };
     json_set(call.args, t.param[0].name, items);
     json_push(c->tools, tool_json(d, &t));

@@ -1,11 +1,11 @@
-/* gen_example.c -- the door of the generator: opens packs, draws conversation number i of a set, and
- * turns it into tokens with a class each.
+/* gen_example.c -- the door of the generator: opens packs, draws conversation number i of a set,
+ * and turns it into tokens with a class each.
  *
- * Conversation i is a function of (seed, set, stage, i) and of nothing else. The prompt is rendered by
- * the template of the embedded model and every text piece is encoded on its own, as the engine does it,
- * so the trainer sees exactly the ids that generation produces. Classes come from the bytes of the
- * assistant's turns: a small scanner says for each byte of a call whether it is structure, tool name,
- * key or value, and a token has the class of its first byte.
+ * Conversation i is a function of (seed, set, stage, i) and of nothing else. The prompt is rendered
+ * by the template of the embedded model and every text piece is encoded on its own, as the engine
+ * does it, so the trainer sees exactly the ids that generation produces. Classes come from the
+ * bytes of the assistant's turns: a small scanner says for each byte of a call whether it is
+ * structure, tool name, key or value, and a token has the class of its first byte.
  *
  * Threads: a datagen is read-only; a drawing owns its arena and its JSON. */
 #include <dirent.h>
@@ -13,25 +13,31 @@
 
 #include "train/gen_int.h"
 
-/* ---- names ------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 const char *data_kind_name(enum data_kind k)
 {
-    static const char *const names[] = { "copy", "single", "multiple", "parallel", "none", "ask", "grounded", "multi_turn" };
+    static const char *const names[] = { "copy", "single", "multiple", "parallel",
+                                         "none", "ask",    "grounded", "multi_turn" };
     return (unsigned)k < LEN(names) ? names[k] : "?";
 }
 
 const char *token_class_name(enum token_class c)
 {
-    static const char *const names[] = { "prompt", "struct", "name", "key", "value_first", "value_rest", "ask", "refuse", "answer", "end" };
+    static const char *const names[] = { "prompt",     "struct", "name",   "key",    "value_first",
+                                         "value_rest", "ask",    "refuse", "answer", "end" };
     return (unsigned)c < LEN(names) ? names[c] : "?";
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-/* Packs are read in the order of their names, so that the stream does not depend on the file system. */
+/* Packs are read in the order of their names, so that the stream does not depend on the file
+ * system. */
 static bool load_folder(struct datagen *g, const char *folder, struct err *e)
 {
     DIR *dir = opendir(folder);
@@ -75,10 +81,10 @@ void datagen_close(struct datagen *g)
     mem_free(g);
 }
 
-/* ---- the mixture ------------------------------------------------------------------------------------------------ */
+/* ---- the mixture ----------------------------------------------------------------------------- */
 
-/* Shares in percent by stage. Training conversations hold several requests each, so the many singles
- * of stage 2 and 3 also show parallel calls, refusals and results on the way. */
+/* Shares in percent by stage. Training conversations hold several requests each, so the many
+ * singles of stage 2 and 3 also show parallel calls, refusals and results on the way. */
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
     [0] = {         36,    32,      17,       5,   5,  5,       0,         0 },
@@ -103,7 +109,8 @@ static enum data_kind kind_draw(struct draw *d)
 static bool from_pack(struct draw *d)
 {
     switch (d->set) {
-    case DATA_E2_TOOLS: case DATA_E3_PHRASING: return false;          /* their hold-outs are those of the grammar */
+    /* their hold-outs are those of the grammar */
+    case DATA_E2_TOOLS: case DATA_E3_PHRASING: return false;
     case DATA_E4_ALL: return chance(d, 50);
     default: return chance(d, d->stage == 1 ? 40 : 67);
     }
@@ -121,14 +128,23 @@ static void draw_conversation(struct draw *d, struct conv *c)
     }
 }
 
-static struct draw draw_make(const struct datagen *g, enum data_set set, int stage, uint64_t index, struct arena *a)
+static struct draw draw_make(const struct datagen *g, enum data_set set, int stage, uint64_t index,
+                             struct arena *a)
 {
-    bool held_word = set == DATA_E2_TOOLS || set == DATA_E4_ALL, held_rule = set == DATA_E3_PHRASING || set == DATA_E4_ALL;
-    return (struct draw){ .g = g, .r = rng_make(g->seed, (uint64_t)set * 16 + (uint64_t)stage, index), .a = a, .set = set, .stage = stage,
-                          .held_word = held_word, .held_rule = held_rule, .held_shape = set == DATA_E4_ALL };
+    bool held_word = set == DATA_E2_TOOLS || set == DATA_E4_ALL,
+         held_rule = set == DATA_E3_PHRASING || set == DATA_E4_ALL;
+    return (struct draw){ .g = g,
+                          .r = rng_make(g->seed, (uint64_t)set * 16 + (uint64_t)stage, index),
+                          .a = a,
+                          .set = set,
+                          .stage = stage,
+                          .held_word = held_word,
+                          .held_rule = held_rule,
+                          .held_shape = set == DATA_E4_ALL };
 }
 
-struct json *datagen_conversation(const struct datagen *g, enum data_set set, int stage, uint64_t index, struct err *e)
+struct json *datagen_conversation(const struct datagen *g, enum data_set set, int stage,
+                                  uint64_t index, struct err *e)
 {
     static const char *const sets[] = { "train", "E1", "E2", "E3", "E4" };
     if ((unsigned)set >= DATA_SETS) {
@@ -152,18 +168,24 @@ struct json *datagen_conversation(const struct datagen *g, enum data_set set, in
     return o;
 }
 
-/* ---- classes of the bytes of a call --------------------------------------------------------------------------------- */
+/* ---- classes of the bytes of a call ---------------------------------------------------------- */
 
-/* Walks [{"name":"x","arguments":{…}},…]. Inside "arguments" at depth one, keys are keys and everything
- * after their colon up to the next comma of that depth is the value, nested punctuation included. */
-struct call_scan { int depth; bool in_string, escaped, in_args, after_colon, is_name; size_t key_from; };
+/* Walks [{"name":"x","arguments":{…}},…]. Inside "arguments" at depth one, keys are keys and
+ * everything after their colon up to the next comma of that depth is the value, nested punctuation
+ * included. */
+struct call_scan {
+    int depth;
+    bool in_string, escaped, in_args, after_colon, is_name;
+    size_t key_from;
+};
 
 static bool string_is(const char *s, size_t from, size_t to, const char *word)
 {
     return to - from == strlen(word) && !memcmp(s + from, word, to - from);
 }
 
-enum { DEPTH_CALL = 2, DEPTH_ARGS = 3 };                              /* [ { … and [ { "arguments": { */
+/* [ { … and [ { "arguments": { */
+enum { DEPTH_CALL = 2, DEPTH_ARGS = 3 };
 
 static uint8_t string_byte(struct call_scan *k, const char *s, size_t i)
 {
@@ -171,9 +193,13 @@ static uint8_t string_byte(struct call_scan *k, const char *s, size_t i)
     k->escaped = !k->escaped && s[i] == '\\';
     if (closing) {
         k->in_string = false;
-        if (k->depth == DEPTH_CALL && !k->after_colon) k->is_name = string_is(s, k->key_from, i, "name");
-        if (k->depth == DEPTH_CALL && !k->after_colon) k->in_args = string_is(s, k->key_from, i, "arguments");
-        return k->depth >= DEPTH_ARGS && k->after_colon && k->in_args && k->depth > DEPTH_ARGS ? TC_VALUE_REST : TC_STRUCT;
+        if (k->depth == DEPTH_CALL && !k->after_colon)
+            k->is_name = string_is(s, k->key_from, i, "name");
+        if (k->depth == DEPTH_CALL && !k->after_colon)
+            k->in_args = string_is(s, k->key_from, i, "arguments");
+        return k->depth >= DEPTH_ARGS && k->after_colon && k->in_args && k->depth > DEPTH_ARGS
+                   ? TC_VALUE_REST
+                   : TC_STRUCT;
     }
     if (k->depth == DEPTH_CALL) return k->after_colon && k->is_name ? TC_NAME : TC_STRUCT;
     return k->depth == DEPTH_ARGS && !k->after_colon ? TC_KEY : TC_VALUE_REST;
@@ -195,7 +221,8 @@ static uint8_t scan_byte(struct call_scan *k, const char *s, size_t i)
         return k->depth > DEPTH_ARGS ? TC_VALUE_REST : TC_STRUCT;
     case ']': case '}':
         k->depth--;
-        if (k->depth == DEPTH_CALL) k->after_colon = true;            /* the arguments object was a value */
+        /* the arguments object was a value */
+        if (k->depth == DEPTH_CALL) k->after_colon = true;
         return inner ? TC_VALUE_REST : TC_STRUCT;
     case ':':
         if (!inner) k->after_colon = true;
@@ -212,18 +239,20 @@ static void classify_calls(const char *s, size_t n, uint8_t *cls)
     struct call_scan k = { 0 };
     for (size_t i = 0; i < n; i++) {
         uint8_t c = scan_byte(&k, s, i);
-        bool starts = c == TC_VALUE_REST && (i == 0 || (cls[i - 1] != TC_VALUE_REST && cls[i - 1] != TC_VALUE_FIRST));
+        bool starts = c == TC_VALUE_REST &&
+                      (i == 0 || (cls[i - 1] != TC_VALUE_REST && cls[i - 1] != TC_VALUE_FIRST));
         cls[i] = starts ? TC_VALUE_FIRST : c;
     }
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 struct writer {
     const struct tokenizer *t;
     struct ids ids;
     uint8_t *cls; size_t cap;
-    enum token_class text_class;                                      /* of an assistant's plain text */
+    /* of an assistant's plain text */
+    enum token_class text_class;
     bool assistant, in_call, at_role;
 };
 
@@ -258,7 +287,8 @@ static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
     if (!tok_encode(w->t, s, n, 0, &w->ids, e)) return false;
     put_class(w, from, TC_PROMPT);
     w->at_role = false;
-    size_t plain = n;                                                 /* bytes before the assistant's own */
+    /* bytes before the assistant's own */
+    size_t plain = n;
     if (role) {
         const char *nl = memchr(s, '\n', n);
         w->assistant = n >= 10 && !memcmp(s, "assistant\n", 10);
@@ -272,7 +302,8 @@ static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
         w->cls[i] = off < plain ? TC_PROMPT : byte[off];
         size_t len = tok_bytes(w->t, w->ids.id[i]).len;
         for (size_t j = off; w->cls[i] == TC_STRUCT && j < off + len && j < n; j++)
-            if (byte[j] == TC_VALUE_FIRST) w->cls[i] = TC_VALUE_FIRST; /* punctuation that reaches into the value */
+            /* punctuation that reaches into the value */
+            if (byte[j] == TC_VALUE_FIRST) w->cls[i] = TC_VALUE_FIRST;
         off += len;
     }
     mem_free(byte);
@@ -306,8 +337,9 @@ static void put_vars(struct draw *d, struct conv *c, struct json *vars)
     if (json_len(c->tools) && chance(d, 15)) json_set(vars, "tools_as", json_new_str("json"));
 }
 
-bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum data_set set, int stage, uint64_t index,
-                     int max_tokens, struct arena *a, struct example *out, struct err *e)
+bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum data_set set,
+                     int stage, uint64_t index, int max_tokens, struct arena *a,
+                     struct example *out, struct err *e)
 {
     size_t mark = arena_mark(a);
     struct draw d = draw_make(g, set, stage, index, a);
@@ -317,11 +349,15 @@ bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum da
     put_vars(&d, &c, vars);
     json_push(c.messages, c.answer);
     c.answer = NULL;
-    struct dialect_request r = { .messages = c.messages, .tools = json_len(c.tools) ? c.tools : NULL, .vars = vars };
+    struct dialect_request r = { .messages = c.messages,
+                                 .tools = json_len(c.tools) ? c.tools : NULL,
+                                 .vars = vars };
     struct prompt p = { 0 };
     struct writer w = { .t = t, .text_class = answer_class(c.kind) };
     bool ok = chat_render("tenon", &r, &p, e) && put_prompt(&w, &p, e);
-    if (ok && w.ids.n > (size_t)max_tokens) ok = err_set(e, ERR_LIMIT, "conversation %llu has %zu tokens, the limit is %d", (unsigned long long)index, w.ids.n, max_tokens);
+    if (ok && w.ids.n > (size_t)max_tokens)
+        ok = err_set(e, ERR_LIMIT, "conversation %llu has %zu tokens, the limit is %d",
+                     (unsigned long long)index, w.ids.n, max_tokens);
     arena_reset(a, mark);
     if (ok) {
         out->n = (int)w.ids.n;

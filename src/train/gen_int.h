@@ -1,8 +1,10 @@
-/* gen_int.h -- what the files of the data generator share; nobody outside train/gen_*.c includes it.
+/* gen_int.h -- what the files of the data generator share; nobody outside train/gen_*.c includes
+ * it.
  *
- * One conversation is drawn by one `struct draw`: a counter-based random source, the hold-out rules of
- * its set, and an arena for all text. Text that must reach the arguments unchanged stands between
- * MARK_OPEN and MARK_CLOSE until the utterance is finished, so that noise never touches a value. */
+ * One conversation is drawn by one `struct draw`: a counter-based random source, the hold-out rules
+ * of its set, and an arena for all text. Text that must reach the arguments unchanged stands
+ * between MARK_OPEN and MARK_CLOSE until the utterance is finished, so that noise never touches a
+ * value. */
 #ifndef TENON_TRAIN_GEN_INT_H
 #define TENON_TRAIN_GEN_INT_H
 
@@ -16,71 +18,86 @@ struct domain_pack;
 struct datagen {
     uint64_t seed;
     struct domain_pack *pack; int n_pack;
-    struct str_list { const char **item; int n, cap; } real_value;    /* open-class values of the train packs; lent from them */
+    /* open-class values of the train packs; lent from them */
+    struct str_list { const char **item; int n, cap; } real_value;
 };
 
 struct draw {
     const struct datagen *g;
     struct rng r;
-    struct arena *a;                                                  /* everything drawn lives here */
+    /* everything drawn lives here */
+    struct arena *a;
     enum data_set set;
     int stage;
-    bool held_word, held_rule, held_shape;                            /* draw from the test part instead of the train part */
-    int fake_percent;                                                 /* share of invented names and values in this conversation */
+    /* draw from the test part instead of the train part */
+    bool held_word, held_rule, held_shape;
+    /* share of invented names and values in this conversation */
+    int fake_percent;
 };
 
-/* ---- gen_word.c: chance, alternatives, words, identifiers ---------------------------------------- */
+/* ---- gen_word.c: chance, alternatives, words, identifiers ------------------------------------ */
 
 bool chance(struct draw *d, int percent);
 int  below(struct draw *d, int n);
 int  range(struct draw *d, int lo, int hi);                           /* inclusive */
 char *text(struct draw *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const char *pick(struct draw *d, const char *alternatives);           /* one of "a|b|c" */
-const char *rule(struct draw *d, const char *alternatives);           /* the same, under the phrasing hold-out */
+/* the same, under the phrasing hold-out */
+const char *rule(struct draw *d, const char *alternatives);
 bool rule_is_held(const char *one, size_t len);
 bool word_is_held(const char *w);
-const char *word_fake(struct draw *d);                                /* invented, lower case, ASCII */
-const char *word_foreign(struct draw *d);                             /* the same with letters of other languages: for values */
+/* invented, lower case, ASCII */
+const char *word_fake(struct draw *d);
+/* the same with letters of other languages: for values */
+const char *word_foreign(struct draw *d);
 const char *word_noun(struct draw *d);
 const char *word_adj(struct draw *d);
-const char *word_any(struct draw *d);                                 /* invented or real, by fake_percent */
+/* invented or real, by fake_percent */
+const char *word_any(struct draw *d);
 const char *capital(struct draw *d, const char *w);                   /* first letter upper case */
 const char *lower(struct draw *d, const char *w);
 const char *plural(struct draw *d, const char *noun);
 const char *article(const char *noun);                                /* "a" or "an" */
-/* "start date" in one of the styles programmers use; style_draw fixes one style for a whole tool list. */
+/* "start date" in one of the styles programmers use; style_draw fixes one style for a whole tool
+ * list. */
 enum style { STYLE_SNAKE, STYLE_CAMEL, STYLE_PASCAL, STYLE_KEBAB, STYLE_DOT, STYLE_FLAT, STYLES };
 enum style style_draw(struct draw *d);
 const char *identifier(struct draw *d, const char *words, enum style s);
-const char *spoken(struct draw *d, const char *identifier);           /* words of an identifier: "startDate" -> "start date" */
+/* words of an identifier: "startDate" -> "start date" */
+const char *spoken(struct draw *d, const char *identifier);
 
-/* ---- gen_value.c: values, as said and as written into the call ------------------------------------ */
+/* ---- gen_value.c: values, as said and as written into the call ------------------------------- */
 
 #define VALUE_KINDS(X) \
-    X(NAME) X(PERSON) X(FIRST_NAME) X(CITY) X(COUNTRY) X(STREET) X(WORD) X(PHRASE) X(TITLE) X(EMAIL) X(URL) \
-    X(PATH) X(ID) X(CODE) X(PHONE) X(DATE) X(ISO_DATE) X(TIME) X(DURATION) X(WEEKDAY) X(MONTH) X(YEAR) \
-    X(MONEY) X(PERCENT) X(FRACTION) X(COMPANY) X(PRODUCT) X(REAL) X(HOST) X(TAG) X(INT) X(DECIMAL) X(AMOUNT) X(BOOL) X(ENUM) \
-    X(LIST) X(NUMBERS) X(OBJECT)
+    X(NAME) X(PERSON) X(FIRST_NAME) X(CITY) X(COUNTRY) X(STREET) X(WORD) X(PHRASE) X(TITLE) \
+    X(EMAIL) X(URL) X(PATH) X(ID) X(CODE) X(PHONE) X(DATE) X(ISO_DATE) X(TIME) X(DURATION) \
+    X(WEEKDAY) X(MONTH) X(YEAR) X(MONEY) X(PERCENT) X(FRACTION) X(COMPANY) X(PRODUCT) X(REAL) \
+    X(HOST) X(TAG) X(INT) X(DECIMAL) X(AMOUNT) X(BOOL) X(ENUM) X(LIST) X(OBJECT)
 enum value_kind {
 #define X(k) V_##k,
     VALUE_KINDS(X)
 #undef X
     VALUES };
 struct value { const char *said; struct json *json; };                /* json: the caller's */
-struct value value_draw(struct draw *d, enum value_kind k);           /* not ENUM, OBJECT, BOOL: their schema decides */
+/* not ENUM, OBJECT, BOOL: their schema decides */
+struct value value_draw(struct draw *d, enum value_kind k);
 struct value value_number(struct draw *d, int lo, int hi, bool may_be_word);
-int value_kind_of(const char *pack_kind);                             /* "person" -> V_PERSON; -1 unknown */
-const char *value_like(struct draw *d, const char *sample);           /* invented, same shape: words, case, digits */
+/* "person" -> V_PERSON; -1 unknown */
+int value_kind_of(const char *pack_kind);
+/* invented, same shape: words, case, digits */
+const char *value_like(struct draw *d, const char *sample);
 const char *number_word(int n);                                       /* 0..20, NULL beyond */
 char *marked(struct draw *d, const char *value);                      /* between the marks */
 
-/* ---- gen_tool.c: invented tools -------------------------------------------------------------------- */
+/* ---- gen_tool.c: invented tools -------------------------------------------------------------- */
 
 #define PARAMS_MOST 8
 #define MEMBERS_MOST 6
 struct tool_param {
-    const char *name, *words, *desc;                                  /* schema name; how a person says it; "" = none */
-    const char *attach;                                               /* rules of its role ("to {v}|for {v}"), NULL = generic only */
+    /* schema name; how a person says it; "" = none */
+    const char *name, *words, *desc;
+    /* rules of its role ("to {v}|for {v}"), NULL = generic only */
+    const char *attach;
     enum value_kind kind, inner;                                      /* inner: what a list holds */
     bool required;
     const char *member[MEMBERS_MOST], *said[MEMBERS_MOST]; int n_member;
@@ -89,44 +106,56 @@ struct tool_param {
 };
 struct tool {
     const char *name, *desc, *noun;
-    int verb;                                                         /* row of the verb table, -1: invented */
+    /* row of the verb table, -1: invented */
+    int verb;
     const char *fake_verb;
-    bool plain_noun;                                                  /* noun needs no article (mass, plural or a proper name) */
     struct tool_param param[PARAMS_MOST]; int n_param;
 };
 void tool_draw(struct draw *d, struct tool *t, enum style s);
-void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum style s); /* a near miss of `like` */
+/* a near miss of `like` */
+void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum style s);
 struct json *tool_json(struct draw *d, const struct tool *t);         /* bare function object */
 struct value param_value(struct draw *d, const struct tool_param *p);
-const char *tool_action(struct draw *d, const struct tool *t);        /* "set up a new lamp": what the request asks for */
-bool tool_same_request(const struct tool *a, const struct tool *b);   /* a request could not tell them apart */
+/* "set up a new lamp": what the request asks for */
+const char *tool_action(struct draw *d, const struct tool *t);
+/* a request could not tell them apart */
+bool tool_same_request(const struct tool *a, const struct tool *b);
 
-/* ---- gen_phrase.c: requests ------------------------------------------------------------------------ */
+/* ---- gen_phrase.c: requests ------------------------------------------------------------------ */
 
 struct given { const struct tool_param *param; const char *said; bool truth; };
 /* A whole request: the action with every given argument mentioned exactly once. Marked text. */
 const char *phrase_request(struct draw *d, const struct tool *t, const struct given *given, int n);
 /* "the lamp with size 4 for Ana": the objects of a parallel request, without the action. */
-const char *phrase_parallel(struct draw *d, const struct tool *t, const struct given *const *given, const int *n, int calls);
+const char *phrase_parallel(struct draw *d, const struct tool *t, const struct given *const *given,
+                            const int *n, int calls);
 const char *phrase_question(struct draw *d, const char *param_words, const char *desc);
 const char *phrase_followup(struct draw *d, const struct given *changed);
-const char *phrase_noise(struct draw *d, const char *marked_text);    /* 15 %: case, typos, fillers; marks removed */
-const char *phrase_plain(struct draw *d, const char *marked_text);    /* marks removed, nothing else */
-const char *phrase_wrap(struct draw *d, const char *marked_text);     /* a greeting or thanks around it, sometimes */
+/* 15 %: case, typos, fillers; marks removed */
+const char *phrase_noise(struct draw *d, const char *marked_text);
+/* marks removed, nothing else */
+const char *phrase_plain(struct draw *d, const char *marked_text);
+/* a greeting or thanks around it, sometimes */
+const char *phrase_wrap(struct draw *d, const char *marked_text);
 const char *phrase_refusal(struct draw *d, const struct json *tools);
 const char *phrase_done(struct draw *d);
-const char *phrase_chat(struct draw *d, const char **reply);          /* small talk and its answer */
-const char *phrase_template(struct draw *d, const char *rule, const char *const *key_value); /* {key} filled; NULL-terminated pairs */
+/* small talk and its answer */
+const char *phrase_chat(struct draw *d, const char **reply);
+/* {key} filled; NULL-terminated pairs */
+const char *phrase_template(struct draw *d, const char *rule, const char *const *key_value);
 
-/* ---- gen_pack.c: domain packs ---------------------------------------------------------------------- */
+/* ---- gen_pack.c: domain packs ---------------------------------------------------------------- */
 
-bool pack_load(struct datagen *g, const char *path, struct err *e);   /* a pack that is not split "train" is refused */
+/* a pack that is not split "train" is refused */
+bool pack_load(struct datagen *g, const char *path, struct err *e);
 void packs_close(struct datagen *g);
-const struct domain_pack *pack_pick(struct draw *d);                         /* held-out domains only for E4 */
+/* held-out domains only for E4 */
+const struct domain_pack *pack_pick(struct draw *d);
 
-/* ---- gen_kind.c: one conversation ------------------------------------------------------------------- */
+/* ---- gen_conv.c: one conversation ------------------------------------------------------------ */
 
-struct conv {                                                         /* json members owned until conv_json */
+/* json members owned until conv_json */
+struct conv {
     struct json *tools, *messages, *expect, *must, *answer;
     enum data_kind kind;
 };
@@ -135,13 +164,18 @@ void conv_start(struct conv *c, enum data_kind kind);
 void conv_drop(struct conv *c);
 void conv_system(struct conv *c, const char *s);
 void conv_user(struct conv *c, const char *s);
-void conv_result(struct conv *c, int i, const struct json *result);   /* tool turn of call number i (1..) of the turn before */
-void conv_assistant(struct conv *c, const char *s);                   /* a past turn; also trained on */
-void conv_called(struct conv *c, struct call *call, int n);           /* a past turn with calls; takes the args */
-void conv_answer_calls(struct conv *c, struct call *call, int n);     /* the wanted turn; fills expect; takes the args */
+/* tool turn of call number i (1..) of the turn before */
+void conv_result(struct conv *c, int i, const struct json *result);
+/* a past turn; also trained on */
+void conv_assistant(struct conv *c, const char *s);
+/* a past turn with calls; takes the args */
+void conv_called(struct conv *c, struct call *call, int n);
+/* the wanted turn; fills expect; takes the args */
+void conv_answer_calls(struct conv *c, struct call *call, int n);
 void conv_answer_text(struct conv *c, const char *s);
 void conv_shuffle_tools(struct draw *d, struct conv *c);
-struct json *json_in_order(const struct json *schema, const struct json *value); /* copy with keys in schema order */
+/* copy with keys in schema order */
+struct json *json_in_order(const struct json *schema, const struct json *value);
 bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c);
 bool tool_conversation(struct draw *d, enum data_kind kind, struct conv *c);
 void copy_conversation(struct draw *d, struct conv *c);

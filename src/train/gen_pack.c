@@ -1,16 +1,18 @@
-/* gen_pack.c -- domain packs: real tools, and many ways people ask for them (data/domains/README.md).
+/* gen_pack.c -- domain packs: real tools, and many ways people ask for them
+ * (data/domains/README.md).
  *
- * What a pack says is the language side; everything else about the example is drawn anew each time, so
- * that a pack's names cannot be learned by heart: tools and parameters are renamed or respelled,
- * properties reordered, descriptions shortened or dropped, unmentioned optional parameters left out,
- * foreign ones added, and half of the open-class values give way to invented ones of the same shape.
+ * What a pack says is the language side; everything else about the example is drawn anew each time,
+ * so that a pack's names cannot be learned by heart: tools and parameters are renamed or respelled,
+ * properties reordered, descriptions shortened or dropped, unmentioned optional parameters left
+ * out, foreign ones added, and half of the open-class values give way to invented ones of the same
+ * shape.
  *
- * True at all times: a pack whose split is not "train" is refused, so measuring packs cannot leak; a
- * value appears in the call as the same drawing that the text shows.
- * Threads: packs are read-only after loading; every conversation builds its own JSON. */
+ * True at all times: a pack whose split is not "train" is refused, so measuring packs cannot leak;
+ * a value appears in the call as the same drawing that the text shows. Threads: packs are read-only
+ * after loading; every conversation builds its own JSON. */
 #include "train/gen_pack.h"
 
-/* ---- loading ------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* Next "{slot}" or "{slot.2}" at or after s: false when there is none. */
 static bool next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k)
@@ -69,7 +71,8 @@ static uint64_t refs_in(const struct domain_pack *p, const struct json *v, bool 
     if (json_is(v, JSON_ARRAY))
         for (size_t i = 0; i < json_len(v); i++) set |= refs_in(p, json_at(v, i), plain_only);
     if (json_is(v, JSON_OBJECT))
-        for (struct json_iter it = json_iter(v); json_next(&it);) set |= refs_in(p, it.value, plain_only);
+        for (struct json_iter it = json_iter(v); json_next(&it);)
+            set |= refs_in(p, it.value, plain_only);
     return set;
 }
 
@@ -96,11 +99,16 @@ static bool load_slots(struct domain_pack *p, struct err *e)
                 s->map_value[n] = m.value;
             }
         }
-        bool usable = (s->values && json_is(json_at(s->values, 0), JSON_STRING)) || s->n_map || (s->range && json_len(s->range) == 2)
-                      || (s->decimal && json_len(s->decimal) == 3) || s->kind >= 0;
-        if (!usable) return err_set(e, ERR_FORMAT, "slot %s: one of values, map, int, decimal or a known kind is expected", it.key);
+        bool usable = (s->values && json_is(json_at(s->values, 0), JSON_STRING)) || s->n_map ||
+                      (s->range && json_len(s->range) == 2) ||
+                      (s->decimal && json_len(s->decimal) == 3) || s->kind >= 0;
+        if (!usable)
+            return err_set(e, ERR_FORMAT,
+                           "slot %s: one of values, map, int, decimal or a known kind is expected",
+                           it.key);
     }
-    return p->n_slot <= 64 ? true : err_set(e, ERR_LIMIT, "%d slots, at most 64 are possible", p->n_slot);
+    return p->n_slot <= 64 ? true
+                           : err_set(e, ERR_LIMIT, "%d slots, at most 64 are possible", p->n_slot);
 }
 
 static int tool_find(const struct domain_pack *p, const char *name)
@@ -114,7 +122,8 @@ static bool load_tools(struct domain_pack *p, struct err *e)
 {
     const struct json *tools = json_get(p->root, "tools");
     size_t n = json_len(tools);
-    if (!n || n > PACK_TOOLS_MOST) return err_set(e, ERR_FORMAT, "tools: 1 to %d tools are expected", PACK_TOOLS_MOST);
+    if (!n || n > PACK_TOOLS_MOST)
+        return err_set(e, ERR_FORMAT, "tools: 1 to %d tools are expected", PACK_TOOLS_MOST);
     for (size_t i = 0; i < n; i++) {
         const struct json *t = json_at(tools, i), *par = json_get(t, "parameters");
         struct pack_tool *q = &p->tool[p->n_tool++];
@@ -122,9 +131,12 @@ static bool load_tools(struct domain_pack *p, struct err *e)
         q->desc = json_str(json_get(t, "description"), NULL);
         q->props = json_get(par, "properties");
         q->required = json_get(par, "required");
-        if (!q->name || !json_is(q->props, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "tools/%zu: a name and parameters with properties are expected", i);
+        if (!q->name || !json_is(q->props, JSON_OBJECT))
+            return err_set(e, ERR_FORMAT,
+                           "tools/%zu: a name and parameters with properties are expected", i);
         if (!q->desc) q->desc = "";
-        if (json_len(q->props) > PACK_PROPS_MOST) return err_set(e, ERR_LIMIT, "tools/%zu: at most %d parameters", i, PACK_PROPS_MOST);
+        if (json_len(q->props) > PACK_PROPS_MOST)
+            return err_set(e, ERR_LIMIT, "tools/%zu: at most %d parameters", i, PACK_PROPS_MOST);
     }
     return true;
 }
@@ -133,18 +145,23 @@ static bool load_tools(struct domain_pack *p, struct err *e)
 static void close_slots(struct domain_pack *p, const struct json *schema, const struct json *value)
 {
     if (json_is(value, JSON_STRING)) {
-        if (!schema || (!json_get(schema, "enum") && !json_get(schema, "const") && !json_get(schema, "pattern"))) return;
+        if (!schema || (!json_get(schema, "enum") && !json_get(schema, "const") &&
+                        !json_get(schema, "pattern")))
+            return;
         uint64_t set = refs_in(p, value, false);
         for (int i = 0; i < p->n_slot; i++)
             if (set >> i & 1) p->slot[i].closed = true;
     }
     if (json_is(value, JSON_ARRAY))
-        for (size_t i = 0; i < json_len(value); i++) close_slots(p, json_get(schema, "items"), json_at(value, i));
+        for (size_t i = 0; i < json_len(value); i++)
+            close_slots(p, json_get(schema, "items"), json_at(value, i));
     if (json_is(value, JSON_OBJECT))
-        for (struct json_iter it = json_iter(value); json_next(&it);) close_slots(p, json_get(json_get(schema, "properties"), it.key), it.value);
+        for (struct json_iter it = json_iter(value); json_next(&it);)
+            close_slots(p, json_get(json_get(schema, "properties"), it.key), it.value);
 }
 
-static bool load_call(struct domain_pack *p, const struct json *g, const char *tool_key, struct pack_call *c, struct err *e)
+static bool load_call(struct domain_pack *p, const struct json *g, const char *tool_key,
+                      struct pack_call *c, struct err *e)
 {
     const char *name = json_str(json_get(g, tool_key), NULL);
     c->tool = tool_find(p, name);
@@ -162,17 +179,22 @@ static bool load_call(struct domain_pack *p, const struct json *g, const char *t
 static bool load_texts(const struct json *g, const char *key, struct err *e)
 {
     const struct json *t = json_get(g, key);
-    if (!json_len(t)) return err_set(e, ERR_FORMAT, "\"%s\" must be a list of at least one text", key);
+    if (!json_len(t))
+        return err_set(e, ERR_FORMAT, "\"%s\" must be a list of at least one text", key);
     for (size_t i = 0; i < json_len(t); i++)
-        if (!json_is(json_at(t, i), JSON_STRING)) return err_set(e, ERR_FORMAT, "%s/%zu: a text is expected", key, i);
+        if (!json_is(json_at(t, i), JSON_STRING))
+            return err_set(e, ERR_FORMAT, "%s/%zu: a text is expected", key, i);
     return true;
 }
 
-static bool load_group(struct domain_pack *p, enum group_kind kind, const struct json *g, struct group *out, struct err *e)
+static bool load_group(struct domain_pack *p, enum group_kind kind, const struct json *g,
+                       struct group *out, struct err *e)
 {
     out->g = g;
-    if (kind == GROUP_NONE) return json_str(json_get(g, "text"), NULL) && json_str(json_get(g, "reply"), NULL) ? true
-                                   : err_set(e, ERR_FORMAT, "\"text\" and \"reply\" are expected");
+    if (kind == GROUP_NONE)
+        return json_str(json_get(g, "text"), NULL) && json_str(json_get(g, "reply"), NULL)
+                   ? true
+                   : err_set(e, ERR_FORMAT, "\"text\" and \"reply\" are expected");
     if (kind != GROUP_RESULT && !load_texts(g, "text", e)) return false;
     if (kind == GROUP_PARALLEL) {
         const struct json *calls = json_get(g, "calls");
@@ -193,7 +215,8 @@ static bool load_group(struct domain_pack *p, enum group_kind kind, const struct
 
 static bool load_groups(struct domain_pack *p, enum group_kind kind, struct err *e)
 {
-    static const char *const keys[] = { "requests", "parallel", "ask", "none", "results", "followups" };
+    static const char *const keys[] = { "requests", "parallel", "ask",
+                                        "none",     "results",  "followups" };
     const struct json *list = json_get(p->root, keys[kind]);
     size_t n = json_len(list);
     p->group[kind] = mem_zero((n + 1) * sizeof *p->group[kind]);
@@ -203,23 +226,33 @@ static bool load_groups(struct domain_pack *p, enum group_kind kind, struct err 
     return true;
 }
 
-/* ---- words that link tools and requests ----------------------------------------------------------------- */
+/* ---- words that link tools and requests ------------------------------------------------------ */
 
 /* Words that carry grammar or a time, not a topic; they are never swapped. */
 static bool is_function_word(const char *w)
 {
-    static const char *const list[] = { "about", "after", "again", "also", "another", "before", "between", "both", "could", "date", "days", "default",
-        "does", "each", "either", "else", "every", "everything", "first", "from", "give", "given", "have", "here", "hour", "hours", "however", "into", "just",
-        "know", "last", "least", "left", "like", "made", "make", "many", "means", "minute", "minutes", "month", "more", "most", "much", "must", "need", "never",
-        "next", "none", "only", "other", "otherwise", "over", "please", "same", "says", "should", "show", "some", "than", "that", "them", "then", "there",
-        "they", "this", "time", "today", "until", "want", "week", "what", "when", "where", "whether", "which", "will", "with", "without", "word", "words",
-        "would", "year", "your", "tell", "user", "once", "name", "number", "text", "long", "late", "early", "true", "false", "take", "keep" };
+    static const char *const list[] = {
+        "about",  "after",      "again",   "also",      "another", "before", "between", "both",
+        "could",  "date",       "days",    "default",   "does",    "each",   "either",  "else",
+        "every",  "everything", "first",   "from",      "give",    "given",  "have",    "here",
+        "hour",   "hours",      "however", "into",      "just",    "know",   "last",    "least",
+        "left",   "like",       "made",    "make",      "many",    "means",  "minute",  "minutes",
+        "month",  "more",       "most",    "much",      "must",    "need",   "never",   "next",
+        "none",   "only",       "other",   "otherwise", "over",    "please", "same",    "says",
+        "should", "show",       "some",    "than",      "that",    "them",   "then",    "there",
+        "they",   "this",       "time",    "today",     "until",   "want",   "week",    "what",
+        "when",   "where",      "whether", "which",     "will",    "with",   "without", "word",
+        "words",  "would",      "year",    "your",      "tell",    "user",   "once",    "name",
+        "number", "text",       "long",    "late",      "early",   "true",   "false",   "take",
+        "keep"
+    };
     for (size_t i = 0; i < LEN(list); i++)
         if (!strcmp(list[i], w)) return true;
     return false;
 }
 
-/* Length of the lower-case stem of a word ("Lights," -> "light"), 0 if it is no word of four letters. */
+/* Length of the lower-case stem of a word ("Lights," -> "light"), 0 if it is no word of four
+ * letters. */
 static size_t word_at(const char *s, size_t *whole, char stem[24])
 {
     size_t n = 0;
@@ -279,7 +312,8 @@ static void ban_words(struct domain_pack *p, const struct json *v)
         }
 }
 
-/* A word is worth swapping if tools and several requests use it and no member of an enum is made of it. */
+/* A word is worth swapping if tools and several requests use it and no member of an enum is made
+ * of it. */
 static void load_words(struct domain_pack *p)
 {
     for (int i = 0; i < p->n_tool; i++) {
@@ -344,7 +378,7 @@ const char *swapped(struct draw *d, const struct swaps *sw, const char *s)
     return r;
 }
 
-/* ---- the pack as a whole ---------------------------------------------------------------------------------- */
+/* ---- the pack as a whole --------------------------------------------------------------------- */
 
 static void pack_done(struct domain_pack *p)
 {
@@ -380,7 +414,8 @@ bool pack_load(struct datagen *g, const char *path, struct err *e)
     p.domain = json_str(json_get(p.root, "domain"), NULL);
     const char *split = json_str(json_get(p.root, "split"), NULL);
     if (!p.domain || !split || strcmp(split, "train")) {
-        err_set(e, ERR_FORMAT, "split is \"%s\", only packs with split \"train\" are read", split ? split : "");
+        err_set(e, ERR_FORMAT, "split is \"%s\", only packs with split \"train\" are read",
+                split ? split : "");
         goto fail;
     }
     if (!load_slots(&p, e) || !load_tools(&p, e)) goto fail;
@@ -419,7 +454,7 @@ const struct domain_pack *pack_pick(struct draw *d)
     return NULL;
 }
 
-/* ---- drawing slots --------------------------------------------------------------------------------------- */
+/* ---- drawing slots --------------------------------------------------------------------------- */
 
 static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill fill)
 {
@@ -428,7 +463,8 @@ static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill f
         o.said = json_str(json_at(s->values, (size_t)below(d, (int)json_len(s->values))), NULL);
         if (!o.said) o.said = "";
         if (fill == FILL_LIKE && !s->closed) o.said = value_like(d, o.said);
-        if (fill == FILL_ANY && !s->closed && d->g->real_value.n) o.said = d->g->real_value.item[below(d, d->g->real_value.n)];
+        if (fill == FILL_ANY && !s->closed && d->g->real_value.n)
+            o.said = d->g->real_value.item[below(d, d->g->real_value.n)];
     } else if (s->map) {
         int i = below(d, (int)s->n_map);
         o.said = s->map_key[i];
@@ -440,7 +476,8 @@ static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill f
         o.said = text(d, "%d", range(d, (int)lo, (int)MAX(lo, hi)));
         o.number = true;
     } else if (s->decimal) {
-        double lo = json_f64(json_at(s->decimal, 0)), hi = json_f64(json_at(s->decimal, 1)), st = json_f64(json_at(s->decimal, 2));
+        double lo = json_f64(json_at(s->decimal, 0)), hi = json_f64(json_at(s->decimal, 1)),
+               st = json_f64(json_at(s->decimal, 2));
         int steps = st > 0 ? (int)((hi - lo) / st + 1e-9) : 0;
         char num[32];
         snprintf(num, sizeof num, "%.6f", lo + st * below(d, steps + 1));
@@ -451,7 +488,8 @@ static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill f
         o.number = true;
     } else {
         struct value v = value_draw(d, (enum value_kind)s->kind);
-        o.said = v.said;                                              /* the pack's coercion decides what the call holds */
+        /* the pack's coercion decides what the call holds */
+        o.said = v.said;
         if (s->kind == V_INT) o.said = text(d, "%d", range(d, 2, 500));
         json_free(v.json);
     }
@@ -462,7 +500,9 @@ static bool drawn_before(const struct slots *s, int slot, const struct drawn *o)
 {
     for (int i = 0; i < s->n; i++) {
         if (s->got[i].slot != slot) continue;
-        if (o->value && s->got[i].value ? json_equal(o->value, s->got[i].value) : !strcmp(o->said, s->got[i].said)) return true;
+        if (o->value && s->got[i].value ? json_equal(o->value, s->got[i].value)
+                                        : !strcmp(o->said, s->got[i].said))
+            return true;
     }
     return false;
 }
@@ -505,7 +545,8 @@ const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool ma
 
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark)
 {
-    return pack_text(d, s, json_str(json_at(list, (size_t)below(d, (int)json_len(list))), NULL), mark);
+    return pack_text(d, s, json_str(json_at(list, (size_t)below(d, (int)json_len(list))), NULL),
+                     mark);
 }
 
 static struct json *drawn_json(const struct drawn *o)
@@ -518,7 +559,8 @@ struct json *pack_value(struct draw *d, struct slots *s, const struct json *v)
 {
     if (json_is(v, JSON_STRING)) {
         int k, i = whole_ref(s->p, json_str(v, NULL), &k);
-        return i >= 0 ? drawn_json(slot_get(d, s, i, k)) : json_new_str(pack_text(d, s, json_str(v, NULL), false));
+        return i >= 0 ? drawn_json(slot_get(d, s, i, k))
+                      : json_new_str(pack_text(d, s, json_str(v, NULL), false));
     }
     if (json_is(v, JSON_ARRAY)) {
         struct json *a = json_new_array();
@@ -527,21 +569,50 @@ struct json *pack_value(struct draw *d, struct slots *s, const struct json *v)
     }
     if (!json_is(v, JSON_OBJECT)) return json_copy(v);
     struct json *o = json_new_object();
-    for (struct json_iter it = json_iter(v); json_next(&it);) json_set(o, it.key, pack_value(d, s, it.value));
+    for (struct json_iter it = json_iter(v); json_next(&it);)
+        json_set(o, it.key, pack_value(d, s, it.value));
     return o;
 }
 
-/* ---- how pack tools look in this conversation ----------------------------------------------------------------- */
+/* ---- how pack tools look in this conversation ------------------------------------------------ */
 
 /* Words that stand for one another in parameter names. */
 static const char *const synonyms[] = {
-    "location|place|where|loc|area|position", "city|town|place|location|cityName", "date|day|when|on|the_date|dt", "time|at|when|hour|clock|time_of_day", "name|title|label|called|display_name",
-    "id|identifier|ref|reference|key|no", "count|number|amount|quantity|n|how_many|qty|num", "query|q|search|text|keywords|what|term", "message|text|body|content|note|msg",
-    "recipient|to|contact|person|receiver|who", "email|mail|address|e_mail", "units|unit|system|measure", "limit|max|top|max_results|at_most", "category|type|kind|group|class",
-    "room|zone|area|space", "duration|length|period|how_long|minutes_or_hours", "price|cost|amount|max_price|budget", "item|product|article|thing|what", "status|state|condition",
-    "language|lang|locale|tongue", "destination|to|target|dest|goal", "origin|from|source|start", "device|unit|appliance|machine", "list|collection|list_name|folder", "reason|why|cause|explanation",
-    "account|acct|account_name|wallet", "user|person|member|username|owner", "level|value|percent|intensity|setting", "phone|number|phone_number|tel", "file|path|document|filename", "people|guests|persons|party_size|seats",
-    "month|period|billing_month", "color|colour|shade", "mode|setting|program|option", "temperature|temp|degrees|setpoint",
+    "location|place|where|loc|area|position",
+    "city|town|place|location|cityName",
+    "date|day|when|on|the_date|dt",
+    "time|at|when|hour|clock|time_of_day",
+    "name|title|label|called|display_name",
+    "id|identifier|ref|reference|key|no",
+    "count|number|amount|quantity|n|how_many|qty|num",
+    "query|q|search|text|keywords|what|term",
+    "message|text|body|content|note|msg",
+    "recipient|to|contact|person|receiver|who",
+    "email|mail|address|e_mail",
+    "units|unit|system|measure",
+    "limit|max|top|max_results|at_most",
+    "category|type|kind|group|class",
+    "room|zone|area|space",
+    "duration|length|period|how_long|minutes_or_hours",
+    "price|cost|amount|max_price|budget",
+    "item|product|article|thing|what",
+    "status|state|condition",
+    "language|lang|locale|tongue",
+    "destination|to|target|dest|goal",
+    "origin|from|source|start",
+    "device|unit|appliance|machine",
+    "list|collection|list_name|folder",
+    "reason|why|cause|explanation",
+    "account|acct|account_name|wallet",
+    "user|person|member|username|owner",
+    "level|value|percent|intensity|setting",
+    "phone|number|phone_number|tel",
+    "file|path|document|filename",
+    "people|guests|persons|party_size|seats",
+    "month|period|billing_month",
+    "color|colour|shade",
+    "mode|setting|program|option",
+    "temperature|temp|degrees|setpoint",
 };
 
 static const char *synonym_of(struct draw *d, const char *word)
@@ -555,14 +626,21 @@ static const char *synonym_of(struct draw *d, const char *word)
     return NULL;
 }
 
-static const char *renamed_param(struct draw *d, const char *name, const char *desc, const struct look *l)
+static const char *renamed_param(struct draw *d, const char *name, const char *desc,
+                                 const struct look *l)
 {
     int r = below(d, 100);
     const char *words = swapped(d, &l->swaps, spoken(d, name)), *syn = synonym_of(d, name);
-    if (r < l->opaque_percent && strlen(desc) > 8) return chance(d, 50) ? pick(d, "x|arg|a|b|p1|p2|value|param|input|data|v|k|field|s") : identifier(d, word_fake(d), l->style);
+    if (r < l->opaque_percent && strlen(desc) > 8)
+        return chance(d, 50) ? pick(d, "x|arg|a|b|p1|p2|value|param|input|data|v|k|field|s")
+                             : identifier(d, word_fake(d), l->style);
     if (r < 40 && syn) return identifier(d, spoken(d, syn), l->style);
-    if (r < 44) return identifier(d, text(d, "%s %s", words, pick(d, "value|name|param|arg|text|field|info")), l->style);
-    if (r < 48) return identifier(d, text(d, "%s %s", pick(d, "the|target|new|user|given|my|req"), words), l->style);
+    if (r < 44)
+        return identifier(
+            d, text(d, "%s %s", words, pick(d, "value|name|param|arg|text|field|info")), l->style);
+    if (r < 48)
+        return identifier(d, text(d, "%s %s", pick(d, "the|target|new|user|given|my|req"), words),
+                          l->style);
     return identifier(d, words, l->style);
 }
 
@@ -571,7 +649,8 @@ static const char *reworded_desc(struct draw *d, const char *desc, int drop_perc
     if (!*desc || chance(d, drop_percent)) return "";
     int r = below(d, 100);
     size_t n = strlen(desc), cut = strcspn(desc, ",;(");
-    if (r < 12 && cut > 8 && cut < n) return text(d, "%.*s", (int)(cut - (desc[cut - 1] == ' ')), desc);
+    if (r < 12 && cut > 8 && cut < n)
+        return text(d, "%.*s", (int)(cut - (desc[cut - 1] == ' ')), desc);
     if (r < 24) return lower(d, desc);
     if (r < 34 && desc[n - 1] == '.') return text(d, "%.*s", (int)n - 1, desc);
     return desc;
@@ -584,14 +663,23 @@ static bool has_word(const struct json *list, const char *s)
     return false;
 }
 
-static const char *tool_renamed(struct draw *d, const char *name, bool described, const struct look *l)
+static const char *tool_renamed(struct draw *d, const char *name, bool described,
+                                const struct look *l)
 {
     int r = below(d, 100);
     const char *words = swapped(d, &l->swaps, spoken(d, name)), *space = strchr(words, ' ');
     if (r < l->opaque_percent && described)
-        return chance(d, 50) ? text(d, "%s%d", pick(d, "fn_|tool_|op|x|api|t|f_|act_"), range(d, 1, 99)) : identifier(d, chance(d, 50) ? word_fake(d) : text(d, "%s %s", word_fake(d), word_fake(d)), l->style);
-    if (r < 34 && space) return identifier(d, text(d, "%s %.*s", space + 1, (int)(space - words), words), l->style);
-    if (r < 42) return text(d, "%s%s", identifier(d, words, l->style), pick(d, "_v2|2|_now|_api|Tool|_request|V3|_x"));
+        return chance(d, 50)
+                   ? text(d, "%s%d", pick(d, "fn_|tool_|op|x|api|t|f_|act_"), range(d, 1, 99))
+                   : identifier(d,
+                                chance(d, 50) ? word_fake(d)
+                                              : text(d, "%s %s", word_fake(d), word_fake(d)),
+                                l->style);
+    if (r < 34 && space)
+        return identifier(d, text(d, "%s %.*s", space + 1, (int)(space - words), words), l->style);
+    if (r < 42)
+        return text(d, "%s%s", identifier(d, words, l->style),
+                    pick(d, "_v2|2|_now|_api|Tool|_request|V3|_x"));
     return identifier(d, words, l->style);
 }
 
@@ -612,8 +700,8 @@ static void shuffle_params(struct draw *d, struct view *v)
     }
 }
 
-static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema, bool required,
-                       const struct tool_use *use, int index, const struct look *l)
+static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema,
+                       bool required, const struct tool_use *use, int index, const struct look *l)
 {
     bool some = use->some >> index & 1, always = use->always >> index & 1;
     if (!required && !some && chance(d, l->drop_optional_percent)) return;
@@ -623,28 +711,33 @@ static void view_param(struct draw *d, struct view *v, const char *key, const st
     p->schema = schema;
     p->desc = reworded_desc(d, swapped(d, &l->swaps, desc ? desc : ""), l->drop_desc_percent);
     if (l->rename) p->name = renamed_param(d, key, p->desc, l);
-    if (param_name_taken(v, p->name)) p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
+    if (param_name_taken(v, p->name))
+        p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;
     p->index = index;
     p->required = required || (always && chance(d, 15));
     v->n_param++;
 }
 
 /* A parameter that some call gives stays; one that every call gives may become required. */
-void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v)
+void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use,
+               const struct look *l, struct view *v)
 {
     const struct pack_tool *t = &p->tool[tool];
     *v = (struct view){ .p = p, .tool = tool, .name = t->name };
-    v->desc = reworded_desc(d, swapped(d, &l->swaps, t->desc), l->rename ? l->drop_tool_desc_percent : 0);
+    v->desc =
+        reworded_desc(d, swapped(d, &l->swaps, t->desc), l->rename ? l->drop_tool_desc_percent : 0);
     if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
     int i = 0;
     for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
-        view_param(d, v, it.key, it.value, has_word(t->required, it.key) || (use.demand >> i & 1), &use, i, l);
+        view_param(d, v, it.key, it.value, has_word(t->required, it.key) || (use.demand >> i & 1),
+                   &use, i, l);
     if (l->rename && chance(d, 60)) shuffle_params(d, v);
 }
 
 struct json *view_json(const struct view *v)
 {
-    struct json *f = json_new_object(), *par = json_new_object(), *props = json_new_object(), *req = json_new_array();
+    struct json *f = json_new_object(), *par = json_new_object(), *props = json_new_object(),
+                *req = json_new_array();
     json_set(f, "name", json_new_str(v->name));
     if (*v->desc) json_set(f, "description", json_new_str(v->desc));
     for (int i = 0; i < v->n_param; i++) {
@@ -661,11 +754,13 @@ struct json *view_json(const struct view *v)
     return f;
 }
 
-/* Copied text for a numeric parameter becomes its digits ("20%" -> 20), as the packs' README says. */
+/* Copied text for a numeric parameter becomes its digits ("20%" -> 20), as the packs' README
+ * says. */
 static struct json *coerced(const struct json *schema, struct json *v)
 {
     const char *type = json_str(json_get(schema, "type"), NULL);
-    if (!type || !json_is(v, JSON_STRING) || (strcmp(type, "integer") && strcmp(type, "number"))) return v;
+    if (!type || !json_is(v, JSON_STRING) || (strcmp(type, "integer") && strcmp(type, "number")))
+        return v;
     char num[32];
     size_t n = 0;
     int dots = 0;
@@ -680,7 +775,8 @@ static struct json *coerced(const struct json *schema, struct json *v)
 }
 
 /* NULL when the call uses a parameter that this view does not show. */
-struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args)
+struct json *view_args(struct draw *d, const struct view *v, struct slots *s,
+                       const struct json *args)
 {
     struct json *o = json_new_object();
     size_t used = 0;
@@ -697,8 +793,14 @@ struct json *view_args(struct draw *d, const struct view *v, struct slots *s, co
     return NULL;
 }
 
-uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only) { return refs_in(p, v, plain_only); }
-uint64_t pack_text_refs(const struct domain_pack *p, const char *s) { return refs_in_text(p, s, true); }
+uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only)
+{
+    return refs_in(p, v, plain_only);
+}
+uint64_t pack_text_refs(const struct domain_pack *p, const char *s)
+{
+    return refs_in_text(p, s, true);
+}
 
 uint32_t args_keep(const struct pack_tool *t, const struct json *args)
 {

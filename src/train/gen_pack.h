@@ -6,14 +6,24 @@
 #include "train/gen_int.h"
 
 enum { PACK_TOOLS_MOST = 16, PACK_PROPS_MOST = 24, CALLS_MOST = 6, SLOTS_DRAWN_MOST = 48 };
-enum group_kind { GROUP_REQUEST, GROUP_PARALLEL, GROUP_ASK, GROUP_NONE, GROUP_RESULT, GROUP_FOLLOWUP, GROUP_KINDS };
+enum group_kind {
+    GROUP_REQUEST,
+    GROUP_PARALLEL,
+    GROUP_ASK,
+    GROUP_NONE,
+    GROUP_RESULT,
+    GROUP_FOLLOWUP,
+    GROUP_KINDS
+};
 
 struct slot {
     const char *name;
-    const struct json *values, *map, *range, *decimal;                /* one of them, or kind >= 0 */
+    /* one of them, or kind >= 0 */
+    const struct json *values, *map, *range, *decimal;
     int kind;
     const char **map_key; const struct json **map_value; size_t n_map;
-    bool closed;                                                      /* its values are members of some schema */
+    /* its values are members of some schema */
+    bool closed;
 };
 struct pack_tool { const char *name, *desc; const struct json *props, *required; };
 struct pack_call { int tool; const struct json *args; };
@@ -21,39 +31,67 @@ struct group { const struct json *g; struct pack_call call[CALLS_MOST]; int n_ca
 struct domain_pack {
     struct json *root;
     const char *domain;
-    bool held;                                                        /* a domain of the test part */
+    /* a domain of the test part */
+    bool held;
     struct slot *slot; int n_slot;
     struct pack_tool tool[PACK_TOOLS_MOST]; int n_tool;
     struct group *group[GROUP_KINDS]; int n_group[GROUP_KINDS];
-    struct swap_word { char *word; int uses; } *word; int n_word, cap_word; /* words that link tools and requests */
+    /* words that link tools and requests */
+    struct swap_word { char *word; int uses; } *word; int n_word, cap_word;
 };
 
-/* Where open-class values come from: the pack's own, invented ones of the same shape, any pack's. */
+/* Where open-class values come from: the pack's own, invented ones of the same shape, any
+ * pack's. */
 enum fill { FILL_OWN, FILL_LIKE, FILL_ANY };
 /* The drawings of one conversation: the same slot and number give the same value everywhere. */
 struct drawn { int slot, k; const char *said; const struct json *value; bool number; };
 /* Words of the pack that are other words in this conversation, in its tools and in what is said. */
 enum { SWAPS_MOST = 4 };
 struct swaps { const char *from[SWAPS_MOST], *to[SWAPS_MOST]; int n; };
-struct slots { const struct domain_pack *p; const struct swaps *swaps; struct drawn got[SLOTS_DRAWN_MOST]; int n; enum fill fill; };
+struct slots {
+    const struct domain_pack *p;
+    const struct swaps *swaps;
+    struct drawn got[SLOTS_DRAWN_MOST];
+    int n;
+    enum fill fill;
+};
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);
-uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only);  /* bit i: slot i is used */
+/* bit i: slot i is used */
+uint64_t pack_refs(const struct domain_pack *p, const struct json *v, bool plain_only);
 uint64_t pack_text_refs(const struct domain_pack *p, const char *s);
 uint32_t args_keep(const struct pack_tool *t, const struct json *args);
 
 /* How the tools of a conversation look; view: one tool under that look. */
-struct look { bool rename; struct swaps swaps; enum style style; int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent; };
-struct view_param { const char *key, *name, *desc; const struct json *schema; bool required; int index; };
-struct view { const struct domain_pack *p; int tool; const char *name, *desc; struct view_param param[PACK_PROPS_MOST]; int n_param; };
-/* Bit i: parameter i is given by some call, by every call of the conversation, is required whatever the
- * pack says. */
+struct look {
+    bool rename;
+    struct swaps swaps;
+    enum style style;
+    int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent;
+};
+struct view_param {
+    const char *key, *name, *desc;
+    const struct json *schema;
+    bool required;
+    int index;
+};
+struct view {
+    const struct domain_pack *p;
+    int tool;
+    const char *name, *desc;
+    struct view_param param[PACK_PROPS_MOST];
+    int n_param;
+};
+/* Bit i: parameter i is given by some call, by every call of the conversation, is required whatever
+ * the pack says. */
 struct tool_use { bool needed; uint32_t some, always, demand; };
 void swaps_draw(struct draw *d, const struct domain_pack *p, struct swaps *s);
 const char *swapped(struct draw *d, const struct swaps *s, const char *text); /* outside marks */
-void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use, const struct look *l, struct view *v);
+void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use,
+               const struct look *l, struct view *v);
 struct json *view_json(const struct view *v);
-struct json *view_args(struct draw *d, const struct view *v, struct slots *s, const struct json *args);
+struct json *view_args(struct draw *d, const struct view *v, struct slots *s,
+                       const struct json *args);
 
 #endif

@@ -1,10 +1,10 @@
-/* gen_pack_kind.c -- conversations from domain packs: requests, parallel calls, questions back, refusals,
- * grounded answers and follow-ups, over the pack's tools as they look this time.
+/* gen_pack_kind.c -- conversations from domain packs: requests, parallel calls, questions back,
+ * refusals, grounded answers and follow-ups, over the pack's tools as they look this time.
  *
- * In training a conversation often goes on for a few unrelated requests over the same tools: every one
- * of them is a target, and the tool list is paid for once. The test sets hold one request each, as
- * `tenon eval` asks it. The slots of each request are drawn anew, so nothing of an earlier turn is
- * needed later except where a pack's follow-up says so. */
+ * In training a conversation often goes on for a few unrelated requests over the same tools: every
+ * one of them is a target, and the tool list is paid for once. The test sets hold one request each,
+ * as `tenon eval` asks it. The slots of each request are drawn anew, so nothing of an earlier turn
+ * is needed later except where a pack's follow-up says so. */
 #include "train/gen_pack.h"
 
 enum { VIEWS_MOST = 12, TURNS_MOST = 4 };
@@ -17,7 +17,7 @@ struct scene {
     struct conv *c;
 };
 
-/* ---- the tool list ------------------------------------------------------------------------------------------ */
+/* ---- the tool list --------------------------------------------------------------------------- */
 
 static bool view_name_taken(const struct scene *s, const char *name)
 {
@@ -49,7 +49,8 @@ static struct look look_draw(struct draw *d, const struct domain_pack *p)
     return l;
 }
 
-/* What the calls of a conversation use of each tool. `without`: a tool that must not be there, or -1. */
+/* What the calls of a conversation use of each tool. `without`: a tool that must not be there,
+ * or -1. */
 static void scene_tools(struct scene *s, const struct tool_use *use, int without, bool alone)
 {
     struct draw *d = s->d;
@@ -71,10 +72,13 @@ static void scene_tools(struct scene *s, const struct tool_use *use, int without
             order[j] = x;
         }
         for (int i = 0; i < s->p->n_tool && s->n_view < n_need + more; i++)
-            if (!use[order[i]].needed && order[i] != without) add_view(s, s->p, order[i], (struct tool_use){ 0 });
-        if (chance(d, 20)) {                                          /* strangers from other domains */
+            if (!use[order[i]].needed && order[i] != without)
+                add_view(s, s->p, order[i], (struct tool_use){ 0 });
+        /* strangers from other domains */
+        if (chance(d, 20)) {
             const struct domain_pack *q = pack_pick(d);
-            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--) add_view(s, q, below(d, q->n_tool), (struct tool_use){ 0 });
+            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--)
+                add_view(s, q, below(d, q->n_tool), (struct tool_use){ 0 });
         }
     }
     conv_shuffle_tools(d, s->c);
@@ -98,12 +102,14 @@ static void need_calls(const struct domain_pack *p, const struct group *g, struc
     }
 }
 
-/* ---- one turn -------------------------------------------------------------------------------------------------- */
+/* ---- one turn -------------------------------------------------------------------------------- */
 
 static struct slots fresh_slots(const struct scene *s)
 {
     struct draw *d = s->d;
-    enum fill fill = !chance(d, MIN(d->fake_percent, 58)) ? FILL_OWN : chance(d, 72) ? FILL_LIKE : FILL_ANY;
+    enum fill fill = !chance(d, MIN(d->fake_percent, 58)) ? FILL_OWN
+                     : chance(d, 72)                      ? FILL_LIKE
+                                                          : FILL_ANY;
     return (struct slots){ .p = s->p, .swaps = &s->look.swaps, .fill = fill };
 }
 
@@ -116,7 +122,8 @@ static bool calls_of(struct scene *s, const struct group *g, struct slots *sl, s
 {
     for (int i = 0; i < g->n_call; i++) {
         const struct view *v = view_of(s, g->call[i].tool);
-        call[i] = (struct call){ v ? v->name : "", v ? view_args(s->d, v, sl, g->call[i].args) : NULL };
+        call[i] =
+            (struct call){ v ? v->name : "", v ? view_args(s->d, v, sl, g->call[i].args) : NULL };
         if (call[i].args) continue;
         while (i--) json_free(call[i].args);
         return false;
@@ -163,10 +170,13 @@ static bool put_two(struct scene *s, const struct group *g, const struct group *
     struct draw *d = s->d;
     struct slots one = fresh_slots(s), two = fresh_slots(s);
     struct call call[2 * CALLS_MOST];
-    const char *a = pack_one_text(d, &one, json_get(g->g, "text"), true), *b = pack_one_text(d, &two, json_get(h->g, "text"), true);
+    const char *a = pack_one_text(d, &one, json_get(g->g, "text"), true),
+               *b = pack_one_text(d, &two, json_get(h->g, "text"), true);
     size_t n = strlen(a);
     bool ended = n && strchr(".!?", a[n - 1]);
-    const char *join = ended ? rule(d, " | Also | And | Then | After that | Next: |\n| Plus: ") : rule(d, " and |, and then |; also |. Then |, and also |. Also |\n|. And |, plus ");
+    const char *join =
+        ended ? rule(d, " | Also | And | Then | After that | Next: |\n| Plus: ")
+              : rule(d, " and |, and then |; also |. Then |, and also |. Also |\n|. And |, plus ");
     say(s, text(d, "%s%s%s", a, join, b));
     if (!calls_of(s, g, &one, call)) return false;
     if (!calls_of(s, h, &two, call + g->n_call)) {
@@ -177,7 +187,8 @@ static bool put_two(struct scene *s, const struct group *g, const struct group *
     return true;
 }
 
-static const struct group *group_draw(struct draw *d, const struct domain_pack *p, enum group_kind k)
+static const struct group *group_draw(struct draw *d, const struct domain_pack *p,
+                                      enum group_kind k)
 {
     return p->n_group[k] ? &p->group[k][below(d, p->n_group[k])] : NULL;
 }
@@ -192,7 +203,7 @@ static const struct group *request_draw(struct draw *d, const struct domain_pack
     return group_draw(d, p, GROUP_REQUEST);
 }
 
-/* ---- kinds -------------------------------------------------------------------------------------------------------- */
+/* ---- kinds ----------------------------------------------------------------------------------- */
 
 static int turns_draw(struct draw *d)
 {
@@ -209,15 +220,20 @@ static bool requests(struct scene *s, enum data_kind kind)
     struct tool_use use[PACK_TOOLS_MOST] = { 0 };
     for (int i = 0; i < n; i++) {
         bool last = i + 1 == n;
-        enum group_kind k = last ? (kind == KIND_PARALLEL ? GROUP_PARALLEL : kind == KIND_NONE ? GROUP_NONE : GROUP_REQUEST)
-                                 : chance(d, 80) ? GROUP_REQUEST : chance(d, 60) ? GROUP_PARALLEL : GROUP_NONE;
+        enum group_kind k = last            ? (kind == KIND_PARALLEL ? GROUP_PARALLEL
+                                               : kind == KIND_NONE   ? GROUP_NONE
+                                                                     : GROUP_REQUEST)
+                            : chance(d, 80) ? GROUP_REQUEST
+                            : chance(d, 60) ? GROUP_PARALLEL
+                                            : GROUP_NONE;
         g[i] = k == GROUP_REQUEST ? request_draw(d, s->p) : group_draw(d, s->p, k);
         if (!g[i]) return false;
         if (g[i]->n_call) need_calls(s->p, g[i], use);
     }
     scene_tools(s, use, -1, kind == KIND_SINGLE);
     for (int i = 0; i < n; i++)
-        if (!(g[i]->n_call ? put_request(s, g[i], i + 1 == n) : put_none(s, g[i], i + 1 == n))) return false;
+        if (!(g[i]->n_call ? put_request(s, g[i], i + 1 == n) : put_none(s, g[i], i + 1 == n)))
+            return false;
     return true;
 }
 
@@ -267,7 +283,8 @@ static bool none(struct scene *s)
 }
 
 /* A request group that is the ask group plus exactly its missing argument, with slots only. */
-static const struct group *completed_by(struct draw *d, const struct domain_pack *p, const struct group *ask, const char *missing, uint64_t said)
+static const struct group *completed_by(struct draw *d, const struct domain_pack *p,
+                                        const struct group *ask, const char *missing, uint64_t said)
 {
     int from = below(d, p->n_group[GROUP_REQUEST]);
     for (int i = 0; i < p->n_group[GROUP_REQUEST]; i++) {
@@ -288,8 +305,8 @@ static const struct group *completed_by(struct draw *d, const struct domain_pack
 
 static uint64_t bit_index(uint64_t one) { return (uint64_t)__builtin_ctzll(one); }
 
-/* A request as it stands, but an optional parameter that it does not mention is required here. The same
- * words lead to a call elsewhere: only the schema tells. */
+/* A request as it stands, but an optional parameter that it does not mention is required here. The
+ * same words lead to a call elsewhere: only the schema tells. */
 static bool ask_promoted(struct scene *s)
 {
     struct draw *d = s->d;
@@ -300,7 +317,8 @@ static bool ask_promoted(struct scene *s)
     struct tool_use *u = &use[g->call[0].tool];
     int at = below(d, (int)json_len(t->props)), i = 0;
     for (struct json_iter it = json_iter(t->props); json_next(&it); i++)
-        if (i == at && (u->some >> i & 1 || json_str_is(json_get(it.value, "type"), "boolean"))) return false;
+        if (i == at && (u->some >> i & 1 || json_str_is(json_get(it.value, "type"), "boolean")))
+            return false;
     u->demand = 1u << at;
     scene_tools(s, use, -1, chance(d, 30));
     const struct view *v = view_of(s, g->call[0].tool);
@@ -320,7 +338,9 @@ static bool ask(struct scene *s)
     const char *missing = json_str(json_get(g->g, "missing"), NULL);
     const struct json *texts = json_get(g->g, "text");
     const char *tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
-    const struct group *done = missing && d->set == DATA_TRAIN && chance(d, 50) ? completed_by(d, s->p, g, missing, pack_text_refs(s->p, tmpl)) : NULL;
+    const struct group *done = missing && d->set == DATA_TRAIN && chance(d, 50)
+                                   ? completed_by(d, s->p, g, missing, pack_text_refs(s->p, tmpl))
+                                   : NULL;
     struct tool_use use[PACK_TOOLS_MOST] = { 0 };
     use[g->call[0].tool].needed = true;
     if (done) need_calls(s->p, done, use);
@@ -335,8 +355,12 @@ static bool ask(struct scene *s)
     conv_assistant(s->c, question);
     uint64_t slot = pack_refs(s->p, json_get(done->call[0].args, missing), true);
     const char *value = pack_text(d, &sl, text(d, "{%s}", s->p->slot[bit_index(slot)].name), true);
-    conv_user(s->c, phrase_noise(d, phrase_template(d, rule(d, "{v}|{v}|{v}|{v} please|it's {v}|{v}.|let's say {v}|I mean {v}|oh, {v}|{v}, thanks|sorry, {v}|make it {v}|take {v}"),
-                                                    (const char *const[]){ "v", value, NULL })));
+    conv_user(s->c, phrase_noise(
+                        d, phrase_template(
+                               d,
+                               rule(d, "{v}|{v}|{v}|{v} please|it's {v}|{v}.|let's say {v}|I mean "
+                                       "{v}|oh, {v}|{v}, thanks|sorry, {v}|make it {v}|take {v}"),
+                               (const char *const[]){ "v", value, NULL })));
     struct call call[CALLS_MOST];
     if (!calls_of(s, done, &sl, call)) return false;
     conv_answer_calls(s->c, call, 1);
@@ -354,8 +378,10 @@ static bool same_args(const struct json *a, const struct json *b, bool keys_only
     return true;
 }
 
-/* The request that leads to a result: the same arguments, else the same parameters, else the same tool. */
-static const struct group *source_of(struct draw *d, const struct domain_pack *p, const struct group *g)
+/* The request that leads to a result: the same arguments, else the same parameters, else the
+ * same tool. */
+static const struct group *source_of(struct draw *d, const struct domain_pack *p,
+                                     const struct group *g)
 {
     int n = p->n_group[GROUP_REQUEST], from = below(d, n);
     for (int pass = 0; pass < 3; pass++)
@@ -368,12 +394,14 @@ static const struct group *source_of(struct draw *d, const struct domain_pack *p
 }
 
 /* Values that the result and the answer share: a grounded answer must hold them. */
-static struct json *must_contain(struct draw *d, const struct slots *sl, const char *answer, const struct json *result)
+static struct json *must_contain(struct draw *d, const struct slots *sl, const char *answer,
+                                 const struct json *result)
 {
     struct json *must = json_new_array();
     uint64_t said = pack_text_refs(sl->p, answer) & pack_refs(sl->p, result, true);
     for (int i = 0; i < sl->n; i++)
-        if (sl->got[i].k == 1 && said >> sl->got[i].slot & 1) json_push(must, json_new_str(sl->got[i].said));
+        if (sl->got[i].k == 1 && said >> sl->got[i].slot & 1)
+            json_push(must, json_new_str(sl->got[i].said));
     return must;
 }
 
@@ -401,10 +429,12 @@ static bool grounded(struct scene *s)
     return true;
 }
 
-/* ---- follow-ups --------------------------------------------------------------------------------------------------- */
+/* ---- follow-ups ------------------------------------------------------------------------------ */
 
-/* May group q be the turn before follow-up g (said: slots that the follow-up's text names itself)? */
-static bool leads_to(const struct domain_pack *p, const struct group *q, const struct group *g, uint64_t said)
+/* May group q be the turn before follow-up g (said: slots that the follow-up's text names
+ * itself)? */
+static bool leads_to(const struct domain_pack *p, const struct group *q, const struct group *g,
+                     uint64_t said)
 {
     const struct json *before = q->call[0].args, *after = g->call[0].args;
     uint64_t need = pack_refs(p, after, true) & ~said;

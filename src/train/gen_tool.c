@@ -1,28 +1,39 @@
 /* gen_tool.c -- invented tools: a verb, a noun, and parameters drawn from a table of roles.
  *
- * A request must decide the call, so what links the two is drawn on purpose: the name, the description
- * or both carry the action; the parameter's name, its description, its type or its members carry the
- * argument. A link is only dropped where another one stays.
+ * A request must decide the call, so what links the two is drawn on purpose: the name, the
+ * description or both carry the action; the parameter's name, its description, its type or its
+ * members carry the argument. A link is only dropped where another one stays.
  *
- * Nouns and parameter names are invented in more than half of the tools, because a model that has seen
- * a name in training has learned nothing about names. */
+ * Nouns and parameter names are invented in more than half of the tools, because a model that has
+ * seen a name in training has learned nothing about names. */
 #include "train/gen_int.h"
 
-/* ---- verbs: what tools are called, what they say they do, how people ask for it --------------------- */
+/* ---- verbs: what tools are called, what they say they do, how people ask for it -------------- */
 
-static const struct verb { const char *name, *does, *ask; } verbs[] = {
-    { "create|add|make|new|register", "Creates|Adds|Registers", "create|add|make|set up|register|I need|put in|get me|open" },
-    { "delete|remove|drop|erase|purge", "Deletes|Removes|Erases", "delete|remove|get rid of|erase|drop|throw away|wipe|clear out" },
-    { "get|show|fetch|read|view|describe", "Returns|Shows|Fetches|Reads", "show me|get|fetch|look up|tell me about|pull up|what about|give me|display|let me see" },
-    { "search|find|query|lookup", "Searches|Finds|Looks up", "find|search for|look for|look up|hunt down|locate|do you have" },
-    { "update|edit|modify|change|set", "Updates|Changes|Edits|Modifies", "update|change|edit|modify|adjust|alter|revise" },
-    { "send|dispatch|transmit|forward", "Sends|Transmits|Dispatches", "send|dispatch|forward|pass on|transmit|ship off" },
+static const struct verb {
+    const char *name, *does, *ask;
+} verbs[] = {
+    { "create|add|make|new|register", "Creates|Adds|Registers",
+      "create|add|make|set up|register|I need|put in|get me|open" },
+    { "delete|remove|drop|erase|purge", "Deletes|Removes|Erases",
+      "delete|remove|get rid of|erase|drop|throw away|wipe|clear out" },
+    { "get|show|fetch|read|view|describe", "Returns|Shows|Fetches|Reads",
+      "show me|get|fetch|look up|tell me about|pull up|what about|give me|display|let me see" },
+    { "search|find|query|lookup", "Searches|Finds|Looks up",
+      "find|search for|look for|look up|hunt down|locate|do you have" },
+    { "update|edit|modify|change|set", "Updates|Changes|Edits|Modifies",
+      "update|change|edit|modify|adjust|alter|revise" },
+    { "send|dispatch|transmit|forward", "Sends|Transmits|Dispatches",
+      "send|dispatch|forward|pass on|transmit|ship off" },
     { "book|reserve", "Books|Reserves", "book|reserve|get|secure|hold|arrange" },
-    { "start|run|launch|begin|execute", "Starts|Runs|Launches", "start|run|launch|kick off|begin|fire up|get going with" },
+    { "start|run|launch|begin|execute", "Starts|Runs|Launches",
+      "start|run|launch|kick off|begin|fire up|get going with" },
     { "stop|halt|end|terminate", "Stops|Halts|Ends", "stop|halt|end|shut down|terminate|finish" },
     { "enable|activate", "Enables|Activates|Switches on", "enable|activate|switch on|turn on" },
-    { "disable|deactivate", "Disables|Deactivates|Switches off", "disable|deactivate|switch off|turn off" },
-    { "list|enumerate|all", "Lists|Enumerates", "list|show me all|which are|enumerate|give me a list of" },
+    { "disable|deactivate", "Disables|Deactivates|Switches off",
+      "disable|deactivate|switch off|turn off" },
+    { "list|enumerate|all", "Lists|Enumerates",
+      "list|show me all|which are|enumerate|give me a list of" },
     { "count|tally", "Counts|Tallies", "count|how many are there of|tally|get the number of" },
     { "convert|transform", "Converts|Transforms", "convert|transform|turn|change the format of" },
     { "calculate|compute", "Calculates|Computes", "calculate|compute|work out|figure out" },
@@ -39,13 +50,17 @@ static const struct verb { const char *name, *does, *ask; } verbs[] = {
     { "share|publish", "Shares|Publishes", "share|publish|make public|post" },
     { "export|download", "Exports|Downloads", "export|download|save out|dump" },
     { "import|upload|load", "Imports|Uploads|Loads", "import|upload|load|read in|bring in" },
-    { "approve|accept|confirm", "Approves|Accepts|Confirms", "approve|accept|confirm|sign off on|okay" },
-    { "reject|decline|refuse", "Rejects|Declines|Refuses", "reject|decline|refuse|turn down|say no to" },
+    { "approve|accept|confirm", "Approves|Accepts|Confirms",
+      "approve|accept|confirm|sign off on|okay" },
+    { "reject|decline|refuse", "Rejects|Declines|Refuses",
+      "reject|decline|refuse|turn down|say no to" },
     { "assign|allocate", "Assigns|Allocates", "assign|allocate|hand|give" },
     { "archive|store|save", "Archives|Stores|Saves", "archive|store|save|keep|file away" },
     { "restore|recover|undelete", "Restores|Recovers", "restore|recover|bring back|undelete" },
-    { "track|trace|monitor|watch", "Tracks|Traces|Monitors", "track|trace|monitor|keep an eye on|follow|watch" },
-    { "measure|test|check|inspect", "Measures|Tests|Checks|Inspects", "measure|test|check|inspect|examine" },
+    { "track|trace|monitor|watch", "Tracks|Traces|Monitors",
+      "track|trace|monitor|keep an eye on|follow|watch" },
+    { "measure|test|check|inspect", "Measures|Tests|Checks|Inspects",
+      "measure|test|check|inspect|examine" },
     { "schedule|plan", "Schedules|Plans", "schedule|plan|pencil in|arrange" },
     { "cancel|abort|revoke", "Cancels|Aborts|Revokes", "cancel|abort|call off|revoke|drop" },
     { "rate|score|review", "Rates|Scores|Reviews", "rate|score|review|grade" },
@@ -61,59 +76,132 @@ static const struct verb { const char *name, *does, *ask; } verbs[] = {
     { "block|ban", "Blocks|Bans", "block|ban|shut out" },
 };
 
-/* ---- roles: what a parameter is for ------------------------------------------------------------------- */
+/* ---- roles: what a parameter is for ---------------------------------------------------------- */
 
-static const struct role { const char *names, *descs; enum value_kind kind; const char *attach; } roles[] = {
-    { "recipient|to|contact|receiver|addressee|send_to", "who gets it|name of the recipient|the person it goes to|Recipient.", V_PERSON, "to {v}|for {v}|addressed to {v}|so that {v} gets it|going to {v}" },
-    { "person|owner|assignee|user|customer|guest|member|patient|client", "full name|the person's name|whom it concerns|Name of the person.", V_PERSON, "for {v}|on behalf of {v}|in the name of {v}|it's for {v}|, the {p} is {v}|under {v}" },
-    { "name|title|label|caption|heading", "name to use|title|what to call it|display name|Its name.", V_TITLE, "called {v}|named {v}|with the {p} {v}|titled {v}|labelled {v}|and call it {v}|, name it {v}|by the name of {v}" },
-    { "city|location|place|town|destination|area|region|where|site", "city|where|place name, as the user says it|town or area|Location.", V_CITY, "in {v}|at {v}|near {v}|around {v}|somewhere in {v}|over in {v}|, {v}|located in {v}" },
-    { "from|origin|source|departure|start_point", "where it starts|origin|starting point", V_CITY, "from {v}|starting in {v}|out of {v}|leaving {v}|departing from {v}" },
-    { "destination|to|target|arrival|end_point", "where it goes|destination|end point", V_CITY, "to {v}|heading to {v}|ending in {v}|bound for {v}|towards {v}|arriving in {v}" },
-    { "country|nation|market", "country|name of the country", V_COUNTRY, "in {v}|for {v}|within {v}|from {v}" },
-    { "date|day|when|on|due|due_date|deadline", "date as written by the user|day|when|which day|Date, in the user's words.", V_DATE, "on {v}|for {v}|, {v}|due {v}|by {v}|{v}|dated {v}|scheduled for {v}" },
-    { "date|start_date|day|delivery_date", "date, YYYY-MM-DD|ISO date|date as YYYY-MM-DD|day in ISO format", V_ISO_DATE, "on {v}|for {v}|, {v}|dated {v}|by {v}" },
-    { "time|at|start|start_time|hour|when", "time of day|time as said|when it starts|Time.", V_TIME, "at {v}|for {v}|starting at {v}|from {v}|around {v}|, {v}|{v}" },
-    { "duration|length|for|how_long|period", "how long|duration|length of time, as said", V_DURATION, "for {v}|lasting {v}|of {v}|that takes {v}|, {v} long|over {v}" },
-    { "weekday|day|day_of_week", "day of the week|weekday", V_WEEKDAY, "on {v}|every {v}|for {v}|, {v}s" },
+static const struct role {
+    const char *names, *descs;
+    enum value_kind kind;
+    const char *attach;
+} roles[] = {
+    { "recipient|to|contact|receiver|addressee|send_to",
+      "who gets it|name of the recipient|the person it goes to|Recipient.", V_PERSON,
+      "to {v}|for {v}|addressed to {v}|so that {v} gets it|going to {v}" },
+    { "person|owner|assignee|user|customer|guest|member|patient|client",
+      "full name|the person's name|whom it concerns|Name of the person.", V_PERSON,
+      "for {v}|on behalf of {v}|in the name of {v}|it's for {v}|, the {p} is {v}|under {v}" },
+    { "name|title|label|caption|heading",
+      "name to use|title|what to call it|display name|Its name.", V_TITLE,
+      "called {v}|named {v}|with the {p} {v}|titled {v}|labelled {v}|and call it {v}|, name it "
+      "{v}|by the name of {v}" },
+    { "city|location|place|town|destination|area|region|where|site",
+      "city|where|place name, as the user says it|town or area|Location.", V_CITY,
+      "in {v}|at {v}|near {v}|around {v}|somewhere in {v}|over in {v}|, {v}|located in {v}" },
+    { "from|origin|source|departure|start_point", "where it starts|origin|starting point", V_CITY,
+      "from {v}|starting in {v}|out of {v}|leaving {v}|departing from {v}" },
+    { "destination|to|target|arrival|end_point", "where it goes|destination|end point", V_CITY,
+      "to {v}|heading to {v}|ending in {v}|bound for {v}|towards {v}|arriving in {v}" },
+    { "country|nation|market", "country|name of the country", V_COUNTRY,
+      "in {v}|for {v}|within {v}|from {v}" },
+    { "date|day|when|on|due|due_date|deadline",
+      "date as written by the user|day|when|which day|Date, in the user's words.", V_DATE,
+      "on {v}|for {v}|, {v}|due {v}|by {v}|{v}|dated {v}|scheduled for {v}" },
+    { "date|start_date|day|delivery_date",
+      "date, YYYY-MM-DD|ISO date|date as YYYY-MM-DD|day in ISO format", V_ISO_DATE,
+      "on {v}|for {v}|, {v}|dated {v}|by {v}" },
+    { "time|at|start|start_time|hour|when", "time of day|time as said|when it starts|Time.", V_TIME,
+      "at {v}|for {v}|starting at {v}|from {v}|around {v}|, {v}|{v}" },
+    { "duration|length|for|how_long|period", "how long|duration|length of time, as said",
+      V_DURATION, "for {v}|lasting {v}|of {v}|that takes {v}|, {v} long|over {v}" },
+    { "weekday|day|day_of_week", "day of the week|weekday", V_WEEKDAY,
+      "on {v}|every {v}|for {v}|, {v}s" },
     { "month|billing_month", "month|name of the month", V_MONTH, "in {v}|for {v}|from {v}|of {v}" },
     { "year|model_year|vintage", "year|four digits", V_YEAR, "from {v}|of {v}|in {v}|, {v}" },
-    { "quantity|count|amount|number|n|qty|copies|pieces", "how many|number of items|quantity|How many of them.", V_INT, "{v} of them|, {v} pieces|times {v}|, {v} in total|with {v} pieces|make that {v}|{v} times" },
-    { "guests|people|persons|seats|party_size|passengers|adults", "how many people|number of people|party size", V_INT, "for {v} people|for {v}|for a group of {v}|, {v} persons|seating {v}|, we are {v}|with {v} people" },
-    { "limit|max_results|top|max|maximum", "most results to return|upper bound|limit", V_INT, "at most {v}|up to {v}|no more than {v}|the first {v}|, {v} at most|limited to {v}" },
-    { "min|minimum|at_least|lower_bound", "lower bound|minimum|least value", V_INT, "at least {v}|no less than {v}|from {v} up|, minimum {v}|{v} or more" },
-    { "price|max_price|budget|cost|amount|sum|value", "amount of money|price, number only|budget|sum in the account's currency", V_AMOUNT, "for {v}|under {v}|up to {v}|costing {v}|worth {v}|of {v}|for no more than {v}|, {v}" },
-    { "rate|discount|ratio|share|tip", "fraction between 0 and 1|as a fraction (0.15 = 15 percent)|share from 0 to 1", V_FRACTION, "at {v}|with {v}|of {v}|, {v}|plus {v}" },
-    { "percent|level|volume|brightness|intensity|opacity|progress", "0-100|percent|level from 0 to 100", V_INT, "at {v}|to {v} percent|at {v} percent|to {v}|on {v}|at level {v}|, {v}%" },
-    { "temperature|degrees|setpoint|heat", "degrees|temperature|target temperature", V_DECIMAL, "at {v} degrees|to {v}|at {v}|to {v} degrees|, {v} degrees" },
-    { "weight|length|width|height|size|depth|distance|radius|volume", "number|in the user's unit|measured value", V_DECIMAL, "with a {p} of {v}|, {p} {v}|of {p} {v}|within {v}|measuring {v}|at {v}" },
-    { "email|address|mail|contact_email", "e-mail address|email|where to send mail", V_EMAIL, "to {v}|at {v}|via {v}|, {v}|mail {v}|for {v}|, reach me at {v}" },
-    { "url|link|website|endpoint|webhook", "web address|URL|full URL", V_URL, "from {v}|at {v}|using {v}|, {v}|on {v}|see {v}" },
-    { "path|file|filename|folder|directory|output", "file path|path of the file|file to use", V_PATH, "in {v}|from {v}|at {v}|into {v}|to {v}|, {v}|stored in {v}" },
-    { "id|identifier|reference|ref|order_id|number|ticket|key", "identifier|reference as printed|id|its id", V_ID, "with id {v}|number {v}|, reference {v}|{v}|id {v}|, that's {v}|with the number {v}|no. {v}|listed as {v}" },
-    { "code|coupon|promo|pin|voucher", "code|code as given|promo code", V_CODE, "with code {v}|using {v}|code {v}|with the code {v}|, the code is {v}|apply {v}" },
-    { "phone|phone_number|number|mobile", "phone number|number to call", V_PHONE, "at {v}|on {v}|via {v}|, phone {v}|, call {v}|under {v}" },
-    { "message|text|body|note|content|comment|description|reason", "text|what to say|free text|note to attach", V_PHRASE, "saying \"{v}\"|saying {v}|with the note {v}|that says \"{v}\"|: {v}|with the text \"{v}\"|, note: {v}|, message: \"{v}\"|because {v}" },
-    { "query|q|keyword|search|term|topic|subject", "what to look for|search words|topic|keywords", V_REAL, "about {v}|on {v}|matching {v}|for {v}|regarding {v}|with {v}|containing {v}|related to {v}|\"{v}\"" },
-    { "item|product|article|what|object|thing|model|dish", "what|the item as named|product name|which one", V_REAL, "for the {v}|: {v}|, {v}|the {v}|namely {v}|for {v}|specifically {v}|\"{v}\"|of {v}" },
-    { "company|brand|vendor|supplier|manufacturer|employer", "company|name of the company|brand", V_COMPANY, "from {v}|by {v}|at {v}|made by {v}|for {v}|with {v}" },
-    { "street|address|delivery_address|pickup", "street address|address|where exactly", V_STREET, "at {v}|to {v}|on {v}|, {v}|for {v}" },
-    { "host|server|ip|machine|node|domain", "host name or address|server|machine", V_HOST, "on {v}|at {v}|for {v}|from {v}|against {v}|, host {v}" },
-    { "tag|branch|version|channel|category|group|topic", "name|label|which one", V_TAG, "on {v}|in {v}|tagged {v}|under {v}|for {v}|, {p} {v}" },
-    { "color|material|type|kind|variant|flavor|theme|style", "which kind|variant|type", V_WORD, "in {v}|of {p} {v}|with {v}|, {v}|the {v} kind|, the {v} one" },
-    { "project|team|department|list|folder|album|playlist|account|workspace|queue", "name|which one|name of it", V_NAME, "in {v}|to {v}|for {v}|under {v}|from {v}|on {v}|in the {v} {p}|to the {v} {p}|from my {v} {p}" },
-    { "airport|station|stop|venue|shop|store|restaurant|hotel|school", "name|which one|the place's name", V_NAME, "at {v}|near {v}|from {v}|at the {v}|in {v}" },
+    { "quantity|count|amount|number|n|qty|copies|pieces",
+      "how many|number of items|quantity|How many of them.", V_INT,
+      "{v} of them|, {v} pieces|times {v}|, {v} in total|with {v} pieces|make that {v}|{v} times" },
+    { "guests|people|persons|seats|party_size|passengers|adults",
+      "how many people|number of people|party size", V_INT,
+      "for {v} people|for {v}|for a group of {v}|, {v} persons|seating {v}|, we are {v}|with {v} "
+      "people" },
+    { "limit|max_results|top|max|maximum", "most results to return|upper bound|limit", V_INT,
+      "at most {v}|up to {v}|no more than {v}|the first {v}|, {v} at most|limited to {v}" },
+    { "min|minimum|at_least|lower_bound", "lower bound|minimum|least value", V_INT,
+      "at least {v}|no less than {v}|from {v} up|, minimum {v}|{v} or more" },
+    { "price|max_price|budget|cost|amount|sum|value",
+      "amount of money|price, number only|budget|sum in the account's currency", V_AMOUNT,
+      "for {v}|under {v}|up to {v}|costing {v}|worth {v}|of {v}|for no more than {v}|, {v}" },
+    { "rate|discount|ratio|share|tip",
+      "fraction between 0 and 1|as a fraction (0.15 = 15 percent)|share from 0 to 1", V_FRACTION,
+      "at {v}|with {v}|of {v}|, {v}|plus {v}" },
+    { "percent|level|volume|brightness|intensity|opacity|progress",
+      "0-100|percent|level from 0 to 100", V_INT,
+      "at {v}|to {v} percent|at {v} percent|to {v}|on {v}|at level {v}|, {v}%" },
+    { "temperature|degrees|setpoint|heat", "degrees|temperature|target temperature", V_DECIMAL,
+      "at {v} degrees|to {v}|at {v}|to {v} degrees|, {v} degrees" },
+    { "weight|length|width|height|size|depth|distance|radius|volume",
+      "number|in the user's unit|measured value", V_DECIMAL,
+      "with a {p} of {v}|, {p} {v}|of {p} {v}|within {v}|measuring {v}|at {v}" },
+    { "email|address|mail|contact_email", "e-mail address|email|where to send mail", V_EMAIL,
+      "to {v}|at {v}|via {v}|, {v}|mail {v}|for {v}|, reach me at {v}" },
+    { "url|link|website|endpoint|webhook", "web address|URL|full URL", V_URL,
+      "from {v}|at {v}|using {v}|, {v}|on {v}|see {v}" },
+    { "path|file|filename|folder|directory|output", "file path|path of the file|file to use",
+      V_PATH, "in {v}|from {v}|at {v}|into {v}|to {v}|, {v}|stored in {v}" },
+    { "id|identifier|reference|ref|order_id|number|ticket|key",
+      "identifier|reference as printed|id|its id", V_ID,
+      "with id {v}|number {v}|, reference {v}|{v}|id {v}|, that's {v}|with the number {v}|no. "
+      "{v}|listed as {v}" },
+    { "code|coupon|promo|pin|voucher", "code|code as given|promo code", V_CODE,
+      "with code {v}|using {v}|code {v}|with the code {v}|, the code is {v}|apply {v}" },
+    { "phone|phone_number|number|mobile", "phone number|number to call", V_PHONE,
+      "at {v}|on {v}|via {v}|, phone {v}|, call {v}|under {v}" },
+    { "message|text|body|note|content|comment|description|reason",
+      "text|what to say|free text|note to attach", V_PHRASE,
+      "saying \"{v}\"|saying {v}|with the note {v}|that says \"{v}\"|: {v}|with the text \"{v}\"|, "
+      "note: {v}|, message: \"{v}\"|because {v}" },
+    { "query|q|keyword|search|term|topic|subject", "what to look for|search words|topic|keywords",
+      V_REAL,
+      "about {v}|on {v}|matching {v}|for {v}|regarding {v}|with {v}|containing {v}|related to "
+      "{v}|\"{v}\"" },
+    { "item|product|article|what|object|thing|model|dish",
+      "what|the item as named|product name|which one", V_REAL,
+      "for the {v}|: {v}|, {v}|the {v}|namely {v}|for {v}|specifically {v}|\"{v}\"|of {v}" },
+    { "company|brand|vendor|supplier|manufacturer|employer", "company|name of the company|brand",
+      V_COMPANY, "from {v}|by {v}|at {v}|made by {v}|for {v}|with {v}" },
+    { "street|address|delivery_address|pickup", "street address|address|where exactly", V_STREET,
+      "at {v}|to {v}|on {v}|, {v}|for {v}" },
+    { "host|server|ip|machine|node|domain", "host name or address|server|machine", V_HOST,
+      "on {v}|at {v}|for {v}|from {v}|against {v}|, host {v}" },
+    { "tag|branch|version|channel|category|group|topic", "name|label|which one", V_TAG,
+      "on {v}|in {v}|tagged {v}|under {v}|for {v}|, {p} {v}" },
+    { "color|material|type|kind|variant|flavor|theme|style", "which kind|variant|type", V_WORD,
+      "in {v}|of {p} {v}|with {v}|, {v}|the {v} kind|, the {v} one" },
+    { "project|team|department|list|folder|album|playlist|account|workspace|queue",
+      "name|which one|name of it", V_NAME,
+      "in {v}|to {v}|for {v}|under {v}|from {v}|on {v}|in the {v} {p}|to the {v} {p}|from my {v} "
+      "{p}" },
+    { "airport|station|stop|venue|shop|store|restaurant|hotel|school",
+      "name|which one|the place's name", V_NAME, "at {v}|near {v}|from {v}|at the {v}|in {v}" },
 };
 
 /* Generic parameters have no role: only their name (often invented) and what the request says. */
-static const enum value_kind generic_kinds[] = { V_WORD, V_WORD, V_NAME, V_INT, V_INT, V_TAG, V_ID, V_DECIMAL, V_TITLE, V_PHRASE, V_CODE, V_REAL, V_REAL, V_PATH, V_TIME, V_DATE };
+static const enum value_kind generic_kinds[] = { V_WORD,  V_WORD,   V_NAME, V_INT,
+                                                 V_INT,   V_TAG,    V_ID,   V_DECIMAL,
+                                                 V_TITLE, V_PHRASE, V_CODE, V_REAL,
+                                                 V_REAL,  V_PATH,   V_TIME, V_DATE };
 
 static const char *param_words(struct draw *d)
 {
-    if (chance(d, d->fake_percent)) return chance(d, 20) ? text(d, "%s %s", word_fake(d), pick(d, "name|id|level|size|code|mode|type|count")) : word_fake(d);
+    if (chance(d, d->fake_percent))
+        return chance(d, 20) ? text(d, "%s %s", word_fake(d),
+                                    pick(d, "name|id|level|size|code|mode|type|count"))
+                             : word_fake(d);
     const char *w = word_noun(d);
     int r = below(d, 10);
-    return r < 4 ? w : r < 6 ? text(d, "%s %s", word_adj(d), w) : text(d, "%s %s", w, pick(d, "name|id|level|size|code|mode|type|count|label|number|key"));
+    return r < 4   ? w
+           : r < 6 ? text(d, "%s %s", word_adj(d), w)
+                   : text(d, "%s %s", w,
+                          pick(d, "name|id|level|size|code|mode|type|count|label|number|key"));
 }
 
 static bool name_taken(const struct tool *t, const char *name)
@@ -138,11 +226,19 @@ static bool overlap(const char *s, const char *t)
     return false;
 }
 
-/* Kinds whose values cannot be told apart by their looks: an invented city may be an invented person. */
+/* Kinds whose values cannot be told apart by their looks: an invented city may be an invented
+ * person. */
 static bool looks_like_name(enum value_kind k)
 {
     switch (k) {
-    case V_NAME: case V_PERSON: case V_FIRST_NAME: case V_CITY: case V_COUNTRY: case V_WORD: case V_PHRASE: case V_TITLE:
+    case V_NAME:
+    case V_PERSON:
+    case V_FIRST_NAME:
+    case V_CITY:
+    case V_COUNTRY:
+    case V_WORD:
+    case V_PHRASE:
+    case V_TITLE:
     case V_COMPANY: case V_PRODUCT: case V_REAL: case V_TAG: return true;
     default: return false;
     }
@@ -172,8 +268,12 @@ static void draw_members(struct draw *d, struct tool_param *p)
             for (int j = 0; j < i; j++) fresh = fresh && strcmp(p->said[j], w);
         }
         p->said[i] = w;
-        p->member[i] = shape == 0 ? text(d, "%s", identifier(d, w, STYLE_PASCAL)) : shape == 1 ? identifier(d, w, STYLE_KEBAB) : shape == 2 ? w : identifier(d, w, STYLE_SNAKE);
-        if (shape == 3) {                                             /* constants of some other language */
+        p->member[i] = shape == 0   ? text(d, "%s", identifier(d, w, STYLE_PASCAL))
+                       : shape == 1 ? identifier(d, w, STYLE_KEBAB)
+                       : shape == 2 ? w
+                                    : identifier(d, w, STYLE_SNAKE);
+        /* constants of some other language */
+        if (shape == 3) {
             char *up = arena_str(d->a, p->member[i], strlen(p->member[i]));
             for (char *c = up; *c; c++) if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 32);
             p->member[i] = up;
@@ -186,13 +286,20 @@ static void draw_generic(struct draw *d, struct tool_param *p, enum style s)
 {
     p->words = param_words(d);
     p->name = identifier(d, p->words, s);
-    p->desc = chance(d, 40) ? "" : rule(d, "the {}|which {}|{} to use|value of the {}|{}|{} as the user says it|its {}|The {}.|{} of the item");
+    p->desc = chance(d, 40) ? ""
+                            : rule(d, "the {}|which {}|{} to use|value of the {}|{}|{} as the user "
+                                      "says it|its {}|The {}.|{} of the item");
     const char *hole = strstr(p->desc, "{}");
     if (hole) p->desc = text(d, "%.*s%s%s", (int)(hole - p->desc), p->desc, p->words, hole + 2);
     int r = below(d, 100);
-    p->kind = r < 60 ? generic_kinds[below(d, LEN(generic_kinds))] : r < 78 ? V_ENUM : r < 92 ? V_BOOL : V_LIST;
+    p->kind = r < 60   ? generic_kinds[below(d, LEN(generic_kinds))]
+              : r < 78 ? V_ENUM
+              : r < 92 ? V_BOOL
+                       : V_LIST;
     if (p->kind == V_ENUM) draw_members(d, p);
-    p->inner = p->kind == V_LIST ? (enum value_kind[]){ V_WORD, V_NAME, V_FIRST_NAME, V_TAG, V_REAL, V_INT, V_WORD }[below(d, 7)] : V_WORD;
+    p->inner = p->kind == V_LIST ? (enum value_kind[]){ V_WORD, V_NAME, V_FIRST_NAME, V_TAG,
+                                                        V_REAL, V_INT,  V_WORD }[below(d, 7)]
+                                 : V_WORD;
     p->lo = 0;
     p->hi = chance(d, 70) ? 100 : 5000;
 }
@@ -201,7 +308,8 @@ static void draw_generic(struct draw *d, struct tool_param *p, enum style s)
 static void make_opaque(struct draw *d, struct tool_param *p, enum style s)
 {
     if (!p->desc[0]) p->desc = p->words;
-    p->name = chance(d, 40) ? pick(d, "x|y|a|b|k|v|arg|p1|p2|arg0|arg1|val|param|data|input|opt") : identifier(d, word_fake(d), s);
+    p->name = chance(d, 40) ? pick(d, "x|y|a|b|k|v|arg|p1|p2|arg0|arg1|val|param|data|input|opt")
+                            : identifier(d, word_fake(d), s);
 }
 
 static void draw_role(struct draw *d, struct tool_param *p, enum style s)
@@ -211,12 +319,18 @@ static void draw_role(struct draw *d, struct tool_param *p, enum style s)
     p->words = spoken(d, base);
     p->kind = r->kind;
     p->attach = r->attach;
-    p->desc = r->kind == V_ISO_DATE || r->kind == V_FRACTION || chance(d, 60) ? pick(d, r->descs) : "";
-    if (chance(d, 12)) p->words = text(d, "%s %s", chance(d, 50) ? word_any(d) : word_adj(d), p->words);
+    p->desc =
+        r->kind == V_ISO_DATE || r->kind == V_FRACTION || chance(d, 60) ? pick(d, r->descs) : "";
+    if (chance(d, 12))
+        p->words = text(d, "%s %s", chance(d, 50) ? word_any(d) : word_adj(d), p->words);
     p->name = identifier(d, p->words, s);
     p->lo = 1;
-    p->hi = strstr(r->names, "guests") ? 12 : strstr(r->names, "percent") ? 100 : strstr(r->names, "limit") ? 50 : 200;
-    if (chance(d, 14)) {                                              /* then the description says the words */
+    p->hi = strstr(r->names, "guests")    ? 12
+            : strstr(r->names, "percent") ? 100
+            : strstr(r->names, "limit")   ? 50
+                                          : 200;
+    /* then the description says the words */
+    if (chance(d, 14)) {
         p->desc = p->desc[0] && chance(d, 50) ? text(d, "%s, %s", p->words, p->desc) : p->words;
         make_opaque(d, p, s);
     }
@@ -268,12 +382,15 @@ static bool shape_is_held(const struct tool *t)
     return t->n_param >= 3 && hash64(key, (size_t)n, 19) % 8 == 0;
 }
 
-/* ---- the whole tool ----------------------------------------------------------------------------------------- */
+/* ---- the whole tool -------------------------------------------------------------------------- */
 
 static const char *draw_noun(struct draw *d)
 {
-    if (chance(d, d->fake_percent)) return chance(d, 25) ? text(d, "%s %s", word_fake(d), word_noun(d)) : word_fake(d);
-    return chance(d, 35) ? text(d, "%s %s", chance(d, 50) ? word_adj(d) : word_noun(d), word_noun(d)) : word_noun(d);
+    if (chance(d, d->fake_percent))
+        return chance(d, 25) ? text(d, "%s %s", word_fake(d), word_noun(d)) : word_fake(d);
+    return chance(d, 35)
+               ? text(d, "%s %s", chance(d, 50) ? word_adj(d) : word_noun(d), word_noun(d))
+               : word_noun(d);
 }
 
 static const char *verb_name(struct draw *d, const struct tool *t)
@@ -283,25 +400,33 @@ static const char *verb_name(struct draw *d, const struct tool *t)
 
 static const char *full_desc(struct draw *d, const struct tool *t)
 {
-    const char *does = t->verb < 0 ? text(d, "%ss", capital(d, t->fake_verb)) : pick(d, verbs[t->verb].does);
+    const char *does =
+        t->verb < 0 ? text(d, "%ss", capital(d, t->fake_verb)) : pick(d, verbs[t->verb].does);
     const char *n = t->noun;
     switch (below(d, 9)) {
     case 0: return text(d, "%s %s %s.", does, article(n), n);
     case 1: return text(d, "%s the %s.", does, n);
     case 2: return text(d, "%s %s", does, plural(d, n));
-    case 3: return text(d, "%s %s %s%s", does, article(n), n, pick(d, " for the user.| with the given details.| in the system.| right away.| and returns it.|, nothing else."));
+    case 3:
+        return text(d, "%s %s %s%s", does, article(n), n,
+                    pick(d, " for the user.| with the given details.| in the system.| right away.| "
+                            "and returns it.|, nothing else."));
     case 4: return text(d, "Use this to %s %s %s.", verb_name(d, t), article(n), n);
     case 5: return text(d, "%s %s", verb_name(d, t), n);
-    case 6: return text(d, "Call it when the user wants to %s %s.", verb_name(d, t), chance(d, 50) ? plural(d, n) : text(d, "%s %s", article(n), n));
+    case 6:
+        return text(d, "Call it when the user wants to %s %s.", verb_name(d, t),
+                    chance(d, 50) ? plural(d, n) : text(d, "%s %s", article(n), n));
     case 7: return text(d, "%s one %s", does, n);
-    default: return text(d, "%s %s %s", does, pick(d, "a single|an existing|the given|one|a|any"), n);
+    default:
+        return text(d, "%s %s %s", does, pick(d, "a single|an existing|the given|one|a|any"), n);
     }
 }
 
 /* Which link carries the action: the name, the description, or both. */
 static void draw_names(struct draw *d, struct tool *t, enum style s)
 {
-    const char *v = verb_name(d, t), *words = chance(d, 82) ? text(d, "%s %s", v, t->noun) : text(d, "%s %s", t->noun, v);
+    const char *v = verb_name(d, t),
+               *words = chance(d, 82) ? text(d, "%s %s", v, t->noun) : text(d, "%s %s", t->noun, v);
     int link = below(d, 100);
     t->desc = full_desc(d, t);
     if (link < 60) t->name = identifier(d, words, s);
@@ -309,9 +434,18 @@ static void draw_names(struct draw *d, struct tool *t, enum style s)
         t->name = identifier(d, words, s);
         t->desc = "";
     } else {
-        t->name = chance(d, 40) ? text(d, "%s%d", pick(d, "fn_|tool|op_|x|api_v|t|f|cmd_|act"), range(d, 1, 99))
-                                : identifier(d, chance(d, 50) ? word_fake(d) : text(d, "%s %s", word_fake(d), word_fake(d)), s);
-        if (chance(d, 50)) t->desc = text(d, "%s %s %s.", t->verb < 0 ? text(d, "%ss", capital(d, t->fake_verb)) : pick(d, verbs[t->verb].does), article(t->noun), t->noun);
+        t->name =
+            chance(d, 40)
+                ? text(d, "%s%d", pick(d, "fn_|tool|op_|x|api_v|t|f|cmd_|act"), range(d, 1, 99))
+                : identifier(d,
+                             chance(d, 50) ? word_fake(d)
+                                           : text(d, "%s %s", word_fake(d), word_fake(d)),
+                             s);
+        if (chance(d, 50))
+            t->desc = text(d, "%s %s %s.",
+                           t->verb < 0 ? text(d, "%ss", capital(d, t->fake_verb))
+                                       : pick(d, verbs[t->verb].does),
+                           article(t->noun), t->noun);
     }
     if (chance(d, 8)) t->name = text(d, "%s%s", t->name, pick(d, "_v2|2|_now|_api|Tool"));
 }
@@ -320,12 +454,16 @@ static void draw_params(struct draw *d, struct tool *t, enum style s)
 {
     for (int tries = 0; tries < 40; tries++) {
         t->n_param = 0;
-        int n = chance(d, 6) ? 0 : chance(d, 34) ? 1 : chance(d, 50) ? 2 : range(d, 2, d->stage > 1 ? 5 : 4);
+        int n = chance(d, 6)    ? 0
+                : chance(d, 34) ? 1
+                : chance(d, 50) ? 2
+                                : range(d, 2, d->stage > 1 ? 5 : 4);
         for (int i = 0; i < n; i++) add_param(d, t, s);
         if (n == 1) t->param[0].required = t->param[0].required || chance(d, 60);
         if (shape_is_held(t) == d->held_shape) return;
     }
-    if (!d->held_shape) t->n_param = MIN(t->n_param, 2);              /* shapes below three parameters are never held */
+    /* shapes below three parameters are never held */
+    if (!d->held_shape) t->n_param = MIN(t->n_param, 2);
 }
 
 void tool_draw(struct draw *d, struct tool *t, enum style s)
@@ -344,8 +482,8 @@ bool tool_same_request(const struct tool *a, const struct tool *b)
     return verb && !strcmp(a->noun, b->noun);
 }
 
-/* Verbs that people use for one another: "get", "book" and "create" share "get me"; such a pair may not
- * stand beside the same noun. */
+/* Verbs that people use for one another: "get", "book" and "create" share "get me"; such a pair may
+ * not stand beside the same noun. */
 static bool verbs_overlap(int a, int b)
 {
     if (a < 0 || b < 0) return false;
@@ -356,11 +494,14 @@ void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum sty
 {
     tool_draw(d, t, s);
     int r = below(d, 100);
-    if (r < 35 && like->verb >= 0) {                                  /* the same noun under another verb */
+    /* the same noun under another verb */
+    if (r < 35 && like->verb >= 0) {
         t->noun = like->noun;
-        for (int i = 0; i < 50 && (t->verb < 0 || verbs_overlap(like->verb, t->verb)); i++) t->verb = below(d, LEN(verbs));
+        for (int i = 0; i < 50 && (t->verb < 0 || verbs_overlap(like->verb, t->verb)); i++)
+            t->verb = below(d, LEN(verbs));
         if (t->verb < 0) t->verb = verbs_overlap(like->verb, 10) ? 40 : 10;
-    } else if (r < 70) {                                              /* the same verb on another noun */
+    /* the same verb on another noun */
+    } else if (r < 70) {
         t->verb = like->verb;
         t->fake_verb = like->fake_verb;
     }
@@ -385,7 +526,7 @@ const char *tool_action(struct draw *d, const struct tool *t)
     }
 }
 
-/* ---- schemas and values ---------------------------------------------------------------------------------------- */
+/* ---- schemas and values ---------------------------------------------------------------------- */
 
 static const char *json_type_of(enum value_kind k)
 {
@@ -464,7 +605,11 @@ static struct value object_value(struct draw *d, const struct tool_param *p)
     bool colon = chance(d, 50);
     for (int i = 0; i < p->n_field; i++) {
         struct value v = param_value(d, &p->field[i]);
-        said = text(d, "%s%s%s%s%s", said, i == 0 ? "" : i + 1 == p->n_field ? " and " : ", ", p->field[i].words, colon ? ": " : " ", v.said);
+        said = text(d, "%s%s%s%s%s", said,
+                    i == 0                ? ""
+                    : i + 1 == p->n_field ? " and "
+                                          : ", ",
+                    p->field[i].words, colon ? ": " : " ", v.said);
         json_set(o, p->field[i].name, v.json);
     }
     return (struct value){ said, o };

@@ -1,5 +1,5 @@
-/* gen_tool_kind.c -- conversations over invented tools: the same kinds as gen_pack_kind.c makes, with
- * names, parameters and phrasings drawn from the grammar instead of a pack.
+/* gen_tool_kind.c -- conversations over invented tools: the same kinds as gen_pack_kind.c makes,
+ * with names, parameters and phrasings drawn from the grammar instead of a pack.
  *
  * The rule for optional parameters holds everywhere: an argument is in the call exactly when the
  * request mentions it. Tools of one list never answer the same request. */
@@ -7,14 +7,15 @@
 
 enum { TOOLS_MOST = 8, CALLS = 4, TURNS = 4 };
 
-struct bench {                                                        /* the tool list of one conversation */
+/* the tool list of one conversation */
+struct bench {
     struct draw *d;
     struct tool tool[TOOLS_MOST]; int n;
     struct conv *c;
     enum style style;
 };
 
-/* ---- tools ---------------------------------------------------------------------------------------------------- */
+/* ---- tools ----------------------------------------------------------------------------------- */
 
 static bool fits_in(const struct bench *b, const struct tool *t)
 {
@@ -51,11 +52,14 @@ static void bench_list(struct bench *b, int without)
 static int tools_draw(struct draw *d, enum data_kind kind)
 {
     if (kind == KIND_SINGLE) return 1;
-    if (kind == KIND_MULTIPLE) return d->stage == 1 ? range(d, 2, 3) : chance(d, d->set == DATA_TRAIN ? 82 : 60) ? range(d, 2, 4) : range(d, 4, TOOLS_MOST);
+    if (kind == KIND_MULTIPLE)
+        return d->stage == 1                               ? range(d, 2, 3)
+               : chance(d, d->set == DATA_TRAIN ? 82 : 60) ? range(d, 2, 4)
+                                                           : range(d, 4, TOOLS_MOST);
     return d->stage == 1 ? range(d, 1, 2) : range(d, 1, 3);
 }
 
-/* ---- arguments -------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 struct filled { struct given given[PARAMS_MOST]; int n; struct json *args; };
 
@@ -69,7 +73,8 @@ static void fill(struct draw *d, const struct tool *t, int skip, struct filled *
         const struct tool_param *p = &t->param[i];
         if (i == skip || (!p->required && !chance(d, optional))) continue;
         struct value v = param_value(d, p);
-        f->given[f->n++] = (struct given){ p, v.said, json_is(v.json, JSON_BOOL) && json_bool(v.json) };
+        f->given[f->n++] =
+            (struct given){ p, v.said, json_is(v.json, JSON_BOOL) && json_bool(v.json) };
         json_set(f->args, p->name, v.json);
     }
 }
@@ -101,7 +106,7 @@ static void request(struct bench *b, int i, bool last)
     finish(b, &(struct call){ b->tool[i].name, f.args }, 1, last);
 }
 
-/* ---- several calls ------------------------------------------------------------------------------------------------ */
+/* ---- several calls --------------------------------------------------------------------------- */
 
 static bool calls_equal(const struct json *const *args, int n)
 {
@@ -130,7 +135,8 @@ static bool same_tool(struct bench *b, int i, bool last)
         f[c].args = json_copy(f[0].args);
         if (!f[0].n) continue;
         struct value v = param_value(d, f[0].given[vary].param);
-        f[c].given[vary] = (struct given){ f[0].given[vary].param, v.said, json_is(v.json, JSON_BOOL) && json_bool(v.json) };
+        f[c].given[vary] = (struct given){ f[0].given[vary].param, v.said,
+                                           json_is(v.json, JSON_BOOL) && json_bool(v.json) };
         json_set(f[c].args, f[0].given[vary].param->name, v.json);
     }
     const struct json *args[CALLS];
@@ -159,10 +165,13 @@ static bool two_tools(struct bench *b, bool last)
     struct filled f, g;
     fill(d, &b->tool[i], -1, &f);
     fill(d, &b->tool[j], -1, &g);
-    const char *first = phrase_request(d, &b->tool[i], f.given, f.n), *second = phrase_request(d, &b->tool[j], g.given, g.n);
+    const char *first = phrase_request(d, &b->tool[i], f.given, f.n),
+               *second = phrase_request(d, &b->tool[j], g.given, g.n);
     size_t n = strlen(first);
     bool ends = n && strchr(".!?", first[n - 1]);
-    const char *join = ends ? rule(d, " | Also, | And | Then | After that, | Next: |\n| Plus: ") : rule(d, " and |, and then |; also |, then |, plus |. Also |. And |\n|, and also | and afterwards | as well as: ");
+    const char *join = ends ? rule(d, " | Also, | And | Then | After that, | Next: |\n| Plus: ")
+                            : rule(d, " and |, and then |; also |, then |, plus |. Also |. And "
+                                      "|\n|, and also | and afterwards | as well as: ");
     conv_user(b->c, phrase_noise(d, text(d, "%s%s%s", first, join, second)));
     finish(b, (struct call[]){ { b->tool[i].name, f.args }, { b->tool[j].name, g.args } }, 2, last);
     return true;
@@ -171,11 +180,13 @@ static bool two_tools(struct bench *b, bool last)
 static bool parallel(struct bench *b, bool last)
 {
     for (int tries = 0; tries < 8; tries++)
-        if (b->n > 1 && chance(b->d, 40) ? two_tools(b, last) : same_tool(b, below(b->d, b->n), last)) return true;
+        if (b->n > 1 && chance(b->d, 40) ? two_tools(b, last)
+                                         : same_tool(b, below(b->d, b->n), last))
+            return true;
     return false;
 }
 
-/* ---- no call -------------------------------------------------------------------------------------------------------- */
+/* ---- no call --------------------------------------------------------------------------------- */
 
 static void none(struct bench *b, int without)
 {
@@ -222,8 +233,12 @@ static bool ask(struct bench *b)
     struct value v = param_value(d, p);
     const char *m = marked(d, v.said);
     conv_assistant(b->c, question);
-    conv_user(b->c, phrase_noise(d, phrase_template(d, rule(d, "{v}|{v}|{v}|{v} please|it's {v}|{v}.|let's say {v}|the {p} is {v}|oh, {v}|{p} {v}|sorry, {v}|make it {v}|take {v}"),
-                                                    (const char *const[]){ "v", m, "p", p->words, NULL })));
+    conv_user(b->c, phrase_noise(
+                        d, phrase_template(
+                               d,
+                               rule(d, "{v}|{v}|{v}|{v} please|it's {v}|{v}.|let's say {v}|the {p} "
+                                       "is {v}|oh, {v}|{p} {v}|sorry, {v}|make it {v}|take {v}"),
+                               (const char *const[]){ "v", m, "p", p->words, NULL })));
     struct json *args = json_new_object();
     for (int k = 0; k < t->n_param; k++) {
         const struct json *have = k == missing ? v.json : json_get(f.args, t->param[k].name);
@@ -236,7 +251,7 @@ static bool ask(struct bench *b)
     return true;
 }
 
-/* ---- results ----------------------------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static void grounded(struct bench *b)
 {
@@ -250,16 +265,26 @@ static void grounded(struct bench *b)
     const char *s = "";
     if (chance(d, 15)) {
         struct value v = value_draw(d, chance(d, 50) ? V_PHRASE : V_TAG);
-        s = text(d, pick(d, "1|2")[0] == '1' ? "That did not work: %s." : "Sorry, there was an error: %s.", v.said);
+        s = text(d,
+                 pick(d, "1|2")[0] == '1' ? "That did not work: %s."
+                                          : "Sorry, there was an error: %s.",
+                 v.said);
         json_push(must, json_new_str(v.said));
         json_set(result, "error", v.json);
     } else {
         int n = range(d, 1, 3);
         for (int i = 0; i < n; i++) {
-            struct value v = value_draw(d, (enum value_kind[]){ V_WORD, V_NAME, V_INT, V_ID, V_TIME, V_TITLE, V_REAL, V_DATE, V_DECIMAL, V_CODE }[below(d, 10)]);
-            const char *w = text(d, "%s%s", word_any(d), i ? chance(d, 50) ? " name" : " code" : "");
+            struct value v = value_draw(d, (enum value_kind[]){ V_WORD, V_NAME, V_INT, V_ID, V_TIME,
+                                                                V_TITLE, V_REAL, V_DATE, V_DECIMAL,
+                                                                V_CODE }[below(d, 10)]);
+            const char *w =
+                text(d, "%s%s", word_any(d), i ? chance(d, 50) ? " name" : " code" : "");
             if (json_is(v.json, JSON_NUMBER)) v.said = text(d, "%s", json_number(v.json, NULL));
-            s = text(d, "%s%s %s is %s", s, i == 0 ? "The" : i + 1 == n ? " and the" : ", the", w, v.said);
+            s = text(d, "%s%s %s is %s", s,
+                     i == 0       ? "The"
+                     : i + 1 == n ? " and the"
+                                  : ", the",
+                     w, v.said);
             json_push(must, json_new_str(v.said));
             json_set(result, identifier(d, w, b->style), v.json);
         }
