@@ -507,8 +507,8 @@ static bool collect_names(struct schemas *s, const struct bag *b, struct names *
             size_t len;
             const char *name = json_str(json_at(r, k), &len);
             if (!name || memchr(name, 0, len)) return schemas_fail(s, at, ERR_SCHEMA, "required", "must be an array of names");
-            uint32_t at = names_put(t, name, len);
-            t->key[at].req = true;
+            uint32_t key = names_put(t, name, len);
+            t->key[key].req = true;
         }
     }
     return true;
