@@ -126,7 +126,7 @@ static bool render_template(const char *name, const struct dialect_request *r, s
     if (ok && !own)
         ok = err_set(
             e, ERR_UNSUPPORTED,
-            "%s: this build renders the templates of LFM2 (lfm2) and of the embedded model (tenon)",
+            "%s: this build renders the templates of LFM2 (lfm2), LFM2.5 (lfm2.5) and of the embedded model (tenon)",
             name);
     else if (ok)
         ok = chat_render(own, r, out, e);
@@ -195,7 +195,7 @@ static int run_render(const void *opts, int n_arg, char **arg)
 static const struct opt render_table[] = {
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct render_opts, m.model), "render as a request to this model (default: the embedded model)" },
     { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(struct render_opts, m.dialect), "how calls are written (default: found in the model file)" },
-    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, tenon, json, or a file with one of these (default: off)" },
+    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, lfm2.5, tenon, json, or a file with one of these (default: off)" },
 };
 const struct command cmd_debug_render = {
     .verb = "debug render",

@@ -49,6 +49,11 @@ CONVERSATIONS = [
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Look: ", "tool_calls": CALLS},
      {"role": "tool", "tool_call_id": "a", "content": "{\"ok\": true}"}, {"role": "tool", "tool_call_id": "b", "content": ""}],
 ]
+THOUGHTS = [
+    [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<think>x</think>\n\u00a0 one </think> two\n"}, {"role": "user", "content": "b</think>c"},
+     {"role": "assistant", "content": "<think>y</think>three"}, {"role": "tool", "content": "t"}, {"role": "user", "content": "d"}],
+    [{"role": "assistant", "content": "</think>  "}, {"role": "assistant", "content": "none"}, {"role": "assistant", "content": ""}],
+]
 OURS = [  # what only the template of the embedded model takes as it is
     [{"role": "system", "content": "a"}, {"role": "developer", "content": "b"}, {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}],
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": CALLS[1:]}, {"role": "developer", "content": "c"}],
@@ -98,7 +103,7 @@ def random_schema(r, depth):
 
 
 def requests(name):
-    base = CONVERSATIONS + (OURS if name != "lfm2" else [])
+    base = CONVERSATIONS + THOUGHTS + (OURS if "lfm" not in name else [])
     for i, messages in enumerate(base):
         for k, tools in enumerate(TOOLS):
             yield {"messages": messages, "tools": tools, "add_generation_prompt": (i + k) % 2 == 0, "bos_token": ["", "<|startoftext|>"][k % 2]}
@@ -132,13 +137,27 @@ def test_lfm2_template_and_c_agree():
         compare("lfm2", os.path.join(ROOT, "templates", "lfm2.jinja"), request)
 
 
-def test_lfm2_as_published():
-    path = os.path.join(SHARED, "fixtures", "chat_templates", "LFM2-8B-A1B.jinja")
+def test_lfm25_template_and_c_agree():
+    for request in map(plain, requests("lfm2.5")):
+        compare("lfm2.5", os.path.join(ROOT, "templates", "lfm2.5.jinja"), request)
+        compare("lfm2.5", os.path.join(ROOT, "templates", "lfm2.5.jinja"), {**request, "keep_past_thinking": True})
+
+
+def as_published(name, file):
+    path = os.path.join(SHARED, "fixtures", "chat_templates", file)
     if not os.path.exists(path):
         raise unittest.SkipTest(path + " is not there")
-    for request in map(plain, requests("lfm2")):
-        compare("lfm2", path, request)
+    for request in map(plain, requests(name)):
+        compare(name, path, request)
         compare(path, path, request)
+
+
+def test_lfm2_as_published():
+    as_published("lfm2", "LFM2-8B-A1B.jinja")
+
+
+def test_lfm25_as_published():
+    as_published("lfm2.5", "LFM2.5-Instruct.jinja")
 
 
 def test_domain_packs():

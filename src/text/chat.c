@@ -1,5 +1,4 @@
-/* chat.c -- a conversation becomes a prompt: the templates `lfm2`, `tenon` and `json`, rendered in
- * C.
+/* chat.c -- a conversation becomes a prompt: the templates `lfm2`, `lfm2.5`, `tenon` and `json`, in C.
  *
  * templates/<name>.jinja says the same as the code here; a test renders both.
  * Markers are special-token pieces, everything that came from outside is a text piece, so nothing a
@@ -27,6 +26,7 @@ struct chat {
     enum template_kind kind;
     enum call_syntax syntax;
     bool bare;
+    bool drop_thoughts; size_t last_assistant;            /* lfm2.5: reasoning of all turns but the last */
     struct str text;                                       /* scratch for the text of one message */
 };
 
@@ -76,6 +76,24 @@ static bool put_bare_content(struct str *out, const struct json *content, struct
     if (p) str_put(out, p, len);
     else json_write(out, content, JSON_PYTHON);
     return true;
+}
+
+/* Keeps what follows the last </think>, without blanks around it. */
+static void drop_thoughts(struct str *s)
+{
+    static const char end[] = "</think>";
+    if (!s->len) return;
+    const char *from = NULL, *stop = s->p + s->len;
+    for (const char *p = s->p; (p = memmem(p, (size_t)(stop - p), end, 8)); p += 8) from = p + 8;
+    if (!from) return;
+    int n = 1;
+    while (from < stop && is_python_space(utf8_next(from, stop, &n))) from += n;
+    const char *last = from;
+    for (const char *p = from; p < stop; p += n)
+        if (!is_python_space(utf8_next(p, stop, &n))) last = p + n;
+    size_t len = (size_t)(last - from);
+    memmove(s->p, from, len);
+    s->p[s->len = len] = 0;
 }
 
 static bool read_content(struct chat *c, const struct json *message, struct err *e)
@@ -197,13 +215,18 @@ static bool read_call(struct str *out, enum call_syntax syntax, const struct jso
     return true;
 }
 
-/* The text so far between two markers, which the template `json` does without. */
-static void put_between(struct chat *c, const char *open, const char *close)
+/* The text so far between two markers, if this template has them. */
+static void put_between(struct chat *c, bool marked, const char *open, const char *close)
 {
-    bool marked = c->kind != TEMPLATE_JSON;
     if (marked) prompt_special(c->out, open);
     prompt_text(c->out, c->text.p, c->text.len);
     if (marked) prompt_special(c->out, close);
+}
+
+/* Are tools and their results between tokens of their own? */
+static bool has_markers(const struct chat *c)
+{
+    return c->kind == TEMPLATE_TENON || c->kind == TEMPLATE_LFM2;
 }
 
 static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
@@ -216,7 +239,7 @@ static bool put_calls(struct chat *c, const struct json *calls, struct err *e)
             return err_in(e, "tool_calls[%zu]", i);
     }
     str_putc(&c->text, ']');
-    put_between(c, "<|tool_call_start|>", "<|tool_call_end|>");
+    put_between(c, c->kind != TEMPLATE_JSON, "<|tool_call_start|>", "<|tool_call_end|>");
     return true;
 }
 
@@ -309,7 +332,7 @@ static bool put_tool_lines(struct chat *c, struct err *e)
     return true;
 }
 
-/* The tools of the LFM2 template: Python-style JSON, a tool that is a string goes in as it is. */
+/* The tools of the LFM2 templates: Python-style JSON, a tool that is a string goes in as it is. */
 static bool put_tool_list(struct chat *c, struct err *e)
 {
     const struct json *tools = c->r->tools;
@@ -332,10 +355,12 @@ static bool put_tools(struct chat *c, struct err *e)
 {
     static const char *const lead[] = { [TEMPLATE_TENON] = "Tools:\n",
                                         [TEMPLATE_LFM2] = "List of tools: ",
+                                        [TEMPLATE_LFM25] = "List of tools: ",
                                         [TEMPLATE_JSON] = "Functions:\n" };
     prompt_puts(c->out, lead[c->kind]);
-    if (c->kind == TEMPLATE_LFM2 ? !put_tool_list(c, e) : !put_tool_lines(c, e)) return false;
-    put_between(c, "<|tool_list_start|>", "<|tool_list_end|>");
+    bool as_list = c->kind == TEMPLATE_LFM2 || c->kind == TEMPLATE_LFM25;
+    if (as_list ? !put_tool_list(c, e) : !put_tool_lines(c, e)) return false;
+    put_between(c, has_markers(c), "<|tool_list_start|>", "<|tool_list_end|>");
     if (c->kind == TEMPLATE_JSON) prompt_puts(c->out, json_calls_hint);
     return true;
 }
@@ -367,12 +392,13 @@ static bool system_turn(struct chat *c, size_t *n, struct err *e)
 }
 
 /* LFM2 was trained with the call before the text of the same turn, the others have it behind. */
-static bool assistant_body(struct chat *c, const struct json *m, struct err *e)
+static bool assistant_body(struct chat *c, const struct json *m, bool past, struct err *e)
 {
     const struct json *calls = c->bare ? NULL : json_get(m, "tool_calls");
     bool has = json_is(calls, JSON_ARRAY) && json_len(calls), first = c->kind == TEMPLATE_LFM2;
     if (has && first && !put_calls(c, calls, e)) return false;
     if (!read_content(c, m, e)) return false;
+    if (past && c->drop_thoughts) drop_thoughts(&c->text);
     prompt_text(c->out, c->text.p, c->text.len);
     return !has || first || put_calls(c, calls, e);
 }
@@ -380,11 +406,11 @@ static bool assistant_body(struct chat *c, const struct json *m, struct err *e)
 static bool tool_body(struct chat *c, const struct json *m, struct err *e)
 {
     if (!read_content(c, m, e)) return false;
-    put_between(c, "<|tool_response_start|>", "<|tool_response_end|>");
+    put_between(c, has_markers(c), "<|tool_response_start|>", "<|tool_response_end|>");
     return true;
 }
 
-static bool put_message(struct chat *c, const struct json *m, struct err *e)
+static bool put_message(struct chat *c, const struct json *m, bool past, struct err *e)
 {
     size_t len = 0;
     const char *role = json_str(json_get(m, "role"), &len);
@@ -394,7 +420,7 @@ static bool put_message(struct chat *c, const struct json *m, struct err *e)
     open_turn(c, role, len);
     bool ok = true;
     if (is_role(m, "assistant")) {
-        ok = assistant_body(c, m, e);
+        ok = assistant_body(c, m, past, e);
     } else if (is_role(m, "tool")) {
         ok = tool_body(c, m, e);
     } else {
@@ -414,7 +440,7 @@ static bool put_messages(struct chat *c, size_t from, struct err *e)
     bool ok = true;
     for (size_t i = from; ok && i < n; i++) {
         size_t at = c->bare ? i : order[i];
-        ok = put_message(c, json_at(messages, at), e) || err_in(e, "messages[%zu]", at);
+        ok = put_message(c, json_at(messages, at), i != c->last_assistant, e) || err_in(e, "messages[%zu]", at);
     }
     mem_free(order);
     return ok;
@@ -431,6 +457,10 @@ static bool render(struct chat *c, struct err *e)
     if (c->r->tools && !json_is(c->r->tools, JSON_ARRAY) && !json_is(c->r->tools, JSON_NULL))
         return err_set(e, ERR_ARG, "tools: is %s; a list of tools is accepted",
                        json_type_name(json_type(c->r->tools)));
+    for (size_t i = 0; i < json_len(messages); i++)
+        if (is_role(json_at(messages, i), "assistant")) c->last_assistant = i;
+    c->drop_thoughts = c->kind == TEMPLATE_LFM25 &&
+                       !json_bool(json_get(c->r->vars, "keep_past_thinking"));
     put_bos(c);
     bool ok = system_turn(c, &used, e) && put_messages(c, used, e);
     if (ok && c->r->add_generation_prompt) open_turn(c, "assistant", 9);
@@ -440,13 +470,24 @@ static bool render(struct chat *c, struct err *e)
 
 /* ---- which template -------------------------------------------------------------------------- */
 
+static const struct { const char *name; enum template_kind kind; bool bare; } own[] = {
+    { "lfm2", TEMPLATE_LFM2, true },
+    { "lfm2.5", TEMPLATE_LFM25, true },
+    { "tenon", TEMPLATE_TENON, false },
+    { "json", TEMPLATE_JSON, false },
+};
+
+/* A text is known by what it writes and by the variables it reads. */
 enum template_kind template_find(const char *text)
 {
     if (!text) return TEMPLATE_NONE;
     bool list = strstr(text, "<|tool_list_start|>") && strstr(text, "<|tool_list_end|>");
+    bool named = strstr(text, "List of tools: "), wraps = strstr(text, "<|tool_response_start|>");
     if (list && strstr(text, "tools_as")) return TEMPLATE_TENON;
-    if (list && strstr(text, "List of tools: ") && strstr(text, "<|tool_response_start|>"))
-        return TEMPLATE_LFM2;
+    if (list && named && wraps) return TEMPLATE_LFM2;
+    if (!list && named && !wraps && strstr(text, "keep_past_thinking") &&
+        !strstr(text, "<|tool_call_start|>"))
+        return TEMPLATE_LFM25;
     return strstr(text, "answer with a JSON list and nothing else") ? TEMPLATE_JSON
                                                                     : TEMPLATE_OTHER;
 }
@@ -454,10 +495,9 @@ enum template_kind template_find(const char *text)
 const char *chat_template_name(const char *template_text)
 {
     enum template_kind k = template_find(template_text);
-    return k == TEMPLATE_TENON  ? "tenon"
-           : k == TEMPLATE_LFM2 ? "lfm2"
-           : k == TEMPLATE_JSON ? "json"
-                                : NULL;
+    for (size_t i = 0; i < LEN(own); i++)
+        if (own[i].kind == k) return own[i].name;
+    return NULL;
 }
 
 bool template_refuse(const char *dialect, struct err *e)
@@ -465,7 +505,7 @@ bool template_refuse(const char *dialect, struct err *e)
     return err_set(
         e, ERR_UNSUPPORTED,
         "the chat template in the model file is none this build can render (it renders those of "
-        "LFM2 and of the embedded model); --dialect %s would use the template of that dialect "
+        "LFM2, LFM2.5 and the embedded model); --dialect %s would use the template of that dialect "
         "instead",
         dialect);
 }
@@ -480,11 +520,6 @@ bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum 
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out,
                  struct err *e)
 {
-    static const struct { const char *name; enum template_kind kind; bool bare; } own[] = {
-        { "lfm2", TEMPLATE_LFM2, true },
-        { "tenon", TEMPLATE_TENON, false },
-        { "json", TEMPLATE_JSON, false },
-    };
     struct chat c = { .r = r, .out = out, .syntax = CALLS_JSON };
     for (size_t i = 0; i < LEN(own); i++)
         if (!strcmp(template_name, own[i].name)) {
@@ -493,6 +528,6 @@ bool chat_render(const char *template_name, const struct dialect_request *r, str
             return render(&c, e);
         }
     return err_set(e, ERR_UNSUPPORTED,
-                   "template \"%.60s\" is not one of ours; lfm2, tenon and json are accepted",
+                   "template \"%.60s\" is not one of ours; lfm2, lfm2.5, tenon and json are accepted",
                    template_name);
 }

@@ -1,4 +1,4 @@
-/* dialect_lfm2.c -- how LFM2 and LFM2-Tool write calls: Pythonic, between special tokens.
+/* dialect_lfm2.c -- how LFM2, LFM2-Tool and LFM2.5 write calls: Pythonic, between special tokens.
  *
  *     <|tool_call_start|>[get_weather(city="Oslo", days=3)]<|tool_call_end|>Looking it up.
  *
@@ -36,7 +36,8 @@ void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, con
 
 static int detect(const char *template_text, const struct tokenizer *t)
 {
-    if (template_find(template_text) == TEMPLATE_LFM2) return 100;
+    enum template_kind kind = template_find(template_text);
+    if (kind == TEMPLATE_LFM2 || kind == TEMPLATE_LFM25) return 100;
     return lfm2_has_markers(t) ? 10 : 0;
 }
 

@@ -64,7 +64,8 @@ void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids
 
 enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
                    CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
-enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_JSON, TEMPLATE_OTHER };
+enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
+                     TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
 /* the sentence for TEMPLATE_OTHER; false */
@@ -73,6 +74,7 @@ bool template_refuse(const char *dialect, struct err *e);
  * results in call order), then rendered as the template says with past calls in this syntax. */
 bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
                  struct prompt *out, struct err *e);
+bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
 

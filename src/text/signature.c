@@ -26,8 +26,8 @@ static void put_type(struct sig *s, const struct json *schema);
 
 static bool is_full(const struct sig *s) { return s->out->len - s->from > SIGNATURE_MOST; }
 
-/* White space as Python's str.split() sees it: White_Space and U+001C to U+001F. */
-static bool is_space(int32_t c)
+/* The property White_Space and U+001C to U+001F. */
+bool is_python_space(int32_t c)
 {
     return c == ' ' || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f) || c == 0x85 ||
            c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
@@ -41,7 +41,7 @@ static void put_line(struct str *out, const char *lead, const struct json *text)
     const char *p = json_str(text, &len), *end = p ? p + len : p;
     bool any = false, gap = false;
     for (int n = 1; p < end; p += n) {
-        if (is_space(utf8_next(p, end, &n))) {
+        if (is_python_space(utf8_next(p, end, &n))) {
             gap = any;
             continue;
         }

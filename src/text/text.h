@@ -111,8 +111,8 @@ void wire_open(struct wire *w, const struct dialect *d, const struct json *tools
 void wire_feed(struct wire *w, const char *bytes, size_t len);
 bool wire_close(struct wire *w, struct err *e);                       /* as parser_close */
 
-/* Renders with a template of our own by name ("lfm2", "tenon", "json"), without a model: the bare template. What
- * `lfm2` asks of its caller is not done here, the others need nothing. Template variable tools_as = "json":
+/* Renders with a template of our own by name ("lfm2", "lfm2.5", "tenon", "json"), without a model: the bare template. What
+ * `lfm2` and `lfm2.5` ask of their caller is not done here, the others need nothing. Template variable tools_as = "json":
  * `tenon` writes tools as JSON instead of signatures. */
 /* which of ours says the same, or NULL */
 const char *chat_template_name(const char *template_text);
