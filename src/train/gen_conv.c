@@ -306,12 +306,78 @@ static void drill_echo(struct draw *d, struct conv *c)
     conv_answer_calls(c, &call, 1);
 }
 
+/* ---- selection drills ------------------------------------------------------------------------ */
+
+/* Which of these tools? Short lists, short requests, several in a row: the look-up "word of the
+ * request -> tool whose name or description has it" and nothing else, many times per token. */
+struct choice { const char *name, *word[2]; struct tool_param param; bool has_param; };
+
+static bool words_shared(const struct choice *k, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < 4; j++)
+            if (!strcmp(k[i].word[j & 1], k[n].word[j >> 1])) return true;
+    return false;
+}
+
+/* The tool of choice n; its words are not among those of the choices before it. */
+static void draw_choice(struct draw *d, struct conv *c, enum style s, struct choice *k, int n)
+{
+    static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT, V_REAL, V_TIME, V_ID };
+    do {
+        k[n] = (struct choice){ .word = { word_any(d), word_any(d) }, .has_param = chance(d, 55) };
+    } while (words_shared(k, n));
+    const char *words = text(d, "%s %s", k[n].word[0], k[n].word[1]), *w = word_any(d);
+    bool opaque = chance(d, 30);
+    struct tool t = { .verb = -1, .desc = opaque || chance(d, 25) ? words : "" };
+    t.name = k[n].name = identifier(d, opaque ? word_fake(d) : words, s);
+    if (k[n].has_param) {
+        k[n].param = (struct tool_param){ .name = w, .words = w, .desc = "", .required = true };
+        k[n].param.kind = kinds[below(d, LEN(kinds))];
+        k[n].param.hi = 99;
+        t.param[t.n_param++] = k[n].param;
+    }
+    json_push(c->tools, tool_json(d, &t));
+}
+
+static struct call choose(struct draw *d, struct conv *c, const struct choice *k)
+{
+    struct call call = { k->name, json_new_object() };
+    const char *w = chance(d, 60) ? text(d, "%s %s", k->word[0], k->word[1]) : k->word[below(d, 2)];
+    const char *ask = pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|"
+                              "can you {w}?|a {w}, thanks|I need the {w}|let's {w}|show me {w}");
+    const char *s = phrase_template(d, ask, (const char *const[]){ "w", w, NULL });
+    if (k->has_param) {
+        struct value v = param_value(d, &k->param);
+        s = text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said);
+        json_set(call.args, k->param.name, v.json);
+    }
+    conv_user(c, s);
+    return call;
+}
+
+static void drill_select(struct draw *d, struct conv *c)
+{
+    struct choice k[DRILL_MOST];
+    int n = range(d, 2, 6), turns = d->set == DATA_TRAIN ? range(d, 2, 5) : 1;
+    enum style s = style_draw(d);
+    for (int i = 0; i < n; i++) draw_choice(d, c, s, k, i);
+    for (int t = 0; t < turns; t++) {
+        struct call call = choose(d, c, &k[below(d, n)]);
+        if (t + 1 < turns) conv_called(c, &call, 1);
+        else conv_answer_calls(c, &call, 1);
+    }
+    conv_shuffle_tools(d, c);
+}
+
 void copy_conversation(struct draw *d, struct conv *c)
 {
     conv_start(c, KIND_COPY);
     int r = below(d, 100);
-    if (r < 40) drill_echo(d, c);
-    else if (r < 75) drill_form(d, c);
-    else if (r < 90) drill_lookup(d, c);
+    bool first = d->stage == 1;                                       /* copying comes first */
+    if (r < (first ? 30 : 70)) drill_select(d, c);
+    else if (r < (first ? 60 : 75)) drill_echo(d, c);
+    else if (r < 85) drill_form(d, c);
+    else if (r < 95) drill_lookup(d, c);
     else drill_items(d, c);
 }

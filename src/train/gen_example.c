@@ -87,9 +87,9 @@ void datagen_close(struct datagen *g)
  * singles of stage 2 and 3 also show parallel calls, refusals and results on the way. */
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
-    [0] = {         36,    32,      17,       5,   5,  5,       0,         0 },
-    [1] = {          3,    14,      29,      13,  12, 14,       7,         8 },
-    [2] = {          1,    13,      31,      13,  13, 14,       7,         8 },
+    [0] = {         40,    28,      17,       5,   5,  5,       0,         0 },
+    [1] = {         13,    11,      29,      12,  10, 12,       6,         7 },
+    [2] = {          3,    12,      31,      13,  13, 13,       7,         8 },
 };
 
 static enum data_kind kind_draw(struct draw *d)
