@@ -211,7 +211,9 @@ TEST(decode_agrees_with_prefill_and_is_the_same_in_runs)
         must_feed(&r, seq, prompt, N, PHASE_PREFILL, whole);
         kv_truncate(r.kv, seq, 0);
         for (int t = 0; t < N; t++) must_feed(&r, seq, prompt + t, 1, PHASE_DECODE, got + t * VOCAB);
-        CHECK(far(got, whole, N * VOCAB) < 2e-2, "%s %s: %g", ops_name, kinds[k], far(got, whole, N * VOCAB));
+        /* Where prefill computes in f32 and decode in 8 bits this is the rounding of 8-bit inputs; a state
+         * that is off by one token is more than ten times as far. */
+        CHECK(far(got, whole, N * VOCAB) < 0.1, "%s %s: %g", ops_name, kinds[k], far(got, whole, N * VOCAB));
         kv_truncate(r.kv, seq, 0);
         for (int t = 0; t < N; t += 9) must_feed(&r, seq, prompt + t, MIN(9, N - t), PHASE_DECODE, runs + t * VOCAB);
         CHECK(!memcmp(runs, got, sizeof got), "%s %s: nine at a time", ops_name, kinds[k]);

@@ -48,7 +48,7 @@ struct kern {
     struct prefill any_prefill;                                       /* over unpacked f32 rows: every dtype */
     struct decode any_decode;
 };
-#define ATTN_ROWS 32                                                  /* rows of a prefill attention tile */
+#define ATTN_ROWS 64                                                  /* rows of a prefill attention tile */
 
 /* Tables of the instruction sets; the integer kernels overwrite rows of the generic ones. */
 void kern_plain(struct kern *k);

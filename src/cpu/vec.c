@@ -408,21 +408,28 @@ INLINE float soften(struct query *st, float *s, int size)
     return shrink[0];
 }
 
-INLINE void mix_page(float *o, const struct page *p, const float *s, float shrink)
+/* o = shrink * o + s . values, `wide` vectors of the width; four sums run side by side, over as many
+ * positions as are left when the vectors have theirs. */
+INLINE void mix_block(float *o, const float *v, int width, const float *s, int n, float shrink, int wide)
+{
+    vec a[4] = { { 0 } };
+    int phases = 4 / wide;
+    for (int b = 0; b < wide; b++) a[b] = load(o + b * LANES) * shrink;
+    for (int j = 0; j < n; j += phases)
+        for (int f = 0; f < phases; f++)
+            for (int b = 0; b < wide; b++) a[f * wide + b] += load(v + (size_t)(j + f) * width + b * LANES) * s[j + f];
+    for (int f = 1; f < phases; f++)
+        for (int b = 0; b < wide; b++) a[b] += a[f * wide + b];
+    for (int b = 0; b < wide; b++) store(o + b * LANES, a[b]);
+}
+
+/* n: positions, a multiple of 4 within the page. */
+INLINE void mix_page(float *o, const struct page *p, const float *s, int n, float shrink)
 {
     int i = 0;
-    for (; i + 4 * LANES <= p->width; i += 4 * LANES) {
-        vec a[4];
-        for (int b = 0; b < 4; b++) a[b] = load(o + i + b * LANES) * shrink;
-        for (int j = 0; j < p->size; j++)
-            for (int b = 0; b < 4; b++) a[b] += load(p->v + (size_t)j * p->width + i + b * LANES) * s[j];
-        for (int b = 0; b < 4; b++) store(o + i + b * LANES, a[b]);
-    }
-    for (; i < p->width; i += LANES) {
-        vec a = load(o + i) * shrink;
-        for (int j = 0; j < p->size; j++) a += load(p->v + (size_t)j * p->width + i) * s[j];
-        store(o + i, a);
-    }
+    for (; i + 4 * LANES <= p->width; i += 4 * LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 4);
+    for (; i + 2 * LANES <= p->width; i += 2 * LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 2);
+    for (; i < p->width; i += LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 1);
 }
 
 static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, float *scratch)
@@ -440,7 +447,7 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
             int n_seen = a->pos0 + t + 1 - page * a->page;
             if (n_seen <= 0) continue;
             score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim, a->scale, n_seen);
-            mix_page(st[i].o, &p, s, soften(&st[i], s, a->page));
+            mix_page(st[i].o, &p, s, a->page, soften(&st[i], s, a->page));
         }
     }
     for (int i = 0; i < n_query; i++) {
@@ -449,50 +456,72 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
     }
 }
 
-/* Decode: one row, keys and values read as they lie; scratch holds [group, page] scores and [group, width]
- * outputs. Keys are unpacked to f32 once for all heads of the group. */
-static void decode_page(const struct attn *a, int page, int head_kv, int n_seen, const float *q, struct query *st,
-                        float *s, float *row, int width)
+/* Lane i of the result is the sum of v[i]. Each step folds pairs of vectors into one, so that the halves,
+ * quarters, … of a vector belong to one of them. */
+#define FOLD(w, a, b) \
+    for (int i = 0; i < w; i++) v[i] = __builtin_shufflevector(v[i], v[i + w], a) + __builtin_shufflevector(v[i], v[i + w], b)
+#define LIST(...) __VA_ARGS__
+INLINE vec sums(vec v[LANES])
 {
-    int group = a->n_head / a->n_head_kv;
-    for (int j = 0; j < n_seen; j++) {
-        unpack_row(row, a, a->k[page], j, head_kv);
-        for (int g = 0; g < group; g++) {
-            vec t = { 0 };
-            for (int i = 0; i < width; i += LANES) t += load(row + i) * load(q + (size_t)g * width + i);
-            s[g * a->page + j] = sum(t) * a->scale;
+    FOLD(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    FOLD(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27), LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
+    FOLD(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29), LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
+    FOLD(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30), LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
+    return v[0];
+}
+
+/* Decode: one row and the query heads of one KV head. Keys are unpacked 16 at a time and values a page at a
+ * time, once for the whole group. */
+struct decoding { const struct attn *a; int head_kv, group, width; float *q, *s, *k; struct page p; struct query *st; };
+
+static void decode_scores(const struct decoding *d, int page, int n_seen)
+{
+    for (int j = 0; j < n_seen; j += LANES) {
+        int n = MIN(LANES, n_seen - j);
+        for (int i = 0; i < n; i++) unpack_row(d->k + (size_t)i * d->width, d->a, d->a->k[page], j + i, d->head_kv);
+        for (int g = 0; g < d->group; g++) {
+            vec v[LANES];
+            for (int i = 0; i < LANES; i++) {
+                v[i] = (vec){ 0 };
+                for (int c = 0; c < d->width; c += LANES)
+                    v[i] += load(d->k + (size_t)i * d->width + c) * load(d->q + (size_t)g * d->width + c);
+            }
+            store(d->s + g * d->a->page + j, sums(v) * d->a->scale);
         }
     }
-    for (int g = 0; g < group; g++) {
-        for (int j = n_seen; j < a->page; j++) s[g * a->page + j] = -INFINITY;
-        float shrink = soften(&st[g], s + g * a->page, a->page);
-        for (int i = 0; i < width; i += LANES) store(st[g].o + i, load(st[g].o + i) * shrink);
-    }
-    for (int j = 0; j < n_seen; j++) {
-        unpack_row(row, a, a->v[page], j, head_kv);
-        for (int g = 0; g < group; g++)
-            for (int i = 0; i < width; i += LANES)
-                store(st[g].o + i, load(st[g].o + i) + load(row + i) * s[g * a->page + j]);
+}
+
+static void decode_page(const struct decoding *d, int page, int n_seen)
+{
+    int size = d->a->page;
+    decode_scores(d, page, n_seen);
+    for (int j = 0; j < n_seen; j++) unpack_row(d->p.v + (size_t)j * d->width, d->a, d->a->v[page], j, d->head_kv);
+    for (int g = 0; g < d->group; g++) {
+        float *s = d->s + g * size;
+        for (int j = n_seen; j < size; j++) s[j] = -INFINITY;
+        mix_page(d->st[g].o, &d->p, s, (n_seen + 3) & ~3, soften(&d->st[g], s, size));
     }
 }
 
 static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
 {
     int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, LANES), seen = a->pos0 + t + 1;
-    float *q = scratch, *o = q + (size_t)group * width, *s = o + (size_t)group * width;
-    float *row = s + (size_t)group * a->page;
-    struct query *st = (void *)(row + width);
-    memset(q, 0, (size_t)group * width * sizeof *q);
-    memset(row, 0, (size_t)width * sizeof *row);
+    struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch };
+    float *o = d.q + (size_t)group * width;
+    d.s = o + (size_t)group * width;
+    d.k = d.s + (size_t)group * a->page;
+    d.p = (struct page){ NULL, d.k + LANES * (size_t)width, width, a->page };
+    d.st = (void *)(d.p.v + (size_t)a->page * width);
+    memset(d.q, 0, (size_t)group * width * sizeof *d.q);
+    memset(d.k, 0, (LANES + (size_t)a->page) * width * sizeof *d.k); /* the pads, and rows that are not there */
     for (int g = 0; g < group; g++)
-        memcpy(q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
-               (size_t)a->head_dim * sizeof *q);
-    query_init(st, group, o, width);
-    for (int page = 0; page * a->page < seen; page++)
-        decode_page(a, page, head_kv, MIN(seen - page * a->page, a->page), q, st, s, row, width);
+        memcpy(d.q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
+               (size_t)a->head_dim * sizeof *d.q);
+    query_init(d.st, group, o, width);
+    for (int page = 0; page * a->page < seen; page++) decode_page(&d, page, MIN(seen - page * a->page, a->page));
     for (int g = 0; g < group; g++) {
         float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
-        for (int j = 0; j < a->head_dim; j++) to[j] = st[g].o[j] / st[g].sum;
+        for (int j = 0; j < a->head_dim; j++) to[j] = d.st[g].o[j] / d.st[g].sum;
     }
 }
 
