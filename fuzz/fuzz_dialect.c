@@ -24,22 +24,26 @@ static void on_event(void *ctx, const struct parse_event *ev)
     str_put(&f->all, ev->bytes, ev->len);
 }
 
-static void read_pieces(const char *s, size_t len, size_t step, const struct json *tools, struct fold *f, struct err *e)
+static void read_pieces(const struct dialect *d, const char *s, size_t len, size_t step, const struct json *tools,
+                        struct fold *f, struct err *e)
 {
     struct wire w;
-    wire_open(&w, dialect_find("lfm2"), tools, on_event, f);
+    wire_open(&w, d, tools, on_event, f);
     for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i));
     wire_close(&w, e);
 }
 
 static void render(const char *s, size_t len)
 {
+    static const char *const own[] = { "lfm2", "lfm2.5", "tenon" };
     struct err e = { 0 };
     struct json *v = json_parse(s, len, &e);
     for (size_t i = 0; v && dialect_at(i); i++) {
         struct dialect_request r = { .messages = v, .tools = v, .vars = v, .add_generation_prompt = true };
         struct prompt p = { 0 };
         dialect_at(i)->render(&r, &p, &e);
+        prompt_done(&p);
+        chat_render(own[i % LEN(own)], &r, &p, &e);
         prompt_done(&p);
     }
     json_free(v);
@@ -53,8 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fold a = { 0 }, b = { 0 };
     const char *s = (const char *)data;
     struct json *tools = size && data[0] & 1 ? json_parse(tools_text, sizeof tools_text - 1, &e) : NULL;
-    read_pieces(s, size, MAX(size, 1), tools, &a, &ea);
-    read_pieces(s, size, 1 + (size ? data[0] % 5 : 0), tools, &b, &eb);
+    const struct dialect *d = dialect_find(size && data[0] & 2 ? "json" : "lfm2");
+    read_pieces(d, s, size, MAX(size, 1), tools, &a, &ea);
+    read_pieces(d, s, size, 1 + (size ? data[0] % 5 : 0), tools, &b, &eb);
     if (a.all.len != b.all.len || (a.all.len && memcmp(a.all.p, b.all.p, a.all.len)) || strcmp(ea.msg, eb.msg)) abort();
     render(s, size);
     str_done(&a.all);
