@@ -155,6 +155,7 @@ static const struct json *find_anchor(const struct json *v, const char *name, in
         if (json_str_is(json_get(v, "$anchor"), name) || json_str_is(json_get(v, "$dynamicAnchor"), name)) return v;
         const char *id = json_str(json_get(v, "$id"), NULL);
         if (id && *id == '#' && !strcmp(id + 1, name)) return v;
+        if (id && *id != '#' && depth) return NULL;     /* another document's names */
         for (struct json_iter it = json_iter(v); !found && json_next(&it); )
             if (strcmp(it.key, "enum") && strcmp(it.key, "const")) found = find_anchor(it.value, name, depth + 1);
     }

@@ -115,14 +115,15 @@ static bool types_of(struct schemas *s, uint32_t node, int *types)
 /* ---- keywords that are not enforced --------------------------------------------------------------------- */
 
 /* Forms of those keywords that restrict nothing. */
-static bool harmless(const struct schemas *s, const char *kw, const struct json *v)
+static bool harmless(const struct schemas *s, uint32_t node, const char *kw, const struct json *v)
 {
     int64_t n;
     if (!strcmp(kw, "format")) return s->o->annotate_formats || !json_str(v, NULL) || !format_known(json_str(v, NULL));
     if (!strcmp(kw, "uniqueItems")) return !json_bool(v);
     if (!strcmp(kw, "minProperties")) return json_i64(v, &n) && n == 0;
+    if (!strcmp(kw, "if")) return !get(s, node, "then") && !get(s, node, "else");
     if (!strcmp(kw, "not")) return json_is(v, JSON_BOOL) && !json_bool(v);
-    if (json_is(v, JSON_OBJECT) && !json_len(v)) return strcmp(kw, "contains") && strcmp(kw, "if");
+    if (json_is(v, JSON_OBJECT) && !json_len(v)) return strcmp(kw, "contains") != 0;
     return json_is(v, JSON_BOOL) && json_bool(v) && strcmp(kw, "contains");
 }
 
@@ -133,7 +134,7 @@ static bool check_keywords(struct schemas *s, uint32_t node, int types)
         const struct json *v = get(s, node, kw);
         enum draft d = draft_at(s, node);
         if (!v || !(types & not_enforced[i].types) || d < not_enforced[i].since || d > not_enforced[i].until) continue;
-        if (harmless(s, kw, v)) continue;
+        if (harmless(s, node, kw, v)) continue;
         if (!s->o->relax) return schemas_fail(s, node, ERR_UNSUPPORTED, kw, "not supported yet; %s", enforced);
         schemas_relaxed(s, node, kw);
     }
@@ -639,8 +640,8 @@ static bool add_ref(struct expand *x, struct bag *b, uint32_t at)
     const struct json *ref = get(s, node, "$ref");
     const char *text = json_str(ref, NULL);
     if (!text) return !ref || schemas_fail(s, node, ERR_SCHEMA, "$ref", "must be a text");
-    if (*text != '#' || (text[1] && text[1] != '/')) {
-        if (!s->o->relax) return schemas_fail(s, node, ERR_UNSUPPORTED, "$ref", "only #, #/$defs/… and other pointers into the same schema are supported");
+    if (*text != '#') {
+        if (!s->o->relax) return schemas_fail(s, node, ERR_UNSUPPORTED, "$ref", "only #, #/$defs/…, #anchor and other places of the same schema are supported");
         schemas_relaxed(s, node, "$ref");
         return true;
     }
