@@ -1,0 +1,81 @@
+"""tenon debug parse and debug render through the binary: chunks fold to the message, errors are one line.
+
+TENON names the binary (default: build/tenon)."""
+import json, os, subprocess
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TENON = os.environ.get("TENON", os.path.join(ROOT, "build", "tenon"))
+S, E = "<|tool_call_start|>", "<|tool_call_end|>"
+
+
+def tenon(*args, stdin):
+    r = subprocess.run([TENON, "debug", *args], input=stdin.encode(), capture_output=True, cwd=ROOT)
+    return r.returncode, r.stdout.decode(), r.stderr.decode()
+
+
+def fold(chunks):
+    """What a client makes of chunks, with the rules of the wire checked on the way."""
+    deltas = [c["choices"][0] for c in chunks]
+    assert deltas[0]["delta"] == {"role": "assistant", "content": None}, deltas[0]
+    assert deltas[-1]["delta"] == {} and deltas[-1]["finish_reason"] in ("stop", "tool_calls")
+    text, calls = "", []
+    for d in deltas[1:-1]:
+        assert d["finish_reason"] is None
+        text += d["delta"].get("content") or ""
+        for c in d["delta"].get("tool_calls", []):
+            if c["index"] == len(calls):
+                assert c["type"] == "function" and c["id"] == f"call_{len(calls) + 1}" and c["function"]["arguments"] == "", c
+                calls.append({"name": c["function"]["name"], "arguments": ""})
+            else:
+                assert c["index"] == len(calls) - 1 and set(c) == {"index", "function"} and c["function"]["arguments"], c
+                calls[-1]["arguments"] += c["function"]["arguments"]
+    return text or None, calls
+
+
+OUTPUTS = [
+    ("lfm2", "Just text, with <|tool_call in it."),
+    ("lfm2", f"Wait.{S}[f(a=\"é'\\n\", n=[1, -2.50]), g()]{E}Done."),
+    ("lfm2", f"{S}[{{\"name\": \"f\", \"arguments\": {{\"a\": \"\\u00e9 \\ud83d\\ude00\"}}}}]{E}<|im_end|>"),
+    ("lfm2-json", f"{S}[{{\"name\":\"f\",\"arguments\":{{}}}}]{E}"),
+    ("json", "Well: [{\"name\":\"f\",\"arguments\":{\"a\":{\"b\":null}}}]"),
+]
+
+
+def test_chunks_fold_to_the_message():
+    for dialect, text in OUTPUTS:
+        rc, out, err = tenon("parse", "--dialect", dialect, stdin=text)
+        assert rc == 0 and not err, err
+        whole = json.loads(out)
+        want = whole.get("content"), [c["function"] for c in whole.get("tool_calls", [])]
+        for n in (1, 2, 7, 1000):
+            rc, out, err = tenon("parse", "--dialect", dialect, "--stream", str(n), stdin=text)
+            assert rc == 0 and fold([json.loads(line) for line in out.splitlines()]) == want, (text, n, out)
+
+
+def test_a_cut_call_is_marked():
+    rc, out, err = tenon("parse", "--dialect", "lfm2", stdin=f"{S}[f(a=\"x")
+    call = json.loads(out)["tool_calls"][0]
+    assert call["incomplete"] is True and call["function"]["arguments"] == "{\"a\":\"x", out
+    assert "the call was cut" in err, err
+
+
+def test_refusals_are_one_line():
+    rows = [
+        (("parse", "--dialect", "nope"), "", "not known"),
+        (("parse", "--dialect", "lfm2", "--tool-choice", "nope"), "", "not among the tools"),
+        (("render", "--template", "nope"), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "not one of ours"),
+        (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\"", "byte 27"),
+        (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages[0]: content"),
+        (("render", "--template", "tenon"), "{\"messages\":[],\"add_generation_prompt\":1}", "add_generation_prompt"),
+        (("tokenize", "-m", "README.md"), "\"a\"\n", "README.md"),
+    ]
+    for args, stdin, says in rows:
+        rc, out, err = tenon(*args, stdin=stdin)
+        assert rc == 1 and not out and says in err and err.count("\n") == 1, (args, rc, out, err)
+
+
+if __name__ == "__main__":
+    for name, f in list(globals().items()):
+        if name.startswith("test_"):
+            f()
+            print("ok", name)
