@@ -76,6 +76,31 @@ static uint64_t refs_in(const struct domain_pack *p, const struct json *v, bool 
     return set;
 }
 
+static bool says_when(const char *s)
+{
+    static const char *const words[] = {
+        "day", "tomorrow", "tonight", "morning", "evening", "noon", "week", "month", "o'clock",
+        "January", "February", "March", "April", "June", "July", "August", "September", "October",
+        "November", "December", " am", " pm", "night", "hour", "minute", "quarter", "half past"
+    };
+    for (size_t i = 0; i < LEN(words); i++)
+        if (strstr(s, words[i])) return true;
+    const char *colon = strchr(s, ':');
+    return colon && colon > s && colon[-1] >= '0' && colon[-1] <= '9' && colon[1] >= '0' &&
+           colon[1] <= '9';
+}
+
+/* Two in five values that say when: an invented look-alike of such a slot would not look like it. */
+static bool is_temporal(const struct json *values)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < json_len(values); i++) {
+        const char *v = json_str(json_at(values, i), NULL);
+        n += v && says_when(v);
+    }
+    return n * 5 >= json_len(values) * 2;
+}
+
 static bool load_slots(struct domain_pack *p, struct err *e)
 {
     const struct json *slots = json_get(p->root, "slots");
@@ -85,6 +110,7 @@ static bool load_slots(struct domain_pack *p, struct err *e)
         s->name = it.key;
         const struct json *k = json_get(it.value, "kind");
         s->values = json_get(it.value, "values");
+        s->temporal = s->values && is_temporal(s->values);
         s->map = json_get(it.value, "map");
         s->range = json_get(it.value, "int");
         s->decimal = json_get(it.value, "decimal");
@@ -456,12 +482,15 @@ const struct domain_pack *pack_pick(struct draw *d)
 
 /* ---- drawing slots --------------------------------------------------------------------------- */
 
+enum { RANGE_MOST = 1000000000 };                                     /* of either sign: a draw stays an int */
+
 static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill fill)
 {
     struct drawn o = { 0 };
     if (s->values) {
         o.said = json_str(json_at(s->values, (size_t)below(d, (int)json_len(s->values))), NULL);
         if (!o.said) o.said = "";
+        if (s->temporal) fill = FILL_OWN;
         if (fill == FILL_LIKE && !s->closed) o.said = value_like(d, o.said);
         if (fill == FILL_ANY && !s->closed && d->g->real_value.n)
             o.said = d->g->real_value.item[below(d, d->g->real_value.n)];
@@ -473,12 +502,14 @@ static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill f
         int64_t lo = 0, hi = 0;
         json_i64(json_at(s->range, 0), &lo);
         json_i64(json_at(s->range, 1), &hi);
-        o.said = text(d, "%d", range(d, (int)lo, (int)MAX(lo, hi)));
+        lo = MAX(MIN(lo, RANGE_MOST), -RANGE_MOST);
+        hi = MAX(MIN(hi, RANGE_MOST), lo);
+        o.said = text(d, "%d", range(d, (int)lo, (int)hi));
         o.number = true;
     } else if (s->decimal) {
         double lo = json_f64(json_at(s->decimal, 0)), hi = json_f64(json_at(s->decimal, 1)),
                st = json_f64(json_at(s->decimal, 2));
-        int steps = st > 0 ? (int)((hi - lo) / st + 1e-9) : 0;
+        int steps = st > 0 && hi > lo ? (int)MIN((hi - lo) / st + 1e-9, RANGE_MOST) : 0;
         char num[32];
         snprintf(num, sizeof num, "%.6f", lo + st * below(d, steps + 1));
         char *z = num + strlen(num) - 1;

@@ -22,8 +22,8 @@ struct slot {
     const struct json *values, *map, *range, *decimal;
     int kind;
     const char **map_key; const struct json **map_value; size_t n_map;
-    /* its values are members of some schema */
-    bool closed;
+    /* its values are members of some schema; are days and times, which look like nothing else */
+    bool closed, temporal;
 };
 struct pack_tool { const char *name, *desc; const struct json *props, *required; };
 struct pack_call { int tool; const struct json *args; };
