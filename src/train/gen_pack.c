@@ -90,7 +90,7 @@ static bool says_when(const char *s)
            colon[1] <= '9';
 }
 
-/* Two in five values that say when: an invented look-alike of such a slot would not look like it. */
+/* Two in five values say when: an invented look-alike would not look like it. */
 static bool is_temporal(const struct json *values)
 {
     size_t n = 0;
@@ -482,7 +482,7 @@ const struct domain_pack *pack_pick(struct draw *d)
 
 /* ---- drawing slots --------------------------------------------------------------------------- */
 
-enum { RANGE_MOST = 1000000000 };                                     /* of either sign: a draw stays an int */
+enum { RANGE_MOST = 1000000000 };                                     /* a draw stays an int */
 
 static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill fill)
 {
