@@ -2,6 +2,8 @@
 #ifndef TENON_TRAIN_INT_H
 #define TENON_TRAIN_INT_H
 
+#include <stdatomic.h>
+
 #include "train/train.h"
 
 /* ---- batch.c: conversations become a pack -------------------------------------------------------- */
@@ -46,17 +48,22 @@ int   schedule_tokens(const struct train_opts *o, double progress);
 
 /* ---- run.c --------------------------------------------------------------------------------------- */
 
-struct worker {
+struct worker {                                                       /* scratch of one thread */
     struct batch_buf batch;
-    float *g;                                                         /* gradient, flat */
     float *row_loss;
     uint8_t *row_hit;
     int cap_row;
     struct arena tmp;
+    struct pack_loss loss;                                            /* of an evaluation */
+    struct err err;
+};
+
+/* What one micro-batch leaves behind, whoever computed it. */
+struct micro {
+    float *g;                                                         /* gradient, flat */
     struct class_sums sums;
     struct pack_loss loss;
     int64_t tokens, drawn, dropped;
-    struct err err;
 };
 
 /* What a checkpoint carries beside weights and moments; plain numbers, written as they lie here. */
@@ -76,6 +83,9 @@ struct train {
     struct net *net;
     struct pool *pool;
     struct worker *worker;                                            /* [threads] */
+    struct micro *micro;                                              /* [n_micro], the step's; grows */
+    int n_micro, cap_micro;
+    atomic_int next;                                                  /* next micro-batch or tensor to claim */
     float *w, *m, *v;                                                 /* flat: weights, moments */
     double *norm2;                                                    /* [n_tensor] squares of the gradient, this step */
     struct counters c;

@@ -1,11 +1,11 @@
 /* run.c -- the step loop: workers with whole micro-batches, one optimizer step, now and then a line of
  * the log, an evaluation, a checkpoint.
  *
- * A step: micro-batches are dealt to the workers by number; each worker draws its conversations, runs
- * forward and backward and adds to a gradient of its own. Then tensor by tensor the gradients are added
- * in worker order, divided by the weight of the whole step, clipped by the global norm, and applied.
- * So a run depends on seed, options and number of workers only, never on timing (unless its length is
- * given in seconds).
+ * A step: workers claim micro-batches; for each they draw its conversations and run forward and backward
+ * into a gradient of that micro-batch's own. Then tensor by tensor the gradients are added in the order of
+ * micro-batches, divided by the weight of the whole step, clipped by the global norm, and applied. So a
+ * run depends on seed and options only, never on timing or on the number of workers (unless its length is
+ * given in seconds), and a worker that the system has put aside holds up one micro-batch at most.
  *
  * Threads: the caller's and those of the pool; nothing is shared in a step but read-only weights. */
 #include <math.h>
@@ -13,7 +13,7 @@
 
 #include "train/int.h"
 
-#define MICRO_TOKENS 2048
+#define MICRO_TOKENS 1024
 #define CLIP 1.0
 #define Z_LOSS 1e-4f
 #define MUON_DECAY 0.05f
@@ -69,7 +69,6 @@ static bool open_arrays(struct train *t, struct err *e)
     for (int i = 0; i < t->o.threads; i++) {
         arena_init(&t->worker[i].tmp, (size_t)1 << 28);
         arena_init(&t->worker[i].batch.mem, (size_t)1 << 18);
-        if (!(t->worker[i].g = mem_slab(bytes, e))) return false;
     }
     t->norm2 = mem_zero(net_n_tensor(t->net) * sizeof *t->norm2);
     return true;
@@ -100,7 +99,6 @@ void train_close(struct train *t)
     size_t bytes = t->net ? net_n_param(t->net) * sizeof(float) : 0;
     for (int i = 0; t->worker && i < t->o.threads; i++) {
         batch_done(&t->worker[i].batch);
-        mem_slab_free(t->worker[i].g, bytes);
         mem_free(t->worker[i].row_loss);
         mem_free(t->worker[i].row_hit);
         arena_done(&t->worker[i].tmp);
@@ -108,6 +106,8 @@ void train_close(struct train *t)
     mem_slab_free(t->w, bytes);
     mem_slab_free(t->m, bytes);
     mem_slab_free(t->v, bytes);
+    for (int i = 0; i < t->cap_micro; i++) mem_slab_free(t->micro[i].g, bytes);
+    mem_free(t->micro);
     mem_free(t->worker);
     mem_free(t->norm2);
     status_close(t->status);
@@ -121,8 +121,6 @@ const float *train_weights(const struct train *t) { return t->w; }
 
 /* ---- one step ---- */
 
-struct micro_job { struct train *t; int n_micro, tokens; };
-
 static void rows_fit(struct worker *k)
 {
     if (k->batch.p.n <= k->cap_row) return;
@@ -131,75 +129,91 @@ static void rows_fit(struct worker *k)
     k->row_hit = mem_resize(k->row_hit, (size_t)k->cap_row);
 }
 
-static bool run_micro(struct train *t, struct worker *k, uint64_t index, int tokens)
+static bool run_micro(struct train *t, struct worker *k, struct micro *m, uint64_t index)
 {
-    struct pack_loss loss;
-    if (!batch_fill(&k->batch, &t->src, t->stage, t->o.seed, index, tokens, t->o.shape.n_ctx, &k->err)) return false;
-    k->drawn += k->batch.drawn;
-    k->dropped += k->batch.dropped;
-    k->tokens += k->batch.p.n;
+    struct batch_buf *b = &k->batch;
+    int tokens = MIN(schedule_tokens(&t->o, train_progress(t)), MICRO_TOKENS);
+    if (!batch_fill(b, &t->src, t->stage, t->o.seed, index, tokens, t->o.shape.n_ctx, &k->err)) return false;
+    m->drawn = b->drawn;
+    m->dropped = b->dropped;
+    m->tokens = b->p.n;
     rows_fit(k);
-    memset(k->row_hit, 0, (size_t)k->batch.p.n);
     /* Rows of weight 0 are masked here: with a report wanted, the head would run on them as well. */
-    for (int i = 0; i < k->batch.p.n; i++)
-        if (k->batch.weight[i] == 0) k->batch.target[i] = -1;
-    if (!net_step(t->net, t->w, &k->batch.p, t->o.ops, 1, Z_LOSS, k->g, k->row_loss, k->row_hit, &k->tmp, &loss, &k->err)) return false;
-    k->loss.loss += loss.loss;
-    k->loss.weight += loss.weight;
-    class_add(&k->sums, &k->batch, k->row_loss, k->row_hit);
+    for (int i = 0; i < b->p.n; i++)
+        if (b->weight[i] == 0) b->target[i] = -1;
+    memset(m->g, 0, net_n_param(t->net) * sizeof *m->g);
+    if (!net_step(t->net, t->w, &b->p, t->o.ops, 1, Z_LOSS, m->g, k->row_loss, k->row_hit, &k->tmp, &m->loss, &k->err)) return false;
+    memset(&m->sums, 0, sizeof m->sums);
+    class_add(&m->sums, b, k->row_loss, k->row_hit);
     return true;
 }
 
 static void micro_thread(void *ctx, int thread, int n_thread)
 {
-    const struct micro_job *j = ctx;
-    struct train *t = j->t;
-    struct worker *k = &t->worker[thread];
-    k->loss = (struct pack_loss){ 0 };
-    k->tokens = k->drawn = k->dropped = 0;
-    memset(&k->sums, 0, sizeof k->sums);
-    memset(k->g, 0, net_n_param(t->net) * sizeof *k->g);
-    for (int i = thread; i < j->n_micro; i += n_thread)
-        if (!run_micro(t, k, t->c.micro + (uint64_t)i, j->tokens)) return;
+    struct train *t = ctx;
+    (void)n_thread;
+    for (int i; (i = atomic_fetch_add(&t->next, 1)) < t->n_micro;)
+        if (!run_micro(t, &t->worker[thread], &t->micro[i], t->c.micro + (uint64_t)i)) return;
 }
 
-/* Adds the workers' gradients of the tensors dealt to this thread into worker 0's, scaled to the step. */
+/* Adds the gradients of tensor i into the first micro-batch's, scaled to the step. */
+static void gather_tensor(struct train *t, size_t i, float scale)
+{
+    const struct param *p = net_param(t->net, i);
+    size_t n = (size_t)p->rows * (size_t)p->cols;
+    float *g = t->micro[0].g + p->off;
+    double sum = 0;
+    for (int k = 1; k < t->n_micro; k++) {
+        const float *from = t->micro[k].g + p->off;
+        for (size_t j = 0; j < n; j++) g[j] += from[j];
+    }
+    for (size_t j = 0; j < n; j++) {
+        g[j] *= scale;
+        sum += (double)g[j] * g[j];
+    }
+    t->norm2[i] = sum;
+}
+
 static void gather_thread(void *ctx, int thread, int n_thread)
 {
     struct train *t = ctx;
+    (void)thread, (void)n_thread;
     double weight = 0;
-    for (int i = 0; i < t->o.threads; i++) weight += t->worker[i].loss.weight;
-    float scale = weight > 0 ? (float)(1 / weight) : 0;
-    for (size_t i = (size_t)thread; i < net_n_tensor(t->net); i += (size_t)n_thread) {
-        const struct param *p = net_param(t->net, i);
-        size_t n = (size_t)p->rows * (size_t)p->cols;
-        float *g = t->worker[0].g + p->off;
-        double sum = 0;
-        for (int k = 1; k < t->o.threads; k++) {
-            const float *from = t->worker[k].g + p->off;
-            for (size_t j = 0; j < n; j++) g[j] += from[j];
-        }
-        for (size_t j = 0; j < n; j++) {
-            g[j] *= scale;
-            sum += (double)g[j] * g[j];
-        }
-        t->norm2[i] = sum;
-    }
+    for (int i = 0; i < t->n_micro; i++) weight += t->micro[i].loss.weight;
+    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);) gather_tensor(t, i, weight > 0 ? (float)(1 / weight) : 0);
 }
 
 static void update_thread(void *ctx, int thread, int n_thread)
 {
     struct train *t = ctx;
+    (void)n_thread;
     struct adamw adam = { t->lr, 0.9f, 0.95f, 1e-8f, 0, t->c.step + 1 };
     struct muon muon = { t->lr, 0.95f, MUON_DECAY };
-    const float *g = t->worker[0].g;
-    for (size_t i = (size_t)thread; i < net_n_tensor(t->net); i += (size_t)n_thread) {
+    const float *g = t->micro[0].g;
+    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);) {
         const struct param *p = net_param(t->net, i);
         size_t n = (size_t)p->rows * (size_t)p->cols, o = p->off;
         if (p->is_matrix && !p->is_embedding)
             muon_update(&muon, t->w + o, t->m + o, g + o, p->rows, p->cols, t->clip, t->o.ops->gemm, &t->worker[thread].tmp);
         else adamw_update(&adam, t->w + o, t->m + o, t->v + o, g + o, n, t->clip);
     }
+}
+
+static void on_all(struct train *t, pool_fn *fn)
+{
+    atomic_store(&t->next, 0);
+    pool_run(t->pool, fn, t);
+}
+
+static bool micros_fit(struct train *t, int n, struct err *e)
+{
+    if (n > t->cap_micro) t->micro = mem_resize(t->micro, (size_t)n * sizeof *t->micro);
+    for (; t->cap_micro < n; t->cap_micro++) {
+        t->micro[t->cap_micro] = (struct micro){ .g = mem_slab(net_n_param(t->net) * sizeof(float), e) };
+        if (!t->micro[t->cap_micro].g) return false;
+    }
+    t->n_micro = n;
+    return true;
 }
 
 static bool workers_ok(const struct train *t, struct err *e)
@@ -216,8 +230,8 @@ static bool workers_ok(const struct train *t, struct err *e)
 static void account(struct train *t)
 {
     double loss = 0, weight = 0;
-    for (int i = 0; i < t->o.threads; i++) {
-        const struct worker *k = &t->worker[i];
+    for (int i = 0; i < t->n_micro; i++) {
+        const struct micro *k = &t->micro[i];
         loss += k->loss.loss;
         weight += k->loss.weight;
         t->c.tokens += k->tokens;
@@ -236,7 +250,7 @@ static void account(struct train *t)
 
 static bool optimizer_step(struct train *t, struct err *e)
 {
-    pool_run(t->pool, gather_thread, t);
+    on_all(t, gather_thread);
     double norm2 = 0;
     for (size_t i = 0; i < net_n_tensor(t->net); i++) norm2 += t->norm2[i];
     t->grad_norm = (float)sqrt(norm2);
@@ -247,7 +261,7 @@ static bool optimizer_step(struct train *t, struct err *e)
     }
     t->c.bad_steps = 0;
     t->clip = (float)(norm2 > CLIP * CLIP ? CLIP / sqrt(norm2) : 1);
-    pool_run(t->pool, update_thread, t);
+    on_all(t, update_thread);
     return true;
 }
 
@@ -262,9 +276,9 @@ static bool one_step(struct train *t, struct err *e)
     double progress = train_progress(t);
     t->stage = schedule_stage(&t->o, progress);
     t->lr = schedule_lr(&t->o, t->c.step, progress);
-    int tokens = schedule_tokens(&t->o, progress), n_micro = MAX(1, tokens / MICRO_TOKENS);
-    struct micro_job j = { t, n_micro, MIN(tokens, MICRO_TOKENS) };
-    pool_run(t->pool, micro_thread, &j);
+    int n_micro = MAX(1, schedule_tokens(&t->o, progress) / MICRO_TOKENS);
+    if (!micros_fit(t, n_micro, e)) return false;
+    on_all(t, micro_thread);
     if (!workers_ok(t, e)) return err_in(e, "step %lld", (long long)t->c.step);
     account(t);
     if (!optimizer_step(t, e)) return false;
