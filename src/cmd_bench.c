@@ -87,3 +87,50 @@ const struct command cmd_bench = {
     .example = "tenon bench -p 512 -n 64 -t 2",
     .opt = opts, .n_opt = LEN(opts), .defaults = &defaults, .opts_bytes = sizeof defaults, .run = run,
 };
+
+/* ---- bench bandwidth --------------------------------------------------------------------------------- */
+
+struct bandwidth_cmd { int64_t threads; bool json; };
+
+static const struct opt bandwidth_opts[] = {
+    { "Measurement", 't', "threads", "N", OPT_INT, offsetof(struct bandwidth_cmd, threads), "threads (default: one per core)" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bandwidth_cmd, json), "a JSON object (default: a table)" },
+};
+
+static void report_machine(const struct cpu_speed *s, int n_thread, bool json)
+{
+    if (json) {
+        struct json *j = json_new_object(), *peak = json_new_object();
+        json_set(j, "read_gb_per_s", json_new_f64(s->read_gbs));
+        for (int i = 0; i < s->n_peak; i++) json_set(peak, s->peak[i].what, json_new_f64(s->peak[i].gops));
+        json_set(j, "peak_gop_per_s", peak);
+        json_set(j, "threads", json_new_int(n_thread));
+        json_set(j, "cpu", json_new_str(cpu_features()));
+        print_json(j);
+        return;
+    }
+    printf("%d threads, %s\n%-8s %10.1f GB/s\n", n_thread, cpu_features(), "read", s->read_gbs);
+    for (int i = 0; i < s->n_peak; i++) printf("%-8s %10.0f GOP/s\n", s->peak[i].what, s->peak[i].gops);
+}
+
+static int run_bandwidth(const void *v, int n_arg, char **arg)
+{
+    const struct bandwidth_cmd *o = v;
+    struct err e = { 0 };
+    struct cpu_speed s;
+    struct pool *pool = pool_open((int)o->threads, &e);
+    const struct ops *ops = pool ? cpu_ops_open(pool, NULL, &e) : NULL;
+    bool ok = ops && cpu_measure(ops, &s, &e);
+    if (ok) report_machine(&s, pool_size(pool), o->json);
+    cpu_ops_close(ops);
+    pool_close(pool);
+    return ok ? 0 : front_fail("bench bandwidth", &e);
+}
+
+static const struct bandwidth_cmd bandwidth_defaults;
+const struct command cmd_bench_bandwidth = {
+    .verb = "bench bandwidth", .args = "", .sentence = "What the machine gives: memory read and peak of the product instructions.",
+    .example = "tenon bench bandwidth -t 2",
+    .opt = bandwidth_opts, .n_opt = LEN(bandwidth_opts), .defaults = &bandwidth_defaults,
+    .opts_bytes = sizeof bandwidth_defaults, .run = run_bandwidth,
+};

@@ -20,6 +20,15 @@ const char *cpu_isa(int i);
 /* What the processor has of what we use, for --version and bench: "avx2 fma f16c avx512 vnni bf16". */
 const char *cpu_features(void);
 
+/* What the machine gives to all threads of a table: the bounds that speeds are held against. Takes about a
+ * second. ERR_NOMEM. */
+struct cpu_speed {
+    double read_gbs;                                                  /* memory read, 1e9 bytes a second */
+    int n_peak;
+    struct { const char *what; double gops; } peak[3];                /* products, a multiply and an add are two */
+};
+bool cpu_measure(const struct ops *ops, struct cpu_speed *out, struct err *e);
+
 /* The operations of training, single-threaded. NULL: the fastest here; "f32": the fastest that rounds
  * nothing to BF16; or one by name ("bf16", "avx512", "avx2", "plain"). NULL if this machine lacks it. */
 const struct grad_ops *cpu_grad_ops(const char *name);

@@ -30,8 +30,13 @@ struct decode {
     void (*rows)(float *y, const struct mat *w, const void *act, int r0, int r1, float *row);
 };
 
+/* A loop of one product instruction on registers: n rounds, returns the operations done. */
+struct peak { const char *what; double (*run)(int n); };
+
 struct kern {
     const char *name;
+    uint64_t (*read)(const void *p, size_t n);                        /* touches n bytes, a multiple of 256 */
+    struct peak peak[3];
     void (*rms)(float *y, const float *x, const float *w, int n, int d, float eps);
     /* One row: cs is cos[head_dim/2] and then sin[head_dim/2]. */
     void (*rope)(float *x, const float *cs, int n_head, int head_dim);

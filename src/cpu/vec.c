@@ -525,10 +525,34 @@ static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch
     }
 }
 
+/* ---- bounds: what this machine can do at all ------------------------------------------------------------ */
+
+static uint64_t read_all(const void *p, size_t n)
+{
+    vint a[4] = { { 0 } };
+    for (const char *at = p, *end = at + n; at < end; at += sizeof a)
+        for (int b = 0; b < 4; b++) a[b] ^= (vint)load((const float *)(const void *)at + b * LANES);
+    a[0] ^= a[1] ^ a[2] ^ a[3];
+    return (uint64_t)(uint32_t)a[0][0];
+}
+
+#define CHAINS 12                                                     /* enough to hide the latency of a product */
+static double peak_f32(int n)
+{
+    vec a[CHAINS], x = all(1.0001f), y = all(1e-6f);
+    for (int i = 0; i < CHAINS; i++) a[i] = all((float)i);
+    for (int r = 0; r < n; r++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++) a[i] = a[i] * x + y;         /* rounded each time: cannot be folded */
+    float s = 0;
+    for (int i = 0; i < CHAINS; i++) s += sum(a[i]);
+    return s != s ? 0 : 2.0 * LANES * CHAINS * n;
+}
+
 void KERN(struct kern *k)
 {
     *k = (struct kern){
-        .name = KERN_NAME, .rms = rms, .rope = rope, .swiglu = swiglu, .add = add, .to_f16 = to_f16, .conv = conv,
+        .name = KERN_NAME, .read = read_all, .peak = { { "f32", peak_f32 } }, .rms = rms, .rope = rope, .swiglu = swiglu, .add = add, .to_f16 = to_f16, .conv = conv,
         .attn_prefill = attn_prefill, .attn_decode = attn_decode,
         .any_prefill = { &act_f32, f32_panel_bytes, f32_panel_fill, f32_mul },
         .any_decode = { &act_f32, stream_any },

@@ -1,0 +1,59 @@
+/* measure.c -- what the machine gives: bytes read and products done a second, by all threads together.
+ *
+ * The best of a few short runs is told, because whatever else runs on the machine can only make it
+ * slower. The buffer is larger than the caches of the machines in question. */
+#include "cpu/int.h"
+
+#define BUFFER ((size_t)384 << 20)
+#define RUNS 5
+#define ROUNDS (1 << 20)                                              /* of the product loop: some milliseconds */
+
+struct reading { const struct cpu *c; const char *p; uint64_t seen; };
+
+static void read_part(void *ctx, int thread, int n_thread)
+{
+    struct reading *r = ctx;
+    size_t part = BUFFER / 256 / (size_t)n_thread * 256;
+    uint64_t sum = r->c->kern.read(r->p + (size_t)thread * part, part);
+    if (!thread) r->seen ^= sum;                                      /* so that the reads are wanted */
+}
+
+struct loop { const struct peak *peak; double ops; };
+
+static void loop_part(void *ctx, int thread, int n_thread)
+{
+    struct loop *l = ctx;
+    double ops = l->peak->run(ROUNDS);
+    if (!thread) l->ops = ops * n_thread;
+}
+
+/* Seconds of the fastest of RUNS runs on every thread. */
+static double fastest(struct pool *pool, pool_fn *fn, void *ctx)
+{
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < RUNS; i++) {
+        uint64_t t = clock_ns();
+        pool_run(pool, fn, ctx);
+        best = MIN(best, clock_ns() - t);
+    }
+    return (double)MAX(best, (uint64_t)1) * 1e-9;
+}
+
+bool cpu_measure(const struct ops *ops, struct cpu_speed *out, struct err *e)
+{
+    const struct cpu *c = ops->ctx;
+    char *p = mem_slab(BUFFER, e);
+    if (!p) return false;
+    memset(p, 1, BUFFER);
+    struct reading r = { .c = c, .p = p };
+    *out = (struct cpu_speed){ .read_gbs = (double)BUFFER / fastest(c->pool, read_part, &r) * 1e-9 };
+    mem_slab_free(p, BUFFER);
+    for (size_t i = 0; i < LEN(c->kern.peak) && out->n_peak < (int)LEN(out->peak); i++) {
+        if (!c->kern.peak[i].run) continue;
+        struct loop l = { .peak = &c->kern.peak[i] };
+        double s = fastest(c->pool, loop_part, &l);
+        out->peak[out->n_peak].what = l.peak->what;
+        out->peak[out->n_peak++].gops = l.ops / s * 1e-9;
+    }
+    return true;
+}
