@@ -340,20 +340,61 @@ static void draw_choice(struct draw *d, struct conv *c, enum style s, struct cho
     json_push(c->tools, tool_json(d, &t));
 }
 
-static struct call choose(struct draw *d, struct conv *c, const struct choice *k)
+/* Says which choice is wanted, with its value unless that is to be missing. */
+static const char *say_choice(struct draw *d, const struct choice *k, bool with_value,
+                              struct json *args)
 {
-    struct call call = { k->name, json_new_object() };
     const char *w = chance(d, 60) ? text(d, "%s %s", k->word[0], k->word[1]) : k->word[below(d, 2)];
     const char *ask = pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|"
                               "can you {w}?|a {w}, thanks|I need the {w}|let's {w}|show me {w}");
     const char *s = phrase_template(d, ask, (const char *const[]){ "w", w, NULL });
-    if (k->has_param) {
-        struct value v = param_value(d, &k->param);
-        s = text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said);
-        json_set(call.args, k->param.name, v.json);
+    if (!k->has_param || !with_value) return s;
+    struct value v = param_value(d, &k->param);
+    json_set(args, k->param.name, v.json);
+    return text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said);
+}
+
+static void put_calls(struct conv *c, struct call *call, int n, bool last)
+{
+    if (last) conv_answer_calls(c, call, n);
+    else conv_called(c, call, n);
+}
+
+static void put_text(struct conv *c, const char *s, bool last)
+{
+    if (last) conv_answer_text(c, s);
+    else conv_assistant(c, s);
+}
+
+/* One decision: a call, two calls, a question for what is missing, or no tool at all. */
+static void select_turn(struct draw *d, struct conv *c, const struct choice *k, int n, bool last)
+{
+    int at = below(d, n);
+    const struct choice *one = &k[at];
+    struct call call[2] = { { one->name, json_new_object() }, { NULL, NULL } };
+    int r = below(d, 100);
+    if (r < 14) {
+        conv_user(c, say_choice(d, one, false, call[0].args));
+        if (!one->has_param) { put_calls(c, call, 1, last); return; }
+        put_text(c, text(d, "What is the %s?", one->param.words), last);
+    } else if (r < 26) {
+        const struct choice stranger = { .word = { word_any(d), word_any(d) } };
+        conv_user(c, say_choice(d, &stranger, false, NULL));
+        put_text(c, "I don't have a tool for that.", last);
+    } else if (r < 40) {
+        const struct choice *two = &k[(at + 1 + below(d, n - 1)) % n];
+        call[1] = (struct call){ two->name, json_new_object() };
+        const char *a = say_choice(d, one, true, call[0].args);
+        conv_user(c, text(d, "%s%s%s", a, pick(d, " and |, then |; "),
+                          say_choice(d, two, true, call[1].args)));
+        put_calls(c, call, 2, last);
+        return;
+    } else {
+        conv_user(c, say_choice(d, one, true, call[0].args));
+        put_calls(c, call, 1, last);
+        return;
     }
-    conv_user(c, s);
-    return call;
+    json_free(call[0].args);
 }
 
 static void drill_select(struct draw *d, struct conv *c)
@@ -362,11 +403,7 @@ static void drill_select(struct draw *d, struct conv *c)
     int n = range(d, 2, 6), turns = d->set == DATA_TRAIN ? range(d, 2, 5) : 1;
     enum style s = style_draw(d);
     for (int i = 0; i < n; i++) draw_choice(d, c, s, k, i);
-    for (int t = 0; t < turns; t++) {
-        struct call call = choose(d, c, &k[below(d, n)]);
-        if (t + 1 < turns) conv_called(c, &call, 1);
-        else conv_answer_calls(c, &call, 1);
-    }
+    for (int t = 0; t < turns; t++) select_turn(d, c, k, n, t + 1 == turns);
     conv_shuffle_tools(d, c);
 }
 
