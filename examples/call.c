@@ -6,7 +6,8 @@
 
 static const char request[] =
     "{\"messages\": [{\"role\": \"user\", \"content\": \"dim the kitchen to 10\"}],"
-    " \"tool_choice\": \"required\", \"max_tokens\": 100, \"tools\": [{\"type\": \"function\", \"function\": {"
+    " \"tool_choice\": \"required\", \"max_tokens\": 100, \"tools\": [{\"type\": \"function\", "
+    "\"function\": {"
     "   \"name\": \"set_light\", \"description\": \"Dims the light in a room\", \"parameters\": {"
     "     \"type\": \"object\", \"required\": [\"room\", \"brightness\"], \"properties\": {"
     "       \"room\": {\"type\": \"string\"},"

@@ -21,23 +21,38 @@ static const struct call_opts defaults = { .max_tokens = UNSET, .top_p = 1 };
 
 static const struct opt options[] = {
     MODEL_OPTS(struct call_opts),
-    { "Request", 0, "tools", "FILE", OPT_STR, offsetof(struct call_opts, tools), "tools that may be called: JSON, - is stdin (default: none)" },
-    { "Request", 0, "tool-choice", "CHOICE", OPT_STR, offsetof(struct call_opts, choice), "auto, none, required or the name of a tool (default: auto)" },
-    { "Request", 0, "no-parallel", NULL, OPT_FLAG, offsetof(struct call_opts, no_parallel), "at most one call (default: any number)" },
-    { "Request", 0, "messages", "FILE", OPT_STR, offsetof(struct call_opts, messages), "a whole conversation instead of REQUEST, - is stdin" },
-    { "Generation", 0, "max-tokens", "N", OPT_INT, offsetof(struct call_opts, max_tokens), "most tokens of the answer (default: what the context leaves)" },
-    { "Generation", 0, "temperature", "X", OPT_F64, offsetof(struct call_opts, temperature), "0 takes the best token (default: 0)" },
-    { "Generation", 0, "top-k", "N", OPT_INT, offsetof(struct call_opts, top_k), "sample among the N best tokens, 0: all (default: 0)" },
-    { "Generation", 0, "top-p", "X", OPT_F64, offsetof(struct call_opts, top_p), "sample among the best tokens that hold this share (default: 1)" },
-    { "Generation", 0, "min-p", "X", OPT_F64, offsetof(struct call_opts, min_p), "drop tokens below this share of the best (default: 0)" },
-    { "Generation", 0, "seed", "S", OPT_INT, offsetof(struct call_opts, seed), "same seed, same answer (default: 0)" },
-    { "Generation", 0, "spelling", "HOW", OPT_STR, offsetof(struct call_opts, spelling), "lock, fixed, compact or flexible (default: the dialect's)" },
-    { "Generation", 0, "key-order", "HOW", OPT_STR, offsetof(struct call_opts, key_order), "any or declared (default: the dialect's)" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct call_opts, json), "the OpenAI message (default: a line per call, or the text)" },
+    { "Request", 0, "tools", "FILE", OPT_STR, offsetof(struct call_opts, tools),
+     "tools that may be called: JSON, - is stdin (default: none)" },
+    { "Request", 0, "tool-choice", "CHOICE", OPT_STR, offsetof(struct call_opts, choice),
+     "auto, none, required or the name of a tool (default: auto)" },
+    { "Request", 0, "no-parallel", NULL, OPT_FLAG, offsetof(struct call_opts, no_parallel),
+     "at most one call (default: any number)" },
+    { "Request", 0, "messages", "FILE", OPT_STR, offsetof(struct call_opts, messages),
+     "a whole conversation instead of REQUEST, - is stdin" },
+    { "Generation", 0, "max-tokens", "N", OPT_INT, offsetof(struct call_opts, max_tokens),
+     "most tokens of the answer (default: what the context leaves)" },
+    { "Generation", 0, "temperature", "X", OPT_F64, offsetof(struct call_opts, temperature),
+     "0 takes the best token (default: 0)" },
+    { "Generation", 0, "top-k", "N", OPT_INT, offsetof(struct call_opts, top_k),
+     "sample among the N best tokens, 0: all (default: 0)" },
+    { "Generation", 0, "top-p", "X", OPT_F64, offsetof(struct call_opts, top_p),
+     "sample among the best tokens that hold this share (default: 1)" },
+    { "Generation", 0, "min-p", "X", OPT_F64, offsetof(struct call_opts, min_p),
+     "drop tokens below this share of the best (default: 0)" },
+    { "Generation", 0, "seed", "S", OPT_INT, offsetof(struct call_opts, seed),
+     "same seed, same answer (default: 0)" },
+    { "Generation", 0, "spelling", "HOW", OPT_STR, offsetof(struct call_opts, spelling),
+     "lock, fixed, compact or flexible (default: the dialect's)" },
+    { "Generation", 0, "key-order", "HOW", OPT_STR, offsetof(struct call_opts, key_order),
+     "any or declared (default: the dialect's)" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct call_opts, json),
+     "the OpenAI message (default: a line per call, or the text)" },
 };
 
-/* messages: the whole conversation of FILE (an array, or an object that holds it), or one user turn. */
-static bool put_messages(const struct call_opts *o, const char *request, struct json **body, struct err *e)
+/* messages: the whole conversation of FILE (an array, or an object that holds it), or one user
+ * turn. */
+static bool put_messages(const struct call_opts *o, const char *request, struct json **body,
+                         struct err *e)
 {
     if (o->messages) {
         struct json *v = json_read(o->messages, e);
@@ -48,7 +63,9 @@ static bool put_messages(const struct call_opts *o, const char *request, struct 
             *body = v;
         } else {
             json_free(v);
-            return err_set(e, ERR_ARG, "%s: a conversation is an array of messages or an object that holds it", o->messages);
+            return err_set(e, ERR_ARG,
+                           "%s: a conversation is an array of messages or an object that holds it",
+                           o->messages);
         }
         return true;
     }
@@ -72,7 +89,8 @@ static bool put_messages(const struct call_opts *o, const char *request, struct 
 static void put_numbers(const struct call_opts *o, struct json *body)
 {
     if (o->max_tokens != UNSET) json_set(body, "max_tokens", json_new_int(o->max_tokens));
-    if (o->temperature != defaults.temperature) json_set(body, "temperature", json_new_f64(o->temperature));
+    if (o->temperature != defaults.temperature)
+        json_set(body, "temperature", json_new_f64(o->temperature));
     if (o->top_p != defaults.top_p) json_set(body, "top_p", json_new_f64(o->top_p));
     if (o->min_p != defaults.min_p) json_set(body, "min_p", json_new_f64(o->min_p));
     if (o->top_k != defaults.top_k) json_set(body, "top_k", json_new_int(o->top_k));
@@ -84,7 +102,8 @@ static void put_numbers(const struct call_opts *o, struct json *body)
 }
 
 /* What was typed becomes a request of the chat endpoint. */
-static bool make_request(const struct call_opts *o, const char *text, struct request *r, struct err *e)
+static bool make_request(const struct call_opts *o, const char *text, struct request *r,
+                         struct err *e)
 {
     struct json *body = json_new_object();
     if (!put_messages(o, text, &body, e)) goto fail;
@@ -113,10 +132,15 @@ static void print_message(const struct call_opts *o, const struct message *m)
     } else message_print(m, &s);
     fwrite(s.p ? s.p : "", 1, s.len, stdout);
     str_done(&s);
-    if (m->reason == FINISH_LENGTH) fputs("tenon call: the token limit changed the answer\n", stderr);
-    log_line(LOG_INFO, "done prompt_tok=%d cached_tok=%d gen_tok=%d forced_tok=%d prefill_ms=%.1f decode_ms=%.1f "
-             "mask_us=%.0f total_ms=%.1f", m->usage.prompt_tokens, m->usage.cached_tokens, m->usage.completion_tokens,
-             m->usage.forced_tokens, m->timing.prefill_ms, m->timing.decode_ms, m->timing.mask_us, m->timing.total_ms);
+    if (m->reason == FINISH_LENGTH)
+        fputs("tenon call: the token limit changed the answer\n", stderr);
+    log_line(
+        LOG_INFO,
+        "done prompt_tok=%d cached_tok=%d gen_tok=%d forced_tok=%d prefill_ms=%.1f decode_ms=%.1f "
+        "mask_us=%.0f total_ms=%.1f",
+        m->usage.prompt_tokens, m->usage.cached_tokens, m->usage.completion_tokens,
+        m->usage.forced_tokens, m->timing.prefill_ms, m->timing.decode_ms, m->timing.mask_us,
+        m->timing.total_ms);
 }
 
 static bool answer(const struct call_opts *o, const struct request *r, struct err *e)
@@ -147,8 +171,15 @@ static int run(const void *opts, int n_arg, char **arg)
 }
 
 const struct command cmd_call = {
-    .verb = "call", .args = "REQUEST", .sentence = "Answer one request: tool calls that fit their schemas, or text.",
+    .verb = "call",
+    .args = "REQUEST",
+    .sentence = "Answer one request: tool calls that fit their schemas, or text.",
     .example = "tenon call --tools examples/home.json \"dim the kitchen to 10\"",
-    .opt = options, .n_opt = LEN(options), .defaults = &defaults, .opts_bytes = sizeof defaults,
-    .min_arg = 0, .max_arg = 1, .run = run,
+    .opt = options,
+    .n_opt = LEN(options),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 0,
+    .max_arg = 1,
+    .run = run,
 };

@@ -16,11 +16,17 @@ static const struct eval_opts defaults = { .limit = 0, .steer = -1 };
 
 static const struct opt options[] = {
     MODEL_OPTS(struct eval_opts),
-    { "Data", 0, "data", "FILE", OPT_STR, offsetof(struct eval_opts, data), "lines {id, kind, tools, messages, expect, must_contain?}, may be .gz (needed)" },
-    { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit), "ask only the first N (default: 0, all)" },
-    { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(struct eval_opts, steer), "help for tiny models: 1 copied values, 2 call or text by mass, 4 whole names, 8 only declared properties (default: all for the embedded model, else 0)" },
-    { "Output", 0, "out", "FILE", OPT_STR, offsetof(struct eval_opts, out), "keep every answer with its verdict, a JSON object a line" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct eval_opts, json), "the numbers as JSON (default: a table)" },
+    { "Data", 0, "data", "FILE", OPT_STR, offsetof(struct eval_opts, data),
+     "lines {id, kind, tools, messages, expect, must_contain?}, may be .gz (needed)" },
+    { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit),
+     "ask only the first N (default: 0, all)" },
+    { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(struct eval_opts, steer),
+     "help for tiny models: 1 copied values, 2 call or text by mass, 4 whole names, 8 only "
+     "declared properties (default: all for the embedded model, else 0)" },
+    { "Output", 0, "out", "FILE", OPT_STR, offsetof(struct eval_opts, out),
+     "keep every answer with its verdict, a JSON object a line" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct eval_opts, json),
+     "the numbers as JSON (default: a table)" },
 };
 
 struct asker { struct engine *engine; int64_t steer; };
@@ -70,15 +76,24 @@ static int run(const void *opts, int n_arg, char **arg)
     const struct eval_opts *o = opts;
     struct err e = { 0 };
     if (!o->data) err_set(&e, ERR_USAGE, "--data FILE is needed (tenon help eval)");
-    else if (o->steer < -1 || o->steer > STEER_ALL) err_set(&e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
-    else if (o->limit < 0 || o->limit > INT_MAX) err_set(&e, ERR_USAGE, "--limit: a count is needed");
+    else if (o->steer < -1 || o->steer > STEER_ALL)
+        err_set(&e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
+    else if (o->limit < 0 || o->limit > INT_MAX)
+        err_set(&e, ERR_USAGE, "--limit: a count is needed");
     else if (measure(o, &e)) return 0;
     return front_fail("eval", &e);
 }
 
 const struct command cmd_eval = {
-    .verb = "eval", .args = "", .sentence = "Measure exact-call accuracy per kind over a file of conversations.",
+    .verb = "eval",
+    .args = "",
+    .sentence = "Measure exact-call accuracy per kind over a file of conversations.",
     .example = "tenon eval --data held_out.jsonl.gz --json",
-    .opt = options, .n_opt = LEN(options), .defaults = &defaults, .opts_bytes = sizeof defaults,
-    .min_arg = 0, .max_arg = 0, .run = run,
+    .opt = options,
+    .n_opt = LEN(options),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run,
 };

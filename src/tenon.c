@@ -40,8 +40,9 @@ struct tn_run_state { tn_event_fn *fn; void *ctx; struct message message; struct
 static bool public_kind(const struct event *ev, enum tn_event_kind *kind)
 {
     static const enum tn_event_kind kinds[] = {
-        [EV_REASONING] = TN_REASONING, [EV_TEXT] = TN_TEXT, [EV_CALL_BEGIN] = TN_CALL_BEGIN, [EV_CALL_ARGS] = TN_CALL_ARGS,
-        [EV_CALL_END] = TN_CALL_END, [EV_FINISH] = TN_FINISH, [EV_ERROR] = TN_ERROR };
+        [EV_REASONING] = TN_REASONING, [EV_TEXT] = TN_TEXT,         [EV_CALL_BEGIN] = TN_CALL_BEGIN,
+        [EV_CALL_ARGS] = TN_CALL_ARGS, [EV_CALL_END] = TN_CALL_END, [EV_FINISH] = TN_FINISH,
+        [EV_ERROR] = TN_ERROR};
     if (ev->kind == EV_TOKEN) return false;
     *kind = kinds[ev->kind];
     return true;
@@ -49,15 +50,18 @@ static bool public_kind(const struct event *ev, enum tn_event_kind *kind)
 
 static enum tn_finish public_reason(enum finish f)
 {
-    static const enum tn_finish reasons[] = { [FINISH_STOP] = TN_STOP, [FINISH_TOOL_CALLS] = TN_TOOL_CALLS,
-                                              [FINISH_LENGTH] = TN_LENGTH, [FINISH_CANCEL] = TN_CANCEL };
+    static const enum tn_finish reasons[] = {[FINISH_STOP] = TN_STOP,
+                                             [FINISH_TOOL_CALLS] = TN_TOOL_CALLS,
+                                             [FINISH_LENGTH] = TN_LENGTH,
+                                             [FINISH_CANCEL] = TN_CANCEL};
     return reasons[f];
 }
 
 static bool on_event(void *ctx, const struct event *ev)
 {
     struct tn_run_state *r = ctx;
-    struct tn_event out = { .index = ev->index, .id = ev->id, .name = ev->name, .schema_ok = ev->schema_ok };
+    struct tn_event out = {
+        .index = ev->index, .id = ev->id, .name = ev->name, .schema_ok = ev->schema_ok};
     message_event(&r->message, ev);
     if (!public_kind(ev, &out.kind)) return true;
     str_clear(&r->bytes);
@@ -68,15 +72,18 @@ static bool on_event(void *ctx, const struct event *ev)
         json_free(m);
         out.reason = public_reason(ev->reason);
         out.prompt_tokens = ev->usage.prompt_tokens, out.cached_tokens = ev->usage.cached_tokens;
-        out.completion_tokens = ev->usage.completion_tokens, out.forced_tokens = ev->usage.forced_tokens;
-        out.prefill_ms = ev->timing.prefill_ms, out.decode_ms = ev->timing.decode_ms, out.total_ms = ev->timing.total_ms;
+        out.completion_tokens = ev->usage.completion_tokens,
+        out.forced_tokens = ev->usage.forced_tokens;
+        out.prefill_ms = ev->timing.prefill_ms, out.decode_ms = ev->timing.decode_ms,
+        out.total_ms = ev->timing.total_ms;
     }
     out.bytes = r->bytes.p ? r->bytes.p : "";
     out.len = r->bytes.len;
     return r->fn(r->ctx, &out);
 }
 
-bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *fn, void *ctx, struct tn_error *err)
+bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *fn, void *ctx,
+            struct tn_error *err)
 {
     struct err e = { 0 };
     struct request r;

@@ -1,11 +1,11 @@
 /* judge.c -- is this the call that was wanted? The single-turn rules of the Berkeley leaderboard.
  *
- * Every accepted value is listed; the rules say what counts as equal: strings without blanks, case and
- * some punctuation, numbers by value, lists in order, objects member by member. Types are Python's:
- * a value of the declared type is compared loosely, a value that only has the type of the accepted ones
- * exactly. The odd corners (greedy matching, "" as "may be left out" and as a value, a string taken
- * for the list of its characters) are the original's and kept, because scores must be comparable.
- * Where the original crashes the call is invalid ("exception"). */
+ * Every accepted value is listed; the rules say what counts as equal: strings without blanks, case
+ * and some punctuation, numbers by value, lists in order, objects member by member. Types are
+ * Python's: a value of the declared type is compared loosely, a value that only has the type of the
+ * accepted ones exactly. The odd corners (greedy matching, "" as "may be left out" and as a value,
+ * a string taken for the list of its characters) are the original's and kept, because scores must
+ * be comparable. Where the original crashes the call is invalid ("exception"). */
 #include <locale.h>
 #include <wctype.h>
 
@@ -14,7 +14,7 @@
 #define OK ((struct verdict){ true, "" })
 #define BAD(rule) ((struct verdict){ false, rule })
 
-/* ---- types of Python ------------------------------------------------------------------------------- */
+/* ---- types of Python ------------------------------------------------------------------------- */
 
 enum py { PY_NONE, PY_INT, PY_FLOAT, PY_BOOL, PY_STR, PY_LIST, PY_DICT, PY_UNKNOWN };
 
@@ -40,7 +40,8 @@ static enum py declared_type(const struct json *type, const struct judge_opts *o
         { "object", PY_DICT, true },
     };
     for (size_t i = 0; i < LEN(types); i++)
-        if (json_str_is(type, types[i].name) && (o->json_schema || !types[i].schema_only)) return types[i].py;
+        if (json_str_is(type, types[i].name) && (o->json_schema || !types[i].schema_only))
+            return types[i].py;
     return PY_UNKNOWN;
 }
 
@@ -54,9 +55,12 @@ static enum py first_type(const struct json *accepted)
     return PY_UNKNOWN;
 }
 
-/* ---- equality of Python ---------------------------------------------------------------------------- */
+/* ---- equality of Python ---------------------------------------------------------------------- */
 
-static bool is_numeric(const struct json *v) { return json_is(v, JSON_NUMBER) || json_is(v, JSON_BOOL); }
+static bool is_numeric(const struct json *v)
+{
+    return json_is(v, JSON_NUMBER) || json_is(v, JSON_BOOL);
+}
 
 /* A number as Python holds it: true is 1, a float is the nearest double, written exactly. */
 static struct json *as_number(const struct json *v)
@@ -66,7 +70,8 @@ static struct json *as_number(const struct json *v)
     if (json_is_int(v)) return json_copy(v);
     int n = snprintf(text, sizeof text, "%.17g", json_f64(v));
     double x = json_f64(v);
-    if (x > -1e300 && x < 1e300 && x == (double)(long long)x) n = snprintf(text, sizeof text, "%.0f", x);
+    if (x > -1e300 && x < 1e300 && x == (double)(long long)x)
+        n = snprintf(text, sizeof text, "%.0f", x);
     return json_new_number(text, (size_t)n);
 }
 
@@ -103,9 +108,10 @@ static bool py_equal(const struct json *a, const struct json *b)
     return true;
 }
 
-/* ---- standard strings ------------------------------------------------------------------------------- */
+/* ---- standard strings ------------------------------------------------------------------------ */
 
-/* Lower case of one code point, with Python's one-to-many case; sigma at the end of a word is done by the caller. */
+/* Lower case of one code point, with Python's one-to-many case; sigma at the end of a word is done
+ * by the caller. */
 static void put_lower(struct str *out, int32_t c, locale_t loc)
 {
     char b[4];
@@ -138,7 +144,8 @@ static struct json *standard_bytes(const char *s, size_t len)
         int32_t c = utf8_next(p, end, &n);
         if (c == 0x3A3) str_puts(&out, ends_word(p, s, end, loc) ? "ς" : "σ");
         else if (c == '\'') str_putc(&out, '"');
-        else if (c < 0 || !strchr(" ,./-_*^", c < 128 ? c : 'x') || !c) put_lower(&out, c < 0 ? 0xFFFD : c, loc);
+        else if (c < 0 || !strchr(" ,./-_*^", c < 128 ? c : 'x') || !c)
+            put_lower(&out, c < 0 ? 0xFFFD : c, loc);
         p += n;
     }
     struct json *v = json_new_strn(out.p ? out.p : "", out.len);
@@ -154,8 +161,8 @@ static struct json *standard(const struct json *v)
     return s ? standard_bytes(s, len) : json_copy(v);
 }
 
-/* The elements of a list, strings among them in standard form; a string is the list of its characters.
- * NULL for what cannot be walked. Owned. */
+/* The elements of a list, strings among them in standard form; a string is the list of its
+ * characters. NULL for what cannot be walked. Owned. */
 static struct json *standard_list(const struct json *v)
 {
     size_t len;
@@ -179,13 +186,14 @@ static bool contains(const struct json *list, const struct json *v)
     return false;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static struct verdict check_string(const struct json *v, const struct json *accepted)
 {
     struct json *want = json_new_array(), *have = standard(v);
     for (size_t i = 0; i < json_len(accepted); i++)
-        if (json_is(json_at(accepted, i), JSON_STRING)) json_push(want, standard(json_at(accepted, i)));
+        if (json_is(json_at(accepted, i), JSON_STRING))
+            json_push(want, standard(json_at(accepted, i)));
     bool ok = contains(want, have);
     json_free(want);
     json_free(have);
@@ -226,7 +234,8 @@ static struct verdict check_members(const struct json *v, const struct json *wan
     }
     for (struct json_iter it = json_iter(want); json_next(&it);) {
         bool may_lack = json_is(it.value, JSON_STRING);
-        for (size_t i = 0; i < json_len(it.value); i++) may_lack |= is_empty_string(json_at(it.value, i));
+        for (size_t i = 0; i < json_len(it.value); i++)
+            may_lack |= is_empty_string(json_at(it.value, i));
         if (!json_get(v, it.key) && !may_lack) return BAD("value_error:dict_key");
     }
     return r;
@@ -260,9 +269,10 @@ static struct verdict check_objects(const struct json *v, const struct json *acc
     return r;
 }
 
-/* ---- types -------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
-/* Every element of a list has the declared type, or the type of the first element of an accepted list. */
+/* Every element of a list has the declared type, or the type of the first element of an accepted
+ * list. */
 static bool elements_fit(const struct json *v, const struct json *accepted, enum py elem)
 {
     for (size_t i = 0; i < json_len(accepted); i++) {
@@ -280,7 +290,8 @@ static bool elements_fit(const struct json *v, const struct json *accepted, enum
 }
 
 /* *loose: the value has the declared type and is compared loosely. */
-static struct verdict check_type(const struct json *v, const struct json *accepted, enum py want, enum py elem, bool *loose)
+static struct verdict check_type(const struct json *v, const struct json *accepted, enum py want,
+                                 enum py elem, bool *loose)
 {
     enum py have = py_type(v), first = first_type(accepted);
     bool variable = first != PY_UNKNOWN && first != want;
@@ -294,12 +305,13 @@ static struct verdict check_type(const struct json *v, const struct json *accept
     return first != PY_UNKNOWN && have == first ? OK : BAD("type_error:simple");
 }
 
-static struct verdict check_typed(const struct json *v, const struct json *accepted, const struct json *schema,
-                                  const struct judge_opts *o)
+static struct verdict check_typed(const struct json *v, const struct json *accepted,
+                                  const struct json *schema, const struct judge_opts *o)
 {
     enum py want = declared_type(json_get(schema, "type"), o), elem = PY_UNKNOWN;
     bool loose;
-    if (want == PY_UNKNOWN && o->json_schema) want = first_type(accepted);   /* enum without type, a list of types */
+    if (want == PY_UNKNOWN && o->json_schema)
+        want = first_type(accepted); /* enum without type, a list of types */
     if (want == PY_LIST) {
         elem = declared_type(json_get(json_get(schema, "items"), "type"), o);
         if (elem == PY_UNKNOWN && !o->json_schema) return BAD("exception");
@@ -314,8 +326,8 @@ static struct verdict check_typed(const struct json *v, const struct json *accep
     return contains(accepted, v) ? OK : BAD("value_error:others");
 }
 
-static struct verdict check_value(const struct json *v, const struct json *accepted, const struct json *schema,
-                                  const struct judge_opts *o)
+static struct verdict check_value(const struct json *v, const struct json *accepted,
+                                  const struct json *schema, const struct judge_opts *o)
 {
     bool to_float = declared_type(json_get(schema, "type"), o) == PY_FLOAT && py_type(v) == PY_INT;
     if (!to_float) return check_typed(v, accepted, schema, o);
@@ -333,7 +345,7 @@ static struct verdict check_value(const struct json *v, const struct json *accep
     return r;
 }
 
-/* ---- one call ------------------------------------------------------------------------------------------ */
+/* ---- one call -------------------------------------------------------------------------------- */
 
 static bool names_match(const char *want, const char *have, bool dots)
 {
@@ -351,10 +363,11 @@ static const struct json *only_member(const struct json *o, const char **key)
     return it.value;
 }
 
-static struct verdict check_args(const struct json *params, const struct json *wanted, const struct json *args,
-                                 const struct judge_opts *o)
+static struct verdict check_args(const struct json *params, const struct json *wanted,
+                                 const struct json *args, const struct judge_opts *o)
 {
-    const struct json *props = json_get(params, "properties"), *required = json_get(params, "required");
+    const struct json *props = json_get(params, "properties"),
+                      *required = json_get(params, "required");
     for (size_t i = 0; i < json_len(required); i++) {
         const char *name = json_str(json_at(required, i), NULL);
         if (name && !json_get(args, name)) return BAD("simple_function_checker:missing_required");
@@ -367,19 +380,22 @@ static struct verdict check_args(const struct json *params, const struct json *w
     }
     for (struct json_iter it = json_iter(wanted); json_next(&it);) {
         bool may_lack = false;
-        for (size_t i = 0; i < json_len(it.value); i++) may_lack |= is_empty_string(json_at(it.value, i));
-        if (!json_get(args, it.key) && !may_lack) return BAD("simple_function_checker:missing_optional");
+        for (size_t i = 0; i < json_len(it.value); i++)
+            may_lack |= is_empty_string(json_at(it.value, i));
+        if (!json_get(args, it.key) && !may_lack)
+            return BAD("simple_function_checker:missing_optional");
     }
     return OK;
 }
 
-static struct verdict check_call(const struct json *function, const struct json *wanted, const struct json *call,
-                                 const struct judge_opts *o)
+static struct verdict check_call(const struct json *function, const struct json *wanted,
+                                 const struct json *call, const struct judge_opts *o)
 {
     const char *have = "", *want = json_str(json_get(function, "name"), NULL);
     const struct json *args = only_member(call, &have);
     if (!want) return BAD("exception");
-    if (!names_match(want, have, o->dots_shown_as_underscores)) return BAD("simple_function_checker:wrong_func_name");
+    if (!names_match(want, have, o->dots_shown_as_underscores))
+        return BAD("simple_function_checker:wrong_func_name");
     return check_args(json_get(function, "parameters"), wanted, args, o);
 }
 
@@ -393,7 +409,7 @@ static const struct json *find_function(const struct json *functions, const char
     return NULL;
 }
 
-/* ---- all calls ------------------------------------------------------------------------------------------- */
+/* ---- all calls ------------------------------------------------------------------------------- */
 
 static bool is_call_list(const struct json *output)
 {
@@ -406,8 +422,8 @@ static bool is_call_list(const struct json *output)
     return true;
 }
 
-static struct verdict any_order(const struct json *functions, const struct json *expect, const struct json *output,
-                                const struct judge_opts *o)
+static struct verdict any_order(const struct json *functions, const struct json *expect,
+                                const struct json *output, const struct judge_opts *o)
 {
     size_t n = json_len(expect);
     if (json_len(output) != n) return BAD("parallel_function_checker_no_order:wrong_count");
@@ -417,7 +433,8 @@ static struct verdict any_order(const struct json *functions, const struct json 
         const struct json *wanted = only_member(json_at(expect, i), &name);
         const struct json *f = find_function(functions, name);
         size_t k = 0;
-        while (k < n && (taken[k] || !f || !check_call(f, wanted, json_at(output, k), o).valid)) k++;
+        while (k < n && (taken[k] || !f || !check_call(f, wanted, json_at(output, k), o).valid))
+            k++;
         if (k < n) taken[k] = true;
         else all = false;
     }
@@ -425,8 +442,8 @@ static struct verdict any_order(const struct json *functions, const struct json 
     return all ? OK : BAD("parallel_function_checker_no_order:cannot_find_match");
 }
 
-struct verdict judge_calls(const struct json *functions, const struct json *expect, const struct json *output,
-                           const struct judge_opts *o)
+struct verdict judge_calls(const struct json *functions, const struct json *expect,
+                           const struct json *output, const struct judge_opts *o)
 {
     if (!is_call_list(output)) return BAD("ast_decoder:decoder_wrong_output_format");
     if (o->match == JUDGE_ANY_ORDER) return any_order(functions, expect, output, o);

@@ -2,17 +2,24 @@
  *
  * A line says what a right answer is: as many calls as `expect` lists, in any order, each judged by
  * judge.c; kinds `none` and `ask` want no call (`ask`: a question), `grounded` wants the strings of
- * must_contain in the text. A request that is refused or fails is a wrong answer, a malformed line is
- * an error of the file. Who answers is a callback: an engine here, a server elsewhere. */
+ * must_contain in the text. A request that is refused or fails is a wrong answer, a malformed line
+ * is an error of the file. Who answers is a callback: an engine here, a server elsewhere. */
 #include <math.h>
 
 #include "eval/eval.h"
 
 #define ANSWER_TOKENS 256                                         /* bound of one answer */
 
-struct judge_run { ask_fn *ask; void *ctx; struct file_out *out; bool keep; struct eval_report *report; double ms; };
+struct judge_run {
+    ask_fn *ask;
+    void *ctx;
+    struct file_out *out;
+    bool keep;
+    struct eval_report *report;
+    double ms;
+};
 
-/* ---- one line ------------------------------------------------------------------------------------------ */
+/* ---- one line -------------------------------------------------------------------------------- */
 
 /* The calls as the judge reads them: [{name: {args}}]. */
 static struct json *calls_of(const struct message *m)
@@ -20,11 +27,15 @@ static struct json *calls_of(const struct message *m)
     struct json *list = json_new_array();
     for (int i = 0; i < m->n_call; i++) {
         const struct message_call *c = &m->call[i];
-        struct json *args = json_parse(c->args.p ? c->args.p : "", c->args.len, NULL), *o = json_new_object();
+        struct json *args = json_parse(c->args.p ? c->args.p : "", c->args.len, NULL),
+                    *o = json_new_object();
         bool fine = args && c->schema_ok && !c->incomplete;
         json_set(o, c->name, args ? args : json_new_null());
         if (fine) json_push(list, o);
-        else { json_free(o); json_push(list, json_new_null()); }  /* still counts as a call, never as a right one */
+        else {
+            json_free(o);
+            json_push(list, json_new_null());
+        } /* still counts as a call, never as a right one */
     }
     return list;
 }
@@ -40,9 +51,11 @@ static struct verdict judge_line(const struct json *line, const struct message *
     const struct json *must = json_get(line, "must_contain");
     bool no_call = !json_len(expect);
     if (no_call && m->n_call) return (struct verdict){ false, "called" };
-    if (json_str_is(kind, "ask") && !has_text(m, "?")) return (struct verdict){ false, "no_question" };
+    if (json_str_is(kind, "ask") && !has_text(m, "?"))
+        return (struct verdict){false, "no_question"};
     for (size_t i = 0; i < json_len(must); i++)
-        if (!has_text(m, json_str(json_at(must, i), NULL))) return (struct verdict){ false, "not_in_text" };
+        if (!has_text(m, json_str(json_at(must, i), NULL)))
+            return (struct verdict){false, "not_in_text"};
     if (no_call) return (struct verdict){ true, "" };
     struct json *calls = calls_of(m);
     struct judge_opts o = { .match = JUDGE_ANY_ORDER, .json_schema = true };
@@ -55,8 +68,10 @@ static struct json *request_of(const struct json *line)
 {
     struct json *body = json_new_object();
     json_set(body, "messages", json_copy(json_get(line, "messages")));
-    if (json_len(json_get(line, "tools"))) json_set(body, "tools", json_copy(json_get(line, "tools")));
-    if (json_get(line, "tool_choice")) json_set(body, "tool_choice", json_copy(json_get(line, "tool_choice")));
+    if (json_len(json_get(line, "tools")))
+        json_set(body, "tools", json_copy(json_get(line, "tools")));
+    if (json_get(line, "tool_choice"))
+        json_set(body, "tool_choice", json_copy(json_get(line, "tool_choice")));
     json_set(body, "temperature", json_new_int(0));
     json_set(body, "max_tokens", json_new_int(ANSWER_TOKENS));
     return body;
@@ -73,8 +88,8 @@ static struct tally *tally_of(struct eval_report *r, const char *kind)
     return t;
 }
 
-static void keep_answer(struct judge_run *run, const struct json *line, const struct message *m, struct verdict v,
-                        const char *failed)
+static void keep_answer(struct judge_run *run, const struct json *line, const struct message *m,
+                        struct verdict v, const char *failed)
 {
     struct json *o = json_new_object();
     struct str s = { 0 };
@@ -106,7 +121,7 @@ static void run_line(struct judge_run *run, const struct json *line)
     message_done(&m);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------ */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static struct json *read_line(const char *p, size_t n, struct err *e)
 {
@@ -118,9 +133,11 @@ static struct json *read_line(const char *p, size_t n, struct err *e)
     else if (!json_str(json_get(line, "kind"), NULL)) wrong = "kind: a string is needed";
     else if (!json_is(expect, JSON_ARRAY)) wrong = "expect: an array is needed";
     for (size_t i = 0; !wrong && i < json_len(expect); i++)
-        if (!json_is(json_at(expect, i), JSON_OBJECT)) wrong = "expect: [{name: {param: [accepted, …]}}] is needed";
+        if (!json_is(json_at(expect, i), JSON_OBJECT))
+            wrong = "expect: [{name: {param: [accepted, …]}}] is needed";
     for (size_t i = 0; !wrong && i < json_len(json_get(line, "must_contain")); i++)
-        if (!json_str(json_at(json_get(line, "must_contain"), i), NULL)) wrong = "must_contain: strings are needed";
+        if (!json_str(json_at(json_get(line, "must_contain"), i), NULL))
+            wrong = "must_contain: strings are needed";
     if (!wrong) return line;
     err_set(e, ERR_FORMAT, "%s", wrong);
     json_free(line);
@@ -149,7 +166,8 @@ bool eval_toolcall(const char *path, ask_fn *ask, void *ctx, const char *out_pat
 {
     struct str text = { 0 };
     struct file_out file = { 0 };
-    struct judge_run run = { .ask = ask, .ctx = ctx, .out = &file, .keep = out_path != NULL, .report = out };
+    struct judge_run run = {
+        .ask = ask, .ctx = ctx, .out = &file, .keep = out_path != NULL, .report = out};
     *out = (struct eval_report){ .all = { .kind = "all" } };
     if (!file_read(path, &text, e)) return false;
     bool ok = !out_path || file_out_open(&file, out_path, e);
@@ -162,7 +180,7 @@ bool eval_toolcall(const char *path, ask_fn *ask, void *ctx, const char *out_pat
     return ok;
 }
 
-/* ---- the report ---------------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 void eval_report_done(struct eval_report *r)
 {
@@ -176,7 +194,8 @@ void eval_interval(int n, int k, double *low, double *high)
     *low = 0, *high = 1;
     if (n <= 0) return;
     double p = (double)k / n, d = 1 + z * z / n;
-    double mid = (p + z * z / (2 * n)) / d, half = z * sqrt(p * (1 - p) / n + z * z / (4.0 * n * n)) / d;
+    double mid = (p + z * z / (2 * n)) / d,
+           half = z * sqrt(p * (1 - p) / n + z * z / (4.0 * n * n)) / d;
     *low = k == 0 ? 0 : mid - half;
     *high = k == n ? 1 : mid + half;
 }
@@ -187,7 +206,8 @@ static void print_row(const struct tally *t, struct str *out)
 {
     double low, high;
     eval_interval(t->n, t->exact, &low, &high);
-    str_fmt(out, "%-12s %6d %6d  %5.1f %%   %5.1f to %5.1f\n", t->kind, t->n, t->exact, 100 * share(t), 100 * low, 100 * high);
+    str_fmt(out, "%-12s %6d %6d  %5.1f %%   %5.1f to %5.1f\n", t->kind, t->n, t->exact,
+            100 * share(t), 100 * low, 100 * high);
 }
 
 void eval_report_print(const struct eval_report *r, struct str *out)

@@ -1,13 +1,15 @@
-/* copy.c -- string values of a call are mostly copied from the conversation: a nudge to copy exactly.
+/* copy.c -- string values of a call are mostly copied from the conversation: a nudge to copy
+ * exactly.
  *
- * While the value of a string argument is being written, the tokens that go on with some place of the
- * conversation (user and tool turns) are told apart from those that do not. A value begins and ends
- * where a word does. If what may be copied holds at least half of the probability among what the grammar
- * allows, the best of it is taken; else the model means something else and is left alone for the
- * rest of this value. Only the choice among allowed tokens changes, never what is allowed.
+ * While the value of a string argument is being written, the tokens that go on with some place of
+ * the conversation (user and tool turns) are told apart from those that do not. A value begins and
+ * ends where a word does. If what may be copied holds at least half of the probability among what
+ * the grammar allows, the best of it is taken; else the model means something else and is left
+ * alone for the rest of this value. Only the choice among allowed tokens changes, never what is
+ * allowed.
  *
- * The state follows the bytes of the arguments: inside which string, how it began, where it matches.
- * Values with escapes and keys are left alone. */
+ * The state follows the bytes of the arguments: inside which string, how it began, where it
+ * matches. Values with escapes and keys are left alone. */
 #include <ctype.h>
 #include <math.h>
 
@@ -21,7 +23,8 @@ static bool is_word_byte(unsigned char c) { return isalnum(c) || c >= 0x80; }
 static bool is_border(const struct copier *c, size_t at)
 {
     if (at == 0 || at >= c->hay.len) return true;
-    return !is_word_byte((unsigned char)c->hay.p[at - 1]) || !is_word_byte((unsigned char)c->hay.p[at]);
+    return !is_word_byte((unsigned char)c->hay.p[at - 1]) ||
+           !is_word_byte((unsigned char)c->hay.p[at]);
 }
 
 void copy_open(struct copier *c, const struct json *messages)
@@ -46,7 +49,7 @@ void copy_close(struct copier *c)
     *c = (struct copier){ 0 };
 }
 
-/* ---- the state: where in the arguments are we -------------------------------------------------------- */
+/* ---- the state: where in the arguments are we ------------------------------------------------ */
 
 static void begin_string(struct copier *c)
 {
@@ -70,7 +73,8 @@ static void string_byte(struct copier *c, char b)
     c->len++;
 }
 
-/* Objects and arrays alternate in a stack of bits: 1 = object. Deeper than the stack, values are left alone. */
+/* Objects and arrays alternate in a stack of bits: 1 = object. Deeper than the stack, values are
+ * left alone. */
 static void plain_byte(struct copier *c, char b)
 {
     if (b == '{' || b == '[') {
@@ -99,9 +103,10 @@ void copy_bytes(struct copier *c, const char *p, size_t n)
 
 bool copy_is_on(const struct copier *c) { return c->in_string && !c->is_free && c->n_at; }
 
-/* ---- the choice ------------------------------------------------------------------------------------------ */
+/* ---- the choice ------------------------------------------------------------------------------ */
 
-/* Do these bytes go on at one of the places, and if they close the string, does a word end there? */
+/* Do these bytes go on at one of the places, and if they close the string, does a word end there?
+ */
 static bool goes_on(const struct copier *c, const char *p, size_t n)
 {
     const char *quote = memchr(p, '"', n);
@@ -115,7 +120,8 @@ static bool goes_on(const struct copier *c, const char *p, size_t n)
     return false;
 }
 
-int32_t copy_pick(struct copier *c, const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab)
+int32_t copy_pick(struct copier *c, const struct voice *v, const float *logits,
+                  const uint32_t *mask, int n_vocab)
 {
     int32_t best = sample_argmax(logits, mask, n_vocab), copied = -1;
     double all = 0, share = 0;

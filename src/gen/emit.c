@@ -1,9 +1,9 @@
 /* emit.c -- committed tokens become events: through the dialect's parser, whole code points only.
  *
  * The parser reads what the model wrote and says text, reasoning, call; this file gives calls their
- * ids, holds back bytes of unfinished code points, and checks every finished call against its schema
- * with the plain evaluator, independent of the automaton that let it through. Where the request
- * allows no calls there is no parser, so that text can never be taken for one. */
+ * ids, holds back bytes of unfinished code points, and checks every finished call against its
+ * schema with the plain evaluator, independent of the automaton that let it through. Where the
+ * request allows no calls there is no parser, so that text can never be taken for one. */
 #include <sys/random.h>
 
 #include "gen/int.h"
@@ -24,9 +24,10 @@ void emit_event(struct emitter *em, const struct event *ev)
     if (!em->cancelled && !em->fn(em->ctx, ev)) em->cancelled = true;
 }
 
-/* ---- whole UTF-8 --------------------------------------------------------------------------------- */
+/* ---- whole UTF-8 ----------------------------------------------------------------------------- */
 
-/* Appends to out what is whole of hold + bytes, malformed bytes as U+FFFD; keeps an unfinished tail. */
+/* Appends to out what is whole of hold + bytes, malformed bytes as U+FFFD; keeps an unfinished
+ * tail. */
 static void gate_pass(struct gate *g, const char *p, size_t n, bool last, struct str *out)
 {
     struct str all = { 0 };
@@ -81,7 +82,8 @@ static void send_until_stop(struct emitter *em, const char *p, size_t n, bool la
     em->held.len -= at;
 }
 
-static void send_text(struct emitter *em, struct gate *g, enum event_kind kind, const char *p, size_t n, bool last)
+static void send_text(struct emitter *em, struct gate *g, enum event_kind kind, const char *p,
+                      size_t n, bool last)
 {
     str_clear(&em->out);
     gate_pass(g, p, n, last, &em->out);
@@ -95,7 +97,7 @@ static void flush_text(struct emitter *em)
     send_text(em, &em->text, EV_TEXT, "", 0, true);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void make_id(struct emitter *em)
 {
@@ -124,7 +126,8 @@ static void begin_call(struct emitter *em, const struct parse_event *ev)
     str_clear(&em->args);
     if (em->copy) copy_begin(em->copy);
     make_id(em);
-    emit_event(em, &(struct event){ .kind = EV_CALL_BEGIN, .index = em->n_call, .id = em->id, .name = name });
+    emit_event(em, &(struct event){
+                       .kind = EV_CALL_BEGIN, .index = em->n_call, .id = em->id, .name = name});
     mem_free(name);
 }
 
@@ -141,7 +144,8 @@ static bool args_fit(struct emitter *em)
 
 static void end_call(struct emitter *em)
 {
-    emit_event(em, &(struct event){ .kind = EV_CALL_END, .index = em->n_call, .schema_ok = args_fit(em) });
+    emit_event(
+        em, &(struct event){.kind = EV_CALL_END, .index = em->n_call, .schema_ok = args_fit(em)});
     em->in_call = false;
     em->n_call++;
 }
@@ -151,19 +155,23 @@ static void on_parse(void *ctx, const struct parse_event *ev)
     struct emitter *em = ctx;
     if (ev->kind != PARSE_TEXT && ev->kind != PARSE_REASONING) flush_text(em);
     switch (ev->kind) {
-    case PARSE_REASONING: send_text(em, &em->reasoning, EV_REASONING, ev->bytes, ev->len, false); break;
+    case PARSE_REASONING:
+        send_text(em, &em->reasoning, EV_REASONING, ev->bytes, ev->len, false);
+        break;
     case PARSE_TEXT:      send_text(em, &em->text, EV_TEXT, ev->bytes, ev->len, false); break;
     case PARSE_CALL_BEGIN: begin_call(em, ev); break;
     case PARSE_CALL_ARGS:
         str_put(&em->args, ev->bytes, ev->len);
         if (em->copy) copy_bytes(em->copy, ev->bytes, ev->len);
-        emit_event(em, &(struct event){ .kind = EV_CALL_ARGS, .index = em->n_call, .bytes = { ev->bytes, ev->len } });
+        emit_event(em, &(struct event){.kind = EV_CALL_ARGS,
+                                       .index = em->n_call,
+                                       .bytes = {ev->bytes, ev->len}});
         break;
     case PARSE_CALL_END: end_call(em); break;
     }
 }
 
-/* ---- the stream ---------------------------------------------------------------------------------- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 /* Calls already in the conversation: ids go on from there. */
 static int calls_before(const struct json *messages)
@@ -174,11 +182,17 @@ static int calls_before(const struct json *messages)
     return n;
 }
 
-void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
-               int n_tool, event_fn *fn, void *ctx)
+void emit_open(struct emitter *em, const struct voice *v, const struct request *r,
+               const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx)
 {
-    *em = (struct emitter){ .voice = *v, .tool = tool, .n_tool = n_tool, .fn = fn, .ctx = ctx,
-                            .want_tokens = r->want_tokens, .random_ids = r->random_ids, .stop = r->stop };
+    *em = (struct emitter){.voice = *v,
+                           .tool = tool,
+                           .n_tool = n_tool,
+                           .fn = fn,
+                           .ctx = ctx,
+                           .want_tokens = r->want_tokens,
+                           .random_ids = r->random_ids,
+                           .stop = r->stop};
     em->first_id = calls_before(r->messages) + 1;
     if (n_tool) em->parser = v->dialect->parser_open(r->tools, on_parse, em);
 }
@@ -186,7 +200,8 @@ void emit_open(struct emitter *em, const struct voice *v, const struct request *
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logprob)
 {
     if (em->want_tokens)
-        emit_event(em, &(struct event){ .kind = EV_TOKEN, .token = id, .logprob = logprob, .origin = o });
+        emit_event(em,
+                   &(struct event){.kind = EV_TOKEN, .token = id, .logprob = logprob, .origin = o});
     if (tok_is_eog(em->voice.tok, id)) return;
     bool special = voice_is_special(&em->voice, id);
     struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);

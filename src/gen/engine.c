@@ -3,12 +3,12 @@
  * One request at a time; what the last one left in the KV cache is kept. The prompt of the next is
  * compared token by token, the cache is cut back to what both share (the model finds the nearest
  * checkpoint of its convolution state below), and only the rest is computed. Only prompt tokens are
- * kept: they went through the prefill kernels, so an answer does not depend on what was asked before.
- * Threads: one at a time. */
+ * kept: they went through the prefill kernels, so an answer does not depend on what was asked
+ * before. Threads: one at a time. */
 #include "gen/int.h"
 
 #define CTX_MOST 32768                                            /* default bound of the context */
-#define CHUNK 512                                                 /* prompt tokens of one forward pass */
+#define CHUNK 512 /* prompt tokens of one forward pass */
 
 struct engine {
     struct tokenizer *tok;
@@ -17,7 +17,7 @@ struct engine {
     struct vocab *vocab;
     struct model *model;
     struct kv *kv;
-    int n_ctx, seq;                                               /* seq: the one sequence, -1 before the first */
+    int n_ctx, seq; /* seq: the one sequence, -1 before the first */
     struct ids cached;                                            /* tokens in it */
     struct ids prompt;                                            /* of the request being run */
     struct arena tmp;
@@ -26,7 +26,7 @@ struct engine {
     struct usage usage;
 };
 
-/* ---- vocabulary -------------------------------------------------------------------------------------- */
+/* ---- vocabulary ------------------------------------------------------------------------------ */
 
 static bool is_stop(const struct dialect *d, struct bytes text)
 {
@@ -58,7 +58,8 @@ struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect
     const struct voice v = { .tok = t };
     for (int32_t i = 0; i < (int32_t)n; i++) {
         struct bytes text = tok_text(t, i);
-        bool is_special = voice_is_special(&v, i), end = tok_is_eog(t, i) || (is_special && is_stop(d, text));
+        bool is_special = voice_is_special(&v, i),
+             end = tok_is_eog(t, i) || (is_special && is_stop(d, text));
         if (end) eog[s.n_eog++] = i;
         if (is_special) special[i] = text;
         else if (!end) token[i] = tok_bytes(t, i);
@@ -71,14 +72,15 @@ struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect
     return out;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool find_dialect(struct engine *en, const struct gguf *g, const char *name, struct err *e)
 {
     en->dialect = name ? dialect_find(name) : dialect_detect(g, en->tok);
     if (en->dialect) return true;
     struct str list = { 0 };
-    for (size_t i = 0; dialect_at(i); i++) str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
+    for (size_t i = 0; dialect_at(i); i++)
+        str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
     err_set(e, ERR_ARG, "dialect '%.40s' is unknown; there are %s", name, list.p ? list.p : "none");
     str_done(&list);
     return false;
@@ -101,7 +103,7 @@ static bool open_cache(struct engine *en, int n_ctx, struct err *e)
     if (n_ctx < 0 || n_ctx > most)
         return err_set(e, ERR_ARG, "context of %d tokens: this model holds 1 to %d", n_ctx, most);
     en->n_ctx = n_ctx ? n_ctx : MIN(most, CTX_MOST);
-    en->kv = kv_open(en->model, en->n_ctx, 2, e);                 /* the sequence, and a fork that looks ahead */
+    en->kv = kv_open(en->model, en->n_ctx, 2, e); /* the sequence, and a fork that looks ahead */
     return en->kv != NULL;
 }
 
@@ -115,9 +117,9 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
     if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
     if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
     int n_vocab = model_config(en->model)->n_vocab;
-    if (n_vocab < tok_n_vocab(en->tok)) {                         /* more are padding, never allowed */
-        err_set(e, ERR_FORMAT, "%s: the model has %d tokens, its tokenizer %d", gguf_name(g), n_vocab,
-                tok_n_vocab(en->tok));
+    if (n_vocab < tok_n_vocab(en->tok)) { /* more are padding, never allowed */
+        err_set(e, ERR_FORMAT, "%s: the model has %d tokens, its tokenizer %d", gguf_name(g),
+                n_vocab, tok_n_vocab(en->tok));
         goto fail;
     }
     if (!open_cache(en, o->n_ctx, e)) goto fail;
@@ -147,13 +149,17 @@ const struct dialect *engine_dialect(const struct engine *en) { return en->diale
 const struct tokenizer *engine_tokenizer(const struct engine *en) { return en->tok; }
 const struct model *engine_model(const struct engine *en) { return en->model; }
 
-/* ---- prompt ------------------------------------------------------------------------------------------ */
+/* ---- prompt ---------------------------------------------------------------------------------- */
 
-bool engine_render(const struct engine *en, const struct request *r, struct prompt *out, struct err *e)
+bool engine_render(const struct engine *en, const struct request *r, struct prompt *out,
+                   struct err *e)
 {
-    struct dialect_request q = { .messages = r->messages, .tools = r->tools, .add_generation_prompt = true,
-                                 .vars = json_get(r->body, "chat_template_kwargs"), .bos_token = "",
-                                 .template_text = en->template_text };
+    struct dialect_request q = {.messages = r->messages,
+                                .tools = r->tools,
+                                .add_generation_prompt = true,
+                                .vars = json_get(r->body, "chat_template_kwargs"),
+                                .bos_token = "",
+                                .template_text = en->template_text};
     struct bytes bos = { 0 };
     if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
     char *text = mem_zero(bos.len + 1);
@@ -173,16 +179,20 @@ static bool make_prompt(struct engine *en, const struct request *r, struct err *
     if (!ok) return false;
     if (!en->prompt.n) return err_set(e, ERR_ARG, "the prompt is empty");
     if (en->prompt.n >= (size_t)en->n_ctx)
-        return err_set(e, ERR_LIMIT, "context_length_exceeded: the prompt has %zu tokens, the context holds %d "
-                       "and must leave room for the answer", en->prompt.n, en->n_ctx);
+        return err_set(e, ERR_LIMIT,
+                       "context_length_exceeded: the prompt has %zu tokens, the context holds %d "
+                       "and must leave room for the answer",
+                       en->prompt.n, en->n_ctx);
     return true;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
-static bool feed(struct engine *en, const int32_t *tok, int n, enum phase ph, float *logits, struct err *e)
+static bool feed(struct engine *en, const int32_t *tok, int n, enum phase ph, float *logits,
+                 struct err *e)
 {
-    struct batch b = { .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = logits ? 1 : 0 };
+    struct batch b = {
+        .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = logits ? 1 : 0};
     size_t mark = arena_mark(&en->tmp);
     bool ok = model_forward(en->model, en->kv, &b, &en->tmp, logits, e);
     arena_reset(&en->tmp, mark);
@@ -215,9 +225,10 @@ static bool prefill(struct engine *en, float *logits, struct err *e)
     while (en->cached.n < en->prompt.n) {
         int n = (int)MIN(en->prompt.n - en->cached.n, (size_t)CHUNK);
         bool last = en->cached.n + (size_t)n == en->prompt.n;
-        if (!feed(en, en->prompt.id + en->cached.n, n, PHASE_PREFILL, last ? logits : NULL, e)) return false;
+        if (!feed(en, en->prompt.id + en->cached.n, n, PHASE_PREFILL, last ? logits : NULL, e))
+            return false;
     }
-    kv_mark(en->kv, en->seq);                                     /* the next request may begin with this one */
+    kv_mark(en->kv, en->seq); /* the next request may begin with this one */
     return true;
 }
 
@@ -249,7 +260,8 @@ static bool logits_ahead(void *ctx, const int32_t *tok, int n, float *rows, stru
 static void settle(struct engine *en, bool ok)
 {
     if (!ok) forget(en, NULL);
-    else if (en->prompt_done) en->cached.n = (size_t)kv_truncate(en->kv, en->seq, (int)en->prompt.n);
+    else if (en->prompt_done)
+        en->cached.n = (size_t)kv_truncate(en->kv, en->seq, (int)en->prompt.n);
 }
 
 struct watch { struct engine *en; event_fn *fn; void *ctx; };
@@ -279,13 +291,23 @@ bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *
     struct watch w = { en, fn, ctx };
     char why[120] = "max_tokens is";
     if (!asked)
-        snprintf(why, sizeof why, "the prompt of %zu tokens leaves of the context's %d", en->prompt.n, en->n_ctx);
+        snprintf(why, sizeof why, "the prompt of %zu tokens leaves of the context's %d",
+                 en->prompt.n, en->n_ctx);
     en->usage = (struct usage){ .prompt_tokens = (int)en->prompt.n };
     en->prompt_done = false;
-    struct seq_opts o = { .voice = { en->tok, en->dialect, en->vocab }, .r = r, .budget = asked ? r->max_tokens : room,
-                          .budget_why = why, .logits = logits_after, .logits_ctx = en, .ahead = logits_ahead,
-                          .stride = model_config(en->model)->n_vocab, .steer = steer_of(en, r), .fn = on_event, .ctx = &w,
-                          .usage = en->usage, .start_ns = t0 };
+    struct seq_opts o = {.voice = {en->tok, en->dialect, en->vocab},
+                         .r = r,
+                         .budget = asked ? r->max_tokens : room,
+                         .budget_why = why,
+                         .logits = logits_after,
+                         .logits_ctx = en,
+                         .ahead = logits_ahead,
+                         .stride = model_config(en->model)->n_vocab,
+                         .steer = steer_of(en, r),
+                         .fn = on_event,
+                         .ctx = &w,
+                         .usage = en->usage,
+                         .start_ns = t0};
     struct seq *s = seq_open(&o, e);
     if (!s) return false;
     bool ok = seq_run(s, e);

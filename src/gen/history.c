@@ -1,18 +1,18 @@
 /* history.c -- the messages of a request: checked, and brought into the one shape dialects render.
  *
- * What clients may write in several ways is written in one way afterwards: content parts are joined to
- * a string, `developer` is `system`, arguments of past calls are a string. Results must answer
+ * What clients may write in several ways is written in one way afterwards: content parts are joined
+ * to a string, `developer` is `system`, arguments of past calls are a string. Results must answer
  * calls: a result names a call of the nearest assistant message with calls before it, each call is
- * answered once, and none is left open when the conversation goes on. A result without an id answers
- * the first open call. Order is kept as sent. */
+ * answered once, and none is left open when the conversation goes on. A result without an id
+ * answers the first open call. Order is kept as sent. */
 #include "gen/gen.h"
 
-#define OPEN_MOST 256                                             /* calls of one assistant message */
+#define OPEN_MOST 256 /* calls of one assistant message */
 
 struct history {
     struct json *out;
-    size_t at;                                                    /* index of the message being read */
-    const struct json *calls;                                     /* of the last assistant message with calls; in out */
+    size_t at;                /* index of the message being read */
+    const struct json *calls; /* of the last assistant message with calls; in out */
     bool answered[OPEN_MOST];
     struct err *e;
 };
@@ -30,19 +30,25 @@ static bool join_parts(struct history *h, const struct json *parts, bool is_resu
                        || json_str_is(type, "input_text") || json_str_is(type, "output_text"));
         if (is_text) str_put(out, text, len);
         else if (is_result) str_puts(out, "[image omitted: this model reads text only]");
-        else return err_set(h->e, ERR_UNSUPPORTED, "messages[%zu].content[%zu]: only parts of type 'text' "
-                            "are supported", h->at, j);
+        else
+            return err_set(h->e, ERR_UNSUPPORTED,
+                           "messages[%zu].content[%zu]: only parts of type 'text' "
+                           "are supported",
+                           h->at, j);
     }
     return true;
 }
 
 /* The content as a string or null, set in m. */
-static bool set_content(struct history *h, struct json *m, const struct json *content, bool is_result)
+static bool set_content(struct history *h, struct json *m, const struct json *content,
+                        bool is_result)
 {
     if (!is_there(content) || json_is(content, JSON_STRING)) return true;
     if (!json_is(content, JSON_ARRAY))
-        return err_set(h->e, ERR_ARG, "messages[%zu].content: must be a string or an array of parts, not "
-                       "%s", h->at, json_type_name(json_type(content)));
+        return err_set(h->e, ERR_ARG,
+                       "messages[%zu].content: must be a string or an array of parts, not "
+                       "%s",
+                       h->at, json_type_name(json_type(content)));
     struct str s = { 0 };
     bool ok = join_parts(h, content, is_result, &s);
     if (ok) json_set(m, "content", json_new_strn(s.p ? s.p : "", s.len));
@@ -74,8 +80,9 @@ static struct json *read_call(struct history *h, const struct json *call, size_t
 static bool read_calls(struct history *h, struct json *m, const struct json *calls)
 {
     if (!json_is(calls, JSON_ARRAY) || json_len(calls) > OPEN_MOST)
-        return err_set(h->e, ERR_ARG, "messages[%zu].tool_calls: an array of at most %d calls is accepted",
-                       h->at, OPEN_MOST);
+        return err_set(h->e, ERR_ARG,
+                       "messages[%zu].tool_calls: an array of at most %d calls is accepted", h->at,
+                       OPEN_MOST);
     struct json *list = json_new_array();
     for (size_t j = 0; j < json_len(calls); j++) {
         struct json *c = read_call(h, json_at(calls, j), j);
@@ -95,8 +102,8 @@ static bool all_answered(struct history *h)
     for (size_t j = 0; j < json_len(h->calls); j++)
         if (!h->answered[j]) {
             const char *id = json_str(json_get(json_at(h->calls, j), "id"), NULL);
-            return err_set(h->e, ERR_ARG, "messages[%zu]: call '%.60s' has no result before it", h->at,
-                           id ? id : "(without id)");
+            return err_set(h->e, ERR_ARG, "messages[%zu]: call '%.60s' has no result before it",
+                           h->at, id ? id : "(without id)");
         }
     h->calls = NULL;
     return true;
@@ -112,10 +119,13 @@ static bool match_result(struct history *h, struct json *m)
         if (want && len ? json_str_is(have, want) : !h->answered[j]) break;
     }
     if (j == n)
-        return err_set(h->e, ERR_ARG, "messages[%zu].tool_call_id: '%.60s' answers no call of the assistant "
-                       "message before it", h->at, want ? want : "");
+        return err_set(h->e, ERR_ARG,
+                       "messages[%zu].tool_call_id: '%.60s' answers no call of the assistant "
+                       "message before it",
+                       h->at, want ? want : "");
     if (h->answered[j])
-        return err_set(h->e, ERR_ARG, "messages[%zu].tool_call_id: '%.60s' is answered twice", h->at, want);
+        return err_set(h->e, ERR_ARG, "messages[%zu].tool_call_id: '%.60s' is answered twice",
+                       h->at, want);
     h->answered[j] = true;
     const struct json *call = json_at(h->calls, j), *call_id = json_get(call, "id");
     if (!len && call_id) json_set(m, "tool_call_id", json_copy(call_id));
@@ -128,12 +138,16 @@ static bool read_assistant(struct history *h, struct json *m, const struct json 
 {
     const struct json *calls = json_get(msg, "tool_calls");
     if (is_there(json_get(msg, "function_call")))
-        return err_set(h->e, ERR_UNSUPPORTED, "messages[%zu].function_call: the legacy form is not supported, "
-                       "tool_calls is", h->at);
+        return err_set(h->e, ERR_UNSUPPORTED,
+                       "messages[%zu].function_call: the legacy form is not supported, "
+                       "tool_calls is",
+                       h->at);
     if (!is_there(calls)) json_unset(m, "tool_calls");
     else if (!read_calls(h, m, calls)) return false;
-    if (!is_there(json_get(m, "content")) && !json_get(m, "tool_calls") && !is_there(json_get(m, "refusal")))
-        return err_set(h->e, ERR_ARG, "messages[%zu]: an assistant message needs content or tool_calls", h->at);
+    if (!is_there(json_get(m, "content")) && !json_get(m, "tool_calls") &&
+        !is_there(json_get(m, "refusal")))
+        return err_set(h->e, ERR_ARG,
+                       "messages[%zu]: an assistant message needs content or tool_calls", h->at);
     return true;
 }
 
@@ -151,8 +165,10 @@ static bool read_message(struct history *h, const struct json *msg)
     if (assistant) return read_assistant(h, m, msg);
     if (json_str_is(role, "developer")) json_set(m, "role", json_new_str("system"));
     else if (!json_str_is(role, "user") && !json_str_is(role, "system"))
-        return err_set(h->e, ERR_ARG, "messages[%zu].role: '%.40s' is unknown; system, developer, user, "
-                       "assistant and tool are accepted", h->at, json_str(role, NULL));
+        return err_set(h->e, ERR_ARG,
+                       "messages[%zu].role: '%.40s' is unknown; system, developer, user, "
+                       "assistant and tool are accepted",
+                       h->at, json_str(role, NULL));
     if (!is_there(json_get(m, "content")))
         return err_set(h->e, ERR_ARG, "messages[%zu].content: missing", h->at);
     return true;

@@ -1,10 +1,11 @@
-/* message.c -- the fold of events into an OpenAI message, one event as a chunk delta, and the line people read.
+/* message.c -- the fold of events into an OpenAI message, one event as a chunk delta, and the line
+ * people read.
  *
  * The only two places where an answer takes its OpenAI shape; whoever sends or prints answers uses
  * them, so that the whole answer is always the sum of the streamed one. `arguments` is a string of
- * compact JSON; `tool_calls` is absent when there are none; `content` is null when there is no text.
- * Extensions appear only when they say something: schema_ok false, incomplete true. Ids of answers,
- * model name, usage and framing are the server's. */
+ * compact JSON; `tool_calls` is absent when there are none; `content` is null when there is no
+ * text. Extensions appear only when they say something: schema_ok false, incomplete true. Ids of
+ * answers, model name, usage and framing are the server's. */
 #include "gen/gen.h"
 
 #include <ctype.h>
@@ -36,8 +37,10 @@ bool message_event(void *message, const struct event *ev)
     case EV_TEXT:      str_put(&m->text, ev->bytes.p, ev->bytes.len); break;
     case EV_CALL_BEGIN:
         MEM_GROW(m->call, m->n_call, m->cap_call);
-        m->call[m->n_call++] = (struct message_call){ .id = mem_str(ev->id), .name = mem_str(ev->name),
-                                                      .schema_ok = true, .incomplete = true };
+        m->call[m->n_call++] = (struct message_call){.id = mem_str(ev->id),
+                                                     .name = mem_str(ev->name),
+                                                     .schema_ok = true,
+                                                     .incomplete = true};
         break;
     case EV_CALL_ARGS: if (c) str_put(&c->args, ev->bytes.p, ev->bytes.len); break;
     case EV_CALL_END:
@@ -69,7 +72,8 @@ struct json *message_json(const struct message *m)
     struct json *o = json_new_object(), *calls = json_new_array();
     json_set(o, "role", json_new_str("assistant"));
     json_set(o, "content", m->text.len ? json_new_strn(m->text.p, m->text.len) : json_new_null());
-    if (m->reasoning.len) json_set(o, "reasoning_content", json_new_strn(m->reasoning.p, m->reasoning.len));
+    if (m->reasoning.len)
+        json_set(o, "reasoning_content", json_new_strn(m->reasoning.p, m->reasoning.len));
     for (int i = 0; i < m->n_call; i++) {
         const struct message_call *c = &m->call[i];
         struct json *j = call_json(c->id, c->name, c->args.p ? c->args.p : "", c->args.len);
@@ -87,7 +91,8 @@ static struct json *call_delta(int index, struct json *call)
 {
     struct json *o = json_new_object(), *list = json_new_array(), *c = json_new_object();
     json_set(c, "index", json_new_int(index));
-    for (struct json_iter it = json_iter(call); json_next(&it);) json_set(c, it.key, json_copy(it.value));
+    for (struct json_iter it = json_iter(call); json_next(&it);)
+        json_set(c, it.key, json_copy(it.value));
     json_free(call);
     json_push(list, c);
     json_set(o, "tool_calls", list);
@@ -108,7 +113,8 @@ struct json *event_delta(const struct event *ev)
     switch (ev->kind) {
     case EV_REASONING: case EV_TEXT:
         o = json_new_object();
-        json_set(o, ev->kind == EV_TEXT ? "content" : "reasoning_content", json_new_strn(ev->bytes.p, ev->bytes.len));
+        json_set(o, ev->kind == EV_TEXT ? "content" : "reasoning_content",
+                 json_new_strn(ev->bytes.p, ev->bytes.len));
         return o;
     case EV_CALL_BEGIN: return call_delta(ev->index, call_json(ev->id, ev->name, "", 0));
     case EV_CALL_ARGS:  return args_delta(ev);

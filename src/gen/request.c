@@ -1,4 +1,5 @@
-/* request.c -- the JSON of the chat endpoint becomes a request, or a sentence that names the member.
+/* request.c -- the JSON of the chat endpoint becomes a request, or a sentence that names the
+ * member.
  *
  * null is absent, 1.0 is an integer, a string is no number. A member of the OpenAI API that would
  * change the answer and is not honoured here is refused, never dropped; members that change nothing
@@ -16,9 +17,10 @@ static const struct json *member(const struct json *o, const char *key)
     return v && !json_is(v, JSON_NULL) ? v : NULL;
 }
 
-/* ---- members with a range ---------------------------------------------------------------------- */
+/* ---- members with a range -------------------------------------------------------------------- */
 
-static bool read_f32(const struct json *body, const char *key, double lo, double hi, float *out, struct err *e)
+static bool read_f32(const struct json *body, const char *key, double lo, double hi, float *out,
+                     struct err *e)
 {
     const struct json *v = member(body, key);
     if (!v) return true;
@@ -29,7 +31,8 @@ static bool read_f32(const struct json *body, const char *key, double lo, double
     return true;
 }
 
-static bool read_i64(const struct json *body, const char *key, int64_t lo, int64_t hi, int64_t *out, struct err *e)
+static bool read_i64(const struct json *body, const char *key, int64_t lo, int64_t hi, int64_t *out,
+                     struct err *e)
 {
     const struct json *v = member(body, key);
     if (!v) return true;
@@ -54,7 +57,8 @@ static bool read_limit(struct request *r, struct err *e)
     if (!read_i64(r->body, "max_tokens", 1, INT_MAX, &old, e)) return false;
     if (!read_i64(r->body, "max_completion_tokens", 1, INT_MAX, &now, e)) return false;
     if (old >= 0 && now >= 0 && old != now)
-        return err_set(e, ERR_ARG, "max_tokens and max_completion_tokens say different things, %lld and %lld",
+        return err_set(e, ERR_ARG,
+                       "max_tokens and max_completion_tokens say different things, %lld and %lld",
                        (long long)old, (long long)now);
     r->max_tokens = (int)MAX(0, MAX(old, now));
     return true;
@@ -76,7 +80,9 @@ static bool read_stop(struct request *r, struct err *e)
         size_t len = 0;
         ok = json_str(json_at(v, i), &len) && len;
     }
-    if (!ok) return err_set(e, ERR_ARG, "stop: a string or at most %d strings, none empty, are accepted", STOP_MOST);
+    if (!ok)
+        return err_set(e, ERR_ARG, "stop: a string or at most %d strings, none empty, are accepted",
+                       STOP_MOST);
     r->stop = json_len(v) ? v : NULL;
     return true;
 }
@@ -101,7 +107,7 @@ static bool read_sampling(struct request *r, struct err *e)
     return true;
 }
 
-/* ---- what is not honoured ---------------------------------------------------------------------- */
+/* ---- what is not honoured -------------------------------------------------------------------- */
 
 /* Harmless at the value given, refused at any other. */
 static const struct { const char *key, *harmless, *instead; } refused[] = {
@@ -127,12 +133,13 @@ static bool refuse_others(const struct json *body, struct err *e)
         bool fine = same && json_equal(v, same);
         json_free(same);
         if (!fine)
-            return err_set(e, ERR_UNSUPPORTED, "%s: not supported here; %s", refused[i].key, refused[i].instead);
+            return err_set(e, ERR_UNSUPPORTED, "%s: not supported here; %s", refused[i].key,
+                           refused[i].instead);
     }
     return true;
 }
 
-/* ---- tools and choice --------------------------------------------------------------------------- */
+/* ---- tools and choice ------------------------------------------------------------------------ */
 
 static int tool_index(const struct request *r, const char *name)
 {
@@ -145,9 +152,11 @@ static bool unknown_tool(const struct request *r, const char *name, struct err *
 {
     struct str list = { 0 };
     for (size_t i = 0; i < MIN(json_len(r->tools), 8u); i++)
-        str_fmt(&list, "%s%s", i ? ", " : "", json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL));
+        str_fmt(&list, "%s%s", i ? ", " : "",
+                json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL));
     if (json_len(r->tools) > 8) str_puts(&list, ", …");
-    err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name, list.p ? list.p : "none");
+    err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
+            list.p ? list.p : "none");
     str_done(&list);
     return false;
 }
@@ -166,9 +175,11 @@ static bool read_allowed(struct request *r, const struct json *v, struct err *e)
     mode = json_get(a, "mode");
     list = json_get(a, "tools");
     if (!json_str_is(mode, "auto") && !json_str_is(mode, "required"))
-        return err_set(e, ERR_ARG, "tool_choice.allowed_tools.mode: 'auto' and 'required' are accepted");
+        return err_set(e, ERR_ARG,
+                       "tool_choice.allowed_tools.mode: 'auto' and 'required' are accepted");
     if (!json_is(list, JSON_ARRAY) || !json_len(list))
-        return err_set(e, ERR_ARG, "tool_choice.allowed_tools.tools: an array of at least one tool is needed");
+        return err_set(e, ERR_ARG,
+                       "tool_choice.allowed_tools.tools: an array of at least one tool is needed");
     r->choice = json_str_is(mode, "auto") ? CHOICE_AUTO : CHOICE_REQUIRED;
     r->allowed = mem_zero(json_len(r->tools));
     for (size_t i = 0; i < json_len(list); i++) {
@@ -185,7 +196,8 @@ static bool read_choice_object(struct request *r, const struct json *v, struct e
     if (json_str_is(json_get(v, "type"), "allowed_tools")) return read_allowed(r, v, e);
     const char *name = named(v);
     if (!json_str_is(json_get(v, "type"), "function") || !name)
-        return err_set(e, ERR_ARG, "tool_choice: an object must be {\"type\":\"function\",\"function\":"
+        return err_set(e, ERR_ARG,
+                       "tool_choice: an object must be {\"type\":\"function\",\"function\":"
                        "{\"name\":…}} or of type allowed_tools");
     int t = tool_index(r, name);
     if (t < 0) return unknown_tool(r, name, e);
@@ -206,13 +218,15 @@ static bool read_choice(struct request *r, struct err *e)
     else if (json_str_is(v, "required")) r->choice = CHOICE_REQUIRED;
     else if (json_is(v, JSON_OBJECT)) return read_choice_object(r, v, e);
     else if (!is_auto)
-        return err_set(e, ERR_ARG, "tool_choice: supported values are: 'none', 'auto', and 'required'");
+        return err_set(e, ERR_ARG,
+                       "tool_choice: supported values are: 'none', 'auto', and 'required'");
     return true;
 }
 
 struct json *tool_choice_json(const char *word)
 {
-    if (!strcmp(word, "auto") || !strcmp(word, "none") || !strcmp(word, "required")) return json_new_str(word);
+    if (!strcmp(word, "auto") || !strcmp(word, "none") || !strcmp(word, "required"))
+        return json_new_str(word);
     struct json *o = json_new_object(), *f = json_new_object();
     json_set(f, "name", json_new_str(word));
     json_set(o, "type", json_new_str("function"));
@@ -233,7 +247,7 @@ static bool read_tools(struct request *r, struct err *e)
     return read_choice(r, e);
 }
 
-/* ---- response_format, spelling ------------------------------------------------------------------- */
+/* ---- response_format, spelling --------------------------------------------------------------- */
 
 static bool read_format(struct request *r, struct err *e)
 {
@@ -246,14 +260,17 @@ static bool read_format(struct request *r, struct err *e)
         schema = member(member(v, "json_schema"), "schema");
         if (!schema) return err_set(e, ERR_ARG, "response_format.json_schema.schema: missing");
     } else
-        return err_set(e, ERR_ARG, "response_format.type: 'text', 'json_object' and 'json_schema' are accepted");
+        return err_set(
+            e, ERR_ARG,
+            "response_format.type: 'text', 'json_object' and 'json_schema' are accepted");
     if (schema && !json_is(schema, JSON_OBJECT) && !json_is(schema, JSON_BOOL))
         return err_set(e, ERR_SCHEMA, "response_format.json_schema.schema: must be an object");
     r->response_schema = schema;
     return true;
 }
 
-static bool read_word(const struct json *body, const char *key, const char *const *word, int n, int *out, struct err *e)
+static bool read_word(const struct json *body, const char *key, const char *const *word, int n,
+                      int *out, struct err *e)
 {
     const struct json *v = member(body, key);
     *out = -1;
@@ -277,14 +294,15 @@ static bool read_steer(struct request *r, struct err *e)
 
 static bool read_style(struct request *r, struct err *e)
 {
-    static const char *const spelling[] = { "lock", "fixed", "compact", "flexible" };  /* enum spelling */
+    static const char *const spelling[] = {"lock", "fixed", "compact",
+                                           "flexible"}; /* enum spelling */
     static const char *const order[] = { "any", "declared" };
     return read_word(r->body, "spelling", spelling, LEN(spelling), &r->spelling, e)
         && read_word(r->body, "key_order", order, LEN(order), &r->declared_order, e)
         && read_steer(r, e);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool read_messages(struct request *r, struct err *e)
 {
@@ -297,12 +315,14 @@ static bool read_messages(struct request *r, struct err *e)
 
 bool request_read(struct request *r, struct json *body, struct err *e)
 {
-    *r = (struct request){ .body = body, .parallel = true, .spelling = -1, .declared_order = -1, .steer = -1 };
+    *r = (struct request){
+        .body = body, .parallel = true, .spelling = -1, .declared_order = -1, .steer = -1};
     if (!json_is(body, JSON_OBJECT)) {
         err_set(e, ERR_ARG, "the request must be a JSON object");
         goto fail;
     }
-    if (!read_messages(r, e) || !read_tools(r, e) || !read_format(r, e) || !read_style(r, e)) goto fail;
+    if (!read_messages(r, e) || !read_tools(r, e) || !read_format(r, e) || !read_style(r, e))
+        goto fail;
     if (!read_limit(r, e) || !read_stop(r, e) || !read_sampling(r, e)) goto fail;
     if (!read_bool(body, "parallel_tool_calls", &r->parallel, e)) goto fail;
     if (!read_bool(body, "logprobs", &r->want_tokens, e) || !refuse_others(body, e)) goto fail;

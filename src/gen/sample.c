@@ -1,9 +1,9 @@
 /* sample.c -- one token out of logits: temperature, top_k, top_p, min_p over what the mask allows.
  *
  * The mask comes first, so truncation keeps a share of what may really be said. One draw u decides;
- * where it comes from is the caller's business, which makes runs repeatable. Weights may be anything:
- * NaN and -inf are impossible tokens, +inf wins, and if nothing allowed is possible the first
- * allowed token is taken, because the grammar's promise does not depend on the model. */
+ * where it comes from is the caller's business, which makes runs repeatable. Weights may be
+ * anything: NaN and -inf are impossible tokens, +inf wins, and if nothing allowed is possible the
+ * first allowed token is taken, because the grammar's promise does not depend on the model. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -34,7 +34,8 @@ int32_t sample_argmax(const float *logits, const uint32_t *mask, int n_vocab)
     for (int t = 0; t < n_vocab; t++) {
         if (mask && !(t & 31) && !mask[t >> 5]) { t += 31; continue; }
         if (!allowed(mask, t)) continue;
-        if (best < 0 || logits[t] > logits[best] || (isnan(logits[best]) && !isnan(logits[t]))) best = t;
+        if (best < 0 || logits[t] > logits[best] || (isnan(logits[best]) && !isnan(logits[t])))
+            best = t;
     }
     return best;
 }
@@ -50,7 +51,8 @@ int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u)
 }
 
 /* Candidates with weight exp((logit - best) / temperature); returns how many. */
-static int gather(struct sampler *s, const float *logits, const uint32_t *mask, float best, float temperature)
+static int gather(struct sampler *s, const float *logits, const uint32_t *mask, float best,
+                  float temperature)
 {
     int n = 0;
     for (int t = 0; t < s->n_vocab; t++) {
@@ -91,7 +93,8 @@ static int truncate_tail(struct sampler *s, int n, const struct sampling *o)
     return MAX(kept, 1);
 }
 
-int32_t sample_pick(struct sampler *s, const float *logits, const uint32_t *mask, const struct sampling *o, double u)
+int32_t sample_pick(struct sampler *s, const float *logits, const uint32_t *mask,
+                    const struct sampling *o, double u)
 {
     int32_t best = sample_argmax(logits, mask, s->n_vocab);
     if (best < 0 || o->temperature <= 0 || !(logits[best] > -INFINITY)) return best;

@@ -1,11 +1,12 @@
 /* seq.c -- one request from its grammar to its last event: forced runs, masks, the token budget.
  *
- * What the language forces is never sampled: a forced run is committed at once and reaches the model as
- * one batch with the next token that needs logits. Where there is a choice, the best token is tried
- * against the matcher first; only if it is refused (or the request samples) is a mask computed.
+ * What the language forces is never sampled: a forced run is committed at once and reaches the
+ * model as one batch with the next token that needs logits. Where there is a choice, the best token
+ * is tried against the matcher first; only if it is refused (or the request samples) is a mask
+ * computed.
  *
- * The budget: before a token is taken it is known that the output can still be finished within what is
- * left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
+ * The budget: before a token is taken it is known that the output can still be finished within what
+ * is left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
  * generated when the limit stops the answer, therefore the matcher is asked with one token more.
  * `limited` remembers that the limit changed the answer: a token that would have been taken was
  * excluded, or the answer might have gone on. */
@@ -21,16 +22,16 @@ struct seq {
     struct emitter em;
     struct sampler sampler;
     uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
-    struct ids pending;                                           /* committed, not yet seen by the model */
-    struct ids text;                                              /* tokens outside calls, for the penalties */
+    struct ids pending; /* committed, not yet seen by the model */
+    struct ids text;    /* tokens outside calls, for the penalties */
     struct copier copier;
-    struct json *any_object;                                      /* schema of response_format json_object */
-    struct ids name;                                              /* chosen as a whole, waiting to be taken */
+    struct json *any_object; /* schema of response_format json_object */
+    struct ids name;         /* chosen as a whole, waiting to be taken */
     int n_vocab, used;
     bool limited, emitting;
 };
 
-/* ---- what is refused before the first token --------------------------------------------------------- */
+/* ---- what is refused before the first token -------------------------------------------------- */
 
 static bool is_offered(const struct request *r, size_t i)
 {
@@ -64,8 +65,11 @@ static void fill_opts(const struct seq *s, struct grammar_opts *g)
     const struct request *r = s->o.r;
     const struct dialect *d = s->o.voice.dialect;
     bool fixed = d->spelling && !strcmp(d->spelling, "fixed");
-    *g = (struct grammar_opts){ .spelling = fixed ? SPELL_FIXED : SPELL_LOCK, .item_sep = d->item_sep,
-                                .key_sep = d->key_sep, .declared_order = d->declared_order, .relax = true };
+    *g = (struct grammar_opts){.spelling = fixed ? SPELL_FIXED : SPELL_LOCK,
+                               .item_sep = d->item_sep,
+                               .key_sep = d->key_sep,
+                               .declared_order = d->declared_order,
+                               .relax = true};
     if (r->spelling >= 0) g->spelling = (enum spelling)r->spelling;
     if (r->declared_order >= 0) g->declared_order = r->declared_order;
 }
@@ -74,7 +78,8 @@ static void fill_opts(const struct seq *s, struct grammar_opts *g)
 static const struct json *answer_schema(struct seq *s)
 {
     const struct request *r = s->o.r;
-    if (r->json_object && !s->any_object) s->any_object = json_parse("{\"type\":\"object\"}", 17, NULL);
+    if (r->json_object && !s->any_object)
+        s->any_object = json_parse("{\"type\":\"object\"}", 17, NULL);
     return r->json_object ? s->any_object : r->response_schema;
 }
 
@@ -82,7 +87,9 @@ static const struct json *answer_schema(struct seq *s)
 static bool compile_value(struct seq *s, struct grammar_opts *g, struct err *e)
 {
     const struct request *r = s->o.r;
-    bool strict = r->strict || json_bool(json_get(json_get(json_get(r->body, "response_format"), "json_schema"), "strict"));
+    bool strict = r->strict ||
+                  json_bool(json_get(json_get(json_get(r->body, "response_format"), "json_schema"),
+                                     "strict"));
     if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
     if (r->declared_order < 0) g->declared_order = false;
     g->relax = !strict;
@@ -97,18 +104,21 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
         const char *what = grammar_relaxed(s->grammar, i);
         for (int t = 0; t < s->n_tool; t++) {
             size_t n = strlen(s->tool[t].name);
-            bool mine = !strncmp(what, "tool ", 5) && !strncmp(what + 5, s->tool[t].name, n) && what[5 + n] == ':';
+            bool mine = !strncmp(what, "tool ", 5) && !strncmp(what + 5, s->tool[t].name, n) &&
+                        what[5 + n] == ':';
             if (mine && s->tool[t].is_strict)
-                return err_set(e, ERR_UNSUPPORTED, "%s: this keyword cannot be enforced while the call is "
-                               "written", what);
+                return err_set(e, ERR_UNSUPPORTED,
+                               "%s: this keyword cannot be enforced while the call is "
+                               "written",
+                               what);
         }
         log_line(LOG_INFO, "relaxed what=\"%s\"", what);
     }
     return true;
 }
 
-/* The envelope of the turn. Where text would have to be a value of a schema, the turn is either calls or
- * that value: the dialect's root rule (its envelope begins with it) becomes one of two. */
+/* The envelope of the turn. Where text would have to be a value of a schema, the turn is either
+ * calls or that value: the dialect's root rule (its envelope begins with it) becomes one of two. */
 static bool make_envelope(struct seq *s, const struct json *value, struct str *out, struct err *e)
 {
     const struct request *r = s->o.r;
@@ -117,7 +127,9 @@ static bool make_envelope(struct seq *s, const struct json *value, struct str *o
     if (!value) return d->grammar(c, r->parallel, out, e);
     struct str calls = { 0 };
     bool ok = d->grammar(CHOICE_REQUIRED, r->parallel, &calls, e);
-    if (ok && strncmp(calls.p, "root = ", 7)) ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root", d->name);
+    if (ok && strncmp(calls.p, "root = ", 7))
+        ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root",
+                     d->name);
     if (ok) str_fmt(out, "root = either_calls | schema(0, json);\neither_calls = %s", calls.p + 7);
     str_done(&calls);
     return ok;
@@ -131,7 +143,7 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
     g->relax = false;
     for (int i = 0; i < s->n_tool; i++) {
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
-        if (!s->tool[i].is_strict) g->relax = true;               /* then the strict ones are looked at below */
+        if (!s->tool[i].is_strict) g->relax = true; /* then the strict ones are looked at below */
     }
     if (make_envelope(s, value, &envelope, e))
         s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
@@ -142,9 +154,11 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
 
 static bool check_budget(struct seq *s, struct err *e)
 {
-    int need = MAX(1, matcher_shortest(s->matcher) - 1);          /* the end of the turn need not be generated */
+    int need =
+        MAX(1, matcher_shortest(s->matcher) - 1); /* the end of the turn need not be generated */
     if (s->o.budget >= need) return true;
-    return err_set(e, ERR_LIMIT, "max_tokens_too_small: the shortest valid answer needs %d tokens, %s %d", need,
+    return err_set(e, ERR_LIMIT,
+                   "max_tokens_too_small: the shortest valid answer needs %d tokens, %s %d", need,
                    s->o.budget_why, MAX(0, s->o.budget));
 }
 
@@ -163,7 +177,8 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
-    if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;     /* the rest is for greedy runs */
+    if (!s->n_tool || o->r->sampling.temperature > 0)
+        s->o.steer = 0; /* the rest is for greedy runs */
     if (s->o.steer & STEER_COPY) copy_open(&s->copier, o->r->messages);
     return s;
 fail:
@@ -190,7 +205,7 @@ void seq_close(struct seq *s)
     mem_free(s);
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static int left(const struct seq *s) { return s->o.budget - s->used; }
 
@@ -255,9 +270,12 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 /* Takes a whole name if one comes next and fits. */
 static bool take_name(struct seq *s, const float *logits)
 {
-    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->o.ahead, s->o.logits_ctx };
+    const struct whole w = {s->o.voice,  s->tool,    s->n_tool,      s->n_vocab,
+                            s->o.stride, s->o.ahead, s->o.logits_ctx};
     size_t done = 0;
-    if (!(s->o.steer & STEER_NAME) || s->em.in_call || !whole_name(&w, s->matcher, logits, &s->name)) return false;
+    if (!(s->o.steer & STEER_NAME) || s->em.in_call ||
+        !whole_name(&w, s->matcher, logits, &s->name))
+        return false;
     while (done < s->name.n && matcher_commit(s->matcher, s->name.id[done])) done++;
     if (done < s->name.n || !fits(s, (int)done)) {
         matcher_rollback(s->matcher, (int)done);
@@ -272,7 +290,8 @@ static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t
 /* The token to take, committed; -1: none is possible (e). */
 static int32_t choose(struct seq *s, const float *logits, struct err *e)
 {
-    bool greedy = logits && s->o.r->sampling.temperature <= 0 && helper_for(s) == NOBODY, cut = false;
+    bool greedy = logits && s->o.r->sampling.temperature <= 0 && helper_for(s) == NOBODY,
+         cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
     if (t >= 0 && matcher_commit(s->matcher, t)) {
         if (fits(s, 1)) return t;
@@ -290,7 +309,8 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
         }
         if (t >= 0 && matcher_commit(s->matcher, t)) return t;
     }
-    err_set(e, ERR_INTERNAL, "no token is possible after %d tokens (%s)", s->used, matcher_why(s->matcher));
+    err_set(e, ERR_INTERNAL, "no token is possible after %d tokens (%s)", s->used,
+            matcher_why(s->matcher));
     return -1;
 }
 
@@ -345,14 +365,17 @@ bool seq_run(struct seq *s, struct err *e)
     struct err broken = { 0 };
     bool whole = emit_close(&s->em, &broken);
     s->emitting = false;
-    if (ok && !whole && !cancelled) ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
+    if (ok && !whole && !cancelled)
+        ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
     if (!ok) {
-        emit_event(&s->em, &(struct event){ .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) } });
+        emit_event(&s->em, &(struct event){.kind = EV_ERROR, .bytes = {e->msg, strlen(e->msg)}});
         return false;
     }
     s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
     enum finish why = reason(s);
-    s->em.cancelled = false;                                      /* whoever cancelled still hears the end */
-    emit_event(&s->em, &(struct event){ .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing });
+    s->em.cancelled = false; /* whoever cancelled still hears the end */
+    emit_event(&s->em,
+               &(struct event){
+                   .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing});
     return true;
 }

@@ -1,8 +1,9 @@
-/* toolset.c -- the tools of a request: any of the shapes people keep them in becomes the OpenAI array.
+/* toolset.c -- the tools of a request: any of the shapes people keep them in becomes the OpenAI
+ * array.
  *
- * An array of function definitions (wrapped in {"type":"function"} or bare), an object that holds such
- * an array under `tools`, or the object that says how tools are run (`commands`, `http`), of which only
- * the definitions are taken here: nothing is executed to find out what it offers.
+ * An array of function definitions (wrapped in {"type":"function"} or bare), an object that holds
+ * such an array under `tools`, or the object that says how tools are run (`commands`, `http`), of
+ * which only the definitions are taken here: nothing is executed to find out what it offers.
  *
  * After tools_normalise() every element is wrapped, has a legal name that no other element has, and
  * parameters (if any) that are a schema of objects. Keys and tools keep their order, because the
@@ -19,7 +20,8 @@ static bool name_is_legal(const char *s, size_t len)
 {
     if (!len || len > NAME_MOST) return false;
     for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)s[i]) && s[i] != '_' && s[i] != '.' && s[i] != '-') return false;
+        if (!isalnum((unsigned char)s[i]) && s[i] != '_' && s[i] != '.' && s[i] != '-')
+            return false;
     return true;
 }
 
@@ -42,12 +44,16 @@ static bool check_function(const struct json *f, size_t i, struct err *e)
         return err_set(e, ERR_ARG, "tools[%zu].function.name: missing", i);
     const char *s = json_str(name, &len);
     if (!s || !name_is_legal(s, len))
-        return err_set(e, ERR_ARG, "tools[%zu].function.name: '%.40s' is not a name: 1 to %d of A-Z a-z "
-                       "0-9 _ . - are accepted", i, s ? s : json_type_name(json_type(name)), NAME_MOST);
+        return err_set(e, ERR_ARG,
+                       "tools[%zu].function.name: '%.40s' is not a name: 1 to %d of A-Z a-z "
+                       "0-9 _ . - are accepted",
+                       i, s ? s : json_type_name(json_type(name)), NAME_MOST);
     if (about && !json_is(about, JSON_NULL)) {
         if (!json_str(about, &len) || len > DESCRIPTION_MOST)
-            return err_set(e, ERR_ARG, "tools[%zu].function.description: must be a string of at most %d "
-                           "bytes", i, DESCRIPTION_MOST);
+            return err_set(e, ERR_ARG,
+                           "tools[%zu].function.description: must be a string of at most %d "
+                           "bytes",
+                           i, DESCRIPTION_MOST);
     }
     if (!par || json_is(par, JSON_NULL) || (json_is(par, JSON_BOOL) && json_bool(par))) return true;
     if (!json_is(par, JSON_OBJECT))
@@ -62,7 +68,8 @@ static bool check_function(const struct json *f, size_t i, struct err *e)
 static struct json *wrap(const struct json *tool, size_t i, struct err *e)
 {
     if (!json_is(tool, JSON_OBJECT)) {
-        err_set(e, ERR_ARG, "tools[%zu]: must be an object, not %s", i, json_type_name(json_type(tool)));
+        err_set(e, ERR_ARG, "tools[%zu]: must be an object, not %s", i,
+                json_type_name(json_type(tool)));
         return NULL;
     }
     const struct json *type = json_get(tool, "type"), *f = json_get(tool, "function");
@@ -115,12 +122,14 @@ static struct json *from_array(const struct json *v, struct err *e)
     return NULL;
 }
 
-/* Definitions of `commands` or `http`: {"name": {"description", "parameters", how it is run ...}}. */
+/* Definitions of `commands` or `http`: {"name": {"description", "parameters", how it is run ...}}.
+ */
 static void put_sources(struct json *list, const struct json *group)
 {
     for (struct json_iter it = json_iter(group); json_next(&it);) {
         if (json_get(it.value, "describe")) {
-            log_line(LOG_WARN, "tool_skipped name=%s reason=\"describes itself only when run\"", it.key);
+            log_line(LOG_WARN, "tool_skipped name=%s reason=\"describes itself only when run\"",
+                     it.key);
             continue;
         }
         struct json *f = json_new_object(), *t = json_new_object();
@@ -146,8 +155,10 @@ static struct json *from_sources(const struct json *v, struct err *e)
             log_line(LOG_WARN, "tools_skipped source=%s reason=\"must be asked for its list\"",
                      listed_elsewhere[i]);
     if (json_len(list)) out = from_array(list, e);
-    else err_set(e, ERR_ARG, "no tools: an array of tools is accepted, an object with a `tools` array, or "
-                 "one with `commands` or `http`");
+    else
+        err_set(e, ERR_ARG,
+                "no tools: an array of tools is accepted, an object with a `tools` array, or "
+                "one with `commands` or `http`");
     json_free(list);
     return out;
 }
@@ -185,20 +196,34 @@ struct json *tool_schema(const struct json *tool)
     s = json_new_object();
     json_set(s, "type", json_new_str("object"));
     if (par && json_is(par, JSON_BOOL)) return s;                 /* true: any object */
-    json_set(s, "properties", json_new_object());                 /* absent: a function without parameters */
+    json_set(s, "properties", json_new_object()); /* absent: a function without parameters */
     json_set(s, "additionalProperties", json_new_bool(false));
     return s;
 }
 
-/* ---- closed objects ------------------------------------------------------------------------------ */
+/* ---- closed objects -------------------------------------------------------------------------- */
 
-/* May an object schema be closed without looking at anything else? Only if its own `properties` are all
- * that says which names there are. */
+/* May an object schema be closed without looking at anything else? Only if its own `properties` are
+ * all that says which names there are. */
 static bool may_close(const struct json *s)
 {
-    static const char *const speaks_of_names[] = { "additionalProperties", "patternProperties", "unevaluatedProperties",
-        "propertyNames", "minProperties", "allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef",
-        "dependentSchemas", "dependentRequired", "dependencies", "const", "enum" };
+    static const char *const speaks_of_names[] = {"additionalProperties",
+                                                  "patternProperties",
+                                                  "unevaluatedProperties",
+                                                  "propertyNames",
+                                                  "minProperties",
+                                                  "allOf",
+                                                  "anyOf",
+                                                  "oneOf",
+                                                  "not",
+                                                  "if",
+                                                  "$ref",
+                                                  "$dynamicRef",
+                                                  "dependentSchemas",
+                                                  "dependentRequired",
+                                                  "dependencies",
+                                                  "const",
+                                                  "enum"};
     const struct json *props = json_get(s, "properties"), *required = json_get(s, "required");
     if (!json_is(props, JSON_OBJECT) || !json_len(props)) return false;
     for (size_t i = 0; i < LEN(speaks_of_names); i++)
@@ -218,7 +243,8 @@ struct json *schema_closed(const struct json *schema)
     if (may_close(schema)) json_set(out, "additionalProperties", json_new_bool(false));
     if (json_is(props, JSON_OBJECT)) {
         struct json *closed = json_new_object();
-        for (struct json_iter it = json_iter(props); json_next(&it);) json_set(closed, it.key, schema_closed(it.value));
+        for (struct json_iter it = json_iter(props); json_next(&it);)
+            json_set(closed, it.key, schema_closed(it.value));
         json_set(out, "properties", closed);
     }
     if (json_is(items, JSON_OBJECT)) json_set(out, "items", schema_closed(items));

@@ -1,14 +1,14 @@
 /* walk.c -- the grammar without a model: uniformly random choices under the mask.
  *
- * The hardest speaker the promises can meet: it takes every legal turn, the silly ones included, and
- * still every call must be whole and valid within the budget. Same loop, same parser, same check as
- * with a model; only the logits are missing. */
+ * The hardest speaker the promises can meet: it takes every legal turn, the silly ones included,
+ * and still every call must be whole and valid within the budget. Same loop, same parser, same
+ * check as with a model; only the logits are missing. */
 #include <limits.h>
 
 #include "gen/int.h"
 
-bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r, event_fn *fn, void *ctx,
-                 struct err *e)
+bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r,
+                 event_fn *fn, void *ctx, struct err *e)
 {
     bool ok = false;
     struct seq *s = NULL;
@@ -18,8 +18,13 @@ bool random_call(const struct gguf *g, const struct dialect *d, const struct req
     if (!d) d = dialect_detect(g, t);
     v = vocab_of_tokenizer(t, d, e);
     if (!v) goto out;
-    struct seq_opts o = { .voice = { t, d, v }, .r = r, .budget = r->max_tokens ? r->max_tokens : INT_MAX / 4,
-                          .budget_why = "max_tokens is", .fn = fn, .ctx = ctx, .start_ns = clock_ns() };
+    struct seq_opts o = {.voice = {t, d, v},
+                         .r = r,
+                         .budget = r->max_tokens ? r->max_tokens : INT_MAX / 4,
+                         .budget_why = "max_tokens is",
+                         .fn = fn,
+                         .ctx = ctx,
+                         .start_ns = clock_ns()};
     s = seq_open(&o, e);
     ok = s && seq_run(s, e);
 out:

@@ -1,16 +1,16 @@
 /* whole.c -- a tiny model's decisions compared as wholes instead of token by token.
  *
  * The best first token is not the first token of the best answer: ways to begin a text share their
- * probability among many tokens while a call has one marker, and names that begin alike split theirs.
- * So at the start of a turn the mass of calls stands against the mass of text, and a tool's name is
- * chosen by the probability of all its tokens and of its end. Both only pick among what the grammar
- * allows, and only where nothing is left to chance (temperature 0). */
+ * probability among many tokens while a call has one marker, and names that begin alike split
+ * theirs. So at the start of a turn the mass of calls stands against the mass of text, and a tool's
+ * name is chosen by the probability of all its tokens and of its end. Both only pick among what the
+ * grammar allows, and only where nothing is left to chance (temperature 0). */
 #include <math.h>
 #include <stdlib.h>
 
 #include "gen/int.h"
 
-#define NAME_TOKENS 64                                            /* longer names are left to the usual way */
+#define NAME_TOKENS 64 /* longer names are left to the usual way */
 #define NAMES_MOST 64
 
 static bool in_mask(const uint32_t *mask, int t) { return mask[t >> 5] >> (t & 31) & 1; }
@@ -30,7 +30,7 @@ int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *m
     return best[heavier] >= 0 ? best[heavier] : top;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static double log_sum(const float *l, int n)
 {
@@ -99,8 +99,10 @@ bool whole_name(const struct whole *w, const struct matcher *m, const float *now
     for (int i = 0; i < w->n_tool; i++) {
         struct ids name = { 0 };
         char end = end_of_name(m, w->tool[i].name);
-        bool ok = end && tok_encode(w->voice.tok, w->tool[i].name, strlen(w->tool[i].name), 0, &name, NULL) && name.n
-                  && name.n <= NAME_TOKENS;
+        bool ok =
+            end &&
+            tok_encode(w->voice.tok, w->tool[i].name, strlen(w->tool[i].name), 0, &name, NULL) &&
+            name.n && name.n <= NAME_TOKENS;
         double s = ok ? score_name(w, now, &name, end) : -INFINITY;
         n += ok;
         if (s > best) {
