@@ -26,8 +26,8 @@ struct prefill {
 };
 struct decode {
     const struct act_form *act;
-    /* y[r] for r in [r0, r1) of one column. row: scratch of n_in floats. */
-    void (*rows)(float *y, const struct mat *w, const void *act, int r0, int r1, float *row);
+    /* y[t*ldy + r] for n columns and r in [r0, r1); act as above. row: scratch of n_in floats. */
+    void (*rows)(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, int r0, int r1, float *row);
 };
 
 /* A loop of one product instruction on registers: n rounds, returns the operations done. */

@@ -83,32 +83,44 @@ INLINE __m256 times(const int8_t *q, const int8_t *x)                 /* eight s
 }
 
 struct slice { int8_t q[SLICE]; float scale[SLICE / 16], min[SLICE / 32]; };
+struct sums { __m256 sum; float low; };                               /* of one column; low: what the minima add */
 
-INLINE float row_dot(const uint8_t *src, const struct dtype_info *t, const struct codec *c, const void *column, int k)
+/* Adds the products of a slice, at values [at, at + n) of a column of k. */
+INLINE void slice_dot(struct sums *o, const struct slice *s, const struct codec *c, const int8_t *x, int k, int at, int n)
 {
-    const int8_t *x = column;
-    const float *d = (const float *)(const void *)(x + k), *ds = d + k / 32;
+    const float *d = (const float *)(const void *)(x + k) + at / 32, *ds = d + k / 32;
+    x += at;
+    for (int b = 0; b < n / 32; b++, x += 32) {
+        __m256 scale = c->group == 32 ? _mm256_set1_ps(s->scale[b])
+                                      : _mm256_set_m128(_mm_set1_ps(s->scale[2 * b + 1]), _mm_set1_ps(s->scale[2 * b]));
+        o->sum = _mm256_fmadd_ps(times(s->q + 32 * b, x), _mm256_mul_ps(scale, _mm256_set1_ps(d[b])), o->sum);
+        if (c->has_min) o->low += s->min[b] * ds[b];
+    }
+}
+
+/* One row against up to COLS columns; its codec runs once. */
+#define COLS 8
+INLINE void row_dot(float *y, size_t ldy, const uint8_t *src, const struct dtype_info *t, const struct codec *c,
+                    const int8_t *x, size_t ldx, int n_col, int k)
+{
     struct slice s;
-    __m256 sum = _mm256_setzero_ps();
-    float low = 0;
+    struct sums o[COLS];
+    for (int i = 0; i < n_col; i++) o[i] = (struct sums){ _mm256_setzero_ps(), 0 };
     for (int at = 0; at < k; at += SLICE, src += SLICE / t->block * t->bytes) {
         int n = MIN(SLICE, k - at);
         c->row(src, s.q, s.scale, s.min, n);
-        for (int b = 0; b < n / 32; b++, x += 32, d++, ds++) {
-            __m256 scale = c->group == 32 ? _mm256_set1_ps(s.scale[b])
-                                          : _mm256_set_m128(_mm_set1_ps(s.scale[2 * b + 1]), _mm_set1_ps(s.scale[2 * b]));
-            sum = _mm256_fmadd_ps(times(s.q + 32 * b, x), _mm256_mul_ps(scale, _mm256_set1_ps(*d)), sum);
-            if (c->has_min) low += s.min[b] * *ds;
-        }
+        for (int i = 0; i < n_col; i++) slice_dot(&o[i], &s, c, x + i * ldx, k, at, n);
     }
-    return total(sum) + low;
+    for (int i = 0; i < n_col; i++) y[i * ldy] = total(o[i].sum) + o[i].low;
 }
 
 #define ROWS(t, dt) \
-    static void rows_##t(float *y, const struct mat *w, const void *column, int r0, int r1, float *row) \
+    static void rows_##t(float *y, size_t ldy, const struct mat *w, const void *x, size_t ldx, int n, int r0, int r1, float *row) \
     { \
         for (int r = r0; r < r1; r++) \
-            y[r] = row_dot((const uint8_t *)w->data + (size_t)r * w->row_bytes, dtype_info(dt), &codecs[dt], column, w->n_in); \
+            for (int i = 0; i < n; i += COLS) \
+                row_dot(y + i * ldy + r, ldy, (const uint8_t *)w->data + (size_t)r * w->row_bytes, dtype_info(dt), &codecs[dt], \
+                        (const int8_t *)x + i * ldx, ldx, MIN(COLS, n - i), w->n_in); \
     }
 #define EACH(X) X(q8_0, DT_Q8_0) X(q4_0, DT_Q4_0) X(q4_1, DT_Q4_1) X(q5_0, DT_Q5_0) X(q5_1, DT_Q5_1) X(q4_k, DT_Q4_K) \
                 X(q5_k, DT_Q5_K) X(q6_k, DT_Q6_K) X(q3_k, DT_Q3_K) X(iq4_nl, DT_IQ4_NL) X(iq4_xs, DT_IQ4_XS)

@@ -113,9 +113,7 @@ static void run_rows(const struct job *j, const struct product *p, int piece, ch
 {
     const struct mat *w = p->mm->w;
     int r0 = piece * p->piece, r1 = MIN(r0 + p->piece, w->n_out);
-    for (int t = 0; t < j->n; t++)
-        p->dec.rows(p->mm->y + (size_t)t * w->n_out, w, p->in->at + (size_t)t * p->in->bytes, r0, r1,
-                    (float *)(void *)scratch);
+    p->dec.rows(p->mm->y, (size_t)w->n_out, w, p->in->at, p->in->bytes, j->n, r0, r1, (float *)(void *)scratch);
 }
 
 static void run_pieces(void *ctx, int thread, int n_thread)

@@ -303,6 +303,11 @@ static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, si
     for (; t < n; t++) f32_tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, 1);
 }
 
+static const float *column(const void *act, size_t act_bytes, int t)
+{
+    return (const float *)(const void *)((const char *)act + (size_t)t * act_bytes);
+}
+
 /* Four running sums hide the latency of an addition; x is padded with zeros, w is not. */
 #define STREAM(name, type, get) \
     static float dot_##name(const void *row, const float *x, int k) \
@@ -320,19 +325,22 @@ static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, si
         } \
         return sum((s[0] + s[1]) + (s[2] + s[3])); \
     } \
-    static void stream_##name(float *y, const struct mat *w, const void *act, int r0, int r1, float *row) \
+    static void stream_##name(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, \
+                              int r0, int r1, float *row) \
     { \
-        for (int r = r0; r < r1; r++) y[r] = dot_##name(row_at(w, r), act, w->n_in); \
+        for (int r = r0; r < r1; r++) \
+            for (int t = 0; t < n; t++) y[t * ldy + r] = dot_##name(row_at(w, r), column(act, act_bytes, t), w->n_in); \
     }
 STREAM(f32, float, load)
 STREAM(f16, uint16_t, half_vec)
 STREAM(bf16, uint16_t, bhalf_vec)
 
-static void stream_any(float *y, const struct mat *w, const void *act, int r0, int r1, float *row)
+static void stream_any(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, int r0, int r1,
+                       float *row)
 {
     for (int r = r0; r < r1; r++) {
         dtype_info(w->dtype)->unpack(row_at(w, r), row, (size_t)w->n_in);
-        y[r] = dot_f32(row, act, w->n_in);
+        for (int t = 0; t < n; t++) y[t * ldy + r] = dot_f32(row, column(act, act_bytes, t), w->n_in);
     }
 }
 

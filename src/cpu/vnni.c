@@ -284,7 +284,10 @@ static void q4_0_fill(void *dst, const float *x, int k)
 
 static const struct act_form act_q4_0 = { q4_0_bytes, q4_0_fill };
 
-INLINE __m512 q4_0_unit(__m512 sum, const uint8_t *w, const char *u)
+/* What a unit of weights becomes before columns come along: bytes, scales of the lanes, minima. */
+struct unit { __m512i q[4]; __m512 d; __m256 min; };
+
+INLINE struct unit q4_0_load(const uint8_t *w)
 {
     const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x001b001b001b001b, 0x0012001200120012, 0x0009000900090009, 0);
     const __m512i low = _mm512_set1_epi8(15);
@@ -292,10 +295,15 @@ INLINE __m512 q4_0_unit(__m512 sum, const uint8_t *w, const char *u)
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 20)), 1);
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 38)), 2);
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 56)), 3);
-    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 128), _mm512_and_si512(q, low), _mm512_load_si512(u));
-    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_load_si512(u + 64));
-    __m512 d = _mm512_mul_ps(spread_halves(w, words), _mm512_load_ps(u + 192));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), d, sum);
+    return (struct unit){ .q = { _mm512_and_si512(q, low), _mm512_and_si512(_mm512_srli_epi16(q, 4), low) },
+                          .d = spread_halves(w, words) };
+}
+
+INLINE __m512 q4_0_add(__m512 sum, const struct unit *w, const char *u)
+{
+    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 128), w->q[0], _mm512_load_si512(u));
+    acc = _mm512_dpbusd_epi32(acc, w->q[1], _mm512_load_si512(u + 64));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 192)), sum);
 }
 
 /* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their sign bit. */
@@ -322,15 +330,18 @@ static void q8_0_fill(void *dst, const float *x, int k)
 
 static const struct act_form act_q8_0 = { q8_0_bytes, q8_0_fill };
 
-INLINE __m512 q8_0_unit(__m512 sum, const uint8_t *w, const char *u)
+INLINE struct unit q8_0_load(const uint8_t *w)
 {
     const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x0011001100110011, 0x0011001100110011, 0, 0);
     __m512i q = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(w + 2)));
     q = _mm512_inserti64x4(q, _mm256_loadu_si256((const void *)(w + 36)), 1);
-    q = _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80));
-    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 64), q, _mm512_load_si512(u));
-    __m512 d = _mm512_mul_ps(spread_halves(w, words), _mm512_load_ps(u + 128));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), d, sum);
+    return (struct unit){ .q = { _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80)) }, .d = spread_halves(w, words) };
+}
+
+INLINE __m512 q8_0_add(__m512 sum, const struct unit *w, const char *u)
+{
+    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 64), w->q[0], _mm512_load_si512(u));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 128)), sum);
 }
 
 /* Q4_K: a super-block a unit, groups in the order 0 2 1 3 4 6 5 7; eight lanes a group. */
@@ -368,23 +379,29 @@ INLINE __m512 pair(__m512 scale, int g)
     return _mm512_permutexvar_ps(at, scale);
 }
 
-INLINE __m512 q4_k_unit(__m512 sum, const uint8_t *w, const char *u)
+INLINE struct unit q4_k_load(const uint8_t *w)
 {
     const __m512i low = _mm512_set1_epi8(15);
     uint8_t sc[8], mn[8];
     codec_scales(w + 4, sc, mn);
-    __m256 d8 = _mm256_mul_ps(_mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w))), _mm256_load_ps((const void *)(u + 256)));
-    __m256 m8 = _mm256_mul_ps(bytes_f32(mn), _mm256_set1_ps(-codec_half(w + 2)));
-    __m512 d = _mm512_castps256_ps512(d8);
+    struct unit o = { .d = _mm512_castps256_ps512(_mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w)))),
+                      .min = _mm256_mul_ps(bytes_f32(mn), _mm256_set1_ps(-codec_half(w + 2))) };
     for (int h = 0; h < 2; h++) {
-        __m512i q = _mm512_loadu_si512(w + 16 + 64 * h), zero = _mm512_setzero_si512();
-        __m512i lo = _mm512_dpbusd_epi32(zero, _mm512_and_si512(q, low), _mm512_load_si512(u + 128 * h));
-        __m512i hi = _mm512_dpbusd_epi32(zero, _mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_load_si512(u + 128 * h + 64));
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lo), pair(d, 4 * h), sum);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(hi), pair(d, 4 * h + 1), sum);
+        __m512i q = _mm512_loadu_si512(w + 16 + 64 * h);
+        o.q[2 * h] = _mm512_and_si512(q, low);
+        o.q[2 * h + 1] = _mm512_and_si512(_mm512_srli_epi16(q, 4), low);
     }
-    __m512 min = _mm512_zextps256_ps512(_mm256_mul_ps(m8, _mm256_load_ps((const void *)(u + 288))));
-    return _mm512_add_ps(sum, min);
+    return o;
+}
+
+INLINE __m512 q4_k_add(__m512 sum, const struct unit *w, const char *u)
+{
+    __m512 d = _mm512_castps256_ps512(_mm256_mul_ps(_mm512_castps512_ps256(w->d), _mm256_load_ps((const void *)(u + 256))));
+    for (int i = 0; i < 4; i++) {
+        __m512i acc = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i));
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), pair(d, 4 * (i / 2) + i % 2), sum);
+    }
+    return _mm512_add_ps(sum, _mm512_zextps256_ps512(_mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288)))));
 }
 
 /* Q6_K: a super-block a unit in the order of k; four lanes a group of 16. */
@@ -420,23 +437,29 @@ INLINE __m512 quarter(__m512 scale, int g)
     return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(g)), scale);
 }
 
-INLINE __m512 q6_k_unit(__m512 sum, const uint8_t *w, const char *u)
+INLINE struct unit q6_k_load(const uint8_t *w)
 {
     const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30);
     const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
     const __m512i right = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
     __m512 sc = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(w + 192))));
-    __m512 d = _mm512_mul_ps(_mm512_mul_ps(sc, _mm512_set1_ps(codec_half(w + 208))), _mm512_load_ps(u + 512));
+    struct unit o = { .d = _mm512_mul_ps(sc, _mm512_set1_ps(codec_half(w + 208))) };
     for (int n = 0; n < 2; n++) {
         __m512i ql = _mm512_loadu_si512(w + 64 * n);
         __m512i qh = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 128 + 32 * n)));
-        __m512i a = _mm512_or_si512(_mm512_and_si512(ql, low), _mm512_and_si512(_mm512_sllv_epi16(qh, left), high));
-        __m512i b = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(ql, 4), low),
-                                    _mm512_and_si512(_mm512_srlv_epi16(qh, right), high));
-        a = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 128 * n), a, _mm512_load_si512(u + 128 * n));
-        b = _mm512_dpbusd_epi32(_mm512_load_si512(u + 320 + 128 * n), b, _mm512_load_si512(u + 128 * n + 64));
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), quarter(d, 8 * n), sum);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(b), quarter(d, 8 * n + 4), sum);
+        o.q[2 * n] = _mm512_or_si512(_mm512_and_si512(ql, low), _mm512_and_si512(_mm512_sllv_epi16(qh, left), high));
+        o.q[2 * n + 1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(ql, 4), low),
+                                         _mm512_and_si512(_mm512_srlv_epi16(qh, right), high));
+    }
+    return o;
+}
+
+INLINE __m512 q6_k_add(__m512 sum, const struct unit *w, const char *u)
+{
+    __m512 d = _mm512_mul_ps(w->d, _mm512_load_ps(u + 512));
+    for (int i = 0; i < 4; i++) {
+        __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 64 * i), w->q[i], _mm512_load_si512(u + 64 * i));
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), quarter(d, 4 * i), sum);
     }
     return sum;
 }
@@ -448,32 +471,42 @@ INLINE void ahead(const uint8_t *p, int bytes)
     for (int i = 0; i < bytes; i += 64) _mm_prefetch((const char *)p + AHEAD + i, _MM_HINT_T1);
 }
 
-/* Row by row over whole units; what is left of a row is copied into a unit of zeros. */
-#define ROWS(name, unit, values, bytes, unit_bytes) \
-    static void name(float *y, const struct mat *w, const void *act, int r0, int r1, float *row) \
+/* One row against `cols` columns (a constant where this is expanded), unit by unit; what is left of the row
+ * is copied into a unit of zeros. */
+#define ROW(t, values, bytes, unit_bytes) \
+    INLINE void row_##t(float *y, size_t ldy, const uint8_t *p, const char *u, size_t ldu, int k, size_t row_bytes, int cols) \
     { \
-        int whole = w->n_in / values; \
-        size_t rest = w->row_bytes - (size_t)whole * bytes; \
+        __m512 s[4]; \
+        int whole = k / values; \
+        size_t rest = row_bytes - (size_t)whole * bytes; \
+        for (int c = 0; c < cols; c++) s[c] = _mm512_setzero_ps(); \
+        for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) { \
+            ahead(p, bytes); \
+            struct unit w = t##_load(p); \
+            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu); \
+        } \
+        if (rest) { \
+            uint8_t last[bytes] = { 0 }; \
+            memcpy(last, p, rest); \
+            struct unit w = t##_load(last); \
+            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu); \
+        } \
+        for (int c = 0; c < cols; c++) y[c * ldy] = total(s[c]); \
+    } \
+    static void rows_##t(float *y, size_t ldy, const struct mat *w, const void *act, size_t ldu, int n, int r0, int r1, float *row) \
+    { \
         const uint8_t *p = (const uint8_t *)w->data + (size_t)r0 * w->row_bytes; \
-        for (int r = r0; r < r1; r++, p += rest) { \
+        for (int r = r0; r < r1; r++, p += w->row_bytes) { \
             const char *u = act; \
-            __m512 s = _mm512_setzero_ps(); \
-            for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) { \
-                ahead(p, bytes); \
-                s = unit(s, p, u); \
-            } \
-            if (rest) { \
-                uint8_t last[bytes] = { 0 }; \
-                memcpy(last, p, rest); \
-                s = unit(s, last, u); \
-            } \
-            y[r] = total(s); \
+            int c = 0; \
+            for (; c + 4 <= n; c += 4) row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 4); \
+            for (; c < n; c++) row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1); \
         } \
     }
-ROWS(rows_q4_0, q4_0_unit, 128, 72, U4)
-ROWS(rows_q8_0, q8_0_unit, 64, 68, U8)
-ROWS(rows_q4_k, q4_k_unit, 256, 144, U4K)
-ROWS(rows_q6_k, q6_k_unit, 256, 210, U6K)
+ROW(q4_0, 128, 72, U4)
+ROW(q8_0, 64, 68, U8)
+ROW(q4_k, 256, 144, U4K)
+ROW(q6_k, 256, 210, U6K)
 
 /* Twelve sums, as in a tile. The empty statement keeps the loop from being folded into one product. */
 static double peak_int8(int n)
