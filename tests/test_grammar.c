@@ -519,6 +519,19 @@ static const char *const walk_tools[] = {
     "{\"type\":\"object\",\"properties\":{\"room\":{\"type\":\"string\"},\"level\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":100},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},\"required\":[\"room\",\"level\"]}",
     "{}", "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"object\",\"required\":[\"b\",\"c\"]}},\"required\":[\"a\"]}" };
 
+/* A token is withheld exactly if it would leave more to do than the budget allows. */
+static void check_priced(struct matcher *m, const uint32_t *bits, const uint32_t *full, int n_vocab, int left)
+{
+    for (int t = 0; t < n_vocab; t++) {
+        if (!(full[t / 32] >> (t % 32) & 1)) continue;
+        matcher_commit(m, t);
+        bool fits = matcher_shortest(m) <= left - 1, in = bits[t / 32] >> (t % 32) & 1;
+        matcher_rollback(m, 1);
+        CHECK(fits == in, "token %d (%.*s): %d left, fits %d, in the mask %d", t, t < voc.n ? (int)voc.token[t].len : 0, t < voc.n && voc.token[t].p ? voc.token[t].p : "", left, fits, in);
+        if (fits != in) return;
+    }
+}
+
 /* Any budget of at least the shortest ends in time, whatever is drawn. */
 TEST(budget_is_kept)
 {
@@ -546,6 +559,7 @@ TEST(budget_is_kept)
                     matcher_mask(m, full);
                     bool less = memcmp(bits, full, MASK_WORDS(n_vocab) * 4) != 0;
                     CHECK(less == cut, "cut is said exactly: %d %d", less, cut);
+                    if (rng_below(&r, 5) == 0) check_priced(m, bits, full, n_vocab, left);
                     n_cut += cut;
                     int32_t t = draw(bits, n_vocab, &r, false);
                     CHECK(t >= 0, "stuck after %s", out.p);

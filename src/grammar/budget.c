@@ -530,20 +530,24 @@ uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)
     return best;
 }
 
-bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *bound)
+bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole)
 {
     const uint32_t pending = 6;                         /* the longest half of an escape or code point */
     const struct frame *f = &m->frame[c->frame];
+    const struct shape *sh = &m->g->shape[c->kind == C_STR ? c->ref : 0];
     int s = c->style == STYLE_OWN;
     if (c->lex != 0) return false;
-    if (c->kind == C_TEXT || (c->kind == C_STR && m->g->shape[c->ref].kind == SH_STR)) {
-        *bound = cost_add(conf_cost(m, c), pending);
+    if (c->kind == C_TEXT || (c->kind == C_STR && sh->kind == SH_STR)) {
+        *whole = conf_cost(m, c);
+        *whole -= c->kind == C_STR && c->m < sh->str.min && *whole < COST_MAX;
+        *all = cost_add(*whole, pending);
         return true;
     }
     if (c->kind != C_KEY || f->flags & FL_ARGS || !obj_invents(m, f)) return false;
     const struct obj *o = m->g->shape[f->ref].obj;
-    uint32_t lead = cost_add(pending + 1 + wide(m->bind->colon_cost[s][0]), o->n_key + f->n_dyn + 2);
-    *bound = cost_add(cost_add(lead, goal_cost(m->g, m->bind, o->rest, s)), f->need[s]);
+    uint32_t close = cost_add(1 + wide(m->bind->colon_cost[s][0]), goal_cost(m->g, m->bind, o->rest, s));
+    *whole = cost_add(cost_add(close, f->n_dyn), f->need[s]);
+    *all = cost_add(*whole, pending + o->n_key + 2);
     return true;
 }
 

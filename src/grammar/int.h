@@ -226,6 +226,7 @@ struct matcher {
     struct conf *conf; uint32_t n_conf, cap_conf;                     /* all committed sets, then scratch */
     struct snap *snap; uint32_t n_snap, cap_snap;                     /* snap[0] = before anything */
     uint32_t set0;                                                    /* where the set being built begins */
+    uint32_t declared_only;                                           /* frame whose invented keys a probe leaves out, or NONE */
     uint64_t *visit; uint64_t epoch; int fuel;                         /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     struct str why;
@@ -296,7 +297,8 @@ struct vocab {
     const char **special;
     uint8_t *is_eog; uint32_t *eog; uint32_t n_eog;
     int32_t *same;                                                    /* next token with the same bytes, -1 */
-    struct vtrie all, quote;                                          /* quote: tokens that close a string */
+    struct vtrie all, quote, part;                                    /* with a quote; content that ends inside a code point or escape */
+    uint32_t *is_part;                                                /* mask of the last */
     uint32_t *kid_off, *kid; uint8_t *kid_byte;                       /* children of trie node i (+1: the root is 0) */
     int max_len;
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
@@ -342,7 +344,8 @@ uint32_t     set_cost(const struct matcher *m, uint32_t from, uint32_t n);
 void         frame_cost(const struct matcher *m, struct frame *f);     /* fills need, for OBJ from todo */
 uint32_t     obj_todo(const struct matcher *m, const struct frame *f, int style);      /* of a fresh object */
 uint32_t     key_todo(const struct matcher *m, const struct frame *f, uint32_t key, int style);
-bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *bound); /* cost after any pure content token */
+/* Cost after any pure content token, and after any that ends between code points. False: no dense place. */
+bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole);
 
 /* ---- finished values: check.c, formats.c ---------------------------------------------------------- */
 

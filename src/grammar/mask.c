@@ -13,6 +13,7 @@ struct walk {
     struct matcher *m;
     uint32_t *bits, most;                               /* tokens whose output costs more than `most` are refused */
     int32_t refused[MOST_REFUSED]; int n_refused;
+    struct arena tmp;
 };
 
 static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
@@ -79,22 +80,76 @@ static void text_class(struct walk *w, const struct conf *c)
     mem_free(state);
 }
 
-/* Takes c by its class if it is dense and no content token can be too dear. *quote: its quote tokens are to be walked. */
-static bool dense(struct walk *w, const struct conf *c, bool *quote)
+/* Content tokens of a string or invented key; whole_only: without those that end inside a code point or escape. */
+static void string_class(struct walk *w, const struct conf *c, bool whole_only)
 {
     const struct matcher *m = w->m;
-    uint32_t bound;
-    *quote = c->kind != C_TEXT;
-    if (m->g->validate || !conf_bound(m, c, &bound) || bound > w->most) return false;
-    if (c->kind == C_TEXT) {
-        text_class(w, c);
-        return true;
-    }
     const struct frame *f = &m->frame[c->frame];
     const struct shape *sh = &m->g->shape[c->kind == C_KEY ? f->ref : c->ref];
     uint32_t room = c->kind == C_KEY ? sh->obj->cap_key + f->n_dyn - c->m : sh->str.max == NONE ? NONE : sh->str.max - c->m;
-    vocab_str_mask(m->v, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, room, w->bits);
-    return true;
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    if (!whole_only) { vocab_str_mask(m->v, esc, room, w->bits); return; }
+    uint32_t *own = mem_zero(m->v->n_word * sizeof *own);
+    vocab_str_mask(m->v, esc, room, own);
+    for (size_t i = 0; i < m->v->n_word; i++) w->bits[i] |= own[i] & ~m->v->is_part[i];
+    mem_free(own);
+}
+
+/* How a configuration is walked. */
+enum way { WALK_ALL, WALK_QUOTE, WALK_PART, WALK_DECLARED, WALK_NONE, N_WAY };
+
+/* Under a tight budget: takes the whole content tokens if they fit. Returns what is left to be walked. */
+static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole)
+{
+    const struct frame *f = &w->m->frame[c->frame];
+    const struct strclass *class = &w->m->v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
+    if (whole <= w->most) {
+        if (c->kind == C_TEXT) {
+            uint32_t *before = mem_dup(w->bits, w->m->v->n_word * sizeof *before);
+            text_class(w, c);
+            for (size_t i = 0; i < w->m->v->n_word; i++) w->bits[i] = before[i] | (w->bits[i] & ~w->m->v->is_part[i]);
+            mem_free(before);
+        } else string_class(w, c, true);
+        return WALK_PART;
+    }
+    if (c->kind == C_KEY && f->n_dyn && whole - f->n_dyn <= w->most) return WALK_ALL;
+    if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]); /* no content at all: one stands for all */
+    return c->kind == C_KEY ? WALK_DECLARED : c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
+}
+
+/* Takes c by its class where it is dense. */
+static enum way dense(struct walk *w, const struct conf *c)
+{
+    uint32_t all, whole;
+    if (w->m->g->validate || !conf_bound(w->m, c, &all, &whole)) return WALK_ALL;
+    if (all > w->most) return dense_tight(w, c, whole);
+    if (c->kind == C_TEXT) text_class(w, c);
+    else string_class(w, c, false);
+    return c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
+}
+
+/* A declared name written out in full by one token may cost more than the class of an invented key
+ * assumes: such tokens are tried against the whole set and decided by that. */
+static void reprice_keys(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct trie *t = &m->g->shape[m->frame[key->frame].ref].obj->trie;
+    struct mark before = matcher_mark(m);
+    if (key->n == NONE) return;
+    for (uint32_t r = t->node[key->n].lo; r < t->node[key->n].hi; r++) {
+        uint32_t node = 0, at = from, k = n;
+        for (size_t i = t->node[key->n].depth; i < t->str[r].len && k && node != NONE; i++) {
+            node = vocab_kid(m->v, node, (uint8_t)t->str[r].p[i]);
+            k = set_step(m, at, k, (uint8_t)t->str[r].p[i]);
+            at = m->set0;
+        }
+        int32_t token = node && node != NONE ? m->v->all.token[node - 1] : -1;
+        bool dear = k && token >= 0 && set_cost(m, at, k) > w->most;
+        matcher_reset(m, before);
+        if (!dear) continue;
+        refused(w, token);
+        for (int32_t i = token; i >= 0; i = m->v->same[i]) w->bits[i / 32] &= ~(1u << (i % 32));
+    }
 }
 
 static void specials(struct walk *w, uint32_t from, uint32_t n)
@@ -111,30 +166,40 @@ static void specials(struct walk *w, uint32_t from, uint32_t n)
     for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
 }
 
-/* Copies configurations that pass the filter behind the stack, as a set of their own. */
-static void fill(struct walk *w, uint32_t from, uint32_t n)
+/* Walks a group of configurations as a set of their own, copied behind the stack. */
+static void walk_group(struct walk *w, const struct conf *list, uint32_t n, enum way way)
 {
     struct matcher *m = w->m;
     struct mark before = matcher_mark(m);
-    uint32_t n_quote = 0, n_rest = 0;
-    struct conf quote[MOST_CONF], rest[MOST_CONF];
+    uint32_t at = m->n_conf;
+    for (uint32_t i = 0; i < n; i++) {
+        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+        m->conf[m->n_conf++] = list[i];
+    }
+    m->declared_only = way == WALK_DECLARED ? list->frame : NONE;
+    walk_trie(w, way == WALK_QUOTE ? &m->v->quote : way == WALK_PART ? &m->v->part : &m->v->all, at, n);
+    m->declared_only = NONE;
+    matcher_reset(m, before);
+}
+
+static void fill(struct walk *w, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct conf *list[N_WAY];
+    uint32_t k[N_WAY] = { 0 };
+    for (int i = 0; i < N_WAY; i++) list[i] = arena_alloc(&w->tmp, (n + 1) * sizeof **list);
     for (uint32_t i = from; i < from + n; i++) {
-        const struct conf *c = &m->conf[i];
-        bool has_quote;
-        if (c->kind == C_END || c->kind == C_SPECIAL) continue;
-        if (!dense(w, c, &has_quote)) rest[n_rest++] = *c;
-        else if (has_quote) quote[n_quote++] = *c;
+        struct conf c = m->conf[i];
+        if (c.kind == C_END || c.kind == C_SPECIAL) continue;
+        enum way way = dense(w, &c);
+        list[way][k[way]++] = c;
+        if ((way == WALK_PART && c.kind != C_TEXT) || way == WALK_DECLARED) list[WALK_QUOTE][k[WALK_QUOTE]++] = c;
     }
-    for (int pass = 0; pass < 2; pass++) {
-        uint32_t k = pass ? n_rest : n_quote, at = m->n_conf;
-        if (!k) continue;
-        for (uint32_t i = 0; i < k; i++) {
-            MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-            m->conf[m->n_conf++] = (pass ? rest : quote)[i];
-        }
-        walk_trie(w, pass ? &m->v->all : &m->v->quote, at, k);
-        matcher_reset(m, before);
-    }
+    for (int way = 0; way < WALK_DECLARED; way++)
+        if (k[way]) walk_group(w, list[way], k[way], way);
+    for (uint32_t i = 0; i < k[WALK_DECLARED]; i++) walk_group(w, list[WALK_DECLARED] + i, 1, WALK_DECLARED);
+    for (uint32_t i = 0; i < k[WALK_PART]; i++)
+        if (list[WALK_PART][i].kind == C_KEY) reprice_keys(w, &list[WALK_PART][i], from, n);
     specials(w, from, n);
 }
 
@@ -191,7 +256,9 @@ void matcher_mask(struct matcher *m, uint32_t *bits)
     uint64_t key = set_key(m, s.conf, s.n_conf);
     if (recall(m, key, bits)) return;
     struct walk w = { .m = m, .bits = bits, .most = COST_MAX };
+    arena_init(&w.tmp, 4096);
     fill(&w, s.conf, s.n_conf);
+    arena_done(&w.tmp);
     remember(m, key, bits);
 }
 
@@ -203,7 +270,9 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
     if (s.finished) return true;
     if (left < 1 || set_cost(m, s.conf, s.n_conf) > (uint32_t)left) return false;
     struct walk w = { .m = m, .bits = bits, .most = (uint32_t)left - 1 };
+    arena_init(&w.tmp, 4096);
     fill(&w, s.conf, s.n_conf);
+    arena_done(&w.tmp);
     *cut = w.n_refused > MOST_REFUSED;
     for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++) *cut = !bit_get(bits, w.refused[i]);
     return true;

@@ -232,6 +232,7 @@ struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, stru
     struct matcher *m = mem_zero(sizeof *m);
     m->g = g;
     m->v = v;
+    m->declared_only = NONE;
     m->visit = mem_zero((g->n_op + 1) * sizeof *m->visit);
     if (v && !(m->bind = bind_get(g, v, e))) { matcher_free(m); return NULL; }
     uint32_t root = frame_push(m, (struct frame){ .kind = F_ROOT, .parent = NONE });

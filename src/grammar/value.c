@@ -52,8 +52,9 @@ bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
 
 bool obj_invents(const struct matcher *m, const struct frame *f)
 {
+    bool closed = m->declared_only != NONE && f == &m->frame[m->declared_only];
     const struct obj *o = m->g->shape[f->ref].obj;
-    if (o->rest == NONE || (!m->g->validate && f->n_dyn >= MOST_DYN)) return false;
+    if (o->rest == NONE || closed || (!m->g->validate && f->n_dyn >= MOST_DYN)) return false;
     if (m->g->declared && f->missing) return false;
     return goal_fits(m, o->rest, f->depth);
 }
@@ -286,6 +287,7 @@ bool escape_means(const struct matcher *m, const struct tnode *child, const stru
 static bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f)
 {
     if (m->g->validate || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return true;
+    if (c->n == NONE) return false;
     const struct tnode *p = &t->node[c->n];
     for (uint32_t i = p->child; i < p->child + p->n_child; i++)
         if (escape_means(m, &t->node[i], c, f)) return true;
@@ -336,16 +338,22 @@ static uint64_t key_hash(uint64_t h, uint8_t b)
     return (h ^ b) * 0x100000001b3ull + 0x9e37;
 }
 
+/* Is the name so far one that may be invented? */
+static bool key_free(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    return key_at(m->g->shape[f->ref].obj, c->n) == NONE && obj_invents(m, f) && (c->m || m->g->validate) && !name_used(m, f, c->aux);
+}
+
 bool key_closable(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
     uint32_t key = key_at(m->g->shape[f->ref].obj, c->n);
     if (c->lex != LEX_NORMAL) return false;
-    if (key != NONE) return obj_offers(m, f, key);
-    return obj_invents(m, f) && (c->m || m->g->validate) && !name_used(m, f, c->aux);
+    return key != NONE ? obj_offers(m, f, key) : key_free(m, c);
 }
 
-/* Letters that surely make the name closable: `a` repeated, tried out. A begun code point: a bound by counting. */
+/* Letters that surely make the name a free one: `a` repeated, tried out. A begun code point: a bound by counting. */
 uint32_t key_extend(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
@@ -354,7 +362,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
     if (c->lex != LEX_NORMAL) return taken;
     struct conf t = *c;
     for (uint32_t n = 0; n <= taken + 1; n++) {
-        if (key_closable(m, &t)) return n;
+        if (key_free(m, &t)) return n;
         t.aux = key_hash(t.aux, 'a');
         if (t.n != NONE) t.n = trie_step(&o->trie, t.n, 'a');
         t.m++;

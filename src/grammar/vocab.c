@@ -139,6 +139,14 @@ static void text_build(struct vocab *v)
     }
 }
 
+/* Content that may end in the middle of a code point or escape: what it costs to end it differs. */
+static bool ends_inside(struct bytes b)
+{
+    int s = 0;
+    for (size_t i = 0; i < b.len && s >= 0; i++) s = utf8_dfa(s, (uint8_t)b.p[i]);
+    return s > 0 || memchr(b.p, '\\', b.len);
+}
+
 static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err *e)
 {
     size_t n = (size_t)s->n_vocab;
@@ -167,6 +175,25 @@ static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err 
     return true;
 }
 
+/* The two small tries, from the sorted list of all tokens. */
+static void build_small(struct vocab *v, const int32_t *list, int n)
+{
+    int32_t *some = mem_alloc(((size_t)n + 1) * sizeof *some);
+    int k = 0;
+    for (int i = 0; i < n; i++)
+        if (memchr(v->bytes[list[i]].p, '"', v->bytes[list[i]].len)) some[k++] = list[i];
+    vtrie_build(v, &v->quote, some, k, false);
+    v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
+    k = 0;
+    for (int i = 0; i < n; i++) {
+        if (!ends_inside(v->bytes[list[i]])) continue;
+        some[k++] = list[i];
+        v->is_part[list[i] / 32] |= 1u << (list[i] % 32);
+    }
+    vtrie_build(v, &v->part, some, k, false);
+    mem_free(some);
+}
+
 struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
 {
     if (s->n_vocab < 1 || s->n_vocab > 1 << 24) {
@@ -190,10 +217,7 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     qsort(list, (size_t)n, sizeof *list, token_cmp);
     pthread_mutex_unlock(&sort_lock);
     vtrie_build(v, &v->all, list, n, true);
-    int n_quote = 0;
-    for (int i = 0; i < n; i++)
-        if (memchr(v->bytes[list[i]].p, '"', v->bytes[list[i]].len)) list[n_quote++] = list[i];
-    vtrie_build(v, &v->quote, list, n_quote, false);
+    build_small(v, list, n);
     mem_free(list);
     kids_build(v);
     class_build(v, &v->str[ESC_JSON], ESC_JSON);
