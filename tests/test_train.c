@@ -71,6 +71,21 @@ TEST(thirty_two_conversations_are_learned_by_heart)
     fixed = 0;
 }
 
+TEST(targets_weigh_what_they_decide)
+{
+    static const struct { const char *why; enum token_class c, before; int stage; float want; } rows[] = {
+        { "prompt, early", TC_PROMPT, TC_PROMPT, 1, 0.1f },       { "prompt, later", TC_PROMPT, TC_END, 2, 0.02f },
+        { "prompt, last", TC_PROMPT, TC_PROMPT, 3, 0 },           { "a turn begins", TC_STRUCT, TC_PROMPT, 2, 3 },
+        { "a refusal begins", TC_REFUSE, TC_PROMPT, 3, 3 },       { "a name begins", TC_NAME, TC_STRUCT, 2, 3 },
+        { "a name goes on", TC_NAME, TC_NAME, 2, 1 },             { "a value begins", TC_VALUE_FIRST, TC_STRUCT, 2, 3 },
+        { "a value goes on", TC_VALUE_REST, TC_VALUE_FIRST, 2, 2 }, { "structure", TC_STRUCT, TC_VALUE_REST, 2, 1 },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        float got = target_weight(rows[i].c, rows[i].before, rows[i].stage);
+        CHECK(got == rows[i].want, "%s: %g, want %g", rows[i].why, (double)got, (double)rows[i].want);
+    }
+}
+
 TEST(equal_seeds_give_equal_bits)
 {
     struct train_opts o = options(NULL);

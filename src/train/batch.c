@@ -58,7 +58,7 @@ void batch_add(struct batch_buf *b, const struct example *x, int stage, int pos0
         b->token[r] = x->token[i];
         b->target[r] = x->token[i + 1];
         b->cls[r] = x->cls[i + 1];
-        b->weight[r] = class_weight((enum token_class)x->cls[i + 1], stage);
+        b->weight[r] = target_weight((enum token_class)x->cls[i + 1], (enum token_class)x->cls[i], stage);
         if (b->cls[r] == TC_PROMPT) b->weight[r] *= (i + b->p.n_seq) % PROMPT_SHARE ? 0 : PROMPT_SHARE;
     }
     b->p.n += rows;

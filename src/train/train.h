@@ -50,8 +50,10 @@ bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum da
 
 /* ---- loss: loss.c, batch.c ---------------------------------------------------------------------- */
 
-/* Weight of a token of this class as a target: prompt tokens 0.1, 0.02, 0 by stage, values 2, else 1. */
+/* Weight of a token of this class as a target: prompt tokens 0.1, 0.02, 0 by stage, values 2 (their first token 3), else 1. */
 float class_weight(enum token_class c, int stage);
+/* The same for a token that follows one of class `before`: 3 where an assistant turn or a tool's name begins. */
+float target_weight(enum token_class c, enum token_class before, int stage);
 
 /* Where conversations come from: the generator, or made-up tokens in a test. draw has the contract of
  * datagen_example and is called by several threads at once. */
