@@ -323,7 +323,8 @@ static bool words_shared(const struct choice *k, int n)
 /* The tool of choice n; its words are not among those of the choices before it. */
 static void draw_choice(struct draw *d, struct conv *c, enum style s, struct choice *k, int n)
 {
-    static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT, V_REAL, V_TIME, V_ID };
+    static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT,  V_REAL,
+                                             V_TIME, V_ID,   V_ENUM, V_ENUM };
     do {
         k[n] = (struct choice){ .word = { word_any(d), word_any(d) }, .has_param = chance(d, 55) };
     } while (words_shared(k, n));
@@ -335,23 +336,55 @@ static void draw_choice(struct draw *d, struct conv *c, enum style s, struct cho
         k[n].param = (struct tool_param){ .name = w, .words = w, .desc = "", .required = true };
         k[n].param.kind = kinds[below(d, LEN(kinds))];
         k[n].param.hi = 99;
+        for (; k[n].param.kind == V_ENUM && k[n].param.n_member < 3; k[n].param.n_member++) {
+            const char *m =
+                chance(d, 75) ? word_any(d) : text(d, "%s %s", word_any(d), word_any(d));
+            k[n].param.said[k[n].param.n_member] = m;
+            k[n].param.member[k[n].param.n_member] = identifier(d, m, STYLE_SNAKE);
+        }
         t.param[t.n_param++] = k[n].param;
     }
     json_push(c->tools, tool_json(d, &t));
 }
 
-/* Says which choice is wanted, with its value unless that is to be missing. */
-static const char *say_choice(struct draw *d, const struct choice *k, bool with_value,
-                              struct json *args)
+/* How many choices have this word somewhere: in name, description, parameter or members. */
+static int choices_with(const struct choice *k, int n, const char *word)
 {
-    const char *w = chance(d, 60) ? text(d, "%s %s", k->word[0], k->word[1]) : k->word[below(d, 2)];
+    int hits = 0;
+    for (int i = 0; i < n; i++) {
+        bool hit = !strcmp(k[i].word[0], word) || !strcmp(k[i].word[1], word);
+        hit = hit || (k[i].has_param && !strcmp(k[i].param.words, word));
+        for (int m = 0; m < k[i].param.n_member; m++)
+            hit = hit || !strcmp(k[i].param.said[m], word);
+        hits += hit;
+    }
+    return hits;
+}
+
+/* Says which choice is wanted: by its words, or only by its parameter or the member of an enum
+ * where no other choice has that. The value is said unless it is to be missing. */
+static const char *say_choice(struct draw *d, const struct choice *k, int at, int n,
+                              bool with_value, struct json *args)
+{
+    const struct tool_param *p = &k[at].param;
+    struct value v = { "", NULL };
+    bool given = k[at].has_param && with_value;
+    if (given) {
+        v = param_value(d, p);
+        json_set(args, p->name, v.json);
+        bool alone = p->kind == V_ENUM && chance(d, 40) && choices_with(k, n, v.said) == 1;
+        bool by_param = !alone && chance(d, 15) && choices_with(k, n, p->words) == 1;
+        if (alone || by_param)
+            return text(d, "%s%s%s%s%s", pick(d, "|||please |I want |now |give me "),
+                        by_param ? p->words : "", by_param ? " " : "", v.said,
+                        chance(d, 15) ? " please" : "");
+    }
+    const char *const *word = k[at].word;
+    const char *w = chance(d, 60) ? text(d, "%s %s", word[0], word[1]) : word[below(d, 2)];
     const char *ask = pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|"
                               "can you {w}?|a {w}, thanks|I need the {w}|let's {w}|show me {w}");
     const char *s = phrase_template(d, ask, (const char *const[]){ "w", w, NULL });
-    if (!k->has_param || !with_value) return s;
-    struct value v = param_value(d, &k->param);
-    json_set(args, k->param.name, v.json);
-    return text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said);
+    return given ? text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said) : s;
 }
 
 static void put_calls(struct conv *c, struct call *call, int n, bool last)
@@ -374,23 +407,23 @@ static void select_turn(struct draw *d, struct conv *c, const struct choice *k, 
     struct call call[2] = { { one->name, json_new_object() }, { NULL, NULL } };
     int r = below(d, 100);
     if (r < 14) {
-        conv_user(c, say_choice(d, one, false, call[0].args));
+        conv_user(c, say_choice(d, k, at, n, false, NULL));
         if (!one->has_param) { put_calls(c, call, 1, last); return; }
         put_text(c, text(d, "What is the %s?", one->param.words), last);
     } else if (r < 26) {
         const struct choice stranger = { .word = { word_any(d), word_any(d) } };
-        conv_user(c, say_choice(d, &stranger, false, NULL));
+        conv_user(c, say_choice(d, &stranger, 0, 1, false, NULL));
         put_text(c, "I don't have a tool for that.", last);
     } else if (r < 40) {
-        const struct choice *two = &k[(at + 1 + below(d, n - 1)) % n];
-        call[1] = (struct call){ two->name, json_new_object() };
-        const char *a = say_choice(d, one, true, call[0].args);
+        int other = (at + 1 + below(d, n - 1)) % n;
+        call[1] = (struct call){ k[other].name, json_new_object() };
+        const char *a = say_choice(d, k, at, n, true, call[0].args);
         conv_user(c, text(d, "%s%s%s", a, pick(d, " and |, then |; "),
-                          say_choice(d, two, true, call[1].args)));
+                          say_choice(d, k, other, n, true, call[1].args)));
         put_calls(c, call, 2, last);
         return;
     } else {
-        conv_user(c, say_choice(d, one, true, call[0].args));
+        conv_user(c, say_choice(d, k, at, n, true, call[0].args));
         put_calls(c, call, 1, last);
         return;
     }
