@@ -12,7 +12,7 @@
 
 /* ---- speakers: one model file a dialect ------------------------------------------------------------------ */
 
-static const char *const dialects[] = { "lfm2-json", "lfm2" };
+static const char *const dialects[] = { "lfm2-json", "lfm2", "json" };
 
 static struct gguf *model(size_t dialect)
 {
@@ -156,8 +156,8 @@ static int walk_many(size_t dialect, int n)
 TEST(random_walks_are_valid)
 {
     for (size_t d = 0; d < LEN(dialects); d++) {
-        int finished = walk_many(d, 3000);
-        CHECK(finished > 1500, "%s: only %d of 3000 walks fitted their budget", dialects[d], finished);
+        int finished = walk_many(d, 2000);
+        CHECK(finished > 1000, "%s: only %d of 2000 walks fitted their budget", dialects[d], finished);
     }
 }
 
@@ -203,7 +203,7 @@ TEST(random_weights_are_valid)
     for (size_t d = 0; d < LEN(dialects); d++) {
         struct engine *en = engine_of(d);
         int finished = 0;
-        for (int i = 0; en && i < 400; i++) {
+        for (int i = 0; en && i < 300; i++) {
             struct row row = row_at((uint64_t)i + 100000);
             struct request r;
             struct message m = { 0 };
@@ -216,7 +216,7 @@ TEST(random_weights_are_valid)
             message_done(&m);
             request_done(&r);
         }
-        CHECK(finished > 200, "%s: only %d of 400 fitted their budget", dialects[d], finished);
+        CHECK(finished > 150, "%s: only %d of 300 fitted their budget", dialects[d], finished);
         engine_close(en);
     }
 }

@@ -90,27 +90,52 @@ static double score_name(const struct whole *w, const float *now, const struct i
     return sum;
 }
 
+/* A name that may stand here: its tokens, the byte that ends it, and the log-probability of the first
+ * token, which bounds that of the whole. */
+struct candidate { struct ids tok; char end; double bound; };
+
+static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
+                           const char *name, const float *now)
+{
+    *c = (struct candidate){ .end = end_of_name(m, name) };
+    if (!c->end || !tok_encode(w->voice.tok, name, strlen(name), 0, &c->tok, NULL)) return false;
+    if (!c->tok.n || c->tok.n > NAME_TOKENS) return false;
+    c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab);
+    return true;
+}
+
+static int more_likely(const void *a, const void *b)
+{
+    double x = ((const struct candidate *)a)->bound, y = ((const struct candidate *)b)->bound;
+    return (x < y) - (x > y);
+}
+
+/* The best of n, looked at in the order of their bounds, so that most need not be looked at. */
+static const struct candidate *best_of(const struct whole *w, struct candidate *c, int n,
+                                       const float *now)
+{
+    const struct candidate *best = NULL;
+    double top = -INFINITY;
+    qsort(c, (size_t)n, sizeof *c, more_likely);
+    for (int i = 0; i < n && c[i].bound > top; i++) {
+        double s = score_name(w, now, &c[i].tok, c[i].end);
+        if (s > top) top = s, best = &c[i];
+    }
+    return best;
+}
+
 bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out)
 {
-    double best = -INFINITY;
+    struct candidate c[NAMES_MOST];
     int n = 0;
     out->n = 0;
     if (w->n_tool < 2 || w->n_tool > NAMES_MOST || is_text(m)) return false;
     for (int i = 0; i < w->n_tool; i++) {
-        struct ids name = { 0 };
-        char end = end_of_name(m, w->tool[i].name);
-        bool ok =
-            end &&
-            tok_encode(w->voice.tok, w->tool[i].name, strlen(w->tool[i].name), 0, &name, NULL) &&
-            name.n && name.n <= NAME_TOKENS;
-        double s = ok ? score_name(w, now, &name, end) : -INFINITY;
-        n += ok;
-        if (s > best) {
-            best = s;
-            out->n = 0;
-            for (size_t k = 0; k < name.n; k++) ids_put(out, name.id[k]);
-        }
-        mem_free(name.id);
+        if (candidate_init(&c[n], w, m, w->tool[i].name, now)) n++;
+        else mem_free(c[n].tok.id);
     }
-    return n > 1 && out->n;
+    const struct candidate *best = n > 1 ? best_of(w, c, n, now) : NULL;
+    for (size_t k = 0; best && k < best->tok.n; k++) ids_put(out, best->tok.id[k]);
+    for (int i = 0; i < n; i++) mem_free(c[i].tok.id);
+    return out->n > 0;
 }
