@@ -524,6 +524,17 @@ static const struct { const char *why, *text, *says;
       "slot s" },
     { "no tools", PACK("train", SLOT, "", REQUEST), "tools" },
     { "a tool without parameters", PACK("train", SLOT, "{\"name\":\"t\"}", REQUEST), "tools/0" },
+    { "a parameter without schema",
+      PACK("train", SLOT, "{\"name\":\"t\",\"parameters\":{\"properties\":{\"p\":3}}}", REQUEST),
+      "parameter \"p\"" },
+    { "a tool without any parameter",
+      PACK("train", SLOT, "{\"name\":\"t\",\"parameters\":{\"properties\":{}}}",
+           "{\"tool\":\"t\",\"args\":{},\"text\":[\"do it\"]}"),
+      NULL },
+    { "a value that its schema refuses",
+      PACK("train", SLOT, TOOL, "{\"tool\":\"t\",\"args\":{\"p\":7},\"text\":[\"do 7\"]}"), NULL },
+    { "a range beyond an int",
+      PACK("train", "\"s\":{\"int\":[-99999999999,99999999999]}", TOOL, REQUEST), NULL },
     { "a request for another tool",
       PACK("train", SLOT, TOOL, "{\"tool\":\"u\",\"args\":{},\"text\":[\"x\"]}"),
       "\"u\" is not declared" },
@@ -551,7 +562,11 @@ TEST(packs_are_checked_when_they_are_read)
         CHECK((g != NULL) == !packs[i].says, "%s: %s", packs[i].why, e.msg);
         CHECK(g || (strstr(e.msg, packs[i].says) && strstr(e.msg, path)), "%s: says \"%s\"",
               packs[i].why, e.msg);
-        if (g) mem_free(printed(g, DATA_TRAIN, 2, 0));
+        for (uint64_t k = 0; g && k < 60; k++) {
+            struct json *c = datagen_conversation(g, DATA_TRAIN, 2, k, &e);
+            check_answer(c);
+            json_free(c);
+        }
         datagen_close(g);
         remove(path);
     }

@@ -116,6 +116,52 @@ static bool from_pack(struct draw *d)
     }
 }
 
+static const struct json *schema_of(const struct json *tools, const char *name)
+{
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const struct json *f = tool_function(json_at(tools, i));
+        if (json_str_is(json_get(f, "name"), name)) return json_get(f, "parameters");
+    }
+    return NULL;
+}
+
+static bool call_fits(const struct json *tools, const struct json *call)
+{
+    const struct json *f = json_get(call, "function");
+    const struct json *schema = schema_of(tools, json_str(json_get(f, "name"), NULL));
+    struct err e = { 0 };
+    size_t len;
+    const char *s = json_str(json_get(f, "arguments"), &len);
+    struct json *args = json_parse(s, len, &e);
+    bool fits = args && schema && schema_check(schema, args, &(struct grammar_opts){ 0 }, &e);
+    json_free(args);
+    return fits;
+}
+
+static bool turn_fits(const struct json *tools, const struct json *message)
+{
+    const struct json *calls = json_get(message, "tool_calls");
+    for (size_t i = 0; i < json_len(calls); i++)
+        if (!call_fits(tools, json_at(calls, i))) return false;
+    return true;
+}
+
+/* A pack may be anybody's: a call that its own schema refuses teaches nothing. */
+static bool conv_fits(const struct conv *c)
+{
+    for (size_t i = 0; i < json_len(c->messages); i++)
+        if (!turn_fits(c->tools, json_at(c->messages, i))) return false;
+    return turn_fits(c->tools, c->answer);
+}
+
+static bool from_any_pack(struct draw *d, enum data_kind kind, struct conv *c)
+{
+    if (!d->g->n_pack || !from_pack(d) || !pack_conversation(d, kind, c)) return false;
+    if (conv_fits(c)) return true;
+    conv_drop(c);
+    return false;
+}
+
 static void draw_conversation(struct draw *d, struct conv *c)
 {
     for (;;) {
@@ -123,7 +169,7 @@ static void draw_conversation(struct draw *d, struct conv *c)
         d->fake_percent = d->held_word ? 100 : chance(d, 25) ? 15 : chance(d, 50) ? 65 : 95;
         if (d->held_word && chance(d, 30)) d->fake_percent = 50;
         if (kind == KIND_COPY) { copy_conversation(d, c); return; }
-        if (d->g->n_pack && from_pack(d) && pack_conversation(d, kind, c)) return;
+        if (from_any_pack(d, kind, c)) return;
         if (tool_conversation(d, kind, c)) return;
     }
 }

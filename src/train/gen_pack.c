@@ -144,6 +144,18 @@ static int tool_find(const struct domain_pack *p, const char *name)
     return -1;
 }
 
+static bool check_props(const struct pack_tool *t, struct err *e)
+{
+    if (!t->name || !*t->name || !json_is(t->props, JSON_OBJECT))
+        return err_set(e, ERR_FORMAT, "a name and parameters with properties are expected");
+    if (json_len(t->props) > PACK_PROPS_MOST)
+        return err_set(e, ERR_LIMIT, "at most %d parameters are possible", PACK_PROPS_MOST);
+    for (struct json_iter it = json_iter(t->props); json_next(&it);)
+        if (!json_is(it.value, JSON_OBJECT))
+            return err_set(e, ERR_FORMAT, "parameter \"%s\": a schema object is expected", it.key);
+    return true;
+}
+
 static bool load_tools(struct domain_pack *p, struct err *e)
 {
     const struct json *tools = json_get(p->root, "tools");
@@ -157,12 +169,8 @@ static bool load_tools(struct domain_pack *p, struct err *e)
         q->desc = json_str(json_get(t, "description"), NULL);
         q->props = json_get(par, "properties");
         q->required = json_get(par, "required");
-        if (!q->name || !json_is(q->props, JSON_OBJECT))
-            return err_set(e, ERR_FORMAT,
-                           "tools/%zu: a name and parameters with properties are expected", i);
         if (!q->desc) q->desc = "";
-        if (json_len(q->props) > PACK_PROPS_MOST)
-            return err_set(e, ERR_LIMIT, "tools/%zu: at most %d parameters", i, PACK_PROPS_MOST);
+        if (!check_props(q, e)) return err_in(e, "tools/%zu", i);
     }
     return true;
 }

@@ -322,7 +322,9 @@ static bool ask_promoted(struct scene *s)
     u->demand = 1u << at;
     scene_tools(s, use, -1, chance(d, 30));
     const struct view *v = view_of(s, g->call[0].tool);
-    for (i = 0; i < v->n_param && v->param[i].index != at;) i++;
+    for (i = 0; v && i < v->n_param && v->param[i].index != at;) i++;
+    /* a tool without parameters */
+    if (!v || i == v->n_param) return false;
     struct slots sl = fresh_slots(s);
     say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
     conv_answer_text(s->c, phrase_question(d, spoken(d, v->param[i].name), ""));
