@@ -166,6 +166,26 @@ TEST(zero_and_huge_inputs_stay_finite)
         }
 }
 
+/* All weights and all inputs at the end of their range: where a narrow sum would overflow. */
+TEST(extreme_values_do_not_overflow)
+{
+    EACH_OPS(ops)
+        for (int d = 0; d < DT_COUNT; d++)
+            for (int sign = 0; sign < 4; sign++) {
+                if (!dtype_info((enum dtype)d)->pack || !dtype_info((enum dtype)d)->unpack) continue;
+                struct product p = product_new((enum dtype)d, 3, 256, 2);
+                float w[256], wave[256];
+                for (int i = 0; i < 256; i++) w[i] = sign & 1 ? -1 : 1;
+                for (int i = 0; i < 256; i++) wave[i] = i % 32 == 31 ? -w[i] : w[i]; /* a type with a minimum needs a range */
+                for (int r = 0; r < 3; r++) dtype_info((enum dtype)d)->pack(r ? wave : w, (char *)p.w.data + r * p.w.row_bytes, 256);
+                for (int i = 0; i < 2 * 256; i++) p.x[i] = sign & 2 ? -1 : 1;
+                ref_ops()->matmul(NULL, &(struct matmul){ p.want, &p.w }, 1, p.x, 2, PHASE_PREFILL);
+                check_product(ops, &p, PHASE_PREFILL);
+                check_product(ops, &p, PHASE_DECODE);
+                product_free(&p);
+            }
+}
+
 /* ---- attention --------------------------------------------------------------------------------------- */
 
 static const struct { int n_head, n_kv, head_dim, past, n; } views[] = {

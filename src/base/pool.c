@@ -15,7 +15,7 @@
 
 #include "base/base.h"
 
-#define SPINS 20000                                                   /* about 50 us before a worker sleeps */
+#define SPINS 4000                                                    /* some 50 to 150 us before a worker sleeps */
 #define MOST_THREADS 256
 
 #define CLOSED (UINT64_C(1) << 31)
