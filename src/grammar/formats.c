@@ -270,11 +270,26 @@ static bool is_uri_reference(struct in s) { return uri(s, false, true); }
 static bool is_iri(struct in s) { return uri(s, true, false); }
 static bool is_iri_reference(struct in s) { return uri(s, true, true); }
 
+/* name, name:4 or name* inside of braces. */
+static bool uri_variable(struct in *v)
+{
+    const char *from = v->p;
+    while (v->p < v->end && (alnum(*v->p) || (*v->p && strchr("_.%", *v->p)))) {
+        if (*v->p == '.' && (v->p == from || v->p[-1] == '.')) return false;
+        v->p++;
+    }
+    if (v->p == from || v->p[-1] == '.') return false;
+    if (!eat(v, ':')) return eat(v, '*'), true;
+    const char *digit = v->p;
+    while (v->p < v->end && *v->p >= '0' && *v->p <= '9') v->p++;
+    return v->p > digit && v->p - digit <= 4 && *digit != '0';
+}
+
 static bool is_uri_template(struct in s)
 {
     for (; s.p < s.end; s.p++) {
         char c = *s.p;
-        if (c == '}' || (uint8_t)c <= 0x20 || (c && strchr("\"'<>\\^`|", c))) return false;
+        if (c == '}' || (uint8_t)c <= 0x20 || c == 0x7f || (c && strchr("\"<>\\^`|", c))) return false;
         if (c == '%' && (s.end - s.p < 3 || !hex(s.p[1]) || !hex(s.p[2]))) return false;
         if (c != '{') continue;
         const char *close = memchr(s.p, '}', (size_t)(s.end - s.p));
@@ -282,11 +297,7 @@ static bool is_uri_template(struct in s)
         struct in v = { s.p + 1, close };
         if (v.p < v.end && *v.p && strchr("+#./;?&=,!@|", *v.p)) v.p++;
         do {
-            const char *from = v.p;
-            while (v.p < v.end && (alnum(*v.p) || strchr("_.%", *v.p))) v.p++;
-            if (v.p == from) return false;
-            if (eat(&v, ':')) while (v.p < v.end && *v.p >= '0' && *v.p <= '9') v.p++;
-            else eat(&v, '*');
+            if (!uri_variable(&v)) return false;
         } while (eat(&v, ','));
         if (v.p != v.end) return false;
         s.p = close;
@@ -327,7 +338,8 @@ static bool is_regex(struct in s)
 {
     int code;
     PCRE2_SIZE at;
-    for (const char *p = s.p; p + 1 < s.end; p++) {     /* escapes that ECMA-262 does not have */
+    for (const char *p = s.p; p + 1 < s.end; p++) {     /* groups and escapes that ECMA-262 does not have */
+        if (*p == '(' && p[1] == '?' && p + 2 < s.end && !strchr(":=!<", p[2])) return false;
         if (*p != '\\') continue;
         if (p[1] && strchr("aAZzGQEhHRXN", p[1])) return false;
         p++;
