@@ -1,10 +1,9 @@
-/* vec.c -- everything that is not an integer product, written once over vectors of 16 floats and compiled
- * once per instruction set (KERN names the table it fills).
+/* vec.c -- everything that is not an integer product, written once over vectors as wide as a register and
+ * compiled once per instruction set (KERN names the table it fills).
  *
- * The compiler turns a vec into one, two or four registers; sums always run over the same 16 lanes, so
- * the instruction sets differ only in whether a product is rounded before it is added. Rows are
- * independent in every function: a result never depends on which other rows were in the call.
- * No -ffast-math: masks are -inf and must stay so. */
+ * LANES is 16, 8 or 4: a wider vector than the machine has would live in memory. Instruction sets differ in
+ * the order of their sums; within one, rows are independent in every function, so a result never depends
+ * on which other rows were in the call. No -ffast-math: masks are -inf and must stay so. */
 #include <math.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -12,10 +11,17 @@
 
 #include "cpu/int.h"
 
+#if defined(__AVX512F__)
 #define LANES 16
-#define TILE_COLS 6                                                   /* columns a product keeps in registers */
-typedef float vec __attribute__((vector_size(64)));
-typedef int32_t vint __attribute__((vector_size(64)));
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define PAD 16                                                        /* columns and heads are padded to this */
+#define TILE_COLS 6                                                   /* with two vectors of rows: 12 sums in registers */
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t vint __attribute__((vector_size(4 * LANES)));
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vec load(const float *p)
@@ -95,11 +101,8 @@ INLINE vec half_vec(const uint16_t *p)
 {
 #if defined(__AVX512F__)
     return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
-#elif defined(__F16C__)
-    vec v;
-    _mm256_storeu_ps((float *)&v, _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)));
-    _mm256_storeu_ps((float *)&v + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 8))));
-    return v;
+#elif defined(__AVX2__)
+    return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
 #else
     uint16_t h[LANES];
     float a[LANES];
@@ -113,14 +116,14 @@ INLINE vec bhalf_vec(const uint16_t *p)
 {
 #if defined(__AVX512F__)
     return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16);
+#elif defined(__AVX2__)
+    return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16);
 #else
     uint16_t h[LANES];
-    uint32_t a[LANES];
-    vec v;
+    float a[LANES];
     memcpy(h, p, sizeof h);
-    for (int i = 0; i < LANES; i++) a[i] = (uint32_t)h[i] << 16;
-    memcpy(&v, a, sizeof v);
-    return v;
+    for (int i = 0; i < LANES; i++) a[i] = bf16_to_f32(h[i]);
+    return load(a);
 #endif
 }
 
@@ -232,7 +235,7 @@ static int round_up(int k, int to)
 
 static size_t f32_bytes(int k)
 {
-    return (size_t)round_up(k, LANES) * sizeof(float);
+    return (size_t)round_up(k, PAD) * sizeof(float);
 }
 
 static void f32_fill(void *dst, const float *x, int k)
@@ -258,26 +261,28 @@ static const uint8_t *row_at(const struct mat *w, int r)
  * first-level cache. */
 static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, float *row)
 {
-    enum { SLICE = 256, PITCH = SLICE + LANES };                      /* rows in different cache sets */
-    float *p = panel, part[LANES * PITCH];
+    enum { SLICE = 256, PITCH = SLICE + 16 };                         /* rows in different cache sets */
+    float *p = panel, part[16 * PITCH];
     const struct dtype_info *t = dtype_info(w->dtype);
-    for (int h = 0; h < PANEL_ROWS; h += LANES)
+    for (int h = 0; h < PANEL_ROWS; h += 16)
         for (int k = 0; k < w->n_in; k += SLICE) {
             int n = MIN(SLICE, w->n_in - k);
             size_t off = (size_t)(k / t->block) * t->bytes;
-            for (int r = 0; r < LANES; r++) {
+            for (int r = 0; r < 16; r++) {
                 if (h + r < n_row) t->unpack(row_at(w, r0 + h + r) + off, part + r * PITCH, (size_t)n);
                 else memset(part + r * PITCH, 0, (size_t)n * sizeof *part);
             }
             for (int i = 0; i < n; i++)
-                for (int r = 0; r < LANES; r++) p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
+                for (int r = 0; r < 16; r++) p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
         }
 }
 
-/* COLS columns at once; their number never changes the order of a sum. */
+/* Two vectors of rows by `cols` columns, a constant where this is expanded; the number of columns never
+ * changes the order of a sum. */
 INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_t ldx, int k, int n_row, int cols)
 {
     vec a[TILE_COLS][2];
+    float out[2 * LANES];
 #pragma GCC unroll 8
     for (int t = 0; t < cols; t++) a[t][0] = a[t][1] = (vec){ 0 };
     for (int i = 0; i < k; i++, p += PANEL_ROWS) {
@@ -290,17 +295,24 @@ INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_
         }
     }
 #pragma GCC unroll 8
-    for (int t = 0; t < cols; t++) memcpy(y + t * ldy, a[t], (size_t)n_row * sizeof *y);
+    for (int t = 0; t < cols; t++) {
+        store(out, a[t][0]);
+        store(out + LANES, a[t][1]);
+        memcpy(y + t * ldy, out, (size_t)MIN(n_row, 2 * LANES) * sizeof *y);
+    }
 }
 
 static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes, int n, int k, int n_row)
 {
     const float *x = act;
     size_t ldx = act_bytes / sizeof *x;
-    int t = 0;
-    for (; t + TILE_COLS <= n; t += TILE_COLS)
-        f32_tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, TILE_COLS);
-    for (; t < n; t++) f32_tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, 1);
+    for (int h = 0; h < n_row; h += 2 * LANES) {
+        const float *p = (const float *)panel + h;
+        int t = 0;
+        for (; t + TILE_COLS <= n; t += TILE_COLS)
+            f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, k, n_row - h, TILE_COLS);
+        for (; t < n; t++) f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, k, n_row - h, 1);
+    }
 }
 
 static const float *column(const void *act, size_t act_bytes, int t)
@@ -366,7 +378,7 @@ static void unpack_row(float *dst, const struct attn *a, const void *page, int r
 /* Rows past n_valid may hold anything: zeros take their place. */
 static void unpack_page(struct page *p, const struct attn *a, int page, int head, int n_valid)
 {
-    float row[4096 + LANES];
+    float row[4096];
     memset(p->k, 0, (size_t)p->width * p->size * sizeof *p->k);
     memset(p->v, 0, (size_t)p->width * p->size * sizeof *p->v);
     for (int j = 0; j < n_valid; j++) {
@@ -442,7 +454,7 @@ INLINE void mix_page(float *o, const struct page *p, const float *s, int n, floa
 
 static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, float *scratch)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, LANES), seen = a->pos0 + t1;
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), seen = a->pos0 + t1;
     struct page p = { scratch, scratch + (size_t)width * a->page, width, a->page };
     float *s = p.v + (size_t)width * a->page, *o = s + a->page;
     int n_query = (t1 - t0) * group;
@@ -471,10 +483,19 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
 #define LIST(...) __VA_ARGS__
 INLINE vec sums(vec v[LANES])
 {
+#if LANES == 16
     FOLD(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
     FOLD(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27), LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
     FOLD(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29), LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
     FOLD(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30), LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
+#elif LANES == 8
+    FOLD(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15));
+    FOLD(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15));
+    FOLD(1, LIST(0, 8, 2, 10, 4, 12, 6, 14), LIST(1, 9, 3, 11, 5, 13, 7, 15));
+#else
+    FOLD(2, LIST(0, 1, 4, 5), LIST(2, 3, 6, 7));
+    FOLD(1, LIST(0, 4, 2, 6), LIST(1, 5, 3, 7));
+#endif
     return v[0];
 }
 
@@ -513,15 +534,15 @@ static void decode_page(const struct decoding *d, int page, int n_seen)
 
 static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, LANES), seen = a->pos0 + t + 1;
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), seen = a->pos0 + t + 1;
     struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch };
     float *o = d.q + (size_t)group * width;
     d.s = o + (size_t)group * width;
     d.k = d.s + (size_t)group * a->page;
-    d.p = (struct page){ NULL, d.k + LANES * (size_t)width, width, a->page };
+    d.p = (struct page){ NULL, d.k + PAD * (size_t)width, width, a->page };
     d.st = (void *)(d.p.v + (size_t)a->page * width);
     memset(d.q, 0, (size_t)group * width * sizeof *d.q);
-    memset(d.k, 0, (LANES + (size_t)a->page) * width * sizeof *d.k); /* the pads, and rows that are not there */
+    memset(d.k, 0, (PAD + (size_t)a->page) * width * sizeof *d.k); /* the pads, and rows that are not there */
     for (int g = 0; g < group; g++)
         memcpy(d.q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
                (size_t)a->head_dim * sizeof *d.q);
@@ -539,6 +560,7 @@ static uint64_t read_all(const void *p, size_t n)
 {
     vint a[4] = { { 0 } };
     for (const char *at = p, *end = at + n; at < end; at += sizeof a)
+#pragma GCC unroll 4
         for (int b = 0; b < 4; b++) a[b] ^= (vint)load((const float *)(const void *)at + b * LANES);
     a[0] ^= a[1] ^ a[2] ^ a[3];
     return (uint64_t)(uint32_t)a[0][0];
