@@ -148,22 +148,26 @@ static size_t block_bytes(const struct codec *c)
 }
 
 /* Row r of a panel block from 32 values: `centre` is taken off the values and given to the minimum. */
-static void panel_row(char *block, const struct slice *s, int b, int r, const struct codec *c, int centre)
+INLINE void panel_row(char *block, const struct slice *s, int b, int r, int group, bool has_min, int centre)
 {
     char *tail = block + 1024;
     int8_t q[32];
     for (int i = 0; i < 32; i++) q[i] = (int8_t)(s->q[32 * b + i] - centre);
     for (int j = 0; j < 8; j++) memcpy(block + r / 8 * 256 + j * 32 + r % 8 * 4, q + 4 * j, 4);
-    for (int g = 0; g < 32 / c->group; g++, tail += 256) {
-        int sum = 0;
-        for (int i = 0; i < c->group; i++) sum += q[g * c->group + i];
-        ((int32_t *)(void *)tail)[r] = -128 * sum;
-        ((float *)(void *)(tail + 128))[r] = s->scale[32 / c->group * b + g];
+    /* Sums of eight as four 64-bit numbers: with 128 added the bytes are unsigned. */
+    __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const void *)q), _mm256_set1_epi8((char)0x80));
+    int64_t eight[4];
+    _mm256_storeu_si256((__m256i *)eight, _mm256_sad_epu8(v, _mm256_setzero_si256()));
+    for (int g = 0; g < 32 / group; g++, tail += 256) {
+        int64_t sum = eight[2 * g] + eight[2 * g + 1] + (group == 32 ? eight[2] + eight[3] : 0) - 128 * group;
+        ((int32_t *)(void *)tail)[r] = (int32_t)(-128 * sum);
+        ((float *)(void *)(tail + 128))[r] = s->scale[32 / group * b + g];
     }
-    if (c->has_min) ((float *)(void *)tail)[r] = s->min[b] + (float)centre * s->scale[b];
+    if (has_min) ((float *)(void *)tail)[r] = s->min[b] + (float)centre * s->scale[b];
 }
 
-static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c, int centre)
+INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c, int group, bool has_min,
+                       int centre)
 {
     const struct dtype_info *t = dtype_info(w->dtype);
     size_t step = block_bytes(c);
@@ -174,7 +178,7 @@ static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, cons
         for (int k = 0; k < w->n_in; k += SLICE, src += SLICE / t->block * t->bytes) {
             int n = MIN(SLICE, w->n_in - k);
             c->row(src, s.q, s.scale, s.min, n);
-            for (int b = 0; b < n / 32; b++) panel_row((char *)panel + (size_t)(k / 32 + b) * step, &s, b, r, c, centre);
+            for (int b = 0; b < n / 32; b++) panel_row((char *)panel + (size_t)(k / 32 + b) * step, &s, b, r, group, has_min, centre);
         }
     }
 }
@@ -247,7 +251,7 @@ INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t l
 #define PREFILL(t, dt, group, has_min, centre, fit) \
     static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(&codecs[dt]); } \
     static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \
-    { panel_fill(p, w, r0, n_row, &codecs[dt], centre); } \
+    { panel_fill(p, w, r0, n_row, &codecs[dt], group, has_min, centre); } \
     static void mul_##t(float *y, size_t ldy, const void *panel, const void *x, size_t ldx, int n, int k, int n_row) \
     { \
         for (int i = 0; i < n; i += TILE_COLS) \

@@ -97,27 +97,46 @@ INLINE void turn(__m512i r[16])
     }
 }
 
-struct slice { int8_t q[16][SLICE]; float scale[16][SLICE / 16], min[16][SLICE / 32]; };
+/* Sixteen rows; the minima have room for a whole register too. */
+struct slice { int8_t q[16][SLICE]; float scale[16][16], min[16][16]; };
 
-/* Turns 32 values of k (`at` within the slice) of 16 rows into half h of a panel block. */
-static void turn_block(char *block, const struct slice *s, int at, int h, const struct codec *c)
+/* Register j: number j of every row. */
+INLINE void turn_floats(__m512i r[16], const float from[16][16])
 {
-    __m512i r[16];
+    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(from[i]);
+    turn(r);
+}
+
+/* Eight turned registers, 32 values of k, become half h of a panel block, the b-th of the slice. */
+INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16], const __m512i min[16], int b, int h,
+                      const struct codec *c)
+{
     const __m512i bias = _mm512_set1_epi8((char)128);
     int n_group = 32 / c->group, per = c->group / 4;
-    for (int i = 0; i < 16; i++) r[i] = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)&s->q[i][at]));
-    turn(r);
     for (int j = 0; j < 8; j++) _mm512_storeu_si512(block + j * 128 + h * 64, r[j]);
-    char *tail = block + 1024;
-    for (int g = 0; g < n_group; g++) {
-        __m512i start = _mm512_setzero_si512();
-        for (int j = g * per; j < (g + 1) * per; j++) start = _mm512_dpbusd_epi32(start, bias, r[j]);
-        _mm512_storeu_si512(tail + g * 256 + h * 64, _mm512_sub_epi32(_mm512_setzero_si512(), start));
-        float *scale = (float *)(void *)(tail + g * 256 + 128 + h * 64);
-        for (int i = 0; i < 16; i++) scale[i] = s->scale[i][at / c->group + g];
+    char *tail = block + 1024 + h * 64;
+    for (int g = 0; g < n_group; g++, tail += 256) {
+        __m512i sum = _mm512_setzero_si512();
+        for (int j = g * per; j < (g + 1) * per; j++) sum = _mm512_dpbusd_epi32(sum, bias, r[j]);
+        _mm512_storeu_si512(tail, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
+        _mm512_storeu_si512(tail + 128, scale[n_group * b + g]);
     }
-    float *min = (float *)(void *)(tail + n_group * 256 + h * 64);
-    for (int i = 0; c->has_min && i < 16; i++) min[i] = s->min[i][at / 32];
+    if (c->has_min) _mm512_storeu_si512(tail, min[b]);
+}
+
+/* The n values of a slice into half h of the panel blocks from `block` on; 64 values are turned at a time. */
+static void turn_slice(char *block, const struct slice *s, int n, int h, const struct codec *c)
+{
+    __m512i r[16], scale[16], min[16];
+    size_t step = block_bytes(c);
+    turn_floats(scale, s->scale);
+    if (c->has_min) turn_floats(min, s->min);
+    for (int at = 0; at < n; at += 64, block += 2 * step) {
+        for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(&s->q[i][at]);
+        turn(r);
+        put_block(block, r, scale, min, at / 32, h, c);
+        if (at + 32 < n) put_block(block + step, r + 8, scale, min, at / 32 + 1, h, c);
+    }
 }
 
 /* Slice [k, k + n) of 16 rows from r on; those that are not there are zero. What comes next in each row is
@@ -147,8 +166,7 @@ static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, cons
         for (int k = 0; k < w->n_in; k += SLICE) {
             int n = MIN(SLICE, w->n_in - k);
             slice_fill(&s, w, c, r0 + 16 * h, n_row - 16 * h, k, n);
-            for (int at = 0; at < n; at += 32)
-                turn_block((char *)panel + (size_t)(k + at) / 32 * step, &s, at, h, c);
+            turn_slice((char *)panel + (size_t)k / 32 * step, &s, n, h, c);
         }
 }
 
