@@ -17,36 +17,61 @@ struct train_args {
 };
 
 static const struct train_args train_defaults = {
-    .shape = "small", .packs = "data/domains", .dir = "runs/train", .type = "Q8_0", .name = "tenon", .seed = 1, .eval_examples = 128,
-    .lr = 2e-3, .decay = 0.25, .save_every = 300, .eval_every = 120, .log_every = 15,
+    .shape = "small",
+    .packs = "data/domains",
+    .dir = "runs/train",
+    .type = "Q8_0",
+    .name = "tenon",
+    .seed = 1,
+    .eval_examples = 128,
+    .lr = 2e-3,
+    .decay = 0.25,
+    .save_every = 300,
+    .eval_every = 120,
+    .log_every = 15,
 };
 
-#define O(group, letter, name, arg, kind, member, help) { group, letter, name, arg, kind, offsetof(struct train_args, member), help }
+#define O(group, letter, name, arg, kind, member, help)                                            \
+    {                                                                                              \
+        group, letter, name, arg, kind, offsetof(struct train_args, member), help                  \
+    }
 static const struct opt train_opts[] = {
     O("Model", 0, "shape", "NAME", OPT_STR, shape, "nano, small or base (default: small)"),
-    O("Model", 0, "vocab", "FILE", OPT_STR, vocab, "GGUF file with the tokenizer (default: required)"),
+    O("Model", 0, "vocab", "FILE", OPT_STR, vocab,
+      "GGUF file with the tokenizer (default: required)"),
     O("Data", 0, "packs", "DIR", OPT_STR, packs, "folder of domain packs (default: data/domains)"),
     O("Data", 0, "pack", "FILE", OPT_LIST, pack, "a further pack, may be repeated (default: none)"),
-    O("Data", 0, "stage", "N", OPT_INT, stage, "1 to 3; 0: all in turn, by share of the run (default: 0)"),
+    O("Data", 0, "stage", "N", OPT_INT, stage,
+      "1 to 3; 0: all in turn, by share of the run (default: 0)"),
     O("Data", 0, "seed", "N", OPT_INT, seed, "of weights and conversations (default: 1)"),
-    O("Length", 0, "steps", "N", OPT_INT, steps, "steps in all (default: none; give this or --time-budget)"),
-    O("Length", 0, "time-budget", "SECONDS", OPT_F64, seconds, "length of the run, decay included (default: none)"),
+    O("Length", 0, "steps", "N", OPT_INT, steps,
+      "steps in all (default: none; give this or --time-budget)"),
+    O("Length", 0, "time-budget", "SECONDS", OPT_F64, seconds,
+      "length of the run, decay included (default: none)"),
     O("Optimizer", 0, "lr", "X", OPT_F64, lr, "peak learning rate (default: 0.002)"),
     O("Optimizer", 0, "decay", "X", OPT_F64, decay, "share of the run that decays (default: 0.25)"),
-    O("Optimizer", 0, "tokens", "N", OPT_INT, tokens, "tokens of a step (default: 4096, then 8192)"),
+    O("Optimizer", 0, "tokens", "N", OPT_INT, tokens,
+      "tokens of a step (default: 4096, then 8192)"),
     O("Run", 't', "threads", "N", OPT_INT, threads, "workers (default: one per core)"),
-    O("Run", 0, "isa", "NAME", OPT_STR, isa, "bf16, f32, avx512, avx2 or plain (default: the fastest here)"),
-    O("Run", 'o', "run", "DIR", OPT_STR, dir, "folder for log.tsv and checkpoints (default: runs/train)"),
-    O("Run", 0, "continue", NULL, OPT_FLAG, go_on, "go on from the newest checkpoint of the folder (default: off)"),
+    O("Run", 0, "isa", "NAME", OPT_STR, isa,
+      "bf16, f32, avx512, avx2 or plain (default: the fastest here)"),
+    O("Run", 'o', "run", "DIR", OPT_STR, dir,
+      "folder for log.tsv and checkpoints (default: runs/train)"),
+    O("Run", 0, "continue", NULL, OPT_FLAG, go_on,
+      "go on from the newest checkpoint of the folder (default: off)"),
     O("Run", 0, "resume", "FILE", OPT_STR, resume, "go on from this checkpoint (default: none)"),
-    O("Run", 0, "warm-start", "FILE", OPT_STR, warm, "take matching weights of this checkpoint (default: none)"),
+    O("Run", 0, "warm-start", "FILE", OPT_STR, warm,
+      "take matching weights of this checkpoint (default: none)"),
     O("Run", 0, "save-every", "SECONDS", OPT_F64, save_every, "between checkpoints (default: 300)"),
-    O("Run", 0, "eval-every", "SECONDS", OPT_F64, eval_every, "between evaluations, 0: none (default: 120)"),
-    O("Run", 0, "log-every", "SECONDS", OPT_F64, log_every, "between lines of the log (default: 15)"),
+    O("Run", 0, "eval-every", "SECONDS", OPT_F64, eval_every,
+      "between evaluations, 0: none (default: 120)"),
+    O("Run", 0, "log-every", "SECONDS", OPT_F64, log_every,
+      "between lines of the log (default: 15)"),
     O("Run", 0, "eval-examples", "N", OPT_INT, eval_examples, "per set (default: 128)"),
     O("Result", 0, "out", "FILE", OPT_STR, out, "write the model as GGUF at the end (default: no)"),
     O("Result", 0, "type", "TYPE", OPT_STR, type, "of its matrices (default: Q8_0)"),
-    O("Result", 0, "template", "FILE", OPT_STR, tmpl, "chat template to put in (default: the vocabulary file's)"),
+    O("Result", 0, "template", "FILE", OPT_STR, tmpl,
+      "chat template to put in (default: the vocabulary file's)"),
     O("Result", 0, "name", "TEXT", OPT_STR, name, "general.name of the model (default: tenon)"),
     O("Result", 0, "json", NULL, OPT_FLAG, json, "print a summary as JSON (default: off)"),
 };
@@ -74,7 +99,8 @@ static void ground_done(struct ground *g)
     gguf_close(g->vocab);
 }
 
-static bool draw(void *ctx, enum data_set set, int stage, uint64_t index, int max_tokens, struct arena *a, struct example *out, struct err *e)
+static bool draw(void *ctx, enum data_set set, int stage, uint64_t index, int max_tokens,
+                 struct arena *a, struct example *out, struct err *e)
 {
     const struct ground *g = ctx;
     return datagen_example(g->gen, g->tok, set, stage, index, max_tokens, a, out, e);
@@ -82,9 +108,14 @@ static bool draw(void *ctx, enum data_set set, int stage, uint64_t index, int ma
 
 static bool ground_open(struct ground *g, const struct train_args *a, struct err *e)
 {
-    struct datagen_opts o = { a->packs, a->pack.item, a->pack.n, a->stage ? (int)a->stage : 1, (uint64_t)a->seed };
-    if (!a->vocab) return err_set(e, ERR_USAGE, "--vocab is missing: a GGUF file with the tokenizer, as `tenon data --vocab` makes it");
-    return (g->vocab = gguf_open(a->vocab, e)) && (g->tok = tok_open(g->vocab, e)) && (g->gen = datagen_open(&o, e));
+    struct datagen_opts o = { a->packs, a->pack.item, a->pack.n, a->stage ? (int)a->stage : 1,
+                              (uint64_t)a->seed };
+    if (!a->vocab)
+        return err_set(
+            e, ERR_USAGE,
+            "--vocab is missing: a GGUF file with the tokenizer, as `tenon data --vocab` makes it");
+    return (g->vocab = gguf_open(a->vocab, e)) && (g->tok = tok_open(g->vocab, e)) &&
+           (g->gen = datagen_open(&o, e));
 }
 
 /* Ids mean the same only if every token of the table is the same. */
@@ -100,13 +131,27 @@ static uint64_t vocab_hash(const struct tokenizer *t)
 
 /* ---- the run ---- */
 
-static bool fill_opts(struct train_opts *o, const struct train_args *a, const struct ground *g, struct err *e)
+static bool fill_opts(struct train_opts *o, const struct train_args *a, const struct ground *g,
+                      struct err *e)
 {
-    if (a->isa && !cpu_grad_ops(a->isa)) return err_set(e, ERR_UNSUPPORTED, "--isa %s: not on this machine", a->isa);
-    *o = (struct train_opts){ .ops = cpu_grad_ops(a->isa), .threads = a->threads ? (int)a->threads : cpu_count(), .seed = (uint64_t)a->seed,
-                              .steps = a->steps, .seconds = a->seconds, .lr = a->lr, .decay = a->decay, .stage = (int)a->stage,
-                              .tokens = (int)a->tokens, .dir = a->dir, .save_every = a->save_every, .eval_every = a->eval_every,
-                              .log_every = a->log_every, .eval_examples = (int)a->eval_examples, .status = true, .stop = &stop_asked };
+    if (a->isa && !cpu_grad_ops(a->isa))
+        return err_set(e, ERR_UNSUPPORTED, "--isa %s: not on this machine", a->isa);
+    *o = (struct train_opts){ .ops = cpu_grad_ops(a->isa),
+                              .threads = a->threads ? (int)a->threads : cpu_count(),
+                              .seed = (uint64_t)a->seed,
+                              .steps = a->steps,
+                              .seconds = a->seconds,
+                              .lr = a->lr,
+                              .decay = a->decay,
+                              .stage = (int)a->stage,
+                              .tokens = (int)a->tokens,
+                              .dir = a->dir,
+                              .save_every = a->save_every,
+                              .eval_every = a->eval_every,
+                              .log_every = a->log_every,
+                              .eval_examples = (int)a->eval_examples,
+                              .status = true,
+                              .stop = &stop_asked };
     return train_shape(&o->shape, a->shape, tok_n_vocab(g->tok), e);
 }
 
@@ -134,10 +179,12 @@ static bool find_type(const char *name, enum dtype *out, struct err *e)
 {
     *out = dtype_find(name);
     if (*out != DT_NONE) return true;
-    return err_set(e, ERR_ARG, "type \"%s\" is not known; F32, F16, BF16, Q8_0, Q4_0, Q6_K and Q4_K are", name);
+    return err_set(e, ERR_ARG,
+                   "type \"%s\" is not known; F32, F16, BF16, Q8_0, Q4_0, Q6_K and Q4_K are", name);
 }
 
-static bool export_end(const struct train *t, const struct train_args *a, const struct ground *g, struct err *e)
+static bool export_end(const struct train *t, const struct train_args *a, const struct ground *g,
+                       struct err *e)
 {
     struct str text = { 0 };
     struct export_opts o = { .vocab = g->vocab, .name = a->name, .dialect = "lfm2-json" };
@@ -157,8 +204,10 @@ static void print_summary(const struct train *t, bool as_json)
 {
     struct train_summary y = train_summary(t);
     if (!as_json) {
-        printf("%lld steps, %.1f million tokens, %lld conversations (%lld dropped), %.0f s, loss %.4f\n", (long long)y.step, (double)y.tokens / 1e6,
-               (long long)y.examples, (long long)y.dropped, y.seconds, y.loss);
+        printf("%lld steps, %.1f million tokens, %lld conversations (%lld dropped), %.0f s, loss "
+               "%.4f\n",
+               (long long)y.step, (double)y.tokens / 1e6, (long long)y.examples,
+               (long long)y.dropped, y.seconds, y.loss);
         return;
     }
     struct json *o = json_new_object();
@@ -204,10 +253,17 @@ static int run_train(const void *opts, int n_arg, char **arg)
 }
 
 const struct command cmd_train = {
-    .verb = "train", .args = "", .sentence = "Train a model from the conversation generator.",
+    .verb = "train",
+    .args = "",
+    .sentence = "Train a model from the conversation generator.",
     .example = "tenon train --shape nano --vocab models/vocab.gguf --time-budget 600 --out my.gguf",
-    .opt = train_opts, .n_opt = LEN(train_opts), .defaults = &train_defaults, .opts_bytes = sizeof train_defaults,
-    .min_arg = 0, .max_arg = 0, .run = run_train,
+    .opt = train_opts,
+    .n_opt = LEN(train_opts),
+    .defaults = &train_defaults,
+    .opts_bytes = sizeof train_defaults,
+    .min_arg = 0,
+    .max_arg = 0,
+    .run = run_train,
 };
 
 /* ---- plot ---- */
@@ -215,10 +271,14 @@ const struct command cmd_train = {
 struct plot_args { struct opt_list column; int64_t width, height; const char *svg; };
 static const struct plot_args plot_defaults = { .width = 72, .height = 14 };
 static const struct opt plot_opts[] = {
-    { "Plot", 'c', "column", "NAME", OPT_LIST, offsetof(struct plot_args, column), "column of the log, may be repeated (default: loss, e1, e2)" },
-    { "Plot", 0, "width", "N", OPT_INT, offsetof(struct plot_args, width), "characters (default: 72)" },
-    { "Plot", 0, "height", "N", OPT_INT, offsetof(struct plot_args, height), "lines (default: 14)" },
-    { "Plot", 0, "svg", "FILE", OPT_STR, offsetof(struct plot_args, svg), "draw an SVG as well (default: none)" },
+    { "Plot", 'c', "column", "NAME", OPT_LIST, offsetof(struct plot_args, column),
+      "column of the log, may be repeated (default: loss, e1, e2)" },
+    { "Plot", 0, "width", "N", OPT_INT, offsetof(struct plot_args, width),
+      "characters (default: 72)" },
+    { "Plot", 0, "height", "N", OPT_INT, offsetof(struct plot_args, height),
+      "lines (default: 14)" },
+    { "Plot", 0, "svg", "FILE", OPT_STR, offsetof(struct plot_args, svg),
+      "draw an SVG as well (default: none)" },
 };
 
 static int run_plot(const void *opts, int n_arg, char **arg)
@@ -232,7 +292,8 @@ static int run_plot(const void *opts, int n_arg, char **arg)
     struct err e = { 0 };
     bool ok = (a->width >= 10 && a->width <= 500 && a->height >= 3 && a->height <= 200) ||
               err_set(&e, ERR_USAGE, "--width is 10 to 500, --height 3 to 200");
-    ok = ok && train_plot(arg[0], column, n, (int)a->width, (int)a->height, &text, a->svg ? &svg : NULL, &e);
+    ok = ok && train_plot(arg[0], column, n, (int)a->width, (int)a->height, &text,
+                          a->svg ? &svg : NULL, &e);
     if (ok) fwrite(text.p, 1, text.len, stdout);
     ok = ok && (!a->svg || file_write(a->svg, svg.p, svg.len, &e));
     str_done(&text);
@@ -241,10 +302,17 @@ static int run_plot(const void *opts, int n_arg, char **arg)
 }
 
 const struct command cmd_train_plot = {
-    .verb = "train plot", .args = "LOG.TSV", .sentence = "Draw the curves of a run.",
+    .verb = "train plot",
+    .args = "LOG.TSV",
+    .sentence = "Draw the curves of a run.",
     .example = "tenon train plot runs/train/log.tsv -c loss -c e2_single",
-    .opt = plot_opts, .n_opt = LEN(plot_opts), .defaults = &plot_defaults, .opts_bytes = sizeof plot_defaults,
-    .min_arg = 1, .max_arg = 1, .run = run_plot,
+    .opt = plot_opts,
+    .n_opt = LEN(plot_opts),
+    .defaults = &plot_defaults,
+    .opts_bytes = sizeof plot_defaults,
+    .min_arg = 1,
+    .max_arg = 1,
+    .run = run_plot,
 };
 
 /* ---- export ---- */
@@ -252,10 +320,14 @@ const struct command cmd_train_plot = {
 struct export_args { const char *vocab, *type, *tmpl, *name; };
 static const struct export_args export_defaults = { .type = "Q8_0", .name = "tenon" };
 static const struct opt export_opt[] = {
-    { "Export", 0, "vocab", "FILE", OPT_STR, offsetof(struct export_args, vocab), "GGUF file with the tokenizer (default: required)" },
-    { "Export", 0, "type", "TYPE", OPT_STR, offsetof(struct export_args, type), "of the matrices (default: Q8_0)" },
-    { "Export", 0, "template", "FILE", OPT_STR, offsetof(struct export_args, tmpl), "chat template to put in (default: the vocabulary file's)" },
-    { "Export", 0, "name", "TEXT", OPT_STR, offsetof(struct export_args, name), "general.name of the model (default: tenon)" },
+    { "Export", 0, "vocab", "FILE", OPT_STR, offsetof(struct export_args, vocab),
+      "GGUF file with the tokenizer (default: required)" },
+    { "Export", 0, "type", "TYPE", OPT_STR, offsetof(struct export_args, type),
+      "of the matrices (default: Q8_0)" },
+    { "Export", 0, "template", "FILE", OPT_STR, offsetof(struct export_args, tmpl),
+      "chat template to put in (default: the vocabulary file's)" },
+    { "Export", 0, "name", "TEXT", OPT_STR, offsetof(struct export_args, name),
+      "general.name of the model (default: tenon)" },
 };
 
 static int run_export(const void *opts, int n_arg, char **arg)
@@ -266,8 +338,11 @@ static int run_export(const void *opts, int n_arg, char **arg)
     struct str text = { 0 };
     struct gguf *vocab = NULL;
     struct export_opts o = { .name = a->name, .dialect = "lfm2-json" };
-    bool ok = a->vocab || err_set(&e, ERR_USAGE, "--vocab is missing: the GGUF file with the tokenizer that the run used");
-    ok = ok && (vocab = gguf_open(a->vocab, &e)) && find_type(a->type, &o.type, &e) && read_template(a->tmpl, &text, &e);
+    bool ok = a->vocab ||
+              err_set(&e, ERR_USAGE,
+                      "--vocab is missing: the GGUF file with the tokenizer that the run used");
+    ok = ok && (vocab = gguf_open(a->vocab, &e)) && find_type(a->type, &o.type, &e) &&
+         read_template(a->tmpl, &text, &e);
     o.vocab = vocab;
     o.chat_template = text.p;
     ok = ok && train_export_file(arg[0], &o, arg[1], &e);
@@ -277,8 +352,16 @@ static int run_export(const void *opts, int n_arg, char **arg)
 }
 
 const struct command cmd_train_export = {
-    .verb = "train export", .args = "CHECKPOINT OUT.gguf", .sentence = "Write the model of a checkpoint as GGUF.",
-    .example = "tenon train export runs/train/best.ckpt my.gguf --vocab models/vocab.gguf --type F32",
-    .opt = export_opt, .n_opt = LEN(export_opt), .defaults = &export_defaults, .opts_bytes = sizeof export_defaults,
-    .min_arg = 2, .max_arg = 2, .run = run_export,
+    .verb = "train export",
+    .args = "CHECKPOINT OUT.gguf",
+    .sentence = "Write the model of a checkpoint as GGUF.",
+    .example =
+        "tenon train export runs/train/best.ckpt my.gguf --vocab models/vocab.gguf --type F32",
+    .opt = export_opt,
+    .n_opt = LEN(export_opt),
+    .defaults = &export_defaults,
+    .opts_bytes = sizeof export_defaults,
+    .min_arg = 2,
+    .max_arg = 2,
+    .run = run_export,
 };

@@ -1,5 +1,6 @@
-/* test_grad.c -- gradients against central differences, op by op and for the whole nano model; packing
- * without leakage; the BF16 products against f32; the fast products against the plain one. */
+/* test_grad.c -- gradients against central differences, op by op and for the whole nano model;
+ * packing without leakage; the BF16 products against f32; the fast products against the plain one.
+ */
 #include <math.h>
 
 #include "cpu/cpu.h"
@@ -8,8 +9,17 @@
 
 static struct model_config nano(void)
 {
-    struct model_config c = { .arch = "lfm2", .n_layer = 6, .n_embd = 128, .n_ff = 320, .n_head = 4, .head_dim = 32,
-                              .n_vocab = 1024, .n_ctx = 512, .conv_taps = 3, .rms_eps = 1e-5f, .rope_theta = 10000 };
+    struct model_config c = { .arch = "lfm2",
+                              .n_layer = 6,
+                              .n_embd = 128,
+                              .n_ff = 320,
+                              .n_head = 4,
+                              .head_dim = 32,
+                              .n_vocab = 1024,
+                              .n_ctx = 512,
+                              .conv_taps = 3,
+                              .rms_eps = 1e-5f,
+                              .rope_theta = 10000 };
     c.n_head_kv[1] = c.n_head_kv[4] = c.n_head_kv[5] = 2;
     return c;
 }
@@ -39,17 +49,36 @@ struct op_case {
     void (*grad)(const struct grad_ops *o);
 };
 
-static double rms_loss(const struct grad_ops *o) { o->rms(Y, X, W, N, D, 1e-5f); return weighted(N * D); }
+static double rms_loss(const struct grad_ops *o)
+{
+    o->rms(Y, X, W, N, D, 1e-5f);
+    return weighted(N * D);
+}
 static void rms_back(const struct grad_ops *o) { o->rms_grad(GX, GW, C, X, W, N, D, 1e-5f); }
-static double head_loss(const struct grad_ops *o) { o->head(Y, X, W, ROPE, NH, D, 1e-5f); return weighted(NH * D); }
-static void head_back(const struct grad_ops *o) { o->head_grad(GX, GW, C, X, W, ROPE, NH, D, 1e-5f); }
-static double conv_loss(const struct grad_ops *o) { o->conv(Y, T, X, W, N, D); return weighted(N * D); }
+static double head_loss(const struct grad_ops *o)
+{
+    o->head(Y, X, W, ROPE, NH, D, 1e-5f);
+    return weighted(NH * D);
+}
+static void head_back(const struct grad_ops *o)
+{
+    o->head_grad(GX, GW, C, X, W, ROPE, NH, D, 1e-5f);
+}
+static double conv_loss(const struct grad_ops *o)
+{
+    o->conv(Y, T, X, W, N, D);
+    return weighted(N * D);
+}
 static void conv_back(const struct grad_ops *o)
 {
     o->conv(Y, T, X, W, N, D);
     o->conv_grad(GX, TMP, GW, C, X, T, W, N, D);
 }
-static double swiglu_loss(const struct grad_ops *o) { o->swiglu(Y, X, N, D); return weighted(N * D); }
+static double swiglu_loss(const struct grad_ops *o)
+{
+    o->swiglu(Y, X, N, D);
+    return weighted(N * D);
+}
 static void swiglu_back(const struct grad_ops *o) { o->swiglu_grad(GX, TMP, C, X, N, D); }
 static double softmax_loss(const struct grad_ops *o)
 {
@@ -65,7 +94,8 @@ static void softmax_back(const struct grad_ops *o)
     memcpy(TMP, X, 48 * sizeof *TMP);
     memcpy(GX, C, 48 * sizeof *GX);
     o->softmax_grad(TMP, GX, 37, 48, 0.7f, lse, dot);
-    for (int i = 0; i < 48; i++) CHECK(fabsf(TMP[i] - Y[i]) < 1e-6f, "probability %d is recomputed", i);
+    for (int i = 0; i < 48; i++)
+        CHECK(fabsf(TMP[i] - Y[i]) < 1e-6f, "probability %d is recomputed", i);
 }
 static double xent_loss(const struct grad_ops *o)
 {
@@ -90,7 +120,8 @@ static const struct op_case op_cases[] = {
     { "xent", V, 0, V, xent_loss, xent_back },
 };
 
-static void check_entry(const struct op_case *c, const struct grad_ops *o, const char *what, float *p, float got, size_t i)
+static void check_entry(const struct op_case *c, const struct grad_ops *o, const char *what,
+                        float *p, float got, size_t i)
 {
     float keep = *p, h = 5e-3f;
     *p = keep + h;
@@ -99,7 +130,8 @@ static void check_entry(const struct op_case *c, const struct grad_ops *o, const
     double down = c->loss(o);
     *p = keep;
     double want = (up - down) / (2.0 * h);
-    CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2, "%s %s: d/d%s[%zu]: %g, differences say %g", o->name, c->name, what, i, got, want);
+    CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2,
+          "%s %s: d/d%s[%zu]: %g, differences say %g", o->name, c->name, what, i, got, want);
 }
 
 static void check_op(const struct op_case *c, const struct grad_ops *o)
@@ -107,7 +139,8 @@ static void check_op(const struct op_case *c, const struct grad_ops *o)
     fill(X, MOST, 1, 1);
     fill(W, MOST, 2, 1);
     fill(C, MOST, 3, 1);
-    for (int i = 0; i < D / 2; i++) ROPE[i] = cosf(0.3f * (float)i), ROPE[D / 2 + i] = sinf(0.3f * (float)i);
+    for (int i = 0; i < D / 2; i++)
+        ROPE[i] = cosf(0.3f * (float)i), ROPE[D / 2 + i] = sinf(0.3f * (float)i);
     memset(GX, 0, sizeof GX);
     memset(GW, 0, sizeof GW);
     c->grad(o);
@@ -129,15 +162,20 @@ TEST(every_op_has_the_gradient_that_differences_say)
 
 /* ---- products ---- */
 
-static const struct { int m, n, k; } shapes[] = {
-    { 1, 1, 1 }, { 8, 48, 2 }, { 7, 47, 31 }, { 9, 49, 33 }, { 13, 64, 5 }, { 200, 80, 37 }, { 193, 17, 1100 }, { 24, 112, 64 },
+static const struct { int m, n, k;
+} shapes[] = {
+    { 1, 1, 1 },   { 8, 48, 2 },    { 7, 47, 31 },     { 9, 49, 33 },
+    { 13, 64, 5 }, { 200, 80, 37 }, { 193, 17, 1100 }, { 24, 112, 64 },
 };
 
-static void check_gemm(const struct grad_ops *o, enum gemm_kind kind, int m, int n, int k, bool acc, struct arena *tmp)
+static void check_gemm(const struct grad_ops *o, enum gemm_kind kind, int m, int n, int k, bool acc,
+                       struct arena *tmp)
 {
     int lda = (kind == GEMM_TN ? m : k) + 3, ldb = (kind == GEMM_NT ? k : n) + 5, ldc = n + 1;
-    size_t na = (size_t)(kind == GEMM_TN ? k : m) * lda, nb = (size_t)(kind == GEMM_NT ? n : k) * ldb, nc = (size_t)m * ldc;
-    float *a = mem_alloc(na * 4), *b = mem_alloc(nb * 4), *c = mem_alloc(nc * 4), *want = mem_alloc(nc * 4);
+    size_t na = (size_t)(kind == GEMM_TN ? k : m) * lda,
+           nb = (size_t)(kind == GEMM_NT ? n : k) * ldb, nc = (size_t)m * ldc;
+    float *a = mem_alloc(na * 4), *b = mem_alloc(nb * 4), *c = mem_alloc(nc * 4),
+          *want = mem_alloc(nc * 4);
     fill(a, na, 5, 1);
     fill(b, nb, 6, 1);
     fill(c, nc, 7, 1);
@@ -146,7 +184,8 @@ static void check_gemm(const struct grad_ops *o, enum gemm_kind kind, int m, int
     o->gemm(kind, m, n, k, a, lda, b, ldb, c, ldc, acc, tmp);
     double worst = 0, limit = (strcmp(o->name, "bf16") ? 1e-5 : 3e-2) * sqrt(k);
     for (size_t i = 0; i < nc; i++) worst = fmax(worst, fabs((double)c[i] - want[i]));
-    CHECK(worst < limit, "%s kind %d %dx%dx%d accumulate %d: off by %g", o->name, (int)kind, m, n, k, acc, worst);
+    CHECK(worst < limit, "%s kind %d %dx%dx%d accumulate %d: off by %g", o->name, (int)kind, m, n,
+          k, acc, worst);
     mem_free(a);
     mem_free(b);
     mem_free(c);
@@ -159,13 +198,14 @@ TEST(fast_products_equal_the_plain_one_at_odd_shapes)
     arena_init(&tmp, 1 << 20);
     for (size_t b = 0; b < LEN(builds); b++)
         for (size_t i = 0; cpu_grad_ops(builds[b]) && i < LEN(shapes) * 6; i++)
-            check_gemm(cpu_grad_ops(builds[b]), (enum gemm_kind)(i % 3), shapes[i / 6].m, shapes[i / 6].n, shapes[i / 6].k, i / 3 % 2, &tmp);
+            check_gemm(cpu_grad_ops(builds[b]), (enum gemm_kind)(i % 3), shapes[i / 6].m,
+                       shapes[i / 6].n, shapes[i / 6].k, i / 3 % 2, &tmp);
     arena_done(&tmp);
 }
 
 /* ---- the whole model ---- */
 
-struct world {                                                        /* a nano net and a pack of three conversations */
+struct world { /* a nano net and a pack of three conversations */
     struct net *net;
     float *w, *g;
     int32_t token[96], target[96], start[3], length[3], pos0[3];
@@ -220,15 +260,20 @@ static double loss_of(struct world *s, const struct pack *p, float *g)
 /* Entry of the tensor to try: embedding rows must occur in the pack. */
 static size_t entry(const struct world *s, const struct param *p, struct rng *r)
 {
-    size_t row = p->is_embedding ? (size_t)s->token[rng_below(r, (uint32_t)s->p.n)] : rng_below(r, (uint32_t)p->rows);
+    size_t row = p->is_embedding ? (size_t)s->token[rng_below(r, (uint32_t)s->p.n)]
+                                 : rng_below(r, (uint32_t)p->rows);
     return p->off + row * (size_t)p->cols + rng_below(r, (uint32_t)p->cols);
 }
 
-/* Four-point differences: the step may be large, so that rounding of the loss stays below the tolerance. */
+/* Four-point differences: the step may be large, so that rounding of the loss stays below the
+ * tolerance. */
 static double slope(struct world *s, size_t at)
 {
-    static const struct { double step, weight; } points[] = { { 1, 8 }, { -1, -8 }, { 2, -1 }, { -2, 1 } };
-    const double h = at < (size_t)1024 * 128 ? 4e-3 : 2e-2;           /* embeddings come first and are small */
+    static const struct {
+        double step, weight;
+    } points[] = { { 1, 8 }, { -1, -8 }, { 2, -1 }, { -2, 1 } };
+    const double h =
+        at < (size_t)1024 * 128 ? 4e-3 : 2e-2; /* embeddings come first and are small */
     float keep = s->w[at];
     double sum = 0;
     for (size_t i = 0; i < LEN(points); i++) {
@@ -250,7 +295,8 @@ TEST(the_nano_model_has_the_gradient_that_differences_say)
             const struct param *p = net_param(s.net, i);
             size_t at = entry(&s, p, &r);
             double want = slope(&s, at), got = s.g[at];
-            CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2, "%s entry %zu: %g, differences say %g", p->name, at - p->off, got, want);
+            CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2,
+                  "%s entry %zu: %g, differences say %g", p->name, at - p->off, got, want);
         }
     world_close(&s);
 }
@@ -258,7 +304,8 @@ TEST(the_nano_model_has_the_gradient_that_differences_say)
 static double cosine(const float *a, const float *b, size_t n)
 {
     double ab = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < n; i++) ab += (double)a[i] * b[i], aa += (double)a[i] * a[i], bb += (double)b[i] * b[i];
+    for (size_t i = 0; i < n; i++)
+        ab += (double)a[i] * b[i], aa += (double)a[i] * a[i], bb += (double)b[i] * b[i];
     return ab / sqrt(aa * bb);
 }
 
@@ -272,7 +319,8 @@ TEST(a_pack_is_the_sum_of_its_conversations)
     for (int q = 0; q < 3; q++) {
         int r = s.start[q];
         static const int32_t zero;
-        struct pack one = { s.length[q], 1, s.token + r, s.target + r, s.weight + r, &zero, &s.length[q], &s.pos0[q] };
+        struct pack one = { s.length[q],  1,     s.token + r,  s.target + r,
+                            s.weight + r, &zero, &s.length[q], &s.pos0[q] };
         parts += loss_of(&s, &one, g);
     }
     CHECK(fabs(whole - parts) / parts < 1e-5, "loss %g, parts %g", whole, parts);
@@ -299,7 +347,9 @@ TEST(no_conversation_sees_another)
         for (int i = 0; i < s.p.n; i++) {
             if (s.target[i] < 0) continue;
             if (i < s.length[0]) changed += before[i] != after[i];
-            else CHECK(before[i] == after[i], "%s: row %d of another conversation moved: %.9g, %.9g", s.op->name, i, before[i], after[i]);
+            else
+                CHECK(before[i] == after[i], "%s: row %d of another conversation moved: %.9g, %.9g",
+                      s.op->name, i, before[i], after[i]);
         }
         CHECK(changed > 0, "%s: a changed token must change its own conversation", s.op->name);
         world_close(&s);
@@ -317,8 +367,10 @@ TEST(no_row_sees_a_later_one)
     int at = s.start[2] + 50;
     s.token[at] = (s.token[at] + 1) % 1024;
     net_step(s.net, s.w, &s.p, s.op, 1, 0, NULL, after, NULL, &s.tmp, &out, &e);
-    for (int i = 0; i < at; i++) CHECK(s.target[i] < 0 || before[i] == after[i], "row %d before the change moved", i);
-    CHECK(before[at + 1] != after[at + 1] || before[at + 2] != after[at + 2], "rows after the change must move");
+    for (int i = 0; i < at; i++)
+        CHECK(s.target[i] < 0 || before[i] == after[i], "row %d before the change moved", i);
+    CHECK(before[at + 1] != after[at + 1] || before[at + 2] != after[at + 2],
+          "rows after the change must move");
     world_close(&s);
 }
 
@@ -362,9 +414,12 @@ TEST(a_step_refuses_what_is_not_a_pack)
 
 TEST(shapes_that_cannot_be_trained_are_refused_by_name)
 {
-    static const struct { const char *why; size_t off; int value; } rows[] = {
-        { "odd width", offsetof(struct model_config, n_embd), 120 }, { "odd head", offsetof(struct model_config, head_dim), 16 },
-        { "no blocks", offsetof(struct model_config, n_layer), 0 }, { "four taps", offsetof(struct model_config, conv_taps), 4 },
+    static const struct { const char *why; size_t off; int value;
+    } rows[] = {
+        { "odd width", offsetof(struct model_config, n_embd), 120 },
+        { "odd head", offsetof(struct model_config, head_dim), 16 },
+        { "no blocks", offsetof(struct model_config, n_layer), 0 },
+        { "four taps", offsetof(struct model_config, conv_taps), 4 },
         { "heads that do not fill the width", offsetof(struct model_config, n_head), 5 },
     };
     for (size_t i = 0; i < LEN(rows); i++) {

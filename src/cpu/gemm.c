@@ -1,35 +1,35 @@
 /* gemm.c -- the matrix products of training: blocking and packing around a register tile.
  *
- * B is packed once per call (and block of k) into panels as wide as a tile; A is packed block by block
- * so that the block stays in the second-level cache while all panels pass by. For NT and NN the rows of
- * A keep their order and are only converted; for TN they are zipped into panels of `rows`. Widths are
- * mixed (48, 32, 16) so that n = 256 wastes no lane. Edges are padded with zeros and multiplied like the
- * rest; only the store of an edge tile is cut.
+ * B is packed once per call (and block of k) into panels as wide as a tile; A is packed block by
+ * block so that the block stays in the second-level cache while all panels pass by. For NT and NN
+ * the rows of A keep their order and are only converted; for TN they are zipped into panels of
+ * `rows`. Widths are mixed (48, 32, 16) so that n = 256 wastes no lane. Edges are padded with zeros
+ * and multiplied like the rest; only the store of an edge tile is cut.
  *
- * The sum over k of one element runs in one order for every m, n and position. Not here: threads (the
- * trainer gives each worker whole micro-batches), inference kernels. */
+ * The sum over k of one element runs in one order for every m, n and position. Not here: threads
+ * (the trainer gives each worker whole micro-batches), inference kernels. */
 #include "cpu/cpu.h"
 #include "cpu/gemm.h"
 
-#define BLOCK_M 192                                                   /* rows of A packed at a time; multiple of every tile */
+#define BLOCK_M 192 /* rows of A packed at a time; multiple of every tile */
 #define BLOCK_K 1024                                                  /* k values of one pass */
 #define WIDEST 64
 #define TALLEST 16
-#define SKEW 16                                                       /* units between rows or panels: lengths that are powers of two share cache sets */
+#define SKEW 16 /* units between rows or panels: powers of two apart share cache sets */
 
 struct job {
     const struct gemm_tile *t;
     enum gemm_kind kind;
-    int m, n, ku;                                                     /* ku: units of k in this pass */
+    int m, n, ku; /* ku: units of k in this pass */
     float *c;
     int ldc;
     bool accumulate;
     uint32_t *pa, *pb;
-    int rs, ks;                                                       /* how mul() walks the packed A */
+    int rs, ks; /* how mul() walks the packed A */
 };
 
-/* The next panel of n columns that remain: wide ones while they fit, two middle ones instead of a wide
- * and a narrow one, then whatever pads least. */
+/* The next panel of n columns that remain: wide ones while they fit, two middle ones instead of a
+ * wide and a narrow one, then whatever pads least. */
 static int panel_width(const struct gemm_tile *t, int left)
 {
     const int *w = t->width;
@@ -43,7 +43,8 @@ static int units(const struct gemm_tile *t, int k)
 }
 
 /* Panel of columns [j, j+w) of B given as [n, k]: rows are converted, then turned. */
-static void pack_turned(const struct gemm_tile *t, uint32_t *dst, const float *b, int ldb, int w, int cols, int k)
+static void pack_turned(const struct gemm_tile *t, uint32_t *dst, const float *b, int ldb, int w,
+                        int cols, int k)
 {
     uint32_t row[BLOCK_K];
     int ku = units(t, k);
@@ -55,7 +56,8 @@ static void pack_turned(const struct gemm_tile *t, uint32_t *dst, const float *b
 }
 
 /* Panel of w columns given as [k, n]: pairs of rows are zipped. */
-static void pack_zipped(const struct gemm_tile *t, uint32_t *dst, const float *b, int ldb, int w, int cols, int k)
+static void pack_zipped(const struct gemm_tile *t, uint32_t *dst, const float *b, int ldb, int w,
+                        int cols, int k)
 {
     for (int p = 0; p < k; p += t->pair, dst += w) {
         const float *r = b + (size_t)p * ldb;
@@ -78,7 +80,8 @@ static void pack_b(const struct job *g, const float *b, int ldb, int k)
 /* Where the packed rows from i on begin; i is a multiple of the tile height. */
 static uint32_t *packed_row(const struct job *g, int i)
 {
-    if (g->kind == GEMM_TN) return g->pa + (size_t)(i / g->t->rows) * ((size_t)g->ku * g->t->rows + SKEW);
+    if (g->kind == GEMM_TN)
+        return g->pa + (size_t)(i / g->t->rows) * ((size_t)g->ku * g->t->rows + SKEW);
     return g->pa + (size_t)i * g->rs;
 }
 
@@ -94,7 +97,7 @@ static void deal_a(const struct job *g, const float *a, int lda, int rows, int k
         size_t off = (size_t)(p / g->t->pair) * tall;
         for (int i = 0; i < rows; i += tall) {
             uint32_t *dst = packed_row(g, i) + off;
-            if (tall == 8) memcpy(dst, line + i, 32);                 /* a constant length is two moves */
+            if (tall == 8) memcpy(dst, line + i, 32); /* a constant length is two moves */
             else memcpy(dst, line + i, (size_t)tall * 4);
         }
     }
@@ -115,7 +118,8 @@ static void pack_a(const struct job *g, const float *a, int lda, int i0, int row
     }
 }
 
-static void edge_tile(const struct job *g, int w, const uint32_t *a, const uint32_t *b, float *c, int rows, int cols)
+static void edge_tile(const struct job *g, int w, const uint32_t *a, const uint32_t *b, float *c,
+                      int rows, int cols)
 {
     float full[TALLEST * WIDEST];
     g->t->mul(w, g->ku, a, g->rs, g->ks, b, full, w, false);
@@ -136,14 +140,16 @@ static void multiply_block(const struct job *g, int i0, int rows)
         for (int i = 0; i < rows; i += tall) {
             const uint32_t *a = packed_row(g, i);
             float *c = g->c + (size_t)(i0 + i) * g->ldc + j;
-            if (cols == w && rows - i >= tall) g->t->mul(w, g->ku, a, g->rs, g->ks, b, c, g->ldc, g->accumulate);
+            if (cols == w && rows - i >= tall)
+                g->t->mul(w, g->ku, a, g->rs, g->ks, b, c, g->ldc, g->accumulate);
             else edge_tile(g, w, a, b, c, MIN(tall, rows - i), cols);
         }
     }
 }
 
-void gemm_run(const struct gemm_tile *t, enum gemm_kind kind, int m, int n, int k, const float *a, int lda,
-              const float *b, int ldb, float *c, int ldc, bool accumulate, struct arena *tmp)
+void gemm_run(const struct gemm_tile *t, enum gemm_kind kind, int m, int n, int k, const float *a,
+              int lda, const float *b, int ldb, float *c, int ldc, bool accumulate,
+              struct arena *tmp)
 {
     if (m <= 0 || n <= 0 || k <= 0) return;
     size_t mark = arena_mark(tmp);
@@ -170,12 +176,12 @@ void gemm_run(const struct gemm_tile *t, enum gemm_kind kind, int m, int n, int 
 
 /* ---- which tile this machine runs ---- */
 
-#define GEMM_OF(name, tile) \
-    gemm_fn name; \
-    void name(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b, int ldb, \
-              float *c, int ldc, bool accumulate, struct arena *tmp) \
-    { \
-        gemm_run(&tile, kind, m, n, k, a, lda, b, ldb, c, ldc, accumulate, tmp); \
+#define GEMM_OF(name, tile)                                                                        \
+    gemm_fn name;                                                                                  \
+    void name(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b,   \
+              int ldb, float *c, int ldc, bool accumulate, struct arena *tmp)                      \
+    {                                                                                              \
+        gemm_run(&tile, kind, m, n, k, a, lda, b, ldb, c, ldc, accumulate, tmp);                   \
     }
 GEMM_OF(gemm_plain, gemm_tile_base)
 extern const struct grad_ops grad_ops_plain;
@@ -185,7 +191,10 @@ GEMM_OF(gemm_avx512, gemm_tile_avx512)
 GEMM_OF(gemm_bf16, gemm_tile_bf16)
 extern const struct grad_ops grad_ops_avx2, grad_ops_avx512, grad_ops_bf16;
 
-static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -209,7 +218,9 @@ const struct grad_ops *cpu_grad_ops(const char *name)
 {
     for (size_t i = 0; i < LEN(choices); i++) {
         if (!choices[i].here()) continue;
-        if (!name || (!strcmp(name, "f32") && choices[i].f32) || !strcmp(name, choices[i].ops->name)) return choices[i].ops;
+        if (!name || (!strcmp(name, "f32") && choices[i].f32) ||
+            !strcmp(name, choices[i].ops->name))
+            return choices[i].ops;
     }
     return NULL;
 }

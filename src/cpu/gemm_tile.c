@@ -27,15 +27,17 @@ static void zip(uint32_t *dst, const float *a, const float *b, int n)
 }
 
 /* One tile of ROWS x (nv vectors); nv is a constant wherever this is called. */
-static inline __attribute__((always_inline)) void tile(int nv, int ku, const float *a, int rs, int ks, const float *b,
-                                                       float *c, int ldc, bool accumulate)
+static inline __attribute__((always_inline)) void tile(int nv, int ku, const float *a, int rs,
+                                                       int ks, const float *b, float *c, int ldc,
+                                                       bool accumulate)
 {
     vec acc[ROWS][PANELS] = { 0 };
     for (int p = 0; p < ku; p++, a += ks, b += nv * VEC)
 #pragma GCC unroll 8
         for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 4
-            for (int j = 0; j < nv; j++) acc[i][j] += a[(size_t)i * rs] * *(const vec *)(b + j * VEC);
+            for (int j = 0; j < nv; j++)
+                acc[i][j] += a[(size_t)i * rs] * *(const vec *)(b + j * VEC);
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 4
@@ -46,7 +48,8 @@ static inline __attribute__((always_inline)) void tile(int nv, int ku, const flo
         }
 }
 
-static void mul(int w, int ku, const uint32_t *a, int rs, int ks, const uint32_t *b, float *c, int ldc, bool accumulate)
+static void mul(int w, int ku, const uint32_t *a, int rs, int ks, const uint32_t *b, float *c,
+                int ldc, bool accumulate)
 {
     const float *fa = (const float *)a, *fb = (const float *)b;
     if (w == PANELS * VEC) tile(PANELS, ku, fa, rs, ks, fb, c, ldc, accumulate);
@@ -56,4 +59,5 @@ static void mul(int w, int ku, const uint32_t *a, int rs, int ks, const uint32_t
     else tile(1, ku, fa, rs, ks, fb, c, ldc, accumulate);
 }
 
-const struct gemm_tile TILE_NAME = { ROWS, { PANELS * VEC, MIN(PANELS, 2) * VEC, VEC }, 1, row, zip, mul };
+const struct gemm_tile TILE_NAME = { ROWS, { PANELS * VEC, MIN(PANELS, 2) * VEC, VEC }, 1, row, zip,
+                                     mul };

@@ -1,26 +1,27 @@
-/* decoder_grad.c -- one training step of LFM2 on a pack of conversations: forward with a tape, then back.
+/* decoder_grad.c -- one training step of LFM2 on a pack of conversations: forward with a tape, then
+ * back.
  *
- * Conversations lie back to back in one flat array of rows. Products, norms and SwiGLU do not see their
- * borders; convolution, RoPE and attention run conversation by conversation. So there is no padding, no
- * mask across borders and nothing that could leak.
+ * Conversations lie back to back in one flat array of rows. Products, norms and SwiGLU do not see
+ * their borders; convolution, RoPE and attention run conversation by conversation. So there is no
+ * padding, no mask across borders and nothing that could leak.
  *
- * The tape keeps what the way back cannot cheaply recompute: the residual stream before each half block,
- * the normed inputs, the projections, and per attention row the logarithm of its sum; probabilities are
- * recomputed tile by tile. Only the lower triangle of attention is walked. The head runs on the rows that carry
- * loss, a few hundred at a time.
+ * The tape keeps what the way back cannot cheaply recompute: the residual stream before each half
+ * block, the normed inputs, the projections, and per attention row the logarithm of its sum;
+ * probabilities are recomputed tile by tile. Only the lower triangle of attention is walked. The
+ * head runs on the rows that carry loss, a few hundred at a time.
  *
- * True at all times: nothing is allocated but from the arena, which is back at its mark when net_step
- * returns; sums run in one order, so equal input gives equal bits. Any thread may call it. */
+ * True at all times: nothing is allocated but from the arena, which is back at its mark when
+ * net_step returns; sums run in one order, so equal input gives equal bits. Any thread may call it. */
 #include "model/net.h"
 
-#define TILE_T 64                                                     /* query positions of an attention tile */
-#define HEAD_ROWS 256                                                 /* rows whose logits exist at one time */
+#define TILE_T 64     /* query positions of an attention tile */
+#define HEAD_ROWS 256 /* rows whose logits exist at one time */
 
 struct tape {                                                         /* of one block */
     float *h, *a;                                                     /* [n, d] stream, its norm */
     float *z, *v;                                                     /* conv: [n, 3d], [n, d] */
-    float *qkv, *qk, *o, *lse;                                        /* attention: raw, after RoPE [n, (H+G)hd], out [n, d], [H, n] */
-    float *mid, *f, *ab;                                              /* [n, d] stream, its norm, [n, 2F] */
+    float *qkv, *qk, *o, *lse; /* attention: raw, after RoPE [n, (H+G)hd], out [n, d], [H, n] */
+    float *mid, *f, *ab;       /* [n, d] stream, its norm, [n, 2F] */
 };
 
 struct step {
@@ -32,18 +33,20 @@ struct step {
     struct arena *tmp;
     int n, d, F, H, hd;
     struct tape *tape;                                                /* [n_layer] */
-    float *last;                                                      /* [n, d] stream after all blocks */
-    float *gh;                                                        /* [n, d] gradient of the stream, on its way down */
+    float *last; /* [n, d] stream after all blocks */
+    float *gh;   /* [n, d] gradient of the stream, on its way down */
 };
 
 /* y [n, out] = or += x [n, in] w^T, w [out, in] */
-static void linear(const struct step *s, float *y, const float *x, size_t w, int out, int in, bool accumulate)
+static void linear(const struct step *s, float *y, const float *x, size_t w, int out, int in,
+                   bool accumulate)
 {
     s->op->gemm(GEMM_NT, s->n, out, in, x, in, s->w + w, in, y, out, accumulate, s->tmp);
 }
 
 /* gx = gy w; g_w += gy^T x */
-static void linear_grad(const struct step *s, float *gx, const float *gy, const float *x, size_t w, int out, int in)
+static void linear_grad(const struct step *s, float *gx, const float *gy, const float *x, size_t w,
+                        int out, int in)
 {
     s->op->gemm(GEMM_NN, s->n, in, out, gy, out, s->w + w, in, gx, in, false, s->tmp);
     s->op->gemm(GEMM_TN, out, in, s->n, gy, out, x, in, s->g + w, in, true, s->tmp);
@@ -65,7 +68,8 @@ static float *taps_turned(const struct step *s, const float *taps)
     return t;
 }
 
-static void conv_forward(const struct step *s, const struct net_layer *y, struct tape *t, float *stream)
+static void conv_forward(const struct step *s, const struct net_layer *y, struct tape *t,
+                         float *stream)
 {
     int d = s->d;
     t->z = rows_of(s, 3 * d);
@@ -81,15 +85,18 @@ static void conv_forward(const struct step *s, const struct net_layer *y, struct
     arena_reset(s->tmp, mark);
 }
 
-static void conv_backward(const struct step *s, const struct net_layer *y, const struct tape *t, float *ga)
+static void conv_backward(const struct step *s, const struct net_layer *y, const struct tape *t,
+                          float *ga)
 {
     int d = s->d;
     float *gy = rows_of(s, d), *gz = rows_of(s, 3 * d), *out = rows_of(s, d);
-    float *taps = taps_turned(s, s->w + y->taps), *gt = arena_zero(s->tmp, 3 * (size_t)d * sizeof *gt);
+    float *taps = taps_turned(s, s->w + y->taps),
+          *gt = arena_zero(s->tmp, 3 * (size_t)d * sizeof *gt);
     s->op->gemm(GEMM_NN, s->n, d, d, s->gh, d, s->w + y->out, d, gy, d, false, s->tmp);
     for (int q = 0; q < s->p->n_seq; q++) {
         size_t r = (size_t)s->p->start[q] * (size_t)d;
-        s->op->conv_grad(gz + 3 * r, out + r, gt, gy + r, t->z + 3 * r, t->v + r, taps, s->p->length[q], d);
+        s->op->conv_grad(gz + 3 * r, out + r, gt, gy + r, t->z + 3 * r, t->v + r, taps,
+                         s->p->length[q], d);
     }
     s->op->gemm(GEMM_TN, d, d, s->n, s->gh, d, out, d, s->g + y->out, d, true, s->tmp);
     for (int i = 0; i < d; i++)
@@ -102,13 +109,15 @@ static void conv_backward(const struct step *s, const struct net_layer *y, const
 /* One conversation and one key/value head with its `grp` query heads. A tile stacks the query rows
  * of TILE_T positions, heads of one position side by side: row r is position r / grp. */
 struct head {
-    int T, G, grp, stride, row0;                                      /* stride: floats of a qk row; row0: first row of the conversation */
+    int T, G, grp;
+    int stride, row0;   /* floats of a qk row; first row of the conversation */
     int wide;                                                         /* floats of a qkv row */
-    const float *k, *v;                                               /* first position; rows `stride`, `wide` apart */
+    const float *k, *v; /* first position; rows `stride`, `wide` apart */
     int first;                                                        /* first query head */
 };
 
-static struct head head_of(const struct step *s, const struct net_layer *y, const struct tape *t, int q, int g)
+static struct head head_of(const struct step *s, const struct net_layer *y, const struct tape *t,
+                           int q, int g)
 {
     int G = y->n_head_kv, grp = s->H / G, row0 = s->p->start[q];
     int stride = (s->H + G) * s->hd, wide = (s->H + 2 * G) * s->hd;
@@ -118,18 +127,22 @@ static struct head head_of(const struct step *s, const struct net_layer *y, cons
 }
 
 /* Copies the tile's heads out of (or back into) rows of `stride` floats. */
-static void tile_gather(const struct step *s, const struct head *h, float *tile, const float *x, int stride, int t0, int nt)
+static void tile_gather(const struct step *s, const struct head *h, float *tile, const float *x,
+                        int stride, int t0, int nt)
 {
     size_t len = (size_t)h->grp * (size_t)s->hd;
     for (int t = 0; t < nt; t++)
-        memcpy(tile + t * len, x + (size_t)(h->row0 + t0 + t) * stride + h->first * s->hd, len * sizeof *tile);
+        memcpy(tile + t * len, x + (size_t)(h->row0 + t0 + t) * stride + h->first * s->hd,
+               len * sizeof *tile);
 }
 
-static void tile_scatter(const struct step *s, const struct head *h, const float *tile, float *x, int stride, int t0, int nt)
+static void tile_scatter(const struct step *s, const struct head *h, const float *tile, float *x,
+                         int stride, int t0, int nt)
 {
     size_t len = (size_t)h->grp * (size_t)s->hd;
     for (int t = 0; t < nt; t++)
-        memcpy(x + (size_t)(h->row0 + t0 + t) * stride + h->first * s->hd, tile + t * len, len * sizeof *tile);
+        memcpy(x + (size_t)(h->row0 + t0 + t) * stride + h->first * s->hd, tile + t * len,
+               len * sizeof *tile);
 }
 
 static float attn_scale(const struct step *s)
@@ -148,14 +161,16 @@ static void attn_head(const struct step *s, const struct tape *t, const struct h
         s->op->gemm(GEMM_NT, rows, seen, hd, q, hd, h->k, h->stride, p, pad, false, s->tmp);
         for (int r = 0; r < rows; r++)
             t->lse[(size_t)(h->first + r % h->grp) * s->n + h->row0 + t0 + r / h->grp] =
-                s->op->softmax(p + (size_t)r * pad, t0 + r / h->grp + 1, (seen + 15) / 16 * 16, attn_scale(s));
+                s->op->softmax(p + (size_t)r * pad, t0 + r / h->grp + 1, (seen + 15) / 16 * 16,
+                               attn_scale(s));
         s->op->gemm(GEMM_NN, rows, hd, seen, p, pad, h->v, h->wide, o, hd, false, s->tmp);
         tile_scatter(s, h, o, t->o, s->d, t0, nt);
     }
 }
 
 /* gqk, gqkv: zeroed; receives the gradients after RoPE and of the values. */
-static void attn_head_grad(const struct step *s, const struct tape *t, const struct head *h, const float *go, float *gqk, float *gqkv)
+static void attn_head_grad(const struct step *s, const struct tape *t, const struct head *h,
+                           const float *go, float *gqk, float *gqkv)
 {
     int hd = s->hd, most = TILE_T * h->grp, pad = (h->T + 15) / 16 * 16;
     float *q = arena_f32(s->tmp, (size_t)most * hd), *gq = arena_f32(s->tmp, (size_t)most * hd);
@@ -170,9 +185,11 @@ static void attn_head_grad(const struct step *s, const struct tape *t, const str
         s->op->gemm(GEMM_NT, rows, seen, hd, q, hd, h->k, h->stride, p, pad, false, s->tmp);
         s->op->gemm(GEMM_NT, rows, seen, hd, g, hd, h->v, h->wide, gp, pad, false, s->tmp);
         for (int r = 0; r < rows; r++)
-            s->op->softmax_grad(p + (size_t)r * pad, gp + (size_t)r * pad, t0 + r / h->grp + 1, (seen + 15) / 16 * 16, attn_scale(s),
-                                t->lse[(size_t)(h->first + r % h->grp) * s->n + h->row0 + t0 + r / h->grp],
-                                s->op->dot(o + (size_t)r * hd, g + (size_t)r * hd, hd));
+            s->op->softmax_grad(
+                p + (size_t)r * pad, gp + (size_t)r * pad, t0 + r / h->grp + 1,
+                (seen + 15) / 16 * 16, attn_scale(s),
+                t->lse[(size_t)(h->first + r % h->grp) * s->n + h->row0 + t0 + r / h->grp],
+                s->op->dot(o + (size_t)r * hd, g + (size_t)r * hd, hd));
         s->op->gemm(GEMM_TN, seen, hd, rows, p, pad, g, hd, gv, h->wide, true, s->tmp);
         s->op->gemm(GEMM_TN, seen, hd, rows, gp, pad, q, hd, gk, h->stride, true, s->tmp);
         s->op->gemm(GEMM_NN, rows, hd, seen, gp, pad, h->k, h->stride, gq, hd, false, s->tmp);
@@ -185,7 +202,8 @@ static const float *rope_row(const struct step *s, int q, int t)
     return s->net->rope + (size_t)(s->p->pos0[q] + t) * (size_t)s->hd;
 }
 
-static void attn_forward(const struct step *s, const struct net_layer *y, struct tape *t, float *stream)
+static void attn_forward(const struct step *s, const struct net_layer *y, struct tape *t,
+                         float *stream)
 {
     int G = y->n_head_kv, hd = s->hd, wide = (s->H + 2 * G) * hd, stride = (s->H + G) * hd;
     float eps = s->net->cfg.rms_eps;
@@ -200,7 +218,8 @@ static void attn_forward(const struct step *s, const struct net_layer *y, struct
             const float *x = t->qkv + r * wide;
             float *to = t->qk + r * stride;
             s->op->head(to, x, s->w + y->q_norm, rope_row(s, q, i), s->H, hd, eps);
-            s->op->head(to + s->H * hd, x + s->H * hd, s->w + y->k_norm, rope_row(s, q, i), G, hd, eps);
+            s->op->head(to + s->H * hd, x + s->H * hd, s->w + y->k_norm, rope_row(s, q, i), G, hd,
+                        eps);
         }
         for (int g = 0; g < G; g++) {
             size_t mark = arena_mark(s->tmp);
@@ -212,11 +231,13 @@ static void attn_forward(const struct step *s, const struct net_layer *y, struct
     linear(s, stream, t->o, y->out, s->d, s->d, true);
 }
 
-static void attn_backward(const struct step *s, const struct net_layer *y, const struct tape *t, float *ga)
+static void attn_backward(const struct step *s, const struct net_layer *y, const struct tape *t,
+                          float *ga)
 {
     int G = y->n_head_kv, hd = s->hd, wide = (s->H + 2 * G) * hd, stride = (s->H + G) * hd;
     float eps = s->net->cfg.rms_eps, *go = rows_of(s, s->d);
-    float *gqk = arena_zero(s->tmp, (size_t)s->n * stride * sizeof *gqk), *gqkv = arena_zero(s->tmp, (size_t)s->n * wide * sizeof *gqkv);
+    float *gqk = arena_zero(s->tmp, (size_t)s->n * stride * sizeof *gqk),
+          *gqkv = arena_zero(s->tmp, (size_t)s->n * wide * sizeof *gqkv);
     linear_grad(s, go, s->gh, t->o, y->out, s->d, s->d);
     for (int q = 0; q < s->p->n_seq; q++) {
         for (int g = 0; g < G; g++) {
@@ -229,9 +250,10 @@ static void attn_backward(const struct step *s, const struct net_layer *y, const
             size_t r = (size_t)(s->p->start[q] + i);
             const float *x = t->qkv + r * wide, *gy = gqk + r * stride;
             float *gx = gqkv + r * wide;
-            s->op->head_grad(gx, s->g + y->q_norm, gy, x, s->w + y->q_norm, rope_row(s, q, i), s->H, hd, eps);
-            s->op->head_grad(gx + s->H * hd, s->g + y->k_norm, gy + s->H * hd, x + s->H * hd, s->w + y->k_norm,
-                             rope_row(s, q, i), G, hd, eps);
+            s->op->head_grad(gx, s->g + y->q_norm, gy, x, s->w + y->q_norm, rope_row(s, q, i), s->H,
+                             hd, eps);
+            s->op->head_grad(gx + s->H * hd, s->g + y->k_norm, gy + s->H * hd, x + s->H * hd,
+                             s->w + y->k_norm, rope_row(s, q, i), G, hd, eps);
         }
     }
     linear_grad(s, ga, gqkv, t->a, y->in, wide, s->d);
@@ -270,10 +292,13 @@ static void block_backward(const struct step *s, int l)
     const struct tape *t = &s->tape[l];
     float eps = s->net->cfg.rms_eps;
     size_t mark = arena_mark(s->tmp);
-    float *gn = rows_of(s, s->d), *u = rows_of(s, s->F), *gu = rows_of(s, s->F), *gab = rows_of(s, 2 * s->F);
-    s->op->gemm(GEMM_NN, s->n, s->F, s->d, s->gh, s->d, s->w + y->down, s->F, gu, s->F, false, s->tmp);
+    float *gn = rows_of(s, s->d), *u = rows_of(s, s->F), *gu = rows_of(s, s->F),
+          *gab = rows_of(s, 2 * s->F);
+    s->op->gemm(GEMM_NN, s->n, s->F, s->d, s->gh, s->d, s->w + y->down, s->F, gu, s->F, false,
+                s->tmp);
     s->op->swiglu_grad(gab, u, gu, t->ab, s->n, s->F);
-    s->op->gemm(GEMM_TN, s->d, s->F, s->n, s->gh, s->d, u, s->F, s->g + y->down, s->F, true, s->tmp);
+    s->op->gemm(GEMM_TN, s->d, s->F, s->n, s->gh, s->d, u, s->F, s->g + y->down, s->F, true,
+                s->tmp);
     linear_grad(s, gn, gab, t->f, y->up, 2 * s->F, s->d);
     s->op->rms_grad(s->gh, s->g + y->ffn_norm, gn, t->mid, s->w + y->ffn_norm, s->n, s->d, eps);
     if (y->n_head_kv) attn_backward(s, y, t, gn);
@@ -292,14 +317,16 @@ static void head_rows(const struct step *s, const struct head_out *o, const int 
     int d = s->d, V = s->net->cfg.n_vocab;
     const float *E = s->w + s->net->embd, *norm = s->w + s->net->final_norm;
     size_t mark = arena_mark(s->tmp), row = (size_t)d * sizeof(float);
-    float *x = arena_f32(s->tmp, (size_t)m * d), *hn = arena_f32(s->tmp, (size_t)m * d), *z = arena_f32(s->tmp, (size_t)m * V);
+    float *x = arena_f32(s->tmp, (size_t)m * d), *hn = arena_f32(s->tmp, (size_t)m * d),
+          *z = arena_f32(s->tmp, (size_t)m * V);
     for (int i = 0; i < m; i++) memcpy(x + (size_t)i * d, s->last + (size_t)idx[i] * d, row);
     s->op->rms(hn, x, norm, m, d, s->net->cfg.rms_eps);
     s->op->gemm(GEMM_NT, m, V, d, hn, d, E, d, z, V, false, s->tmp);
     for (int i = 0; i < m; i++) {
         float w = s->p->weight[idx[i]];
         uint8_t hit;
-        float loss = s->op->xent(z + (size_t)i * V, V, s->p->target[idx[i]], w * o->scale, o->z_loss, s->g != NULL, &hit);
+        float loss = s->op->xent(z + (size_t)i * V, V, s->p->target[idx[i]], w * o->scale,
+                                 o->z_loss, s->g != NULL, &hit);
         o->sum->loss += (double)w * loss;
         o->sum->weight += w;
         if (o->row_loss) o->row_loss[idx[i]] = loss;
@@ -337,16 +364,22 @@ static bool pack_check(const struct net *n, const struct pack *p, struct err *e)
 {
     const struct model_config *c = &n->cfg;
     for (int i = 0; i < p->n; i++)
-        if (p->token[i] < 0 || p->token[i] >= c->n_vocab || p->target[i] < -1 || p->target[i] >= c->n_vocab)
-            return err_set(e, ERR_ARG, "pack: row %d: token %d or target %d is outside the vocabulary of %d", i, p->token[i],
-                           p->target[i], c->n_vocab);
+        if (p->token[i] < 0 || p->token[i] >= c->n_vocab || p->target[i] < -1 ||
+            p->target[i] >= c->n_vocab)
+            return err_set(e, ERR_ARG,
+                           "pack: row %d: token %d or target %d is outside the vocabulary of %d", i,
+                           p->token[i], p->target[i], c->n_vocab);
     int at = 0;
     for (int q = 0; q < p->n_seq; at += p->length[q++])
         if (p->start[q] != at || p->length[q] < 1 || p->length[q] > p->n - at)
-            return err_set(e, ERR_ARG, "pack: conversation %d does not begin where the one before it ends", q);
+            return err_set(e, ERR_ARG,
+                           "pack: conversation %d does not begin where the one before it ends", q);
         else if (p->pos0[q] < 0 || p->pos0[q] > c->n_ctx - p->length[q])
-            return err_set(e, ERR_LIMIT, "pack: conversation %d: %d positions from %d pass the context of %d", q, p->length[q], p->pos0[q], c->n_ctx);
-    return at == p->n || err_set(e, ERR_ARG, "pack: %d rows, but its conversations have %d", p->n, at);
+            return err_set(e, ERR_LIMIT,
+                           "pack: conversation %d: %d positions from %d pass the context of %d", q,
+                           p->length[q], p->pos0[q], c->n_ctx);
+    return at == p->n ||
+           err_set(e, ERR_ARG, "pack: %d rows, but its conversations have %d", p->n, at);
 }
 
 static void forward(struct step *s)
@@ -354,7 +387,8 @@ static void forward(struct step *s)
     const float *E = s->w + s->net->embd;
     int layers = s->net->cfg.n_layer;
     float *h = rows_of(s, s->d);
-    for (int i = 0; i < s->n; i++) memcpy(h + (size_t)i * s->d, E + (size_t)s->p->token[i] * s->d, (size_t)s->d * sizeof *h);
+    for (int i = 0; i < s->n; i++)
+        memcpy(h + (size_t)i * s->d, E + (size_t)s->p->token[i] * s->d, (size_t)s->d * sizeof *h);
     s->tape = arena_zero(s->tmp, (size_t)layers * sizeof *s->tape);
     for (int l = 0; l < layers; l++) {
         float *next = rows_of(s, s->d);
@@ -369,18 +403,29 @@ static void backward(struct step *s)
 {
     for (int l = s->net->cfg.n_layer - 1; l >= 0; l--) block_backward(s, l);
     for (int i = 0; i < s->n; i++)
-        s->op->add(s->g + s->net->embd + (size_t)s->p->token[i] * s->d, s->gh + (size_t)i * s->d, (size_t)s->d);
+        s->op->add(s->g + s->net->embd + (size_t)s->p->token[i] * s->d, s->gh + (size_t)i * s->d,
+                   (size_t)s->d);
 }
 
-bool net_step(const struct net *n, const float *w, const struct pack *p, const struct grad_ops *op, float scale, float z_loss,
-              float *grad, float *row_loss, uint8_t *row_hit, struct arena *tmp, struct pack_loss *out, struct err *e)
+bool net_step(const struct net *n, const float *w, const struct pack *p, const struct grad_ops *op,
+              float scale, float z_loss, float *grad, float *row_loss, uint8_t *row_hit,
+              struct arena *tmp, struct pack_loss *out, struct err *e)
 {
     const struct model_config *c = &n->cfg;
     *out = (struct pack_loss){ 0 };
     if (!pack_check(n, p, e)) return false;
     size_t mark = arena_mark(tmp);
-    struct step s = { .net = n, .op = op, .w = w, .g = grad, .p = p, .tmp = tmp, .n = p->n, .d = c->n_embd, .F = c->n_ff,
-                      .H = c->n_head, .hd = c->head_dim };
+    struct step s = { .net = n,
+                      .op = op,
+                      .w = w,
+                      .g = grad,
+                      .p = p,
+                      .tmp = tmp,
+                      .n = p->n,
+                      .d = c->n_embd,
+                      .F = c->n_ff,
+                      .H = c->n_head,
+                      .hd = c->head_dim };
     forward(&s);
     if (grad) s.gh = arena_zero(tmp, (size_t)s.n * (size_t)s.d * sizeof *s.gh);
     head_all(&s, &(struct head_out){ scale, z_loss, row_loss, row_hit, out });

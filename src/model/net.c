@@ -1,17 +1,18 @@
-/* net.c -- the shape of a trainable LFM2: which tensors there are, where each lies in the flat array of
- * master weights, and how training starts.
+/* net.c -- the shape of a trainable LFM2: which tensors there are, where each lies in the flat
+ * array of master weights, and how training starts.
  *
- * One flat array makes gradients, optimiser moments and checkpoints plain vectors of the same length.
- * The order is the order of tensors in the exported file; q, k, v and gate, up are neighbours so that
- * each group is one matrix product. Names are those of the file format.
+ * One flat array makes gradients, optimiser moments and checkpoints plain vectors of the same
+ * length. The order is the order of tensors in the exported file; q, k, v and gate, up are
+ * neighbours so that each group is one matrix product. Names are those of the file format.
  *
- * Refused: widths that are not multiples of 16 (head size: of 32), because the gradient code walks whole
- * vectors; other convolution lengths than 3; untied heads. */
+ * Refused: widths that are not multiples of 16 (head size: of 32), because the gradient code walks
+ * whole vectors; other convolution lengths than 3; untied heads. */
 #include <math.h>
 
 #include "model/net.h"
 
-static size_t put(struct net *n, int rows, int cols, bool is_matrix, const char *fmt, ...) PRINTF_LIKE(5, 6);
+static size_t put(struct net *n, int rows, int cols, bool is_matrix, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
 
 static size_t put(struct net *n, int rows, int cols, bool is_matrix, const char *fmt, ...)
 {
@@ -41,15 +42,24 @@ static bool check(const struct model_config *c, struct err *e)
         int v;
         memcpy(&v, (const char *)c + rows[i].off, sizeof v);
         if (v < 1 || v % rows[i].step || v > 1 << 20)
-            return err_set(e, ERR_UNSUPPORTED, "training: %s is %d; it must be a positive multiple of %d", rows[i].what, v, rows[i].step);
+            return err_set(e, ERR_UNSUPPORTED,
+                           "training: %s is %d; it must be a positive multiple of %d", rows[i].what,
+                           v, rows[i].step);
     }
-    if (c->conv_taps != 3) return err_set(e, ERR_UNSUPPORTED, "training: convolution length %d; only 3 is trained", c->conv_taps);
-    if (c->n_layer > MODEL_LAYERS) return err_set(e, ERR_UNSUPPORTED, "training: %d blocks; at most %d", c->n_layer, MODEL_LAYERS);
+    if (c->conv_taps != 3)
+        return err_set(e, ERR_UNSUPPORTED, "training: convolution length %d; only 3 is trained",
+                       c->conv_taps);
+    if (c->n_layer > MODEL_LAYERS)
+        return err_set(e, ERR_UNSUPPORTED, "training: %d blocks; at most %d", c->n_layer,
+                       MODEL_LAYERS);
     if (c->n_head * c->head_dim != c->n_embd)
-        return err_set(e, ERR_UNSUPPORTED, "training: %d heads of %d do not make %d", c->n_head, c->head_dim, c->n_embd);
+        return err_set(e, ERR_UNSUPPORTED, "training: %d heads of %d do not make %d", c->n_head,
+                       c->head_dim, c->n_embd);
     for (int l = 0; l < c->n_layer; l++)
         if (c->n_head_kv[l] < 0 || (c->n_head_kv[l] && c->n_head % c->n_head_kv[l]))
-            return err_set(e, ERR_UNSUPPORTED, "training: block %d: %d key/value heads do not divide %d heads", l, c->n_head_kv[l], c->n_head);
+            return err_set(e, ERR_UNSUPPORTED,
+                           "training: block %d: %d key/value heads do not divide %d heads", l,
+                           c->n_head_kv[l], c->n_head);
     return true;
 }
 
@@ -124,7 +134,10 @@ void net_free(struct net *n)
 const struct model_config *net_config(const struct net *n) { return &n->cfg; }
 size_t net_n_param(const struct net *n) { return n->n_float; }
 size_t net_n_tensor(const struct net *n) { return n->n_tensor; }
-const struct param *net_param(const struct net *n, size_t i) { return i < n->n_tensor ? &n->param[i] : NULL; }
+const struct param *net_param(const struct net *n, size_t i)
+{
+    return i < n->n_tensor ? &n->param[i] : NULL;
+}
 
 static bool ends(const char *s, const char *tail)
 {
@@ -136,7 +149,8 @@ static bool ends(const char *s, const char *tail)
 static double deviation(const struct net *n, const struct param *p)
 {
     if (p->is_embedding) return 0.03;
-    bool writes = ends(p->name, "out_proj.weight") || ends(p->name, "attn_output.weight") || ends(p->name, "ffn_down.weight");
+    bool writes = ends(p->name, "out_proj.weight") || ends(p->name, "attn_output.weight") ||
+                  ends(p->name, "ffn_down.weight");
     return 1 / sqrt(p->cols) / (writes ? sqrt(2.0 * n->cfg.n_layer) : 1);
 }
 

@@ -1,9 +1,10 @@
-/* grad.c -- the operations of training, forward and gradient side by side, and a plain matrix product.
+/* grad.c -- the operations of training, forward and gradient side by side, and a plain matrix
+ * product.
  *
  * One source, compiled once per instruction set: tensor/ builds it for the baseline machine as
- * grad_ops_ref, cpu/ builds it again with wider registers (-DGRAD_ISA=avx512, …). Rows are walked in
- * vectors of 16 lanes that the compiler splits as the machine needs, so every build adds in the same
- * order. Masks are row lengths, never infinities.
+ * grad_ops_ref, cpu/ builds it again with wider registers (-DGRAD_ISA=avx512, …). Rows are walked
+ * in vectors of 16 lanes that the compiler splits as the machine needs, so every build adds in the
+ * same order. Masks are row lengths, never infinities.
  *
  * Formulas: g_y is the gradient of y. RMSNorm with r = (mean x^2 + eps)^-1/2 and s = sum w x g_y:
  * g_x = r w g_y - x r^3 s / d, g_w += g_y x r. SwiGLU with sigma = sigmoid(a): g_b = g a sigma,
@@ -12,7 +13,7 @@
 
 #include "tensor/tensor.h"
 
-#pragma GCC diagnostic ignored "-Wpsabi"                              /* vectors cross no function border that stays */
+#pragma GCC diagnostic ignored "-Wpsabi" /* vectors cross no function border that stays */
 
 #ifndef GRAD_ISA
 #define GRAD_ISA ref
@@ -45,7 +46,7 @@ INLINE vf vexp(vf x)
 {
     x = pick(x < set(-87.0f), set(-87.0f), x);
     x = pick(x > set(87.0f), set(87.0f), x);
-    const float magic = 12582912.0f;                                  /* 1.5 * 2^23: adding it rounds to an integer */
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     vf t = x * 1.44269504f + magic, n = t - magic;
     vf r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
@@ -75,7 +76,8 @@ static void rms(float *y, const float *x, const float *w, int n, int d, float ep
     }
 }
 
-static void rms_grad(float *gx, float *gw, const float *gy, const float *x, const float *w, int n, int d, float eps)
+static void rms_grad(float *gx, float *gw, const float *gy, const float *x, const float *w, int n,
+                     int d, float eps)
 {
     for (int t = 0; t < n; t++, x += d, gx += d, gy += d) {
         float r = row_scale(x, d, eps);
@@ -92,7 +94,8 @@ static void rms_grad(float *gx, float *gw, const float *gy, const float *x, cons
 
 /* ---- heads: per-head norm, then RoPE ---- */
 
-static void head(float *y, const float *x, const float *w, const float *rope, int n_head, int hd, float eps)
+static void head(float *y, const float *x, const float *w, const float *rope, int n_head, int hd,
+                 float eps)
 {
     int half = hd / 2;
     for (int h = 0; h < n_head; h++, x += hd, y += hd) {
@@ -107,8 +110,8 @@ static void head(float *y, const float *x, const float *w, const float *rope, in
 }
 
 /* RoPE turns back by the negative angle; what comes out is the gradient of the norm's output. */
-static void head_grad(float *gx, float *gw, const float *gy, const float *x, const float *w, const float *rope,
-                      int n_head, int hd, float eps)
+static void head_grad(float *gx, float *gw, const float *gy, const float *x, const float *w,
+                      const float *rope, int n_head, int hd, float eps)
 {
     int half = hd / 2;
     for (int h = 0; h < n_head; h++, x += hd, gx += hd, gy += hd) {
@@ -146,12 +149,13 @@ static void conv(float *y, float *v, const float *z, const float *taps, int n, i
 }
 
 /* u_t enters v_t, v_{t+1} and v_{t+2}; terms past the end of the sequence do not exist. */
-static void conv_grad(float *gz, float *y, float *gtaps, const float *gy, const float *z, const float *v,
-                      const float *taps, int n, int d)
+static void conv_grad(float *gz, float *y, float *gtaps, const float *gy, const float *z,
+                      const float *v, const float *taps, int n, int d)
 {
     for (int t = 0; t < n; t++, z += 3 * d, gz += 3 * d, gy += d, y += d, v += d)
         for (int i = 0; i < d; i += L) {
-            vf b = ld(z + i), c = ld(z + d + i), x = ld(z + 2 * d + i), g = ld(gy + i), vt = ld(v + i);
+            vf b = ld(z + i), c = ld(z + d + i), x = ld(z + 2 * d + i), g = ld(gy + i),
+               vt = ld(v + i);
             vf u = b * x, gv = g * c, gu = ld(taps + 2 * d + i) * gv;
             st(gtaps + 2 * d + i, ld(gtaps + 2 * d + i) + gv * u);
             if (t + 1 < n) {
@@ -210,7 +214,7 @@ INLINE float row_max(const float *s, int n)                           /* n a mul
 static float softmax(float *s, int n, int pad, float scale)
 {
     int whole = (n + L - 1) / L * L;
-    for (int i = n; i < whole; i++) s[i] = -1e30f;                    /* weighs e^-87 at most: nothing */
+    for (int i = n; i < whole; i++) s[i] = -1e30f; /* weighs e^-87 at most: nothing */
     float top = row_max(s, whole) * scale;
     vf z = { 0 };
     for (int i = 0; i < whole; i += L) z += vexp(ld(s + i) * scale - top);
@@ -233,7 +237,8 @@ static void softmax_grad(float *s, float *gp, int n, int pad, float scale, float
 
 /* ---- loss ---- */
 
-static float xent(float *z, int n_vocab, int target, float weight, float z_loss, bool grad, uint8_t *hit)
+static float xent(float *z, int n_vocab, int target, float weight, float z_loss, bool grad,
+                  uint8_t *hit)
 {
     float top = row_max(z, n_vocab), zt = z[target];
     vf acc = { 0 };
@@ -264,8 +269,8 @@ static float dot(const float *x, const float *y, int n)
 
 #ifndef GRAD_GEMM
 #define GRAD_GEMM gemm_ref
-void gemm_ref(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-              float *c, int ldc, bool accumulate, struct arena *tmp)
+void gemm_ref(enum gemm_kind kind, int m, int n, int k, const float *a, int lda, const float *b,
+              int ldb, float *c, int ldc, bool accumulate, struct arena *tmp)
 {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
@@ -283,6 +288,6 @@ gemm_fn GRAD_GEMM;
 #endif
 
 const struct grad_ops PASTE(grad_ops_, GRAD_ISA) = {
-    NAME_OF(GRAD_ISA), GRAD_GEMM, rms, rms_grad, head, head_grad, conv, conv_grad, swiglu, swiglu_grad,
-    softmax, softmax_grad, xent, add, dot,
+    NAME_OF(GRAD_ISA), GRAD_GEMM, rms,          rms_grad, head, head_grad, conv, conv_grad, swiglu,
+    swiglu_grad,       softmax,   softmax_grad, xent,     add,  dot,
 };

@@ -1,14 +1,14 @@
 /* batch.c -- conversations become a pack.
  *
- * A micro-batch is a function of (seed, its number, stage) alone: it draws its own conversations until it
- * is full and ends with the one that fills it, so nothing is held over, no conversation is preferred for
- * its length, and a resumed run needs no buffer, only the number of the next micro-batch. A conversation
- * longer than the stage allows is dropped and counted, never cut. */
+ * A micro-batch is a function of (seed, its number, stage) alone: it draws its own conversations
+ * until it is full and ends with the one that fills it, so nothing is held over, no conversation is
+ * preferred for its length, and a resumed run needs no buffer, only the number of the next
+ * micro-batch. A conversation longer than the stage allows is dropped and counted, never cut. */
 #include "train/int.h"
 
-#define PER_MICRO 4096                                                /* conversation numbers set aside for each micro-batch */
-#define PROMPT_SHARE 4                                                /* one prompt token in four carries the weight of four */
-#define LATE_SHARE 10                                                 /* one in ten starts at a late position */
+#define PER_MICRO 4096 /* conversation numbers set aside for each micro-batch */
+#define PROMPT_SHARE 4 /* one prompt token in four carries the weight of four */
+#define LATE_SHARE 10  /* one in ten starts at a late position */
 
 int stage_max_tokens(int stage)
 {
@@ -48,7 +48,7 @@ static void grow(struct batch_buf *b, int rows)
 
 void batch_add(struct batch_buf *b, const struct example *x, int stage, int pos0)
 {
-    int rows = x->n - 1;                                              /* the last token predicts nothing */
+    int rows = x->n - 1; /* the last token predicts nothing */
     if (rows < 1) return;
     grow(b, rows);
     b->start[b->p.n_seq] = b->p.n;
@@ -58,8 +58,10 @@ void batch_add(struct batch_buf *b, const struct example *x, int stage, int pos0
         b->token[r] = x->token[i];
         b->target[r] = x->token[i + 1];
         b->cls[r] = x->cls[i + 1];
-        b->weight[r] = target_weight((enum token_class)x->cls[i + 1], (enum token_class)x->cls[i], stage);
-        if (b->cls[r] == TC_PROMPT) b->weight[r] *= (i + b->p.n_seq) % PROMPT_SHARE ? 0 : PROMPT_SHARE;
+        b->weight[r] =
+            target_weight((enum token_class)x->cls[i + 1], (enum token_class)x->cls[i], stage);
+        if (b->cls[r] == TC_PROMPT)
+            b->weight[r] *= (i + b->p.n_seq) % PROMPT_SHARE ? 0 : PROMPT_SHARE;
     }
     b->p.n += rows;
     b->p.n_seq++;
@@ -75,8 +77,8 @@ static int late_start(uint64_t seed, uint64_t index, int rows, int n_ctx)
     return (int)rng_below(&r, (uint32_t)(n_ctx - rows));
 }
 
-bool batch_fill(struct batch_buf *b, const struct train_source *src, int stage, uint64_t seed, uint64_t index, int tokens,
-                int n_ctx, struct err *e)
+bool batch_fill(struct batch_buf *b, const struct train_source *src, int stage, uint64_t seed,
+                uint64_t index, int tokens, int n_ctx, struct err *e)
 {
     batch_clear(b);
     int most = MIN(stage_max_tokens(stage), n_ctx);
@@ -94,5 +96,6 @@ bool batch_fill(struct batch_buf *b, const struct train_source *src, int stage, 
         b->dropped++;
     }
     if (b->p.n) return true;
-    return err_set(e, ERR_LIMIT, "micro-batch %llu: none of %d conversations fits %d tokens", (unsigned long long)index, PER_MICRO, most);
+    return err_set(e, ERR_LIMIT, "micro-batch %llu: none of %d conversations fits %d tokens",
+                   (unsigned long long)index, PER_MICRO, most);
 }

@@ -1,9 +1,9 @@
 /* ckpt.c -- checkpoints: everything a run is, in one file, whole or absent.
  *
- * Layout, little-endian as the machine has it: struct head (magic, version, shape, hashes, counters),
- * then weights and both moments as flat f32, then a hash of all that went before. A file of another
- * shape, tokenizer or version, or one that was cut or damaged, is refused with a sentence; the run that
- * tries to load it is left as it was. */
+ * Layout, little-endian as the machine has it: struct head (magic, version, shape, hashes,
+ * counters), then weights and both moments as flat f32, then a hash of all that went before. A file
+ * of another shape, tokenizer or version, or one that was cut or damaged, is refused with a
+ * sentence; the run that tries to load it is left as it was. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +29,7 @@ bool train_save(struct train *t, const char *path, struct err *e)
 {
     struct file_out f = { 0 };
     struct head h;
-    memset(&h, 0, sizeof h);                                          /* gaps between members are written too */
+    memset(&h, 0, sizeof h); /* gaps between members are written too */
     h.magic = MAGIC;
     h.version = VERSION;
     h.shape = t->o.shape;
@@ -60,13 +60,15 @@ static bool open_whole(struct map *m, const char *path, struct head *h, struct e
         goto fail;
     }
     if (h->version != VERSION) {
-        err_set(e, ERR_UNSUPPORTED, "%s: checkpoint version %u; this build reads version %d", path, h->version, VERSION);
+        err_set(e, ERR_UNSUPPORTED, "%s: checkpoint version %u; this build reads version %d", path,
+                h->version, VERSION);
         goto fail;
     }
     size_t left = m->size - sizeof *h - 8;
     if (h->n_param > left / 12 || left != h->n_param * 12) goto bad;
     uint64_t sum = chain(0, m->data, sizeof *h), want;
-    for (int i = 0; i < 3; i++) sum = chain(sum, m->data + sizeof *h + (size_t)i * h->n_param * 4, h->n_param * 4);
+    for (int i = 0; i < 3; i++)
+        sum = chain(sum, m->data + sizeof *h + (size_t)i * h->n_param * 4, h->n_param * 4);
     memcpy(&want, m->data + m->size - 8, 8);
     if (sum == want) return true;
 bad:
@@ -89,10 +91,15 @@ bool train_load(struct train *t, const char *path, struct err *e)
     size_t bytes = net_n_param(t->net) * sizeof(float);
     bool ok = false;
     if (memcmp(&h.shape, &t->o.shape, sizeof h.shape) || h.n_param != net_n_param(t->net))
-        err_set(e, ERR_ARG, "%s: the checkpoint has another shape (width %d, %d blocks, %d tokens); resume with its shape, or use --warm-start",
+        err_set(e, ERR_ARG,
+                "%s: the checkpoint has another shape (width %d, %d blocks, %d tokens); resume "
+                "with its shape, or use --warm-start",
                 path, h.shape.n_embd, h.shape.n_layer, h.shape.n_vocab);
     else if (h.source_hash != t->src.hash)
-        err_set(e, ERR_ARG, "%s: the checkpoint was made with another tokenizer or generator; use --warm-start to take its weights", path);
+        err_set(e, ERR_ARG,
+                "%s: the checkpoint was made with another tokenizer or generator; use --warm-start "
+                "to take its weights",
+                path);
     else {
         memcpy(t->w, part(&m, &h, 0), bytes);
         memcpy(t->m, part(&m, &h, 1), bytes);
@@ -127,7 +134,8 @@ int train_warm_start(struct train *t, const char *path, struct err *e)
     for (size_t i = 0; i < net_n_tensor(from); i++) {
         const struct param *p = net_param(from, i), *to = find_param(t->net, p->name);
         if (!to || to->rows != p->rows || to->cols != p->cols) continue;
-        memcpy(t->w + to->off, part(&m, &h, 0) + p->off, (size_t)p->rows * (size_t)p->cols * sizeof(float));
+        memcpy(t->w + to->off, part(&m, &h, 0) + p->off,
+               (size_t)p->rows * (size_t)p->cols * sizeof(float));
         taken++;
     }
 done:
@@ -136,14 +144,18 @@ done:
     return taken;
 }
 
-bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path, struct err *e)
+bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path,
+                       struct err *e)
 {
     struct map m;
     struct head h;
     if (!open_whole(&m, checkpoint, &h, e)) return false;
     struct net *n = net_new(&h.shape, e);
-    bool ok = n && (net_n_param(n) == h.n_param || err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", checkpoint)) &&
-              train_export(n, part(&m, &h, 0), o, path, e);
+    bool ok =
+        n &&
+        (net_n_param(n) == h.n_param ||
+         err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", checkpoint)) &&
+        train_export(n, part(&m, &h, 0), o, path, e);
     net_free(n);
     map_close(&m);
     return ok;

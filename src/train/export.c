@@ -1,8 +1,8 @@
 /* export.c -- master weights become a model file that any reader of GGUF understands.
  *
- * Metadata as the architecture asks for it, tokenizer keys copied as they stand in the vocabulary file,
- * matrices in the wanted type, norms and taps F32, the head tied. The layer kinds stand only in
- * head_count_kv (0: convolution). */
+ * Metadata as the architecture asks for it, tokenizer keys copied as they stand in the vocabulary
+ * file, matrices in the wanted type, norms and taps F32, the head tied. The layer kinds stand only
+ * in head_count_kv (0: convolution). */
 #include "train/int.h"
 
 static void put_u32(struct gguf_out *o, const char *arch, const char *key, int v)
@@ -52,34 +52,45 @@ static void put_vocab(struct gguf_out *o, const struct export_opts *x)
         if (x->chat_template && bytes_eq(kv.key, "tokenizer.chat_template")) continue;
         gguf_out_kv(o, &kv);
     }
-    if (x->chat_template) gguf_out_str(o, "tokenizer.chat_template", x->chat_template, strlen(x->chat_template));
+    if (x->chat_template)
+        gguf_out_str(o, "tokenizer.chat_template", x->chat_template, strlen(x->chat_template));
 }
 
 /* Bytes of p as the file holds them; f32 lends, other types are packed into fresh memory. */
-static bool pack_param(const struct param *p, const float *w, enum dtype want, struct tensor *t, void **own, struct err *e)
+static bool pack_param(const struct param *p, const float *w, enum dtype want, struct tensor *t,
+                       void **own, struct err *e)
 {
     enum dtype d = p->is_matrix ? want : DT_F32;
     size_t n = (size_t)p->rows * (size_t)p->cols;
     const struct dtype_info *info = dtype_info(d);
     if (p->cols % info->block && p->is_matrix)
-        return err_set(e, ERR_ARG, "%s: rows of %d do not divide into blocks of %d for %s; F32, BF16, F16, Q8_0 or Q4_0 fit", p->name, p->cols,
-                       info->block, info->name);
-    *t = (struct tensor){ .name = p->name, .dtype = d, .n_dim = p->rows > 1 ? 2 : 1, .ne = { p->cols, p->rows, 1, 1 },
+        return err_set(e, ERR_ARG,
+                       "%s: rows of %d do not divide into blocks of %d for %s; F32, BF16, F16, "
+                       "Q8_0 or Q4_0 fit",
+                       p->name, p->cols, info->block, info->name);
+    *t = (struct tensor){ .name = p->name,
+                          .dtype = d,
+                          .n_dim = p->rows > 1 ? 2 : 1,
+                          .ne = { p->cols, p->rows, 1, 1 },
                           .bytes = dtype_bytes(d, (int64_t)n) };
     *own = NULL;
     t->data = w + p->off;
     if (d == DT_F32) return true;
     t->data = *own = mem_alloc(t->bytes);
     for (int r = 0; r < p->rows; r++)
-        info->pack(w + p->off + (size_t)r * p->cols, (char *)*own + (size_t)r * dtype_bytes(d, p->cols), (size_t)p->cols);
+        info->pack(w + p->off + (size_t)r * p->cols,
+                   (char *)*own + (size_t)r * dtype_bytes(d, p->cols), (size_t)p->cols);
     return true;
 }
 
-bool train_export(const struct net *n, const float *w, const struct export_opts *x, const char *path, struct err *e)
+bool train_export(const struct net *n, const float *w, const struct export_opts *x,
+                  const char *path, struct err *e)
 {
     const struct model_config *c = net_config(n);
-    const struct dtype_info *info = x->type > DT_NONE && x->type < DT_COUNT ? dtype_info(x->type) : NULL;
-    if (!info || !(info->pack || x->type == DT_F32)) return err_set(e, ERR_ARG, "export: this type of weights cannot be written");
+    const struct dtype_info *info =
+        x->type > DT_NONE && x->type < DT_COUNT ? dtype_info(x->type) : NULL;
+    if (!info || !(info->pack || x->type == DT_F32))
+        return err_set(e, ERR_ARG, "export: this type of weights cannot be written");
     struct gguf_out *o = gguf_out_new();
     size_t n_tensor = net_n_tensor(n), done = 0;
     void **own = mem_zero(n_tensor * sizeof *own);

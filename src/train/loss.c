@@ -1,10 +1,10 @@
 /* loss.c -- what a token is worth as a target, and the books of loss and hits by class.
  *
  * Values count double: they are what a call is about. Where the turn decides (call, question or
- * refusal; which tool; where a value begins) a token counts three times: one token there is worth more
- * than the ten that follow from it. The prompt counts a little at first, because
- * guessing the repeated names inside a schema is the earliest lesson in copying, and nothing in the end.
- * batch.c lets one prompt token in four speak for the rest, since every row with a weight costs a head. */
+ * refusal; which tool; where a value begins) a token counts three times: one token there is worth
+ * more than the ten that follow from it. The prompt counts a little at first, because guessing the
+ * repeated names inside a schema is the earliest lesson in copying, and nothing in the end. batch.c
+ * lets one prompt token in four speak for the rest, since every row with a weight costs a head. */
 #include "train/int.h"
 
 float class_weight(enum token_class c, int stage)
@@ -20,7 +20,8 @@ float target_weight(enum token_class c, enum token_class before, int stage)
     return decides ? 3 : class_weight(c, stage);
 }
 
-void class_add(struct class_sums *s, const struct batch_buf *b, const float *row_loss, const uint8_t *row_hit)
+void class_add(struct class_sums *s, const struct batch_buf *b, const float *row_loss,
+               const uint8_t *row_hit)
 {
     for (int i = 0; i < b->p.n; i++) {
         if (b->target[i] < 0 || b->weight[i] == 0) continue;

@@ -1,8 +1,8 @@
 /* muon.c -- momentum, orthogonalised: the optimizer of the hidden matrices (Jordan, 2024).
  *
- * Five Newton-Schulz steps push all singular values of the momentum towards one, so that every direction
- * of a matrix learns at the same pace. The scale 0.2 * sqrt(longer side) makes an update as large as
- * AdamW's, so one learning rate serves both. Work happens on the shorter side. */
+ * Five Newton-Schulz steps push all singular values of the momentum towards one, so that every
+ * direction of a matrix learns at the same pace. The scale 0.2 * sqrt(longer side) makes an update
+ * as large as AdamW's, so one learning rate serves both. Work happens on the shorter side. */
 #include <math.h>
 
 #include "train/int.h"
@@ -24,8 +24,8 @@ static void newton_schulz(float *x, int r, int c, gemm_fn *gemm, struct arena *t
     }
 }
 
-void muon_update(const struct muon *o, float *w, float *m, const float *g, int rows, int cols, float clip, gemm_fn *gemm,
-                 struct arena *tmp)
+void muon_update(const struct muon *o, float *w, float *m, const float *g, int rows, int cols,
+                 float clip, gemm_fn *gemm, struct arena *tmp)
 {
     size_t mark = arena_mark(tmp), n = (size_t)rows * (size_t)cols;
     bool turn = rows > cols;

@@ -1,13 +1,14 @@
-/* run.c -- the step loop: workers with whole micro-batches, one optimizer step, now and then a line of
- * the log, an evaluation, a checkpoint.
+/* run.c -- the step loop: workers with whole micro-batches, one optimizer step, now and then a line
+ * of the log, an evaluation, a checkpoint.
  *
- * A step: workers claim micro-batches; for each they draw its conversations and run forward and backward
- * into a gradient of that micro-batch's own. Then tensor by tensor the gradients are added in the order of
- * micro-batches, divided by the weight of the whole step, clipped by the global norm, and applied. So a
- * run depends on seed and options only, never on timing or on the number of workers (unless its length is
- * given in seconds), and a worker that the system has put aside holds up one micro-batch at most.
+ * A step: workers claim micro-batches; for each they draw its conversations and run forward and
+ * backward into a gradient of that micro-batch's own. Then tensor by tensor the gradients are added
+ * in the order of micro-batches, divided by the weight of the whole step, clipped by the global
+ * norm, and applied. So a run depends on seed and options only, never on timing or on the number of
+ * workers (unless its length is given in seconds), and a worker that the system has put aside holds
+ * up one micro-batch at most.
  *
- * Threads: the caller's and those of the pool; nothing is shared in a step but read-only weights. */
+ * Threads: the caller's and those of the pool; only weights are shared in a step, read-only. */
 #include <math.h>
 #include <sys/stat.h>
 
@@ -38,9 +39,17 @@ bool train_shape(struct model_config *c, const char *name, int n_vocab, struct e
 {
     for (size_t i = 0; i < LEN(shapes); i++) {
         if (strcmp(name, shapes[i].name)) continue;
-        *c = (struct model_config){ .arch = "lfm2", .n_layer = shapes[i].blocks, .n_embd = shapes[i].d, .n_ff = shapes[i].F,
-                                    .n_head = shapes[i].H, .head_dim = shapes[i].d / shapes[i].H, .n_vocab = n_vocab,
-                                    .n_ctx = 2048, .conv_taps = 3, .rms_eps = 1e-5f, .rope_theta = 10000 };
+        *c = (struct model_config){ .arch = "lfm2",
+                                    .n_layer = shapes[i].blocks,
+                                    .n_embd = shapes[i].d,
+                                    .n_ff = shapes[i].F,
+                                    .n_head = shapes[i].H,
+                                    .head_dim = shapes[i].d / shapes[i].H,
+                                    .n_vocab = n_vocab,
+                                    .n_ctx = 2048,
+                                    .conv_taps = 3,
+                                    .rms_eps = 1e-5f,
+                                    .rope_theta = 10000 };
         for (int a = 0; shapes[i].attn[a] >= 0; a++) c->n_head_kv[shapes[i].attn[a]] = shapes[i].G;
         return true;
     }
@@ -51,11 +60,18 @@ bool train_shape(struct model_config *c, const char *name, int n_vocab, struct e
 
 static bool check_opts(const struct train_opts *o, struct err *e)
 {
-    if (!o->ops) return err_set(e, ERR_UNSUPPORTED, "training: this machine has none of the wanted instructions");
-    if (o->threads < 1 || o->threads > 256) return err_set(e, ERR_ARG, "training: %d threads; 1 to 256 are possible", o->threads);
-    if ((o->steps > 0) == (o->seconds > 0)) return err_set(e, ERR_ARG, "training: give either a number of steps or a time budget");
-    if (!(o->lr > 0) || !(o->decay >= 0 && o->decay <= 1)) return err_set(e, ERR_ARG, "training: learning rate must be positive, decay a share of the run");
-    if (o->stage < 0 || o->stage > 3) return err_set(e, ERR_ARG, "training: stage %d; 1 to 3, or 0 for all in turn", o->stage);
+    if (!o->ops)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "training: this machine has none of the wanted instructions");
+    if (o->threads < 1 || o->threads > 256)
+        return err_set(e, ERR_ARG, "training: %d threads; 1 to 256 are possible", o->threads);
+    if ((o->steps > 0) == (o->seconds > 0))
+        return err_set(e, ERR_ARG, "training: give either a number of steps or a time budget");
+    if (!(o->lr > 0) || !(o->decay >= 0 && o->decay <= 1))
+        return err_set(e, ERR_ARG,
+                       "training: learning rate must be positive, decay a share of the run");
+    if (o->stage < 0 || o->stage > 3)
+        return err_set(e, ERR_ARG, "training: stage %d; 1 to 3, or 0 for all in turn", o->stage);
     return true;
 }
 
@@ -81,7 +97,9 @@ struct train *train_open(const struct train_opts *o, const struct train_source *
     t->o = *o;
     t->src = *src;
     t->c.e1 = t->c.e2 = t->c.best = -1;
-    if (!(t->net = net_new(&o->shape, e)) || !open_arrays(t, e) || !(t->pool = pool_open(o->threads, e))) goto fail;
+    if (!(t->net = net_new(&o->shape, e)) || !open_arrays(t, e) ||
+        !(t->pool = pool_open(o->threads, e)))
+        goto fail;
     if (o->dir && mkdir(o->dir, 0777) && !file_exists(o->dir)) {
         err_set(e, ERR_IO, "%s: this folder cannot be made", o->dir);
         goto fail;
@@ -133,16 +151,19 @@ static bool run_micro(struct train *t, struct worker *k, struct micro *m, uint64
 {
     struct batch_buf *b = &k->batch;
     int tokens = MIN(schedule_tokens(&t->o, train_progress(t)), MICRO_TOKENS);
-    if (!batch_fill(b, &t->src, t->stage, t->o.seed, index, tokens, t->o.shape.n_ctx, &k->err)) return false;
+    if (!batch_fill(b, &t->src, t->stage, t->o.seed, index, tokens, t->o.shape.n_ctx, &k->err))
+        return false;
     m->drawn = b->drawn;
     m->dropped = b->dropped;
     m->tokens = b->p.n;
     rows_fit(k);
-    /* Rows of weight 0 are masked here: with a report wanted, the head would run on them as well. */
+    /* Rows of weight 0 are masked: with a report wanted, the head would run on them as well. */
     for (int i = 0; i < b->p.n; i++)
         if (b->weight[i] == 0) b->target[i] = -1;
     memset(m->g, 0, net_n_param(t->net) * sizeof *m->g);
-    if (!net_step(t->net, t->w, &b->p, t->o.ops, 1, Z_LOSS, m->g, k->row_loss, k->row_hit, &k->tmp, &m->loss, &k->err)) return false;
+    if (!net_step(t->net, t->w, &b->p, t->o.ops, 1, Z_LOSS, m->g, k->row_loss, k->row_hit, &k->tmp,
+                  &m->loss, &k->err))
+        return false;
     memset(&m->sums, 0, sizeof m->sums);
     class_add(&m->sums, b, k->row_loss, k->row_hit);
     return true;
@@ -180,7 +201,8 @@ static void gather_thread(void *ctx, int thread, int n_thread)
     (void)thread, (void)n_thread;
     double weight = 0;
     for (int i = 0; i < t->n_micro; i++) weight += t->micro[i].loss.weight;
-    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);) gather_tensor(t, i, weight > 0 ? (float)(1 / weight) : 0);
+    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);)
+        gather_tensor(t, i, weight > 0 ? (float)(1 / weight) : 0);
 }
 
 static void update_thread(void *ctx, int thread, int n_thread)
@@ -194,7 +216,8 @@ static void update_thread(void *ctx, int thread, int n_thread)
         const struct param *p = net_param(t->net, i);
         size_t n = (size_t)p->rows * (size_t)p->cols, o = p->off;
         if (p->is_matrix && !p->is_embedding)
-            muon_update(&muon, t->w + o, t->m + o, g + o, p->rows, p->cols, t->clip, t->o.ops->gemm, &t->worker[thread].tmp);
+            muon_update(&muon, t->w + o, t->m + o, g + o, p->rows, p->cols, t->clip, t->o.ops->gemm,
+                        &t->worker[thread].tmp);
         else adamw_update(&adam, t->w + o, t->m + o, t->v + o, g + o, n, t->clip);
     }
 }
@@ -209,7 +232,8 @@ static bool micros_fit(struct train *t, int n, struct err *e)
 {
     if (n > t->cap_micro) t->micro = mem_resize(t->micro, (size_t)n * sizeof *t->micro);
     for (; t->cap_micro < n; t->cap_micro++) {
-        t->micro[t->cap_micro] = (struct micro){ .g = mem_slab(net_n_param(t->net) * sizeof(float), e) };
+        t->micro[t->cap_micro] =
+            (struct micro){ .g = mem_slab(net_n_param(t->net) * sizeof(float), e) };
         if (!t->micro[t->cap_micro].g) return false;
     }
     t->n_micro = n;
@@ -242,7 +266,7 @@ static void account(struct train *t)
     }
     t->c.loss_ema += loss / MAX(weight, 1e-9);
     t->c.loss_weight += 1;
-    if (t->c.loss_weight > EMA_STEPS) {                               /* mean of about the last EMA_STEPS steps */
+    if (t->c.loss_weight > EMA_STEPS) { /* mean of about the last EMA_STEPS steps */
         t->c.loss_ema *= (EMA_STEPS - 1) / t->c.loss_weight;
         t->c.loss_weight = EMA_STEPS - 1;
     }
@@ -256,7 +280,9 @@ static bool optimizer_step(struct train *t, struct err *e)
     t->grad_norm = (float)sqrt(norm2);
     if (!isfinite(norm2)) {
         if (++t->c.bad_steps < BAD_STEPS) return true;                /* skipped */
-        return err_set(e, ERR_INTERNAL, "step %lld: the gradient is not finite, for the third time in a row; a lower --lr may help",
+        return err_set(e, ERR_INTERNAL,
+                       "step %lld: the gradient is not finite, for the third time in a row; a "
+                       "lower --lr may help",
                        (long long)t->c.step);
     }
     t->c.bad_steps = 0;
@@ -267,7 +293,8 @@ static bool optimizer_step(struct train *t, struct err *e)
 
 double train_progress(const struct train *t)
 {
-    double p = t->o.steps > 0 ? (double)t->c.step / (double)t->o.steps : t->c.seconds / t->o.seconds;
+    double p =
+        t->o.steps > 0 ? (double)t->c.step / (double)t->o.steps : t->c.seconds / t->o.seconds;
     return MIN(p, 1.0);
 }
 
@@ -293,7 +320,7 @@ struct eval_job {
     struct train *t;
     enum data_set set;
     int stage, n;
-    uint8_t *kind, *right;                                            /* [n]: DATA_KINDS where none was drawn */
+    uint8_t *kind, *right; /* [n]: DATA_KINDS where none was drawn */
 };
 
 /* Scores the conversations gathered in the worker's batch: right if every assistant token is. */
@@ -306,12 +333,15 @@ static bool eval_flush(const struct eval_job *j, struct worker *k, const int *wh
     for (int i = 0; i < b->p.n; i++)
         if (b->cls[i] == TC_PROMPT) b->target[i] = -1;
     memset(k->row_hit, 1, (size_t)b->p.n);
-    if (!net_step(j->t->net, j->t->w, &b->p, j->t->o.ops, 1, 0, NULL, NULL, k->row_hit, &k->tmp, &loss, &k->err)) return false;
+    if (!net_step(j->t->net, j->t->w, &b->p, j->t->o.ops, 1, 0, NULL, NULL, k->row_hit, &k->tmp,
+                  &loss, &k->err))
+        return false;
     k->loss.loss += loss.loss;
     k->loss.weight += loss.weight;
     for (int q = 0; q < b->p.n_seq; q++) {
         bool all = true;
-        for (int i = 0; i < b->length[q]; i++) all = all && (b->target[b->start[q] + i] < 0 || k->row_hit[b->start[q] + i]);
+        for (int i = 0; i < b->length[q]; i++)
+            all = all && (b->target[b->start[q] + i] < 0 || k->row_hit[b->start[q] + i]);
         j->right[which[q]] = all;
     }
     batch_clear(b);
@@ -328,7 +358,8 @@ static void eval_thread(void *ctx, int thread, int n_thread)
     for (int i = thread; i < j->n; i += n_thread) {
         struct example x = { 0 };
         arena_reset(&k->batch.mem, 0);
-        if (!j->t->src.draw(j->t->src.ctx, j->set, j->stage, (uint64_t)i, most, &k->batch.mem, &x, &k->err)) {
+        if (!j->t->src.draw(j->t->src.ctx, j->set, j->stage, (uint64_t)i, most, &k->batch.mem, &x,
+                            &k->err)) {
             if (k->err.code != ERR_LIMIT) return;
             k->err = (struct err){ 0 };
             continue;
@@ -342,7 +373,8 @@ static void eval_thread(void *ctx, int thread, int n_thread)
     eval_flush(j, k, which);
 }
 
-bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out, struct err *e)
+bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out,
+                struct err *e)
 {
     struct eval_job j = { t, set, stage, n, mem_alloc((size_t)n), mem_zero((size_t)n) };
     int right = 0, right_kind[DATA_KINDS] = { 0 };
@@ -358,9 +390,11 @@ bool train_eval(struct train *t, enum data_set set, int stage, int n, struct tra
     }
     if (out->n) out->all = (double)right / out->n;
     double loss = 0, weight = 0;
-    for (int i = 0; i < t->o.threads; i++) loss += t->worker[i].loss.loss, weight += t->worker[i].loss.weight;
+    for (int i = 0; i < t->o.threads; i++)
+        loss += t->worker[i].loss.loss, weight += t->worker[i].loss.weight;
     out->loss = loss / MAX(weight, 1e-9);
-    for (int k = 0; k < DATA_KINDS; k++) out->kind[k] = out->n_kind[k] ? (double)right_kind[k] / out->n_kind[k] : -1;
+    for (int k = 0; k < DATA_KINDS; k++)
+        out->kind[k] = out->n_kind[k] ? (double)right_kind[k] / out->n_kind[k] : -1;
     mem_free(j.kind);
     mem_free(j.right);
     return workers_ok(t, e);
@@ -370,7 +404,8 @@ static bool eval_all(struct train *t, struct score_row *row, struct err *e)
 {
     if (t->o.eval_examples < 1) return true;
     for (int s = DATA_E1_IID; s < DATA_SETS; s++)
-        if (!train_eval(t, (enum data_set)s, EVAL_STAGE, t->o.eval_examples, &row->set[s], e)) return err_in(e, "evaluation");
+        if (!train_eval(t, (enum data_set)s, EVAL_STAGE, t->o.eval_examples, &row->set[s], e))
+            return err_in(e, "evaluation");
     row->measured = true;
     t->c.e1 = row->set[DATA_E1_IID].all;
     t->c.e2 = row->set[DATA_E2_TOOLS].all;
@@ -417,12 +452,14 @@ static bool stopped(const struct train *t)
 bool train_run(struct train *t, struct err *e)
 {
     uint64_t last = clock_ns();
-    double log_at = t->c.seconds + t->o.log_every, eval_at = t->c.seconds + t->o.eval_every, save_at = t->c.seconds + t->o.save_every;
+    double log_at = t->c.seconds + t->o.log_every, eval_at = t->c.seconds + t->o.eval_every,
+           save_at = t->c.seconds + t->o.save_every;
     if (!t->status && !(t->status = status_open(t, e))) return false;
     while (train_progress(t) < 1 && !stopped(t)) {
         if (!one_step(t, e)) return false;
         bool measure = t->o.eval_every > 0 && t->c.seconds >= eval_at;
-        if ((measure || (t->o.log_every > 0 && t->c.seconds >= log_at)) && !look(t, measure, e)) return false;
+        if ((measure || (t->o.log_every > 0 && t->c.seconds >= log_at)) && !look(t, measure, e))
+            return false;
         if (measure) eval_at = t->c.seconds + t->o.eval_every;
         if (t->c.seconds >= log_at) log_at = t->c.seconds + t->o.log_every;
         if (t->o.save_every > 0 && t->c.seconds >= save_at) {
@@ -441,6 +478,15 @@ bool train_run(struct train *t, struct err *e)
 struct train_summary train_summary(const struct train *t)
 {
     const struct counters *c = &t->c;
-    return (struct train_summary){ c->step, c->tokens, c->examples, c->dropped, c->seconds, c->loss_ema / MAX(c->loss_weight, 1.0),
-                                   t->part_tokens / MAX(t->part_seconds, 1e-9), c->e1, c->e2, c->best, stopped(t) };
+    return (struct train_summary){ c->step,
+                                   c->tokens,
+                                   c->examples,
+                                   c->dropped,
+                                   c->seconds,
+                                   c->loss_ema / MAX(c->loss_weight, 1.0),
+                                   t->part_tokens / MAX(t->part_seconds, 1e-9),
+                                   c->e1,
+                                   c->e2,
+                                   c->best,
+                                   stopped(t) };
 }

@@ -1,21 +1,22 @@
 /* schedule.c -- what changes over a run: learning rate, stage of the data, tokens per step.
  *
- * Everything is a function of progress, the share of the run (of its steps or of its time) that lies
- * behind. Warm-up, constant, linear decay to 2 %: the constant phase can be stopped, resumed and
- * extended at will, and a short decay makes a release candidate of any of its checkpoints. */
+ * Everything is a function of progress, the share of the run (of its steps or of its time) that
+ * lies behind. Warm-up, constant, linear decay to 2 %: the constant phase can be stopped, resumed
+ * and extended at will, and a short decay makes a release candidate of any of its checkpoints. */
 #include "train/int.h"
 
 #define WARM_STEPS 50
 #define WARM_SHARE 0.005
 #define LAST_LR 0.02
-#define STAGE_2 0.14                                                  /* shares of the run where stages begin */
+#define STAGE_2 0.14 /* shares of the run where stages begin */
 #define STEP_GROWS 0.35
 
 float schedule_lr(const struct train_opts *o, int64_t step, double progress)
 {
     double warm = MIN((double)(step + 1) / WARM_STEPS, (progress + 0.0002) / WARM_SHARE), rest = 1;
     double begin = 1 - o->decay;
-    if (o->decay > 0 && progress > begin) rest = 1 - (1 - LAST_LR) * MIN((progress - begin) / o->decay, 1.0);
+    if (o->decay > 0 && progress > begin)
+        rest = 1 - (1 - LAST_LR) * MIN((progress - begin) / o->decay, 1.0);
     return (float)(o->lr * MIN(warm, 1.0) * rest);
 }
 

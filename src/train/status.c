@@ -1,7 +1,8 @@
-/* status.c -- how a run shows itself: one moving line on a terminal, plain lines elsewhere, and log.tsv.
+/* status.c -- how a run shows itself: one moving line on a terminal, plain lines elsewhere, and
+ * log.tsv.
  *
- * The log has one row per interval; a cell without a value (no evaluation then, no such token) is empty.
- * A resumed run appends to the log of its folder. */
+ * The log has one row per interval; a cell without a value (no evaluation then, no such token) is
+ * empty. A resumed run appends to the log of its folder. */
 #include <math.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 struct status {
     FILE *tsv;
     bool terminal, show;
-    uint64_t drawn;                                                   /* when the line was last drawn */
+    uint64_t drawn; /* when the line was last drawn */
 };
 
 static const char *const set_name[DATA_SETS] = { "train", "e1", "e2", "e3", "e4" };
@@ -22,10 +23,13 @@ static const char *const set_name[DATA_SETS] = { "train", "e1", "e2", "e3", "e4"
 static void write_header(FILE *f)
 {
     fputs("step\ttokens\tseconds\tstage\tlr\tgrad_norm\ttokens_per_s\tdropped\tloss", f);
-    for (int c = 0; c < TOKEN_CLASSES; c++) fprintf(f, "\tloss_%s\tacc_%s", token_class_name((enum token_class)c), token_class_name((enum token_class)c));
+    for (int c = 0; c < TOKEN_CLASSES; c++)
+        fprintf(f, "\tloss_%s\tacc_%s", token_class_name((enum token_class)c),
+                token_class_name((enum token_class)c));
     for (int s = DATA_E1_IID; s < DATA_SETS; s++) {
         fprintf(f, "\t%s", set_name[s]);
-        for (int k = 0; k < DATA_KINDS; k++) fprintf(f, "\t%s_%s", set_name[s], data_kind_name((enum data_kind)k));
+        for (int k = 0; k < DATA_KINDS; k++)
+            fprintf(f, "\t%s_%s", set_name[s], data_kind_name((enum data_kind)k));
     }
     fputc('\n', f);
 }
@@ -105,8 +109,9 @@ bool status_log(struct status *s, struct train *t, const struct score_row *score
 {
     if (!s->tsv) return true;
     struct train_summary y = train_summary(t);
-    fprintf(s->tsv, "%lld\t%lld\t%.1f\t%d\t%.6g\t%.4g\t%.0f\t%lld\t%.5f", (long long)t->c.step, (long long)t->c.tokens, t->c.seconds, t->stage,
-            (double)t->lr, (double)t->grad_norm, y.tokens_per_s, (long long)t->c.dropped, y.loss);
+    fprintf(s->tsv, "%lld\t%lld\t%.1f\t%d\t%.6g\t%.4g\t%.0f\t%lld\t%.5f", (long long)t->c.step,
+            (long long)t->c.tokens, t->c.seconds, t->stage, (double)t->lr, (double)t->grad_norm,
+            y.tokens_per_s, (long long)t->c.dropped, y.loss);
     for (int c = 0; c < TOKEN_CLASSES; c++) {
         double n = (double)t->sums.n[c];
         if (n > 0) fprintf(s->tsv, "\t%.5f\t%.4f", t->sums.loss[c] / n, (double)t->sums.hit[c] / n);
@@ -114,7 +119,8 @@ bool status_log(struct status *s, struct train *t, const struct score_row *score
     }
     for (int set = DATA_E1_IID; set < DATA_SETS; set++) {
         put_score(s->tsv, score->measured ? score->set[set].all : -1);
-        for (int k = 0; k < DATA_KINDS; k++) put_score(s->tsv, score->measured ? score->set[set].kind[k] : -1);
+        for (int k = 0; k < DATA_KINDS; k++)
+            put_score(s->tsv, score->measured ? score->set[set].kind[k] : -1);
     }
     fputc('\n', s->tsv);
     memset(&t->sums, 0, sizeof t->sums);

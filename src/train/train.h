@@ -1,7 +1,7 @@
 /* train.h -- the door of train/: data, loss mask, optimizers, the step loop, export.
  *
- * Everything is a function of one seed: example i of a stream is the same whatever the thread count,
- * a run of 10 + 10 steps with a resume between is bit for bit a run of 20. */
+ * Everything is a function of one seed: example i of a stream is the same whatever the thread
+ * count, a run of 10 + 10 steps with a resume between is bit for bit a run of 20. */
 #ifndef TENON_TRAIN_H
 #define TENON_TRAIN_H
 
@@ -11,60 +11,65 @@
 #include "model/model.h"
 #include "text/text.h"
 
-/* ---- data: generator.c and its kin ------------------------------------------------------------ */
+/* ---- data: generator.c and its kin --------------------------------------------------------- */
 
 /* Where words, phrasings, schema shapes and packs may come from: training.md section 6. */
 enum data_set { DATA_TRAIN, DATA_E1_IID, DATA_E2_TOOLS, DATA_E3_PHRASING, DATA_E4_ALL, DATA_SETS };
-enum data_kind { KIND_COPY, KIND_SINGLE, KIND_MULTIPLE, KIND_PARALLEL, KIND_NONE, KIND_ASK, KIND_GROUNDED,
-                 KIND_MULTI_TURN, DATA_KINDS };
-const char *data_kind_name(enum data_kind k);                         /* "single", … as in the lines of `tenon eval` */
+enum data_kind { KIND_COPY, KIND_SINGLE, KIND_MULTIPLE, KIND_PARALLEL, KIND_NONE, KIND_ASK,
+                 KIND_GROUNDED, KIND_MULTI_TURN, DATA_KINDS };
+const char *data_kind_name(enum data_kind k); /* "single", … as in the lines of `tenon eval` */
 
 /* Class of a token as a target: decides its loss weight and the column of the log. */
-enum token_class { TC_PROMPT, TC_STRUCT, TC_NAME, TC_KEY, TC_VALUE_FIRST, TC_VALUE_REST, TC_ASK, TC_REFUSE,
-                   TC_ANSWER, TC_END, TOKEN_CLASSES };
+enum token_class { TC_PROMPT, TC_STRUCT, TC_NAME, TC_KEY, TC_VALUE_FIRST, TC_VALUE_REST, TC_ASK,
+                   TC_REFUSE, TC_ANSWER, TC_END, TOKEN_CLASSES };
 const char *token_class_name(enum token_class c);
 
-struct example {                                                      /* one conversation; memory of the arena */
+struct example { /* one conversation; memory of the arena */
     int n;
     int32_t *token;                                                   /* [n] */
-    uint8_t *cls;                                                     /* [n] class of token i as a target of token i-1 */
+    uint8_t *cls; /* [n] class of token i as a target of token i-1 */
     enum data_kind kind;
 };
 
 struct datagen_opts {
-    const char *packs;                                                /* folder of domain packs (split "train" only) */
+    const char *packs; /* folder of domain packs (split "train" only) */
     const char *const *extra_pack; int n_extra;                       /* --pack my.json */
-    int stage;                                                        /* 1..3: mixture and lengths of training.md 4.2 */
+    int stage; /* 1..3: mixture and lengths of training.md 4.2 */
     uint64_t seed;
 };
-struct datagen;                                                       /* read-only once open: any thread may draw */
+struct datagen; /* read-only once open: any thread may draw */
 struct datagen *datagen_open(const struct datagen_opts *o, struct err *e);
 void datagen_close(struct datagen *g);
-/* Conversation number `index` of a set: {id, kind, tools, messages, expect, must_contain?}, messages end with
- * the wanted assistant turn for training (`answer` member), owned by the caller. NULL on a pack error. */
-struct json *datagen_conversation(const struct datagen *g, enum data_set set, int stage, uint64_t index, struct err *e);
+/* Conversation number `index` of a set: {id, kind, tools, messages, expect, must_contain?},
+ * messages end with the wanted assistant turn for training (`answer` member), owned by the caller.
+ * NULL on a pack error. */
+struct json *datagen_conversation(const struct datagen *g, enum data_set set, int stage,
+                                  uint64_t index, struct err *e);
 /* The same as tokens with classes, rendered through the dialect of the embedded model. False with
  * ERR_LIMIT if longer than max_tokens (dropped and counted, never cut). */
-bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum data_set set, int stage, uint64_t index,
-                     int max_tokens, struct arena *a, struct example *out, struct err *e);
+bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum data_set set,
+                     int stage, uint64_t index, int max_tokens, struct arena *a,
+                     struct example *out, struct err *e);
 
-/* ---- loss: loss.c, batch.c ---------------------------------------------------------------------- */
+/* ---- loss: loss.c, batch.c ----------------------------------------------------------------- */
 
-/* Weight of a token of this class as a target: prompt tokens 0.1, 0.02, 0 by stage, values 2 (their first token 3), else 1. */
+/* Weight of a token of this class as a target: prompt tokens 0.1, 0.02, 0 by stage, values 2 (their
+ * first token 3), else 1. */
 float class_weight(enum token_class c, int stage);
-/* The same for a token that follows one of class `before`: 3 where an assistant turn or a tool's name begins. */
+/* The same for a token that follows one of class `before`: 3 where an assistant turn or a tool's
+ * name begins. */
 float target_weight(enum token_class c, enum token_class before, int stage);
 
-/* Where conversations come from: the generator, or made-up tokens in a test. draw has the contract of
- * datagen_example and is called by several threads at once. */
+/* Where conversations come from: the generator, or made-up tokens in a test. draw has the contract
+ * of datagen_example and is called by several threads at once. */
 struct train_source {
     void *ctx;
-    bool (*draw)(void *ctx, enum data_set set, int stage, uint64_t index, int max_tokens, struct arena *a,
-                 struct example *out, struct err *e);
-    uint64_t hash;                                                    /* tokenizer and generator version: part of a checkpoint */
+    bool (*draw)(void *ctx, enum data_set set, int stage, uint64_t index, int max_tokens,
+                 struct arena *a, struct example *out, struct err *e);
+    uint64_t hash; /* tokenizer and generator version: part of a checkpoint */
 };
 
-/* ---- training run: run.c ------------------------------------------------------------------------ */
+/* ---- training run: run.c ------------------------------------------------------------------- */
 
 enum train_shape { SHAPE_NANO, SHAPE_SMALL, SHAPE_BASE, SHAPES };
 const char *train_shape_name(enum train_shape s);
@@ -74,42 +79,46 @@ bool train_shape(struct model_config *c, const char *name, int n_vocab, struct e
 struct train_opts {
     struct model_config shape;
     const struct grad_ops *ops;                                       /* lent: cpu_grad_ops() */
-    int threads;                                                      /* workers, each with whole micro-batches */
+    int threads; /* workers, each with whole micro-batches */
     uint64_t seed;
-    int64_t steps;                                                    /* either: how many steps in all */
-    double seconds;                                                   /* or: how long in all; checkpoints count */
-    int64_t pause_at;                                                 /* leave after this step, to be resumed; 0: no */
-    double lr, decay;                                                 /* peak; share of the run that decays */
-    int stage;                                                        /* 1..3; 0: by share of the run */
-    int tokens;                                                       /* of a step; 0: 4k, then 8k by share of the run */
-    const char *dir;                                                  /* folder of the run: log.tsv, checkpoints; NULL: nothing is written */
-    double save_every, eval_every, log_every;                         /* seconds; 0: never (a checkpoint is written at the end all the same) */
+    int64_t steps;    /* either: how many steps in all */
+    double seconds;   /* or: how long in all; checkpoints count */
+    int64_t pause_at; /* leave after this step, to be resumed; 0: no */
+    double lr, decay; /* peak; share of the run that decays */
+    int stage;        /* 1..3; 0: by share of the run */
+    int tokens;       /* of a step; 0: 4k, then 8k by share of the run */
+    const char *dir;  /* folder of the run: log.tsv, checkpoints; NULL: nothing is written */
+    double save_every, eval_every, log_every; /* seconds; 0: never, but a checkpoint at the end */
     int eval_examples;                                                /* per set */
     bool status;                                                      /* progress on stderr */
-    const volatile int *stop;                                         /* becomes 1: write a checkpoint and leave; may be NULL */
+    const volatile int *stop; /* becomes 1: write a checkpoint and leave; may be NULL */
 };
 struct train_summary {
     int64_t step, tokens, examples, dropped;
     double seconds, loss, tokens_per_s;
-    double e1, e2, best;                                              /* exact match in [0, 1]; -1: not measured */
+    double e1, e2, best; /* exact match in [0, 1]; -1: not measured */
     bool stopped;
 };
 
-struct train;                                                         /* weights, optimizer state, counters of one run */
+struct train; /* weights, optimizer state, counters of one run */
 struct train *train_open(const struct train_opts *o, const struct train_source *src, struct err *e);
 void          train_close(struct train *t);                           /* NULL is fine */
-/* Goes on until steps, seconds or stop. False on a failed checkpoint, a pack error, or three steps in a
- * row whose gradient is not finite. */
+/* Goes on until steps, seconds or stop. False on a failed checkpoint, a pack error, or three steps
+ * in a row whose gradient is not finite. */
 bool train_run(struct train *t, struct err *e);
 struct train_summary train_summary(const struct train *t);
 const struct net *train_net(const struct train *t);
 const float      *train_weights(const struct train *t);
-/* All target arg-maxes right (= greedy exact match), over n examples of a set: share in [0, 1] per kind
- * (-1: none drawn) and over all. */
-struct train_score { double all, kind[DATA_KINDS], loss; int n, n_kind[DATA_KINDS]; }; /* loss: mean over assistant tokens */
-bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out, struct err *e);
+/* All target arg-maxes right (= greedy exact match), over n examples of a set: share in [0, 1] over
+ * all and per kind (-1: none drawn); loss is the mean over assistant tokens. */
+struct train_score {
+    double all, kind[DATA_KINDS], loss;
+    int n, n_kind[DATA_KINDS];
+};
+bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out,
+                struct err *e);
 
-/* Checkpoints: a file is whole or absent. Loading refuses another shape, tokenizer or damaged file. */
+/* Checkpoints: a file is whole or absent. Refused: another shape, another tokenizer, damage. */
 bool train_save(struct train *t, const char *path, struct err *e);
 bool train_load(struct train *t, const char *path, struct err *e);
 /* Weights only, tensors of equal name and shape: returns how many were taken, -1 on error. */
@@ -117,17 +126,23 @@ int  train_warm_start(struct train *t, const char *path, struct err *e);
 /* Path of the newest checkpoint of a run's folder, owned by the caller; NULL if there is none. */
 char *train_newest(const char *dir);
 
-/* ---- export: export.c; curves: plot.c ------------------------------------------------------------ */
+/* ---- export: export.c; curves: plot.c ------------------------------------------------------ */
 
-/* Writes the model as GGUF: matrices as `type`, norms and taps F32, tokenizer keys copied from vocab,
- * the chat template's text, tenon.dialect = lfm2-json. */
-struct export_opts { enum dtype type; const struct gguf *vocab; const char *chat_template, *name, *dialect; };
-bool train_export(const struct net *n, const float *w, const struct export_opts *o, const char *path, struct err *e);
+/* Writes the model as GGUF: matrices as `type`, norms and taps F32, tokenizer keys copied from
+ * vocab, the chat template's text, tenon.dialect = lfm2-json. */
+struct export_opts {
+    enum dtype type;
+    const struct gguf *vocab;
+    const char *chat_template, *name, *dialect;
+};
+bool train_export(const struct net *n, const float *w, const struct export_opts *o,
+                  const char *path, struct err *e);
 /* The same from a checkpoint alone. */
-bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path, struct err *e);
+bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path,
+                       struct err *e);
 
 /* Draws columns of a run's log: an ASCII chart into out, and a small SVG (may be NULL). */
-bool train_plot(const char *tsv, const char *const *column, int n_column, int width, int height, struct str *out,
-                struct str *svg, struct err *e);
+bool train_plot(const char *tsv, const char *const *column, int n_column, int width, int height,
+                struct str *out, struct str *svg, struct err *e);
 
 #endif
