@@ -70,9 +70,9 @@ static const struct act_form act_pre = { pre_bytes, pre_fill };
 /* ---- prefill: panels ----------------------------------------------------------------------------------- */
 
 /* Per 32 values of k: q [8][32 rows][4]; per group: start [32], scale [32]; min [32] where there is one. */
-static size_t block_bytes(const struct codec *c)
+INLINE size_t block_bytes(int group, bool has_min)
 {
-    return 1024 + (size_t)(32 / c->group) * 256 + (c->has_min ? 128 : 0);
+    return 1024 + (size_t)(32 / group) * 256 + (has_min ? 128 : 0);
 }
 
 /* 16 rows of 64 bytes become 16 registers: register j holds bytes 4j .. 4j+3 of every row. */
@@ -109,33 +109,36 @@ INLINE void turn_floats(__m512i r[16], const float from[16][16])
 
 /* Eight turned registers, 32 values of k, become half h of a panel block, the b-th of the slice. */
 INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16], const __m512i min[16], int b, int h,
-                      const struct codec *c)
+                      int group, bool has_min)
 {
     const __m512i bias = _mm512_set1_epi8((char)128);
-    int n_group = 32 / c->group, per = c->group / 4;
-    for (int j = 0; j < 8; j++) _mm512_storeu_si512(block + j * 128 + h * 64, r[j]);
-    char *tail = block + 1024 + h * 64;
-    for (int g = 0; g < n_group; g++, tail += 256) {
-        __m512i sum = _mm512_setzero_si512();
-        for (int j = g * per; j < (g + 1) * per; j++) sum = _mm512_dpbusd_epi32(sum, bias, r[j]);
-        _mm512_storeu_si512(tail, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
-        _mm512_storeu_si512(tail + 128, scale[n_group * b + g]);
+    __m512i sum[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+        _mm512_storeu_si512(block + j * 128 + h * 64, r[j]);
+        sum[j / 4] = _mm512_dpbusd_epi32(sum[j / 4], bias, r[j]);
     }
-    if (c->has_min) _mm512_storeu_si512(tail, min[b]);
+    if (group == 32) sum[0] = _mm512_add_epi32(sum[0], sum[1]);
+    char *tail = block + 1024 + h * 64;
+    for (int g = 0; g < 32 / group; g++, tail += 256) {
+        _mm512_storeu_si512(tail, _mm512_sub_epi32(_mm512_setzero_si512(), sum[g]));
+        _mm512_storeu_si512(tail + 128, scale[32 / group * b + g]);
+    }
+    if (has_min) _mm512_storeu_si512(tail, min[b]);
 }
 
 /* The n values of a slice into half h of the panel blocks from `block` on; 64 values are turned at a time. */
-static void turn_slice(char *block, const struct slice *s, int n, int h, const struct codec *c)
+INLINE void turn_slice(char *block, const struct slice *s, int n, int h, int group, bool has_min)
 {
     __m512i r[16], scale[16], min[16];
-    size_t step = block_bytes(c);
+    size_t step = block_bytes(group, has_min);
     turn_floats(scale, s->scale);
-    if (c->has_min) turn_floats(min, s->min);
+    if (has_min) turn_floats(min, s->min);
     for (int at = 0; at < n; at += 64, block += 2 * step) {
         for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(&s->q[i][at]);
         turn(r);
-        put_block(block, r, scale, min, at / 32, h, c);
-        if (at + 32 < n) put_block(block + step, r + 8, scale, min, at / 32 + 1, h, c);
+        put_block(block, r, scale, min, at / 32, h, group, has_min);
+        if (at + 32 < n) put_block(block + step, r + 8, scale, min, at / 32 + 1, h, group, has_min);
     }
 }
 
@@ -158,15 +161,15 @@ static void slice_fill(struct slice *s, const struct mat *w, const struct codec 
     }
 }
 
-static void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c)
+INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c, int group, bool has_min)
 {
     struct slice s;
-    size_t step = block_bytes(c);
+    size_t step = block_bytes(group, has_min);
     for (int h = 0; h < 2; h++)
         for (int k = 0; k < w->n_in; k += SLICE) {
             int n = MIN(SLICE, w->n_in - k);
             slice_fill(&s, w, c, r0 + 16 * h, n_row - 16 * h, k, n);
-            turn_slice((char *)panel + (size_t)k / 32 * step, &s, n, h, c);
+            turn_slice((char *)panel + (size_t)k / 32 * step, &s, n, h, group, has_min);
         }
 }
 
@@ -249,13 +252,14 @@ MUL(mul_32, 32, false)
 MUL(mul_32_min, 32, true)
 MUL(mul_16, 16, false)
 
-/* The panel kernels of one dtype: bytes and filling bound to its codec. */
-#define PREFILL(t, dt) \
-    static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(&codecs[dt]); } \
+/* Name, dtype, group and minimum of each codec; its panel kernels are expanded for just that. */
+#define EACH(X) X(q8_0, DT_Q8_0, 32, false) X(q4_0, DT_Q4_0, 32, false) X(q4_1, DT_Q4_1, 32, true) X(q5_0, DT_Q5_0, 32, false) \
+                X(q5_1, DT_Q5_1, 32, true) X(q4_k, DT_Q4_K, 32, true) X(q5_k, DT_Q5_K, 32, true) X(q6_k, DT_Q6_K, 16, false) \
+                X(q3_k, DT_Q3_K, 16, false) X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false)
+#define PREFILL(t, dt, group, has_min) \
+    static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(group, has_min); } \
     static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \
-    { panel_fill(p, w, r0, n_row, &codecs[dt]); }
-#define EACH(X) X(q8_0, DT_Q8_0) X(q4_0, DT_Q4_0) X(q4_1, DT_Q4_1) X(q5_0, DT_Q5_0) X(q5_1, DT_Q5_1) X(q4_k, DT_Q4_K) \
-                X(q5_k, DT_Q5_K) X(q6_k, DT_Q6_K) X(q3_k, DT_Q3_K) X(iq4_nl, DT_IQ4_NL) X(iq4_xs, DT_IQ4_XS)
+    { panel_fill(p, w, r0, n_row, &codecs[dt], group, has_min); }
 EACH(PREFILL)
 
 /* ---- decode ---------------------------------------------------------------------------------------------- */
@@ -544,8 +548,8 @@ static double peak_int8(int n)
 void kern_vnni(struct kern *k)
 {
     k->peak[1] = (struct peak){ "int8", peak_int8 };
-#define SET(t, dt) k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t, \
-        codecs[dt].group == 16 ? mul_16 : codecs[dt].has_min ? mul_32_min : mul_32 };
+#define SET(t, dt, group, has_min) \
+    k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t, group == 16 ? mul_16 : has_min ? mul_32_min : mul_32 };
     EACH(SET)
     k->decode[DT_Q4_0] = (struct decode){ &act_q4_0, rows_q4_0 };
     k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
