@@ -558,6 +558,16 @@ static bool obj_finish(struct schemas *s, struct obj *o)
     return true;
 }
 
+/* With opts.closed an object that declares properties and says nothing of others takes no others. */
+static bool closes_itself(struct schemas *s, const struct bag *b)
+{
+    for (uint32_t i = 0; s->o->closed && !s->o->validate && i < b->n; i++) {
+        uint32_t at = b->node[i];
+        if (at != NODE_OBJECT && get(s, at, "properties") && !get(s, at, "additionalProperties") && !get(s, at, "patternProperties")) return true;
+    }
+    return false;
+}
+
 static bool obj_shape(struct schemas *s, const struct bag *b)
 {
     struct grammar *g = s->g;
@@ -575,6 +585,7 @@ static bool obj_shape(struct schemas *s, const struct bag *b)
     mem_free(t.slot);
     mem_free(t.key);
     ok = ok && (o->rest = key_goal(s, b, NULL)) != NONE;
+    if (ok && closes_itself(s, b)) o->rest = NONE;
     struct shape *sh = ok ? shape_add(s, SH_OBJ) : NULL;
     if (sh) sh->obj = o;
     return sh && obj_finish(s, o);

@@ -48,6 +48,8 @@ struct grammar_opts {                                                 /* zeroed 
     bool declared_order;                                              /* keys in schema order, else any */
     bool relax;                                                       /* keywords that cannot be enforced: relaxed and listed, not refused */
     bool annotate_formats;
+    bool closed;                                                      /* generate: objects with properties take no others unless
+                                                                       * additionalProperties or patternProperties says so */
     const char *draft;                                                /* "draft7", …; NULL: $schema, else 2020-12 */
     const char *remotes;                                              /* folder for http://localhost:1234/, or NULL */
 };

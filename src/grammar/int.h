@@ -251,6 +251,8 @@ void value_step(struct matcher *m, struct conf c, uint8_t b);         /* C_VALUE
 bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_invents(const struct matcher *m, const struct frame *f);     /* may the next key be an invented one? */
+bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);        /* an invented name written before */
+static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }
 bool key_closable(const struct matcher *m, const struct conf *c);     /* may the quote (or =) come now? */
 uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more letters until it may */
 bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f);

@@ -98,21 +98,27 @@ static void string_class(struct walk *w, const struct conf *c, bool whole_only)
 /* How a configuration is walked. */
 enum way { WALK_ALL, WALK_QUOTE, WALK_PART, WALK_DECLARED, WALK_NONE, N_WAY };
 
-/* Under a tight budget: takes the whole content tokens if they fit. Returns what is left to be walked. */
+/* Free text without the tokens that end inside a code point. */
+static void text_whole(struct walk *w, const struct conf *c)
+{
+    size_t n = w->m->v->n_word;
+    uint32_t *before = mem_dup(w->bits, n * sizeof *before);
+    text_class(w, c);
+    for (size_t i = 0; i < n; i++) w->bits[i] = before[i] | (w->bits[i] & ~w->m->v->is_part[i]);
+    mem_free(before);
+}
+
+/* Under a tight budget: takes the whole content tokens if they fit. Returns what is left to be walked.
+ * Names that end up taken cost more; reprice() below finds those. */
 static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole)
 {
-    const struct frame *f = &w->m->frame[c->frame];
     const struct strclass *class = &w->m->v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
+    if (c->kind == C_KEY) whole -= w->m->frame[c->frame].n_dyn;
     if (whole <= w->most) {
-        if (c->kind == C_TEXT) {
-            uint32_t *before = mem_dup(w->bits, w->m->v->n_word * sizeof *before);
-            text_class(w, c);
-            for (size_t i = 0; i < w->m->v->n_word; i++) w->bits[i] = before[i] | (w->bits[i] & ~w->m->v->is_part[i]);
-            mem_free(before);
-        } else string_class(w, c, true);
+        if (c->kind == C_TEXT) text_whole(w, c);
+        else string_class(w, c, true);
         return WALK_PART;
     }
-    if (c->kind == C_KEY && f->n_dyn && whole - f->n_dyn <= w->most) return WALK_ALL;
     if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]); /* no content at all: one stands for all */
     return c->kind == C_KEY ? WALK_DECLARED : c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
 }
@@ -128,28 +134,53 @@ static enum way dense(struct walk *w, const struct conf *c)
     return c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
 }
 
-/* A declared name written out in full by one token may cost more than the class of an invented key
- * assumes: such tokens are tried against the whole set and decided by that. */
-static void reprice_keys(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
+/* Decides a token by trying it against the whole set. */
+static void reprice(struct walk *w, int32_t token, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
-    const struct trie *t = &m->g->shape[m->frame[key->frame].ref].obj->trie;
     struct mark before = matcher_mark(m);
+    struct bytes b = m->v->bytes[token];
+    for (size_t i = 0; i < b.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)b.p[i]);
+        from = m->set0;
+    }
+    bool dear = n && set_cost(m, from, n) > w->most;
+    matcher_reset(m, before);
+    if (!dear) return;
+    refused(w, token);
+    for (int32_t t = token; t >= 0; t = m->v->same[t]) w->bits[t / 32] &= ~(1u << (t % 32));
+}
+
+/* Tokens that complete a declared name cost what that key costs, not what an invented one does. */
+static void reprice_declared(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    const struct trie *t = &m->g->shape[m->frame[key->frame].ref].obj->trie;
     if (key->n == NONE) return;
     for (uint32_t r = t->node[key->n].lo; r < t->node[key->n].hi; r++) {
-        uint32_t node = 0, at = from, k = n;
-        for (size_t i = t->node[key->n].depth; i < t->str[r].len && k && node != NONE; i++) {
+        uint32_t node = 0;
+        for (size_t i = t->node[key->n].depth; i < t->str[r].len && node != NONE; i++)
             node = vocab_kid(m->v, node, (uint8_t)t->str[r].p[i]);
-            k = set_step(m, at, k, (uint8_t)t->str[r].p[i]);
-            at = m->set0;
-        }
-        int32_t token = node && node != NONE ? m->v->all.token[node - 1] : -1;
-        bool dear = k && token >= 0 && set_cost(m, at, k) > w->most;
-        matcher_reset(m, before);
-        if (!dear) continue;
-        refused(w, token);
-        for (int32_t i = token; i >= 0; i = m->v->same[i]) w->bits[i / 32] &= ~(1u << (i % 32));
+        if (node && node != NONE && m->v->all.token[node - 1] >= 0) reprice(w, m->v->all.token[node - 1], from, n);
     }
+}
+
+/* Tokens that complete a name written before must be followed by more letters. */
+static void reprice_used(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    if (!m->frame[key->frame].n_dyn) return;
+    uint64_t *hash = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *hash);
+    hash[0] = key->aux;
+    for (uint32_t i = 0; i < t->n; ) {
+        uint8_t b = t->byte[i];
+        if (b == '"' || b == '\\' || b < 0x20) { i = t->skip[i]; continue; }
+        hash[t->depth[i]] = key_hash(hash[t->depth[i] - 1], b);
+        if (t->token[i] >= 0 && name_used(m, &m->frame[key->frame], hash[t->depth[i]])) reprice(w, t->token[i], from, n);
+        i++;
+    }
+    mem_free(hash);
 }
 
 static void specials(struct walk *w, uint32_t from, uint32_t n)
@@ -198,8 +229,11 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
     for (int way = 0; way < WALK_DECLARED; way++)
         if (k[way]) walk_group(w, list[way], k[way], way);
     for (uint32_t i = 0; i < k[WALK_DECLARED]; i++) walk_group(w, list[WALK_DECLARED] + i, 1, WALK_DECLARED);
-    for (uint32_t i = 0; i < k[WALK_PART]; i++)
-        if (list[WALK_PART][i].kind == C_KEY) reprice_keys(w, &list[WALK_PART][i], from, n);
+    for (uint32_t i = 0; i < k[WALK_PART]; i++) {
+        if (list[WALK_PART][i].kind != C_KEY) continue;
+        reprice_declared(w, &list[WALK_PART][i], from, n);
+        reprice_used(w, &list[WALK_PART][i], from, n);
+    }
     specials(w, from, n);
 }
 

@@ -318,7 +318,7 @@ static void step_str(struct matcher *m, struct conf c, uint8_t b)
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
 
-static bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
+bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
 {
     uint32_t at = f->dyn;
     for (uint16_t i = 0; i < f->n_dyn; i++, at = (uint32_t)m->word[at + 1])
@@ -331,11 +331,6 @@ static uint32_t key_at(const struct obj *o, uint32_t node)
 {
     const struct tnode *p = node == NONE ? NULL : &o->trie.node[node];
     return p && p->is_leaf && p->lo < p->hi ? o->trie.id[p->lo] : NONE;
-}
-
-static uint64_t key_hash(uint64_t h, uint8_t b)
-{
-    return (h ^ b) * 0x100000001b3ull + 0x9e37;
 }
 
 /* Is the name so far one that may be invented? */
