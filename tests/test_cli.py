@@ -102,7 +102,8 @@ def test_a_missing_file_is_named():
 
 
 def test_a_prompt_longer_than_the_context_says_both_numbers():
-    refused(tenon("call", "--tools", HOME, "word " * 40000), "context")
+    talk = json.dumps([{"role": "user", "content": "word " * 40000}])
+    refused(tenon("call", "--tools", HOME, "--messages", "-", stdin=talk), "context")
 
 
 def test_a_budget_too_small_says_what_would_do():
