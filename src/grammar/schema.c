@@ -281,8 +281,8 @@ static uint32_t blame(const struct schemas *s, uint32_t goal)
     const struct grammar *g = s->g;
     for (int depth = 0; depth < 64; depth++) {
         const struct goal *p = &g->goal[goal];
+        if (p->n_shape != 1 || g->shape[p->shape].kind != SH_OBJ) return goal;
         const struct shape *sh = &g->shape[p->shape];
-        if (p->n_shape != 1 || sh->kind != SH_OBJ) return goal;
         uint32_t i = sh->obj->next_req[0];
         while (i != NONE && g->goal[sh->obj->key[i].goal].ok) i = sh->obj->next_req[i + 1];
         if (i == NONE) return goal;
