@@ -10,8 +10,6 @@
  * generated when the limit stops the answer, therefore the matcher is asked with one token more.
  * `limited` remembers that the limit changed the answer: a token that would have been taken was
  * excluded, or the answer might have gone on. */
-#include <stdlib.h>
-
 #include "gen/int.h"
 
 #define FORCED_MOST 256
@@ -27,7 +25,6 @@ struct seq {
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
     struct copier copier;
-    double *prior;                                                /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
     struct ids name;         /* chosen as a whole, waiting to be taken */
     int n_vocab, used;
@@ -59,7 +56,6 @@ static void list_tools(struct seq *s)
         }
         s->tool[s->n_tool++] = (struct call_tool){
             .name = json_str(json_get(f, "name"), NULL), .schema = schema,
-            .description = json_get(f, "description"),
             .is_strict = r->strict || json_bool(json_get(f, "strict")) };
     }
 }
@@ -144,7 +140,6 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
     const struct json *value = s->o.r->choice == CHOICE_AUTO ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
-    g->closed = true;                                             /* a model that invents arguments is guessing */
     g->relax = false;
     for (int i = 0; i < s->n_tool; i++) {
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
@@ -167,15 +162,6 @@ static bool check_budget(struct seq *s, struct err *e)
                    s->o.budget_why, MAX(0, s->o.budget));
 }
 
-/* How much the words of the request count when a name is chosen, against the model's word. */
-static void set_prior(struct seq *s)
-{
-    double weight = getenv("LEX") ? atof(getenv("LEX")) : 2;
-    s->prior = mem_zero((size_t)s->n_tool * sizeof *s->prior);
-    lexical_scores(s->o.r->messages, s->tool, s->n_tool, s->prior);
-    for (int i = 0; i < s->n_tool; i++) s->prior[i] *= weight;
-}
-
 struct seq *seq_open(const struct seq_opts *o, struct err *e)
 {
     struct seq *s = mem_zero(sizeof *s);
@@ -193,7 +179,6 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0)
         s->o.steer = 0; /* the rest is for greedy runs */
-    if (s->o.steer & STEER_NAME) set_prior(s);
     if (s->o.steer & STEER_COPY) copy_open(&s->copier, o->r->messages);
     return s;
 fail:
@@ -216,7 +201,6 @@ void seq_close(struct seq *s)
     mem_free(s->full);
     mem_free(s->pending.id);
     mem_free(s->name.id);
-    mem_free(s->prior);
     mem_free(s->text.id);
     mem_free(s);
 }
@@ -286,8 +270,8 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 /* Takes a whole name if one comes next and fits. */
 static bool take_name(struct seq *s, const float *logits)
 {
-    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior,
-                             s->o.ahead, s->o.logits_ctx };
+    const struct whole w = {s->o.voice,  s->tool,    s->n_tool,      s->n_vocab,
+                            s->o.stride, s->o.ahead, s->o.logits_ctx};
     size_t done = 0;
     if (!(s->o.steer & STEER_NAME) || s->em.in_call ||
         !whole_name(&w, s->matcher, logits, &s->name))
