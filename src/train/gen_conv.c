@@ -320,6 +320,29 @@ static bool words_shared(const struct choice *k, int n)
     return false;
 }
 
+/* A description that holds both words among others that every tool may have. */
+static const char *describe(struct draw *d, const char *const *w)
+{
+    const char *r = pick(d, "{a} {b}|{a} {b}.|Finds the {a} of a {b}.|Shows {a} and {b}.|"
+                            "Use it for any {a} {b}.|Sets the {b} for one {a}|{a}, by {b}|"
+                            "Everything about the {a} of the {b}.|Checks a {a} before the {b}.|"
+                            "Sends the user's {a} to the {b}|Lists each {a} with its {b}.|"
+                            "Books a {a} {b} for a guest.|Call this when a {a} needs a {b}.");
+    return phrase_template(d, r, (const char *const[]){ "a", w[0], "b", w[1], NULL });
+}
+
+/* A parameter that no request mentions. */
+static void add_optional(struct draw *d, struct tool *t, enum style s)
+{
+    static const enum value_kind kinds[] = { V_WORD, V_INT, V_BOOL, V_DECIMAL };
+    struct tool_param p = { .desc = "", .kind = kinds[below(d, LEN(kinds))] };
+    p.words = text(d, "%s %s", pick(d, "max|min|with|extra|only|default|show"), word_any(d));
+    p.name = identifier(d, p.words, s);
+    for (int i = 0; i < t->n_param; i++)
+        if (!strcmp(t->param[i].name, p.name)) return;
+    t->param[t->n_param++] = p;
+}
+
 /* The tool of choice n; its words are not among those of the choices before it. */
 static void draw_choice(struct draw *d, struct conv *c, enum style s, struct choice *k, int n)
 {
@@ -328,12 +351,15 @@ static void draw_choice(struct draw *d, struct conv *c, enum style s, struct cho
     do {
         k[n] = (struct choice){ .word = { word_any(d), word_any(d) }, .has_param = chance(d, 55) };
     } while (words_shared(k, n));
-    const char *words = text(d, "%s %s", k[n].word[0], k[n].word[1]), *w = word_any(d);
-    bool opaque = chance(d, 30);
-    struct tool t = { .verb = -1, .desc = opaque || chance(d, 25) ? words : "" };
+    const char *const *word = k[n].word, *words = text(d, "%s %s", word[0], word[1]);
+    bool opaque = chance(d, 35);
+    struct tool t = { .verb = -1, .desc = opaque || chance(d, 40) ? describe(d, word) : "" };
     t.name = k[n].name = identifier(d, opaque ? word_fake(d) : words, s);
+    for (int more = chance(d, 40) ? range(d, 1, 2) : 0; more > 0; more--) add_optional(d, &t, s);
     if (k[n].has_param) {
-        k[n].param = (struct tool_param){ .name = w, .words = w, .desc = "", .required = true };
+        const char *w = word_any(d);
+        k[n].param = (struct tool_param){ .name = identifier(d, w, s), .words = w, .desc = "" };
+        k[n].param.required = true;
         k[n].param.kind = kinds[below(d, LEN(kinds))];
         k[n].param.hi = 99;
         for (; k[n].param.kind == V_ENUM && k[n].param.n_member < 3; k[n].param.n_member++) {
@@ -381,8 +407,14 @@ static const char *say_choice(struct draw *d, const struct choice *k, int at, in
     }
     const char *const *word = k[at].word;
     const char *w = chance(d, 60) ? text(d, "%s %s", word[0], word[1]) : word[below(d, 2)];
-    const char *ask = pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|"
-                              "can you {w}?|a {w}, thanks|I need the {w}|let's {w}|show me {w}");
+    const char *ask =
+        pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|can you {w}?|"
+                "a {w}, thanks|I need the {w}|let's {w}|show me {w}|tell me about the {w} of mine|"
+                "my sister asked me for a {w} yesterday|is there any {w} left for us|"
+                "what about {w}|I was wondering if you could do something about the {w}|"
+                "so, the {w}, as always|we are late, so a quick {w} would be great|"
+                "how is the {w} doing these days?|"
+                "could you look after the {w} when you have a minute|one more {w} and we are done");
     const char *s = phrase_template(d, ask, (const char *const[]){ "w", w, NULL });
     return given ? text(d, "%s%s%s", s, chance(d, 50) ? " " : ", ", v.said) : s;
 }

@@ -88,8 +88,8 @@ void datagen_close(struct datagen *g)
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
     [0] = {         40,    28,      17,       5,   5,  5,       0,         0 },
-    [1] = {         13,    11,      29,      12,  10, 12,       6,         7 },
-    [2] = {          7,    11,      30,      12,  12, 13,       7,         8 },
+    [1] = {         24,    10,      25,      10,   9, 10,       5,         7 },
+    [2] = {         16,    10,      27,      11,  11, 11,       6,         8 },
 };
 
 static enum data_kind kind_draw(struct draw *d)
