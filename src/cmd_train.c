@@ -113,7 +113,7 @@ static bool ground_open(struct ground *g, const struct train_args *a, struct err
     if (!a->vocab)
         return err_set(
             e, ERR_USAGE,
-            "--vocab is missing: a GGUF file with the tokenizer, as `tenon data --vocab` makes it");
+            "--vocab is missing: a GGUF file with the tokenizer, as `tenon data --learn-vocab` makes it");
     return (g->vocab = gguf_open(a->vocab, e)) && (g->tok = tok_open(g->vocab, e)) &&
            (g->gen = datagen_open(&o, e));
 }
