@@ -256,8 +256,11 @@ static bool literals(struct schemas *s, const struct json **v, uint32_t n, uint3
         if (json_type(v[i]) == JSON_NUMBER) some[n_num++] = v[i];
     if (n_num && !num_literals(s, some, n_num)) return false;
     bool had[3] = { 0 };                                /* null, true, false */
+    uint32_t n_deep = 0;
     for (uint32_t i = 0; i < n; i++) {
         enum json_type t = json_type(v[i]);
+        if ((t == JSON_OBJECT || t == JSON_ARRAY) && ++n_deep > MOST_BRANCH)
+            return schemas_fail(s, node, ERR_LIMIT, "enum", "more than %d arrays and objects", MOST_BRANCH);
         if (t == JSON_OBJECT && !obj_literal(s, v[i], node)) return false;
         if (t == JSON_ARRAY && !arr_literal(s, v[i], node)) return false;
         if (t != JSON_NULL && t != JSON_BOOL) continue;

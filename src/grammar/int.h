@@ -23,11 +23,11 @@
 /* ---- limits (docs/grammar.md lists them) ------------------------------------------------------ */
 
 enum {
-    MOST_CONF = 256,                    /* live configurations; further alternatives are dropped */
+    MOST_CONF = 1024,                   /* live configurations; further alternatives are dropped */
     MOST_DEPTH = 64,                    /* nesting of generated values */
     MOST_DEPTH_VALIDATE = 500,
     MOST_GOAL = 1 << 16, MOST_SHAPE = 1 << 17, MOST_NODE = 1 << 18,
-    MOST_BRANCH = 512,                  /* alternatives of one goal */
+    MOST_BRANCH = 512,                  /* alternatives of one goal, arrays and objects of one enum */
     MOST_TRIE = 1 << 21,                /* nodes of all literal tries together */
     MOST_OP = 1 << 16, MOST_ENVELOPE = 1 << 20,
     MOST_DIGIT = 24,                    /* digits of each part of a generated number, if its bounds need no more */

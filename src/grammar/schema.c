@@ -297,5 +297,5 @@ bool schemas_satisfiable(struct schemas *s, uint32_t goal)
     uint32_t at = blame(s, goal), node = NODE_OBJECT;
     for (uint32_t i = 0; i < s->key[at].n; i++)
         if (s->key[at].node[i] != NODE_OBJECT) { node = s->key[at].node[i]; break; }
-    return schemas_fail(s, node, ERR_SCHEMA, "", "no value satisfies this schema");
+    return schemas_fail(s, node, ERR_SCHEMA, "", "no value satisfies this schema (nested at most %d deep)", MOST_DEPTH);
 }
