@@ -111,9 +111,9 @@ static bool ground_open(struct ground *g, const struct train_args *a, struct err
     struct datagen_opts o = { a->packs, a->pack.item, a->pack.n, a->stage ? (int)a->stage : 1,
                               (uint64_t)a->seed };
     if (!a->vocab)
-        return err_set(
-            e, ERR_USAGE,
-            "--vocab is missing: a GGUF file with the tokenizer, as `tenon data --learn-vocab` makes it");
+        return err_set(e, ERR_USAGE,
+                       "--vocab is missing: a GGUF file with the tokenizer "
+                       "(tenon data --learn-vocab)");
     return (g->vocab = gguf_open(a->vocab, e)) && (g->tok = tok_open(g->vocab, e)) &&
            (g->gen = datagen_open(&o, e));
 }
