@@ -1,7 +1,7 @@
 /* cmd_bench.c -- `tenon bench`: tokens a second of a model, and what the machine itself gives.
  *
- * `tenon bench bandwidth` tells the bounds that the first numbers can be held against: how fast memory
- * is read (decode) and how many operations the product instructions do (prefill). */
+ * `tenon bench bandwidth` tells the bounds that the first numbers can be held against: how fast
+ * memory is read (decode) and how many operations the product instructions do (prefill). */
 #include "cpu/cpu.h"
 #include "eval/eval.h"
 #include "front.h"
@@ -10,10 +10,14 @@ struct bench_cmd { struct model_opts m; struct bench_opts b; bool json; };
 
 static const struct opt opts[] = {
     MODEL_OPTS(struct bench_cmd),
-    { "Measurement", 'p', "prompt", "N", OPT_INT, offsetof(struct bench_cmd, b.prompt), "prompt tokens (default: 512)" },
-    { "Measurement", 'n', "gen", "N", OPT_INT, offsetof(struct bench_cmd, b.gen), "generated tokens (default: 64)" },
-    { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct bench_cmd, b.runs), "repetitions (default: 5)" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bench_cmd, json), "a JSON object (default: a table)" },
+    { "Measurement", 'p', "prompt", "N", OPT_INT, offsetof(struct bench_cmd, b.prompt),
+      "prompt tokens (default: 512)" },
+    { "Measurement", 'n', "gen", "N", OPT_INT, offsetof(struct bench_cmd, b.gen),
+      "generated tokens (default: 64)" },
+    { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct bench_cmd, b.runs),
+      "repetitions (default: 5)" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bench_cmd, json),
+      "a JSON object (default: a table)" },
 };
 
 static struct json *speed_json(struct bench_speed s)
@@ -39,10 +43,12 @@ static void print_json(struct json *o)
 static void print_speed(const char *what, int64_t n, struct bench_speed s)
 {
     if (s.runs)
-        printf("%-8s %6lld tokens %10.1f tokens/s   (%.1f to %.1f in %d runs)\n", what, (long long)n, s.median, s.low, s.high, s.runs);
+        printf("%-8s %6lld tokens %10.1f tokens/s   (%.1f to %.1f in %d runs)\n", what,
+               (long long)n, s.median, s.low, s.high, s.runs);
 }
 
-static void report(const struct bench_cmd *o, const struct model *m, const struct bench_result *r, int n_thread)
+static void report(const struct bench_cmd *o, const struct model *m, const struct bench_result *r,
+                   int n_thread)
 {
     double gb = (double)model_step_bytes(m) / 1e9;
     if (o->json) {
@@ -56,11 +62,13 @@ static void report(const struct bench_cmd *o, const struct model *m, const struc
         print_json(j);
         return;
     }
-    printf("%.1f M parameters, %.3f GB a token, %d threads, %s\n", (double)model_n_param(m) / 1e6, gb, n_thread, cpu_features());
+    printf("%.1f M parameters, %.3f GB a token, %d threads, %s\n", (double)model_n_param(m) / 1e6,
+           gb, n_thread, cpu_features());
     print_speed("prefill", o->b.prompt, r->prefill);
     print_speed("decode", o->b.gen, r->decode);
     if (r->decode.runs) printf("decode reads %.1f GB/s of weights\n", gb * r->decode.median);
-    if (r->prefill.runs) printf("prefill does %.0f GOP/s\n", 2e-9 * (double)model_n_param(m) * r->prefill.median);
+    if (r->prefill.runs)
+        printf("prefill does %.0f GOP/s\n", 2e-9 * (double)model_n_param(m) * r->prefill.median);
 }
 
 static int run(const void *v, int n_arg, char **arg)
@@ -83,18 +91,26 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct bench_cmd defaults = { .b = { 512, 64, 5 } };
 const struct command cmd_bench = {
-    .verb = "bench", .args = "", .sentence = "Prefill and decode speed of a model.",
+    .verb = "bench",
+    .args = "",
+    .sentence = "Prefill and decode speed of a model.",
     .example = "tenon bench -p 512 -n 64 -t 2",
-    .opt = opts, .n_opt = LEN(opts), .defaults = &defaults, .opts_bytes = sizeof defaults, .run = run,
+    .opt = opts,
+    .n_opt = LEN(opts),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .run = run,
 };
 
-/* ---- bench bandwidth --------------------------------------------------------------------------------- */
+/* ---- bench bandwidth ------------------------------------------------------------------------- */
 
 struct bandwidth_cmd { int64_t threads; bool json; };
 
 static const struct opt bandwidth_opts[] = {
-    { "Measurement", 't', "threads", "N", OPT_INT, offsetof(struct bandwidth_cmd, threads), "threads (default: one per core)" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bandwidth_cmd, json), "a JSON object (default: a table)" },
+    { "Measurement", 't', "threads", "N", OPT_INT, offsetof(struct bandwidth_cmd, threads),
+      "threads (default: one per core)" },
+    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bandwidth_cmd, json),
+      "a JSON object (default: a table)" },
 };
 
 static void report_machine(const struct cpu_speed *s, int n_thread, bool json)
@@ -102,7 +118,8 @@ static void report_machine(const struct cpu_speed *s, int n_thread, bool json)
     if (json) {
         struct json *j = json_new_object(), *peak = json_new_object();
         json_set(j, "read_gb_per_s", json_new_f64(s->read_gbs));
-        for (int i = 0; i < s->n_peak; i++) json_set(peak, s->peak[i].what, json_new_f64(s->peak[i].gops));
+        for (int i = 0; i < s->n_peak; i++)
+            json_set(peak, s->peak[i].what, json_new_f64(s->peak[i].gops));
         json_set(j, "peak_gop_per_s", peak);
         json_set(j, "threads", json_new_int(n_thread));
         json_set(j, "cpu", json_new_str(cpu_features()));
@@ -110,7 +127,8 @@ static void report_machine(const struct cpu_speed *s, int n_thread, bool json)
         return;
     }
     printf("%d threads, %s\n%-8s %10.1f GB/s\n", n_thread, cpu_features(), "read", s->read_gbs);
-    for (int i = 0; i < s->n_peak; i++) printf("%-8s %10.0f GOP/s\n", s->peak[i].what, s->peak[i].gops);
+    for (int i = 0; i < s->n_peak; i++)
+        printf("%-8s %10.0f GOP/s\n", s->peak[i].what, s->peak[i].gops);
 }
 
 static int run_bandwidth(const void *v, int n_arg, char **arg)
@@ -129,8 +147,13 @@ static int run_bandwidth(const void *v, int n_arg, char **arg)
 
 static const struct bandwidth_cmd bandwidth_defaults;
 const struct command cmd_bench_bandwidth = {
-    .verb = "bench bandwidth", .args = "", .sentence = "What the machine gives: memory read and peak of the product instructions.",
+    .verb = "bench bandwidth",
+    .args = "",
+    .sentence = "What the machine gives: memory read and peak of the product instructions.",
     .example = "tenon bench bandwidth -t 2",
-    .opt = bandwidth_opts, .n_opt = LEN(bandwidth_opts), .defaults = &bandwidth_defaults,
-    .opts_bytes = sizeof bandwidth_defaults, .run = run_bandwidth,
+    .opt = bandwidth_opts,
+    .n_opt = LEN(bandwidth_opts),
+    .defaults = &bandwidth_defaults,
+    .opts_bytes = sizeof bandwidth_defaults,
+    .run = run_bandwidth,
 };

@@ -1,7 +1,9 @@
-/* cmd_debug_logits.c -- `tenon debug logits`: what a model computes, as numbers another program can compare.
+/* cmd_debug_logits.c -- `tenon debug logits`: what a model computes, as numbers another program
+ * can compare.
  *
- * Feeds the given tokens from position 0 and writes the logits after every one of them. --chunk and
- * --decode choose how they are fed, --ref which kernels compute; the file has the same shape each way. */
+ * Feeds the given tokens from position 0 and writes the logits after every one of them. --chunk
+ * and --decode choose how they are fed, --ref which kernels compute; the file has the same shape
+ * each way. */
 #include <stdlib.h>
 
 #include "cpu/cpu.h"
@@ -20,13 +22,20 @@ struct logits_opts {
 
 static const struct opt opts[] = {
     MODEL_OPTS(struct logits_opts),
-    { "Input", 0, "tokens", "1,2,3", OPT_STR, offsetof(struct logits_opts, tokens), "token ids, separated by commas (required)" },
-    { "Input", 0, "chunk", "N", OPT_INT, offsetof(struct logits_opts, chunk), "feed N tokens at a time (default: all at once)" },
-    { "Input", 0, "decode", NULL, OPT_FLAG, offsetof(struct logits_opts, decode), "feed one at a time through the decode kernels (default: prefill kernels)" },
-    { "Input", 0, "ref", NULL, OPT_FLAG, offsetof(struct logits_opts, ref), "the plain f32 path (default: the fastest kernels)" },
-    { "Input", 0, "lora", "FILE", OPT_STR, offsetof(struct logits_opts, lora), "an adapter (default: none)" },
-    { "Input", 0, "lora-scale", "S", OPT_F64, offsetof(struct logits_opts, lora_scale), "strength of the adapter (default: 1)" },
-    { "Output", 'o', "output", "FILE", OPT_STR, offsetof(struct logits_opts, out), "f32 little-endian [tokens][vocabulary] (required)" },
+    { "Input", 0, "tokens", "1,2,3", OPT_STR, offsetof(struct logits_opts, tokens),
+      "token ids, separated by commas (required)" },
+    { "Input", 0, "chunk", "N", OPT_INT, offsetof(struct logits_opts, chunk),
+      "feed N tokens at a time (default: all at once)" },
+    { "Input", 0, "decode", NULL, OPT_FLAG, offsetof(struct logits_opts, decode),
+      "feed one at a time through the decode kernels (default: prefill kernels)" },
+    { "Input", 0, "ref", NULL, OPT_FLAG, offsetof(struct logits_opts, ref),
+      "the plain f32 path (default: the fastest kernels)" },
+    { "Input", 0, "lora", "FILE", OPT_STR, offsetof(struct logits_opts, lora),
+      "an adapter (default: none)" },
+    { "Input", 0, "lora-scale", "S", OPT_F64, offsetof(struct logits_opts, lora_scale),
+      "strength of the adapter (default: 1)" },
+    { "Output", 'o', "output", "FILE", OPT_STR, offsetof(struct logits_opts, out),
+      "f32 little-endian [tokens][vocabulary] (required)" },
 };
 
 /* "1,2,3": ids are checked against the vocabulary by the model. */
@@ -37,8 +46,10 @@ static bool parse_tokens(const char *s, int32_t **out, int *n, struct err *e)
         char *end;
         long v = strtol(p, &end, 10);
         if (end == p || v < 0 || v > INT32_MAX || (*end && *end != ','))
-            return err_set(e, ERR_USAGE, "--tokens: byte %d: a token id is expected, like 1,2,3", (int)(p - s));
-        if (*n == MOST_TOKENS) return err_set(e, ERR_USAGE, "--tokens: more than %d tokens", MOST_TOKENS);
+            return err_set(e, ERR_USAGE, "--tokens: byte %d: a token id is expected, like 1,2,3",
+                           (int)(p - s));
+        if (*n == MOST_TOKENS)
+            return err_set(e, ERR_USAGE, "--tokens: more than %d tokens", MOST_TOKENS);
         MEM_GROW(*out, *n, cap);
         (*out)[(*n)++] = (int32_t)v;
         if (!*end) return true;
@@ -48,11 +59,15 @@ static bool parse_tokens(const char *s, int32_t **out, int *n, struct err *e)
 
 static bool check(const struct logits_opts *o, struct err *e)
 {
-    if (o->lora) return err_set(e, ERR_UNSUPPORTED, "--lora %s: this version runs models without adapters", o->lora);
+    if (o->lora)
+        return err_set(e, ERR_UNSUPPORTED, "--lora %s: this version runs models without adapters",
+                       o->lora);
     if (!o->tokens) return err_set(e, ERR_USAGE, "--tokens is missing, for example --tokens 1,2,3");
     if (!o->out) return err_set(e, ERR_USAGE, "-o FILE is missing");
-    if (o->chunk < 0 || o->chunk > MOST_TOKENS) return err_set(e, ERR_USAGE, "--chunk must be at least 1");
-    if (o->chunk && o->decode) return err_set(e, ERR_USAGE, "--chunk and --decode exclude each other");
+    if (o->chunk < 0 || o->chunk > MOST_TOKENS)
+        return err_set(e, ERR_USAGE, "--chunk must be at least 1");
+    if (o->chunk && o->decode)
+        return err_set(e, ERR_USAGE, "--chunk and --decode exclude each other");
     return true;
 }
 
@@ -82,8 +97,8 @@ static bool feed(const struct model *m, const struct logits_opts *o, const int32
     return ok;
 }
 
-static bool write_logits(const struct logits_opts *o, const struct model *m, const int32_t *token, int n,
-                         struct err *e)
+static bool write_logits(const struct logits_opts *o, const struct model *m, const int32_t *token,
+                         int n, struct err *e)
 {
     struct file_out out = { 0 };
     if (!file_out_open(&out, o->out, e)) return false;
@@ -102,9 +117,12 @@ static int run(const void *v, int n_arg, char **arg)
     struct model *m = NULL;
     int32_t *token = NULL;
     int n = 0;
-    bool ok = check(o, &e) && parse_tokens(o->tokens, &token, &n, &e) && (g = front_gguf(o->m.model, &e));
-    if (ok && !o->ref) ok = (pool = pool_open((int)o->m.threads, &e)) && (fast = cpu_ops_open(pool, NULL, &e));
-    ok = ok && (m = model_open(g, o->ref ? ref_ops() : fast, &e)) && write_logits(o, m, token, n, &e);
+    bool ok =
+        check(o, &e) && parse_tokens(o->tokens, &token, &n, &e) && (g = front_gguf(o->m.model, &e));
+    if (ok && !o->ref)
+        ok = (pool = pool_open((int)o->m.threads, &e)) && (fast = cpu_ops_open(pool, NULL, &e));
+    ok = ok && (m = model_open(g, o->ref ? ref_ops() : fast, &e)) &&
+         write_logits(o, m, token, n, &e);
     model_close(m);
     cpu_ops_close(fast);
     pool_close(pool);
@@ -115,7 +133,13 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct logits_opts defaults = { .lora_scale = 1 };
 const struct command cmd_debug_logits = {
-    .verb = "debug logits", .args = "", .sentence = "Logits after every token, for comparison with another implementation.",
+    .verb = "debug logits",
+    .args = "",
+    .sentence = "Logits after every token, for comparison with another implementation.",
     .example = "tenon debug logits -m model.gguf --tokens 1,2,3 -o out.f32",
-    .opt = opts, .n_opt = LEN(opts), .defaults = &defaults, .opts_bytes = sizeof defaults, .run = run,
+    .opt = opts,
+    .n_opt = LEN(opts),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .run = run,
 };

@@ -1,19 +1,21 @@
-/* cmd_random_model.c -- `tenon debug random-model`: a file with the shapes of a known model and random weights.
+/* cmd_random_model.c -- `tenon debug random-model`: a file with the shapes of a known model and
+ * random weights.
  *
  * Speed does not depend on what weights are, so a file made here measures a machine without any
- * download. A small tile of random numbers is packed once per dtype; every row of a tensor is a copy
- * from a random place in it, which keeps scales sane and writes as fast as the disk takes it. */
+ * download. A small tile of random numbers is packed once per dtype; every row of a tensor is a
+ * copy from a random place in it, which keeps scales sane and writes as fast as the disk takes
+ * it. */
 #include <math.h>
 
 #include "front.h"
 #include "tensor/tensor.h"
 
-#define TILE (1 << 18)                                                /* values of the packed tile */
+#define TILE (1 << 18) /* values of the packed tile */
 
 static const struct shape {
     const char *name;
     int d, ff, head, kv, vocab, n_layer;
-    const char *kinds;                                                /* a letter per layer: c or a */
+    const char *kinds; /* a letter per layer: c or a */
 } shapes[] = {
     { "nano",       128,   320,  4, 2, 1024,   6, "caccaa" },
     { "small",      256,   512,  8, 4, 2048,   6, "cacaaa" },
@@ -28,7 +30,8 @@ struct random_opts { const char *shape, *type, *head_type, *vocab; int64_t seed;
 static const struct opt opts[] = {
     { "Model", 0, "shape", "NAME", OPT_STR, offsetof(struct random_opts, shape),
       "nano, small, lfm2-350m, lfm2-700m, lfm2-1.2b or lfm2-2.6b (default: lfm2-1.2b)" },
-    { "Model", 0, "type", "TYPE", OPT_STR, offsetof(struct random_opts, type), "dtype of the matrices (default: Q4_0)" },
+    { "Model", 0, "type", "TYPE", OPT_STR, offsetof(struct random_opts, type),
+      "dtype of the matrices (default: Q4_0)" },
     { "Model", 0, "head-type", "TYPE", OPT_STR, offsetof(struct random_opts, head_type),
       "dtype of the token matrix (default: Q6_K below Q8_0 where it fits, else as --type)" },
     { "Model", 0, "vocab", "FILE", OPT_STR, offsetof(struct random_opts, vocab),
@@ -45,7 +48,8 @@ struct maker {
     uint8_t *tile[DT_COUNT];
 };
 
-/* Deviation of 1/sqrt(n_in) would need a tile per width: the tile has deviation 1/32, near it for all. */
+/* Deviation of 1/sqrt(n_in) would need a tile per width: the tile has deviation 1/32, near it
+ * for all. */
 static uint8_t *tile_of(struct maker *k, enum dtype d)
 {
     if (k->tile[d]) return k->tile[d];
@@ -68,7 +72,8 @@ static bool fill_matrix(void *ctx, const struct tensor *t, void *dst, struct err
     struct rng r = rng_make(k->seed, 2, hash64(t->name, strlen(t->name), 0));
     while (at < t->bytes) {
         size_t from = rng_below(&r, (uint32_t)(tile_bytes / (size_t)d->bytes)) * (size_t)d->bytes;
-        size_t n = MIN(MIN(t->bytes - at, tile_bytes - from), (size_t)4096 / (size_t)d->bytes * (size_t)d->bytes);
+        size_t n = MIN(MIN(t->bytes - at, tile_bytes - from),
+                       (size_t)4096 / (size_t)d->bytes * (size_t)d->bytes);
         memcpy((char *)dst + at, tile + from, n);
         at += n;
     }
@@ -81,13 +86,16 @@ static bool fill_vector(void *ctx, const struct tensor *t, void *dst, struct err
     bool norm = t->n_dim == 1;
     struct rng r = rng_make(k->seed, 3, hash64(t->name, strlen(t->name), 0));
     for (size_t i = 0; i < t->bytes / sizeof(float); i++)
-        ((float *)dst)[i] = norm ? (float)(1 + 0.1 * rng_normal(&r)) : (float)(0.5 * rng_normal(&r));
+        ((float *)dst)[i] =
+            norm ? (float)(1 + 0.1 * rng_normal(&r)) : (float)(0.5 * rng_normal(&r));
     return true;
 }
 
 static void put(struct maker *k, const char *name, enum dtype d, int n_in, int n_out)
 {
-    struct tensor t = { .name = name, .dtype = d, .n_dim = n_out ? 2 : 1, .ne = { n_in, MAX(n_out, 1), 1, 1 } };
+    struct tensor t = {
+        .name = name, .dtype = d, .n_dim = n_out ? 2 : 1, .ne = { n_in, MAX(n_out, 1), 1, 1 }
+    };
     t.bytes = dtype_bytes(d, (int64_t)n_in * MAX(n_out, 1));
     bool vector = !n_out || strstr(name, "shortconv.conv");
     gguf_out_fill(k->out, &t, vector ? fill_vector : fill_matrix, k);
@@ -149,7 +157,8 @@ static bool copy_vocab(struct maker *k, const char *path, struct err *e)
     struct bytes *tokens = NULL;
     size_t n = 0;
     bool ok = gguf_strs(g, "tokenizer.ggml.tokens", &tokens, &n, e);
-    if (ok && (n < 1 || n > 1 << 24)) ok = err_set(e, ERR_FORMAT, "%s: %zu tokens cannot be used", path, n);
+    if (ok && (n < 1 || n > 1 << 24))
+        ok = err_set(e, ERR_FORMAT, "%s: %zu tokens cannot be used", path, n);
     for (size_t i = 0; ok && i < gguf_n_kv(g); i++) {
         struct gguf_kv kv = gguf_kv(g, i);
         if (kv.key.len > 10 && !memcmp(kv.key.p, "tokenizer.", 10)) gguf_out_kv(k->out, &kv);
@@ -162,25 +171,30 @@ static bool copy_vocab(struct maker *k, const char *path, struct err *e)
 
 static bool usable(enum dtype d, int n_in)
 {
-    return d != DT_NONE && dtype_info(d)->pack && dtype_info(d)->unpack && n_in % dtype_info(d)->block == 0;
+    return d != DT_NONE && dtype_info(d)->pack && dtype_info(d)->unpack &&
+           n_in % dtype_info(d)->block == 0;
 }
 
 static bool choose(struct maker *k, const struct random_opts *o, struct err *e)
 {
     for (size_t i = 0; i < LEN(shapes); i++)
         if (!strcmp(shapes[i].name, o->shape)) k->s = &shapes[i];
-    if (!k->s) return err_set(e, ERR_USAGE, "--shape %s is unknown; see --help for the list", o->shape);
+    if (!k->s)
+        return err_set(e, ERR_USAGE, "--shape %s is unknown; see --help for the list", o->shape);
     k->n_vocab = k->s->vocab;
     k->seed = (uint64_t)o->seed;
     k->type = dtype_find(o->type);
     if (!usable(k->type, k->s->d) || !usable(k->type, k->s->ff))
-        return err_set(e, ERR_USAGE, "--type %s: not a type that rows of %d and %d values can be packed in", o->type,
-                       k->s->d, k->s->ff);
+        return err_set(e, ERR_USAGE,
+                       "--type %s: not a type that rows of %d and %d values can be packed in",
+                       o->type, k->s->d, k->s->ff);
     const struct dtype_info *t = dtype_info(k->type);
     bool small = t->bytes * 8 < t->block * 8 && usable(DT_Q6_K, k->s->d);
     k->head_type = o->head_type ? dtype_find(o->head_type) : small ? DT_Q6_K : k->type;
     return usable(k->head_type, k->s->d) ||
-           err_set(e, ERR_USAGE, "--head-type %s: not a type that rows of %d values can be packed in", o->head_type, k->s->d);
+           err_set(e, ERR_USAGE,
+                   "--head-type %s: not a type that rows of %d values can be packed in",
+                   o->head_type, k->s->d);
 }
 
 static int run(const void *v, int n_arg, char **arg)
@@ -203,8 +217,15 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct random_opts defaults = { .shape = "lfm2-1.2b", .type = "Q4_0", .seed = 1 };
 const struct command cmd_debug_random_model = {
-    .verb = "debug random-model", .args = "OUT.gguf", .sentence = "Write a model with a known shape and random weights, to measure speed.",
+    .verb = "debug random-model",
+    .args = "OUT.gguf",
+    .sentence = "Write a model with a known shape and random weights, to measure speed.",
     .example = "tenon debug random-model --shape lfm2-350m --type Q4_0 random.gguf",
-    .opt = opts, .n_opt = LEN(opts), .defaults = &defaults, .opts_bytes = sizeof defaults,
-    .min_arg = 1, .max_arg = 1, .run = run,
+    .opt = opts,
+    .n_opt = LEN(opts),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 1,
+    .max_arg = 1,
+    .run = run,
 };

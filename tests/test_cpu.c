@@ -1,5 +1,6 @@
-/* test_cpu.c -- every instruction set this machine can run against the plain reference, at odd shapes,
- * and the promise that a result depends neither on how many columns came along nor on the threads. */
+/* test_cpu.c -- every instruction set this machine can run against the plain reference, at odd
+ * shapes, and the promise that a result depends neither on how many columns came along nor on
+ * the threads. */
 #include <math.h>
 
 #include "cpu/cpu.h"
@@ -26,10 +27,11 @@ static double far(const float *a, const float *b, size_t n)
 }
 
 /* A function of one table, called for every instruction set with one thread and with three. */
-#define EACH_OPS(ops) \
-    for (int isa_ = 0; cpu_isa(isa_); isa_++) \
-        for (int wide_ = 0; wide_ < 2; wide_++) \
-            for (struct bench_of ops##_ = open_ops(cpu_isa(isa_), wide_ ? 3 : 1); ops##_.ops; close_ops(&ops##_)) \
+#define EACH_OPS(ops)                                                                              \
+    for (int isa_ = 0; cpu_isa(isa_); isa_++)                                                      \
+        for (int wide_ = 0; wide_ < 2; wide_++)                                                    \
+            for (struct bench_of ops##_ = open_ops(cpu_isa(isa_), wide_ ? 3 : 1); ops##_.ops;      \
+                 close_ops(&ops##_))                                                               \
                 for (const struct ops *ops = ops##_.ops; ops; ops = NULL)
 struct bench_of { struct pool *pool; const struct ops *ops; };
 
@@ -49,12 +51,16 @@ static void close_ops(struct bench_of *b)
     *b = (struct bench_of){ 0 };
 }
 
-/* ---- products -------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
-static const struct { int n_out, n_in, n; } shapes[] = {
-    { 1, 256, 1 }, { 33, 256, 1 }, { 31, 512, 7 }, { 64, 768, 6 }, { 70, 256, 13 }, { 5, 2304, 3 }, { 230, 512, 14 },
+static const struct { int n_out, n_in, n;
+} shapes[] = {
+    { 1, 256, 1 },   { 33, 256, 1 }, { 31, 512, 7 },   { 64, 768, 6 },
+    { 70, 256, 13 }, { 5, 2304, 3 }, { 230, 512, 14 },
 };
-static const struct { int n_out, n_in, n; } narrow[] = { { 3, 32, 1 }, { 40, 96, 5 }, { 33, 160, 9 }, { 2, 224, 2 } };
+static const struct {
+    int n_out, n_in, n;
+} narrow[] = { { 3, 32, 1 }, { 40, 96, 5 }, { 33, 160, 9 }, { 2, 224, 2 } };
 static const struct { int n_out, n_in, n; } loose[] = { { 3, 1, 1 }, { 5, 17, 4 }, { 34, 63, 7 } };
 
 struct product { struct mat w; float *x, *want, *got; int n; };
@@ -65,7 +71,8 @@ static struct product product_new(enum dtype d, int n_out, int n_in, int n)
     float *w = noise((size_t)n_out * n_in, 7, 1 / sqrt(n_in));
     void *packed = mem_alloc(p.w.row_bytes * (size_t)n_out);
     for (int r = 0; r < n_out; r++)
-        dtype_info(d)->pack(w + (size_t)r * n_in, (char *)packed + (size_t)r * p.w.row_bytes, (size_t)n_in);
+        dtype_info(d)->pack(w + (size_t)r * n_in, (char *)packed + (size_t)r * p.w.row_bytes,
+                            (size_t)n_in);
     p.w.data = packed;
     p.x = noise((size_t)n * n_in, 11, 1);
     p.want = mem_zero((size_t)n * n_out * sizeof(float));
@@ -83,7 +90,8 @@ static void product_free(struct product *p)
     mem_free(p->got);
 }
 
-/* Inputs of 8 bits lose about 0.4 % of their length (a wrong nibble or scale loses far more than 2 %). */
+/* Inputs of 8 bits lose about 0.4 % of their length (a wrong nibble or scale loses far more than
+ * 2 %). */
 static double allowed(enum dtype d)
 {
     return d == DT_F32 || d == DT_F16 ? 2e-6 : d == DT_BF16 ? 5e-3 : 2e-2;
@@ -93,8 +101,9 @@ static void check_product(const struct ops *ops, struct product *p, enum phase p
 {
     ops->matmul(ops->ctx, &(struct matmul){ p->got, &p->w }, 1, p->x, p->n, ph);
     double err = far(p->got, p->want, (size_t)p->n * p->w.n_out);
-    CHECK(err <= allowed(p->w.dtype), "%s %s %d x %d, %d columns, %s: relative error %.3g", ops->name,
-          dtype_info(p->w.dtype)->name, p->w.n_out, p->w.n_in, p->n, ph == PHASE_PREFILL ? "prefill" : "decode", err);
+    CHECK(err <= allowed(p->w.dtype), "%s %s %d x %d, %d columns, %s: relative error %.3g",
+          ops->name, dtype_info(p->w.dtype)->name, p->w.n_out, p->w.n_in, p->n,
+          ph == PHASE_PREFILL ? "prefill" : "decode", err);
 }
 
 /* Column by column and all at once must give the same bits. */
@@ -103,9 +112,11 @@ static void check_columns(const struct ops *ops, struct product *p, enum phase p
     size_t m = (size_t)p->w.n_out;
     float *alone = mem_alloc(m * sizeof *alone);
     for (int t = 0; t < p->n; t++) {
-        ops->matmul(ops->ctx, &(struct matmul){ alone, &p->w }, 1, p->x + (size_t)t * p->w.n_in, 1, ph);
-        CHECK(!memcmp(alone, p->got + (size_t)t * m, m * sizeof *alone), "%s %s: column %d of %d differs alone",
-              ops->name, dtype_info(p->w.dtype)->name, t, p->n);
+        ops->matmul(ops->ctx, &(struct matmul){ alone, &p->w }, 1, p->x + (size_t)t * p->w.n_in, 1,
+                    ph);
+        CHECK(!memcmp(alone, p->got + (size_t)t * m, m * sizeof *alone),
+              "%s %s: column %d of %d differs alone", ops->name, dtype_info(p->w.dtype)->name, t,
+              p->n);
     }
     mem_free(alone);
 }
@@ -126,9 +137,12 @@ TEST(products_agree_with_the_reference_for_every_dtype)
     EACH_OPS(ops)
         for (int d = 0; d < DT_COUNT; d++) {
             if (!dtype_info((enum dtype)d)->pack || !dtype_info((enum dtype)d)->unpack) continue;
-            for (size_t s = 0; s < LEN(shapes); s++) check_shape(ops, (enum dtype)d, shapes[s].n_out, shapes[s].n_in, shapes[s].n);
-            for (size_t s = 0; s < LEN(narrow); s++) check_shape(ops, (enum dtype)d, narrow[s].n_out, narrow[s].n_in, narrow[s].n);
-            for (size_t s = 0; s < LEN(loose); s++) check_shape(ops, (enum dtype)d, loose[s].n_out, loose[s].n_in, loose[s].n);
+            for (size_t s = 0; s < LEN(shapes); s++)
+                check_shape(ops, (enum dtype)d, shapes[s].n_out, shapes[s].n_in, shapes[s].n);
+            for (size_t s = 0; s < LEN(narrow); s++)
+                check_shape(ops, (enum dtype)d, narrow[s].n_out, narrow[s].n_in, narrow[s].n);
+            for (size_t s = 0; s < LEN(loose); s++)
+                check_shape(ops, (enum dtype)d, loose[s].n_out, loose[s].n_in, loose[s].n);
         }
 }
 
@@ -146,7 +160,8 @@ TEST(products_of_one_input_run_together)
             }
             ops->matmul(ops->ctx, mm, LEN(kinds), p[0].x, 9, (enum phase)ph);
             for (size_t i = 0; i < LEN(kinds); i++)
-                CHECK(far(p[i].got, p[i].want, 9 * 900) <= allowed(kinds[i]), "%s: product %zu", ops->name, i);
+                CHECK(far(p[i].got, p[i].want, 9 * 900) <= allowed(kinds[i]), "%s: product %zu",
+                      ops->name, i);
             for (size_t i = 0; i < LEN(kinds); i++) product_free(&p[i]);
         }
 }
@@ -160,7 +175,8 @@ TEST(zero_and_huge_inputs_stay_finite)
             for (int ph = 0; ph < 2; ph++) {
                 ops->matmul(ops->ctx, &(struct matmul){ p.got, &p.w }, 1, p.x, 1, (enum phase)ph);
                 for (int r = 0; r < 8; r++)
-                    CHECK(big ? isfinite(p.got[r]) : p.got[r] == 0, "%s: row %d is %g", ops->name, r, p.got[r]);
+                    CHECK(big ? isfinite(p.got[r]) : p.got[r] == 0, "%s: row %d is %g", ops->name,
+                          r, p.got[r]);
             }
             product_free(&p);
         }
@@ -172,12 +188,16 @@ TEST(extreme_values_do_not_overflow)
     EACH_OPS(ops)
         for (int d = 0; d < DT_COUNT; d++)
             for (int sign = 0; sign < 4; sign++) {
-                if (!dtype_info((enum dtype)d)->pack || !dtype_info((enum dtype)d)->unpack) continue;
+                if (!dtype_info((enum dtype)d)->pack || !dtype_info((enum dtype)d)->unpack)
+                    continue;
                 struct product p = product_new((enum dtype)d, 3, 256, 2);
                 float w[256], wave[256];
                 for (int i = 0; i < 256; i++) w[i] = sign & 1 ? -1 : 1;
-                for (int i = 0; i < 256; i++) wave[i] = i % 32 == 31 ? -w[i] : w[i]; /* a type with a minimum needs a range */
-                for (int r = 0; r < 3; r++) dtype_info((enum dtype)d)->pack(r ? wave : w, (char *)p.w.data + r * p.w.row_bytes, 256);
+                /* a type with a minimum needs a range */
+                for (int i = 0; i < 256; i++) wave[i] = i % 32 == 31 ? -w[i] : w[i];
+                for (int r = 0; r < 3; r++)
+                    dtype_info((enum dtype)d)
+                        ->pack(r ? wave : w, (char *)p.w.data + r * p.w.row_bytes, 256);
                 for (int i = 0; i < 2 * 256; i++) p.x[i] = sign & 2 ? -1 : 1;
                 ref_ops()->matmul(NULL, &(struct matmul){ p.want, &p.w }, 1, p.x, 2, PHASE_PREFILL);
                 check_product(ops, &p, PHASE_PREFILL);
@@ -186,10 +206,12 @@ TEST(extreme_values_do_not_overflow)
             }
 }
 
-/* ---- attention --------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-static const struct { int n_head, n_kv, head_dim, past, n; } views[] = {
-    { 4, 2, 32, 0, 1 }, { 4, 2, 32, 0, 70 }, { 8, 4, 64, 63, 2 }, { 3, 1, 20, 100, 5 }, { 4, 4, 16, 128, 1 }, { 8, 1, 128, 5, 33 },
+static const struct { int n_head, n_kv, head_dim, past, n;
+} views[] = {
+    { 4, 2, 32, 0, 1 },   { 4, 2, 32, 0, 70 },  { 8, 4, 64, 63, 2 },
+    { 3, 1, 20, 100, 5 }, { 4, 4, 16, 128, 1 }, { 8, 1, 128, 5, 33 },
 };
 #define PAGE 64
 
@@ -199,7 +221,8 @@ struct view { struct attn a; void *k[8], *v[8]; float *q, *o; };
 static struct view view_new(const struct ops *ops, int i)
 {
     int d = views[i].n_kv * views[i].head_dim, total = views[i].past + views[i].n;
-    size_t page = dtype_bytes(ops->kv, (int64_t)PAGE * d), n_q = (size_t)views[i].n * views[i].n_head * views[i].head_dim;
+    size_t page = dtype_bytes(ops->kv, (int64_t)PAGE * d),
+           n_q = (size_t)views[i].n * views[i].n_head * views[i].head_dim;
     struct view w = { .q = noise(n_q, 3, 1), .o = mem_zero(n_q * sizeof(float)) };
     float *k = noise((size_t)total * d, 4, 1), *v = noise((size_t)total * d, 5, 1);
     for (size_t p = 0; p < LEN(w.k); p++) {
@@ -214,8 +237,15 @@ static struct view view_new(const struct ops *ops, int i)
     }
     mem_free(k);
     mem_free(v);
-    w.a = (struct attn){ .n = views[i].n, .n_head = views[i].n_head, .n_head_kv = views[i].n_kv, .head_dim = views[i].head_dim,
-                         .page = PAGE, .kv = ops->kv, .q = w.q, .o = w.o, .pos0 = views[i].past,
+    w.a = (struct attn){ .n = views[i].n,
+                         .n_head = views[i].n_head,
+                         .n_head_kv = views[i].n_kv,
+                         .head_dim = views[i].head_dim,
+                         .page = PAGE,
+                         .kv = ops->kv,
+                         .q = w.q,
+                         .o = w.o,
+                         .pos0 = views[i].past,
                          .scale = (float)(1 / sqrt(views[i].head_dim)) };
     return w;
 }
@@ -245,14 +275,16 @@ TEST(attention_agrees_with_the_reference)
                 struct view want = view_new(ref_ops(), (int)i), got = view_new(ops, (int)i);
                 view_run(ref_ops(), &want, PHASE_PREFILL);
                 view_run(ops, &got, (enum phase)ph);
-                double err = far(got.o, want.o, (size_t)views[i].n * views[i].n_head * views[i].head_dim);
-                CHECK(err < 1e-3, "%s: row %zu, phase %d: relative error %.3g", ops->name, i, ph, err);
+                double err =
+                    far(got.o, want.o, (size_t)views[i].n * views[i].n_head * views[i].head_dim);
+                CHECK(err < 1e-3, "%s: row %zu, phase %d: relative error %.3g", ops->name, i, ph,
+                      err);
                 view_free(&want);
                 view_free(&got);
             }
 }
 
-/* ---- everything else ------------------------------------------------------------------------------------ */
+/* ---- everything else ------------------------------------------------------------------------- */
 
 static const int widths[] = { 1, 7, 16, 33, 64, 129, 4096 };
 
@@ -263,7 +295,8 @@ TEST(rows_are_normed_added_and_gated_as_in_the_reference)
         for (size_t i = 0; i < LEN(widths); i++) {
             int d = widths[i], n = 35;
             size_t all = (size_t)n * d;
-            float *x = noise(all, 1, 3), *w = noise((size_t)d, 2, 1), *u = noise(all, 3, 2), *a = mem_zero(all * sizeof *a), *b = mem_zero(all * sizeof *b);
+            float *x = noise(all, 1, 3), *w = noise((size_t)d, 2, 1), *u = noise(all, 3, 2),
+                  *a = mem_zero(all * sizeof *a), *b = mem_zero(all * sizeof *b);
             ops->rms(ops->ctx, a, x, w, n, d, 1e-5f);
             ref->rms(NULL, b, x, w, n, d, 1e-5f);
             CHECK(far(a, b, all) < 2e-6, "%s: rms of %d: %.3g", ops->name, d, far(a, b, all));
@@ -283,7 +316,8 @@ TEST(rope_turns_pairs_half_a_head_apart)
     EACH_OPS(ops)
         for (size_t i = 0; i < LEN(dims); i++) {
             int hd = dims[i], n_head = 3, n = 5;
-            float freq[64], *a = noise((size_t)n * n_head * hd, 9, 1), *b = mem_dup(a, (size_t)n * n_head * hd * sizeof *a);
+            float freq[64], *a = noise((size_t)n * n_head * hd, 9, 1),
+                            *b = mem_dup(a, (size_t)n * n_head * hd * sizeof *a);
             int32_t pos[] = { 0, 1, 77, 4095, 32767 };
             for (int j = 0; j < hd / 2; j++) freq[j] = (float)pow(1e6, -2.0 * j / hd);
             ops->rope(ops->ctx, a, pos, n, n_head, hd, freq);
@@ -296,20 +330,27 @@ TEST(rope_turns_pairs_half_a_head_apart)
 /* Whole, and in pieces of 1, 2, 3, … rows with the state carried over: the same bits. */
 TEST(convolution_carries_its_state)
 {
-    static const struct { int d, K; } rows[] = { { 16, 3 }, { 35, 3 }, { 64, 2 }, { 20, 5 }, { 3000, 3 } };
+    static const struct {
+        int d, K;
+    } rows[] = { { 16, 3 }, { 35, 3 }, { 64, 2 }, { 20, 5 }, { 3000, 3 } };
     EACH_OPS(ops)
         for (size_t i = 0; i < LEN(rows); i++) {
             int d = rows[i].d, K = rows[i].K, n = 11;
             size_t sd = (size_t)(K - 1) * d;
-            float *z = noise((size_t)n * 3 * d, 1, 1), *taps = noise((size_t)K * d, 2, 1), *s0 = noise(sd, 3, 1), *s1 = mem_dup(s0, sd * 4), *s2 = mem_dup(s0, sd * 4);
+            float *z = noise((size_t)n * 3 * d, 1, 1), *taps = noise((size_t)K * d, 2, 1),
+                  *s0 = noise(sd, 3, 1), *s1 = mem_dup(s0, sd * 4), *s2 = mem_dup(s0, sd * 4);
             float *a = mem_zero((size_t)n * d * 4), *b = mem_zero((size_t)n * d * 4);
             ops->conv(ops->ctx, a, z, taps, s0, n, d, K);
             ref_ops()->conv(NULL, b, z, taps, s1, n, d, K);
-            CHECK(far(a, b, (size_t)n * d) < 2e-6 && far(s0, s1, sd) < 1e-6, "%s: d %d K %d", ops->name, d, K);
+            CHECK(far(a, b, (size_t)n * d) < 2e-6 && far(s0, s1, sd) < 1e-6, "%s: d %d K %d",
+                  ops->name, d, K);
             for (int t = 0, step = 1; t < n; t += step++)
-                ops->conv(ops->ctx, b + (size_t)t * d, z + (size_t)t * 3 * d, taps, s2, MIN(step, n - t), d, K);
-            CHECK(!memcmp(a, b, (size_t)n * d * 4) && !memcmp(s0, s2, sd * 4), "%s: d %d K %d in pieces", ops->name, d, K);
-            mem_free(z), mem_free(taps), mem_free(s0), mem_free(s1), mem_free(s2), mem_free(a), mem_free(b);
+                ops->conv(ops->ctx, b + (size_t)t * d, z + (size_t)t * 3 * d, taps, s2,
+                          MIN(step, n - t), d, K);
+            CHECK(!memcmp(a, b, (size_t)n * d * 4) && !memcmp(s0, s2, sd * 4),
+                  "%s: d %d K %d in pieces", ops->name, d, K);
+            mem_free(z), mem_free(taps), mem_free(s0), mem_free(s1), mem_free(s2), mem_free(a),
+                mem_free(b);
         }
 }
 
@@ -335,7 +376,7 @@ TEST(an_unknown_instruction_set_is_refused)
     cpu_ops_close(ops);
 }
 
-/* ---- the pool the kernels stand on ------------------------------------------------------------------------ */
+/* ---- the pool the kernels stand on ----------------------------------------------------------- */
 
 struct tally { _Atomic int next, sum, runs; };
 
@@ -354,7 +395,8 @@ TEST(shared_and_whole_rounds_alternate)
         struct tally t = { 0 };
         if (i % 3) pool_share(p, take, &t);
         else pool_run(p, take, &t);
-        CHECK(t.sum == 4950 && t.runs <= 4 && (i % 3 || t.runs == 4), "round %d: %d by %d", i, t.sum, t.runs);
+        CHECK(t.sum == 4950 && t.runs <= 4 && (i % 3 || t.runs == 4), "round %d: %d by %d", i,
+              t.sum, t.runs);
     }
     pool_close(p);
 }

@@ -1,8 +1,9 @@
-/* test_model.c -- the model as a whole: a random one made here, and the shared fixtures where they are.
+/* test_model.c -- the model as a whole: a random one made here, and the shared fixtures where
+ * they are.
  *
- * What must hold: the logits of a prompt do not depend on how it was cut or on the number of threads,
- * to the bit; sequences do not see each other; whatever was cut back, forked or resumed goes on as if
- * it had been computed anew. */
+ * What must hold: the logits of a prompt do not depend on how it was cut or on the number of
+ * threads, to the bit; sequences do not see each other; whatever was cut back, forked or resumed
+ * goes on as if it had been computed anew. */
 #include <math.h>
 #include <unistd.h>
 
@@ -11,20 +12,31 @@
 #include "model/model.h"
 #include "test.h"
 
-/* ---- a random model in a temporary file ----------------------------------------------------------- */
+/* ---- a random model in a temporary file ------------------------------------------------------ */
 
 enum { D = 64, FF = 96, HEADS = 4, KV = 2, HD = 16, VOCAB = 96, LAYERS = 4, TAPS = 3 };
 
-struct made { struct gguf_out *out; float *data[64]; int n; enum dtype type; const char *leave_out; int wrong_shape; };
+struct made {
+    struct gguf_out *out;
+    float *data[64];
+    int n;
+    enum dtype type;
+    const char *leave_out;
+    int wrong_shape;
+};
 
 static void put(struct made *m, const char *name, int n_in, int n_out, bool norm)
 {
     size_t n = (size_t)n_in * MAX(n_out, 1);
     float *x = mem_alloc(n * sizeof *x);
     struct rng r = rng_make(5, hash64(name, strlen(name), 0), 0);
-    for (size_t i = 0; i < n; i++) x[i] = norm ? (float)(1 + 0.3 * rng_normal(&r)) : (float)(rng_normal(&r) * 1.5 / sqrt(n_in));
+    for (size_t i = 0; i < n; i++)
+        x[i] =
+            norm ? (float)(1 + 0.3 * rng_normal(&r)) : (float)(rng_normal(&r) * 1.5 / sqrt(n_in));
     enum dtype d = norm || strstr(name, "shortconv.conv") ? DT_F32 : m->type;
-    struct tensor t = { .name = name, .dtype = d, .n_dim = n_out ? 2 : 1, .ne = { n_in, MAX(n_out, 1), 1, 1 } };
+    struct tensor t = {
+        .name = name, .dtype = d, .n_dim = n_out ? 2 : 1, .ne = { n_in, MAX(n_out, 1), 1, 1 }
+    };
     t.bytes = dtype_bytes(d, (int64_t)n);
     void *packed = mem_alloc(t.bytes);
     dtype_info(d)->pack(x, packed, n);
@@ -36,7 +48,8 @@ static void put(struct made *m, const char *name, int n_in, int n_out, bool norm
 static void put_layer(struct made *m, int l, bool attn)
 {
     char s[64];
-#define PUT(tail, n_in, n_out, norm) (snprintf(s, sizeof s, "blk.%d." tail ".weight", l), put(m, s, n_in, n_out, norm))
+#define PUT(tail, n_in, n_out, norm)                                                               \
+    (snprintf(s, sizeof s, "blk.%d." tail ".weight", l), put(m, s, n_in, n_out, norm))
     PUT("attn_norm", D, 0, true);
     PUT("ffn_norm", D, 0, true);
     PUT("ffn_gate", D, FF, false);
@@ -80,7 +93,8 @@ static const char *path_of(char *buf, size_t n)
 }
 
 /* kinds: a letter per layer. change() may alter the metadata before it is written. */
-static struct gguf *make(const char *kinds, enum dtype type, const char *leave_out, void (*change)(struct gguf_out *))
+static struct gguf *make(const char *kinds, enum dtype type, const char *leave_out,
+                         void (*change)(struct gguf_out *))
 {
     struct made m = { .out = gguf_out_new(), .type = type, .leave_out = leave_out };
     int32_t kv[LAYERS];
@@ -101,9 +115,16 @@ static struct gguf *make(const char *kinds, enum dtype type, const char *leave_o
     return g;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
-struct rig { struct gguf *g; struct pool *pool; const struct ops *ops; struct model *m; struct kv *kv; struct arena tmp; };
+struct rig {
+    struct gguf *g;
+    struct pool *pool;
+    const struct ops *ops;
+    struct model *m;
+    struct kv *kv;
+    struct arena tmp;
+};
 
 static struct rig rig_open(struct gguf *g, const char *isa, int n_thread, int n_ctx, int n_seq)
 {
@@ -127,13 +148,17 @@ static void rig_close(struct rig *r, bool with_file)
     if (with_file) gguf_close(r->g);
 }
 
-static bool feed(struct rig *r, int seq, const int32_t *token, int n, enum phase ph, float *logits, struct err *e)
+static bool feed(struct rig *r, int seq, const int32_t *token, int n, enum phase ph, float *logits,
+                 struct err *e)
 {
-    struct batch b = { .n = n, .seq = seq, .token = token, .phase = ph, .n_logits = logits ? n : 0 };
+    struct batch b = {
+        .n = n, .seq = seq, .token = token, .phase = ph, .n_logits = logits ? n : 0
+    };
     return model_forward(r->m, r->kv, &b, &r->tmp, logits, e);
 }
 
-static void must_feed(struct rig *r, int seq, const int32_t *token, int n, enum phase ph, float *logits)
+static void must_feed(struct rig *r, int seq, const int32_t *token, int n, enum phase ph,
+                      float *logits)
 {
     struct err e = { 0 };
     CHECK(feed(r, seq, token, n, ph, logits, &e), "%s", e.msg);
@@ -163,13 +188,15 @@ static float whole[N * VOCAB], got[N * VOCAB];
 static const char *const kinds[] = { "cacc", "cccc", "aaaa", "acac" };
 
 /* Each backend, each arrangement of layers; the body has r, k, ops_name and a fresh rig. */
-#define EACH_RIG(n_thread, n_ctx, n_seq) \
-    some_tokens(prompt, N, 1), some_tokens(other, N, 2); \
-    for (int isa_ = -1; isa_ < 0 || cpu_isa(isa_); isa_++) \
-        for (size_t k = 0; k < LEN(kinds); k++) \
-            for (struct rig r = rig_open(make(kinds[k], DT_Q8_0, NULL, NULL), isa_ < 0 ? NULL : cpu_isa(isa_), n_thread, n_ctx, n_seq); \
-                 r.m; rig_close(&r, true), r.m = NULL) \
-                for (const char *ops_name = isa_ < 0 ? "ref" : cpu_isa(isa_); ops_name; ops_name = NULL)
+#define EACH_RIG(n_thread, n_ctx, n_seq)                                                           \
+    some_tokens(prompt, N, 1), some_tokens(other, N, 2);                                           \
+    for (int isa_ = -1; isa_ < 0 || cpu_isa(isa_); isa_++)                                         \
+        for (size_t k = 0; k < LEN(kinds); k++)                                                    \
+            for (struct rig r = rig_open(make(kinds[k], DT_Q8_0, NULL, NULL),                      \
+                                         isa_ < 0 ? NULL : cpu_isa(isa_), n_thread, n_ctx, n_seq); \
+                 r.m; rig_close(&r, true), r.m = NULL)                                             \
+                for (const char *ops_name = isa_ < 0 ? "ref" : cpu_isa(isa_); ops_name;            \
+                     ops_name = NULL)
 
 TEST(a_prompt_may_be_cut_anywhere)
 {
@@ -180,7 +207,8 @@ TEST(a_prompt_may_be_cut_anywhere)
         for (size_t s = 0; s < LEN(steps); s++) {
             CHECK(kv_truncate(r.kv, seq, 0) == 0, "to nothing");
             for (int t = 0; t < N; t += steps[s])
-                must_feed(&r, seq, prompt + t, MIN(steps[s], N - t), PHASE_PREFILL, got + t * VOCAB);
+                must_feed(&r, seq, prompt + t, MIN(steps[s], N - t), PHASE_PREFILL,
+                          got + t * VOCAB);
             SAME("in pieces");
         }
     }
@@ -193,13 +221,17 @@ TEST(logits_of_the_last_row_alone_are_the_same)
         struct err e = { 0 };
         must_feed(&r, seq, prompt, N, PHASE_PREFILL, whole);
         kv_truncate(r.kv, seq, 0);
-        struct batch b = { .n = N, .seq = seq, .token = prompt, .phase = PHASE_PREFILL, .n_logits = 1 };
+        struct batch b = {
+            .n = N, .seq = seq, .token = prompt, .phase = PHASE_PREFILL, .n_logits = 1
+        };
         CHECK(model_forward(r.m, r.kv, &b, &r.tmp, got, &e), "%s", e.msg);
-        CHECK(!memcmp(got, whole + (N - 1) * VOCAB, VOCAB * sizeof *got), "%s %s", ops_name, kinds[k]);
+        CHECK(!memcmp(got, whole + (N - 1) * VOCAB, VOCAB * sizeof *got), "%s %s", ops_name,
+              kinds[k]);
         /* and the state left behind is the same too */
         kv_truncate(r.kv, seq, 128);
         must_feed(&r, seq, prompt + 128, N - 128, PHASE_PREFILL, got);
-        CHECK(!memcmp(got, whole + 128 * VOCAB, (N - 128) * VOCAB * sizeof *got), "%s %s: after 128", ops_name, kinds[k]);
+        CHECK(!memcmp(got, whole + 128 * VOCAB, (N - 128) * VOCAB * sizeof *got),
+              "%s %s: after 128", ops_name, kinds[k]);
     }
 }
 
@@ -210,12 +242,15 @@ TEST(decode_agrees_with_prefill_and_is_the_same_in_runs)
         int seq = kv_seq_new(r.kv);
         must_feed(&r, seq, prompt, N, PHASE_PREFILL, whole);
         kv_truncate(r.kv, seq, 0);
-        for (int t = 0; t < N; t++) must_feed(&r, seq, prompt + t, 1, PHASE_DECODE, got + t * VOCAB);
-        /* Where prefill computes in f32 and decode in 8 bits this is the rounding of 8-bit inputs; a state
-         * that is off by one token is more than ten times as far. */
-        CHECK(far(got, whole, N * VOCAB) < 0.1, "%s %s: %g", ops_name, kinds[k], far(got, whole, N * VOCAB));
+        for (int t = 0; t < N; t++)
+            must_feed(&r, seq, prompt + t, 1, PHASE_DECODE, got + t * VOCAB);
+        /* Where prefill computes in f32 and decode in 8 bits this is the rounding of 8-bit
+         * inputs; a state that is off by one token is more than ten times as far. */
+        CHECK(far(got, whole, N * VOCAB) < 0.1, "%s %s: %g", ops_name, kinds[k],
+              far(got, whole, N * VOCAB));
         kv_truncate(r.kv, seq, 0);
-        for (int t = 0; t < N; t += 9) must_feed(&r, seq, prompt + t, MIN(9, N - t), PHASE_DECODE, runs + t * VOCAB);
+        for (int t = 0; t < N; t += 9)
+            must_feed(&r, seq, prompt + t, MIN(9, N - t), PHASE_DECODE, runs + t * VOCAB);
         CHECK(!memcmp(runs, got, sizeof got), "%s %s: nine at a time", ops_name, kinds[k]);
     }
 }
@@ -277,8 +312,11 @@ TEST(a_fork_goes_on_alone)
 
 TEST(what_was_cut_back_is_computed_as_if_anew)
 {
-    static const struct { int len, conv, attn; } rows[] = {           /* asked for; kept with and without marks at 70 */
-        { 149, 128, 149 }, { 128, 128, 128 }, { 127, 70, 127 }, { 70, 70, 70 }, { 69, 64, 69 }, { 63, 0, 63 }, { 0, 0, 0 },
+    /* asked for; kept with and without marks at 70 */
+    static const struct { int len, conv, attn;
+    } rows[] = {
+        { 149, 128, 149 }, { 128, 128, 128 }, { 127, 70, 127 }, { 70, 70, 70 },
+        { 69, 64, 69 },    { 63, 0, 63 },     { 0, 0, 0 },
     };
     EACH_RIG(1, 1000, 1)
         for (size_t i = 0; i < LEN(rows); i++) {
@@ -286,8 +324,10 @@ TEST(what_was_cut_back_is_computed_as_if_anew)
             must_feed(&r, seq, prompt, 70, PHASE_PREFILL, whole);
             CHECK(kv_mark(r.kv, seq) && kv_mark(r.kv, seq), "marks");
             must_feed(&r, seq, prompt + 70, N - 70, PHASE_PREFILL, whole + 70 * VOCAB);
-            int kept = kv_truncate(r.kv, seq, rows[i].len), want = strchr(kinds[k], 'c') ? rows[i].conv : rows[i].attn;
-            CHECK(kept == want && kv_len(r.kv, seq) == want, "%s: %d kept of %d, wanted %d", kinds[k], kept, rows[i].len, want);
+            int kept = kv_truncate(r.kv, seq, rows[i].len),
+                want = strchr(kinds[k], 'c') ? rows[i].conv : rows[i].attn;
+            CHECK(kept == want && kv_len(r.kv, seq) == want, "%s: %d kept of %d, wanted %d",
+                  kinds[k], kept, rows[i].len, want);
             memcpy(got, whole, sizeof got);
             must_feed(&r, seq, prompt + kept, N - kept, PHASE_PREFILL, got + kept * VOCAB);
             SAME("resumed");
@@ -304,13 +344,15 @@ TEST(a_shared_page_is_never_written)
         kv_mark(r.kv, a);
         must_feed(&r, a, prompt + 100, 28, PHASE_PREFILL, got);
         int b = kv_seq_fork(r.kv, a);
-        CHECK(kv_truncate(r.kv, b, 110) == (strchr(kinds[k], 'c') ? 100 : 110), "the mark came along");
+        CHECK(kv_truncate(r.kv, b, 110) == (strchr(kinds[k], 'c') ? 100 : 110),
+              "the mark came along");
         must_feed(&r, b, other, 40, PHASE_PREFILL, got);
         must_feed(&r, a, prompt + 128, N - 128, PHASE_PREFILL, got);
         kv_seq_free(r.kv, b);
         int c = kv_seq_new(r.kv);
         must_feed(&r, c, prompt, N, PHASE_PREFILL, whole);
-        CHECK(!memcmp(got, whole + 128 * VOCAB, (N - 128) * VOCAB * sizeof *got), "%s %s", ops_name, kinds[k]);
+        CHECK(!memcmp(got, whole + 128 * VOCAB, (N - 128) * VOCAB * sizeof *got), "%s %s", ops_name,
+              kinds[k]);
     }
 }
 
@@ -325,7 +367,8 @@ TEST(many_marks_push_out_the_oldest)
     }
     int fork = kv_seq_fork(r.kv, seq);
     kv_seq_free(r.kv, seq);
-    CHECK(kv_truncate(r.kv, fork, 15) == 15 && kv_truncate(r.kv, fork, 12) == 0, "marks 13 to 20 are left");
+    CHECK(kv_truncate(r.kv, fork, 15) == 15 && kv_truncate(r.kv, fork, 12) == 0,
+          "marks 13 to 20 are left");
     rig_close(&r, true);
 }
 
@@ -335,11 +378,14 @@ TEST(no_room_leaves_everything_as_it_was)
     EACH_RIG(1, 128, 2) {
         int a = kv_seq_new(r.kv), b = kv_seq_new(r.kv);
         must_feed(&r, a, prompt, 100, PHASE_PREFILL, got);
-        CHECK(!feed(&r, b, prompt, 1, PHASE_PREFILL, got, &e) && e.code == ERR_FULL && kv_len(r.kv, b) == 0, "full");
+        CHECK(!feed(&r, b, prompt, 1, PHASE_PREFILL, got, &e) && e.code == ERR_FULL &&
+                  kv_len(r.kv, b) == 0,
+              "full");
         CHECK(kv_seq_fork(r.kv, a) < 0, "no slot");
         kv_seq_free(r.kv, b);
         CHECK(kv_seq_fork(r.kv, a) < 0, "no page");
-        CHECK(!feed(&r, a, prompt, 40, PHASE_PREFILL, got, &e) && kv_len(r.kv, a) == 100, "still 100");
+        CHECK(!feed(&r, a, prompt, 40, PHASE_PREFILL, got, &e) && kv_len(r.kv, a) == 100,
+              "still 100");
         must_feed(&r, a, prompt + 100, 28, PHASE_PREFILL, got);
     }
 }
@@ -360,7 +406,7 @@ TEST(bad_batches_are_refused)
     rig_close(&r, true);
 }
 
-/* ---- files that are not a model ------------------------------------------------------------------------- */
+/* ---- files that are not a model -------------------------------------------------------------- */
 
 static void arch_gpt(struct gguf_out *o) { gguf_out_str(o, "general.architecture", "gpt9", 4); }
 static void no_heads(struct gguf_out *o) { gguf_out_u32(o, "lfm2.attention.head_count", 0); }
@@ -369,7 +415,10 @@ static void wide(struct gguf_out *o) { gguf_out_u32(o, "lfm2.embedding_length", 
 static void other_ff(struct gguf_out *o) { gguf_out_u32(o, "lfm2.feed_forward_length", 97); }
 static void many_layers(struct gguf_out *o) { gguf_out_u32(o, "lfm2.block_count", 5); }
 static void too_many(struct gguf_out *o) { gguf_out_u32(o, "lfm2.block_count", 1025); }
-static void flat_eps(struct gguf_out *o) { gguf_out_f32(o, "lfm2.attention.layer_norm_rms_epsilon", 0); }
+static void flat_eps(struct gguf_out *o)
+{
+    gguf_out_f32(o, "lfm2.attention.layer_norm_rms_epsilon", 0);
+}
 static void bad_theta(struct gguf_out *o) { gguf_out_f32(o, "lfm2.rope.freq_base", 0.5f); }
 static void windowed(struct gguf_out *o) { gguf_out_u32(o, "lfm2.attention.sliding_window", 128); }
 static void both_ways(struct gguf_out *o) { gguf_out_bool(o, "lfm2.attention.causal", false); }
@@ -378,14 +427,29 @@ static void yarn(struct gguf_out *o) { gguf_out_str(o, "lfm2.rope.scaling.type",
 static void taps17(struct gguf_out *o) { gguf_out_u32(o, "lfm2.shortconv.l_cache", 17); }
 static void more_words(struct gguf_out *o) { gguf_out_u32(o, "lfm2.vocab_size", 4000); }
 
-static const struct { void (*change)(struct gguf_out *); const char *leave_out, *says; } refusals[] = {
-    { arch_gpt, NULL, "lfm2" },          { no_heads, NULL, "head_count" },     { odd_heads, NULL, "head_count_kv" },
-    { wide, NULL, "embedding_length" },  { other_ff, NULL, "ffn_gate" },       { many_layers, NULL, "head_count_kv" },
-    { too_many, NULL, "block_count" },   { flat_eps, NULL, "epsilon" },        { bad_theta, NULL, "freq_base" },
-    { windowed, NULL, "sliding_window" }, { both_ways, NULL, "causal" },       { half_rope, NULL, "rotated" },
-    { yarn, NULL, "scaling" },           { taps17, NULL, "l_cache" },          { more_words, NULL, "vocab_size" },
-    { NULL, "token_embd.weight", "token_embd.weight" },                        { NULL, "blk.1.attn_q_norm.weight", "blk.1.attn_q_norm.weight" },
-    { NULL, "token_embd_norm.weight", "token_embd_norm.weight" },              { NULL, "blk.0.shortconv.conv.weight", "shortconv.conv" },
+static const struct {
+    void (*change)(struct gguf_out *);
+    const char *leave_out, *says;
+} refusals[] = {
+    { arch_gpt, NULL, "lfm2" },
+    { no_heads, NULL, "head_count" },
+    { odd_heads, NULL, "head_count_kv" },
+    { wide, NULL, "embedding_length" },
+    { other_ff, NULL, "ffn_gate" },
+    { many_layers, NULL, "head_count_kv" },
+    { too_many, NULL, "block_count" },
+    { flat_eps, NULL, "epsilon" },
+    { bad_theta, NULL, "freq_base" },
+    { windowed, NULL, "sliding_window" },
+    { both_ways, NULL, "causal" },
+    { half_rope, NULL, "rotated" },
+    { yarn, NULL, "scaling" },
+    { taps17, NULL, "l_cache" },
+    { more_words, NULL, "vocab_size" },
+    { NULL, "token_embd.weight", "token_embd.weight" },
+    { NULL, "blk.1.attn_q_norm.weight", "blk.1.attn_q_norm.weight" },
+    { NULL, "token_embd_norm.weight", "token_embd_norm.weight" },
+    { NULL, "blk.0.shortconv.conv.weight", "shortconv.conv" },
 };
 
 TEST(a_file_that_does_not_fit_is_refused_by_name)
@@ -394,7 +458,8 @@ TEST(a_file_that_does_not_fit_is_refused_by_name)
         struct gguf *g = make("cacc", DT_F32, refusals[i].leave_out, refusals[i].change);
         struct err e = { 0 };
         struct model *m = model_open(g, ref_ops(), &e);
-        CHECK(!m && e.code && strstr(e.msg, refusals[i].says), "row %zu: \"%s\" should name %s", i, e.msg, refusals[i].says);
+        CHECK(!m && e.code && strstr(e.msg, refusals[i].says), "row %zu: \"%s\" should name %s", i,
+              e.msg, refusals[i].says);
         model_close(m);
         gguf_close(g);
     }
@@ -404,18 +469,22 @@ TEST(sizes_are_counted)
 {
     struct rig r = rig_open(make("cacc", DT_F32, NULL, NULL), NULL, 1, 64, 1);
     size_t layer = 2 * D + 3 * D * FF, conv = layer + 3 * D * D + D * TAPS + D * D;
-    size_t attn = layer + D * HEADS * HD * 2 + D * KV * HD * 2 + 2 * HD, all = 3 * conv + attn + D + D * VOCAB;
+    size_t attn = layer + D * HEADS * HD * 2 + D * KV * HD * 2 + 2 * HD,
+           all = 3 * conv + attn + D + D * VOCAB;
     CHECK(model_n_param(r.m) == all, "%zu parameters, wanted %zu", model_n_param(r.m), all);
     CHECK(model_step_bytes(r.m) == all * 4, "%zu bytes", model_step_bytes(r.m));
     rig_close(&r, true);
 }
 
-/* ---- the shared fixtures ------------------------------------------------------------------------------------ */
+/* ---- the shared fixtures --------------------------------------------------------------------- */
 
 #define MODELS "fixtures/models/"
-static const char *const fixtures[] = { "lfm2-tiny-f32", "lfm2-mini-F16", "lfm2-mini-BF16", "lfm2-mini-Q8_0", "lfm2-mini-Q4_0",
-    "lfm2-mini-Q4_1", "lfm2-mini-Q5_0", "lfm2-mini-Q5_1", "lfm2-mini-Q2_K", "lfm2-mini-Q3_K_M", "lfm2-mini-Q4_K_M",
-    "lfm2-mini-Q5_K_M", "lfm2-mini-Q6_K", "lfm2-mini-IQ4_NL", "lfm2-mini-IQ4_XS" };
+static const char *const fixtures[] = {
+    "lfm2-tiny-f32",  "lfm2-mini-F16",    "lfm2-mini-BF16",   "lfm2-mini-Q8_0",
+    "lfm2-mini-Q4_0", "lfm2-mini-Q4_1",   "lfm2-mini-Q5_0",   "lfm2-mini-Q5_1",
+    "lfm2-mini-Q2_K", "lfm2-mini-Q3_K_M", "lfm2-mini-Q4_K_M", "lfm2-mini-Q5_K_M",
+    "lfm2-mini-Q6_K", "lfm2-mini-IQ4_NL", "lfm2-mini-IQ4_XS"
+};
 
 static char *below(const char *name, const char *tail)
 {
@@ -429,7 +498,9 @@ static void check_fixture(const struct json *man, const char *name)
 {
     struct err e = { 0 };
     struct str want = { 0 };
-    const struct json *list = json_get(man, "tokens"), *peer = json_get(json_get(json_get(man, "models"), name), "llama.cpp_rel_err");
+    const struct json *list = json_get(man, "tokens"),
+                      *peer =
+                          json_get(json_get(json_get(man, "models"), name), "llama.cpp_rel_err");
     char *gguf = below(name, ".gguf"), *logits = below(name, ".logits");
     int n = (int)json_len(list), n_vocab = 0;
     int32_t *token = mem_alloc(MAX(n, 1) * sizeof *token);
@@ -442,15 +513,20 @@ static void check_fixture(const struct json *man, const char *name)
     struct gguf *g = gguf ? gguf_open(gguf, &e) : NULL;
     CHECK(g && logits && file_read(logits, &want, &e), "%s: %s", name, e.msg);
     for (int isa = -1; g && (isa < 0 || cpu_isa(isa)); isa++)
-        for (int way = 0; way < (isa < 0 ? 1 : 3); way++) {          /* whole, sevens, single tokens decoded */
+        /* whole, sevens, single tokens decoded */
+        for (int way = 0; way < (isa < 0 ? 1 : 3); way++) {
             struct rig r = rig_open(g, isa < 0 ? NULL : cpu_isa(isa), 2, n, 1);
             n_vocab = r.m ? model_config(r.m)->n_vocab : 0;
             float *out = mem_zero((size_t)n * MAX(n_vocab, 1) * sizeof *out);
             int seq = r.m ? kv_seq_new(r.kv) : 0, step = way == 0 ? n : way == 1 ? 7 : 1;
             for (int t = 0; r.m && t < n; t += step)
-                must_feed(&r, seq, token + t, MIN(step, n - t), way == 2 ? PHASE_DECODE : PHASE_PREFILL, out + (size_t)t * n_vocab);
-            double err = want.len == (size_t)n * n_vocab * 4 ? far(out, (const float *)(const void *)want.p, (size_t)n * n_vocab) : 9;
-            CHECK(err <= (isa < 0 ? 1e-4 : limit), "%s, %s, way %d: relative error %.3g", name, isa < 0 ? "ref" : cpu_isa(isa), way, err);
+                must_feed(&r, seq, token + t, MIN(step, n - t),
+                          way == 2 ? PHASE_DECODE : PHASE_PREFILL, out + (size_t)t * n_vocab);
+            double err = want.len == (size_t)n * n_vocab * 4
+                             ? far(out, (const float *)(const void *)want.p, (size_t)n * n_vocab)
+                             : 9;
+            CHECK(err <= (isa < 0 ? 1e-4 : limit), "%s, %s, way %d: relative error %.3g", name,
+                  isa < 0 ? "ref" : cpu_isa(isa), way, err);
             mem_free(out);
             rig_close(&r, false);
         }

@@ -1,9 +1,10 @@
-/* codec.h -- private to cpu/: rows of every quantised dtype as int8 values with a scale per group.
+/* codec.h -- private to cpu/: rows of every quantised dtype as int8 values with a scale per
+ * group.
  *
- * w[i] = scale[i / group] * q[i] + min[i / 32]. The integer kernels of an instruction set include this
- * and work on q alone; what a block looks like on disk is known here and in tensor/ only. Types whose
- * minimum changes more often than every 32 values are not here: they go the f32 way. For files that are
- * compiled with AVX2 at least. */
+ * w[i] = scale[i / group] * q[i] + min[i / 32]. The integer kernels of an instruction set
+ * include this and work on q alone; what a block looks like on disk is known here and in tensor/
+ * only. Types whose minimum changes more often than every 32 values are not here: they go the
+ * f32 way. For files that are compiled with AVX2 at least. */
 #ifndef TENON_CPU_CODEC_H
 #define TENON_CPU_CODEC_H
 
@@ -38,7 +39,8 @@ static inline void codec_store(int8_t *q, __m256i v)
 /* Bits [shift, shift + width) of every byte. */
 static inline __m256i codec_bits(__m256i v, int shift, int width)
 {
-    return _mm256_and_si256(_mm256_srli_epi16(v, shift), _mm256_set1_epi8((char)((1 << width) - 1)));
+    return _mm256_and_si256(_mm256_srli_epi16(v, shift),
+                            _mm256_set1_epi8((char)((1 << width) - 1)));
 }
 
 /* Nibbles of 16 bytes: the low ones first, then the high ones. */
@@ -83,7 +85,8 @@ static inline __m256i codec_fifth(const uint8_t *qh)
 {
     uint32_t bits;
     memcpy(&bits, qh, sizeof bits);
-    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i byte =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
     __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
     return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit), _mm256_set1_epi8(16));
@@ -93,7 +96,8 @@ static void codec_q5_0(const uint8_t *src, int8_t *q, float *scale, float *min, 
 {
     for (int b = 0; b < k / 32; b++, src += 22, q += 32) {
         scale[b] = codec_half(src);
-        codec_store(q, codec_less(_mm256_or_si256(codec_nibbles(src + 6), codec_fifth(src + 2)), 16));
+        codec_store(q,
+                    codec_less(_mm256_or_si256(codec_nibbles(src + 6), codec_fifth(src + 2)), 16));
     }
 }
 
@@ -194,7 +198,8 @@ static void codec_q3_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
 /* Nibbles are places in a table of sixteen levels. */
 static inline __m256i codec_level(const uint8_t *p)
 {
-    const __m128i levels = _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+    const __m128i levels =
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), codec_nibbles(p));
 }
 

@@ -1,8 +1,10 @@
-/* cpu.c -- which kernels this processor runs, and the operations that are not products, over the threads.
+/* cpu.c -- which kernels this processor runs, and the operations that are not products, over the
+ * threads.
  *
  * What the processor has is read once with CPUID, together with what the system saves (XCR0): a
- * register the kernel does not switch is not ours to use. An instruction set is a row here and one
- * static library with its own flags; no other file is compiled for more than the base machine. */
+ * register the kernel does not switch is not ours to use. An instruction set is a row here and
+ * one static library with its own flags; no other file is compiled for more than the base
+ * machine. */
 #include <math.h>
 #include <stdatomic.h>
 #if defined(__x86_64__)
@@ -11,7 +13,7 @@
 
 #include "cpu/int.h"
 
-/* ---- what the processor has ---------------------------------------------------------------------- */
+/* ---- what the processor has ------------------------------------------------------------------ */
 
 enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_VNNI = 4, HAS_BF16 = 8 };
 
@@ -34,7 +36,8 @@ static unsigned detect(void)
     unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if (has && (saved & 0xe6) == 0xe6 && (b & need) == need) has |= HAS_AVX512;
     if ((has & HAS_AVX512) && (c & bit_AVX512VNNI)) has |= HAS_VNNI;
-    if ((has & HAS_AVX512) && sub >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5)) has |= HAS_BF16;
+    if ((has & HAS_AVX512) && sub >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5))
+        has |= HAS_BF16;
     return has;
 }
 #else
@@ -44,7 +47,7 @@ static unsigned detect(void)
 }
 #endif
 
-/* ---- the table, best first -------------------------------------------------------------------------- */
+/* ---- the table, best first ------------------------------------------------------------------- */
 
 static void fill_plain(struct kern *k, unsigned has)
 {
@@ -66,7 +69,11 @@ static void fill_avx512(struct kern *k, unsigned has)
 }
 #endif
 
-static const struct { const char *name; unsigned need; void (*fill)(struct kern *k, unsigned has); } isas[] = {
+static const struct {
+    const char *name;
+    unsigned need;
+    void (*fill)(struct kern *k, unsigned has);
+} isas[] = {
 #if defined(__x86_64__)
     { "avx512", HAS_AVX512, fill_avx512 },
     { "avx2", HAS_AVX2, fill_avx2 },
@@ -87,17 +94,18 @@ const char *cpu_features(void)
     static char text[64];
     unsigned has = detect();
     snprintf(text, sizeof text, "%s%s%s%s", has & HAS_AVX2 ? "avx2 fma f16c" : "none",
-             has & HAS_AVX512 ? " avx512" : "", has & HAS_VNNI ? " vnni" : "", has & HAS_BF16 ? " bf16" : "");
+             has & HAS_AVX512 ? " avx512" : "", has & HAS_VNNI ? " vnni" : "",
+             has & HAS_BF16 ? " bf16" : "");
     return text;
 }
 
-/* ---- operations over the threads ---------------------------------------------------------------------- */
+/* ---- operations over the threads ------------------------------------------------------------- */
 
-#define SMALL (64 << 10)                                              /* floats worth a second thread */
+#define SMALL (64 << 10) /* floats worth a second thread */
 
 struct span {
     const struct cpu *c;
-    int n, n_part;                                                    /* items, parts they are dealt out in */
+    int n, n_part; /* items, parts they are dealt out in */
     void (*run)(const struct span *s, int from, int to);
     const void *arg;
     _Atomic int next;
@@ -110,7 +118,8 @@ static void run_parts(void *ctx, int thread, int n_thread)
         s->run(s, (int)((int64_t)s->n * i / s->n_part), (int)((int64_t)s->n * (i + 1) / s->n_part));
 }
 
-static void spread(const struct cpu *c, int n, int64_t work, void (*run)(const struct span *, int, int), const void *arg)
+static void spread(const struct cpu *c, int n, int64_t work,
+                   void (*run)(const struct span *, int, int), const void *arg)
 {
     struct span s = { c, n, (int)MIN(MAX(work / (SMALL / 4), 1), n), run, arg, 0 };
     if (n > 0) pool_share(work > SMALL ? c->pool : NULL, run_parts, &s);
@@ -131,8 +140,10 @@ static void op_rms(void *ctx, float *y, const float *x, const float *w, int n, i
     spread(ctx, n, (int64_t)n * d, rms_part, &a);
 }
 
-/* cos and sin of every position of the chunk, kept: queries and keys of all layers ask for the same. */
-static const float *rope_table(struct cpu *c, const int32_t *pos, int n, int half, const float *freq)
+/* cos and sin of every position of the chunk, kept: queries and keys of all layers ask for the
+ * same. */
+static const float *rope_table(struct cpu *c, const int32_t *pos, int n, int half,
+                               const float *freq)
 {
     if (c->rope_n == (size_t)n && c->rope_half == half && c->rope_freq == freq &&
         !memcmp(c->rope_pos, pos, (size_t)n * sizeof *pos)) return c->rope;
@@ -160,11 +171,12 @@ static void rope_part(const struct span *s, int from, int to)
 {
     const struct rope_arg *a = s->arg;
     for (int t = from; t < to; t++)
-        s->c->kern.rope(a->x + (size_t)t * a->n_head * a->head_dim, a->table + (size_t)t * a->head_dim, a->n_head,
-                        a->head_dim);
+        s->c->kern.rope(a->x + (size_t)t * a->n_head * a->head_dim,
+                        a->table + (size_t)t * a->head_dim, a->n_head, a->head_dim);
 }
 
-static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim, const float *freq)
+static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
+                    const float *freq)
 {
     struct rope_arg a = { x, rope_table(ctx, pos, n, head_dim / 2, freq), n_head, head_dim };
     spread(ctx, n, (int64_t)n * n_head * head_dim, rope_part, &a);
@@ -185,7 +197,8 @@ static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, 
     spread(ctx, n, (int64_t)n * d, store_part, &a);
 }
 
-/* Long arrays are dealt out in whole blocks, so that tails fall in the same place for any thread count. */
+/* Long arrays are dealt out in whole blocks, so that tails fall in the same place for any thread
+ * count. */
 #define BLOCK 1024
 
 static void swiglu_part(const struct span *s, int from, int to)
@@ -203,8 +216,8 @@ static void add_part(const struct span *s, int from, int to)
 }
 
 /* In pieces whose length an int holds. */
-static void spread_flat(const struct cpu *c, void (*run)(const struct span *, int, int), float *y, const float *x,
-                        const float *x2, size_t n)
+static void spread_flat(const struct cpu *c, void (*run)(const struct span *, int, int), float *y,
+                        const float *x, const float *x2, size_t n)
 {
     for (size_t off = 0; off < n; off += 1 << 30) {
         int len = (int)MIN(n - off, (size_t)1 << 30);
@@ -231,7 +244,8 @@ static void conv_part(const struct span *s, int from, int to)
     s->c->kern.conv(a->y, a->z, a->taps, a->state, a->n, a->d, a->K, from * 16, MIN(to * 16, a->d));
 }
 
-static void op_conv(void *ctx, float *y, const float *z, const float *taps, float *state, int n, int d, int K)
+static void op_conv(void *ctx, float *y, const float *z, const float *taps, float *state, int n,
+                    int d, int K)
 {
     struct conv_arg a = { y, z, taps, state, n, d, K };
     spread(ctx, (d + 15) / 16, (int64_t)n * d * 4, conv_part, &a);
@@ -243,8 +257,9 @@ static void rows_part(const struct span *s, int from, int to)
 {
     const struct rows_arg *a = s->arg;
     for (int i = from; i < to; i++)
-        dtype_info(a->w->dtype)->unpack((const uint8_t *)a->w->data + (size_t)a->id[i] * a->w->row_bytes,
-                                        a->y + (size_t)i * a->w->n_in, (size_t)a->w->n_in);
+        dtype_info(a->w->dtype)
+            ->unpack((const uint8_t *)a->w->data + (size_t)a->id[i] * a->w->row_bytes,
+                     a->y + (size_t)i * a->w->n_in, (size_t)a->w->n_in);
 }
 
 static void op_rows(void *ctx, float *y, const struct mat *w, const int32_t *id, int n)
@@ -253,15 +268,22 @@ static void op_rows(void *ctx, float *y, const struct mat *w, const int32_t *id,
     spread(ctx, n, (int64_t)n * w->n_in, rows_part, &a);
 }
 
-/* ---- attention: one KV head and a few rows at a time, from one counter ----------------------------------- */
+/* ---- attention: one KV head and a few rows at a time, from one counter ----------------------- */
 
-struct attn_job { struct cpu *c; const struct attn *a; enum phase ph; int n_tile; _Atomic int next; };
+struct attn_job {
+    struct cpu *c;
+    const struct attn *a;
+    enum phase ph;
+    int n_tile;
+    _Atomic int next;
+};
 
 static size_t attn_floats(const struct attn *a, enum phase ph)
 {
     size_t group = (size_t)(a->n_head / a->n_head_kv), width = (size_t)(a->head_dim + 15) / 16 * 16;
     size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : 1);     /* struct query: 4 floats */
-    size_t pages = ph == PHASE_PREFILL ? 2 * width * a->page + a->page : group * (width + a->page) + width * (a->page + 16);
+    size_t pages = ph == PHASE_PREFILL ? 2 * width * a->page + a->page
+                                       : group * (width + a->page) + width * (a->page + 16);
     return pages + query * (width + 4) + 64;
 }
 
@@ -270,23 +292,27 @@ static void attn_part(void *ctx, int thread, int n_thread)
     struct attn_job *j = ctx;
     const struct attn *a = j->a;
     float *scratch = (float *)(((uintptr_t)j->c->scratch[thread] + 63) & ~(uintptr_t)63);
-    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) < j->n_tile * a->n_head_kv;) {
+    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) <
+                j->n_tile * a->n_head_kv;) {
         int head = i % a->n_head_kv, tile = i / a->n_head_kv;
         if (j->ph == PHASE_DECODE) j->c->kern.attn_decode(a, head, tile, scratch);
-        else j->c->kern.attn_prefill(a, head, tile * ATTN_ROWS, MIN((tile + 1) * ATTN_ROWS, a->n), scratch);
+        else
+            j->c->kern.attn_prefill(a, head, tile * ATTN_ROWS, MIN((tile + 1) * ATTN_ROWS, a->n),
+                                    scratch);
     }
 }
 
 static void op_attn(void *ctx, const struct attn *a, enum phase ph)
 {
     struct cpu *c = ctx;
-    struct attn_job j = { c, a, ph, ph == PHASE_DECODE ? a->n : (a->n + ATTN_ROWS - 1) / ATTN_ROWS, 0 };
+    struct attn_job j = { c, a, ph, ph == PHASE_DECODE ? a->n : (a->n + ATTN_ROWS - 1) / ATTN_ROWS,
+                          0 };
     cpu_scratch(c, attn_floats(a, ph) * sizeof(float) + 64);
     int64_t work = (int64_t)a->n * (a->pos0 + a->n) * a->n_head * a->head_dim;
     pool_share(work > SMALL ? c->pool : NULL, attn_part, &j);
 }
 
-/* ---- open, close -------------------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e)
 {
@@ -298,13 +324,24 @@ const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e
         c->scratch = mem_zero((size_t)pool_size(pool) * sizeof *c->scratch);
         isas[i].fill(&c->kern, has);
         snprintf(c->name, sizeof c->name, "cpu %s", isas[i].name);
-        c->ops = (struct ops){ .name = c->name, .ctx = c, .kv = DT_F16, .matmul = cpu_matmul, .rows = op_rows,
-                               .rms = op_rms, .rope = op_rope, .kv_store = op_kv_store, .attn = op_attn,
-                               .conv = op_conv, .swiglu = op_swiglu, .add = op_add,
-                               .gemm_f32 = cpu_grad_ops("f32")->gemm, .gemm_bf16 = cpu_grad_ops(NULL)->gemm };
+        c->ops = (struct ops){ .name = c->name,
+                               .ctx = c,
+                               .kv = DT_F16,
+                               .matmul = cpu_matmul,
+                               .rows = op_rows,
+                               .rms = op_rms,
+                               .rope = op_rope,
+                               .kv_store = op_kv_store,
+                               .attn = op_attn,
+                               .conv = op_conv,
+                               .swiglu = op_swiglu,
+                               .add = op_add,
+                               .gemm_f32 = cpu_grad_ops("f32")->gemm,
+                               .gemm_bf16 = cpu_grad_ops(NULL)->gemm };
         return &c->ops;
     }
-    err_set(e, ERR_UNSUPPORTED, "instruction set %s is not known here or not in this processor, which has: %s",
+    err_set(e, ERR_UNSUPPORTED,
+            "instruction set %s is not known here or not in this processor, which has: %s",
             isa ? isa : "?", cpu_features());
     return NULL;
 }

@@ -1,9 +1,11 @@
-/* int.h -- what the files of cpu/ share: one `struct kern` per instruction set, all of the same shape.
+/* int.h -- what the files of cpu/ share: one `struct kern` per instruction set, all of the same
+ * shape.
  *
- * A product is two kernels. Prefill unpacks PANEL_ROWS rows of weights once into a panel that stays in
- * the cache and multiplies it with every column; decode streams the rows as they lie in the file. Each
- * has its own form of the activations ("act"), made once per matmul and shared by the products that
- * want the same form. Every sum over k runs in one order, whatever the number of columns or threads. */
+ * A product is two kernels. Prefill unpacks PANEL_ROWS rows of weights once into a panel that
+ * stays in the cache and multiplies it with every column; decode streams the rows as they lie in
+ * the file. Each has its own form of the activations ("act"), made once per matmul and shared by
+ * the products that want the same form. Every sum over k runs in one order, whatever the number
+ * of columns or threads. */
 #ifndef TENON_CPU_INT_H
 #define TENON_CPU_INT_H
 
@@ -19,15 +21,18 @@ struct act_form {
 struct prefill {
     const struct act_form *act;
     size_t (*panel_bytes)(int k);
-    /* Rows [r0, r0 + n_row) of w, n_row <= PANEL_ROWS; missing rows are zero. row: scratch of n_in floats. */
+    /* Rows [r0, r0 + n_row) of w, n_row <= PANEL_ROWS; missing rows are zero. row: scratch of
+     * n_in floats. */
     void (*fill)(void *panel, const struct mat *w, int r0, int n_row, float *row);
     /* y[t*ldy + r] for n columns and n_row rows; act: n columns, act_bytes apart. */
-    void (*mul)(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes, int n, int k, int n_row);
+    void (*mul)(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes, int n,
+                int k, int n_row);
 };
 struct decode {
     const struct act_form *act;
     /* y[t*ldy + r] for n columns and r in [r0, r1); act as above. row: scratch of n_in floats. */
-    void (*rows)(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, int r0, int r1, float *row);
+    void (*rows)(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes,
+                 int n, int r0, int r1, float *row);
 };
 
 /* A loop of one product instruction on registers: n rounds, returns the operations done. */
@@ -35,7 +40,7 @@ struct peak { const char *what; double (*run)(int n); };
 
 struct kern {
     const char *name;
-    uint64_t (*read)(const void *p, size_t n);                        /* touches n bytes, a multiple of 256 */
+    uint64_t (*read)(const void *p, size_t n); /* touches n bytes, a multiple of 256 */
     struct peak peak[3];
     void (*rms)(float *y, const float *x, const float *w, int n, int d, float eps);
     /* One row: cs is cos[head_dim/2] and then sin[head_dim/2]. */
@@ -44,16 +49,17 @@ struct kern {
     void (*add)(float *y, const float *x, size_t n);
     void (*to_f16)(uint16_t *y, const float *x, size_t n);
     /* Channels [c0, c1) of the gated convolution; arguments as in struct ops. */
-    void (*conv)(float *y, const float *z, const float *taps, float *state, int n, int d, int K, int c0, int c1);
+    void (*conv)(float *y, const float *z, const float *taps, float *state, int n, int d, int K,
+                 int c0, int c1);
     /* Rows [t0, t1) of all query heads of one KV head; scratch: see attn_floats() in cpu.c. */
     void (*attn_prefill)(const struct attn *a, int head_kv, int t0, int t1, float *scratch);
     void (*attn_decode)(const struct attn *a, int head_kv, int t, float *scratch);
     struct prefill prefill[DT_COUNT];                                 /* act NULL: any_prefill */
     struct decode decode[DT_COUNT];
-    struct prefill any_prefill;                                       /* over unpacked f32 rows: every dtype */
+    struct prefill any_prefill; /* over unpacked f32 rows: every dtype */
     struct decode any_decode;
 };
-#define ATTN_ROWS 64                                                  /* rows of a prefill attention tile */
+#define ATTN_ROWS 64 /* rows of a prefill attention tile */
 
 /* Tables of the instruction sets; the integer kernels overwrite rows of the generic ones. */
 void kern_plain(struct kern *k);
@@ -65,13 +71,13 @@ void kern_bf16(struct kern *k);
 
 /* matmul.c */
 struct cpu {
-    struct ops ops;                                                   /* first: ops.ctx is the struct cpu */
+    struct ops ops; /* first: ops.ctx is the struct cpu */
     struct kern kern;
     struct pool *pool;
     char name[32];
-    char *act, **scratch;                                             /* activations; one scratch per thread */
+    char *act, **scratch; /* activations; one scratch per thread */
     size_t act_cap, scratch_cap;
-    float *rope;                                                      /* cos and sin of the positions seen last */
+    float *rope; /* cos and sin of the positions seen last */
     int32_t *rope_pos;
     size_t rope_cap, rope_n;
     const float *rope_freq;

@@ -1,17 +1,19 @@
-/* matmul.c -- products over the threads: which kernel, which form of the input, which rows to whom.
+/* matmul.c -- products over the threads: which kernel, which form of the input, which rows to
+ * whom.
  *
- * The input is brought into each form that the products ask for once; then rows are handed out in
- * pieces from one counter over all products, so that a thread that is slowed down takes fewer. Pieces
- * are whole panels (prefill) or a few rows (decode); a row's result does not depend on who computes it.
- * Small products stay on the calling thread: waking another costs more than they do. */
+ * The input is brought into each form that the products ask for once; then rows are handed out
+ * in pieces from one counter over all products, so that a thread that is slowed down takes
+ * fewer. Pieces are whole panels (prefill) or a few rows (decode); a row's result does not
+ * depend on who computes it. Small products stay on the calling thread: waking another costs
+ * more than they do. */
 #include <stdatomic.h>
 
 #include "cpu/int.h"
 
 #define MOST_MM 8                                                     /* products in a call */
-#define SMALL (768 << 10)                                             /* weights x columns worth a second thread */
-#define SMALL_INPUT (48 << 10)                                        /* values of the input, likewise */
-#define DECODE_PIECE (16 << 10)                                       /* weight bytes of a decode piece */
+#define SMALL (768 << 10) /* weights x columns worth a second thread */
+#define SMALL_INPUT (48 << 10) /* values of the input, likewise */
+#define DECODE_PIECE (16 << 10) /* weight bytes of a decode piece */
 
 struct input { const struct act_form *form; size_t bytes; char *at; };  /* n columns, bytes apart */
 struct product {
@@ -31,7 +33,7 @@ struct job {
     _Atomic int next_col, next_piece;
 };
 
-/* ---- preparing ---------------------------------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------------------------------- */
 
 static void choose_kernel(struct job *j, struct product *p)
 {
@@ -87,12 +89,13 @@ static void make_room(struct job *j)
     }
 }
 
-/* ---- running ------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void fill_columns(void *ctx, int thread, int n_thread)
 {
     struct job *j = ctx;
-    for (int i; (i = atomic_fetch_add_explicit(&j->next_col, 1, memory_order_relaxed)) < j->n * j->n_in_forms;) {
+    for (int i; (i = atomic_fetch_add_explicit(&j->next_col, 1, memory_order_relaxed)) <
+                j->n * j->n_in_forms;) {
         const struct input *in = &j->in[i / j->n];
         int t = i % j->n;
         in->form->fill(in->at + (size_t)t * in->bytes, j->x + (size_t)t * j->k, j->k);
@@ -113,13 +116,15 @@ static void run_rows(const struct job *j, const struct product *p, int piece, ch
 {
     const struct mat *w = p->mm->w;
     int r0 = piece * p->piece, r1 = MIN(r0 + p->piece, w->n_out);
-    p->dec.rows(p->mm->y, (size_t)w->n_out, w, p->in->at, p->in->bytes, j->n, r0, r1, (float *)(void *)scratch);
+    p->dec.rows(p->mm->y, (size_t)w->n_out, w, p->in->at, p->in->bytes, j->n, r0, r1,
+                (float *)(void *)scratch);
 }
 
 static void run_pieces(void *ctx, int thread, int n_thread)
 {
     struct job *j = ctx;
-    for (int i; (i = atomic_fetch_add_explicit(&j->next_piece, 1, memory_order_relaxed)) < j->total;) {
+    for (int i;
+         (i = atomic_fetch_add_explicit(&j->next_piece, 1, memory_order_relaxed)) < j->total;) {
         const struct product *p = j->p;
         while (i >= p->n_piece) i -= p++->n_piece;
         (j->ph == PHASE_PREFILL ? run_panel : run_rows)(j, p, i, j->c->scratch[thread]);
@@ -142,7 +147,9 @@ static void run_job(struct job *j)
 void cpu_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
 {
     for (int i = 0; n > 0 && i < n_mm; i += MOST_MM) {
-        struct job j = { .c = ctx, .n_mm = MIN(MOST_MM, n_mm - i), .n = n, .k = mm[i].w->n_in, .x = x, .ph = ph };
+        struct job j = {
+            .c = ctx, .n_mm = MIN(MOST_MM, n_mm - i), .n = n, .k = mm[i].w->n_in, .x = x, .ph = ph
+        };
         for (int m = 0; m < j.n_mm; m++) j.p[m].mm = &mm[i + m];
         run_job(&j);
     }

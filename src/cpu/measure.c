@@ -1,12 +1,13 @@
-/* measure.c -- what the machine gives: bytes read and products done a second, by all threads together.
+/* measure.c -- what the machine gives: bytes read and products done a second, by all threads
+ * together.
  *
- * The best of a few short runs is told, because whatever else runs on the machine can only make it
- * slower. The buffer is larger than the caches of the machines in question. */
+ * The best of a few short runs is told, because whatever else runs on the machine can only make
+ * it slower. The buffer is larger than the caches of the machines in question. */
 #include "cpu/int.h"
 
 #define BUFFER ((size_t)384 << 20)
 #define RUNS 5
-#define ROUNDS (1 << 20)                                              /* of the product loop: some milliseconds */
+#define ROUNDS (1 << 20) /* of the product loop: some milliseconds */
 
 struct reading { const struct cpu *c; const char *p; uint64_t seen; };
 
@@ -15,7 +16,7 @@ static void read_part(void *ctx, int thread, int n_thread)
     struct reading *r = ctx;
     size_t part = BUFFER / 256 / (size_t)n_thread * 256;
     uint64_t sum = r->c->kern.read(r->p + (size_t)thread * part, part);
-    if (!thread) r->seen ^= sum;                                      /* so that the reads are wanted */
+    if (!thread) r->seen ^= sum; /* so that the reads are wanted */
 }
 
 struct loop { const struct peak *peak; double ops; };
@@ -46,7 +47,8 @@ bool cpu_measure(const struct ops *ops, struct cpu_speed *out, struct err *e)
     if (!p) return false;
     memset(p, 1, BUFFER);
     struct reading r = { .c = c, .p = p };
-    *out = (struct cpu_speed){ .read_gbs = (double)BUFFER / fastest(c->pool, read_part, &r) * 1e-9 };
+    *out =
+        (struct cpu_speed){ .read_gbs = (double)BUFFER / fastest(c->pool, read_part, &r) * 1e-9 };
     mem_slab_free(p, BUFFER);
     for (size_t i = 0; i < LEN(c->kern.peak) && out->n_peak < (int)LEN(out->peak); i++) {
         if (!c->kern.peak[i].run) continue;

@@ -1,9 +1,10 @@
-/* vec.c -- everything that is not an integer product, written once over vectors as wide as a register and
- * compiled once per instruction set (KERN names the table it fills).
+/* vec.c -- everything that is not an integer product, written once over vectors as wide as a
+ * register and compiled once per instruction set (KERN names the table it fills).
  *
- * LANES is 16, 8 or 4: a wider vector than the machine has would live in memory. Instruction sets differ in
- * the order of their sums; within one, rows are independent in every function, so a result never depends
- * on which other rows were in the call. No -ffast-math: masks are -inf and must stay so. */
+ * LANES is 16, 8 or 4: a wider vector than the machine has would live in memory. Instruction
+ * sets differ in the order of their sums; within one, rows are independent in every function, so
+ * a result never depends on which other rows were in the call. No -ffast-math: masks are -inf
+ * and must stay so. */
 #include <math.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -18,8 +19,8 @@
 #else
 #define LANES 4
 #endif
-#define PAD 16                                                        /* columns and heads are padded to this */
-#define TILE_COLS 6                                                   /* with two vectors of rows: 12 sums in registers */
+#define PAD 16 /* columns and heads are padded to this */
+#define TILE_COLS 6 /* with two vectors of rows: 12 sums in registers */
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t vint __attribute__((vector_size(4 * LANES)));
 #define INLINE static inline __attribute__((always_inline))
@@ -58,7 +59,7 @@ INLINE float sum(vec v)
     return a[0];
 }
 
-INLINE vec choose(vint mask, vec yes, vec no)                         /* lanes of mask: all ones or zero */
+INLINE vec choose(vint mask, vec yes, vec no) /* lanes of mask: all ones or zero */
 {
     return (vec)(((vint)yes & mask) | ((vint)no & ~mask));
 }
@@ -77,8 +78,8 @@ INLINE float top(vec v)
     return a[0];
 }
 
-/* e^x to about two units in the last place: x = n ln 2 + r, a polynomial in r, n added to the exponent.
- * The magic constant leaves round(x / ln 2) in the low bits of the sum. */
+/* e^x to about two units in the last place: x = n ln 2 + r, a polynomial in r, n added to the
+ * exponent. The magic constant leaves round(x / ln 2) in the low bits of the sum. */
 INLINE vec exp_vec(vec x)
 {
     const vec lo = all(-87.0f), hi = all(88.0f);
@@ -94,7 +95,7 @@ INLINE vec exp_vec(vec x)
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     vec y = (vec)((vint)p + ((vint)t << 23));
-    return (vec)((vint)y & ~(x < lo));                                /* -inf, and what underflows: exactly 0 */
+    return (vec)((vint)y & ~(x < lo)); /* -inf, and what underflows: exactly 0 */
 }
 
 INLINE vec half_vec(const uint16_t *p)
@@ -127,7 +128,7 @@ INLINE vec bhalf_vec(const uint16_t *p)
 #endif
 }
 
-/* ---- row by row ----------------------------------------------------------------------------------- */
+/* ---- row by row ------------------------------------------------------------------------------ */
 
 static void rms(float *y, const float *x, const float *w, int n, int d, float eps)
 {
@@ -160,7 +161,8 @@ static void rope(float *x, const float *cs, int n_head, int head_dim)
     }
 }
 
-/* Tails run through the same vector code, so that a value never depends on where in a row it stands. */
+/* Tails run through the same vector code, so that a value never depends on where in a row it
+ * stands. */
 static void swiglu(float *y, const float *gate, const float *up, size_t n)
 {
     size_t i = 0;
@@ -185,7 +187,8 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
     size_t i = 0;
 #if defined(__F16C__)
     for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((void *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((void *)(y + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
 #endif
     for (; i < n; i++) y[i] = f32_to_f16(x[i]);
 }
@@ -205,7 +208,8 @@ static void conv3(float *y, const float *z, const float *taps, float *state, int
     store(state + d + c, s1);
 }
 
-static void conv_any(float *y, const float *z, const float *taps, float *state, int n, int d, int K, int c)
+static void conv_any(float *y, const float *z, const float *taps, float *state, int n, int d, int K,
+                     int c)
 {
     float window[16] = { 0 };
     for (int j = 0; j < K - 1; j++) window[j] = state[(size_t)j * d + c];
@@ -219,14 +223,15 @@ static void conv_any(float *y, const float *z, const float *taps, float *state, 
     for (int j = 0; j < K - 1; j++) state[(size_t)j * d + c] = window[j];
 }
 
-static void conv(float *y, const float *z, const float *taps, float *state, int n, int d, int K, int c0, int c1)
+static void conv(float *y, const float *z, const float *taps, float *state, int n, int d, int K,
+                 int c0, int c1)
 {
     int c = c0;
     for (; K == 3 && c + LANES <= c1; c += LANES) conv3(y, z, taps, state, n, d, c);
     for (; c < c1; c++) conv_any(y, z, taps, state, n, d, K, c);
 }
 
-/* ---- products with unpacked rows: every dtype ------------------------------------------------------ */
+/* ---- products with unpacked rows: every dtype ------------------------------------------------ */
 
 static int round_up(int k, int to)
 {
@@ -257,11 +262,11 @@ static const uint8_t *row_at(const struct mat *w, int r)
     return (const uint8_t *)w->data + (size_t)r * w->row_bytes;
 }
 
-/* A slice of 16 rows is unpacked and then turned, so that what is read and what is written both stay in the
- * first-level cache. */
+/* A slice of 16 rows is unpacked and then turned, so that what is read and what is written both
+ * stay in the first-level cache. */
 static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, float *row)
 {
-    enum { SLICE = 256, PITCH = SLICE + 16 };                         /* rows in different cache sets */
+    enum { SLICE = 256, PITCH = SLICE + 16 }; /* rows in different cache sets */
     float *p = panel, part[16 * PITCH];
     const struct dtype_info *t = dtype_info(w->dtype);
     for (int h = 0; h < PANEL_ROWS; h += 16)
@@ -269,17 +274,20 @@ static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, 
             int n = MIN(SLICE, w->n_in - k);
             size_t off = (size_t)(k / t->block) * t->bytes;
             for (int r = 0; r < 16; r++) {
-                if (h + r < n_row) t->unpack(row_at(w, r0 + h + r) + off, part + r * PITCH, (size_t)n);
+                if (h + r < n_row)
+                    t->unpack(row_at(w, r0 + h + r) + off, part + r * PITCH, (size_t)n);
                 else memset(part + r * PITCH, 0, (size_t)n * sizeof *part);
             }
             for (int i = 0; i < n; i++)
-                for (int r = 0; r < 16; r++) p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
+                for (int r = 0; r < 16; r++)
+                    p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
         }
 }
 
-/* Two vectors of rows by `cols` columns, a constant where this is expanded; the number of columns never
- * changes the order of a sum. */
-INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_t ldx, int k, int n_row, int cols)
+/* Two vectors of rows by `cols` columns, a constant where this is expanded; the number of
+ * columns never changes the order of a sum. */
+INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_t ldx, int k,
+                     int n_row, int cols)
 {
     vec a[TILE_COLS][2];
     float out[2 * LANES];
@@ -302,7 +310,8 @@ INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_
     }
 }
 
-static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes, int n, int k, int n_row)
+static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes,
+                    int n, int k, int n_row)
 {
     const float *x = act;
     size_t ldx = act_bytes / sizeof *x;
@@ -321,45 +330,47 @@ static const float *column(const void *act, size_t act_bytes, int t)
 }
 
 /* Four running sums hide the latency of an addition; x is padded with zeros, w is not. */
-#define STREAM(name, type, get) \
-    static float dot_##name(const void *row, const float *x, int k) \
-    { \
-        const type *w = row; \
-        type last[LANES] = { 0 }; \
-        vec s[4] = { { 0 } }; \
-        int i = 0; \
-        for (; i + 4 * LANES <= k; i += 4 * LANES) \
-            for (int j = 0; j < 4; j++) s[j] += get(w + i + j * LANES) * load(x + i + j * LANES); \
-        for (; i + LANES <= k; i += LANES) s[0] += get(w + i) * load(x + i); \
-        if (i < k) { \
-            memcpy(last, w + i, (size_t)(k - i) * sizeof *w); \
-            s[1] += get(last) * load(x + i); \
-        } \
-        return sum((s[0] + s[1]) + (s[2] + s[3])); \
-    } \
-    static void stream_##name(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, \
-                              int r0, int r1, float *row) \
-    { \
-        for (int r = r0; r < r1; r++) \
-            for (int t = 0; t < n; t++) y[t * ldy + r] = dot_##name(row_at(w, r), column(act, act_bytes, t), w->n_in); \
+#define STREAM(name, type, get)                                                                    \
+    static float dot_##name(const void *row, const float *x, int k)                                \
+    {                                                                                              \
+        const type *w = row;                                                                       \
+        type last[LANES] = { 0 };                                                                  \
+        vec s[4] = { { 0 } };                                                                      \
+        int i = 0;                                                                                 \
+        for (; i + 4 * LANES <= k; i += 4 * LANES)                                                 \
+            for (int j = 0; j < 4; j++) s[j] += get(w + i + j * LANES) * load(x + i + j * LANES);  \
+        for (; i + LANES <= k; i += LANES) s[0] += get(w + i) * load(x + i);                       \
+        if (i < k) {                                                                               \
+            memcpy(last, w + i, (size_t)(k - i) * sizeof *w);                                      \
+            s[1] += get(last) * load(x + i);                                                       \
+        }                                                                                          \
+        return sum((s[0] + s[1]) + (s[2] + s[3]));                                                 \
+    }                                                                                              \
+    static void stream_##name(float *y, size_t ldy, const struct mat *w, const void *act,          \
+                              size_t act_bytes, int n, int r0, int r1, float *row)                 \
+    {                                                                                              \
+        for (int r = r0; r < r1; r++)                                                              \
+            for (int t = 0; t < n; t++)                                                            \
+                y[t * ldy + r] = dot_##name(row_at(w, r), column(act, act_bytes, t), w->n_in);     \
     }
 STREAM(f32, float, load)
 STREAM(f16, uint16_t, half_vec)
 STREAM(bf16, uint16_t, bhalf_vec)
 
-static void stream_any(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes, int n, int r0, int r1,
-                       float *row)
+static void stream_any(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes,
+                       int n, int r0, int r1, float *row)
 {
     for (int r = r0; r < r1; r++) {
         dtype_info(w->dtype)->unpack(row_at(w, r), row, (size_t)w->n_in);
-        for (int t = 0; t < n; t++) y[t * ldy + r] = dot_f32(row, column(act, act_bytes, t), w->n_in);
+        for (int t = 0; t < n; t++)
+            y[t * ldy + r] = dot_f32(row, column(act, act_bytes, t), w->n_in);
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-/* A page of one KV head, unpacked: keys turned to [width, page], values [page, width]; width is head_dim
- * rounded up to whole vectors and padded with zeros. */
+/* A page of one KV head, unpacked: keys turned to [width, page], values [page, width]; width is
+ * head_dim rounded up to whole vectors and padded with zeros. */
 struct page { float *k, *v; int width, size; };
 
 static void unpack_row(float *dst, const struct attn *a, const void *page, int row, int head)
@@ -398,12 +409,14 @@ static void query_init(struct query *st, int n, float *o, int width)
 }
 
 /* s[size] = q . keys, scaled; -inf where masked. */
-INLINE void score_page(float *s, const struct page *p, const float *q, int head_dim, float scale, int n_seen)
+INLINE void score_page(float *s, const struct page *p, const float *q, int head_dim, float scale,
+                       int n_seen)
 {
     for (int j = 0; j < p->size; j += 4 * LANES) {
         vec a[4] = { { 0 } };
         for (int i = 0; i < head_dim; i++)
-            for (int b = 0; b < 4; b++) a[b] += load(p->k + (size_t)i * p->size + j + b * LANES) * q[i];
+            for (int b = 0; b < 4; b++)
+                a[b] += load(p->k + (size_t)i * p->size + j + b * LANES) * q[i];
         for (int b = 0; b < 4; b++) store(s + j + b * LANES, a[b] * scale);
     }
     for (int j = n_seen; j < p->size; j++) s[j] = -INFINITY;
@@ -428,16 +441,18 @@ INLINE float soften(struct query *st, float *s, int size)
     return shrink[0];
 }
 
-/* o = shrink * o + s . values, `wide` vectors of the width; four sums run side by side, over as many
- * positions as are left when the vectors have theirs. */
-INLINE void mix_block(float *o, const float *v, int width, const float *s, int n, float shrink, int wide)
+/* o = shrink * o + s . values, `wide` vectors of the width; four sums run side by side, over as
+ * many positions as are left when the vectors have theirs. */
+INLINE void mix_block(float *o, const float *v, int width, const float *s, int n, float shrink,
+                      int wide)
 {
     vec a[4] = { { 0 } };
     int phases = 4 / wide;
     for (int b = 0; b < wide; b++) a[b] = load(o + b * LANES) * shrink;
     for (int j = 0; j < n; j += phases)
         for (int f = 0; f < phases; f++)
-            for (int b = 0; b < wide; b++) a[f * wide + b] += load(v + (size_t)(j + f) * width + b * LANES) * s[j + f];
+            for (int b = 0; b < wide; b++)
+                a[f * wide + b] += load(v + (size_t)(j + f) * width + b * LANES) * s[j + f];
     for (int f = 1; f < phases; f++)
         for (int b = 0; b < wide; b++) a[b] += a[f * wide + b];
     for (int b = 0; b < wide; b++) store(o + b * LANES, a[b]);
@@ -447,8 +462,10 @@ INLINE void mix_block(float *o, const float *v, int width, const float *s, int n
 INLINE void mix_page(float *o, const struct page *p, const float *s, int n, float shrink)
 {
     int i = 0;
-    for (; i + 4 * LANES <= p->width; i += 4 * LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 4);
-    for (; i + 2 * LANES <= p->width; i += 2 * LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 2);
+    for (; i + 4 * LANES <= p->width; i += 4 * LANES)
+        mix_block(o + i, p->v + i, p->width, s, n, shrink, 4);
+    for (; i + 2 * LANES <= p->width; i += 2 * LANES)
+        mix_block(o + i, p->v + i, p->width, s, n, shrink, 2);
     for (; i < p->width; i += LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 1);
 }
 
@@ -466,28 +483,35 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
             int t = t0 + i / group, h = head_kv * group + i % group;
             int n_seen = a->pos0 + t + 1 - page * a->page;
             if (n_seen <= 0) continue;
-            score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim, a->scale, n_seen);
+            score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim,
+                       a->scale, n_seen);
             mix_page(st[i].o, &p, s, a->page, soften(&st[i], s, a->page));
         }
     }
     for (int i = 0; i < n_query; i++) {
-        float *to = a->o + ((size_t)(t0 + i / group) * a->n_head + head_kv * group + i % group) * a->head_dim;
+        float *to = a->o + ((size_t)(t0 + i / group) * a->n_head + head_kv * group + i % group) *
+                               a->head_dim;
         for (int j = 0; j < a->head_dim; j++) to[j] = st[i].o[j] / st[i].sum;
     }
 }
 
-/* Lane i of the result is the sum of v[i]. Each step folds pairs of vectors into one, so that the halves,
- * quarters, … of a vector belong to one of them. */
-#define FOLD(w, a, b) \
-    for (int i = 0; i < w; i++) v[i] = __builtin_shufflevector(v[i], v[i + w], a) + __builtin_shufflevector(v[i], v[i + w], b)
+/* Lane i of the result is the sum of v[i]. Each step folds pairs of vectors into one, so that
+ * the halves, quarters, … of a vector belong to one of them. */
+#define FOLD(w, a, b)                                                                              \
+    for (int i = 0; i < w; i++)                                                                    \
+    v[i] = __builtin_shufflevector(v[i], v[i + w], a) + __builtin_shufflevector(v[i], v[i + w], b)
 #define LIST(...) __VA_ARGS__
 INLINE vec sums(vec v[LANES])
 {
 #if LANES == 16
-    FOLD(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-    FOLD(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27), LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
-    FOLD(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29), LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
-    FOLD(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30), LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
+    FOLD(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+         LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    FOLD(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+         LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
+    FOLD(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+         LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
+    FOLD(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+         LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
 #elif LANES == 8
     FOLD(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15));
     FOLD(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15));
@@ -499,21 +523,29 @@ INLINE vec sums(vec v[LANES])
     return v[0];
 }
 
-/* Decode: one row and the query heads of one KV head. Keys are unpacked 16 at a time and values a page at a
- * time, once for the whole group. */
-struct decoding { const struct attn *a; int head_kv, group, width; float *q, *s, *k; struct page p; struct query *st; };
+/* Decode: one row and the query heads of one KV head. Keys are unpacked 16 at a time and values
+ * a page at a time, once for the whole group. */
+struct decoding {
+    const struct attn *a;
+    int head_kv, group, width;
+    float *q, *s, *k;
+    struct page p;
+    struct query *st;
+};
 
 static void decode_scores(const struct decoding *d, int page, int n_seen)
 {
     for (int j = 0; j < n_seen; j += LANES) {
         int n = MIN(LANES, n_seen - j);
-        for (int i = 0; i < n; i++) unpack_row(d->k + (size_t)i * d->width, d->a, d->a->k[page], j + i, d->head_kv);
+        for (int i = 0; i < n; i++)
+            unpack_row(d->k + (size_t)i * d->width, d->a, d->a->k[page], j + i, d->head_kv);
         for (int g = 0; g < d->group; g++) {
             vec v[LANES];
             for (int i = 0; i < LANES; i++) {
                 v[i] = (vec){ 0 };
                 for (int c = 0; c < d->width; c += LANES)
-                    v[i] += load(d->k + (size_t)i * d->width + c) * load(d->q + (size_t)g * d->width + c);
+                    v[i] += load(d->k + (size_t)i * d->width + c) *
+                            load(d->q + (size_t)g * d->width + c);
             }
             store(d->s + g * d->a->page + j, sums(v) * d->a->scale);
         }
@@ -524,7 +556,8 @@ static void decode_page(const struct decoding *d, int page, int n_seen)
 {
     int size = d->a->page;
     decode_scores(d, page, n_seen);
-    for (int j = 0; j < n_seen; j++) unpack_row(d->p.v + (size_t)j * d->width, d->a, d->a->v[page], j, d->head_kv);
+    for (int j = 0; j < n_seen; j++)
+        unpack_row(d->p.v + (size_t)j * d->width, d->a, d->a->v[page], j, d->head_kv);
     for (int g = 0; g < d->group; g++) {
         float *s = d->s + g * size;
         for (int j = n_seen; j < size; j++) s[j] = -INFINITY;
@@ -534,27 +567,33 @@ static void decode_page(const struct decoding *d, int page, int n_seen)
 
 static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), seen = a->pos0 + t + 1;
-    struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch };
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD),
+        seen = a->pos0 + t + 1;
+    struct decoding d = {
+        .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch
+    };
     float *o = d.q + (size_t)group * width;
     d.s = o + (size_t)group * width;
     d.k = d.s + (size_t)group * a->page;
     d.p = (struct page){ NULL, d.k + PAD * (size_t)width, width, a->page };
     d.st = (void *)(d.p.v + (size_t)a->page * width);
     memset(d.q, 0, (size_t)group * width * sizeof *d.q);
-    memset(d.k, 0, (PAD + (size_t)a->page) * width * sizeof *d.k); /* the pads, and rows that are not there */
+    /* the pads, and rows that are not there */
+    memset(d.k, 0, (PAD + (size_t)a->page) * width * sizeof *d.k);
     for (int g = 0; g < group; g++)
-        memcpy(d.q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
+        memcpy(d.q + (size_t)g * width,
+               a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
                (size_t)a->head_dim * sizeof *d.q);
     query_init(d.st, group, o, width);
-    for (int page = 0; page * a->page < seen; page++) decode_page(&d, page, MIN(seen - page * a->page, a->page));
+    for (int page = 0; page * a->page < seen; page++)
+        decode_page(&d, page, MIN(seen - page * a->page, a->page));
     for (int g = 0; g < group; g++) {
         float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
         for (int j = 0; j < a->head_dim; j++) to[j] = d.st[g].o[j] / d.st[g].sum;
     }
 }
 
-/* ---- bounds: what this machine can do at all ------------------------------------------------------------ */
+/* ---- bounds: what this machine can do at all ------------------------------------------------- */
 
 static uint64_t read_all(const void *p, size_t n)
 {
@@ -566,14 +605,15 @@ static uint64_t read_all(const void *p, size_t n)
     return (uint64_t)(uint32_t)a[0][0];
 }
 
-#define CHAINS 12                                                     /* enough to hide the latency of a product */
+#define CHAINS 12 /* enough to hide the latency of a product */
 static double peak_f32(int n)
 {
     vec a[CHAINS], x = all(1.0001f), y = all(1e-6f);
     for (int i = 0; i < CHAINS; i++) a[i] = all((float)i);
     for (int r = 0; r < n; r++)
 #pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) a[i] = a[i] * x + y;         /* rounded each time: cannot be folded */
+        /* rounded each time: cannot be folded */
+        for (int i = 0; i < CHAINS; i++) a[i] = a[i] * x + y;
     float s = 0;
     for (int i = 0; i < CHAINS; i++) s += sum(a[i]);
     return s != s ? 0 : 2.0 * LANES * CHAINS * n;
@@ -582,11 +622,21 @@ static double peak_f32(int n)
 void KERN(struct kern *k)
 {
     *k = (struct kern){
-        .name = KERN_NAME, .read = read_all, .peak = { { "f32", peak_f32 } }, .rms = rms, .rope = rope, .swiglu = swiglu, .add = add, .to_f16 = to_f16, .conv = conv,
-        .attn_prefill = attn_prefill, .attn_decode = attn_decode,
+        .name = KERN_NAME,
+        .read = read_all,
+        .peak = { { "f32", peak_f32 } },
+        .rms = rms,
+        .rope = rope,
+        .swiglu = swiglu,
+        .add = add,
+        .to_f16 = to_f16,
+        .conv = conv,
+        .attn_prefill = attn_prefill,
+        .attn_decode = attn_decode,
         .any_prefill = { &act_f32, f32_panel_bytes, f32_panel_fill, f32_mul },
         .any_decode = { &act_f32, stream_any },
-        .decode = { [DT_F32] = { &act_f32, stream_f32 }, [DT_F16] = { &act_f32, stream_f16 },
+        .decode = { [DT_F32] = { &act_f32, stream_f32 },
+                    [DT_F16] = { &act_f32, stream_f16 },
                     [DT_BF16] = { &act_f32, stream_bf16 } },
     };
 }

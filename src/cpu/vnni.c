@@ -1,21 +1,22 @@
-/* vnni.c -- integer products with vpdpbusd: unsigned bytes times signed bytes, four at a time, summed
- * into 32 bits.
+/* vnni.c -- integer products with vpdpbusd: unsigned bytes times signed bytes, four at a time,
+ * summed into 32 bits.
  *
- * Prefill: activations are stored with 128 added, so that the weights may be signed; what that adds to a
- * sum, 128 times the sum of the weights, is subtracted by starting every sum at minus that, which is one
- * vector per group of a panel, shared by all columns. A panel is 32 rows turned so that one register
- * holds four values of k for 16 rows; a tile is 32 rows by 6 columns: 12 integer and 12 float sums.
- * Decode: the weights stay unsigned as they lie in the file and the activations are signed; the offset of
- * the weights (8, 32, 128) is taken off the same way, from sums made once per column.
+ * Prefill: activations are stored with 128 added, so that the weights may be signed; what that
+ * adds to a sum, 128 times the sum of the weights, is subtracted by starting every sum at minus
+ * that, which is one vector per group of a panel, shared by all columns. A panel is 32 rows
+ * turned so that one register holds four values of k for 16 rows; a tile is 32 rows by 6
+ * columns: 12 integer and 12 float sums. Decode: the weights stay unsigned as they lie in the
+ * file and the activations are signed; the offset of the weights (8, 32, 128) is taken off the
+ * same way, from sums made once per column.
  *
- * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by block in
- * the order of k, whatever the number of columns. */
+ * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by
+ * block in the order of k, whatever the number of columns. */
 #include <immintrin.h>
 
 #include "cpu/codec.h"
 
 #define TILE_COLS 6
-#define SLICE 256                                                     /* k values turned at a time */
+#define SLICE 256 /* k values turned at a time */
 #define INLINE static inline __attribute__((always_inline))
 
 static int up(int k, int to)
@@ -23,18 +24,19 @@ static int up(int k, int to)
     return (k + to - 1) / to * to;
 }
 
-/* ---- quantising the activations --------------------------------------------------------------------- */
+/* ---- quantising the activations -------------------------------------------------------------- */
 
-struct block { __m512i a, b; float d; int sum; };                     /* 16 and 16 values in 32 bits */
+struct block { __m512i a, b; float d; int sum; }; /* 16 and 16 values in 32 bits */
 
 /* d = max|x| / 127, values rounded to even; a block of zeros has d = 0. */
 INLINE struct block quantise(const float *x)
 {
     __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
     float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-    __m512 inv = _mm512_set1_ps(most > 1e-30f ? 127 / most : 0);           /* 127 / most must be finite */
-    struct block q = { _mm512_cvtps_epi32(_mm512_mul_ps(a, inv)), _mm512_cvtps_epi32(_mm512_mul_ps(b, inv)),
-                       most > 1e-30f ? most / 127 : 0, 0 };
+    __m512 inv = _mm512_set1_ps(most > 1e-30f ? 127 / most : 0); /* 127 / most must be finite */
+    struct block q = { _mm512_cvtps_epi32(_mm512_mul_ps(a, inv)),
+                       _mm512_cvtps_epi32(_mm512_mul_ps(b, inv)), most > 1e-30f ? most / 127 : 0,
+                       0 };
     q.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q.a, q.b));
     return q;
 }
@@ -61,15 +63,17 @@ static void pre_fill(void *dst, const float *x, int k)
         d[b] = v.d;
         ds[b] = v.d * (float)v.sum;
         _mm_storeu_si128((void *)(q + 32 * b), _mm512_cvtepi32_epi8(_mm512_add_epi32(v.a, bias)));
-        _mm_storeu_si128((void *)(q + 32 * b + 16), _mm512_cvtepi32_epi8(_mm512_add_epi32(v.b, bias)));
+        _mm_storeu_si128((void *)(q + 32 * b + 16),
+                         _mm512_cvtepi32_epi8(_mm512_add_epi32(v.b, bias)));
     }
 }
 
 static const struct act_form act_pre = { pre_bytes, pre_fill };
 
-/* ---- prefill: panels ----------------------------------------------------------------------------------- */
+/* ---- prefill: panels ------------------------------------------------------------------------- */
 
-/* Per 32 values of k: q [8][32 rows][4]; per group: start [32], scale [32]; min [32] where there is one. */
+/* Per 32 values of k: q [8][32 rows][4]; per group: start [32], scale [32]; min [32] where there
+ * is one. */
 INLINE size_t block_bytes(int group, bool has_min)
 {
     return 1024 + (size_t)(32 / group) * 256 + (has_min ? 128 : 0);
@@ -80,16 +84,20 @@ INLINE void turn(__m512i r[16])
 {
     __m512i t[16];
     for (int i = 0; i < 16; i += 4) {
-        __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]), b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-        __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]), d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+        __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]),
+                b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+        __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]),
+                d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
         t[i] = _mm512_unpacklo_epi64(a, c);
         t[i + 1] = _mm512_unpackhi_epi64(a, c);
         t[i + 2] = _mm512_unpacklo_epi64(b, d);
         t[i + 3] = _mm512_unpackhi_epi64(b, d);
     }
     for (int i = 0; i < 4; i++) {
-        __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
-        __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+        __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88),
+                b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+        __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88),
+                d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
         r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
         r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
         r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
@@ -108,8 +116,8 @@ INLINE void turn_floats(__m512i r[16], const float from[16][16])
 }
 
 /* Eight turned registers, 32 values of k, become half h of a panel block, the b-th of the slice. */
-INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16], const __m512i min[16], int b, int h,
-                      int group, bool has_min)
+INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16],
+                      const __m512i min[16], int b, int h, int group, bool has_min)
 {
     const __m512i bias = _mm512_set1_epi8((char)128);
     __m512i sum[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
@@ -127,7 +135,8 @@ INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16], 
     if (has_min) _mm512_storeu_si512(tail, min[b]);
 }
 
-/* The n values of a slice into half h of the panel blocks from `block` on; 64 values are turned at a time. */
+/* The n values of a slice into half h of the panel blocks from `block` on; 64 values are turned
+ * at a time. */
 INLINE void turn_slice(char *block, const struct slice *s, int n, int h, int group, bool has_min)
 {
     __m512i r[16], scale[16], min[16];
@@ -142,16 +151,19 @@ INLINE void turn_slice(char *block, const struct slice *s, int n, int h, int gro
     }
 }
 
-/* Slice [k, k + n) of 16 rows from r on; those that are not there are zero. What comes next in each row is
- * asked for early: sixteen streams are more than the hardware follows. */
-static void slice_fill(struct slice *s, const struct mat *w, const struct codec *c, int r, int n_row, int k, int n)
+/* Slice [k, k + n) of 16 rows from r on; those that are not there are zero. What comes next in
+ * each row is asked for early: sixteen streams are more than the hardware follows. */
+static void slice_fill(struct slice *s, const struct mat *w, const struct codec *c, int r,
+                       int n_row, int k, int n)
 {
     const struct dtype_info *t = dtype_info(w->dtype);
     int bytes = SLICE / t->block * t->bytes;
     for (int i = 0; i < 16; i++) {
-        const uint8_t *src = (const uint8_t *)w->data + (size_t)(r + i) * w->row_bytes + (size_t)(k / t->block) * t->bytes;
+        const uint8_t *src = (const uint8_t *)w->data + (size_t)(r + i) * w->row_bytes +
+                             (size_t)(k / t->block) * t->bytes;
         if (i < n_row) {
-            for (int j = 0; j < bytes; j += 64) _mm_prefetch((const char *)src + bytes + j, _MM_HINT_T0);
+            for (int j = 0; j < bytes; j += 64)
+                _mm_prefetch((const char *)src + bytes + j, _MM_HINT_T0);
             c->row(src, s->q[i], s->scale[i], s->min[i], n);
             continue;
         }
@@ -161,7 +173,8 @@ static void slice_fill(struct slice *s, const struct mat *w, const struct codec 
     }
 }
 
-INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c, int group, bool has_min)
+INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c,
+                       int group, bool has_min)
 {
     struct slice s;
     size_t step = block_bytes(group, has_min);
@@ -173,18 +186,19 @@ INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, cons
         }
 }
 
-/* ---- prefill: tiles ------------------------------------------------------------------------------------ */
+/* ---- prefill: tiles -------------------------------------------------------------------------- */
 
-INLINE __m512i four(const uint8_t *p)                                 /* four bytes, to every lane */
+INLINE __m512i four(const uint8_t *p) /* four bytes, to every lane */
 {
     int32_t v;
     memcpy(&v, p, sizeof v);
     return _mm512_set1_epi32(v);
 }
 
-/* Columns [0, cols) against a panel; group, has_min and cols are constants where this is expanded. */
-INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t ldx, int k, int n_row, int group,
-                 bool has_min, int cols)
+/* Columns [0, cols) against a panel; group, has_min and cols are constants where this is
+ * expanded. */
+INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t ldx, int k,
+                 int n_row, int group, bool has_min, int cols)
 {
     __m512 sum[TILE_COLS][2];
     __m512i acc[TILE_COLS][2];
@@ -213,8 +227,10 @@ INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t l
 #pragma GCC unroll 8
             for (int t = 0; t < cols; t++) {
                 __m512 dx = _mm512_set1_ps(d[t * ldd + b]);
-                sum[t][0] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][0]), c0), dx, sum[t][0]);
-                sum[t][1] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][1]), c1), dx, sum[t][1]);
+                sum[t][0] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][0]), c0), dx,
+                                            sum[t][0]);
+                sum[t][1] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][1]), c1), dx,
+                                            sum[t][1]);
             }
         }
         if (has_min) {
@@ -238,39 +254,49 @@ INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t l
     }
 }
 
-#define MUL(name, group, has_min) \
-    static void name(float *y, size_t ldy, const void *panel, const void *act, size_t ldx, int n, int k, int n_row) \
-    { \
-        const uint8_t *x = act; \
-        int t = 0; \
-        for (; t + 6 <= n; t += 6) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 6); \
-        if (n - t >= 4) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 4), t += 4; \
-        if (n - t >= 2) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 2), t += 2; \
-        if (n - t >= 1) tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 1); \
+#define MUL(name, group, has_min)                                                                  \
+    static void name(float *y, size_t ldy, const void *panel, const void *act, size_t ldx, int n,  \
+                     int k, int n_row)                                                             \
+    {                                                                                              \
+        const uint8_t *x = act;                                                                    \
+        int t = 0;                                                                                 \
+        for (; t + 6 <= n; t += 6)                                                                 \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 6);          \
+        if (n - t >= 4)                                                                            \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 4), t += 4;  \
+        if (n - t >= 2)                                                                            \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 2), t += 2;  \
+        if (n - t >= 1)                                                                            \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 1);          \
     }
 MUL(mul_32, 32, false)
 MUL(mul_32_min, 32, true)
 MUL(mul_16, 16, false)
 
 /* Name, dtype, group and minimum of each codec; its panel kernels are expanded for just that. */
-#define EACH(X) X(q8_0, DT_Q8_0, 32, false) X(q4_0, DT_Q4_0, 32, false) X(q4_1, DT_Q4_1, 32, true) X(q5_0, DT_Q5_0, 32, false) \
-                X(q5_1, DT_Q5_1, 32, true) X(q4_k, DT_Q4_K, 32, true) X(q5_k, DT_Q5_K, 32, true) X(q6_k, DT_Q6_K, 16, false) \
-                X(q3_k, DT_Q3_K, 16, false) X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false)
+#define EACH(X) \
+    X(q8_0, DT_Q8_0, 32, false) X(q4_0, DT_Q4_0, 32, false) X(q4_1, DT_Q4_1, 32, true) \
+    X(q5_0, DT_Q5_0, 32, false) X(q5_1, DT_Q5_1, 32, true) X(q4_k, DT_Q4_K, 32, true) \
+    X(q5_k, DT_Q5_K, 32, true) X(q6_k, DT_Q6_K, 16, false) X(q3_k, DT_Q3_K, 16, false) \
+    X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false)
 #define PREFILL(t, dt, group, has_min) \
     static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(group, has_min); } \
     static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \
     { panel_fill(p, w, r0, n_row, &codecs[dt], group, has_min); }
 EACH(PREFILL)
 
-/* ---- decode ---------------------------------------------------------------------------------------------- */
+/* ---- decode ---------------------------------------------------------------------------------- */
 
-/* A column is cut into units, as many values as one step of the row kernel takes; a unit of the column:
+/* A column is cut into units, as many values as one step of the row kernel takes; a unit of the
+ * column:
  *   s8 q[n]           in the order in which the row kernel meets the weights
- *   i32 start[]       minus offset times the sum of the values a lane multiplies, in 64-byte registers
+ *   i32 start[]       minus offset times the sum of the values a lane multiplies, in 64-byte
+ *   registers
  *   f32 d[16]         scale of the block of each lane (or of each group)
  * Rows are taken two at a time: the loads of the column serve both. */
 
-INLINE __m512 spread_halves(const uint8_t *p, __m512i words)          /* halves at chosen words, as f32 lanes */
+/* halves at chosen words, as f32 lanes */
+INLINE __m512 spread_halves(const uint8_t *p, __m512i words)
 {
     __m512i v = _mm512_permutexvar_epi16(words, _mm512_loadu_si512(p));
     return _mm512_cvtph_ps(_mm512_castsi512_si256(v));
@@ -311,13 +337,15 @@ struct unit { __m512i q[4]; __m512 d; __m256 min; };
 
 INLINE struct unit q4_0_load(const uint8_t *w)
 {
-    const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x001b001b001b001b, 0x0012001200120012, 0x0009000900090009, 0);
+    const __m512i words =
+        _mm512_set_epi64(0, 0, 0, 0, 0x001b001b001b001b, 0x0012001200120012, 0x0009000900090009, 0);
     const __m512i low = _mm512_set1_epi8(15);
     __m512i q = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(w + 2)));
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 20)), 1);
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 38)), 2);
     q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 56)), 3);
-    return (struct unit){ .q = { _mm512_and_si512(q, low), _mm512_and_si512(_mm512_srli_epi16(q, 4), low) },
+    return (struct unit){ .q = { _mm512_and_si512(q, low),
+                                 _mm512_and_si512(_mm512_srli_epi16(q, 4), low) },
                           .d = spread_halves(w, words) };
 }
 
@@ -325,10 +353,12 @@ INLINE __m512 q4_0_add(__m512 sum, const struct unit *w, const char *u)
 {
     __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 128), w->q[0], _mm512_load_si512(u));
     acc = _mm512_dpbusd_epi32(acc, w->q[1], _mm512_load_si512(u + 64));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 192)), sum);
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 192)),
+                           sum);
 }
 
-/* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their sign bit. */
+/* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their
+ * sign bit. */
 #define U8 192                                                        /* q 64, start 64, d 64 */
 
 static size_t q8_0_bytes(int k)
@@ -354,16 +384,19 @@ static const struct act_form act_q8_0 = { q8_0_bytes, q8_0_fill };
 
 INLINE struct unit q8_0_load(const uint8_t *w)
 {
-    const __m512i words = _mm512_set_epi64(0, 0, 0, 0, 0x0011001100110011, 0x0011001100110011, 0, 0);
+    const __m512i words =
+        _mm512_set_epi64(0, 0, 0, 0, 0x0011001100110011, 0x0011001100110011, 0, 0);
     __m512i q = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(w + 2)));
     q = _mm512_inserti64x4(q, _mm256_loadu_si256((const void *)(w + 36)), 1);
-    return (struct unit){ .q = { _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80)) }, .d = spread_halves(w, words) };
+    return (struct unit){ .q = { _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80)) },
+                          .d = spread_halves(w, words) };
 }
 
 INLINE __m512 q8_0_add(__m512 sum, const struct unit *w, const char *u)
 {
     __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 64), w->q[0], _mm512_load_si512(u));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 128)), sum);
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 128)),
+                           sum);
 }
 
 /* Q4_K: a super-block a unit, groups in the order 0 2 1 3 4 6 5 7; eight lanes a group. */
@@ -406,7 +439,8 @@ INLINE struct unit q4_k_load(const uint8_t *w)
     const __m512i low = _mm512_set1_epi8(15);
     uint8_t sc[8], mn[8];
     codec_scales(w + 4, sc, mn);
-    struct unit o = { .d = _mm512_castps256_ps512(_mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w)))),
+    struct unit o = { .d = _mm512_castps256_ps512(
+                          _mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w)))),
                       .min = _mm256_mul_ps(bytes_f32(mn), _mm256_set1_ps(-codec_half(w + 2))) };
     for (int h = 0; h < 2; h++) {
         __m512i q = _mm512_loadu_si512(w + 16 + 64 * h);
@@ -418,16 +452,19 @@ INLINE struct unit q4_k_load(const uint8_t *w)
 
 INLINE __m512 q4_k_add(__m512 sum, const struct unit *w, const char *u)
 {
-    __m512 d = _mm512_castps256_ps512(_mm256_mul_ps(_mm512_castps512_ps256(w->d), _mm256_load_ps((const void *)(u + 256))));
+    __m512 d = _mm512_castps256_ps512(
+        _mm256_mul_ps(_mm512_castps512_ps256(w->d), _mm256_load_ps((const void *)(u + 256))));
     for (int i = 0; i < 4; i++) {
-        __m512i acc = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i));
+        __m512i acc =
+            _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i));
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), pair(d, 4 * (i / 2) + i % 2), sum);
     }
-    return _mm512_add_ps(sum, _mm512_zextps256_ps512(_mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288)))));
+    return _mm512_add_ps(sum, _mm512_zextps256_ps512(
+                                  _mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288)))));
 }
 
 /* Q6_K: a super-block a unit in the order of k; four lanes a group of 16. */
-#define U6K 576                                                       /* q 256, start 4 x 64, d 64 */
+#define U6K 576 /* q 256, start 4 x 64, d 64 */
 
 static size_t q6_k_bytes(int k)
 {
@@ -469,7 +506,8 @@ INLINE struct unit q6_k_load(const uint8_t *w)
     for (int n = 0; n < 2; n++) {
         __m512i ql = _mm512_loadu_si512(w + 64 * n);
         __m512i qh = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 128 + 32 * n)));
-        o.q[2 * n] = _mm512_or_si512(_mm512_and_si512(ql, low), _mm512_and_si512(_mm512_sllv_epi16(qh, left), high));
+        o.q[2 * n] = _mm512_or_si512(_mm512_and_si512(ql, low),
+                                     _mm512_and_si512(_mm512_sllv_epi16(qh, left), high));
         o.q[2 * n + 1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(ql, 4), low),
                                          _mm512_and_si512(_mm512_srlv_epi16(qh, right), high));
     }
@@ -480,7 +518,8 @@ INLINE __m512 q6_k_add(__m512 sum, const struct unit *w, const char *u)
 {
     __m512 d = _mm512_mul_ps(w->d, _mm512_load_ps(u + 512));
     for (int i = 0; i < 4; i++) {
-        __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 64 * i), w->q[i], _mm512_load_si512(u + 64 * i));
+        __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 64 * i), w->q[i],
+                                          _mm512_load_si512(u + 64 * i));
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), quarter(d, 4 * i), sum);
     }
     return sum;
@@ -493,44 +532,49 @@ INLINE void ahead(const uint8_t *p, int bytes)
     for (int i = 0; i < bytes; i += 64) _mm_prefetch((const char *)p + AHEAD + i, _MM_HINT_T1);
 }
 
-/* One row against `cols` columns (a constant where this is expanded), unit by unit; what is left of the row
- * is copied into a unit of zeros. */
-#define ROW(t, values, bytes, unit_bytes) \
-    INLINE void row_##t(float *y, size_t ldy, const uint8_t *p, const char *u, size_t ldu, int k, size_t row_bytes, int cols) \
-    { \
-        __m512 s[4]; \
-        int whole = k / values; \
-        size_t rest = row_bytes - (size_t)whole * bytes; \
-        for (int c = 0; c < cols; c++) s[c] = _mm512_setzero_ps(); \
-        for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) { \
-            ahead(p, bytes); \
-            struct unit w = t##_load(p); \
-            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu); \
-        } \
-        if (rest) { \
-            uint8_t last[bytes] = { 0 }; \
-            memcpy(last, p, rest); \
-            struct unit w = t##_load(last); \
-            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu); \
-        } \
-        for (int c = 0; c < cols; c++) y[c * ldy] = total(s[c]); \
-    } \
-    static void rows_##t(float *y, size_t ldy, const struct mat *w, const void *act, size_t ldu, int n, int r0, int r1, float *row) \
-    { \
-        const uint8_t *p = (const uint8_t *)w->data + (size_t)r0 * w->row_bytes; \
-        for (int r = r0; r < r1; r++, p += w->row_bytes) { \
-            const char *u = act; \
-            int c = 0; \
-            for (; c + 4 <= n; c += 4) row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 4); \
-            for (; c < n; c++) row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1); \
-        } \
+/* One row against `cols` columns (a constant where this is expanded), unit by unit; what is left
+ * of the row is copied into a unit of zeros. */
+#define ROW(t, values, bytes, unit_bytes)                                                          \
+    INLINE void row_##t(float *y, size_t ldy, const uint8_t *p, const char *u, size_t ldu, int k,  \
+                        size_t row_bytes, int cols)                                                \
+    {                                                                                              \
+        __m512 s[4];                                                                               \
+        int whole = k / values;                                                                    \
+        size_t rest = row_bytes - (size_t)whole * bytes;                                           \
+        for (int c = 0; c < cols; c++) s[c] = _mm512_setzero_ps();                                 \
+        for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) {                             \
+            ahead(p, bytes);                                                                       \
+            struct unit w = t##_load(p);                                                           \
+            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu);                  \
+        }                                                                                          \
+        if (rest) {                                                                                \
+            uint8_t last[bytes] = { 0 };                                                           \
+            memcpy(last, p, rest);                                                                 \
+            struct unit w = t##_load(last);                                                        \
+            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu);                  \
+        }                                                                                          \
+        for (int c = 0; c < cols; c++) y[c * ldy] = total(s[c]);                                   \
+    }                                                                                              \
+    static void rows_##t(float *y, size_t ldy, const struct mat *w, const void *act, size_t ldu,   \
+                         int n, int r0, int r1, float *row)                                        \
+    {                                                                                              \
+        const uint8_t *p = (const uint8_t *)w->data + (size_t)r0 * w->row_bytes;                   \
+        for (int r = r0; r < r1; r++, p += w->row_bytes) {                                         \
+            const char *u = act;                                                                   \
+            int c = 0;                                                                             \
+            for (; c + 4 <= n; c += 4)                                                             \
+                row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 4);      \
+            for (; c < n; c++)                                                                     \
+                row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1);      \
+        }                                                                                          \
     }
 ROW(q4_0, 128, 72, U4)
 ROW(q8_0, 64, 68, U8)
 ROW(q4_k, 256, 144, U4K)
 ROW(q6_k, 256, 210, U6K)
 
-/* Twelve sums, as in a tile. The empty statement keeps the loop from being folded into one product. */
+/* Twelve sums, as in a tile. The empty statement keeps the loop from being folded into one
+ * product. */
 static double peak_int8(int n)
 {
     __m512i a[12], x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(1);
@@ -548,8 +592,11 @@ static double peak_int8(int n)
 void kern_vnni(struct kern *k)
 {
     k->peak[1] = (struct peak){ "int8", peak_int8 };
-#define SET(t, dt, group, has_min) \
-    k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t, group == 16 ? mul_16 : has_min ? mul_32_min : mul_32 };
+#define SET(t, dt, group, has_min)                                                                 \
+    k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t,                       \
+                                       group == 16 ? mul_16                                        \
+                                       : has_min   ? mul_32_min                                    \
+                                                   : mul_32 };
     EACH(SET)
     k->decode[DT_Q4_0] = (struct decode){ &act_q4_0, rows_q4_0 };
     k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };

@@ -1,7 +1,8 @@
-/* arch.c -- the architectures we run, as data: which tensors a layer has and what shape they must be.
+/* arch.c -- the architectures we run, as data: which tensors a layer has and what shape they
+ * must be.
  *
- * A new architecture is a row here plus, where it computes something new, a block in decoder.c. The
- * table is walked by weights.c; nothing else knows a tensor's name. */
+ * A new architecture is a row here plus, where it computes something new, a block in decoder.c.
+ * The table is walked by weights.c; nothing else knows a tensor's name. */
 #include "model/int.h"
 
 #define AT(field) offsetof(struct layer, field)

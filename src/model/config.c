@@ -1,13 +1,15 @@
-/* config.c -- the numbers of a model, read from its metadata and checked before anything is sized by them.
+/* config.c -- the numbers of a model, read from its metadata and checked before anything is
+ * sized by them.
  *
- * Every number comes from the file; what the file may leave out has the default the format names.
- * Keys that would change the computation and that we do not compute (sliding window, bidirectional
- * attention, RoPE scaling, partial rotation) are refused by name instead of being ignored. */
+ * Every number comes from the file; what the file may leave out has the default the format
+ * names. Keys that would change the computation and that we do not compute (sliding window,
+ * bidirectional attention, RoPE scaling, partial rotation) are refused by name instead of being
+ * ignored. */
 #include <math.h>
 
 #include "model/int.h"
 
-#define MOST_WIDTH (1 << 20)                                          /* bound of any width; shapes bind it further */
+#define MOST_WIDTH (1 << 20) /* bound of any width; shapes bind it further */
 
 struct reader { const struct gguf *g; const char *arch; char key[128]; struct err *e; };
 
@@ -36,7 +38,8 @@ static bool read_f32(struct reader *r, const char *tail, double above, double be
     double v;
     if (!gguf_f64(r->g, key_of(r, tail), &v, r->e)) return false;
     if (!(v > above && v < below))
-        return err_set(r->e, ERR_FORMAT, "%s is %g, must lie between %g and %g", r->key, v, above, below);
+        return err_set(r->e, ERR_FORMAT, "%s is %g, must lie between %g and %g", r->key, v, above,
+                       below);
     *out = (float)v;
     return true;
 }
@@ -58,8 +61,8 @@ static bool read_per_layer(struct reader *r, const char *tail, int lo, int n_lay
         for (int l = 0; l < n_layer; l++) out[l] = v[l];
     mem_free(v);
     if (n == (size_t)n_layer) return true;
-    return err_set(r->e, ERR_FORMAT, "%s has %zu entries, must have one for each of %d layers", r->key, n,
-                   n_layer);
+    return err_set(r->e, ERR_FORMAT, "%s has %zu entries, must have one for each of %d layers",
+                   r->key, n, n_layer);
 }
 
 static bool read_arch(struct reader *r, struct model_config *c)
@@ -81,14 +84,17 @@ static bool read_heads(struct reader *r, struct model_config *c)
     c->n_head = n_head[0];
     for (int l = 1; ok && l < c->n_layer; l++)
         if (n_head[l] != c->n_head)
-            ok = err_set(r->e, ERR_UNSUPPORTED, "%s differs between layers 0 and %d (%d and %d); only one "
-                         "number of heads for all layers is supported", r->key, l, c->n_head, n_head[l]);
+            ok = err_set(r->e, ERR_UNSUPPORTED,
+                         "%s differs between layers 0 and %d (%d and %d); only one "
+                         "number of heads for all layers is supported",
+                         r->key, l, c->n_head, n_head[l]);
     mem_free(n_head);
-    if (!ok || !read_per_layer(r, "attention.head_count_kv", 0, c->n_layer, c->n_head_kv)) return false;
+    if (!ok || !read_per_layer(r, "attention.head_count_kv", 0, c->n_layer, c->n_head_kv))
+        return false;
     for (int l = 0; l < c->n_layer; l++)
         if (c->n_head_kv[l] && c->n_head % c->n_head_kv[l])
-            return err_set(r->e, ERR_FORMAT, "%s of layer %d is %d, must divide the %d query heads", r->key, l,
-                           c->n_head_kv[l], c->n_head);
+            return err_set(r->e, ERR_FORMAT, "%s of layer %d is %d, must divide the %d query heads",
+                           r->key, l, c->n_head_kv[l], c->n_head);
     return true;
 }
 
@@ -100,14 +106,17 @@ static bool read_head_dim(struct reader *r, struct model_config *c)
     if (!read_int_opt(r, "attention.value_length", 2, 4096, &v_dim)) return false;
     if (!read_int_opt(r, "rope.dimension_count", 0, 4096, &rot)) return false;
     if (v_dim != c->head_dim || rot != c->head_dim)
-        return err_set(r->e, ERR_UNSUPPORTED, "%s: key length %d, value length %d and %d rotated dimensions "
-                       "must be equal", r->arch, c->head_dim, v_dim, rot);
+        return err_set(r->e, ERR_UNSUPPORTED,
+                       "%s: key length %d, value length %d and %d rotated dimensions "
+                       "must be equal",
+                       r->arch, c->head_dim, v_dim, rot);
     if (c->head_dim < 2 || c->head_dim > 4096 || c->head_dim % 2)
-        return err_set(r->e, ERR_FORMAT, "%s: the head dimension is %d, must be even and at most 4096", r->arch,
+        return err_set(r->e, ERR_FORMAT,
+                       "%s: the head dimension is %d, must be even and at most 4096", r->arch,
                        c->head_dim);
     if ((int64_t)c->n_head * c->head_dim > MOST_WIDTH)
-        return err_set(r->e, ERR_FORMAT, "%s: %d heads of %d are more than %d", r->arch, c->n_head, c->head_dim,
-                       MOST_WIDTH);
+        return err_set(r->e, ERR_FORMAT, "%s: %d heads of %d are more than %d", r->arch, c->n_head,
+                       c->head_dim, MOST_WIDTH);
     return true;
 }
 
@@ -116,19 +125,25 @@ static bool refuse_variants(struct reader *r)
     int window = 0;
     bool causal = true;
     if (!read_int_opt(r, "attention.sliding_window", 0, INT32_MAX, &window)) return false;
-    if (window) return err_set(r->e, ERR_UNSUPPORTED, "%s is %d; only full attention (0) is supported",
-                               key_of(r, "attention.sliding_window"), window);
-    if (gguf_has(r->g, key_of(r, "attention.causal")) && !gguf_bool(r->g, r->key, &causal, r->e)) return false;
-    if (!causal) return err_set(r->e, ERR_UNSUPPORTED, "%s is false; only causal models are supported", r->key);
+    if (window)
+        return err_set(r->e, ERR_UNSUPPORTED, "%s is %d; only full attention (0) is supported",
+                       key_of(r, "attention.sliding_window"), window);
+    if (gguf_has(r->g, key_of(r, "attention.causal")) && !gguf_bool(r->g, r->key, &causal, r->e))
+        return false;
+    if (!causal)
+        return err_set(r->e, ERR_UNSUPPORTED, "%s is false; only causal models are supported",
+                       r->key);
     struct bytes scaling = { "none", 4 };
-    if (gguf_has(r->g, key_of(r, "rope.scaling.type")) && !gguf_str(r->g, r->key, &scaling, r->e)) return false;
+    if (gguf_has(r->g, key_of(r, "rope.scaling.type")) && !gguf_str(r->g, r->key, &scaling, r->e))
+        return false;
     if (!bytes_eq(scaling, "none"))
         return err_set(r->e, ERR_UNSUPPORTED, "%s is \"%.*s\"; only none is supported", r->key,
                        (int)MIN(scaling.len, 40), scaling.p);
     return true;
 }
 
-/* The rows of the embedding say how many tokens there are; the key and the token list may not say more. */
+/* The rows of the embedding say how many tokens there are; the key and the token list may not
+ * say more. */
 static bool read_vocab(struct reader *r, struct model_config *c)
 {
     const struct tensor *embd = gguf_find(r->g, "token_embd.weight");
@@ -139,8 +154,8 @@ static bool read_vocab(struct reader *r, struct model_config *c)
         return err_set(r->e, ERR_FORMAT, "token_embd.weight has %lld rows, must have 1 to %d",
                        (long long)embd->ne[1], 1 << 24);
     if (has && c->n_vocab != embd->ne[1])
-        return err_set(r->e, ERR_FORMAT, "%s is %d but token_embd.weight has %lld rows", r->key, c->n_vocab,
-                       (long long)embd->ne[1]);
+        return err_set(r->e, ERR_FORMAT, "%s is %d but token_embd.weight has %lld rows", r->key,
+                       c->n_vocab, (long long)embd->ne[1]);
     c->n_vocab = (int)embd->ne[1];
     return true;
 }
@@ -163,6 +178,7 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
               read_head_dim(&r, c) &&
               read_f32(&r, "attention.layer_norm_rms_epsilon", 0, 0.1, &c->rms_eps) &&
               read_f32(&r, "rope.freq_base", 1, 1e30, &c->rope_theta) && refuse_variants(&r) &&
-              (!has_conv(c) || read_int(&r, "shortconv.l_cache", 2, 16, &c->conv_taps)) && read_vocab(&r, c);
+              (!has_conv(c) || read_int(&r, "shortconv.l_cache", 2, 16, &c->conv_taps)) &&
+              read_vocab(&r, c);
     return ok || err_in(e, "%s", gguf_name(g));
 }

@@ -1,25 +1,26 @@
 /* decoder.c -- the forward pass, written once over struct ops.
  *
- * A batch is cut into chunks of at most CHUNK rows, which bounds scratch; every operation treats rows
- * independently or in order of position, so where a prompt is cut never shows in its logits. The
- * convolution runs page by page: at each border its state is kept (kv_checkpoint), which is what makes
- * a prefix resumable. Everything that can fail is checked before the first position is written.
+ * A batch is cut into chunks of at most CHUNK rows, which bounds scratch; every operation treats
+ * rows independently or in order of position, so where a prompt is cut never shows in its
+ * logits. The convolution runs page by page: at each border its state is kept (kv_checkpoint),
+ * which is what makes a prefix resumable. Everything that can fail is checked before the first
+ * position is written.
  *
- * In the last layer only the rows whose logits are wanted go past the mixing operation: nobody reads
- * the others. */
+ * In the last layer only the rows whose logits are wanted go past the mixing operation: nobody
+ * reads the others. */
 #include "model/int.h"
 
 #define CHUNK 256
 
-struct run {                                                          /* one chunk on its way through the layers */
+struct run { /* one chunk on its way through the layers */
     const struct model *m;
     const struct ops *ops;
     struct kv *kv;
     struct arena *tmp;
     int seq, n, pos0;
-    int keep;                                                         /* first row that the last layer still needs */
+    int keep; /* first row that the last layer still needs */
     enum phase phase;
-    float *h, *a;                                                     /* [n, n_embd] residual stream, normed input */
+    float *h, *a; /* [n, n_embd] residual stream, normed input */
 };
 
 static void mul(const struct run *r, float *y, const struct mat *w, const float *x, int n)
@@ -33,7 +34,7 @@ static void rms(const struct run *r, float *y, const float *x, const float *w, i
     r->ops->rms(r->ops->ctx, y, x, w, n, d, r->m->cfg.rms_eps);
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 static void store(const struct run *r, int l, const float *x, bool values, int width)
 {
@@ -86,7 +87,7 @@ static float *attention(const struct run *r, int l)
     return o;
 }
 
-/* ---- short convolution --------------------------------------------------------------------------- */
+/* ---- short convolution ----------------------------------------------------------------------- */
 
 static float *shortconv(const struct run *r, int l)
 {
@@ -97,15 +98,15 @@ static float *shortconv(const struct run *r, int l)
     mul(r, z, &w->in, r->a, r->n);
     for (int t = 0; t < r->n;) {
         int pos = r->pos0 + t, n = MIN(KV_PAGE - pos % KV_PAGE, r->n - t);
-        r->ops->conv(r->ops->ctx, y + (size_t)t * d, z + (size_t)t * 3 * d, w->taps, kv_conv(r->kv, r->seq, l),
-                     n, d, r->m->cfg.conv_taps);
+        r->ops->conv(r->ops->ctx, y + (size_t)t * d, z + (size_t)t * 3 * d, w->taps,
+                     kv_conv(r->kv, r->seq, l), n, d, r->m->cfg.conv_taps);
         if ((pos + n) % KV_PAGE == 0) kv_checkpoint(r->kv, r->seq, pos / KV_PAGE, l);
         t += n;
     }
     return y;
 }
 
-/* ---- a layer ------------------------------------------------------------------------------------- */
+/* ---- a layer --------------------------------------------------------------------------------- */
 
 /* h += w x for rows [r->keep, n); x is [n, w->n_in]. */
 static void project_add(const struct run *r, const struct mat *w, const float *x)
@@ -163,11 +164,12 @@ static void run_chunk(struct run *r, const int32_t *token, int wanted_from, floa
 static bool check(const struct model *m, const struct batch *b, struct err *e)
 {
     if (b->n < 1 || b->n_logits < 0 || b->n_logits > b->n)
-        return err_set(e, ERR_ARG, "a batch of %d tokens with logits of %d cannot be run", b->n, b->n_logits);
+        return err_set(e, ERR_ARG, "a batch of %d tokens with logits of %d cannot be run", b->n,
+                       b->n_logits);
     for (int i = 0; i < b->n; i++)
         if (b->token[i] < 0 || b->token[i] >= m->cfg.n_vocab)
-            return err_set(e, ERR_ARG, "token %d of %d is %d, must be at least 0 and below %d", i, b->n,
-                           (int)b->token[i], m->cfg.n_vocab);
+            return err_set(e, ERR_ARG, "token %d of %d is %d, must be at least 0 and below %d", i,
+                           b->n, (int)b->token[i], m->cfg.n_vocab);
     return true;
 }
 
@@ -175,12 +177,19 @@ bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, 
                    float *logits, struct err *e)
 {
     if (!check(m, b, e) || !kv_reserve(kv, b->seq, b->n, e)) return false;
-    int first = b->n - b->n_logits;                                   /* first row whose logits are wanted */
+    int first = b->n - b->n_logits; /* first row whose logits are wanted */
     for (int t = 0; t < b->n; t += CHUNK) {
-        struct run r = { .m = m, .ops = m->ops, .kv = kv, .tmp = tmp, .seq = b->seq, .n = MIN(CHUNK, b->n - t),
-                         .pos0 = kv_len(kv, b->seq), .phase = b->phase };
+        struct run r = { .m = m,
+                         .ops = m->ops,
+                         .kv = kv,
+                         .tmp = tmp,
+                         .seq = b->seq,
+                         .n = MIN(CHUNK, b->n - t),
+                         .pos0 = kv_len(kv, b->seq),
+                         .phase = b->phase };
         int from = MIN(MAX(first - t, 0), r.n);
-        run_chunk(&r, b->token + t, from, from < r.n ? logits + (size_t)(t + from - first) * m->cfg.n_vocab : NULL);
+        run_chunk(&r, b->token + t, from,
+                  from < r.n ? logits + (size_t)(t + from - first) * m->cfg.n_vocab : NULL);
         kv_advance(kv, b->seq, r.n);
     }
     return true;

@@ -1,18 +1,18 @@
 /* kv.c -- what sequences have computed: pages of keys and values, and the convolution state.
  *
  * A sequence owns a list of page numbers and one running convolution state. A page holds KV_PAGE
- * positions for every attention layer and, after them, the convolution state at the page's end, so a
- * shared prefix costs one reference count and brings its checkpoints with it. Positions between borders
- * can be resumed only where kv_mark kept a state.
+ * positions for every attention layer and, after them, the convolution state at the page's end,
+ * so a shared prefix costs one reference count and brings its checkpoints with it. Positions
+ * between borders can be resumed only where kv_mark kept a state.
  *
- * True at all times: a page with refs > 1 is never written; free pages + referenced pages = n_page; the
- * state at the end of a page is valid for every sequence that has filled that page.
+ * True at all times: a page with refs > 1 is never written; free pages + referenced pages =
+ * n_page; the state at the end of a page is valid for every sequence that has filled that page.
  * Not here: whom to evict, keeping prefixes after a request (gen/).
  * Threads: the engine thread only. Memory: slabs taken in kv_open(), never grown. */
 #include "model/int.h"
 
-#define MARKS_PER_SEQ 8                                               /* the oldest gives way to a ninth */
-#define MARK_SLOTS_PER_SEQ 4                                          /* of the pool shared by all sequences */
+#define MARKS_PER_SEQ 8 /* the oldest gives way to a ninth */
+#define MARK_SLOTS_PER_SEQ 4 /* of the pool shared by all sequences */
 
 struct mark { int pos, slot; };
 struct seq {
@@ -24,13 +24,13 @@ struct seq {
 struct kv {
     const struct model *m;
     int n_page, n_seq, n_free, n_slot;
-    int *refs, *free_page;                                            /* [n_page]; stack of free pages */
+    int *refs, *free_page; /* [n_page]; stack of free pages */
     int *slot_refs;                                                   /* [n_slot] kept states */
     struct seq *seq;
-    size_t *layer_off;                                                /* [n_layer] bytes into a page */
-    size_t page_bytes, conv_off, conv_floats, layer_conv;             /* conv_floats of all layers, of one */
+    size_t *layer_off; /* [n_layer] bytes into a page */
+    size_t page_bytes, conv_off, conv_floats, layer_conv; /* conv_floats of all layers, of one */
     char *pages;
-    float *conv, *kept;                                               /* [n_seq, conv_floats], [n_slot, conv_floats] */
+    float *conv, *kept; /* [n_seq, conv_floats], [n_slot, conv_floats] */
 };
 
 static size_t round64(size_t n)
@@ -38,7 +38,7 @@ static size_t round64(size_t n)
     return (n + 63) & ~(size_t)63;
 }
 
-static size_t half_bytes(const struct kv *kv, int layer)              /* keys of one page and layer */
+static size_t half_bytes(const struct kv *kv, int layer) /* keys of one page and layer */
 {
     const struct model_config *c = &kv->m->cfg;
     return dtype_bytes(kv->m->ops->kv, (int64_t)KV_PAGE * c->n_head_kv[layer] * c->head_dim);
@@ -61,8 +61,8 @@ static bool take_slabs(struct kv *kv, struct err *e)
 {
     size_t state = kv->conv_floats * sizeof(float);
     if (kv->page_bytes && (size_t)kv->n_page > (SIZE_MAX / 2) / kv->page_bytes)
-        return err_set(e, ERR_LIMIT, "%d pages of %zu bytes are more than can be addressed", kv->n_page,
-                       kv->page_bytes);
+        return err_set(e, ERR_LIMIT, "%d pages of %zu bytes are more than can be addressed",
+                       kv->n_page, kv->page_bytes);
     kv->pages = mem_slab(kv->n_page * kv->page_bytes, e);
     if (kv->pages) kv->conv = mem_slab(kv->n_seq * state, e);
     if (kv->conv) kv->kept = mem_slab(kv->n_slot * state, e);
@@ -107,7 +107,7 @@ void kv_close(struct kv *kv)
     mem_free(kv);
 }
 
-/* ---- where things lie ------------------------------------------------------------------------- */
+/* ---- where things lie ------------------------------------------------------------------------ */
 
 static char *page_at(const struct kv *kv, int page)
 {
@@ -151,27 +151,29 @@ float *kv_conv(const struct kv *kv, int seq, int layer)
 
 void kv_checkpoint(struct kv *kv, int seq, int page, int layer)
 {
-    float *keep = page_state(kv, kv->seq[seq].page[page]) + kv->m->layer[layer].slot * kv->layer_conv;
+    float *keep =
+        page_state(kv, kv->seq[seq].page[page]) + kv->m->layer[layer].slot * kv->layer_conv;
     memcpy(keep, kv_conv(kv, seq, layer), kv->layer_conv * sizeof *keep);
 }
 
-/* ---- sequences -------------------------------------------------------------------------------- */
+/* ---- sequences ------------------------------------------------------------------------------- */
 
 static void drop_page(struct kv *kv, int page)
 {
     if (--kv->refs[page] == 0) kv->free_page[kv->n_free++] = page;
 }
 
-static int take_page(struct kv *kv)                                   /* the caller knows that one is free */
+static int take_page(struct kv *kv) /* the caller knows that one is free */
 {
     int page = kv->free_page[--kv->n_free];
     kv->refs[page] = 1;
     return page;
 }
 
-static void drop_marks(struct kv *kv, struct seq *s, int past)        /* those at positions > past */
+static void drop_marks(struct kv *kv, struct seq *s, int past) /* those at positions > past */
 {
-    while (s->n_mark && s->mark[s->n_mark - 1].pos > past) kv->slot_refs[s->mark[--s->n_mark].slot]--;
+    while (s->n_mark && s->mark[s->n_mark - 1].pos > past)
+        kv->slot_refs[s->mark[--s->n_mark].slot]--;
 }
 
 static int free_seq(const struct kv *kv)
@@ -204,7 +206,7 @@ void kv_seq_free(struct kv *kv, int seq)
 int kv_seq_fork(struct kv *kv, int seq)
 {
     const struct seq *from = &kv->seq[seq];
-    bool part = from->len % KV_PAGE != 0;                             /* the last page will be written by both */
+    bool part = from->len % KV_PAGE != 0; /* the last page will be written by both */
     int at = free_seq(kv);
     if (at < 0 || (part && !kv->n_free)) return -1;
     struct seq *to = &kv->seq[at];
@@ -214,7 +216,8 @@ int kv_seq_fork(struct kv *kv, int seq)
     memcpy(page, from->page, (size_t)from->n_page * sizeof *page);
     if (part) {
         page[to->n_page - 1] = take_page(kv);
-        memcpy(page_at(kv, page[to->n_page - 1]), page_at(kv, from->page[to->n_page - 1]), kv->page_bytes);
+        memcpy(page_at(kv, page[to->n_page - 1]), page_at(kv, from->page[to->n_page - 1]),
+               kv->page_bytes);
     }
     for (int i = 0; i < to->n_page - part; i++) kv->refs[page[i]]++;
     for (int i = 0; i < to->n_mark; i++) kv->slot_refs[to->mark[i].slot]++;
@@ -232,20 +235,20 @@ int kv_free_positions(const struct kv *kv)
     return (int)MIN((int64_t)kv->n_free * KV_PAGE, INT32_MAX);
 }
 
-/* ---- growing and cutting back ------------------------------------------------------------------ */
+/* ---- growing and cutting back ---------------------------------------------------------------- */
 
 bool kv_reserve(struct kv *kv, int seq, int n, struct err *e)
 {
     struct seq *s = &kv->seq[seq];
     if (n > kv->m->cfg.n_ctx - s->len)
-        return err_set(e, ERR_LIMIT, "%d tokens after %d do not fit into the model's context of %d", n, s->len,
-                       kv->m->cfg.n_ctx);
+        return err_set(e, ERR_LIMIT, "%d tokens after %d do not fit into the model's context of %d",
+                       n, s->len, kv->m->cfg.n_ctx);
     int need = (int)(((int64_t)s->len + n + KV_PAGE - 1) / KV_PAGE) - s->n_page;
     int last = s->n_page - 1;
-    bool shared = s->len % KV_PAGE && kv->refs[s->page[last]] > 1;    /* cut back into a shared page */
+    bool shared = s->len % KV_PAGE && kv->refs[s->page[last]] > 1; /* cut back into a shared page */
     if (need + shared > kv->n_free)
-        return err_set(e, ERR_FULL, "%d tokens need %d pages of the KV cache and %d are free", n, need + shared,
-                       kv->n_free);
+        return err_set(e, ERR_FULL, "%d tokens need %d pages of the KV cache and %d are free", n,
+                       need + shared, kv->n_free);
     if (shared) {
         int own = take_page(kv);
         memcpy(page_at(kv, own), page_at(kv, s->page[last]), kv->page_bytes);

@@ -1,8 +1,10 @@
-/* weights.c -- a model: every tensor of the architecture found, its shape demanded exactly, and bound.
+/* weights.c -- a model: every tensor of the architecture found, its shape demanded exactly, and
+ * bound.
  *
- * Matrices stay in the mapping and are lent to the kernels as they lie. Vectors (norms, taps) are a few
- * kilobytes: they are copied to f32, aligned, the taps turned from [d, K] to [K, d] on the way.
- * Loop bounds of the kernels come from shapes that were checked here, never from metadata alone. */
+ * Matrices stay in the mapping and are lent to the kernels as they lie. Vectors (norms, taps)
+ * are a few kilobytes: they are copied to f32, aligned, the taps turned from [d, K] to [K, d] on
+ * the way. Loop bounds of the kernels come from shapes that were checked here, never from
+ * metadata alone. */
 #include <math.h>
 
 #include "model/int.h"
@@ -23,8 +25,8 @@ static int64_t dim_of(const struct model_config *c, enum dim d, int layer)
     return 0;
 }
 
-static const struct tensor *demand(const struct gguf *g, const char *name, int64_t n_out, int64_t n_in,
-                                   struct err *e)
+static const struct tensor *demand(const struct gguf *g, const char *name, int64_t n_out,
+                                   int64_t n_in, struct err *e)
 {
     const struct tensor *t = gguf_find(g, name);
     if (!t) {
@@ -47,7 +49,8 @@ static const struct tensor *demand(const struct gguf *g, const char *name, int64
 
 static struct mat mat_of(const struct tensor *t)
 {
-    return (struct mat){ t->dtype, (int)t->ne[1], (int)t->ne[0], t->data, dtype_bytes(t->dtype, t->ne[0]) };
+    return (struct mat){ t->dtype, (int)t->ne[1], (int)t->ne[0], t->data,
+                         dtype_bytes(t->dtype, t->ne[0]) };
 }
 
 static float *vector_of(struct model *m, const struct tensor *t)
@@ -75,11 +78,13 @@ static void count(struct model *m, const struct tensor *t, bool streamed)
     if (streamed) m->step_bytes += t->bytes;
 }
 
-static bool bind_slot(struct model *m, const struct gguf *g, int l, const struct slot *s, struct err *e)
+static bool bind_slot(struct model *m, const struct gguf *g, int l, const struct slot *s,
+                      struct err *e)
 {
     char name[96];
     snprintf(name, sizeof name, "blk.%d.%s", l, s->name);
-    const struct tensor *t = demand(g, name, dim_of(&m->cfg, s->n_out, l), dim_of(&m->cfg, s->n_in, l), e);
+    const struct tensor *t =
+        demand(g, name, dim_of(&m->cfg, s->n_out, l), dim_of(&m->cfg, s->n_in, l), e);
     if (!t) return false;
     void *at = (char *)&m->layer[l] + s->off;
     if (s->kind == SLOT_MATRIX) *(struct mat *)at = mat_of(t);
@@ -101,8 +106,8 @@ static bool bind_layers(struct model *m, const struct gguf *g, struct err *e)
     return true;
 }
 
-/* The final norm is called token_embd_norm in files of this family: it is applied after the last layer,
- * never to the embeddings. Some converters write output_norm. */
+/* The final norm is called token_embd_norm in files of this family: it is applied after the last
+ * layer, never to the embeddings. Some converters write output_norm. */
 static bool bind_ends(struct model *m, const struct gguf *g, struct err *e)
 {
     const struct model_config *c = &m->cfg;

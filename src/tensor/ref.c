@@ -1,8 +1,8 @@
 /* ref.c -- the op table in plain C: the judge every fast backend is compared with.
  *
- * Written to be read, not to be fast: one loop per formula, weights unpacked to f32 row by row, every
- * sum in double and in the order of its index. It knows no threads and keeps no state, so ref_ops()
- * may be shared freely; prefill and decode are the same code. */
+ * Written to be read, not to be fast: one loop per formula, weights unpacked to f32 row by row,
+ * every sum in double and in the order of its index. It knows no threads and keeps no state, so
+ * ref_ops() may be shared freely; prefill and decode are the same code. */
 #include <math.h>
 
 #include "tensor/tensor.h"
@@ -31,7 +31,8 @@ static void matmul_one(const struct matmul *mm, const float *x, int n)
     mem_free(row);
 }
 
-static void ref_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
+static void ref_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n,
+                       enum phase ph)
 {
     for (int i = 0; i < n_mm; i++) matmul_one(&mm[i], x, n);
 }
@@ -103,15 +104,17 @@ static void ref_attn(void *ctx, const struct attn *a, enum phase ph)
 }
 
 /* The window slides by itself: state holds the K-1 inputs before row t, oldest first. */
-static void ref_conv(void *ctx, float *y, const float *z, const float *taps, float *state, int n, int d,
-                     int K)
+static void ref_conv(void *ctx, float *y, const float *z, const float *taps, float *state, int n,
+                     int d, int K)
 {
     for (int t = 0; t < n; t++, y += d, z += 3 * (size_t)d)
         for (int c = 0; c < d; c++) {
             float u = z[c] * z[2 * d + c];
             double v = (double)taps[(size_t)(K - 1) * d + c] * u;
-            for (int j = 0; j < K - 1; j++) v += (double)taps[(size_t)j * d + c] * state[(size_t)j * d + c];
-            for (int j = 0; j + 1 < K - 1; j++) state[(size_t)j * d + c] = state[(size_t)(j + 1) * d + c];
+            for (int j = 0; j < K - 1; j++)
+                v += (double)taps[(size_t)j * d + c] * state[(size_t)j * d + c];
+            for (int j = 0; j + 1 < K - 1; j++)
+                state[(size_t)j * d + c] = state[(size_t)(j + 1) * d + c];
             if (K > 1) state[(size_t)(K - 2) * d + c] = u;
             y[c] = (float)(z[d + c] * v);
         }
