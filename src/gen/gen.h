@@ -16,12 +16,11 @@
 
 /* temperature 0: greedy. Penalties look at generated text outside calls and are off at 1, 0, 0. */
 struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, frequency; int top_k; uint64_t seed; };
-/* Help for tiny models: choices among what is allowed (copy.c, whole.c; at temperature 0), and one narrower language. */
+/* Help for tiny models at temperature 0: choices among what is allowed (copy.c, whole.c, lexical.c). */
 enum steer { STEER_COPY = 1,                                          /* string values follow the conversation where the model leans to it */
              STEER_TURN = 2,                                          /* call or text: by mass, not by the best token */
-             STEER_NAME = 4,                                          /* names of tools compared as wholes */
-             STEER_CLOSED = 8,                                        /* objects with declared properties take no others */
-             STEER_ALL = 15 };
+             STEER_NAME = 4,                                          /* names of tools compared as wholes, with a prior of shared words */
+             STEER_ALL = 7 };
 struct request {
     struct json *body;                                                /* owns everything lent below */
     const struct json *messages, *tools;                              /* arrays; tools wrapped, NULL if none */

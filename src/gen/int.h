@@ -40,7 +40,7 @@ int32_t copy_pick(struct copier *c, const struct voice *v, const float *logits, 
 
 /* ---- emit.c ----------------------------------------------------------------------------------- */
 
-struct call_tool { const char *name; struct json *schema; bool is_strict; };  /* name lent, schema ours */
+struct call_tool { const char *name; const struct json *description; struct json *schema; bool is_strict; };  /* schema ours */
 struct gate { char hold[8]; int n; };                                 /* bytes of an unfinished code point */
 struct emitter {                                                      /* committed tokens become events */
     struct voice voice;
@@ -67,11 +67,21 @@ bool voice_is_special(const struct voice *v, int32_t id);
 
 /* Logits after each of n tokens that might follow what was committed: rows [n, stride]. Nothing is kept. */
 typedef bool ahead_fn(void *ctx, const int32_t *tok, int n, float *rows, struct err *e);
-struct whole { struct voice voice; const struct call_tool *tool; int n_tool, n_vocab, stride; ahead_fn *ahead; void *ctx; };
+struct whole {
+    struct voice voice;
+    const struct call_tool *tool; int n_tool, n_vocab, stride;
+    const double *prior;                                              /* [n_tool] added to the log-probabilities */
+    ahead_fn *ahead; void *ctx;
+};
 /* Call or text, by mass; then the best token of the heavier kind. */
 int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab);
 /* If a tool's name comes next: the tokens of the most probable name. now: logits here. */
 bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out);
+
+/* ---- lexical.c -------------------------------------------------------------------------------- */
+
+/* How much each tool has in common with the last user turn: out [n]. */
+void lexical_scores(const struct json *messages, const struct call_tool *tool, int n, double *out);
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 

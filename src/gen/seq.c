@@ -13,6 +13,7 @@
 #include "gen/int.h"
 
 #define FORCED_MOST 256
+#define PRIOR_WEIGHT 3 /* of the words of the request against the model's word for a name */
 
 struct seq {
     struct seq_opts o;
@@ -25,6 +26,7 @@ struct seq {
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
     struct copier copier;
+    double *prior;           /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
     struct ids name;         /* chosen as a whole, waiting to be taken */
     int n_vocab, used;
@@ -48,15 +50,13 @@ static void list_tools(struct seq *s)
     for (size_t i = 0; i < json_len(r->tools); i++) {
         if (!is_offered(r, i)) continue;
         const struct json *f = tool_function(json_at(r->tools, i));
-        struct json *schema = tool_schema(json_at(r->tools, i));
-        if (s->o.steer & STEER_CLOSED) {
-            struct json *closed = schema_closed(schema);
-            json_free(schema);
-            schema = closed;
-        }
+        struct json *open = tool_schema(json_at(r->tools, i));
         s->tool[s->n_tool++] = (struct call_tool){
-            .name = json_str(json_get(f, "name"), NULL), .schema = schema,
+            .name = json_str(json_get(f, "name"), NULL),
+            .description = json_get(f, "description"),
+            .schema = schema_closed(open),                        /* a model that invents arguments is guessing */
             .is_strict = r->strict || json_bool(json_get(f, "strict")) };
+        json_free(open);
     }
 }
 
@@ -162,6 +162,13 @@ static bool check_budget(struct seq *s, struct err *e)
                    s->o.budget_why, MAX(0, s->o.budget));
 }
 
+static void set_prior(struct seq *s)
+{
+    s->prior = mem_zero((size_t)s->n_tool * sizeof *s->prior);
+    lexical_scores(s->o.r->messages, s->tool, s->n_tool, s->prior);
+    for (int i = 0; i < s->n_tool; i++) s->prior[i] *= PRIOR_WEIGHT;
+}
+
 struct seq *seq_open(const struct seq_opts *o, struct err *e)
 {
     struct seq *s = mem_zero(sizeof *s);
@@ -177,8 +184,8 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
-    if (!s->n_tool || o->r->sampling.temperature > 0)
-        s->o.steer = 0; /* the rest is for greedy runs */
+    if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
+    if (s->o.steer & STEER_NAME) set_prior(s);
     if (s->o.steer & STEER_COPY) copy_open(&s->copier, o->r->messages);
     return s;
 fail:
@@ -201,6 +208,7 @@ void seq_close(struct seq *s)
     mem_free(s->full);
     mem_free(s->pending.id);
     mem_free(s->name.id);
+    mem_free(s->prior);
     mem_free(s->text.id);
     mem_free(s);
 }
@@ -270,8 +278,8 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 /* Takes a whole name if one comes next and fits. */
 static bool take_name(struct seq *s, const float *logits)
 {
-    const struct whole w = {s->o.voice,  s->tool,    s->n_tool,      s->n_vocab,
-                            s->o.stride, s->o.ahead, s->o.logits_ctx};
+    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior,
+                             s->o.ahead, s->o.logits_ctx };
     size_t done = 0;
     if (!(s->o.steer & STEER_NAME) || s->em.in_call ||
         !whole_name(&w, s->matcher, logits, &s->name))

@@ -92,15 +92,17 @@ static double score_name(const struct whole *w, const float *now, const struct i
 
 /* A name that may stand here: its tokens, the byte that ends it, and the log-probability of the first
  * token, which bounds that of the whole. */
-struct candidate { struct ids tok; char end; double bound; };
+struct candidate { struct ids tok; char end; double prior, bound; };
 
 static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
-                           const char *name, const float *now)
+                           int tool, const float *now)
 {
+    const char *name = w->tool[tool].name;
     *c = (struct candidate){ .end = end_of_name(m, name) };
     if (!c->end || !tok_encode(w->voice.tok, name, strlen(name), 0, &c->tok, NULL)) return false;
     if (!c->tok.n || c->tok.n > NAME_TOKENS) return false;
-    c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab);
+    c->prior = w->prior[tool];
+    c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab) + c->prior;
     return true;
 }
 
@@ -118,7 +120,7 @@ static const struct candidate *best_of(const struct whole *w, struct candidate *
     double top = -INFINITY;
     qsort(c, (size_t)n, sizeof *c, more_likely);
     for (int i = 0; i < n && c[i].bound > top; i++) {
-        double s = score_name(w, now, &c[i].tok, c[i].end);
+        double s = score_name(w, now, &c[i].tok, c[i].end) + c[i].prior;
         if (s > top) top = s, best = &c[i];
     }
     return best;
@@ -131,7 +133,7 @@ bool whole_name(const struct whole *w, const struct matcher *m, const float *now
     out->n = 0;
     if (w->n_tool < 2 || w->n_tool > NAMES_MOST || is_text(m)) return false;
     for (int i = 0; i < w->n_tool; i++) {
-        if (candidate_init(&c[n], w, m, w->tool[i].name, now)) n++;
+        if (candidate_init(&c[n], w, m, i, now)) n++;
         else mem_free(c[n].tok.id);
     }
     const struct candidate *best = n > 1 ? best_of(w, c, n, now) : NULL;
