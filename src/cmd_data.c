@@ -273,10 +273,10 @@ static bool collect(const struct job *j, struct stats *st, struct err *e)
 static void print_json(FILE *out, const struct stats *s)
 {
     fprintf(out,
-            "{\"n\":%lld,\"tokens\":%lld,\"longest\":%lld,\"dropped\":%lld,\"calls\":%lld,"
+            "{\"version\":%d,\"n\":%lld,\"tokens\":%lld,\"longest\":%lld,\"dropped\":%lld,\"calls\":%lld,"
             "\"invalid\":%lld,\"values\":%lld,\"verbatim\":%lld,\"tokens_per_s\":%.0f,\"kinds\":{",
-            (long long)s->n, (long long)s->tokens, (long long)s->longest, (long long)s->dropped,
-            (long long)s->calls, (long long)s->invalid, (long long)s->values,
+            DATAGEN_VERSION, (long long)s->n, (long long)s->tokens, (long long)s->longest,
+            (long long)s->dropped, (long long)s->calls, (long long)s->invalid, (long long)s->values,
             (long long)s->verbatim, (double)s->tokens / s->seconds);
     for (int k = 0; k < DATA_KINDS; k++)
         fprintf(out, "%s\"%s\":{\"n\":%lld,\"tokens\":%lld}", k ? "," : "",

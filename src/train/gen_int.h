@@ -10,7 +10,6 @@
 
 #include "train/train.h"
 
-#define GEN_VERSION 1
 #define MARK_OPEN  '\001'
 #define MARK_CLOSE '\002'
 

@@ -11,7 +11,9 @@
 #include "model/model.h"
 #include "text/text.h"
 
-/* ---- data: generator.c and its kin --------------------------------------------------------- */
+/* ---- data: gen_example.c and its kin ------------------------------------------------------- */
+
+#define DATAGEN_VERSION 1 /* another one when conversation i of a seed becomes another */
 
 /* Where words, phrasings, schema shapes and packs may come from: training.md section 6. */
 enum data_set { DATA_TRAIN, DATA_E1_IID, DATA_E2_TOOLS, DATA_E3_PHRASING, DATA_E4_ALL, DATA_SETS };
@@ -40,9 +42,9 @@ struct datagen_opts {
 struct datagen; /* read-only once open: any thread may draw */
 struct datagen *datagen_open(const struct datagen_opts *o, struct err *e);
 void datagen_close(struct datagen *g);
-/* Conversation number `index` of a set: {id, kind, tools, messages, expect, must_contain?},
- * messages end with the wanted assistant turn for training (`answer` member), owned by the caller.
- * NULL on a pack error. */
+/* Conversation number `index` of a set: {id, kind, tools, messages, expect, must_contain?, answer};
+ * answer is the wanted assistant turn, which follows the messages. Owned by the caller. NULL when
+ * there is no such set. */
 struct json *datagen_conversation(const struct datagen *g, enum data_set set, int stage,
                                   uint64_t index, struct err *e);
 /* The same as tokens with classes, rendered through the dialect of the embedded model. False with
