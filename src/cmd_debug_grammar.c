@@ -14,30 +14,47 @@
 struct grammar_cmd { const char *schema, *mode, *draft, *formats, *remotes, *vocab; };
 static const struct grammar_cmd defaults = { .mode = "generate", .formats = "assert" };
 static const struct opt opts[] = {
-    { "Schema", 0, "schema", "S.json", OPT_STR, offsetof(struct grammar_cmd, schema), "the JSON Schema (required)" },
-    { "Schema", 0, "draft", "NAME", OPT_STR, offsetof(struct grammar_cmd, draft), "draft4, draft6, draft7, draft2019-09 or draft2020-12 (default: $schema, else draft2020-12)" },
-    { "Schema", 0, "formats", "WHAT", OPT_STR, offsetof(struct grammar_cmd, formats), "assert or annotate (default: assert)" },
-    { "Schema", 0, "remotes", "DIR", OPT_STR, offsetof(struct grammar_cmd, remotes), "folder that answers for http://localhost:1234/ (default: none)" },
-    { "Reading", 0, "mode", "MODE", OPT_STR, offsetof(struct grammar_cmd, mode), "generate: what may be written; validate: every spelling of a value (default: generate)" },
-    { "Reading", 0, "vocab", "V.gguf", OPT_STR, offsetof(struct grammar_cmd, vocab), "cut into the tokens of this file and ask the masks (default: bytes)" },
+    { "Schema", 0, "schema", "S.json", OPT_STR, offsetof(struct grammar_cmd, schema),
+      "the JSON Schema (required)" },
+    { "Schema", 0, "draft", "NAME", OPT_STR, offsetof(struct grammar_cmd, draft),
+      "draft4, draft6, draft7, draft2019-09 or draft2020-12 (default: $schema, else "
+      "draft2020-12)" },
+    { "Schema", 0, "formats", "WHAT", OPT_STR, offsetof(struct grammar_cmd, formats),
+      "assert or annotate (default: assert)" },
+    { "Schema", 0, "remotes", "DIR", OPT_STR, offsetof(struct grammar_cmd, remotes),
+      "folder that answers for http://localhost:1234/ (default: none)" },
+    { "Reading", 0, "mode", "MODE", OPT_STR, offsetof(struct grammar_cmd, mode),
+      "generate: what may be written; validate: every spelling of a value (default: generate)" },
+    { "Reading", 0, "vocab", "V.gguf", OPT_STR, offsetof(struct grammar_cmd, vocab),
+      "cut into the tokens of this file and ask the masks (default: bytes)" },
 };
 
-struct session { const struct grammar *g; struct gguf *file; struct tokenizer *tok; struct vocab *vocab; uint32_t *bits; };
+struct session {
+    const struct grammar *g;
+    struct gguf *file;
+    struct tokenizer *tok;
+    struct vocab *vocab;
+    uint32_t *bits;
+};
 
 static bool choices(const struct grammar_cmd *o, struct grammar_opts *g, struct err *e)
 {
     if (!o->schema) return err_set(e, ERR_USAGE, "--schema FILE is required");
     g->validate = !strcmp(o->mode, "validate");
-    if (!g->validate && strcmp(o->mode, "generate")) return err_set(e, ERR_USAGE, "--mode %.40s: accepted are generate and validate", o->mode);
+    if (!g->validate && strcmp(o->mode, "generate"))
+        return err_set(e, ERR_USAGE, "--mode %.40s: accepted are generate and validate", o->mode);
     g->annotate_formats = !strcmp(o->formats, "annotate");
-    if (!g->annotate_formats && strcmp(o->formats, "assert")) return err_set(e, ERR_USAGE, "--formats %.40s: accepted are assert and annotate", o->formats);
+    if (!g->annotate_formats && strcmp(o->formats, "assert"))
+        return err_set(e, ERR_USAGE, "--formats %.40s: accepted are assert and annotate",
+                       o->formats);
     g->draft = o->draft;
     g->remotes = o->remotes;
     return true;
 }
 
 /* Feeds tokens; each must be in the mask and accepted. *off: where it stopped. */
-static bool feed_tokens(const struct session *s, struct matcher *m, const char *p, size_t len, size_t *off)
+static bool feed_tokens(const struct session *s, struct matcher *m, const char *p, size_t len,
+                        size_t *off)
 {
     struct ids ids = { 0 };
     bool ok = tok_encode(s->tok, p, len, 0, &ids, NULL);
@@ -101,8 +118,8 @@ static int run(const void *opts_, int n_arg, char **arg)
     struct err e = { 0 };
     struct json *schema = NULL;
     struct grammar *g = NULL;
-    bool ok = choices(o, &go, &e) && (!o->vocab || open_vocab(&s, o->vocab, &e)) && (schema = json_read(o->schema, &e)) &&
-              (s.g = g = grammar_of_schema(schema, &go, &e));
+    bool ok = choices(o, &go, &e) && (!o->vocab || open_vocab(&s, o->vocab, &e)) &&
+              (schema = json_read(o->schema, &e)) && (s.g = g = grammar_of_schema(schema, &go, &e));
     if (ok) read_lines(&s);
     grammar_free(g);
     json_free(schema);
@@ -114,7 +131,13 @@ static int run(const void *opts_, int n_arg, char **arg)
 }
 
 const struct command cmd_debug_grammar = {
-    .verb = "debug grammar", .args = "", .sentence = "Which JSON texts a schema accepts, decided by the automaton of generation",
+    .verb = "debug grammar",
+    .args = "",
+    .sentence = "Which JSON texts a schema accepts, decided by the automaton of generation",
     .example = "echo '\"{\\\"a\\\": 1}\"' | tenon debug grammar --schema S.json --mode validate",
-    .opt = opts, .n_opt = LEN(opts), .defaults = &defaults, .opts_bytes = sizeof(struct grammar_cmd), .run = run,
+    .opt = opts,
+    .n_opt = LEN(opts),
+    .defaults = &defaults,
+    .opts_bytes = sizeof(struct grammar_cmd),
+    .run = run,
 };

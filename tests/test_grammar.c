@@ -7,7 +7,7 @@
 #include "grammar/grammar.h"
 #include "test.h"
 
-/* ---- helpers ------------------------------------------------------------------------------------ */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static struct json *parse(const char *text)
 {
@@ -74,7 +74,7 @@ static struct vocab *vocab(void)
 
 static int special_id(int i) { return voc.n - 3 + i; }  /* 0 <|call|>, 1 <|end|>, 2 end of turn */
 
-/* ---- which texts a schema accepts ------------------------------------------------------------------ */
+/* ---- which texts a schema accepts ------------------------------------------------------------ */
 
 static const struct { const char *why, *schema, *text; bool ok; } rows[] = {
     { "integer", "{\"type\":\"integer\"}", "-7", true },
@@ -268,7 +268,7 @@ TEST(declared_order_is_kept)
     grammar_free(g);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 TEST(what_cannot_be_enforced_is_named)
 {
@@ -319,7 +319,7 @@ TEST(relaxed_keywords_are_listed_and_wider)
     grammar_free(g);
 }
 
-/* ---- envelopes --------------------------------------------------------------------------------------- */
+/* ---- envelopes ------------------------------------------------------------------------------- */
 
 static const char lfm2_json[] =
     "root = text(@\"<|call|>\") | @\"<|call|>\" \"[\" call (\", \" call)* \"]\" @\"<|end|>\";"
@@ -419,7 +419,7 @@ TEST(why_says_where)
     grammar_free(g);
 }
 
-/* ---- random walks --------------------------------------------------------------------------------------- */
+/* ---- random walks ---------------------------------------------------------------------------- */
 
 static const char *const walk_schemas[] = {
     "{}", "{\"type\":\"string\"}", "{\"type\":\"string\",\"minLength\":3,\"maxLength\":5}", "{\"type\":\"number\",\"exclusiveMinimum\":0,\"exclusiveMaximum\":0.01}",

@@ -23,16 +23,21 @@ struct check {
     enum draft draft;
     bool formats;
     struct err *e;
-    bool broken;                                        /* the schema, not the value, is at fault: stop everything */
+    bool broken;  /* the schema, not the value, is at fault: stop everything */
     int nest; long steps;
     struct pattern pattern[N_PATTERN]; int n_pattern;
 };
 /* What of a value has been looked at, for unevaluated*: one byte per member or element; NULL: nobody asks. */
 struct seen { uint8_t *mark; size_t n; };
 /* One evaluation: a schema against a value at a place. */
-struct at { struct check *c; const struct json *node, *value; const struct place *place; struct seen seen; };
+struct at {
+    struct check *c;
+    const struct json *node, *value;
+    const struct place *place;
+    struct seen seen;
+};
 
-/* ---- messages ---------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void place_put(struct str *out, const struct place *p)
 {
@@ -72,7 +77,7 @@ static const char *shown(const struct json *v, char buf[48])
     return buf;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static bool eval(struct at *a);
 
@@ -115,13 +120,18 @@ static bool element(struct at *a, const struct json *node, size_t i)
     return eval(&b);
 }
 
-static const struct json *sibling(const struct at *a, const char *kw) { return json_get(a->node, kw); }
+static const struct json *sibling(const struct at *a, const char *kw)
+{
+    return json_get(a->node, kw);
+}
 
-/* ---- references ------------------------------------------------------------------------------------------ */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 /* One segment of a pointer: percent and ~ decoded into out; moves *p behind it. */
@@ -139,7 +149,8 @@ static void segment(const char **p, struct str *out)
     size_t k = 0;
     for (size_t i = 0; i < out->len; i++) {
         char c = out->p[i];
-        if (c == '~' && i + 1 < out->len && (out->p[i + 1] == '0' || out->p[i + 1] == '1')) c = out->p[++i] == '0' ? '~' : '/';
+        if (c == '~' && i + 1 < out->len && (out->p[i + 1] == '0' || out->p[i + 1] == '1'))
+            c = out->p[++i] == '0' ? '~' : '/';
         out->p[k++] = c;
     }
     out->len = k;
@@ -152,14 +163,18 @@ static const struct json *find_anchor(const struct json *v, const char *name, in
     const struct json *found = NULL;
     if (depth > JSON_DEPTH) return NULL;
     if (json_is(v, JSON_OBJECT)) {
-        if (json_str_is(json_get(v, "$anchor"), name) || json_str_is(json_get(v, "$dynamicAnchor"), name)) return v;
+        if (json_str_is(json_get(v, "$anchor"), name) ||
+            json_str_is(json_get(v, "$dynamicAnchor"), name))
+            return v;
         const char *id = json_str(json_get(v, "$id"), NULL);
         if (id && *id == '#' && !strcmp(id + 1, name)) return v;
         if (id && *id != '#' && depth) return NULL;     /* another document's names */
         for (struct json_iter it = json_iter(v); !found && json_next(&it); )
-            if (strcmp(it.key, "enum") && strcmp(it.key, "const")) found = find_anchor(it.value, name, depth + 1);
+            if (strcmp(it.key, "enum") && strcmp(it.key, "const"))
+                found = find_anchor(it.value, name, depth + 1);
     }
-    for (size_t i = 0; json_is(v, JSON_ARRAY) && i < json_len(v) && !found; i++) found = find_anchor(json_at(v, i), name, depth + 1);
+    for (size_t i = 0; json_is(v, JSON_ARRAY) && i < json_len(v) && !found; i++)
+        found = find_anchor(json_at(v, i), name, depth + 1);
     return found;
 }
 
@@ -177,7 +192,8 @@ const struct json *ref_local(const struct json *root, const char *ref)
         else {
             char *stop;
             unsigned long i = strtoul(name, &stop, 10);
-            v = json_is(v, JSON_ARRAY) && *name >= '0' && *name <= '9' && !*stop ? json_at(v, i) : NULL;
+            v = json_is(v, JSON_ARRAY) && *name >= '0' && *name <= '9' && !*stop ? json_at(v, i)
+                                                                                 : NULL;
         }
     }
     str_done(&seg);
@@ -188,7 +204,11 @@ static bool kw_ref(struct at *a, const struct json *v)
 {
     const char *ref = json_str(v, NULL);
     if (!ref) return fault(a, ERR_SCHEMA, "$ref must be a text");
-    if (*ref != '#') return fault(a, ERR_UNSUPPORTED, "$ref %.80s: references to other documents are not supported; accepted are #, #/… and #anchor", ref);
+    if (*ref != '#')
+        return fault(a, ERR_UNSUPPORTED,
+                     "$ref %.80s: references to other documents are not supported; accepted are #, "
+                     "#/… and #anchor",
+                     ref);
     const struct json *node = ref_local(a->c->root, ref);
     if (!node) return fault(a, ERR_SCHEMA, "$ref %.80s is not in the schema", ref);
     return also(a, node);
@@ -197,10 +217,11 @@ static bool kw_ref(struct at *a, const struct json *v)
 static bool kw_dynamic(struct at *a, const struct json *v)
 {
     const char *ref = json_str(v, NULL);
-    return fault(a, ERR_UNSUPPORTED, "a dynamic reference (%.40s) is not supported; accepted is $ref", ref ? ref : "?");
+    return fault(a, ERR_UNSUPPORTED,
+                 "a dynamic reference (%.40s) is not supported; accepted is $ref", ref ? ref : "?");
 }
 
-/* ---- any type ---------------------------------------------------------------------------------------------- */
+/* ---- any type -------------------------------------------------------------------------------- */
 
 static bool is_integer(const struct at *a)
 {
@@ -227,8 +248,10 @@ static bool kw_type(struct at *a, const struct json *v)
 {
     char buf[48], want[48];
     if (!json_is(v, JSON_ARRAY)) {
-        if (!json_is(v, JSON_STRING)) return fault(a, ERR_SCHEMA, "type must be a text or a list of texts");
-        return is_type(a, v) || BAD(a, "%s is not of type %.20s", shown(a->value, buf), json_str(v, NULL));
+        if (!json_is(v, JSON_STRING))
+            return fault(a, ERR_SCHEMA, "type must be a text or a list of texts");
+        return is_type(a, v) ||
+               BAD(a, "%s is not of type %.20s", shown(a->value, buf), json_str(v, NULL));
     }
     for (size_t i = 0; i < json_len(v); i++)
         if (is_type(a, json_at(v, i))) return true;
@@ -259,7 +282,8 @@ static bool kw_all_of(struct at *a, const struct json *v)
 static bool kw_any_of(struct at *a, const struct json *v)
 {
     bool any = false;
-    for (size_t i = 0; i < json_len(v) && !a->c->broken && !(any && !a->seen.mark); i++) any |= quietly(a, json_at(v, i));
+    for (size_t i = 0; i < json_len(v) && !a->c->broken && !(any && !a->seen.mark); i++)
+        any |= quietly(a, json_at(v, i));
     char buf[48];
     return a->c->broken ? false : any || BAD(a, "%s matches none of anyOf", shown(a->value, buf));
 }
@@ -269,16 +293,19 @@ static bool kw_one_of(struct at *a, const struct json *v)
     int n = 0;
     for (size_t i = 0; i < json_len(v) && !a->c->broken; i++) n += quietly(a, json_at(v, i));
     char buf[48];
-    return a->c->broken ? false : n == 1 || BAD(a, "%s matches %d of oneOf instead of one", shown(a->value, buf), n);
+    return a->c->broken
+               ? false
+               : n == 1 || BAD(a, "%s matches %d of oneOf instead of one", shown(a->value, buf), n);
 }
 
 static bool kw_not(struct at *a, const struct json *v)
 {
-    struct at b = *a;                                   /* what a negated schema looks at does not count */
+    struct at b = *a;  /* what a negated schema looks at does not count */
     b.seen.mark = NULL;
     bool held = quietly(&b, v);
     char buf[48];
-    return a->c->broken ? false : !held || BAD(a, "%s matches what not excludes", shown(a->value, buf));
+    return a->c->broken ? false
+                        : !held || BAD(a, "%s matches what not excludes", shown(a->value, buf));
 }
 
 static bool kw_if(struct at *a, const struct json *v)
@@ -289,7 +316,7 @@ static bool kw_if(struct at *a, const struct json *v)
     return !next || also(a, next);
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Compares the value with a bound; 2: one of them is no number. */
 static int against(const struct at *a, const struct json *bound)
@@ -305,14 +332,18 @@ static int against(const struct at *a, const struct json *bound)
     return c;
 }
 
-static bool draft4_exclusive(const struct at *a, const char *kw) { return json_bool(sibling(a, kw)); }
+static bool draft4_exclusive(const struct at *a, const char *kw)
+{
+    return json_bool(sibling(a, kw));
+}
 
 static bool kw_minimum(struct at *a, const struct json *v)
 {
     char buf[48], want[48];
     int c = against(a, v);
     bool open = draft4_exclusive(a, "exclusiveMinimum");
-    return c == 2 || c > 0 || (c == 0 && !open) || BAD(a, "%s is below minimum %s", shown(a->value, buf), shown(v, want));
+    return c == 2 || c > 0 || (c == 0 && !open) ||
+           BAD(a, "%s is below minimum %s", shown(a->value, buf), shown(v, want));
 }
 
 static bool kw_maximum(struct at *a, const struct json *v)
@@ -320,21 +351,24 @@ static bool kw_maximum(struct at *a, const struct json *v)
     char buf[48], want[48];
     int c = against(a, v);
     bool open = draft4_exclusive(a, "exclusiveMaximum");
-    return c == 2 || c < 0 || (c == 0 && !open) || BAD(a, "%s is above maximum %s", shown(a->value, buf), shown(v, want));
+    return c == 2 || c < 0 || (c == 0 && !open) ||
+           BAD(a, "%s is above maximum %s", shown(a->value, buf), shown(v, want));
 }
 
 static bool kw_ex_minimum(struct at *a, const struct json *v)
 {
     char buf[48], want[48];
     int c = against(a, v);
-    return c > 0 || BAD(a, "%s is not above exclusiveMinimum %s", shown(a->value, buf), shown(v, want));
+    return c > 0 ||
+           BAD(a, "%s is not above exclusiveMinimum %s", shown(a->value, buf), shown(v, want));
 }
 
 static bool kw_ex_maximum(struct at *a, const struct json *v)
 {
     char buf[48], want[48];
     int c = against(a, v);
-    return c == 2 || c < 0 || BAD(a, "%s is not below exclusiveMaximum %s", shown(a->value, buf), shown(v, want));
+    return c == 2 || c < 0 ||
+           BAD(a, "%s is not below exclusiveMaximum %s", shown(a->value, buf), shown(v, want));
 }
 
 static bool kw_multiple(struct at *a, const struct json *v)
@@ -349,11 +383,12 @@ static bool kw_multiple(struct at *a, const struct json *v)
     bool known = true, ok = y.n && !y.neg && dec_multiple(&x, &y, &known), bad = !y.n || y.neg;
     arena_done(&m);
     if (bad) return fault(a, ERR_SCHEMA, "multipleOf must be above 0");
-    if (!known) return fault(a, ERR_UNSUPPORTED, "multipleOf with more than 18 digits is not supported");
+    if (!known)
+        return fault(a, ERR_UNSUPPORTED, "multipleOf with more than 18 digits is not supported");
     return ok || BAD(a, "%s is not a multiple of %s", shown(a->value, buf), shown(v, want));
 }
 
-/* ---- strings -------------------------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static int64_t code_points(const struct json *v)
 {
@@ -375,13 +410,17 @@ static bool count(struct at *a, const struct json *v, const char *kw, int64_t *n
 static bool kw_min_length(struct at *a, const struct json *v)
 {
     int64_t n, have = code_points(a->value);
-    return count(a, v, "minLength", &n) && (have >= n || BAD(a, "%lld characters are fewer than minLength %lld", (long long)have, (long long)n));
+    return count(a, v, "minLength", &n) &&
+           (have >= n ||
+            BAD(a, "%lld characters are fewer than minLength %lld", (long long)have, (long long)n));
 }
 
 static bool kw_max_length(struct at *a, const struct json *v)
 {
     int64_t n, have = code_points(a->value);
-    return count(a, v, "maxLength", &n) && (have <= n || BAD(a, "%lld characters are more than maxLength %lld", (long long)have, (long long)n));
+    return count(a, v, "maxLength", &n) &&
+           (have <= n ||
+            BAD(a, "%lld characters are more than maxLength %lld", (long long)have, (long long)n));
 }
 
 static pcre2_code *pattern_code(struct at *a, const char *text, size_t len)
@@ -393,17 +432,24 @@ static pcre2_code *pattern_code(struct at *a, const char *text, size_t len)
     PCRE2_SIZE off;
     pcre2_compile_context *x = pcre2_compile_context_create(NULL);
     pcre2_set_compile_extra_options(x, PCRE2_EXTRA_ALT_BSUX);
-    pcre2_code *p = pcre2_compile((PCRE2_SPTR)text, len, PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
-                                  PCRE2_MATCH_UNSET_BACKREF, &code, &off, x);
+    pcre2_code *p = pcre2_compile((PCRE2_SPTR)text, len,
+                                  PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY |
+                                      PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF,
+                                  &code, &off, x);
     pcre2_compile_context_free(x);
-    if (!p) { fault(a, ERR_SCHEMA, "pattern %.80s: not a regular expression at byte %zu", text, (size_t)off); return NULL; }
+    if (!p) {
+        fault(a, ERR_SCHEMA, "pattern %.80s: not a regular expression at byte %zu", text,
+              (size_t)off);
+        return NULL;
+    }
     if (c->n_pattern == N_PATTERN) pcre2_code_free(c->pattern[--c->n_pattern].code);
     c->pattern[c->n_pattern++] = (struct pattern){ text, p };
     return p;
 }
 
 /* Does the pattern occur in the text? broken is set when nobody can say. */
-static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text, size_t len)
+static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text,
+                    size_t len)
 {
     pcre2_code *code = pattern_code(a, pattern, pattern_len);
     if (!code) return false;
@@ -413,7 +459,8 @@ static bool matches(struct at *a, const char *pattern, size_t pattern_len, const
     int r = pcre2_match(code, (PCRE2_SPTR)text, len, 0, 0, d, x);
     pcre2_match_data_free(d);
     pcre2_match_context_free(x);
-    if (r < 0 && r != PCRE2_ERROR_NOMATCH) fault(a, ERR_LIMIT, "pattern %.80s takes too long", pattern);
+    if (r < 0 && r != PCRE2_ERROR_NOMATCH)
+        fault(a, ERR_LIMIT, "pattern %.80s takes too long", pattern);
     return r >= 0;
 }
 
@@ -423,7 +470,8 @@ static bool kw_pattern(struct at *a, const struct json *v)
     char buf[48];
     const char *p = json_str(v, &n), *s = json_str(a->value, &len);
     if (!p) return fault(a, ERR_SCHEMA, "pattern must be a text");
-    return matches(a, p, n, s, len) || (!a->c->broken && BAD(a, "%s does not match pattern %.80s", shown(a->value, buf), p));
+    return matches(a, p, n, s, len) ||
+           (!a->c->broken && BAD(a, "%s does not match pattern %.80s", shown(a->value, buf), p));
 }
 
 static bool kw_format(struct at *a, const struct json *v)
@@ -432,21 +480,26 @@ static bool kw_format(struct at *a, const struct json *v)
     char buf[48];
     const char *name = json_str(v, NULL), *s = json_str(a->value, &len);
     if (!a->c->formats || !name || !s) return true;
-    return format_valid(name, s, len) || BAD(a, "%s is not a valid %.40s", shown(a->value, buf), name);
+    return format_valid(name, s, len) ||
+           BAD(a, "%s is not a valid %.40s", shown(a->value, buf), name);
 }
 
-/* ---- arrays ---------------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 static bool kw_min_items(struct at *a, const struct json *v)
 {
     int64_t n;
-    return count(a, v, "minItems", &n) && ((int64_t)json_len(a->value) >= n || BAD(a, "%zu elements are fewer than minItems %lld", json_len(a->value), (long long)n));
+    return count(a, v, "minItems", &n) &&
+           ((int64_t)json_len(a->value) >= n ||
+            BAD(a, "%zu elements are fewer than minItems %lld", json_len(a->value), (long long)n));
 }
 
 static bool kw_max_items(struct at *a, const struct json *v)
 {
     int64_t n;
-    return count(a, v, "maxItems", &n) && ((int64_t)json_len(a->value) <= n || BAD(a, "%zu elements are more than maxItems %lld", json_len(a->value), (long long)n));
+    return count(a, v, "maxItems", &n) &&
+           ((int64_t)json_len(a->value) <= n ||
+            BAD(a, "%zu elements are more than maxItems %lld", json_len(a->value), (long long)n));
 }
 
 static bool each_from(struct at *a, const struct json *node, size_t from)
@@ -484,8 +537,12 @@ static bool kw_additional_items(struct at *a, const struct json *v)
 static bool kw_contains(struct at *a, const struct json *v)
 {
     int64_t least = 1, most = INT64_MAX, n = 0;
-    if (a->c->draft >= DRAFT2019 && sibling(a, "minContains") && !count(a, sibling(a, "minContains"), "minContains", &least)) return false;
-    if (a->c->draft >= DRAFT2019 && sibling(a, "maxContains") && !count(a, sibling(a, "maxContains"), "maxContains", &most)) return false;
+    if (a->c->draft >= DRAFT2019 && sibling(a, "minContains") &&
+        !count(a, sibling(a, "minContains"), "minContains", &least))
+        return false;
+    if (a->c->draft >= DRAFT2019 && sibling(a, "maxContains") &&
+        !count(a, sibling(a, "maxContains"), "maxContains", &most))
+        return false;
     for (size_t i = 0; i < json_len(a->value) && !a->c->broken; i++) {
         struct err *e = a->c->e, own = { 0 };
         uint8_t *mark = a->c->draft >= DRAFT2020 ? a->seen.mark : NULL, before = mark ? mark[i] : 0;
@@ -506,13 +563,15 @@ static bool kw_unique(struct at *a, const struct json *v)
     if (!json_bool(v)) return true;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < i; k++) {
-            if (++a->c->steps > MOST_STEP) return fault(a, ERR_LIMIT, "uniqueItems over %zu elements takes too long", n);
-            if (json_equal(json_at(a->value, i), json_at(a->value, k))) return BAD(a, "elements %zu and %zu are equal", k, i);
+            if (++a->c->steps > MOST_STEP)
+                return fault(a, ERR_LIMIT, "uniqueItems over %zu elements takes too long", n);
+            if (json_equal(json_at(a->value, i), json_at(a->value, k)))
+                return BAD(a, "elements %zu and %zu are equal", k, i);
         }
     return true;
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static bool kw_required(struct at *a, const struct json *v)
 {
@@ -527,13 +586,17 @@ static bool kw_required(struct at *a, const struct json *v)
 static bool kw_min_properties(struct at *a, const struct json *v)
 {
     int64_t n;
-    return count(a, v, "minProperties", &n) && ((int64_t)json_len(a->value) >= n || BAD(a, "%zu keys are fewer than minProperties %lld", json_len(a->value), (long long)n));
+    return count(a, v, "minProperties", &n) &&
+           ((int64_t)json_len(a->value) >= n ||
+            BAD(a, "%zu keys are fewer than minProperties %lld", json_len(a->value), (long long)n));
 }
 
 static bool kw_max_properties(struct at *a, const struct json *v)
 {
     int64_t n;
-    return count(a, v, "maxProperties", &n) && ((int64_t)json_len(a->value) <= n || BAD(a, "%zu keys are more than maxProperties %lld", json_len(a->value), (long long)n));
+    return count(a, v, "maxProperties", &n) &&
+           ((int64_t)json_len(a->value) <= n ||
+            BAD(a, "%zu keys are more than maxProperties %lld", json_len(a->value), (long long)n));
 }
 
 static bool kw_properties(struct at *a, const struct json *v)
@@ -557,13 +620,15 @@ static bool kw_pattern_properties(struct at *a, const struct json *v)
 
 static bool kw_additional(struct at *a, const struct json *v)
 {
-    const struct json *known = sibling(a, "properties"), *patterns = sibling(a, "patternProperties");
+    const struct json *known = sibling(a, "properties"),
+                      *patterns = sibling(a, "patternProperties");
     for (struct json_iter it = json_iter(a->value); json_next(&it); ) {
         bool other = !json_get(known, it.key);
         for (struct json_iter p = json_iter(patterns); other && patterns && json_next(&p); )
             other = !matches(a, p.key, p.key_len, it.key, it.key_len) && !a->c->broken;
         if (a->c->broken) return false;
-        if (other && json_is(v, JSON_BOOL) && !json_bool(v)) return BAD(a, "%.80s is not a known key", it.key);
+        if (other && json_is(v, JSON_BOOL) && !json_bool(v))
+            return BAD(a, "%.80s is not a known key", it.key);
         if (other && !member(a, v, &it)) return false;
     }
     return true;
@@ -586,7 +651,8 @@ static bool need_all(struct at *a, const struct json *names, const char *because
 {
     for (size_t i = 0; i < json_len(names); i++) {
         const char *name = json_str(json_at(names, i), NULL);
-        if (name && !json_get(a->value, name)) return BAD(a, "%.60s is required beside %.60s", name, because);
+        if (name && !json_get(a->value, name))
+            return BAD(a, "%.60s is required beside %.60s", name, because);
     }
     return true;
 }
@@ -595,17 +661,20 @@ static bool kw_dependent(struct at *a, const struct json *v)
 {
     for (struct json_iter it = json_iter(v); json_next(&it); ) {
         if (!json_get(a->value, it.key)) continue;
-        if (json_is(it.value, JSON_ARRAY) ? !need_all(a, it.value, it.key) : !also(a, it.value)) return false;
+        if (json_is(it.value, JSON_ARRAY) ? !need_all(a, it.value, it.key) : !also(a, it.value))
+            return false;
     }
     return true;
 }
 
-/* ---- what nobody has looked at ------------------------------------------------------------------------------------- */
+/* ---- what nobody has looked at --------------------------------------------------------------- */
 
 static bool unevaluated(struct at *a)
 {
-    const struct json *props = json_is(a->value, JSON_OBJECT) ? sibling(a, "unevaluatedProperties") : NULL;
-    const struct json *items = json_is(a->value, JSON_ARRAY) ? sibling(a, "unevaluatedItems") : NULL;
+    const struct json *props =
+        json_is(a->value, JSON_OBJECT) ? sibling(a, "unevaluatedProperties") : NULL;
+    const struct json *items =
+        json_is(a->value, JSON_ARRAY) ? sibling(a, "unevaluatedItems") : NULL;
     for (struct json_iter it = json_iter(a->value); props && json_next(&it); )
         if (!a->seen.mark[it.index] && !member(a, props, &it)) return false;
     for (size_t i = 0; items && i < json_len(a->value); i++)
@@ -613,26 +682,52 @@ static bool unevaluated(struct at *a)
     return true;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum { ANY = -1, NUM = JSON_NUMBER, STR = JSON_STRING, ARR = JSON_ARRAY, OBJ = JSON_OBJECT };
-struct keyword { const char *name; int type, since, until; bool (*fn)(struct at *a, const struct json *v); };
-static const struct keyword keywords[] = {              /* sorted by name */
-    { "$dynamicRef", ANY, 9, 9, kw_dynamic }, { "$recursiveRef", ANY, 8, 8, kw_dynamic }, { "$ref", ANY, 4, 9, kw_ref },
-    { "additionalItems", ARR, 4, 9, kw_additional_items }, { "additionalProperties", OBJ, 4, 9, kw_additional },
-    { "allOf", ANY, 4, 9, kw_all_of }, { "anyOf", ANY, 4, 9, kw_any_of }, { "const", ANY, 6, 9, kw_const },
-    { "contains", ARR, 6, 9, kw_contains }, { "dependencies", OBJ, 4, 9, kw_dependent },
-    { "dependentRequired", OBJ, 8, 9, kw_dependent }, { "dependentSchemas", OBJ, 8, 9, kw_dependent },
-    { "enum", ANY, 4, 9, kw_enum }, { "exclusiveMaximum", NUM, 6, 9, kw_ex_maximum },
-    { "exclusiveMinimum", NUM, 6, 9, kw_ex_minimum }, { "format", STR, 4, 9, kw_format }, { "if", ANY, 7, 9, kw_if },
-    { "items", ARR, 4, 9, kw_items }, { "maxItems", ARR, 4, 9, kw_max_items }, { "maxLength", STR, 4, 9, kw_max_length },
-    { "maxProperties", OBJ, 4, 9, kw_max_properties }, { "maximum", NUM, 4, 9, kw_maximum },
-    { "minItems", ARR, 4, 9, kw_min_items }, { "minLength", STR, 4, 9, kw_min_length },
-    { "minProperties", OBJ, 4, 9, kw_min_properties }, { "minimum", NUM, 4, 9, kw_minimum },
-    { "multipleOf", NUM, 4, 9, kw_multiple }, { "not", ANY, 4, 9, kw_not }, { "oneOf", ANY, 4, 9, kw_one_of },
-    { "pattern", STR, 4, 9, kw_pattern }, { "patternProperties", OBJ, 4, 9, kw_pattern_properties },
-    { "prefixItems", ARR, 9, 9, kw_prefix_items }, { "properties", OBJ, 4, 9, kw_properties },
-    { "propertyNames", OBJ, 6, 9, kw_property_names }, { "required", OBJ, 4, 9, kw_required }, { "type", ANY, 4, 9, kw_type },
+struct keyword {
+    const char *name;
+    int type, since, until;
+    bool (*fn)(struct at *a, const struct json *v);
+};
+static const struct keyword keywords[] = {
+    /* sorted by name */
+    { "$dynamicRef", ANY, 9, 9, kw_dynamic },
+    { "$recursiveRef", ANY, 8, 8, kw_dynamic },
+    { "$ref", ANY, 4, 9, kw_ref },
+    { "additionalItems", ARR, 4, 9, kw_additional_items },
+    { "additionalProperties", OBJ, 4, 9, kw_additional },
+    { "allOf", ANY, 4, 9, kw_all_of },
+    { "anyOf", ANY, 4, 9, kw_any_of },
+    { "const", ANY, 6, 9, kw_const },
+    { "contains", ARR, 6, 9, kw_contains },
+    { "dependencies", OBJ, 4, 9, kw_dependent },
+    { "dependentRequired", OBJ, 8, 9, kw_dependent },
+    { "dependentSchemas", OBJ, 8, 9, kw_dependent },
+    { "enum", ANY, 4, 9, kw_enum },
+    { "exclusiveMaximum", NUM, 6, 9, kw_ex_maximum },
+    { "exclusiveMinimum", NUM, 6, 9, kw_ex_minimum },
+    { "format", STR, 4, 9, kw_format },
+    { "if", ANY, 7, 9, kw_if },
+    { "items", ARR, 4, 9, kw_items },
+    { "maxItems", ARR, 4, 9, kw_max_items },
+    { "maxLength", STR, 4, 9, kw_max_length },
+    { "maxProperties", OBJ, 4, 9, kw_max_properties },
+    { "maximum", NUM, 4, 9, kw_maximum },
+    { "minItems", ARR, 4, 9, kw_min_items },
+    { "minLength", STR, 4, 9, kw_min_length },
+    { "minProperties", OBJ, 4, 9, kw_min_properties },
+    { "minimum", NUM, 4, 9, kw_minimum },
+    { "multipleOf", NUM, 4, 9, kw_multiple },
+    { "not", ANY, 4, 9, kw_not },
+    { "oneOf", ANY, 4, 9, kw_one_of },
+    { "pattern", STR, 4, 9, kw_pattern },
+    { "patternProperties", OBJ, 4, 9, kw_pattern_properties },
+    { "prefixItems", ARR, 9, 9, kw_prefix_items },
+    { "properties", OBJ, 4, 9, kw_properties },
+    { "propertyNames", OBJ, 6, 9, kw_property_names },
+    { "required", OBJ, 4, 9, kw_required },
+    { "type", ANY, 4, 9, kw_type },
     { "uniqueItems", ARR, 4, 9, kw_unique },
 };
 
@@ -653,14 +748,17 @@ static bool eval_members(struct at *a, bool skip_lits)
     bool ref_only = a->c->draft <= DRAFT7 && json_is(sibling(a, "$ref"), JSON_STRING);
     if (ref_only) return kw_ref(a, sibling(a, "$ref"));
     struct at own = *a;
-    bool asks = a->c->draft >= DRAFT2019 && (sibling(a, "unevaluatedProperties") || sibling(a, "unevaluatedItems"));
+    bool asks = a->c->draft >= DRAFT2019 &&
+                (sibling(a, "unevaluatedProperties") || sibling(a, "unevaluatedItems"));
     bool compound = json_is(a->value, JSON_OBJECT) || json_is(a->value, JSON_ARRAY);
-    if (asks && compound && !own.seen.mark) own.seen = (struct seen){ mem_zero(json_len(a->value) + 1), json_len(a->value) };
+    if (asks && compound && !own.seen.mark)
+        own.seen = (struct seen){ mem_zero(json_len(a->value) + 1), json_len(a->value) };
     bool ok = true;
     for (struct json_iter it = json_iter(a->node); ok && json_next(&it); ) {
         const struct keyword *k = keyword_find(&own, it.key);
         if (!k || (skip_lits && (k->fn == kw_enum || k->fn == kw_const))) continue;
-        if (k->fn == kw_ex_maximum || k->fn == kw_ex_minimum) if (json_is(it.value, JSON_BOOL)) continue;
+        if (k->fn == kw_ex_maximum || k->fn == kw_ex_minimum)
+            if (json_is(it.value, JSON_BOOL)) continue;
         ok = k->fn(&own, it.value);
     }
     if (ok && asks && compound) ok = unevaluated(&own);
@@ -670,8 +768,10 @@ static bool eval_members(struct at *a, bool skip_lits)
 
 static bool eval_node(struct at *a, bool skip_lits)
 {
-    if (json_is(a->node, JSON_BOOL)) return json_bool(a->node) || BAD(a, "no value is accepted here");
-    if (!json_is(a->node, JSON_OBJECT)) return fault(a, ERR_SCHEMA, "a schema must be an object, true or false");
+    if (json_is(a->node, JSON_BOOL))
+        return json_bool(a->node) || BAD(a, "no value is accepted here");
+    if (!json_is(a->node, JSON_OBJECT))
+        return fault(a, ERR_SCHEMA, "a schema must be an object, true or false");
     if (a->c->nest >= MOST_NEST || ++a->c->steps > MOST_STEP)
         return fault(a, ERR_LIMIT, "the schema leads too deep or back to itself");
     a->c->nest++;
@@ -685,13 +785,14 @@ static bool eval(struct at *a)
     return eval_node(a, false);
 }
 
-/* ---- drafts, doors ------------------------------------------------------------------------------------------------------ */
+/* ---- drafts, doors --------------------------------------------------------------------------- */
 
 static bool draft_named(const char *s, enum draft *d)
 {
-    static const struct { const char *part; enum draft d; } names[] = {
-        { "draft4", DRAFT4 }, { "draft-04", DRAFT4 }, { "draft-03", DRAFT4 }, { "draft6", DRAFT6 }, { "draft-06", DRAFT6 },
-        { "draft7", DRAFT7 }, { "draft-07", DRAFT7 }, { "2019-09", DRAFT2019 }, { "2020-12", DRAFT2020 } };
+    static const struct { const char *part; enum draft d;
+    } names[] = { { "draft4", DRAFT4 },   { "draft-04", DRAFT4 },   { "draft-03", DRAFT4 },
+                  { "draft6", DRAFT6 },   { "draft-06", DRAFT6 },   { "draft7", DRAFT7 },
+                  { "draft-07", DRAFT7 }, { "2019-09", DRAFT2019 }, { "2020-12", DRAFT2020 } };
     for (size_t i = 0; i < LEN(names); i++)
         if (strstr(s, names[i].part)) { *d = names[i].d; return true; }
     return false;
@@ -702,15 +803,18 @@ bool draft_of(const struct json *schema, const char *name, enum draft *d, struct
     *d = DRAFT2020;
     if (name) {
         if (draft_named(name, d)) return true;
-        return err_set(e, ERR_ARG, "draft %.40s is unknown; accepted are draft4, draft6, draft7, draft2019-09 and draft2020-12", name);
+        return err_set(e, ERR_ARG,
+                       "draft %.40s is unknown; accepted are draft4, draft6, draft7, draft2019-09 "
+                       "and draft2020-12",
+                       name);
     }
     const char *s = json_str(json_get(schema, "$schema"), NULL);
     if (s) draft_named(s, d);                           /* other dialects are read as 2020-12 */
     return true;
 }
 
-bool check_at(const struct json *root, const struct json *node, const struct json *value, enum draft d,
-              const struct grammar_opts *o, bool skip_lits, struct err *e)
+bool check_at(const struct json *root, const struct json *node, const struct json *value,
+              enum draft d, const struct grammar_opts *o, bool skip_lits, struct err *e)
 {
     struct check c = { .root = root, .draft = d, .formats = !o || !o->annotate_formats, .e = e };
     struct at a = { .c = &c, .node = node, .value = value };
@@ -719,9 +823,11 @@ bool check_at(const struct json *root, const struct json *node, const struct jso
     return ok;
 }
 
-bool schema_check(const struct json *schema, const struct json *value, const struct grammar_opts *o, struct err *e)
+bool schema_check(const struct json *schema, const struct json *value, const struct grammar_opts *o,
+                  struct err *e)
 {
     enum draft d;
     if (!schema) return true;
-    return draft_of(schema, o ? o->draft : NULL, &d, e) && check_at(schema, schema, value, d, o, false, e);
+    return draft_of(schema, o ? o->draft : NULL, &d, e) &&
+           check_at(schema, schema, value, d, o, false, e);
 }

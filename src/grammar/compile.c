@@ -10,14 +10,19 @@
 static uint64_t next_id;
 static pthread_mutex_t id_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- spelling --------------------------------------------------------------------------------------- */
+/* ---- spelling -------------------------------------------------------------------------------- */
 
-static bool sep_set(struct grammar *g, const char **out, uint32_t *n, const char *text, char mark, const char *what, struct err *e)
+static bool sep_set(struct grammar *g, const char **out, uint32_t *n, const char *text, char mark,
+                    const char *what, struct err *e)
 {
     size_t len = strlen(text);
-    bool ok = len <= 16 && strchr(text, mark) && strspn(text, mark == ',' ? " \t\n," : " \t\n:") == len;
+    bool ok =
+        len <= 16 && strchr(text, mark) && strspn(text, mark == ',' ? " \t\n," : " \t\n:") == len;
     for (const char *p = ok ? strchr(text, mark) + 1 : ""; *p; p++) ok &= *p != mark;
-    if (!ok) return err_set(e, ERR_ARG, "%s \"%.20s\": must be one '%c' with blanks around it, at most 16 bytes", what, text, mark);
+    if (!ok)
+        return err_set(e, ERR_ARG,
+                       "%s \"%.20s\": must be one '%c' with blanks around it, at most 16 bytes",
+                       what, text, mark);
     *out = arena_str(&g->mem, text, len);
     *n = (uint32_t)len;
     return true;
@@ -26,41 +31,52 @@ static bool sep_set(struct grammar *g, const char **out, uint32_t *n, const char
 static bool spell_set(struct grammar *g, const struct grammar_opts *o, struct err *e)
 {
     struct spell *s = &g->spell;
-    if (!sep_set(g, &s->item[0], &s->n_item[0], ",", ',', "", e) || !sep_set(g, &s->key[0], &s->n_key[0], ":", ':', "", e) ||
-        !sep_set(g, &s->item[1], &s->n_item[1], o->item_sep ? o->item_sep : ", ", ',', "item separator", e) ||
-        !sep_set(g, &s->key[1], &s->n_key[1], o->key_sep ? o->key_sep : ": ", ':', "key separator", e)) return false;
+    if (!sep_set(g, &s->item[0], &s->n_item[0], ",", ',', "", e) ||
+        !sep_set(g, &s->key[0], &s->n_key[0], ":", ':', "", e) ||
+        !sep_set(g, &s->item[1], &s->n_item[1], o->item_sep ? o->item_sep : ", ", ',',
+                 "item separator", e) ||
+        !sep_set(g, &s->key[1], &s->n_key[1], o->key_sep ? o->key_sep : ": ", ':', "key separator",
+                 e))
+        return false;
     s->flexible = o->validate || o->spelling == SPELL_FLEXIBLE;
-    s->first = s->flexible || o->spelling == SPELL_COMPACT ? STYLE_COMPACT : o->spelling == SPELL_FIXED ? STYLE_OWN : STYLE_OPEN;
+    s->first = s->flexible || o->spelling == SPELL_COMPACT ? STYLE_COMPACT
+               : o->spelling == SPELL_FIXED                ? STYLE_OWN
+                                                           : STYLE_OPEN;
     return true;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool names_set(struct grammar *g, const struct grammar_pair *pair, int n, struct err *e)
 {
     uint32_t used = 0;
     g->n_pair = (uint32_t)n;
-    for (int k = 0; k < 2; k++) g->pair_name[k] = arena_alloc(&g->mem, ((size_t)n + 1) * sizeof **g->pair_name);
+    for (int k = 0; k < 2; k++)
+        g->pair_name[k] = arena_alloc(&g->mem, ((size_t)n + 1) * sizeof **g->pair_name);
     for (int i = 0; i < n; i++) {
         const char *name = pair[i].name;
         if (!name || !*name) return err_set(e, ERR_ARG, "pair %d has no name", i);
-        if (!utf8_valid(name, strlen(name)) || strlen(name) > 4096) return err_set(e, ERR_ARG, "pair %d: the name must be UTF-8 of at most 4096 bytes", i);
+        if (!utf8_valid(name, strlen(name)) || strlen(name) > 4096)
+            return err_set(e, ERR_ARG, "pair %d: the name must be UTF-8 of at most 4096 bytes", i);
         struct str json = { 0 };
         json_write_str(&json, name, strlen(name));
         g->pair_name[0][i] = (struct bytes){ arena_str(&g->mem, name, strlen(name)), strlen(name) };
-        g->pair_name[1][i] = (struct bytes){ arena_str(&g->mem, json.p + 1, json.len - 2), json.len - 2 };
+        g->pair_name[1][i] =
+            (struct bytes){ arena_str(&g->mem, json.p + 1, json.len - 2), json.len - 2 };
         str_done(&json);
     }
     for (int k = 0; k < 2; k++)
-        if (!trie_build(&g->name[k], &g->mem, g->pair_name[k], g->n_pair, &used)) return err_set(e, ERR_LIMIT, "names too long");
+        if (!trie_build(&g->name[k], &g->mem, g->pair_name[k], g->n_pair, &used))
+            return err_set(e, ERR_LIMIT, "names too long");
     if (g->name[0].n_str == g->n_pair) return true;
     for (uint32_t i = 0; i < g->n_pair; i++)
         for (uint32_t j = 0; j < i; j++)
-            if (!strcmp(g->pair_name[0][i].p, g->pair_name[0][j].p)) return err_set(e, ERR_ARG, "two tools are called %.80s", g->pair_name[0][i].p);
+            if (!strcmp(g->pair_name[0][i].p, g->pair_name[0][j].p))
+                return err_set(e, ERR_ARG, "two tools are called %.80s", g->pair_name[0][i].p);
     return true;
 }
 
-/* ---- schemas ------------------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 /* Keyword arguments: required keys must be names; the others are simply not offered. */
 static bool check_args(struct grammar *g, uint32_t goal, const char *where, struct err *e)
@@ -73,14 +89,18 @@ static bool check_args(struct grammar *g, uint32_t goal, const char *where, stru
         const struct obj *o = g->shape[i].obj;
         for (uint32_t k = o->next_req[0]; k != NONE; k = o->next_req[k + 1])
             if (!o->key[k].ident)
-                return err_set(e, ERR_UNSUPPORTED, "%s: /properties/%.80s: cannot be written as a keyword argument; a name begins with a letter "
-                               "or _ and goes on with letters, digits, _ - .", where, o->key[k].name.p);
+                return err_set(e, ERR_UNSUPPORTED,
+                               "%s: /properties/%.80s: cannot be written as a keyword argument; a "
+                               "name begins with a letter "
+                               "or _ and goes on with letters, digits, _ - .",
+                               where, o->key[k].name.p);
     }
     return object || err_set(e, ERR_SCHEMA, "%s: arguments must be an object", where);
 }
 
 /* Which pairs and slots stand in argument position. */
-static bool check_surfaces(struct grammar *g, const char *const *where, const uint32_t *slot_goal, int n_schema, struct err *e)
+static bool check_surfaces(struct grammar *g, const char *const *where, const uint32_t *slot_goal,
+                           int n_schema, struct err *e)
 {
     bool value_args = false;
     for (uint32_t i = 0; i < g->n_op; i++) {
@@ -88,22 +108,25 @@ static bool check_surfaces(struct grammar *g, const char *const *where, const ui
         if (o->a != SURF_ARGS) continue;
         if (o->kind == OP_VALUE) value_args = true;
         for (int k = 0; o->kind == OP_SLOT && k < n_schema; k++)
-            if (slot_goal[k] == o->b && !check_args(g, o->b, where[g->n_pair + (uint32_t)k], e)) return false;
+            if (slot_goal[k] == o->b && !check_args(g, o->b, where[g->n_pair + (uint32_t)k], e))
+                return false;
     }
     for (uint32_t i = 0; value_args && i < g->n_pair; i++)
         if (!check_args(g, g->pair_goal[i], where[i], e)) return false;
     return true;
 }
 
-static bool build(struct grammar *g, struct schemas *s, const char *envelope, const struct grammar_pair *pair, int n_pair,
-                  const struct json *const *schema, int n_schema, struct err *e)
+static bool build(struct grammar *g, struct schemas *s, const char *envelope,
+                  const struct grammar_pair *pair, int n_pair, const struct json *const *schema,
+                  int n_schema, struct err *e)
 {
     uint32_t *goal = arena_alloc(&g->mem, ((size_t)n_schema + 1) * sizeof *goal);
     const char **where = arena_alloc(&g->mem, ((size_t)(n_pair + n_schema) + 1) * sizeof *where);
     g->pair_goal = arena_alloc(&g->mem, ((size_t)n_pair + 1) * sizeof *g->pair_goal);
     for (int i = 0; i < n_pair; i++) {
         where[i] = arena_fmt(&g->mem, "tool %.80s", pair[i].name);
-        if ((g->pair_goal[i] = schemas_root(s, pair[i].schema, where[i], true)) == NONE) return false;
+        if ((g->pair_goal[i] = schemas_root(s, pair[i].schema, where[i], true)) == NONE)
+            return false;
     }
     for (int i = 0; i < n_schema; i++) {
         where[n_pair + i] = n_schema == 1 ? "schema" : arena_fmt(&g->mem, "schema %d", i);
@@ -114,7 +137,8 @@ static bool build(struct grammar *g, struct schemas *s, const char *envelope, co
         if (!schemas_satisfiable(s, g->pair_goal[i])) return false;
     for (int i = 0; i < n_schema && !g->validate; i++)
         if (!schemas_satisfiable(s, goal[i])) return false;
-    return envelope_parse(g, envelope, (uint32_t)n_schema, goal, e) && check_surfaces(g, where, goal, n_schema, e);
+    return envelope_parse(g, envelope, (uint32_t)n_schema, goal, e) &&
+           check_surfaces(g, where, goal, n_schema, e);
 }
 
 struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
@@ -134,7 +158,8 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     g->declared = o->declared_order && !o->validate;
     struct schemas s;
     schemas_init(&s, g, o, &own);
-    bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) && build(g, &s, envelope, pair, n_pair, schema, n_schema, &own);
+    bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) &&
+              build(g, &s, envelope, pair, n_pair, schema, n_schema, &own);
     schemas_done(&s);
     if (ok) return g;
     err_set(e, own.code, "%s", own.msg);
@@ -142,7 +167,8 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     return NULL;
 }
 
-struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o, struct err *e)
+struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o,
+                                  struct err *e)
 {
     return grammar_compile("schema(0, json)", NULL, 0, &schema, 1, o, e);
 }

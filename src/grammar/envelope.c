@@ -11,8 +11,22 @@
 
 #include "grammar/int.h"
 
-enum { N_LIT, N_CLASS, N_SPECIAL, N_TEXT, N_NAME, N_VALUE, N_SLOT, N_SEQ, N_ALT, N_REP, N_EACH, N_REF };
-struct tree { int kind; uint32_t a, b; struct tree **kid; uint32_t n_kid, cap_kid; };  /* REP: a..b times, b NONE = any */
+enum {
+    N_LIT,
+    N_CLASS,
+    N_SPECIAL,
+    N_TEXT,
+    N_NAME,
+    N_VALUE,
+    N_SLOT,
+    N_SEQ,
+    N_ALT,
+    N_REP,
+    N_EACH,
+    N_REF
+};
+/* REP: a..b times, b NONE = any */
+struct tree { int kind; uint32_t a, b; struct tree **kid; uint32_t n_kid, cap_kid; };
 struct rule { char *name; struct tree *body; uint32_t entry; bool used, nullable; uint8_t mark; };
 
 enum { MOST_PAREN = 100, MOST_REPEAT = 1000 };
@@ -52,7 +66,8 @@ static bool take(struct reader *r, char c)
 
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
 }
 
 static struct bytes word(struct reader *r)
@@ -94,7 +109,7 @@ static void adopt(struct reader *r, struct tree *t, struct tree *kid)
     t->kid[t->n_kid++] = kid;
 }
 
-/* ---- literals and classes ------------------------------------------------------------------------ */
+/* ---- literals and classes -------------------------------------------------------------------- */
 
 /* One byte of a literal or class, escapes decoded; -1: malformed. */
 static int one_byte(struct reader *r)
@@ -125,7 +140,8 @@ static bool quoted(struct reader *r, struct str *out)
     if (!take(r, '"')) return fail(r, "expected a text in double quotes"), false;
     while (r->p < r->end && *r->p != '"') {
         int b = one_byte(r);
-        if (b < 0) return fail(r, "unknown escape; accepted are \\n \\t \\r \\\\ \\\" \\xHH"), false;
+        if (b < 0)
+            return fail(r, "unknown escape; accepted are \\n \\t \\r \\\\ \\\" \\xHH"), false;
         str_putc(out, (char)b);
     }
     if (r->p >= r->end) return fail(r, "a text that does not end"), false;
@@ -184,8 +200,12 @@ static struct tree *class_(struct reader *r)
     if (invert) r->p++;
     while (r->p < r->end && *r->p != ']') {
         int lo = one_byte(r), hi = lo;
-        if (lo >= 0 && r->end - r->p > 1 && *r->p == '-' && r->p[1] != ']') { r->p++; hi = one_byte(r); }
-        if (lo < 0 || hi < lo) return fail(r, "a byte class is malformed; written [a-z0-9_] or [^\"\\n]");
+        if (lo >= 0 && r->end - r->p > 1 && *r->p == '-' && r->p[1] != ']') {
+            r->p++;
+            hi = one_byte(r);
+        }
+        if (lo < 0 || hi < lo)
+            return fail(r, "a byte class is malformed; written [a-z0-9_] or [^\"\\n]");
         for (int b = lo; b <= hi; b++) set.w[b >> 6] |= 1ull << (b & 63);
     }
     if (r->p >= r->end) return fail(r, "a byte class that does not end");
@@ -197,7 +217,7 @@ static struct tree *class_(struct reader *r)
     return leaf(r, N_CLASS, r->g->n_cls++, 0);
 }
 
-/* ---- free text --------------------------------------------------------------------------------- */
+/* ---- free text ------------------------------------------------------------------------------- */
 
 /* Adds one trigger to the automaton under construction (plain trie so far). */
 static bool trigger_add(struct triggers *t, uint32_t *cap, const struct str *s)
@@ -209,7 +229,10 @@ static bool trigger_add(struct triggers *t, uint32_t *cap, const struct str *s)
         if (t->next[at][b] == UINT16_MAX) return true;  /* a shorter trigger wins */
         if (!t->next[at][b]) {
             if (t->n_state >= 4096) return false;
-            if (t->n_state == *cap) { *cap *= 2; t->next = mem_resize(t->next, *cap * sizeof *t->next); }
+            if (t->n_state == *cap) {
+                *cap *= 2;
+                t->next = mem_resize(t->next, *cap * sizeof *t->next);
+            }
             memset(t->next[t->n_state], 0, sizeof *t->next);
             t->next[at][b] = (uint16_t)t->n_state++;
         }
@@ -221,7 +244,8 @@ static bool trigger_add(struct triggers *t, uint32_t *cap, const struct str *s)
 /* Completes the transitions breadth first through failure links. */
 static void trigger_close(struct triggers *t)
 {
-    uint16_t *queue = mem_alloc((t->n_state + 1) * sizeof *queue), *link = mem_zero((t->n_state + 1) * sizeof *link);
+    uint16_t *queue = mem_alloc((t->n_state + 1) * sizeof *queue),
+             *link = mem_zero((t->n_state + 1) * sizeof *link);
     uint32_t head = 0, tail = 0;
     for (int b = 0; b < 256; b++)
         if (t->next[0][b] && t->next[0][b] != UINT16_MAX) queue[tail++] = t->next[0][b];
@@ -260,10 +284,19 @@ static struct tree *free_text(struct reader *r)
         struct str s = { 0 };
         bool is_special = take(r, '@'), ok = quoted(r, &s);
         if (ok && !s.len) { fail(r, "an empty trigger"); ok = false; }
-        if (ok && !is_special && !trigger_add(&t, &cap, &s)) { fail(r, "triggers of more than 4096 bytes"); ok = false; }
+        if (ok && !is_special && !trigger_add(&t, &cap, &s)) {
+            fail(r, "triggers of more than 4096 bytes");
+            ok = false;
+        }
         str_done(&s);
         if (!ok) goto done;
-        if (!take(r, ',')) { if (!take(r, ')')) { fail(r, "expected , or ) after a trigger"); goto done; } break; }
+        if (!take(r, ',')) {
+            if (!take(r, ')')) {
+                fail(r, "expected , or ) after a trigger");
+                goto done;
+            }
+            break;
+        }
     } while (true);
     trigger_close(&t);
     first = t.next;
@@ -276,7 +309,7 @@ done:
     return NULL;
 }
 
-/* ---- words --------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static struct tree *alternatives(struct reader *r);
 
@@ -362,7 +395,7 @@ static struct tree *word_item(struct reader *r)
     return leaf(r, N_REF, i, 0);
 }
 
-/* ---- structure ------------------------------------------------------------------------------------ */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 static struct tree *atom(struct reader *r)
 {
@@ -399,9 +432,11 @@ static struct tree *item(struct reader *r)
         uint32_t m, n;
         if (take(r, '?'))      { m = 0; n = 1; }
         else if (take(r, '*')) { m = 0; n = NONE; }
-        else if (take(r, '+')) { m = 1; n = NONE; }
-        else if (take(r, '{')) { if (!bounds(r, &m, &n)) return fail(r, "a repetition is written {2}, {2,} or {2,5}, up to 1000"); }
-        else return t;
+        else if (take(r, '+')) { m = 1; n = NONE;
+        } else if (take(r, '{')) {
+            if (!bounds(r, &m, &n))
+                return fail(r, "a repetition is written {2}, {2,} or {2,5}, up to 1000");
+        } else return t;
         struct tree *rep = leaf(r, N_REP, m, n);
         adopt(r, rep, t);
         t = rep;
@@ -459,11 +494,12 @@ static bool rules(struct reader *r)
     blanks(r);
     if (r->p < r->end) return fail(r, "expected the end, | or ;"), false;
     for (uint32_t i = 0; i < r->n_rule; i++)
-        if (!r->rule[i].body) return err_set(r->e, ERR_ARG, "envelope: rule %.80s is not given", r->rule[i].name);
+        if (!r->rule[i].body)
+            return err_set(r->e, ERR_ARG, "envelope: rule %.80s is not given", r->rule[i].name);
     return true;
 }
 
-/* ---- what would run in place --------------------------------------------------------------------- */
+/* ---- what would run in place ----------------------------------------------------------------- */
 
 static bool nullable(const struct reader *r, const struct tree *t)
 {
@@ -484,7 +520,8 @@ static bool nullable(const struct reader *r, const struct tree *t)
 static bool check_loops(struct reader *r, const struct tree *t)
 {
     if (t->kind == N_REP && t->b == NONE && nullable(r, t->kid[0]))
-        return err_set(r->e, ERR_ARG, "envelope: an unbounded repetition of something that may be empty");
+        return err_set(r->e, ERR_ARG,
+                       "envelope: an unbounded repetition of something that may be empty");
     for (uint32_t i = 0; i < t->n_kid; i++)
         if (!check_loops(r, t->kid[i])) return false;
     return true;
@@ -495,9 +532,11 @@ static bool check_left(struct reader *r, const struct tree *t)
 {
     if (t->kind == N_REF) {
         struct rule *q = &r->rule[t->a];
-        if (q->mark == 1) return err_set(r->e, ERR_ARG, "envelope: rule %.80s begins with itself", q->name);
+        if (q->mark == 1)
+            return err_set(r->e, ERR_ARG, "envelope: rule %.80s begins with itself", q->name);
         if (q->mark == 2) return true;
-        if (++r->depth > 1000) return err_set(r->e, ERR_LIMIT, "envelope: rules nested deeper than 1000");
+        if (++r->depth > 1000)
+            return err_set(r->e, ERR_LIMIT, "envelope: rules nested deeper than 1000");
         q->mark = 1;
         bool ok = check_left(r, q->body);
         q->mark = 2;
@@ -516,7 +555,8 @@ static bool check_rules(struct reader *r)
     for (bool more = true; more; ) {
         more = false;
         for (uint32_t i = 0; i < r->n_rule; i++)
-            if (!r->rule[i].nullable && nullable(r, r->rule[i].body)) more = r->rule[i].nullable = true;
+            if (!r->rule[i].nullable && nullable(r, r->rule[i].body))
+                more = r->rule[i].nullable = true;
     }
     r->depth = 0;
     for (uint32_t i = 0; i < r->n_rule; i++) {
@@ -527,13 +567,16 @@ static bool check_rules(struct reader *r)
     return true;
 }
 
-/* ---- laying out ------------------------------------------------------------------------------------ */
+/* ---- laying out ------------------------------------------------------------------------------ */
 
 static uint32_t op_new(struct reader *r, struct op o)
 {
     struct grammar *g = r->g;
     if (g->n_op >= MOST_OP) {
-        if (!r->e->code) err_set(r->e, ERR_LIMIT, "envelope: more than %d steps; repetitions count as often as they repeat", MOST_OP);
+        if (!r->e->code)
+            err_set(r->e, ERR_LIMIT,
+                    "envelope: more than %d steps; repetitions count as often as they repeat",
+                    MOST_OP);
         return 0;
     }
     MEM_GROW(g->op, g->n_op, r->cap_op);
@@ -569,8 +612,10 @@ static uint32_t lay_each(struct reader *r, const struct tree *t, uint32_t next)
 
 static uint32_t lay(struct reader *r, const struct tree *t, uint32_t next)
 {
-    static const uint8_t same[] = { [N_LIT] = OP_LIT, [N_CLASS] = OP_CLASS, [N_SPECIAL] = OP_SPECIAL, [N_TEXT] = OP_TEXT,
-                                    [N_NAME] = OP_NAME, [N_VALUE] = OP_VALUE, [N_SLOT] = OP_SLOT };
+    static const uint8_t same[] = {
+        [N_LIT] = OP_LIT,   [N_CLASS] = OP_CLASS, [N_SPECIAL] = OP_SPECIAL, [N_TEXT] = OP_TEXT,
+        [N_NAME] = OP_NAME, [N_VALUE] = OP_VALUE, [N_SLOT] = OP_SLOT
+    };
     if (r->e->code) return 0;
     switch (t->kind) {
     case N_SEQ:
@@ -587,7 +632,8 @@ static uint32_t lay(struct reader *r, const struct tree *t, uint32_t next)
     case N_REP:  return lay_rep(r, t, next);
     case N_EACH: return lay_each(r, t, next);
     case N_REF:  return op_new(r, (struct op){ .kind = OP_CALL, .next = next, .a = t->a });
-    default:     return op_new(r, (struct op){ .kind = same[t->kind], .next = next, .a = t->a, .b = t->b });
+    default:
+        return op_new(r, (struct op){ .kind = same[t->kind], .next = next, .a = t->a, .b = t->b });
     }
 }
 
@@ -605,12 +651,20 @@ static bool lay_rules(struct reader *r)
     return true;
 }
 
-bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal, struct err *e)
+bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema,
+                    const uint32_t *slot_goal, struct err *e)
 {
     struct err own = { 0 };
     size_t len = strlen(text);
-    if (len > MOST_ENVELOPE) return err_set(e, ERR_LIMIT, "envelope: %zu bytes; accepted are %d", len, MOST_ENVELOPE);
-    struct reader r = { .g = g, .start = text, .p = text, .end = text + len, .n_schema = n_schema, .slot_goal = slot_goal, .e = &own };
+    if (len > MOST_ENVELOPE)
+        return err_set(e, ERR_LIMIT, "envelope: %zu bytes; accepted are %d", len, MOST_ENVELOPE);
+    struct reader r = { .g = g,
+                        .start = text,
+                        .p = text,
+                        .end = text + len,
+                        .n_schema = n_schema,
+                        .slot_goal = slot_goal,
+                        .e = &own };
     arena_init(&r.tmp, 0);
     bool ok = rules(&r) && check_rules(&r) && lay_rules(&r);
     arena_done(&r.tmp);

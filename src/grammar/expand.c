@@ -12,7 +12,17 @@
 
 #include "grammar/int.h"
 
-enum { T_NULL = 1, T_BOOL = 2, T_INT = 4, T_FRAC = 8, T_STR = 16, T_ARR = 32, T_OBJ = 64, T_ALL = 127, T_NUM = T_INT | T_FRAC };
+enum {
+    T_NULL = 1,
+    T_BOOL = 2,
+    T_INT = 4,
+    T_FRAC = 8,
+    T_STR = 16,
+    T_ARR = 32,
+    T_OBJ = 64,
+    T_ALL = 127,
+    T_NUM = T_INT | T_FRAC
+};
 
 /* Keywords that restrict values and are not enforced here: type they speak about, drafts that know them. */
 static const struct { const char *name; int types; enum draft since, until; } not_enforced[] = {
@@ -36,20 +46,30 @@ static const struct { const char *name; int types; enum draft since, until; } no
     { "$dynamicRef",           T_ALL, DRAFT2020, DRAFT2020 },
     { "$recursiveRef",         T_ALL, DRAFT2019, DRAFT2019 },
 };
-static const char enforced[] = "accepted are type, enum, const, properties, required, additionalProperties, items, prefixItems, "
-    "minItems, maxItems, minimum, maximum, exclusiveMinimum, exclusiveMaximum, minLength, maxLength, $ref, anyOf, allOf";
+static const char enforced[] = "accepted are type, enum, const, properties, required, "
+                               "additionalProperties, items, prefixItems, "
+                               "minItems, maxItems, minimum, maximum, exclusiveMinimum, "
+                               "exclusiveMaximum, minLength, maxLength, $ref, anyOf, allOf";
 
 /* One conjunction without alternatives: node ids, and for each the entry that brought it in. */
 struct bag { uint32_t node[MOST_BRANCH], from[MOST_BRANCH], n; };
 struct expand { struct schemas *s; uint32_t goal, n_branch; struct bag *bag; };
 
-static const struct json *schema_of(const struct schemas *s, uint32_t node) { return s->node[node].v; }
-static enum draft draft_at(const struct schemas *s, uint32_t node) { return s->doc[s->node[node].doc].draft; }
+static const struct json *schema_of(const struct schemas *s, uint32_t node)
+{
+    return s->node[node].v;
+}
+static enum draft draft_at(const struct schemas *s, uint32_t node)
+{
+    return s->doc[s->node[node].doc].draft;
+}
 static const struct json *get(const struct schemas *s, uint32_t node, const char *kw)
 {
     const struct json *v = s->node[node].v;
     if (!json_is(v, JSON_OBJECT)) return NULL;
-    if (draft_at(s, node) <= DRAFT7 && json_is(json_get(v, "$ref"), JSON_STRING) && strcmp(kw, "$ref")) return NULL;
+    if (draft_at(s, node) <= DRAFT7 && json_is(json_get(v, "$ref"), JSON_STRING) &&
+        strcmp(kw, "$ref"))
+        return NULL;
     return json_get(v, kw);
 }
 
@@ -71,19 +91,22 @@ static bool count_of(struct schemas *s, uint32_t node, const char *kw, bool is_m
     const struct json *v = get(s, node, kw);
     int64_t n;
     if (!v) return true;
-    if (!json_is(v, JSON_NUMBER)) return schemas_fail(s, node, ERR_SCHEMA, kw, "must be a number that is not negative");
+    if (!json_is(v, JSON_NUMBER))
+        return schemas_fail(s, node, ERR_SCHEMA, kw, "must be a number that is not negative");
     if (!json_i64(v, &n)) {
-        if (json_f64(v) < 1e15) return schemas_fail(s, node, ERR_SCHEMA, kw, "must be a whole number");
+        if (json_f64(v) < 1e15)
+            return schemas_fail(s, node, ERR_SCHEMA, kw, "must be a whole number");
         n = INT64_MAX;
     }
     if (n < 0) return schemas_fail(s, node, ERR_SCHEMA, kw, "must not be negative");
-    if (is_min && n > 100000000) return schemas_fail(s, node, ERR_LIMIT, kw, "asks for more than 100000000");
+    if (is_min && n > 100000000)
+        return schemas_fail(s, node, ERR_LIMIT, kw, "asks for more than 100000000");
     uint32_t k = n >= NONE ? NONE : (uint32_t)n;
     *out = is_min ? MAX(*out, k) : MIN(*out, k);
     return true;
 }
 
-/* ---- types -------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static int type_bit(const struct json *name)
 {
@@ -107,18 +130,21 @@ static bool types_of(struct schemas *s, uint32_t node, int *types)
         have |= bit;
     }
     if (!have)
-        return schemas_fail(s, node, ERR_SCHEMA, "type", "must be null, boolean, integer, number, string, array or object, or a list of these");
+        return schemas_fail(
+            s, node, ERR_SCHEMA, "type",
+            "must be null, boolean, integer, number, string, array or object, or a list of these");
     *types &= have;
     return true;
 }
 
-/* ---- keywords that are not enforced --------------------------------------------------------------------- */
+/* ---- keywords that are not enforced ---------------------------------------------------------- */
 
 /* Forms of those keywords that restrict nothing. */
 static bool harmless(const struct schemas *s, uint32_t node, const char *kw, const struct json *v)
 {
     int64_t n;
-    if (!strcmp(kw, "format")) return s->o->annotate_formats || !json_str(v, NULL) || !format_known(json_str(v, NULL));
+    if (!strcmp(kw, "format"))
+        return s->o->annotate_formats || !json_str(v, NULL) || !format_known(json_str(v, NULL));
     if (!strcmp(kw, "uniqueItems")) return !json_bool(v);
     if (!strcmp(kw, "minProperties")) return json_i64(v, &n) && n == 0;
     if (!strcmp(kw, "if")) return !get(s, node, "then") && !get(s, node, "else");
@@ -133,18 +159,23 @@ static bool check_keywords(struct schemas *s, uint32_t node, int types)
         const char *kw = not_enforced[i].name;
         const struct json *v = get(s, node, kw);
         enum draft d = draft_at(s, node);
-        if (!v || !(types & not_enforced[i].types) || d < not_enforced[i].since || d > not_enforced[i].until) continue;
+        if (!v || !(types & not_enforced[i].types) || d < not_enforced[i].since ||
+            d > not_enforced[i].until)
+            continue;
         if (harmless(s, node, kw, v)) continue;
-        if (!s->o->relax) return schemas_fail(s, node, ERR_UNSUPPORTED, kw, "not supported yet; %s", enforced);
+        if (!s->o->relax)
+            return schemas_fail(s, node, ERR_UNSUPPORTED, kw, "not supported yet; %s", enforced);
         schemas_relaxed(s, node, kw);
     }
     const struct json *v = schema_of(s, node);
-    if (s->node[node].parent != NONE && json_is(json_get(v, "$id"), JSON_STRING) && *json_str(json_get(v, "$id"), NULL) != '#')
-        return schemas_fail(s, node, ERR_UNSUPPORTED, "$id", "a schema document inside another is not supported yet");
+    if (s->node[node].parent != NONE && json_is(json_get(v, "$id"), JSON_STRING) &&
+        *json_str(json_get(v, "$id"), NULL) != '#')
+        return schemas_fail(s, node, ERR_UNSUPPORTED, "$id",
+                            "a schema document inside another is not supported yet");
     return true;
 }
 
-/* ---- literals --------------------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static bool str_literals(struct schemas *s, const struct json **v, uint32_t n, struct shape *sh)
 {
@@ -157,7 +188,8 @@ static bool str_literals(struct schemas *s, const struct json **v, uint32_t n, s
     }
     sh->lit = arena_zero(&g->mem, sizeof *sh->lit);
     if (!trie_build(sh->lit, &g->mem, text, n, &s->n_trie_node))
-        return schemas_fail(s, s->key[s->done].n ? s->key[s->done].node[0] : NODE_OBJECT, ERR_LIMIT, "", "literal texts of more than %d bytes", MOST_TRIE);
+        return schemas_fail(s, s->key[s->done].n ? s->key[s->done].node[0] : NODE_OBJECT, ERR_LIMIT,
+                            "", "literal texts of more than %d bytes", MOST_TRIE);
     sh->lit->cost_off = g->n_node_cost;
     g->n_node_cost += sh->lit->n_node;
     return true;
@@ -202,7 +234,8 @@ static bool num_literals(struct schemas *s, const struct json **v, uint32_t n)
     }
     sh->lit = arena_zero(&g->mem, sizeof *sh->lit);
     if (!trie_build(sh->lit, &g->mem, text, k, &s->n_trie_node))
-        return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "", "literal texts of more than %d bytes", MOST_TRIE);
+        return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "", "literal texts of more than %d bytes",
+                            MOST_TRIE);
     sh->lit->cost_off = g->n_node_cost;
     g->n_node_cost += sh->lit->n_node;
     return true;
@@ -219,7 +252,9 @@ static bool obj_literal(struct schemas *s, const struct json *v, uint32_t node)
     for (struct json_iter it = json_iter(v); json_next(&it); ) {
         uint32_t lit = schemas_literal(s, it.value, node), goal = schemas_goal(s, &lit, 1);
         if (goal == NONE) return false;
-        o->key[o->n_key++] = (struct okey){ { arena_str(&g->mem, it.key, it.key_len), it.key_len }, goal, true, false };
+        o->key[o->n_key++] = (struct okey){
+            { arena_str(&g->mem, it.key, it.key_len), it.key_len }, goal, true, false
+        };
     }
     struct shape *sh = shape_add(s, SH_OBJ);
     if (sh) sh->obj = o;
@@ -260,7 +295,8 @@ static bool literals(struct schemas *s, const struct json **v, uint32_t n, uint3
     for (uint32_t i = 0; i < n; i++) {
         enum json_type t = json_type(v[i]);
         if ((t == JSON_OBJECT || t == JSON_ARRAY) && ++n_deep > MOST_BRANCH)
-            return schemas_fail(s, node, ERR_LIMIT, "enum", "more than %d arrays and objects", MOST_BRANCH);
+            return schemas_fail(s, node, ERR_LIMIT, "enum", "more than %d arrays and objects",
+                                MOST_BRANCH);
         if (t == JSON_OBJECT && !obj_literal(s, v[i], node)) return false;
         if (t == JSON_ARRAY && !arr_literal(s, v[i], node)) return false;
         if (t != JSON_NULL && t != JSON_BOOL) continue;
@@ -272,7 +308,8 @@ static bool literals(struct schemas *s, const struct json **v, uint32_t n, uint3
 }
 
 /* Does a literal satisfy every schema of the bag? Its own enum or const (node `from`) is known. *ok false: no. */
-static bool judge(struct schemas *s, const struct bag *b, const struct json *v, uint32_t from, bool *ok)
+static bool judge(struct schemas *s, const struct bag *b, const struct json *v, uint32_t from,
+                  bool *ok)
 {
     *ok = true;
     for (uint32_t i = 0; i < b->n && *ok; i++) {
@@ -281,7 +318,8 @@ static bool judge(struct schemas *s, const struct bag *b, const struct json *v, 
         if (node == NODE_OBJECT) { *ok = json_type(v) == JSON_OBJECT; continue; }
         const struct doc *d = &s->doc[s->node[node].doc];
         *ok = check_at(d->root, s->node[node].v, v, d->draft, s->o, node == from, &why);
-        if (!*ok && (why.code == ERR_UNSUPPORTED || why.code == ERR_SCHEMA)) return schemas_fail(s, node, why.code, "", "%.200s", why.msg);
+        if (!*ok && (why.code == ERR_UNSUPPORTED || why.code == ERR_SCHEMA))
+            return schemas_fail(s, node, why.code, "", "%.200s", why.msg);
     }
     const struct json *one = get(s, from, "const");
     if (*ok && one && get(s, from, "enum")) *ok = json_equal(one, v);
@@ -303,7 +341,8 @@ static bool bag_literals(struct schemas *s, const struct bag *b, bool *had)
         const struct json *one = draft_at(s, node) >= DRAFT6 ? get(s, node, "const") : NULL;
         if (!list && !one) continue;
         *had = true;
-        if (list && !json_is(list, JSON_ARRAY)) return schemas_fail(s, node, ERR_SCHEMA, "enum", "must be an array");
+        if (list && !json_is(list, JSON_ARRAY))
+            return schemas_fail(s, node, ERR_SCHEMA, "enum", "must be an array");
         uint32_t n = list ? (uint32_t)json_len(list) : 1, k = 0;
         const struct json **keep = arena_alloc(&s->tmp, (n + 1) * sizeof *keep);
         for (uint32_t j = 0; j < n; j++) {
@@ -317,9 +356,10 @@ static bool bag_literals(struct schemas *s, const struct bag *b, bool *had)
     return true;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
-static bool number_text(struct schemas *s, uint32_t node, const char *kw, const struct json *v, struct dec *out)
+static bool number_text(struct schemas *s, uint32_t node, const char *kw, const struct json *v,
+                        struct dec *out)
 {
     size_t len;
     const char *p = json_number(v, &len);
@@ -344,7 +384,9 @@ static void lower_hi(struct num *n, struct dec d, bool open)
 
 static bool num_bounds(struct schemas *s, uint32_t node, struct num *n)
 {
-    static const char *const plain[] = { "minimum", "maximum" }, *const strict[] = { "exclusiveMinimum", "exclusiveMaximum" };
+    static const char *const plain[] = { "minimum", "maximum" }, *const strict[] = {
+        "exclusiveMinimum", "exclusiveMaximum"
+    };
     for (int i = 0; i < 2; i++) {
         const struct json *v = get(s, node, plain[i]), *x = get(s, node, strict[i]);
         struct dec d;
@@ -376,7 +418,8 @@ static bool num_shape(struct schemas *s, const struct bag *b, int types)
     }
     bool empty = false;
     struct err why = { 0 };
-    if (!s->g->validate && !num_prepare(n, &s->g->mem, &empty, &why)) return schemas_fail(s, at, why.code, "", "%.200s", why.msg);
+    if (!s->g->validate && !num_prepare(n, &s->g->mem, &empty, &why))
+        return schemas_fail(s, at, why.code, "", "%.200s", why.msg);
     struct shape *sh = shape_add(s, SH_NUM);
     if (!sh) return false;
     sh->num = n;
@@ -384,10 +427,11 @@ static bool num_shape(struct schemas *s, const struct bag *b, int types)
     return true;
 }
 
-/* ---- arrays ----------------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* The two faces of items: a list for the first elements, one schema for the rest. */
-static bool item_parts(struct schemas *s, uint32_t node, const struct json **list, const struct json **rest, const char **kw, const char **rest_kw)
+static bool item_parts(struct schemas *s, uint32_t node, const struct json **list,
+                       const struct json **rest, const char **kw, const char **rest_kw)
 {
     const struct json *items = get(s, node, "items");
     *list = draft_at(s, node) == DRAFT2020 ? get(s, node, "prefixItems") : NULL;
@@ -400,7 +444,8 @@ static bool item_parts(struct schemas *s, uint32_t node, const struct json **lis
         *rest = get(s, node, "additionalItems");
         *rest_kw = "additionalItems";
     }
-    if (*list && !json_is(*list, JSON_ARRAY)) return schemas_fail(s, node, ERR_SCHEMA, *kw, "must be an array of schemas");
+    if (*list && !json_is(*list, JSON_ARRAY))
+        return schemas_fail(s, node, ERR_SCHEMA, *kw, "must be an array of schemas");
     return true;
 }
 
@@ -419,7 +464,8 @@ static uint32_t item_goal(struct schemas *s, const struct bag *b, uint32_t i)
         if (!v) continue;
         char name[16];
         int len = snprintf(name, sizeof name, "%u", i);
-        struct bytes seg = { first ? arena_str(&s->tmp, name, (size_t)len) : NULL, first ? (size_t)len : 0 };
+        struct bytes seg = { first ? arena_str(&s->tmp, name, (size_t)len) : NULL,
+                             first ? (size_t)len : 0 };
         if ((node[n++] = schemas_node(s, v, at, first ? kw : rest_kw, seg)) == NONE) return NONE;
     }
     return schemas_goal(s, node, n);
@@ -434,8 +480,10 @@ static bool arr_shape(struct schemas *s, const struct bag *b)
         const char *kw, *rest_kw;
         uint32_t at = b->node[i];
         if (at == NODE_OBJECT) continue;
-        if (!item_parts(s, at, &list, &rest, &kw, &rest_kw) || !count_of(s, at, "minItems", true, &a->min) ||
-            !count_of(s, at, "maxItems", false, &a->max)) return false;
+        if (!item_parts(s, at, &list, &rest, &kw, &rest_kw) ||
+            !count_of(s, at, "minItems", true, &a->min) ||
+            !count_of(s, at, "maxItems", false, &a->max))
+            return false;
         a->n_prefix = MAX(a->n_prefix, (uint32_t)json_len(list));
     }
     a->n_prefix = MIN(a->n_prefix, a->max);
@@ -446,7 +494,8 @@ static bool arr_shape(struct schemas *s, const struct bag *b)
     for (uint32_t i = 0; i < b->n; i++) {
         const struct json *list, *rest;
         const char *kw, *rest_kw;
-        if (b->node[i] != NODE_OBJECT && item_parts(s, b->node[i], &list, &rest, &kw, &rest_kw)) most = MAX(most, (uint32_t)json_len(list));
+        if (b->node[i] != NODE_OBJECT && item_parts(s, b->node[i], &list, &rest, &kw, &rest_kw))
+            most = MAX(most, (uint32_t)json_len(list));
     }
     if ((a->rest = item_goal(s, b, most)) == NONE) return false;
     struct shape *sh = shape_add(s, SH_ARR);
@@ -454,7 +503,7 @@ static bool arr_shape(struct schemas *s, const struct bag *b)
     return sh != NULL;
 }
 
-/* ---- objects ----------------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 bool key_is_ident(struct bytes name)
 {
@@ -477,7 +526,8 @@ static uint32_t names_put(struct names *t, const char *p, size_t len)
         mem_free(t->slot);
         t->slot = mem_zero(t->n_slot * sizeof *t->slot);
         for (uint32_t i = 0; i < t->n; i++) {
-            uint32_t h = (uint32_t)hash64(t->key[i].name.p, t->key[i].name.len, 5) & (t->n_slot - 1);
+            uint32_t h =
+                (uint32_t)hash64(t->key[i].name.p, t->key[i].name.len, 5) & (t->n_slot - 1);
             while (t->slot[h]) h = (h + 1) & (t->n_slot - 1);
             t->slot[h] = i + 1;
         }
@@ -499,18 +549,22 @@ static bool collect_names(struct schemas *s, const struct bag *b, struct names *
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t at = b->node[i];
         const struct json *p = at == NODE_OBJECT ? NULL : get(s, at, "properties");
-        if (p && !json_is(p, JSON_OBJECT)) return schemas_fail(s, at, ERR_SCHEMA, "properties", "must be an object of schemas");
-        for (struct json_iter it = json_iter(p); p && json_next(&it); ) names_put(t, it.key, it.key_len);
+        if (p && !json_is(p, JSON_OBJECT))
+            return schemas_fail(s, at, ERR_SCHEMA, "properties", "must be an object of schemas");
+        for (struct json_iter it = json_iter(p); p && json_next(&it);)
+            names_put(t, it.key, it.key_len);
     }
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t at = b->node[i];
         const struct json *r = at == NODE_OBJECT ? NULL : get(s, at, "required");
         if (json_is(r, JSON_BOOL)) continue;            /* draft 3 habit: says nothing here */
-        if (r && !json_is(r, JSON_ARRAY)) return schemas_fail(s, at, ERR_SCHEMA, "required", "must be an array of names");
+        if (r && !json_is(r, JSON_ARRAY))
+            return schemas_fail(s, at, ERR_SCHEMA, "required", "must be an array of names");
         for (size_t k = 0; k < json_len(r); k++) {
             size_t len;
             const char *name = json_str(json_at(r, k), &len);
-            if (!name || memchr(name, 0, len)) return schemas_fail(s, at, ERR_SCHEMA, "required", "must be an array of names");
+            if (!name || memchr(name, 0, len))
+                return schemas_fail(s, at, ERR_SCHEMA, "required", "must be an array of names");
             uint32_t key = names_put(t, name, len);
             t->key[key].req = true;
         }
@@ -528,7 +582,8 @@ static uint32_t key_goal(struct schemas *s, const struct bag *b, const char *key
         const struct json *v = key ? json_get(get(s, at, "properties"), key) : NULL;
         if (v) {
             size_t len = strlen(key);
-            node[n++] = schemas_node(s, v, at, "properties", (struct bytes){ arena_str(&s->tmp, key, len), len });
+            node[n++] = schemas_node(s, v, at, "properties",
+                                     (struct bytes){ arena_str(&s->tmp, key, len), len });
         } else if ((v = get(s, at, "additionalProperties")) && !get(s, at, "patternProperties")) {
             node[n++] = schemas_node(s, v, at, "additionalProperties", (struct bytes){ 0 });
         }
@@ -557,7 +612,8 @@ static bool obj_finish(struct schemas *s, struct obj *o)
     o->seg_off = g->n_seg;
     g->n_seg += o->n_key;
     if (!trie_build(&o->trie, &g->mem, name, o->n_key, &s->n_trie_node))
-        return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "", "names of more than %d bytes", MOST_TRIE);
+        return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "", "names of more than %d bytes",
+                            MOST_TRIE);
     return true;
 }
 
@@ -566,7 +622,9 @@ static bool closes_itself(struct schemas *s, const struct bag *b)
 {
     for (uint32_t i = 0; s->o->closed && !s->o->validate && i < b->n; i++) {
         uint32_t at = b->node[i];
-        if (at != NODE_OBJECT && get(s, at, "properties") && !get(s, at, "additionalProperties") && !get(s, at, "patternProperties")) return true;
+        if (at != NODE_OBJECT && get(s, at, "properties") && !get(s, at, "additionalProperties") &&
+            !get(s, at, "patternProperties"))
+            return true;
     }
     return false;
 }
@@ -594,14 +652,15 @@ static bool obj_shape(struct schemas *s, const struct bag *b)
     return sh && obj_finish(s, o);
 }
 
-/* ---- bags ------------------------------------------------------------------------------------------------------- */
+/* ---- bags ------------------------------------------------------------------------------------ */
 
 static bool str_shape(struct schemas *s, const struct bag *b)
 {
     uint32_t min = 0, max = NONE;
     for (uint32_t i = 0; i < b->n; i++)
-        if (b->node[i] != NODE_OBJECT &&
-            (!count_of(s, b->node[i], "minLength", true, &min) || !count_of(s, b->node[i], "maxLength", false, &max))) return false;
+        if (b->node[i] != NODE_OBJECT && (!count_of(s, b->node[i], "minLength", true, &min) ||
+                                          !count_of(s, b->node[i], "maxLength", false, &max)))
+            return false;
     struct shape *sh = shape_add(s, SH_STR);
     if (!sh) return false;
     sh->str.min = min;
@@ -628,7 +687,7 @@ static bool bag_shapes(struct schemas *s, const struct bag *b)
     return !(types & T_BOOL) || (shape_add(s, SH_TRUE) && shape_add(s, SH_FALSE));
 }
 
-/* ---- flattening --------------------------------------------------------------------------------------------------- */
+/* ---- flattening ------------------------------------------------------------------------------ */
 
 /* Adds a schema that entry `from` brings in; one that is its own ancestor never gets anywhere. */
 static bool bag_add(struct expand *x, struct bag *b, uint32_t node, uint32_t from, const char *kw)
@@ -638,10 +697,14 @@ static bool bag_add(struct expand *x, struct bag *b, uint32_t node, uint32_t fro
     for (uint32_t i = 0; i < b->n; i++) {
         if (b->node[i] != node) continue;
         for (uint32_t k = from; k != NONE; k = b->from[k])
-            if (k == i) return schemas_fail(s, b->node[from], ERR_SCHEMA, kw, "leads back to itself with nothing in between");
+            if (k == i)
+                return schemas_fail(s, b->node[from], ERR_SCHEMA, kw,
+                                    "leads back to itself with nothing in between");
         return true;
     }
-    if (b->n >= MOST_BRANCH) return schemas_fail(s, node, ERR_LIMIT, kw, "more than %d schemas apply to one value", MOST_BRANCH);
+    if (b->n >= MOST_BRANCH)
+        return schemas_fail(s, node, ERR_LIMIT, kw, "more than %d schemas apply to one value",
+                            MOST_BRANCH);
     b->node[b->n] = node;
     b->from[b->n++] = from;
     return true;
@@ -655,13 +718,19 @@ static bool add_ref(struct expand *x, struct bag *b, uint32_t at)
     const char *text = json_str(ref, NULL);
     if (!text) return !ref || schemas_fail(s, node, ERR_SCHEMA, "$ref", "must be a text");
     if (*text != '#') {
-        if (!s->o->relax) return schemas_fail(s, node, ERR_UNSUPPORTED, "$ref", "only #, #/$defs/…, #anchor and other places of the same schema are supported");
+        if (!s->o->relax)
+            return schemas_fail(
+                s, node, ERR_UNSUPPORTED, "$ref",
+                "only #, #/$defs/…, #anchor and other places of the same schema are supported");
         schemas_relaxed(s, node, "$ref");
         return true;
     }
     const struct json *v = ref_local(s->doc[s->node[node].doc].root, text);
     if (!v) return schemas_fail(s, node, ERR_SCHEMA, "$ref", "%.120s is not in the schema", text);
-    return bag_add(x, b, schemas_node(s, v, node, arena_str(&s->tmp, text, strlen(text)), (struct bytes){ 0 }), at, "$ref");
+    return bag_add(x, b,
+                   schemas_node(s, v, node, arena_str(&s->tmp, text, strlen(text)),
+                                (struct bytes){ 0 }),
+                   at, "$ref");
 }
 
 static bool is_list(struct schemas *s, uint32_t node, const char *kw, const struct json *v)
@@ -680,22 +749,27 @@ static struct bytes index_name(struct schemas *s, size_t i)
 static bool flatten(struct expand *x, struct bag *b, uint32_t at, int depth);
 
 /* One bag per alternative; the part flattened so far is shared by copying. */
-static bool branch(struct expand *x, const struct bag *b, uint32_t at, const char *kw, const struct json *list, int depth)
+static bool branch(struct expand *x, const struct bag *b, uint32_t at, const char *kw,
+                   const struct json *list, int depth)
 {
     struct schemas *s = x->s;
     uint32_t node = b->node[at];
-    if (depth > 64) return schemas_fail(s, node, ERR_LIMIT, kw, "alternatives nested deeper than 64");
+    if (depth > 64)
+        return schemas_fail(s, node, ERR_LIMIT, kw, "alternatives nested deeper than 64");
     struct bag *own = mem_alloc(sizeof *own);
     bool ok = true;
     for (size_t i = 0; i < json_len(list) && ok; i++) {
         if (++x->n_branch > MOST_BRANCH) {
-            ok = schemas_fail(s, node, ERR_LIMIT, kw, "more than %d alternatives for one value", MOST_BRANCH);
+            ok = schemas_fail(s, node, ERR_LIMIT, kw, "more than %d alternatives for one value",
+                              MOST_BRANCH);
             break;
         }
         memcpy(own->node, b->node, b->n * sizeof *b->node);
         memcpy(own->from, b->from, b->n * sizeof *b->from);
         own->n = b->n;
-        ok = bag_add(x, own, schemas_node(s, json_at(list, i), node, kw, index_name(s, i)), at, kw) && flatten(x, own, at + 1, depth + 1);
+        ok = bag_add(x, own, schemas_node(s, json_at(list, i), node, kw, index_name(s, i)), at,
+                     kw) &&
+             flatten(x, own, at + 1, depth + 1);
     }
     mem_free(own);
     return ok;
@@ -713,15 +787,21 @@ static bool flatten(struct expand *x, struct bag *b, uint32_t at, int depth)
             if (json_bool(v)) continue;
             return true;                                /* false: this bag is empty */
         }
-        if (!json_is(v, JSON_OBJECT)) return schemas_fail(s, node, ERR_SCHEMA, "", "a schema must be an object, true or false");
+        if (!json_is(v, JSON_OBJECT))
+            return schemas_fail(s, node, ERR_SCHEMA, "",
+                                "a schema must be an object, true or false");
         if (!add_ref(x, b, at)) return false;
         const struct json *all = get(s, node, "allOf"), *any = get(s, node, "anyOf");
         if (!is_list(s, node, "allOf", all) || !is_list(s, node, "anyOf", any)) return false;
         for (size_t i = 0; i < json_len(all); i++)
-            if (!bag_add(x, b, schemas_node(s, json_at(all, i), node, "allOf", index_name(s, i)), at, "allOf")) return false;
-        const struct json *one = s->o->relax ? get(s, node, "oneOf") : NULL; /* relaxed: any of them */
+            if (!bag_add(x, b, schemas_node(s, json_at(all, i), node, "allOf", index_name(s, i)),
+                         at, "allOf"))
+                return false;
+        /* relaxed: any of them */
+        const struct json *one = s->o->relax ? get(s, node, "oneOf") : NULL;
         if (any && json_is(one, JSON_ARRAY)) {
-            schemas_relaxed(s, node, "oneOf");          /* two lists of alternatives: the second is left to the check */
+            /* two lists of alternatives: the second is left to the check */
+            schemas_relaxed(s, node, "oneOf");
             one = NULL;
         }
         if (any) return branch(x, b, at, "anyOf", any, depth);
@@ -738,7 +818,8 @@ bool expand_goal(struct schemas *s, uint32_t goal)
     b->n = 0;
     uint32_t first = g->n_shape;
     bool ok = true;
-    for (uint32_t i = 0; i < s->key[goal].n && ok; i++) ok = bag_add(&x, b, s->key[goal].node[i], NONE, "");
+    for (uint32_t i = 0; i < s->key[goal].n && ok; i++)
+        ok = bag_add(&x, b, s->key[goal].node[i], NONE, "");
     ok = ok && flatten(&x, b, 0, 0);
     g->goal[goal].shape = first;
     g->goal[goal].n_shape = g->n_shape - first;

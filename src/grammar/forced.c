@@ -79,8 +79,9 @@ static int cut_run(struct matcher *m, const struct str *run, int32_t *out, int c
     int32_t *list = mem_alloc((all.len + 1) * sizeof *list);
     int n = cut(m->v, all.p, all.len, list, (int)all.len), skip = 0;
     size_t at = 0;
-    while (skip < n && at < before && list[skip] >= 0 && list[skip] < m->v->n_vocab) at += m->v->bytes[list[skip++]].len;
-    if (n < 0 || at != before) {                        /* the run would merge with what was written: cut it alone */
+    while (skip < n && at < before && list[skip] >= 0 && list[skip] < m->v->n_vocab)
+        at += m->v->bytes[list[skip++]].len;
+    if (n < 0 || at != before) {  /* the run would merge with what was written: cut it alone */
         skip = 0;
         n = cut(m->v, run->p, run->len, list, (int)all.len);
     }
@@ -175,8 +176,9 @@ int matcher_forced(struct matcher *m, int32_t *token, int cap)
         from = m->set0;
         str_putc(&run, (char)b);
     }
-    bool ends = true;                                   /* nothing but a special token or the end follows */
-    for (uint32_t i = from; i < from + n; i++) ends &= m->conf[i].kind == C_END || m->conf[i].kind == C_SPECIAL;
+    bool ends = true;  /* nothing but a special token or the end follows */
+    for (uint32_t i = from; i < from + n; i++)
+        ends &= m->conf[i].kind == C_END || m->conf[i].kind == C_SPECIAL;
     matcher_reset(m, before);
     int k = 0;
     if (run.len) {

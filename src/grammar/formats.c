@@ -39,13 +39,14 @@ static bool hex(char c)
     return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9');
 }
 
-/* ---- dates ------------------------------------------------------------------------------------------- */
+/* ---- dates ----------------------------------------------------------------------------------- */
 
 static bool date_part(struct in *s)
 {
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     int y, m, d;
-    if (!digits(s, 4, &y) || !eat(s, '-') || !digits(s, 2, &m) || !eat(s, '-') || !digits(s, 2, &d)) return false;
+    if (!digits(s, 4, &y) || !eat(s, '-') || !digits(s, 2, &m) || !eat(s, '-') || !digits(s, 2, &d))
+        return false;
     if (m < 1 || m > 12 || d < 1) return false;
     bool leap = y % 4 == 0 && (y % 100 || y % 400 == 0);
     return d <= days[m - 1] + (m == 2 && leap);
@@ -54,7 +55,9 @@ static bool date_part(struct in *s)
 static bool time_part(struct in *s)
 {
     int h, m, sec, oh = 0, om = 0, sign = 0;
-    if (!digits(s, 2, &h) || !eat(s, ':') || !digits(s, 2, &m) || !eat(s, ':') || !digits(s, 2, &sec)) return false;
+    if (!digits(s, 2, &h) || !eat(s, ':') || !digits(s, 2, &m) || !eat(s, ':') ||
+        !digits(s, 2, &sec))
+        return false;
     if (eat(s, '.')) {
         const char *from = s->p;
         while (s->p < s->end && *s->p >= '0' && *s->p <= '9') s->p++;
@@ -62,7 +65,8 @@ static bool time_part(struct in *s)
     }
     if (!eat(s, 'Z') && !eat(s, 'z')) {
         sign = eat(s, '+') ? 1 : eat(s, '-') ? -1 : 0;
-        if (!sign || !digits(s, 2, &oh) || !eat(s, ':') || !digits(s, 2, &om) || oh > 23 || om > 59) return false;
+        if (!sign || !digits(s, 2, &oh) || !eat(s, ':') || !digits(s, 2, &om) || oh > 23 || om > 59)
+            return false;
     }
     if (h > 23 || m > 59 || sec > 60) return false;
     int utc = ((h * 60 + m - sign * (oh * 60 + om)) % 1440 + 1440) % 1440;
@@ -107,7 +111,7 @@ static bool is_duration(struct in s)
     return n > 0 && s.p == s.end;
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------ */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static bool is_hostname(struct in s)
 {
@@ -145,8 +149,10 @@ static bool is_ipv4(struct in s)
     for (int i = 0; i < 4; i++) {
         const char *from = s.p;
         int v = 0;
-        while (s.p < s.end && *s.p >= '0' && *s.p <= '9' && s.p - from < 4) v = v * 10 + (*s.p++ - '0');
-        if (s.p == from || v > 255 || (*from == '0' && s.p - from > 1) || (i < 3 && !eat(&s, '.'))) return false;
+        while (s.p < s.end && *s.p >= '0' && *s.p <= '9' && s.p - from < 4)
+            v = v * 10 + (*s.p++ - '0');
+        if (s.p == from || v > 255 || (*from == '0' && s.p - from > 1) || (i < 3 && !eat(&s, '.')))
+            return false;
     }
     return s.p == s.end;
 }
@@ -159,7 +165,8 @@ static bool is_ipv6(struct in s)
     while (s.p < s.end) {
         const char *from = s.p;
         while (s.p < s.end && hex(*s.p)) s.p++;
-        if (s.p < s.end && *s.p == '.') return is_ipv4((struct in){ from, s.end }) && (gap ? groups + 2 <= 7 : groups + 2 == 8);
+        if (s.p < s.end && *s.p == '.')
+            return is_ipv4((struct in){ from, s.end }) && (gap ? groups + 2 <= 7 : groups + 2 == 8);
         if (s.p == from || s.p - from > 4) return false;
         groups++;
         if (s.p == s.end) break;
@@ -173,7 +180,10 @@ static bool is_ipv6(struct in s)
     return gap ? groups <= 7 : groups == 8;
 }
 
-static bool atext(char c) { return alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c)) || (uint8_t)c >= 0x80; }
+static bool atext(char c)
+{
+    return alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c)) || (uint8_t)c >= 0x80;
+}
 
 static bool email(struct in s, bool idn)
 {
@@ -200,7 +210,8 @@ static bool email(struct in s, bool idn)
     if (n > 2 && *host.p == '[' && host.end[-1] == ']') {
         host.p++;
         host.end--;
-        if (n > 7 && !strncmp(host.p, "IPv6:", 5)) return is_ipv6((struct in){ host.p + 5, host.end });
+        if (n > 7 && !strncmp(host.p, "IPv6:", 5))
+            return is_ipv6((struct in){ host.p + 5, host.end });
         return is_ipv4(host);
     }
     return idn ? is_idn_hostname(host) : is_hostname(host);
@@ -209,7 +220,7 @@ static bool email(struct in s, bool idn)
 static bool is_email(struct in s) { return email(s, false); }
 static bool is_idn_email(struct in s) { return email(s, true); }
 
-/* ---- URIs -------------------------------------------------------------------------------------------------- */
+/* ---- URIs ------------------------------------------------------------------------------------ */
 
 /* Reads characters of a part: unreserved, sub-delims, %hh, and those in `more`. */
 static void uri_chars(struct in *s, const char *more, bool iri)
@@ -219,7 +230,9 @@ static void uri_chars(struct in *s, const char *more, bool iri)
         if (c == '%') {
             if (s->end - s->p < 3 || !hex(s->p[1]) || !hex(s->p[2])) return;
             s->p += 3;
-        } else if (alnum(c) || (c && (strchr("-._~!$&'()*+,;=", c) || strchr(more, c))) || (iri && (uint8_t)c >= 0x80)) s->p++;
+        } else if (alnum(c) || (c && (strchr("-._~!$&'()*+,;=", c) || strchr(more, c))) ||
+                   (iri && (uint8_t)c >= 0x80))
+            s->p++;
         else return;
     }
 }
@@ -254,7 +267,7 @@ static bool uri(struct in s, bool iri, bool relative)
     if (s.end - s.p >= 2 && s.p[0] == '/' && s.p[1] == '/') {
         s.p += 2;
         if (!uri_authority(&s, iri)) return false;
-    } else if (!scheme) {                               /* a relative path must not look like a scheme */
+    } else if (!scheme) {  /* a relative path must not look like a scheme */
         struct in first = s;
         uri_chars(&first, "@", iri);
         if (first.p < first.end && *first.p == ':') return false;
@@ -289,7 +302,8 @@ static bool is_uri_template(struct in s)
 {
     for (; s.p < s.end; s.p++) {
         char c = *s.p;
-        if (c == '}' || (uint8_t)c <= 0x20 || c == 0x7f || (c && strchr("\"<>\\^`|", c))) return false;
+        if (c == '}' || (uint8_t)c <= 0x20 || c == 0x7f || (c && strchr("\"<>\\^`|", c)))
+            return false;
         if (c == '%' && (s.end - s.p < 3 || !hex(s.p[1]) || !hex(s.p[2]))) return false;
         if (c != '{') continue;
         const char *close = memchr(s.p, '}', (size_t)(s.end - s.p));
@@ -305,7 +319,7 @@ static bool is_uri_template(struct in s)
     return true;
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static bool is_uuid(struct in s)
 {
@@ -338,7 +352,8 @@ static bool is_regex(struct in s)
 {
     int code;
     PCRE2_SIZE at;
-    for (const char *p = s.p; p + 1 < s.end; p++) {     /* groups and escapes that ECMA-262 does not have */
+    /* groups and escapes that ECMA-262 does not have */
+    for (const char *p = s.p; p + 1 < s.end; p++) {
         if (*p == '(' && p[1] == '?' && p + 2 < s.end && !strchr(":=!<", p[2])) return false;
         if (*p != '\\') continue;
         if (p[1] && strchr("aAZzGQEhHRXN", p[1])) return false;
@@ -346,18 +361,35 @@ static bool is_regex(struct in s)
     }
     pcre2_compile_context *x = pcre2_compile_context_create(NULL);
     pcre2_set_compile_extra_options(x, PCRE2_EXTRA_ALT_BSUX);
-    pcre2_code *c = pcre2_compile((PCRE2_SPTR)s.p, (size_t)(s.end - s.p), PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS, &code, &at, x);
+    pcre2_code *c =
+        pcre2_compile((PCRE2_SPTR)s.p, (size_t)(s.end - s.p),
+                      PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS, &code, &at, x);
     pcre2_compile_context_free(x);
     pcre2_code_free(c);
     return c != NULL;
 }
 
-static const struct { const char *name; bool (*valid)(struct in s); } rows[] = {
-    { "date", is_date }, { "time", is_time }, { "date-time", is_date_time }, { "duration", is_duration },
-    { "email", is_email }, { "idn-email", is_idn_email }, { "hostname", is_hostname }, { "idn-hostname", is_idn_hostname },
-    { "ipv4", is_ipv4 }, { "ipv6", is_ipv6 }, { "uri", is_uri }, { "uri-reference", is_uri_reference },
-    { "iri", is_iri }, { "iri-reference", is_iri_reference }, { "uri-template", is_uri_template }, { "uuid", is_uuid },
-    { "json-pointer", is_json_pointer }, { "relative-json-pointer", is_relative_json_pointer }, { "regex", is_regex },
+static const struct { const char *name; bool (*valid)(struct in s);
+} rows[] = {
+    { "date", is_date },
+    { "time", is_time },
+    { "date-time", is_date_time },
+    { "duration", is_duration },
+    { "email", is_email },
+    { "idn-email", is_idn_email },
+    { "hostname", is_hostname },
+    { "idn-hostname", is_idn_hostname },
+    { "ipv4", is_ipv4 },
+    { "ipv6", is_ipv6 },
+    { "uri", is_uri },
+    { "uri-reference", is_uri_reference },
+    { "iri", is_iri },
+    { "iri-reference", is_iri_reference },
+    { "uri-template", is_uri_template },
+    { "uuid", is_uuid },
+    { "json-pointer", is_json_pointer },
+    { "relative-json-pointer", is_relative_json_pointer },
+    { "regex", is_regex },
 };
 
 bool format_known(const char *name)

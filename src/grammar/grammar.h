@@ -21,7 +21,7 @@
 #include "base/base.h"
 #include "base/json.h"
 
-/* ---- vocabulary: once per tokenizer --------------------------------------------------------- */
+/* ---- vocabulary: once per tokenizer ---------------------------------------------------------- */
 
 struct vocab_spec {
     int n_vocab;
@@ -37,7 +37,7 @@ struct vocab;
 struct vocab *vocab_open(const struct vocab_spec *s, struct err *e);  /* copies what it needs */
 void vocab_close(struct vocab *v);
 
-/* ---- compiled grammar ----------------------------------------------------------------------- */
+/* ---- compiled grammar ------------------------------------------------------------------------ */
 
 enum spelling { SPELL_LOCK, SPELL_FIXED, SPELL_COMPACT, SPELL_FLEXIBLE };
 struct grammar_pair { const char *name; const struct json *schema; }; /* for `each`; schema NULL: {} */
@@ -89,7 +89,7 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
 /* Why committing failed last: a sentence with the byte offset ("byte 12: expected ',' or '}'"). */
 const char *matcher_why(const struct matcher *m);
 
-/* ---- check of finished values: check.c -------------------------------------------------------- */
+/* ---- check of finished values: check.c ------------------------------------------------------- */
 
 /* Independent of the automaton. False: e says where ("/brightness: 120 is above maximum 100").
  * A schema it cannot evaluate: false with ERR_UNSUPPORTED. */

@@ -20,7 +20,7 @@
 #include "base/json.h"
 #include "grammar/grammar.h"
 
-/* ---- limits (docs/grammar.md lists them) ------------------------------------------------------ */
+/* ---- limits (docs/grammar.md lists them) ----------------------------------------------------- */
 
 enum {
     MOST_CONF = 1024,                   /* live configurations; further alternatives are dropped */
@@ -43,7 +43,7 @@ static inline uint32_t cost_add(uint32_t a, uint32_t b)
     return a + b < COST_MAX ? a + b : COST_MAX;
 }
 
-/* ---- exact decimals: dec.c ---------------------------------------------------------------------- */
+/* ---- exact decimals: dec.c ------------------------------------------------------------------- */
 
 /* value = 0.d1d2d3… x 10^point; digits without leading and trailing zeros; zero has n = 0. */
 struct dec { const char *digit; int n; int64_t point; bool neg; };
@@ -53,7 +53,7 @@ bool dec_is_int(const struct dec *a);
 /* Is a an integral multiple of b (b > 0)? Exact; *known false where the numbers are too far apart to say. */
 bool dec_multiple(const struct dec *a, const struct dec *b, bool *known);
 
-/* ---- tries over literal byte strings: trie.c ------------------------------------------------------ */
+/* ---- tries over literal byte strings: trie.c ------------------------------------------------- */
 
 /* Node 0 is the root; children of a node are neighbours, sorted by byte. [lo, hi) = ranks (sorted
  * order) of the strings below; is_leaf: string lo ends here. */
@@ -75,7 +75,7 @@ static inline uint32_t trie_step(const struct trie *t, uint32_t at, uint8_t b)
     return lo < p->child + p->n_child && t->node[lo].byte == b ? lo : NONE;
 }
 
-/* ---- shapes: what one goal may look like ---------------------------------------------------------- */
+/* ---- shapes: what one goal may look like ----------------------------------------------------- */
 
 enum shape_kind { SH_NULL, SH_TRUE, SH_FALSE, SH_NUM, SH_NUMLIT, SH_STR, SH_STRLIT, SH_ARR, SH_OBJ };
 
@@ -106,7 +106,7 @@ struct shape {
 };
 struct goal { uint32_t shape, n_shape; bool ok; uint16_t height; };
 
-/* ---- envelope program ------------------------------------------------------------------------------ */
+/* ---- envelope program ------------------------------------------------------------------------ */
 
 enum op_kind { OP_LIT, OP_CLASS, OP_SPECIAL, OP_TEXT, OP_NAME, OP_VALUE, OP_SLOT, OP_SPLIT, OP_CALL, OP_EACH, OP_RET, OP_NEVER };
 enum surface { SURF_JSON, SURF_PYTHON, SURF_ARGS, SURF_RAW };
@@ -118,7 +118,7 @@ static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w
 /* Aho-Corasick over trigger literals, complete transition table; state 0 is the start. */
 struct triggers { uint32_t n_state; uint16_t (*next)[256]; uint64_t hash; };  /* next UINT16_MAX: a trigger is complete */
 
-/* ---- the compiled grammar --------------------------------------------------------------------------- */
+/* ---- the compiled grammar -------------------------------------------------------------------- */
 
 struct spell { bool flexible; const char *item[2], *key[2]; uint32_t n_item[2], n_key[2]; uint8_t first; };
 enum { STYLE_COMPACT, STYLE_OWN, STYLE_OPEN };                        /* spell.first: style before the first separator */
@@ -180,7 +180,7 @@ void     schemas_relaxed(struct schemas *s, uint32_t node, const char *kw);
 bool     expand_goal(struct schemas *s, uint32_t goal);
 bool     key_is_ident(struct bytes name);                             /* can stand before = in python-arguments */
 
-/* ---- drafts and check.c's inside ----------------------------------------------------------------- */
+/* ---- drafts and check.c's inside ------------------------------------------------------------- */
 
 bool draft_of(const struct json *schema, const char *name, enum draft *d, struct err *e);
 /* Local pointer of a $ref inside root: "#", "#/a/b". NULL: not there or not local. */
@@ -191,7 +191,7 @@ bool check_at(const struct json *root, const struct json *node, const struct jso
 bool format_known(const char *name);
 bool format_valid(const char *name, const char *s, size_t len);       /* true for unknown names */
 
-/* ---- matcher ------------------------------------------------------------------------------------------ */
+/* ---- matcher --------------------------------------------------------------------------------- */
 
 enum frame_kind { F_ROOT, F_CALL, F_EACH, F_OBJ, F_ARR, F_DIGIT };
 enum { FL_ARGS = 1, FL_MORE = 2 };                                    /* OBJ: python-arguments; another key may follow */
@@ -259,7 +259,7 @@ bool escape_means(const struct matcher *m, const struct tnode *child, const stru
 uint32_t item_goal_at(const struct arr *a, uint32_t i);               /* NONE: no element there */
 const char *word_text(enum shape_kind k, uint8_t surf);
 
-/* ---- lex.c: strings ------------------------------------------------------------------------------------ */
+/* ---- lex.c: strings -------------------------------------------------------------------------- */
 
 enum { LEX_NORMAL, LEX_ESC, LEX_HEX, LEX_PAIR = LEX_HEX + 4, LEX_PAIR_U, LEX_LOW, LEX_PYHEX = LEX_LOW + 4,
        LEX_UTF8 = LEX_PYHEX + 2 /* + 1.. : see utf8_step */ };
@@ -275,7 +275,7 @@ int lex_pending(uint16_t lex);                                        /* bytes t
 int lex_spell(int esc, uint8_t b, char out[8]);                       /* canonical spelling of one byte of a value */
 bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b);   /* can the begun escape still become byte b? */
 
-/* ---- number.c ------------------------------------------------------------------------------------------- */
+/* ---- number.c -------------------------------------------------------------------------------- */
 
 enum { NUM_SIGN = 1, NUM_ZERO, NUM_INT, NUM_DOT, NUM_FRAC, NUM_E, NUM_ESIGN, NUM_EXP };
 bool     num_first(const struct num *p, bool validate, struct conf *c, uint8_t b);  /* first byte of a number */
@@ -287,7 +287,7 @@ bool     num_accepts(const struct num *p, const char *text, size_t len); /* vali
 /* Fills the magnitude parts from lo/hi; false: no number fits. ERR_LIMIT for absurd bounds. */
 bool     num_prepare(struct num *p, struct arena *a, bool *empty, struct err *e);
 
-/* ---- vocab.c -------------------------------------------------------------------------------------------- */
+/* ---- vocab.c --------------------------------------------------------------------------------- */
 
 struct vtrie { uint32_t n; uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token; /* -1: none */ };
 struct strclass { int32_t *by_len; uint32_t *len_end; uint32_t n_len; uint32_t *all; };  /* content tokens by code points */
@@ -313,7 +313,7 @@ uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);  /* node 0 
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
 
-/* ---- bind: one grammar x one vocabulary (budget.c) ------------------------------------------------------- */
+/* ---- bind: one grammar x one vocabulary (budget.c) ------------------------------------------- */
 
 /* Tokens to write one key: sep[i] from offset i of the separator, quote from the opening quote (keyword
  * arguments: from the name), key[d] behind d bytes of the name; each to the end of what leads to the value. */
@@ -349,7 +349,7 @@ uint32_t     key_todo(const struct matcher *m, const struct frame *f, uint32_t k
 /* Cost after any pure content token, and after any that ends between code points. False: no dense place. */
 bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole);
 
-/* ---- finished values: check.c, formats.c ---------------------------------------------------------- */
+/* ---- finished values: check.c, formats.c ----------------------------------------------------- */
 
 /* Is the string of that format? True for names that are not known (annotations). */
 bool format_check(const char *name, const char *s, size_t len);

@@ -36,7 +36,8 @@ static int hex_digit(uint8_t b)
 }
 
 /* The byte after a backslash. */
-static enum lex_result escape(uint16_t *lex, uint32_t *part, int esc, uint8_t b, uint8_t out[4], int *n_out)
+static enum lex_result escape(uint16_t *lex, uint32_t *part, int esc, uint8_t b, uint8_t out[4],
+                              int *n_out)
 {
     static const char short_form[] = "\"\"\\\\n\nr\rt\tb\bf\f//";
     size_t most = esc == ESC_PYTHON ? 10 : esc == ESC_JSON ? 14 : 16;
@@ -59,11 +60,13 @@ static bool canonical_hex(uint32_t v, int digits, int esc, bool nul_ok, uint8_t 
     if (b >= 'A' && b <= 'F') return false;
     if (esc == ESC_JSON && digits < 3) return digits == 2 ? v < 2 : v == 0;
     if (esc == ESC_PYTHON && digits < 1) return false;  /* handled by the caller's digit count */
-    bool has_short = v == '\n' || v == '\r' || v == '\t' || (esc == ESC_JSON && (v == '\b' || v == '\f'));
+    bool has_short =
+        v == '\n' || v == '\r' || v == '\t' || (esc == ESC_JSON && (v == '\b' || v == '\f'));
     return v < 0x20 && !has_short && (v || nul_ok);
 }
 
-static enum lex_result hex(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b, uint8_t out[4], int *n_out)
+static enum lex_result hex(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b,
+                           uint8_t out[4], int *n_out)
 {
     int h = hex_digit(b), k = *lex - LEX_HEX;
     if (h < 0) return LEX_NO;
@@ -79,7 +82,8 @@ static enum lex_result hex(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, 
 }
 
 /* Low half of a surrogate pair: part = high bits << 16 | digits so far. */
-static enum lex_result low_half(uint16_t *lex, uint32_t *part, uint8_t b, uint8_t out[4], int *n_out)
+static enum lex_result low_half(uint16_t *lex, uint32_t *part, uint8_t b, uint8_t out[4],
+                                int *n_out)
 {
     int h = hex_digit(b), k = *lex - LEX_LOW;
     if (h < 0) return LEX_NO;
@@ -92,7 +96,8 @@ static enum lex_result low_half(uint16_t *lex, uint32_t *part, uint8_t b, uint8_
     return LEX_MORE;
 }
 
-static enum lex_result python_hex(uint16_t *lex, uint32_t *part, bool nul_ok, uint8_t b, uint8_t out[4], int *n_out)
+static enum lex_result python_hex(uint16_t *lex, uint32_t *part, bool nul_ok, uint8_t b,
+                                  uint8_t out[4], int *n_out)
 {
     int h = hex_digit(b), k = *lex - LEX_PYHEX;
     if (h < 0 || (b >= 'A' && b <= 'F')) return LEX_NO;
@@ -110,7 +115,8 @@ static enum lex_result python_hex(uint16_t *lex, uint32_t *part, bool nul_ok, ui
     return LEX_MORE;
 }
 
-static enum lex_result inside(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b, uint8_t out[4], int *n_out)
+static enum lex_result inside(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b,
+                              uint8_t out[4], int *n_out)
 {
     if (*lex == LEX_ESC) return escape(lex, part, esc, b, out, n_out);
     if (*lex < LEX_PAIR) return hex(lex, part, esc, nul_ok, b, out, n_out);
@@ -126,7 +132,8 @@ static enum lex_result inside(uint16_t *lex, uint32_t *part, int esc, bool nul_o
     return LEX_MORE;
 }
 
-enum lex_result lex_step(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b, uint8_t out[4], int *n_out)
+enum lex_result lex_step(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b,
+                         uint8_t out[4], int *n_out)
 {
     *n_out = 0;
     if (*lex != LEX_NORMAL) return inside(lex, part, esc, nul_ok, b, out, n_out);
@@ -169,8 +176,11 @@ bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b)
     char want[8], have[8];
     int n = lex_spell(esc, b, want), k = 0;
     if (lex == LEX_ESC) k = snprintf(have, sizeof have, "\\");
-    else if (lex < LEX_PAIR) k = lex == LEX_HEX ? snprintf(have, sizeof have, "\\u")
-                                                : snprintf(have, sizeof have, "\\u%0*x", lex - LEX_HEX, part);
-    else k = lex == LEX_PYHEX ? snprintf(have, sizeof have, "\\x") : snprintf(have, sizeof have, "\\x%x", part);
+    else if (lex < LEX_PAIR)
+        k = lex == LEX_HEX ? snprintf(have, sizeof have, "\\u")
+                           : snprintf(have, sizeof have, "\\u%0*x", lex - LEX_HEX, part);
+    else
+        k = lex == LEX_PYHEX ? snprintf(have, sizeof have, "\\x")
+                             : snprintf(have, sizeof have, "\\x%x", part);
     return k < n && !memcmp(want, have, (size_t)k);
 }

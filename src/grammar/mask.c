@@ -11,7 +11,7 @@
 enum { MOST_REFUSED = 512 };
 struct walk {
     struct matcher *m;
-    uint32_t *bits, most;                               /* tokens whose output costs more than `most` are refused */
+    uint32_t *bits, most;  /* tokens whose output costs more than `most` are refused */
     int32_t refused[MOST_REFUSED]; int n_refused;
     struct arena tmp;
 };
@@ -51,7 +51,7 @@ static void walk_trie(struct walk *w, const struct vtrie *t, uint32_t from, uint
     matcher_reset(m, before);
 }
 
-/* ---- dense places ------------------------------------------------------------------------------------ */
+/* ---- dense places ---------------------------------------------------------------------------- */
 
 /* Free text: every token that is UTF-8 from here and completes no trigger. */
 static void text_class(struct walk *w, const struct conf *c)
@@ -86,7 +86,9 @@ static void string_class(struct walk *w, const struct conf *c, bool whole_only)
     const struct matcher *m = w->m;
     const struct frame *f = &m->frame[c->frame];
     const struct shape *sh = &m->g->shape[c->kind == C_KEY ? f->ref : c->ref];
-    uint32_t room = c->kind == C_KEY ? sh->obj->cap_key + f->n_dyn - c->m : sh->str.max == NONE ? NONE : sh->str.max - c->m;
+    uint32_t room = c->kind == C_KEY      ? sh->obj->cap_key + f->n_dyn - c->m
+                    : sh->str.max == NONE ? NONE
+                                          : sh->str.max - c->m;
     int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
     if (!whole_only) { vocab_str_mask(m->v, esc, room, w->bits); return; }
     uint32_t *own = mem_zero(m->v->n_word * sizeof *own);
@@ -119,7 +121,8 @@ static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole
         else string_class(w, c, true);
         return WALK_PART;
     }
-    if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]); /* no content at all: one stands for all */
+    /* no content at all: one stands for all */
+    if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]);
     return c->kind == C_KEY ? WALK_DECLARED : c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
 }
 
@@ -161,7 +164,8 @@ static void reprice_declared(struct walk *w, const struct conf *key, uint32_t fr
         uint32_t node = 0;
         for (size_t i = t->node[key->n].depth; i < t->str[r].len && node != NONE; i++)
             node = vocab_kid(m->v, node, (uint8_t)t->str[r].p[i]);
-        if (node && node != NONE && m->v->all.token[node - 1] >= 0) reprice(w, m->v->all.token[node - 1], from, n);
+        if (node && node != NONE && m->v->all.token[node - 1] >= 0)
+            reprice(w, m->v->all.token[node - 1], from, n);
     }
 }
 
@@ -177,7 +181,8 @@ static void reprice_used(struct walk *w, const struct conf *key, uint32_t from, 
         uint8_t b = t->byte[i];
         if (b == '"' || b == '\\' || b < 0x20) { i = t->skip[i]; continue; }
         hash[t->depth[i]] = key_hash(hash[t->depth[i] - 1], b);
-        if (t->token[i] >= 0 && name_used(m, &m->frame[key->frame], hash[t->depth[i]])) reprice(w, t->token[i], from, n);
+        if (t->token[i] >= 0 && name_used(m, &m->frame[key->frame], hash[t->depth[i]]))
+            reprice(w, t->token[i], from, n);
         i++;
     }
     mem_free(hash);
@@ -194,7 +199,8 @@ static void specials(struct walk *w, uint32_t from, uint32_t n)
         if (got) leaf(w, t, m->set0, got);
         matcher_reset(m, k);
     }
-    for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
+    for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++)
+        bit_set(w->bits, (int32_t)m->v->eog[i]);
 }
 
 /* Walks a group of configurations as a set of their own, copied behind the stack. */
@@ -208,7 +214,11 @@ static void walk_group(struct walk *w, const struct conf *list, uint32_t n, enum
         m->conf[m->n_conf++] = list[i];
     }
     m->declared_only = way == WALK_DECLARED ? list->frame : NONE;
-    walk_trie(w, way == WALK_QUOTE ? &m->v->quote : way == WALK_PART ? &m->v->part : &m->v->all, at, n);
+    walk_trie(w,
+              way == WALK_QUOTE  ? &m->v->quote
+              : way == WALK_PART ? &m->v->part
+                                 : &m->v->all,
+              at, n);
     m->declared_only = NONE;
     matcher_reset(m, before);
 }
@@ -224,11 +234,13 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
         enum way way = dense(w, &c);
         list[way][k[way]++] = c;
-        if ((way == WALK_PART && c.kind != C_TEXT) || way == WALK_DECLARED) list[WALK_QUOTE][k[WALK_QUOTE]++] = c;
+        if ((way == WALK_PART && c.kind != C_TEXT) || way == WALK_DECLARED)
+            list[WALK_QUOTE][k[WALK_QUOTE]++] = c;
     }
     for (int way = 0; way < WALK_DECLARED; way++)
         if (k[way]) walk_group(w, list[way], k[way], way);
-    for (uint32_t i = 0; i < k[WALK_DECLARED]; i++) walk_group(w, list[WALK_DECLARED] + i, 1, WALK_DECLARED);
+    for (uint32_t i = 0; i < k[WALK_DECLARED]; i++)
+        walk_group(w, list[WALK_DECLARED] + i, 1, WALK_DECLARED);
     for (uint32_t i = 0; i < k[WALK_PART]; i++) {
         if (list[WALK_PART][i].kind != C_KEY) continue;
         reprice_declared(w, &list[WALK_PART][i], from, n);
@@ -237,7 +249,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
     specials(w, from, n);
 }
 
-/* ---- remembered masks ---------------------------------------------------------------------------------- */
+/* ---- remembered masks ------------------------------------------------------------------------ */
 
 /* Lengths matter to a mask only as far as one token reaches. */
 static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
@@ -308,6 +320,7 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
     fill(&w, s.conf, s.n_conf);
     arena_done(&w.tmp);
     *cut = w.n_refused > MOST_REFUSED;
-    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++) *cut = !bit_get(bits, w.refused[i]);
+    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++)
+        *cut = !bit_get(bits, w.refused[i]);
     return true;
 }

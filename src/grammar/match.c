@@ -12,7 +12,7 @@
 
 enum { FUEL = 20000 };
 
-/* ---- frames and sets ------------------------------------------------------------------------------ */
+/* ---- frames and sets ------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
@@ -22,7 +22,8 @@ static uint64_t mix(uint64_t h, uint64_t v)
 
 static uint64_t frame_hash(const struct matcher *m, const struct frame *f)
 {
-    uint64_t h = mix(f->parent == NONE ? 1 : m->frame[f->parent].hash, (uint64_t)f->kind << 40 | (uint64_t)f->flags << 32 | f->ref);
+    uint64_t h = mix(f->parent == NONE ? 1 : m->frame[f->parent].hash,
+                     (uint64_t)f->kind << 40 | (uint64_t)f->flags << 32 | f->ref);
     h = mix(h, (uint64_t)f->count << 16 | f->depth);
     if (f->kind != F_OBJ) return h;
     const struct obj *o = m->g->shape[f->ref].obj;
@@ -41,8 +42,9 @@ uint32_t frame_push(struct matcher *m, struct frame f)
 
 static bool same_conf(const struct matcher *m, const struct conf *a, const struct conf *b)
 {
-    return a->ref == b->ref && a->kind == b->kind && a->style == b->style && a->n == b->n && a->m == b->m &&
-           a->lex == b->lex && a->aux == b->aux && a->part == b->part && a->blank == b->blank && a->surf == b->surf &&
+    return a->ref == b->ref && a->kind == b->kind && a->style == b->style && a->n == b->n &&
+           a->m == b->m && a->lex == b->lex && a->aux == b->aux && a->part == b->part &&
+           a->blank == b->blank && a->surf == b->surf &&
            (a->frame == b->frame || m->frame[a->frame].hash == m->frame[b->frame].hash);
 }
 
@@ -58,7 +60,8 @@ void set_emit(struct matcher *m, struct conf c)
 uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
 {
     h = mix(h, m->frame[c->frame].hash);
-    h = mix(h, (uint64_t)c->ref << 32 | (uint64_t)c->kind << 24 | (uint64_t)c->style << 16 | c->surf);
+    h = mix(h,
+            (uint64_t)c->ref << 32 | (uint64_t)c->kind << 24 | (uint64_t)c->style << 16 | c->surf);
     h = mix(h, (uint64_t)c->n << 32 | c->m);
     h = mix(h, (uint64_t)c->lex << 48 | (uint64_t)c->blank << 32 | c->part);
     return mix(h, c->aux);
@@ -71,7 +74,7 @@ bool set_accepts(const struct matcher *m, uint32_t from, uint32_t n)
     return false;
 }
 
-/* ---- following the envelope -------------------------------------------------------------------------- */
+/* ---- following the envelope ------------------------------------------------------------------ */
 
 static void slot_enter(struct matcher *m, uint32_t at, uint32_t goal, uint32_t frame, uint8_t style)
 {
@@ -81,7 +84,8 @@ static void slot_enter(struct matcher *m, uint32_t at, uint32_t goal, uint32_t f
         op_close(m, o->next, frame, style);
         return;
     }
-    uint32_t call = frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
+    uint32_t call =
+        frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
     value_enter(m, goal, call, style, (uint8_t)o->a);
 }
 
@@ -114,7 +118,8 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
         const struct op *o = &m->g->op[op];
         switch (o->kind) {
         case OP_LIT: case OP_CLASS: case OP_SPECIAL: case OP_NAME:
-            set_emit(m, (struct conf){ .kind = o->kind, .ref = op, .frame = frame, .style = style });
+            set_emit(m,
+                     (struct conf){ .kind = o->kind, .ref = op, .frame = frame, .style = style });
             return;
         case OP_TEXT:
             set_emit(m, (struct conf){ .kind = C_TEXT, .ref = op, .frame = frame, .style = style });
@@ -128,11 +133,14 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
             op = o->a;
             break;
         case OP_CALL:
-            frame = frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
+            frame =
+                frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
             op = o->a;
             break;
         case OP_EACH:
-            frame = frame_push(m, (struct frame){ .kind = F_EACH, .parent = frame, .ref = o->next, .count = NONE });
+            frame =
+                frame_push(m, (struct frame){
+                                  .kind = F_EACH, .parent = frame, .ref = o->next, .count = NONE });
             op = o->a;
             break;
         default: /* OP_RET */
@@ -146,7 +154,7 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
     }
 }
 
-/* ---- one byte ------------------------------------------------------------------------------------------- */
+/* ---- one byte -------------------------------------------------------------------------------- */
 
 static void step_text(struct matcher *m, struct conf c, uint8_t b)
 {
@@ -225,7 +233,7 @@ uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token
     return m->n_conf - m->set0;
 }
 
-/* ---- the matcher ----------------------------------------------------------------------------------------- */
+/* ---- the matcher ----------------------------------------------------------------------------- */
 
 struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, struct err *e)
 {
@@ -239,7 +247,8 @@ struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, stru
     begin_step(m);
     op_close(m, g->root, root, g->spell.first);
     MEM_GROW(m->snap, m->n_snap, m->cap_snap);
-    m->snap[m->n_snap++] = (struct snap){ .n_conf = m->n_conf, .frame = m->n_frame, .word = m->n_word, .token = -1 };
+    m->snap[m->n_snap++] =
+        (struct snap){ .n_conf = m->n_conf, .frame = m->n_frame, .word = m->n_word, .token = -1 };
     return m;
 }
 
@@ -270,7 +279,8 @@ struct matcher *matcher_fork(const struct matcher *m)
 }
 
 /* Runs bytes from the top set; 0: refused at *bad, whose set before it is conf[*from, *from + *n). */
-static uint32_t run(struct matcher *m, const char *p, size_t len, uint32_t *from, uint32_t *n, size_t *bad)
+static uint32_t run(struct matcher *m, const char *p, size_t len, uint32_t *from, uint32_t *n,
+                    size_t *bad)
 {
     *from = matcher_top(m)->conf;
     *n = matcher_top(m)->n_conf;
@@ -284,15 +294,21 @@ static uint32_t run(struct matcher *m, const char *p, size_t len, uint32_t *from
 }
 
 /* Makes conf[from, from + n), the newest set, the top one. */
-static void push_set(struct matcher *m, uint32_t from, uint32_t n, size_t bytes, int32_t token, bool finished)
+static void push_set(struct matcher *m, uint32_t from, uint32_t n, size_t bytes, int32_t token,
+                     bool finished)
 {
     struct snap s = *matcher_top(m);
     uint32_t at = s.conf + s.n_conf;
     memmove(m->conf + at, m->conf + from, n * sizeof *m->conf);
     m->n_conf = at + n;
     MEM_GROW(m->snap, m->n_snap, m->cap_snap);
-    m->snap[m->n_snap++] = (struct snap){ .conf = at, .n_conf = n, .frame = m->n_frame, .word = m->n_word,
-                                          .byte = s.byte + bytes, .token = token, .finished = finished };
+    m->snap[m->n_snap++] = (struct snap){ .conf = at,
+                                          .n_conf = n,
+                                          .frame = m->n_frame,
+                                          .word = m->n_word,
+                                          .byte = s.byte + bytes,
+                                          .token = token,
+                                          .finished = finished };
 }
 
 static void byte_name(struct str *out, uint8_t b)
@@ -331,7 +347,8 @@ static void expected(struct matcher *m, uint32_t from, uint32_t n, struct str *o
     if (set_accepts(m, from, n)) str_puts(out, count ? " or the end" : "; expected the end");
 }
 
-static bool refuse(struct matcher *m, struct mark k, uint32_t from, uint32_t n, const char *p, size_t bad)
+static bool refuse(struct matcher *m, struct mark k, uint32_t from, uint32_t n, const char *p,
+                   size_t bad)
 {
     str_clear(&m->why);
     str_fmt(&m->why, "byte %zu: ", matcher_top(m)->byte + bad);
@@ -389,7 +406,8 @@ bool matcher_commit(struct matcher *m, int32_t t)
     size_t bad = 0;
     if (!token_known(m, t)) {
         str_clear(&m->why);
-        str_fmt(&m->why, "byte %zu: %s", matcher_top(m)->byte, matcher_top(m)->finished ? "the output has ended" : "an unknown token");
+        str_fmt(&m->why, "byte %zu: %s", matcher_top(m)->byte,
+                matcher_top(m)->finished ? "the output has ended" : "an unknown token");
         return false;
     }
     struct mark k = matcher_mark(m);
@@ -404,7 +422,8 @@ bool matcher_commit(struct matcher *m, int32_t t)
         return true;
     }
     str_clear(&m->why);
-    str_fmt(&m->why, "byte %zu: the special token %.60s does not fit", matcher_top(m)->byte, m->v->special[t] ? m->v->special[t] : "");
+    str_fmt(&m->why, "byte %zu: the special token %.60s does not fit", matcher_top(m)->byte,
+            m->v->special[t] ? m->v->special[t] : "");
     expected(m, matcher_top(m)->conf, matcher_top(m)->n_conf, &m->why);
     matcher_reset(m, k);
     return false;

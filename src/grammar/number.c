@@ -56,7 +56,7 @@ static void lengths(const struct num *p, const struct conf *c, uint32_t *least, 
     if (!r->hi.on) return;
     bool fits = hi_of(c) != GREATER && c->n <= r->hi.n_ip;
     if (fits && hi_of(c) == EQUAL && r->hi.open && rest_zero(&r->hi, 0)) {
-        fits = false;                                   /* P000 is the excluded bound itself, unless … */
+        fits = false;  /* P000 is the excluded bound itself, unless … */
         for (uint32_t i = c->n; i < r->hi.n_ip; i++) fits |= r->hi.ip[i] != '0';
     }
     *most = MIN(*most, fits ? r->hi.n_ip : r->hi.n_ip - 1u);
@@ -98,7 +98,8 @@ bool num_may_end(const struct num *p, const struct conf *c)
     return above(&r->lo, lo, 0) && below(&r->hi, hi, 0);
 }
 
-static int digit_cmp(const struct bound *b, int cmp, uint32_t at, const char *digits, uint32_t n, uint8_t d)
+static int digit_cmp(const struct bound *b, int cmp, uint32_t at, const char *digits, uint32_t n,
+                     uint8_t d)
 {
     if (!b->on || cmp != EQUAL) return cmp;
     uint8_t x = at < n ? (uint8_t)digits[at] : '0';
@@ -231,19 +232,27 @@ uint32_t num_shortest(const struct num *p)
     return best;
 }
 
-/* ---- preparing the bounds -------------------------------------------------------------------------- */
+/* ---- preparing the bounds -------------------------------------------------------------------- */
 
-static bool bound_text(struct bound *b, struct arena *a, const struct dec *d, bool open, struct err *e)
+static bool bound_text(struct bound *b, struct arena *a, const struct dec *d, bool open,
+                       struct err *e)
 {
     int64_t n_ip = MAX(d->point, 1), n_fp = MAX(d->n - d->point, 0);
     if (n_ip > MOST_BOUND_DIGIT || n_fp > MOST_BOUND_DIGIT)
-        return err_set(e, ERR_LIMIT, "a bound of more than %d digits before or after the point", MOST_BOUND_DIGIT);
+        return err_set(e, ERR_LIMIT, "a bound of more than %d digits before or after the point",
+                       MOST_BOUND_DIGIT);
     char *text = arena_alloc(a, (size_t)(n_ip + n_fp) + 1);
     for (int64_t i = 0; i < n_ip + n_fp; i++) {
-        int64_t at = d->point > 0 ? i : i - 1 + d->point; /* index into the digits; before them zeros */
+        /* index into the digits; before them zeros */
+        int64_t at = d->point > 0 ? i : i - 1 + d->point;
         text[i] = at >= 0 && at < d->n ? d->digit[at] : '0';
     }
-    *b = (struct bound){ .on = true, .open = open, .ip = text, .fp = text + n_ip, .n_ip = (uint16_t)n_ip, .n_fp = (uint16_t)n_fp };
+    *b = (struct bound){ .on = true,
+                         .open = open,
+                         .ip = text,
+                         .fp = text + n_ip,
+                         .n_ip = (uint16_t)n_ip,
+                         .n_fp = (uint16_t)n_fp };
     return true;
 }
 
@@ -280,12 +289,14 @@ static int bound_cmp(const struct bound *a, const struct bound *b)
 }
 
 /* Magnitudes of one sign: lo <= |v| <= hi, where lo/hi may be absent (NULL). */
-static bool part_prepare(struct num *p, struct num_part *r, struct arena *a, const struct dec *lo, bool lo_open,
-                         const struct dec *hi, bool hi_open, bool neg, struct err *e)
+static bool part_prepare(struct num *p, struct num_part *r, struct arena *a, const struct dec *lo,
+                         bool lo_open, const struct dec *hi, bool hi_open, bool neg, struct err *e)
 {
     *r = (struct num_part){ 0 };
-    if (hi && (hi->neg || (hi->n == 0 && (hi_open || neg)))) return true; /* nothing on this side; never only -0 */
-    if (lo && !lo->neg && (lo->n || lo_open) && !bound_text(&r->lo, a, lo, lo_open, e)) return false;
+    /* nothing on this side; never only -0 */
+    if (hi && (hi->neg || (hi->n == 0 && (hi_open || neg)))) return true;
+    if (lo && !lo->neg && (lo->n || lo_open) && !bound_text(&r->lo, a, lo, lo_open, e))
+        return false;
     if (hi && !bound_text(&r->hi, a, hi, hi_open, e)) return false;
     if (p->integer && r->lo.on) to_integer(&r->lo, a, true);
     if (p->integer && r->hi.on) to_integer(&r->hi, a, false);
@@ -300,8 +311,10 @@ bool num_prepare(struct num *p, struct arena *a, bool *empty, struct err *e)
     nlo.neg = hi.n ? !hi.neg : false;
     nhi.neg = lo.n ? !lo.neg : false;
     p->bounded = p->has_lo || p->has_hi;
-    if (!part_prepare(p, &p->part[0], a, p->has_lo ? &lo : NULL, p->lo_open, p->has_hi ? &hi : NULL, p->hi_open, false, e) ||
-        !part_prepare(p, &p->part[1], a, p->has_hi ? &nlo : NULL, p->hi_open, p->has_lo ? &nhi : NULL, p->lo_open, true, e))
+    if (!part_prepare(p, &p->part[0], a, p->has_lo ? &lo : NULL, p->lo_open, p->has_hi ? &hi : NULL,
+                      p->hi_open, false, e) ||
+        !part_prepare(p, &p->part[1], a, p->has_hi ? &nlo : NULL, p->hi_open,
+                      p->has_lo ? &nhi : NULL, p->lo_open, true, e))
         return false;
     uint32_t ip = 0, fp = 0;
     bool open = false;

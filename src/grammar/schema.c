@@ -33,7 +33,7 @@ void schemas_done(struct schemas *s)
     mem_free(s->goal_slot);
 }
 
-/* ---- messages ----------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void pointer_part(struct str *out, struct bytes b)
 {
@@ -51,7 +51,8 @@ static void pointer_of(const struct schemas *s, uint32_t node, struct str *out)
     int n = 0;
     for (; node != NONE && node != NODE_OBJECT && n < 256; node = s->node[node].parent) {
         chain[n++] = node;
-        if (s->node[node].kw && *s->node[node].kw == '#') break;       /* reached by $ref: named from the root */
+        /* reached by $ref: named from the root */
+        if (s->node[node].kw && *s->node[node].kw == '#') break;
     }
     while (n-- > 0) {
         const struct node *p = &s->node[chain[n]];
@@ -79,7 +80,8 @@ static char *place(struct schemas *s, uint32_t node, const char *kw)
     return out;
 }
 
-bool schemas_fail(struct schemas *s, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...)
+bool schemas_fail(struct schemas *s, uint32_t node, enum err_code c, const char *kw,
+                  const char *fmt, ...)
 {
     char what[256];
     va_list ap;
@@ -100,12 +102,13 @@ void schemas_relaxed(struct schemas *s, uint32_t node, const char *kw)
     g->relaxed[g->n_relaxed++] = p;
 }
 
-/* ---- nodes and goals ----------------------------------------------------------------------------------- */
+/* ---- nodes and goals ------------------------------------------------------------------------- */
 
 static uint32_t node_add(struct schemas *s, struct node n)
 {
     if (s->n_node >= MOST_NODE) {
-        schemas_fail(s, n.parent == NONE ? NODE_OBJECT : n.parent, ERR_LIMIT, "", "more than %d schemas in one grammar", MOST_NODE);
+        schemas_fail(s, n.parent == NONE ? NODE_OBJECT : n.parent, ERR_LIMIT, "",
+                     "more than %d schemas in one grammar", MOST_NODE);
         return NONE;
     }
     if (s->n_node * 2 >= s->n_node_slot) {
@@ -113,7 +116,9 @@ static uint32_t node_add(struct schemas *s, struct node n)
         mem_free(s->node_slot);
         s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
         for (uint32_t i = 1; i < s->n_node; i++) {
-            uint32_t h = (uint32_t)hash64(&s->node[i].v, sizeof(void *), s->node[i].doc * 2 + s->node[i].lit) & (s->n_node_slot - 1);
+            uint32_t h = (uint32_t)hash64(&s->node[i].v, sizeof(void *),
+                                          s->node[i].doc * 2 + s->node[i].lit) &
+                         (s->n_node_slot - 1);
             while (s->node_slot[h]) h = (h + 1) & (s->n_node_slot - 1);
             s->node_slot[h] = i + 1;
         }
@@ -129,14 +134,18 @@ static uint32_t node_add(struct schemas *s, struct node n)
     return s->n_node++;
 }
 
-uint32_t schemas_node(struct schemas *s, const struct json *v, uint32_t parent, const char *kw, struct bytes name)
+uint32_t schemas_node(struct schemas *s, const struct json *v, uint32_t parent, const char *kw,
+                      struct bytes name)
 {
-    return node_add(s, (struct node){ .v = v, .doc = s->node[parent].doc, .parent = parent, .kw = kw, .name = name });
+    return node_add(
+        s, (struct node){
+               .v = v, .doc = s->node[parent].doc, .parent = parent, .kw = kw, .name = name });
 }
 
 uint32_t schemas_literal(struct schemas *s, const struct json *v, uint32_t parent)
 {
-    return node_add(s, (struct node){ .v = v, .doc = s->node[parent].doc, .parent = parent, .lit = true });
+    return node_add(s, (struct node){
+                           .v = v, .doc = s->node[parent].doc, .parent = parent, .lit = true });
 }
 
 static int id_cmp(const void *a, const void *b)
@@ -151,7 +160,8 @@ static void goal_rehash(struct schemas *s)
     mem_free(s->goal_slot);
     s->goal_slot = mem_zero(s->n_goal_slot * sizeof *s->goal_slot);
     for (uint32_t i = 0; i < s->g->n_goal; i++) {
-        uint32_t h = (uint32_t)hash64(s->key[i].node, s->key[i].n * sizeof(uint32_t), 3) & (s->n_goal_slot - 1);
+        uint32_t h = (uint32_t)hash64(s->key[i].node, s->key[i].n * sizeof(uint32_t), 3) &
+                     (s->n_goal_slot - 1);
         while (s->goal_slot[h]) h = (h + 1) & (s->n_goal_slot - 1);
         s->goal_slot[h] = i + 1;
     }
@@ -179,7 +189,8 @@ uint32_t schemas_goal(struct schemas *s, const uint32_t *node, uint32_t n)
         }
     }
     if (g->n_goal >= MOST_GOAL) {
-        schemas_fail(s, k ? list[0] : NODE_OBJECT, ERR_LIMIT, "", "more than %d combinations of schemas", MOST_GOAL);
+        schemas_fail(s, k ? list[0] : NODE_OBJECT, ERR_LIMIT, "",
+                     "more than %d combinations of schemas", MOST_GOAL);
         return NONE;
     }
     MEM_GROW(g->goal, g->n_goal, s->cap_goal);
@@ -198,13 +209,15 @@ uint32_t schemas_root(struct schemas *s, const struct json *schema, const char *
         if (!draft_of(schema, s->o->draft, &d, s->e)) { err_in(s->e, "%s", where); return NONE; }
         MEM_GROW(s->doc, s->n_doc, s->cap_doc);
         s->doc[s->n_doc++] = (struct doc){ schema, d, arena_str(&s->g->mem, where, strlen(where)) };
-        node[n++] = node_add(s, (struct node){ .v = schema, .doc = s->n_doc - 1, .parent = NONE, .kw = "" });
+        node[n++] =
+            node_add(s,
+                     (struct node){ .v = schema, .doc = s->n_doc - 1, .parent = NONE, .kw = "" });
     }
     if (objects) node[n++] = NODE_OBJECT;
     return schemas_goal(s, node, n);
 }
 
-/* ---- what can be met ------------------------------------------------------------------------------------- */
+/* ---- what can be met ------------------------------------------------------------------------- */
 
 static bool goal_ok(const struct grammar *g, uint32_t goal, uint16_t *height)
 {
@@ -267,8 +280,10 @@ bool schemas_finish(struct schemas *s)
         if (!expand_goal(s, s->done)) return false;
     uint16_t deepest = g->validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
     bool better = true;
-    for (int pass = 0; better; pass++) {                /* children come after parents: backwards is fast */
-        if (pass > 2000) return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "", "schemas refer to each other too deeply");
+    for (int pass = 0; better; pass++) {  /* children come after parents: backwards is fast */
+        if (pass > 2000)
+            return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "",
+                                "schemas refer to each other too deeply");
         better = false;
         for (uint32_t i = g->n_goal; i-- > 0; ) better |= goal_update(g, &g->goal[i], deepest);
     }
@@ -297,5 +312,6 @@ bool schemas_satisfiable(struct schemas *s, uint32_t goal)
     uint32_t at = blame(s, goal), node = NODE_OBJECT;
     for (uint32_t i = 0; i < s->key[at].n; i++)
         if (s->key[at].node[i] != NODE_OBJECT) { node = s->key[at].node[i]; break; }
-    return schemas_fail(s, node, ERR_SCHEMA, "", "no value satisfies this schema (nested at most %d deep)", MOST_DEPTH);
+    return schemas_fail(s, node, ERR_SCHEMA, "",
+                        "no value satisfies this schema (nested at most %d deep)", MOST_DEPTH);
 }

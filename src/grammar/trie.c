@@ -26,7 +26,9 @@ static void sort_strings(struct trie *t, struct arena *a, const struct bytes *st
     struct bytes *out = arena_alloc(a, (n + 1) * sizeof *out);
     t->id = arena_alloc(a, (n + 1) * sizeof *t->id);
     for (uint32_t i = 0; i < n; i++) {
-        if (i && list[i].s.len == list[i - 1].s.len && !memcmp(list[i].s.p, list[i - 1].s.p, list[i].s.len)) continue;
+        if (i && list[i].s.len == list[i - 1].s.len &&
+            !memcmp(list[i].s.p, list[i - 1].s.p, list[i].s.len))
+            continue;
         out[t->n_str] = list[i].s;
         t->id[t->n_str++] = list[i].id;
     }
@@ -46,20 +48,25 @@ static void grow(struct trie *t, uint32_t i, size_t depth, struct tnode *out)
         uint8_t b = (uint8_t)t->str[r].p[depth];
         uint32_t end = r + 1;
         while (end < p->hi && (uint8_t)t->str[end].p[depth] == b) end++;
-        out[t->n_node++] = (struct tnode){ .lo = r, .hi = end, .byte = b, .depth = (uint32_t)depth + 1 };
+        out[t->n_node++] =
+            (struct tnode){ .lo = r, .hi = end, .byte = b, .depth = (uint32_t)depth + 1 };
         p->n_child++;
         r = end;
     }
 }
 
-bool trie_build(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n, uint32_t *used)
+bool trie_build(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n,
+                uint32_t *used)
 {
     *t = (struct trie){ .cost_off = NONE };
     sort_strings(t, a, str, n);
-    size_t most = 1;                                    /* exact: bytes not shared with the string before */
+    size_t most = 1;  /* exact: bytes not shared with the string before */
     for (uint32_t i = 0; i < t->n_str; i++) {
         size_t same = 0;
-        if (i) while (same < t->str[i].len && same < t->str[i - 1].len && t->str[i].p[same] == t->str[i - 1].p[same]) same++;
+        if (i)
+            while (same < t->str[i].len && same < t->str[i - 1].len &&
+                   t->str[i].p[same] == t->str[i - 1].p[same])
+                same++;
         most += t->str[i].len - same;
     }
     if (most > MOST_TRIE - *used) return false;

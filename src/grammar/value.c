@@ -9,7 +9,10 @@
 #include "grammar/int.h"
 
 static const struct spell *spell(const struct matcher *m) { return &m->g->spell; }
-static uint16_t deepest(const struct matcher *m) { return m->g->validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH; }
+static uint16_t deepest(const struct matcher *m)
+{
+    return m->g->validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
+}
 static int esc_of(const struct matcher *m, uint8_t surf)
 {
     return m->g->validate ? ESC_ANY : surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
@@ -32,7 +35,7 @@ static bool goal_fits(const struct matcher *m, uint32_t goal, uint16_t depth)
     return p->ok && depth + p->height <= deepest(m);
 }
 
-/* ---- what objects and arrays still allow ------------------------------------------------------------- */
+/* ---- what objects and arrays still allow ----------------------------------------------------- */
 
 bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key)
 {
@@ -42,7 +45,7 @@ bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key)
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
 {
     const struct obj *o = m->g->shape[f->ref].obj;
-    if (m->g->declared) {                               /* count = next index; a required key cannot be skipped */
+    if (m->g->declared) {  /* count = next index; a required key cannot be skipped */
         uint32_t must = o->next_req[f->count];
         if (key < f->count || (must != NONE && key > must)) return false;
     }
@@ -79,7 +82,7 @@ static bool arr_more(const struct matcher *m, const struct frame *f)
     return goal != NONE && goal_fits(m, goal, f->depth);
 }
 
-/* ---- opening containers, finishing values ---------------------------------------------------------------- */
+/* ---- opening containers, finishing values ---------------------------------------------------- */
 
 static uint32_t words_take(struct matcher *m, uint32_t n)
 {
@@ -94,7 +97,11 @@ static uint32_t words_take(struct matcher *m, uint32_t n)
 static uint32_t obj_open(struct matcher *m, uint32_t shape, uint32_t parent, bool args)
 {
     const struct obj *o = m->g->shape[shape].obj;
-    struct frame f = { .kind = F_OBJ, .parent = parent, .ref = shape, .flags = args ? FL_ARGS : 0, .missing = o->n_req,
+    struct frame f = { .kind = F_OBJ,
+                       .parent = parent,
+                       .ref = shape,
+                       .flags = args ? FL_ARGS : 0,
+                       .missing = o->n_req,
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
     f.seen = words_take(m, o->n_word);
     for (int s = 0; m->bind && s < 2; s++) f.todo[s] = obj_todo(m, &f, s);
@@ -109,7 +116,12 @@ static void args_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t
         if (m->g->shape[i].kind != SH_OBJ || !m->g->shape[i].ok) continue;
         uint32_t f = obj_open(m, i, frame, true);
         if (m->frame[f].flags & FL_MORE)
-            set_emit(m, (struct conf){ .kind = C_KEY, .ref = i, .frame = f, .style = style, .surf = SURF_PYTHON, .part = 1 });
+            set_emit(m, (struct conf){ .kind = C_KEY,
+                                       .ref = i,
+                                       .frame = f,
+                                       .style = style,
+                                       .surf = SURF_PYTHON,
+                                       .part = 1 });
         if (!m->frame[f].missing) value_done(m, frame, style, SURF_PYTHON);
     }
 }
@@ -117,7 +129,10 @@ static void args_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t
 void value_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t style, uint8_t surf)
 {
     if (surf == SURF_ARGS) args_enter(m, goal, frame, style);
-    else set_emit(m, (struct conf){ .kind = C_VALUE, .ref = goal, .frame = frame, .style = style, .surf = surf });
+    else
+        set_emit(m,
+                 (struct conf){
+                     .kind = C_VALUE, .ref = goal, .frame = frame, .style = style, .surf = surf });
 }
 
 void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf)
@@ -125,27 +140,40 @@ void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf)
     struct frame f = m->frame[frame];
     switch (f.kind) {
     case F_OBJ:
-        set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .frame = frame, .style = style, .surf = surf });
+        set_emit(m,
+                 (struct conf){
+                     .kind = C_NEXT, .ref = f.ref, .frame = frame, .style = style, .surf = surf });
         if (f.flags & FL_ARGS && !f.missing) value_done(m, f.parent, style, surf);
         return;
     case F_ARR: {
-        const struct arr *a = m->g->shape[f.ref].arr;   /* far from every limit the count no longer matters */
+        /* far from every limit the count no longer matters */
+        const struct arr *a = m->g->shape[f.ref].arr;
         if (a->max != NONE || f.count < MAX(a->min, a->n_prefix)) f.count++;
-        set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .frame = frame_push(m, f), .style = style, .surf = surf });
+        set_emit(m, (struct conf){ .kind = C_NEXT,
+                                   .ref = f.ref,
+                                   .frame = frame_push(m, f),
+                                   .style = style,
+                                   .surf = surf });
         return;
     }
     default:
         op_close(m, f.ref, f.parent, style);
-        if (m->g->validate && m->g->op[f.ref].kind == OP_RET)           /* blanks behind the value */
-            set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .frame = frame, .style = style, .surf = surf });
+        if (m->g->validate && m->g->op[f.ref].kind == OP_RET)  /* blanks behind the value */
+            set_emit(m, (struct conf){ .kind = C_NEXT,
+                                       .ref = f.ref,
+                                       .frame = frame,
+                                       .style = style,
+                                       .surf = surf });
     }
 }
 
-/* ---- the first byte of a value ----------------------------------------------------------------------------- */
+/* ---- the first byte of a value --------------------------------------------------------------- */
 
 const char *word_text(enum shape_kind k, uint8_t surf)
 {
-    static const char *const json[] = { "null", "true", "false" }, *const python[] = { "None", "True", "False" };
+    static const char *const json[] = { "null", "true", "false" }, *const python[] = { "None",
+                                                                                       "True",
+                                                                                       "False" };
     return (surf == SURF_PYTHON ? python : json)[k - SH_NULL];
 }
 
@@ -158,7 +186,9 @@ static void num_begin(struct matcher *m, struct conf c, uint32_t shape, uint8_t 
     c.ref = shape;
     if (!num_first(p, m->g->validate, &c, b)) return;
     uint32_t outer = c.frame;
-    if (m->g->validate) c.frame = frame_push(m, (struct frame){ .kind = F_DIGIT, .parent = outer, .count = b, .ref = 1 });
+    if (m->g->validate)
+        c.frame =
+            frame_push(m, (struct frame){ .kind = F_DIGIT, .parent = outer, .count = b, .ref = 1 });
     num_emit(m, c, outer);
 }
 
@@ -177,8 +207,11 @@ static void open_container(struct matcher *m, struct conf c, uint32_t shape, uin
     c.ref = shape;
     c.blank = 0;
     if (b == '{') c.frame = obj_open(m, shape, c.frame, false);
-    else c.frame = frame_push(m, (struct frame){ .kind = F_ARR, .parent = c.frame, .ref = shape,
-                                                 .depth = (uint16_t)(m->frame[c.frame].depth + 1) });
+    else
+        c.frame = frame_push(m, (struct frame){ .kind = F_ARR,
+                                                .parent = c.frame,
+                                                .ref = shape,
+                                                .depth = (uint16_t)(m->frame[c.frame].depth + 1) });
     set_emit(m, c);
 }
 
@@ -224,7 +257,7 @@ static void step_value(struct matcher *m, struct conf c, uint8_t b)
         if (m->g->shape[i].ok) shape_first(m, c, i, b);
 }
 
-/* ---- scalars -------------------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static void step_word(struct matcher *m, struct conf c, uint8_t b)
 {
@@ -240,7 +273,8 @@ static bool digits_accept(const struct matcher *m, const struct num *p, uint32_t
     uint32_t n = m->frame[frame].ref;
     if (!p->integer && !p->has_lo && !p->has_hi && !p->set) return true;
     char *text = mem_alloc(n + 1);
-    for (uint32_t i = n; i-- > 0; frame = m->frame[frame].parent) text[i] = (char)m->frame[frame].count;
+    for (uint32_t i = n; i-- > 0; frame = m->frame[frame].parent)
+        text[i] = (char)m->frame[frame].count;
     bool ok = num_accepts(p, text, n);
     mem_free(text);
     return ok;
@@ -252,7 +286,8 @@ static void num_emit(struct matcher *m, struct conf c, uint32_t outer)
     const struct num *p = m->g->shape[c.ref].num;
     set_emit(m, c);
     bool whole = c.lex == NUM_ZERO || c.lex == NUM_INT || c.lex == NUM_FRAC || c.lex == NUM_EXP;
-    if (m->g->validate ? whole && digits_accept(m, p, c.frame) : num_may_end(p, &c)) value_done(m, outer, c.style, c.surf);
+    if (m->g->validate ? whole && digits_accept(m, p, c.frame) : num_may_end(p, &c))
+        value_done(m, outer, c.style, c.surf);
 }
 
 static void step_num(struct matcher *m, struct conf c, uint8_t b)
@@ -260,7 +295,9 @@ static void step_num(struct matcher *m, struct conf c, uint8_t b)
     if (!num_step(m->g->shape[c.ref].num, m->g->validate, &c, b)) return;
     uint32_t outer = c.frame;
     if (m->g->validate) {
-        struct frame f = { .kind = F_DIGIT, .parent = c.frame, .count = b, .ref = m->frame[c.frame].ref + 1 };
+        struct frame f = {
+            .kind = F_DIGIT, .parent = c.frame, .count = b, .ref = m->frame[c.frame].ref + 1
+        };
         if (f.ref > 10000) return;
         while (m->frame[outer].kind == F_DIGIT) outer = m->frame[outer].parent;
         c.frame = frame_push(m, f);
@@ -277,14 +314,17 @@ static bool any_offered(const struct matcher *m, const struct frame *f, const st
 }
 
 /* Can a begun escape still mean this child of a literal trie (keys: one that is offered)? */
-bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f)
+bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c,
+                  const struct frame *f)
 {
     if (child->byte >= 0x20 && child->byte != '"' && child->byte != '\\') return false;
-    return lex_may_mean(c->lex, c->part, esc_of(m, c->surf), child->byte) && (!f || any_offered(m, f, child));
+    return lex_may_mean(c->lex, c->part, esc_of(m, c->surf), child->byte) &&
+           (!f || any_offered(m, f, child));
 }
 
 /* A begun escape must still be able to mean a byte that the literals want here. */
-static bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f)
+static bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c,
+                         const struct frame *f)
 {
     if (m->g->validate || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return true;
     if (c->n == NONE) return false;
@@ -308,7 +348,7 @@ static void step_str(struct matcher *m, struct conf c, uint8_t b)
     }
     if (!t && r == LEX_BEGIN) {
         if (c.m >= sh->str.max) return;
-        if (sh->str.max != NONE || c.m < sh->str.min) c.m++;           /* an open end needs no count */
+        if (sh->str.max != NONE || c.m < sh->str.min) c.m++;  /* an open end needs no count */
     }
     for (int i = 0; t && i < n_out; i++)
         if ((c.n = trie_step(t, c.n, out[i])) == NONE) return;
@@ -316,7 +356,7 @@ static void step_str(struct matcher *m, struct conf c, uint8_t b)
     if (!t || escape_leads(m, t, &c, NULL)) set_emit(m, c);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
 {
@@ -337,7 +377,8 @@ static uint32_t key_at(const struct obj *o, uint32_t node)
 static bool key_free(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
-    return key_at(m->g->shape[f->ref].obj, c->n) == NONE && obj_invents(m, f) && (c->m || m->g->validate) && !name_used(m, f, c->aux);
+    return key_at(m->g->shape[f->ref].obj, c->n) == NONE && obj_invents(m, f) &&
+           (c->m || m->g->validate) && !name_used(m, f, c->aux);
 }
 
 bool key_closable(const struct matcher *m, const struct conf *c)
@@ -388,7 +429,12 @@ static void key_close(struct matcher *m, struct conf c, uint8_t kind, uint32_t o
         if (m->g->declared) f.count = o->n_key;
     }
     f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
-    c = (struct conf){ .kind = kind, .ref = goal, .frame = frame_push(m, f), .style = c.style, .surf = c.surf, .n = off };
+    c = (struct conf){ .kind = kind,
+                       .ref = goal,
+                       .frame = frame_push(m, f),
+                       .style = c.style,
+                       .surf = c.surf,
+                       .n = off };
     set_emit(m, c);
 }
 
@@ -412,7 +458,8 @@ static void step_arg(struct matcher *m, struct conf c, uint8_t b, bool invents)
     }
     bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
     bool known = c.n != NONE && trie_step(&m->g->shape[c.ref].obj->trie, c.n, b) != NONE;
-    invents = invents && (letter || (c.m && b >= '0' && b <= '9')) && c.m < m->g->shape[c.ref].obj->cap_key + m->frame[c.frame].n_dyn;
+    invents = invents && (letter || (c.m && b >= '0' && b <= '9')) &&
+              c.m < m->g->shape[c.ref].obj->cap_key + m->frame[c.frame].n_dyn;
     if ((!known && !invents) || !key_advance(m, &c, b, invents)) return;
     c.m++;
     c.part = 1;
@@ -440,7 +487,7 @@ static void step_key(struct matcher *m, struct conf c, uint8_t b)
     if (invents || escape_leads(m, &o->trie, &c, f)) set_emit(m, c);
 }
 
-/* ---- separators -------------------------------------------------------------------------------------------------- */
+/* ---- separators ------------------------------------------------------------------------------ */
 
 /* What follows a separator between members. */
 static void after_sep(struct matcher *m, struct conf c)
@@ -468,8 +515,9 @@ static void after_colon(struct matcher *m, struct conf c)
 }
 
 /* One byte of a separator that is spelled text[style]; before the first one both styles are open. */
-static void step_spelled(struct matcher *m, struct conf c, uint8_t b, const char *const text[2], const uint32_t len[2],
-                         uint8_t kind, void (*after)(struct matcher *, struct conf))
+static void step_spelled(struct matcher *m, struct conf c, uint8_t b, const char *const text[2],
+                         const uint32_t len[2], uint8_t kind,
+                         void (*after)(struct matcher *, struct conf))
 {
     bool open = c.style == STYLE_OPEN;
     bool same = open && len[0] == len[1] && !memcmp(text[0], text[1], len[0]);

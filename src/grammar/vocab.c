@@ -56,7 +56,8 @@ static void vtrie_build(struct vocab *v, struct vtrie *t, const int32_t *list, i
     uint32_t *open = mem_alloc((size_t)(v->max_len + 2) * sizeof *open);
     size_t n_open = 0;
     for (uint32_t i = 0; i <= t->n; i++) {
-        while (n_open && (i == t->n || t->depth[open[n_open - 1]] >= t->depth[i])) t->skip[open[--n_open]] = i;
+        while (n_open && (i == t->n || t->depth[open[n_open - 1]] >= t->depth[i]))
+            t->skip[open[--n_open]] = i;
         if (i < t->n) open[n_open++] = i;
     }
     mem_free(open);
@@ -121,11 +122,15 @@ static void class_build(struct vocab *v, struct strclass *c, int esc)
         c->all[t / 32] |= 1u << (t % 32);
     }
     uint32_t sum = 0;
-    for (uint32_t k = 0; k <= c->n_len; k++) { uint32_t n = c->len_end[k]; c->len_end[k] = sum; sum += n; }
+    for (uint32_t k = 0; k <= c->n_len; k++) {
+        uint32_t n = c->len_end[k];
+        c->len_end[k] = sum;
+        sum += n;
+    }
     c->by_len = arena_alloc(&v->mem, (sum + 1) * sizeof *c->by_len);
     for (int t = 0; t < v->n_vocab; t++)
         if (len[t] >= 0) c->by_len[c->len_end[len[t]]++] = t;
-    mem_free(len);                                      /* len_end[k] = tokens of at most k code points */
+    mem_free(len);  /* len_end[k] = tokens of at most k code points */
 }
 
 static void text_build(struct vocab *v)
@@ -134,7 +139,8 @@ static void text_build(struct vocab *v)
     for (int t = 0; t < v->n_vocab; t++) {
         if (!v->bytes[t].p) continue;
         int s = 0;
-        for (size_t i = 0; i < v->bytes[t].len && s >= 0; i++) s = utf8_dfa(s, (uint8_t)v->bytes[t].p[i]);
+        for (size_t i = 0; i < v->bytes[t].len && s >= 0; i++)
+            s = utf8_dfa(s, (uint8_t)v->bytes[t].p[i]);
         if (s >= 0) v->text_all[t / 32] |= 1u << (t % 32);
     }
 }
@@ -161,13 +167,15 @@ static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err 
             continue;
         }
         if (!s->token[t].p || !s->token[t].len || s->token[t].len > 4096) continue;
-        v->bytes[t] = (struct bytes){ arena_str(&v->mem, s->token[t].p, s->token[t].len), s->token[t].len };
+        v->bytes[t] =
+            (struct bytes){ arena_str(&v->mem, s->token[t].p, s->token[t].len), s->token[t].len };
         v->max_len = MAX(v->max_len, (int)s->token[t].len);
     }
     v->eog = arena_zero(&v->mem, ((size_t)s->n_eog + 1) * sizeof *v->eog);
     for (int i = 0; i < s->n_eog; i++) {
         if (s->eog[i] < 0 || s->eog[i] >= s->n_vocab)
-            return err_set(e, ERR_ARG, "end-of-turn id %d is not in the vocabulary of %d tokens", s->eog[i], s->n_vocab);
+            return err_set(e, ERR_ARG, "end-of-turn id %d is not in the vocabulary of %d tokens",
+                           s->eog[i], s->n_vocab);
         v->is_eog[s->eog[i]] = 1;
         v->eog[v->n_eog++] = (uint32_t)s->eog[i];
         v->bytes[s->eog[i]] = (struct bytes){ 0 };      /* the end is never text */
@@ -246,7 +254,8 @@ void vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *
     for (size_t i = len; i-- > 0; ) {
         cost[i] = v ? COST_MAX : cost[i + 1] + 1;
         uint32_t node = 0;
-        for (size_t j = i; v && j < len && (node = vocab_kid(v, node, (uint8_t)text[j])) != NONE; j++)
+        for (size_t j = i; v && j < len && (node = vocab_kid(v, node, (uint8_t)text[j])) != NONE;
+             j++)
             if (v->all.token[node - 1] >= 0) cost[i] = MIN(cost[i], cost_add(cost[j + 1], 1));
     }
 }
