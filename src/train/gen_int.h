@@ -85,7 +85,6 @@ struct value value_number(struct draw *d, int lo, int hi, bool may_be_word);
 int value_kind_of(const char *pack_kind);
 /* invented, same shape: words, case, digits */
 const char *value_like(struct draw *d, const char *sample);
-const char *number_word(int n);                                       /* 0..20, NULL beyond */
 char *marked(struct draw *d, const char *value);                      /* between the marks */
 
 /* ---- gen_tool.c: invented tools -------------------------------------------------------------- */
@@ -153,7 +152,7 @@ const struct domain_pack *pack_pick(struct draw *d);
 
 /* ---- gen_conv.c: one conversation ------------------------------------------------------------ */
 
-/* json members owned until conv_json */
+/* owns its JSON */
 struct conv {
     struct json *tools, *messages, *expect, *must, *answer;
     enum data_kind kind;

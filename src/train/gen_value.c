@@ -273,7 +273,8 @@ static struct value iso_date(struct draw *d)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-const char *number_word(int n)
+/* NULL beyond twenty. */
+static const char *number_word(int n)
 {
     static const char *const w[] = { "zero",    "one",     "two",       "three",    "four",
                                      "five",    "six",     "seven",     "eight",    "nine",
