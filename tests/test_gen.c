@@ -357,4 +357,41 @@ TEST(penalties_hit_what_was_said)
     CHECK(fabsf(sample_logprob(z, 2, 1) - logf(0.75f)) < 1e-6f, "log-probability");
 }
 
+/* ---- shared words -------------------------------------------------------------------------------------- */
+
+TEST(the_tool_that_shares_words_comes_first)
+{
+    static const struct { const char *why, *said; int first; } rows[] = {
+        { "a word of the name", "please set an alarm", 0 },
+        { "camelCase and snake_case are words", "how is the weather", 1 },
+        { "a word of the description", "will it rain", 1 },
+        { "a property", "to Oslo city", 1 },
+        { "a member of an enum", "the garage please", 2 },
+        { "beginnings are enough", "unlocking", 2 },
+        { "a word of every tool decides nothing", "thing", -1 },
+        { "nothing in common", "hello", -1 },
+    };
+    struct json *tools = parse("[{'name':'setAlarm','description':'a thing'},"
+        "{'name':'get_weather','description':'rain or sun, a thing','parameters':{'properties':{'city':{'type':'string'}}}},"
+        "{'name':'door','description':'Unlocks, a thing','parameters':{'properties':{'which':{'enum':['front','garage']}}}}]");
+    struct call_tool t[3];
+    for (size_t i = 0; i < 3; i++)
+        t[i] = (struct call_tool){ .name = json_str(json_get(json_at(tools, i), "name"), NULL),
+                                   .description = json_get(json_at(tools, i), "description"), .schema = tool_schema(json_at(tools, i)) };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'user','content':'garage'},{'role':'assistant','content':'alarm'}]"), *m = json_new_object();
+        double s[3];
+        json_set(m, "role", json_new_str("user"));
+        json_set(m, "content", json_new_str(rows[i].said));
+        json_push(talk, m);
+        lexical_scores(talk, t, 3, s);
+        int best = s[0] > s[1] && s[0] > s[2] ? 0 : s[1] > s[0] && s[1] > s[2] ? 1 : s[2] > s[0] && s[2] > s[1] ? 2 : -1;
+        if (rows[i].first >= 0 || i == LEN(rows) - 1) CHECK(best == rows[i].first, "%s: %g %g %g", rows[i].why, s[0], s[1], s[2]);
+        else CHECK(s[0] < 0.2 && s[1] < 0.2 && s[2] < 0.2, "%s: %g %g %g", rows[i].why, s[0], s[1], s[2]);
+        json_free(talk);
+    }
+    for (size_t i = 0; i < 3; i++) json_free(t[i].schema);
+    json_free(tools);
+}
+
 TEST_MAIN
