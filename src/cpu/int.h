@@ -67,7 +67,6 @@ void kern_avx2(struct kern *k);
 void kern_avx512(struct kern *k);
 void kern_int_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
-void kern_bf16(struct kern *k);
 
 /* matmul.c */
 struct cpu {

@@ -13,7 +13,8 @@
 #define MOST_MM 8                                                     /* products in a call */
 #define SMALL (768 << 10) /* weights x columns worth a second thread */
 #define SMALL_INPUT (48 << 10) /* values of the input, likewise */
-#define DECODE_PIECE (16 << 10) /* weight bytes of a decode piece */
+#define PIECE_LEAST (16 << 10)  /* weight bytes of a decode piece: long enough to be read ahead, */
+#define PIECE_MOST (128 << 10)  /* and at least eight for every thread while that is possible */
 
 struct input { const struct act_form *form; size_t bytes; char *at; };  /* n columns, bytes apart */
 struct product {
@@ -35,6 +36,14 @@ struct job {
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
+/* Rows of a decode piece of w. */
+static int decode_piece(const struct mat *w, int n_thread)
+{
+    size_t share = w->row_bytes * (size_t)w->n_out / (8 * (size_t)n_thread);
+    size_t bytes = MIN(MAX(share, (size_t)PIECE_LEAST), (size_t)PIECE_MOST);
+    return (int)MAX((size_t)8, bytes / MAX(w->row_bytes, (size_t)1));
+}
+
 static void choose_kernel(struct job *j, struct product *p)
 {
     const struct kern *k = &j->c->kern;
@@ -44,7 +53,7 @@ static void choose_kernel(struct job *j, struct product *p)
         p->piece = PANEL_ROWS;
     } else {
         p->dec = k->decode[d].act ? k->decode[d] : k->any_decode;
-        p->piece = (int)MAX((size_t)8, DECODE_PIECE / MAX(p->mm->w->row_bytes, (size_t)1));
+        p->piece = decode_piece(p->mm->w, pool_size(j->c->pool));
     }
     p->n_piece = (p->mm->w->n_out + p->piece - 1) / p->piece;
     j->total += p->n_piece;

@@ -1,0 +1,66 @@
+"""Black box: the commands that measure, on a random model made by the one that makes them."""
+import json
+import os
+import subprocess
+
+import pytest
+
+TENON = os.environ.get("TENON", "build/tenon")
+
+
+def tenon(*args):
+    p = subprocess.run([TENON, *map(str, args)], capture_output=True, text=True, timeout=120)
+    return p.returncode, p.stdout, p.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "nano.gguf"
+    rc, _, err = tenon("debug", "random-model", "--shape", "nano", "--type", "Q8_0", path)
+    assert rc == 0, err
+    return path
+
+
+def test_speed_is_told_as_json(model):
+    rc, out, err = tenon("bench", "-m", model, "-p", 16, "-n", 4, "-r", 3, "-t", 2, "--json")
+    assert rc == 0, err
+    told = json.loads(out)
+    for part in ("prefill", "decode"):
+        speed = told[part]
+        assert 0 < speed["low"] <= speed["tokens_per_s"] <= speed["high"] and speed["runs"] == 3
+    assert told["threads"] == 2 and told["bytes_per_token"] > 0
+
+
+def test_a_part_that_was_not_asked_for_is_null(model):
+    rc, out, err = tenon("bench", "-m", model, "-p", 16, "-n", 0, "-r", 1, "--json")
+    assert rc == 0, err
+    assert json.loads(out)["decode"] is None
+
+
+@pytest.mark.parametrize("args", [("-p", -1), ("-p", 0, "-n", 0), ("-p", 40000), ("-r", 0), ("-r", 101)])
+def test_what_cannot_be_measured_is_refused(model, args):
+    rc, out, err = tenon("bench", "-m", model, *args)
+    assert rc == 1 and out == "" and len(err.splitlines()) == 1 and "accepted" in err
+
+
+def test_the_machine_is_measured():
+    rc, out, err = tenon("bench", "bandwidth", "-t", 1, "--json")
+    assert rc == 0, err
+    told = json.loads(out)
+    assert told["read_gb_per_s"] > 0 and told["peak_gop_per_s"]["f32"] > 0
+
+
+@pytest.mark.parametrize("args", [("--shape", "giant"), ("--type", "Q9"), ("--shape", "nano", "--type", "Q4_K")])
+def test_a_model_that_cannot_be_made_is_refused(tmp_path, args):
+    path = tmp_path / "no.gguf"
+    rc, out, err = tenon("debug", "random-model", *args, path)
+    assert rc == 2 and out == "" and len(err.splitlines()) == 1 and not path.exists()
+
+
+def test_the_same_seed_makes_the_same_model(tmp_path):
+    made = []
+    for seed in (1, 1, 2):
+        made.append(tmp_path / f"{len(made)}.gguf")
+        assert tenon("debug", "random-model", "--shape", "nano", "--seed", seed, made[-1])[0] == 0
+    a, b, c = (p.read_bytes() for p in made)
+    assert a == b and a != c
