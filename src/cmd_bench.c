@@ -6,7 +6,7 @@
 #include "eval/eval.h"
 #include "front.h"
 
-struct bench_cmd { struct model_opts m; struct bench_opts b; bool json; };
+struct bench_cmd { struct model_opts m; struct bench_opts b; const char *kernels; bool json; };
 
 static const struct opt opts[] = {
     MODEL_OPTS(struct bench_cmd),
@@ -16,6 +16,8 @@ static const struct opt opts[] = {
       "generated tokens (default: 64)" },
     { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct bench_cmd, b.runs),
       "repetitions (default: 5)" },
+    { "Measurement", 0, "kernels", "NAME", OPT_STR, offsetof(struct bench_cmd, kernels),
+      "avx512, avx2 or plain (default: the best this processor runs)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bench_cmd, json),
       "a JSON object (default: a table)" },
 };
@@ -77,7 +79,7 @@ static int run(const void *v, int n_arg, char **arg)
     struct err e = { 0 };
     struct gguf *g = front_gguf(o->m.model, &e);
     struct pool *pool = g ? pool_open((int)o->m.threads, &e) : NULL;
-    const struct ops *ops = pool ? cpu_ops_open(pool, NULL, &e) : NULL;
+    const struct ops *ops = pool ? cpu_ops_open(pool, o->kernels, &e) : NULL;
     struct model *m = ops ? model_open(g, ops, &e) : NULL;
     struct bench_result r;
     bool ok = m && bench_model(m, &o->b, &r, &e);
