@@ -54,6 +54,7 @@ static const struct { const char *schema, *value, *why; } rows[] = {   /* why NU
     { "{\"prefixItems\":[{}],\"unevaluatedItems\":false}", "[1,2]", "/1: no value" },
     { "{\"$defs\":{\"t\":{\"properties\":{\"k\":{\"$ref\":\"#/$defs/t\"}},\"type\":\"object\"}},\"$ref\":\"#/$defs/t\"}", "{\"k\":{\"k\":3}}", "/k/k: 3 is not of type object" },
     { "{\"$defs\":{\"t\":{\"$anchor\":\"here\",\"type\":\"null\"}},\"$ref\":\"#here\"}", "1", "not of type null" },
+    { "{\"definitions\":{\"t\":{\"id\":\"#here\",\"type\":\"null\"}},\"properties\":{\"a\":{\"$ref\":\"#here\"}}}", "{\"a\":null}", NULL },
     { "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"maximum\":3,\"exclusiveMaximum\":true}", "3", "above maximum" },
     { "{\"minimum\":9007199254740993}", "9007199254740992", "below minimum" },
     { "{\"format\":\"date\"}", "\"2023-02-29\"", "not a valid date" }, { "{\"format\":\"color\"}", "\"x\"", NULL },

@@ -167,8 +167,10 @@ static const struct json *find_anchor(const struct json *v, const char *name, in
             json_str_is(json_get(v, "$dynamicAnchor"), name))
             return v;
         const char *id = json_str(json_get(v, "$id"), NULL);
+        if (!id) id = json_str(json_get(v, "id"), NULL);  /* draft 4 */
         if (id && *id == '#' && !strcmp(id + 1, name)) return v;
-        if (id && *id != '#' && depth) return NULL;     /* another document's names */
+        bool other = json_is(json_get(v, "$id"), JSON_STRING) && *id != '#';
+        if (other && depth) return NULL;  /* names of another document */
         for (struct json_iter it = json_iter(v); !found && json_next(&it); )
             if (strcmp(it.key, "enum") && strcmp(it.key, "const"))
                 found = find_anchor(it.value, name, depth + 1);
