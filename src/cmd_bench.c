@@ -49,6 +49,14 @@ static void print_speed(const char *what, int64_t n, struct bench_speed s)
                (long long)n, s.median, s.low, s.high, s.runs);
 }
 
+/* 1e9 operations of one prompt token: every weight but those of the token matrix, which only the last
+ * row meets. */
+static double prefill_gop(const struct model *m)
+{
+    const struct model_config *c = model_config(m);
+    return 2e-9 * ((double)model_n_param(m) - (double)c->n_vocab * c->n_embd);
+}
+
 static void report(const struct bench_cmd *o, const struct model *m, const struct bench_result *r,
                    int n_thread)
 {
@@ -69,8 +77,7 @@ static void report(const struct bench_cmd *o, const struct model *m, const struc
     print_speed("prefill", o->b.prompt, r->prefill);
     print_speed("decode", o->b.gen, r->decode);
     if (r->decode.runs) printf("decode reads %.1f GB/s of weights\n", gb * r->decode.median);
-    if (r->prefill.runs)
-        printf("prefill does %.0f GOP/s\n", 2e-9 * (double)model_n_param(m) * r->prefill.median);
+    if (r->prefill.runs) printf("prefill does %.0f GOP/s\n", prefill_gop(m) * r->prefill.median);
 }
 
 static int run(const void *v, int n_arg, char **arg)
