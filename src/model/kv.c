@@ -11,7 +11,7 @@
  * Threads: the engine thread only. Memory: slabs taken in kv_open(), never grown. */
 #include "model/int.h"
 
-#define MARKS_PER_SEQ 8 /* the oldest gives way to a ninth */
+#define MARKS_PER_SEQ 8      /* one gives way to a ninth: not the first */
 #define MARK_SLOTS_PER_SEQ 4 /* of the pool shared by all sequences */
 
 struct mark { int pos, slot; };
@@ -293,10 +293,11 @@ int kv_truncate(struct kv *kv, int seq, int len)
     return s->len = keep;
 }
 
-static void drop_oldest_mark(struct kv *kv, struct seq *s)
+/* The second goes: the first is as a rule the end of what many requests share. */
+static void drop_one_mark(struct kv *kv, struct seq *s)
 {
-    kv->slot_refs[s->mark[0].slot]--;
-    memmove(s->mark, s->mark + 1, (size_t)--s->n_mark * sizeof *s->mark);
+    kv->slot_refs[s->mark[1].slot]--;
+    memmove(s->mark + 1, s->mark + 2, (size_t)(--s->n_mark - 1) * sizeof *s->mark);
 }
 
 bool kv_mark(struct kv *kv, int seq)
@@ -304,7 +305,7 @@ bool kv_mark(struct kv *kv, int seq)
     struct seq *s = &kv->seq[seq];
     bool have = s->len % KV_PAGE == 0 || (s->n_mark && s->mark[s->n_mark - 1].pos == s->len);
     if (have || !kv->m->n_conv) return true;
-    if (s->n_mark == MARKS_PER_SEQ) drop_oldest_mark(kv, s);
+    if (s->n_mark == MARKS_PER_SEQ) drop_one_mark(kv, s);
     for (int i = 0; i < kv->n_slot; i++)
         if (!kv->slot_refs[i]) {
             kv->slot_refs[i] = 1;
