@@ -368,6 +368,7 @@ TEST(the_tool_that_shares_words_comes_first)
         { "a property", "to Oslo city", 1 },
         { "a member of an enum", "the garage please", 2 },
         { "beginnings are enough", "unlocking", 2 },
+        { "endings do not count", "the suns", 1 },
         { "a word of every tool decides nothing", "thing", -1 },
         { "nothing in common", "hello", -1 },
     };

@@ -16,10 +16,18 @@ struct bag { uint64_t *word; size_t n, cap; };
 
 static bool is_letter(unsigned char c) { return isalpha(c) || c >= 0x80; }
 
+/* Dims, dim; boxes, box: the plural and the third person are the same word. */
+static size_t without_ending(const char *p, size_t n)
+{
+    if (n > 3 && p[n - 1] == 's' && p[n - 2] != 's') n--;
+    if (n > 3 && p[n - 1] == 'e') n--;
+    return n;
+}
+
 static void put_word(struct bag *b, const char *p, size_t n)
 {
     char stem[STEM];
-    size_t len = MIN(n, (size_t)STEM);
+    size_t len = MIN(without_ending(p, n), (size_t)STEM);
     if (b->n >= WORDS_MOST) return;
     for (size_t i = 0; i < len; i++) stem[i] = (char)tolower((unsigned char)p[i]);
     MEM_GROW(b->word, b->n, b->cap);
