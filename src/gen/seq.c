@@ -13,7 +13,7 @@
 #include "gen/int.h"
 
 #define FORCED_MOST 256
-#define PRIOR_WEIGHT 3 /* of the words of the request against the model's word for a name */
+#define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name */
 
 struct seq {
     struct seq_opts o;
