@@ -680,6 +680,49 @@ TEST(forced_runs_are_the_only_way_and_held_back)
     vocab_close(v);
 }
 
+/* Cuts "a%" + quote as one token, but % alone when a comma follows the quote: as merges by rank do. */
+static int cut_by_rank(void *ctx, const char *p, size_t n, int32_t *out, int cap)
+{
+    int k = 0;
+    for (size_t i = 0; i < n && k < cap; ) {
+        size_t len = n - i > 1 && !memcmp(p + i, "\",", 2) ? 2 : 1;
+        if (n - i > 1 && !memcmp(p + i, "%\"", 2) && !(n - i > 2 && p[i + 2] == ',')) len = 2;
+        int32_t t = -1;
+        for (int x = 0; x < 260 && t < 0; x++)
+            if (((struct bytes *)ctx)[x].len == len && !memcmp(((struct bytes *)ctx)[x].p, p + i, len)) t = x;
+        out[k++] = t;
+        i += len;
+    }
+    return k;
+}
+
+TEST(a_longer_token_may_begin_inside_of_the_last_one)
+{
+    static char text[260][2];
+    static struct bytes token[260];
+    for (int b = 0; b < 256; b++) token[b] = (struct bytes){ memcpy(text[b], &(char){ (char)b }, 1), 1 };
+    token[256] = (struct bytes){ memcpy(text[256], "%\"", 2), 2 };
+    token[257] = (struct bytes){ memcpy(text[257], "\",", 2), 2 };
+    int32_t eog = 259, run[16];
+    struct vocab_spec s = { .n_vocab = 260, .token = token, .eog = &eog, .n_eog = 1, .encode = cut_by_rank, .encode_ctx = token };
+    struct err e = { 0 };
+    struct vocab *v = vocab_open(&s, &e);
+    struct grammar_opts o = { .spelling = SPELL_COMPACT };
+    struct grammar *g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1}", &o, &e);
+    struct matcher *m = matcher_new(g, v, &e);
+    int n = matcher_forced(m, run, 16);
+    CHECK(n == 3 && run[0] == '[' && run[1] == '"' && run[2] == 'a', "%% waits for what follows the quote: %d tokens", n);
+    matcher_free(m);
+    grammar_free(g);
+    g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1,\"maxItems\":1}", &o, &e);
+    m = matcher_new(g, v, &e);
+    n = matcher_forced(m, run, 16);
+    CHECK(n == 5 && run[3] == 256 && run[4] == ']', "all of it is forced when nothing else may follow: %d tokens", n);
+    matcher_free(m);
+    grammar_free(g);
+    vocab_close(v);
+}
+
 TEST(hostile_schemas_end_in_errors_or_work)
 {
     struct err e = { 0 };

@@ -3,10 +3,11 @@
  * Forced bytes are easy; the tokens are the hard part, because the last of them would often merge
  * with what comes next. So the run is cut as the tokenizer cuts it (with the bytes before as left
  * context), and then held back: an end is dropped when a longer token of the vocabulary begins with
- * it and is allowed there. Tokens already committed are never cut anew. */
+ * it and is allowed there; where such a token begins inside of a cut one, the tokenizer is asked
+ * again with it in place, and what changes is dropped. Tokens already committed are never cut anew. */
 #include "grammar/int.h"
 
-enum { MOST_RUN = 4096, CONTEXT = 48, LOOK_BACK = 4 };
+enum { MOST_RUN = 4096, CONTEXT = 48, LOOK_BACK = 4, INSIDE = 12, LONGER = 12, LOOKED = 400 };
 
 /* The only byte that can follow the set, -1 if there are none, several, or the end or a special may come. */
 static int only_byte(struct matcher *m, uint32_t from, uint32_t n)
@@ -69,21 +70,31 @@ static void left_context(const struct matcher *m, struct str *out)
     }
 }
 
-/* Token ids of the forced bytes; the context's own tokens are taken off if a cut falls between. */
-static int cut_run(struct matcher *m, const struct str *run, int32_t *out, int cap)
+/* A forced run while it is being cut. */
+struct forced {
+    struct matcher *m;
+    struct str context, run;       /* bytes of the tokens before; the bytes that are forced */
+    uint32_t from, n;              /* the set behind the run */
+    int32_t *token; int n_token;
+};
+
+/* Cuts context + run + more; the tokens of the run go to out. The context's own tokens are taken off if
+ * a cut falls behind it; else the run would merge with what is written, and is cut alone. */
+static int cut_run(const struct forced *f, const char *more, size_t n_more, int32_t *out, int cap)
 {
     struct str all = { 0 };
-    left_context(m, &all);
-    size_t before = all.len;
-    str_put(&all, run->p, run->len);
+    str_put(&all, f->context.p, f->context.len);
+    str_put(&all, f->run.p, f->run.len);
+    str_put(&all, more, n_more);
+    const struct vocab *v = f->m->v;
     int32_t *list = mem_alloc((all.len + 1) * sizeof *list);
-    int n = cut(m->v, all.p, all.len, list, (int)all.len), skip = 0;
-    size_t at = 0;
-    while (skip < n && at < before && list[skip] >= 0 && list[skip] < m->v->n_vocab)
-        at += m->v->bytes[list[skip++]].len;
-    if (n < 0 || at != before) {  /* the run would merge with what was written: cut it alone */
+    int n = cut(v, all.p, all.len, list, (int)all.len), skip = 0;
+    size_t at = 0, before = f->context.len;
+    while (skip < n && at < before && list[skip] >= 0 && list[skip] < v->n_vocab)
+        at += v->bytes[list[skip++]].len;
+    if (n < 0 || at != before) {
         skip = 0;
-        n = cut(m->v, run->p, run->len, list, (int)all.len);
+        n = cut(v, all.p + before, all.len - before, list, (int)all.len);
     }
     n = MIN(n - skip, cap);
     if (n > 0) memcpy(out, list + skip, (size_t)n * sizeof *out);
@@ -92,60 +103,75 @@ static int cut_run(struct matcher *m, const struct str *run, int32_t *out, int c
     return MAX(n, 0);
 }
 
-/* Is some token allowed that begins with p[0, len) and is longer? The set is the one before p. */
-static bool longer_allowed(struct matcher *m, uint32_t from, uint32_t n, const char *p, size_t len)
+/* Allowed tokens that begin with the last `len` bytes of the run and are longer: the most frequent ones
+ * (smallest ids), at most LONGER. Looks at LOOKED of them. */
+static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER])
 {
+    struct matcher *m = f->m;
     const struct vtrie *t = &m->v->all;
     uint32_t node = 0;
-    for (size_t i = 0; i < len; i++)
-        if ((node = vocab_kid(m->v, node, (uint8_t)p[i])) == NONE) return false;
-    struct mark before = matcher_mark(m);
-    for (size_t i = 0; i < len && n; i++) {
-        n = set_step(m, from, n, (uint8_t)p[i]);
-        from = m->set0;
-    }
+    for (size_t i = f->run.len - len; i < f->run.len; i++)
+        if ((node = vocab_kid(m->v, node, (uint8_t)f->run.p[i])) == NONE) return 0;
     if (!m->level) m->level = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *m->level);
     struct level *level = m->level;
-    level[len] = (struct level){ from, n, matcher_mark(m) };
-    bool found = false;
-    for (uint32_t i = node; n && i < t->skip[node - 1] && !found; ) {
+    struct mark before = matcher_mark(m);
+    level[len] = (struct level){ f->from, f->n, before };
+    int n = 0;
+    for (uint32_t i = node, looked = 0; i < t->skip[node - 1] && looked < LOOKED; ) {
         uint32_t d = t->depth[i];
         matcher_reset(m, level[d - 1].mark);
         uint32_t k = set_step(m, level[d - 1].from, level[d - 1].n, t->byte[i]);
         if (!k) { i = t->skip[i]; continue; }
         level[d] = (struct level){ m->set0, k, matcher_mark(m) };
-        found = t->token[i] >= 0;
-        i++;
+        int32_t id = t->token[i++];
+        if (id < 0) continue;
+        looked++;
+        int at = n < LONGER ? n++ : LONGER - 1;
+        if (at == LONGER - 1 && looked > LONGER && out[at] < id) continue;
+        for (; at > 0 && out[at - 1] > id; at--) out[at] = out[at - 1];
+        out[at] = id;
     }
     matcher_reset(m, before);
-    return found;
+    return n;
 }
 
-/* How many of the n tokens may be fed: before each of the last few, no longer token may fit. */
-static int hold_back(struct matcher *m, const int32_t *token, int n)
+/* A longer token that begins inside of a cut token: cut with it in place, how many tokens stay? */
+static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
 {
-    size_t start[LOOK_BACK + 1] = { 0 }, total = 0;
-    int first = MAX(n - LOOK_BACK, 0);
-    struct str bytes = { 0 };
-    for (int i = 0; i < n; i++) {
-        if (i >= first) start[i - first] = total;
-        struct bytes b = m->v->bytes[token[i]];
-        str_put(&bytes, b.p, b.len);
-        total += b.len;
+    struct bytes b = f->m->v->bytes[longer];
+    int32_t *other = mem_alloc(((size_t)f->n_token + 1) * sizeof *other);
+    int n = cut_run(f, b.p + len, b.len - len, other, f->n_token), same = 0;
+    while (same < MIN(n, keep) && other[same] == f->token[same]) same++;
+    mem_free(other);
+    return same;
+}
+
+/* Free text lies ahead: that it begins with just the punctuation that would change a cut is not worth
+ * giving up every opening quote for. */
+static bool free_ahead(const struct forced *f)
+{
+    uint32_t all, whole;
+    for (uint32_t i = f->from; i < f->from + f->n; i++)
+        if (conf_bound(f->m, &f->m->conf[i], &all, &whole)) return true;
+    return false;
+}
+
+/* How many of the tokens may be fed, whatever comes next. */
+static int hold_back(struct forced *f)
+{
+    bool is_free = free_ahead(f);
+    int keep = f->n_token, i = f->n_token;
+    size_t start = f->run.len, inside = 0;
+    for (size_t at = f->run.len; at-- > 0 && i > f->n_token - LOOK_BACK && i > 0; ) {
+        int32_t longer[LONGER];
+        size_t token_len = f->m->v->bytes[f->token[i - 1]].len, len = f->run.len - at;
+        bool begins = at + token_len == start;
+        if (len > (size_t)f->m->v->max_len) break;
+        int n = begins || (!is_free && inside++ < INSIDE) ? longer_tokens(f, len, longer) : 0;
+        if (begins && n) keep = MIN(keep, i - 1);
+        for (int k = 0; !begins && k < n; k++) keep = MIN(keep, agree(f, len, longer[k], keep));
+        if (begins) { start = at; i--; }
     }
-    struct mark before = matcher_mark(m);
-    uint32_t from = matcher_top(m)->conf, k = matcher_top(m)->n_conf;
-    size_t at = 0;
-    int keep = n;
-    for (int i = first; i < n && keep == n; i++) {
-        for (; at < start[i - first] && k; at++) {
-            k = set_step(m, from, k, (uint8_t)bytes.p[at]);
-            from = m->set0;
-        }
-        if (longer_allowed(m, from, k, bytes.p + at, total - at)) keep = i;
-    }
-    matcher_reset(m, before);
-    str_done(&bytes);
     return keep;
 }
 
@@ -169,24 +195,25 @@ int matcher_forced(struct matcher *m, int32_t *token, int cap)
     int32_t special = only_special(m);
     if (special >= 0) { token[0] = special; return 1; }
     struct mark before = matcher_mark(m);
-    uint32_t from = matcher_top(m)->conf, n = matcher_top(m)->n_conf;
-    struct str run = { 0 };
-    for (int b; run.len < MOST_RUN && (b = only_byte(m, from, n)) >= 0; ) {
-        n = set_step(m, from, n, (uint8_t)b);
-        from = m->set0;
-        str_putc(&run, (char)b);
+    struct forced f = { .m = m, .from = matcher_top(m)->conf, .n = matcher_top(m)->n_conf, .token = token };
+    for (int b; f.run.len < MOST_RUN && (b = only_byte(m, f.from, f.n)) >= 0; ) {
+        f.n = set_step(m, f.from, f.n, (uint8_t)b);
+        f.from = m->set0;
+        str_putc(&f.run, (char)b);
     }
     bool ends = true;  /* nothing but a special token or the end follows */
-    for (uint32_t i = from; i < from + n; i++)
+    for (uint32_t i = f.from; i < f.from + f.n; i++)
         ends &= m->conf[i].kind == C_END || m->conf[i].kind == C_SPECIAL;
-    matcher_reset(m, before);
-    int k = 0;
-    if (run.len) {
-        k = cut_run(m, &run, token, cap);
+    int keep = 0;
+    if (f.run.len) {
+        left_context(m, &f.context);
+        keep = f.n_token = cut_run(&f, "", 0, token, cap);
         size_t len = 0;
-        for (int i = 0; i < k; i++) len += m->v->bytes[token[i]].len;
-        if (len == run.len && !ends) k = hold_back(m, token, k);
+        for (int i = 0; i < keep; i++) len += m->v->bytes[token[i]].len;
+        if (len == f.run.len && !ends) keep = hold_back(&f);
     }
-    str_done(&run);
-    return k;
+    matcher_reset(m, before);
+    str_done(&f.run);
+    str_done(&f.context);
+    return keep;
 }
