@@ -116,11 +116,10 @@ static void run_group(const struct json *group, const char *file, const struct g
 
 static void run_folder(const char *below, const struct grammar_opts *o, struct tally *t)
 {
-    char dir[1200], path[1600];
-    snprintf(dir, sizeof dir, "%s", shared_path("fixtures/jsonschema/README.md"));
-    *strrchr(dir, '/') = 0;
-    snprintf(path, sizeof path, "%s/JSON-Schema-Test-Suite/tests/%s", dir, below);
-    snprintf(dir, sizeof dir, "%s", path);
+    char root[1100], dir[1600], path[2000];
+    snprintf(root, sizeof root, "%s", shared_path("fixtures/jsonschema/README.md"));
+    *strrchr(root, '/') = 0;
+    snprintf(dir, sizeof dir, "%s/JSON-Schema-Test-Suite/tests/%s", root, below);
     DIR *d = opendir(dir);
     CHECK(d, "%s", dir);
     for (struct dirent *f; d && (f = readdir(d)); ) {

@@ -1,4 +1,4 @@
-/* vocab.c -- the vocabulary as the automaton wants it, built once per tokenizer.
+/* lexicon.c -- the vocabulary as the automaton wants it, built once per tokenizer.
  *
  * All byte tokens lie in one trie, stored depth first: node i has a byte, a depth, the token that ends
  * there and `skip`, the next node outside of its subtree. Walking it with the automaton visits a node
