@@ -4,7 +4,7 @@
  *   schema.c    JSON Schema                  -> goals (conjunctions of schema nodes) -> shapes (one JSON type each)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
  *   lex.c       strings and UTF-8, number.c numbers: the two lexical automata with arithmetic in them
- *   lexicon.c     tokens                       -> trie, string classes, cost of spelling a text
+ *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   mask.c      configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   budget.c    configurations x vocabulary  -> tokens to the nearest end
  *
@@ -287,7 +287,7 @@ bool     num_accepts(const struct num *p, const char *text, size_t len); /* vali
 /* Fills the magnitude parts from lo/hi; false: no number fits. ERR_LIMIT for absurd bounds. */
 bool     num_prepare(struct num *p, struct arena *a, bool *empty, struct err *e);
 
-/* ---- lexicon.c --------------------------------------------------------------------------------- */
+/* ---- lexicon.c ------------------------------------------------------------------------------- */
 
 struct vtrie { uint32_t n; uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token; /* -1: none */ };
 struct strclass { int32_t *by_len; uint32_t *len_end; uint32_t n_len; uint32_t *all; };  /* content tokens by code points */
