@@ -21,8 +21,8 @@ static const struct opt options[] = {
     { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit),
      "ask only the first N (default: 0, all)" },
     { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(struct eval_opts, steer),
-     "help for tiny models: 1 copied values, 2 call or text by mass, 4 whole names "
-     "(default: all for the embedded model, else 0)" },
+     "help for tiny models: 1 call or text by mass, 2 whole names (default: 3 for the "
+     "embedded model, else 0)" },
     { "Output", 0, "out", "FILE", OPT_STR, offsetof(struct eval_opts, out),
      "keep every answer with its verdict, a JSON object a line" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct eval_opts, json),

@@ -350,59 +350,6 @@ TEST(stop_strings_end_the_text_and_leave_it)
 
 /* ---- help for tiny models ------------------------------------------------------------------------------------------- */
 
-static const struct { const char *why, *args, *one, *other, *want; bool on; } copies[] = {
-    { "goes on as the conversation does", "{'room':'Li", "g", "v", "v", true },
-    { "ends where a word ends", "{'room':'Living", "'", "u", "'", true },
-    { "does not end inside a word", "{'room':'Liv", "'", "i", "i", true },
-    { "begins where a word begins", "{'room':'", "i", "L", "L", true },
-    { "several places", "{'room':'k", "e", "i", "i", true },
-    { "in a list", "{'a':['to','k", "e", "i", "i", true },
-    { "in an object", "{'a':{'b':'k", "e", "i", "i", true },
-    { "not in a key", "{'ki", "e", "t", "e", false },
-    { "not in a second key", "{'a':'to','ki", "e", "t", "e", false },
-    { "not where nothing matches", "{'a':'zz", "e", "t", "e", false },
-    { "not after an escape", "{'a':'\\nki", "e", "t", "e", false },
-    { "not in a number", "{'a':1", "e", "t", "e", false },
-};
-
-TEST(values_follow_the_conversation)
-{
-    struct err e = { 0 };
-    struct tokenizer *t = tok_open(model(0), &e);
-    struct voice v = { .tok = t };
-    int n = tok_n_vocab(t);
-    float *l = mem_alloc((size_t)n * sizeof *l);
-    uint32_t *mask = mem_alloc(MASK_WORDS(n) * sizeof *mask);
-    struct json *talk = parse("[{'role':'system','content':'kex'},{'role':'user','content':'Living Room to kitchen, to Lima'}]");
-    for (size_t i = 0; i < LEN(copies); i++) {
-        struct copier c;
-        char *args = mem_str(copies[i].args);
-        struct ids one = { 0 }, other = { 0 };
-        for (char *p = args; *p; p++)
-            if (*p == '\'') *p = '"';
-        copy_open(&c, talk);
-        copy_begin(&c);
-        copy_bytes(&c, args, strlen(args));
-        CHECK(copy_is_on(&c) == copies[i].on, "%s: on", copies[i].why);
-        tok_encode(t, *copies[i].one == '\'' ? "\"" : copies[i].one, 1, 0, &one, &e);
-        tok_encode(t, copies[i].other, 1, 0, &other, &e);
-        for (int k = 0; k < n; k++) l[k] = -50;
-        l[one.id[0]] = l[other.id[0]] = 1;                      /* what may be copied holds half */
-        memset(mask, 0xFF, MASK_WORDS(n) * sizeof *mask);
-        if (copies[i].on) {
-            int32_t want = strcmp(copies[i].want, copies[i].one) ? other.id[0] : one.id[0];
-            CHECK(copy_pick(&c, &v, l, mask, n) == want, "%s", copies[i].why);
-            l[other.id[0]] = l[one.id[0]] = -49, l[n - 1] = 9;   /* the model means something else */
-            CHECK(copy_pick(&c, &v, l, mask, n) == n - 1 && !copy_is_on(&c), "%s: let go", copies[i].why);
-        }
-        mem_free(one.id), mem_free(other.id), mem_free(args);
-        copy_close(&c);
-    }
-    json_free(talk);
-    mem_free(l), mem_free(mask);
-    tok_close(t);
-}
-
 TEST(call_or_text_is_decided_by_mass)
 {
     struct err e = { 0 };
@@ -414,11 +361,12 @@ TEST(call_or_text_is_decided_by_mass)
     memset(mask, 0xFF, MASK_WORDS(n) * sizeof *mask);
     for (int k = 0; k < n; k++) l[k] = -30;
     l[call] = logf(0.4f), l[n - 1] = logf(0.3f), l[n - 2] = logf(0.29f);
-    CHECK(whole_turn(&v, l, mask, n) == n - 1, "text is heavier");
+    CHECK(whole_turn(&v, l, mask, n, 0) == n - 1, "text is heavier");
+    CHECK(whole_turn(&v, l, mask, n, 1) == call, "leaning to the call");
     l[call] = logf(0.6f);
-    CHECK(whole_turn(&v, l, mask, n) == call, "the call is heavier");
+    CHECK(whole_turn(&v, l, mask, n, 0) == call, "the call is heavier");
     mask[call >> 5] &= ~(1u << (call & 31));
-    CHECK(whole_turn(&v, l, mask, n) == n - 1, "the call is not allowed");
+    CHECK(whole_turn(&v, l, mask, n, 0) == n - 1, "the call is not allowed");
     mem_free(l), mem_free(mask);
     tok_close(t);
 }

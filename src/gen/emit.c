@@ -124,7 +124,6 @@ static void begin_call(struct emitter *em, const struct parse_event *ev)
         if (!strcmp(em->tool[i].name, name)) em->current = &em->tool[i];
     em->in_call = true;
     str_clear(&em->args);
-    if (em->copy) copy_begin(em->copy);
     make_id(em);
     emit_event(em, &(struct event){
                        .kind = EV_CALL_BEGIN, .index = em->n_call, .id = em->id, .name = name});
@@ -162,7 +161,6 @@ static void on_parse(void *ctx, const struct parse_event *ev)
     case PARSE_CALL_BEGIN: begin_call(em, ev); break;
     case PARSE_CALL_ARGS:
         str_put(&em->args, ev->bytes, ev->len);
-        if (em->copy) copy_bytes(em->copy, ev->bytes, ev->len);
         emit_event(em, &(struct event){.kind = EV_CALL_ARGS,
                                        .index = em->n_call,
                                        .bytes = {ev->bytes, ev->len}});

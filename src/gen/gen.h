@@ -16,11 +16,10 @@
 
 /* temperature 0: greedy. Penalties look at generated text outside calls and are off at 1, 0, 0. */
 struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, frequency; int top_k; uint64_t seed; };
-/* Help for tiny models at temperature 0: choices among what is allowed (copy.c, whole.c, lexical.c). */
-enum steer { STEER_COPY = 1,                                          /* string values follow the conversation where the model leans to it */
-             STEER_TURN = 2,                                          /* call or text: by mass, not by the best token */
-             STEER_NAME = 4,                                          /* names of tools compared as wholes, with a prior of shared words */
-             STEER_ALL = 7 };
+/* Help for tiny models at temperature 0: choices among what is allowed (whole.c, lexical.c). */
+enum steer { STEER_TURN = 1,                                          /* call or text: by mass, not by the best token */
+             STEER_NAME = 2,                                          /* names of tools compared as wholes, with a prior of shared words */
+             STEER_ALL = 3 };
 struct request {
     struct json *body;                                                /* owns everything lent below */
     const struct json *messages, *tools;                              /* arrays; tools wrapped, NULL if none */

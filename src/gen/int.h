@@ -23,21 +23,6 @@ int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u);
 void    sample_penalise(float *logits, int n_vocab, const struct ids *text, const struct sampling *o);
 float   sample_logprob(const float *logits, int n_vocab, int32_t id);
 
-/* ---- copy.c ----------------------------------------------------------------------------------- */
-
-struct copier {                                                       /* inside which string of the arguments, and what it may copy */
-    struct str hay;                                                   /* user and tool turns */
-    size_t *at, n_at, len;                                            /* places where the string so far ends; its length */
-    uint64_t stack;
-    bool in_string, escaped, want_key, is_free;                       /* is_free: this value is not copied */
-};
-void copy_open(struct copier *c, const struct json *messages);
-void copy_close(struct copier *c);
-void copy_begin(struct copier *c);                                    /* a call begins */
-void copy_bytes(struct copier *c, const char *p, size_t n);           /* bytes of its arguments */
-bool copy_is_on(const struct copier *c);                              /* a value that may be copied is being written */
-int32_t copy_pick(struct copier *c, const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab);
-
 /* ---- emit.c ----------------------------------------------------------------------------------- */
 
 struct call_tool { const char *name; const struct json *description; struct json *schema; bool is_strict; };  /* schema ours */
@@ -54,7 +39,6 @@ struct emitter {                                                      /* committ
     struct str args, out, held;                                       /* held: text that may begin a stop string */
     const struct json *stop; bool stopped;
     struct gate text, reasoning;
-    struct copier *copy;                                              /* told of the arguments; NULL: nobody */
 };
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
                int n_tool, event_fn *fn, void *ctx);
@@ -73,8 +57,8 @@ struct whole {
     const double *prior;                                              /* [n_tool] added to the log-probabilities */
     ahead_fn *ahead; void *ctx;
 };
-/* Call or text, by mass; then the best token of the heavier kind. */
-int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab);
+/* Call or text, by mass, that of calls times exp(lean); then the best token of the heavier kind. */
+int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab, double lean);
 /* If a tool's name comes next: the tokens of the most probable name. now: logits here. */
 bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out);
 

@@ -14,6 +14,8 @@
 
 #define FORCED_MOST 256
 #define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name */
+#define TURN_SHARE 0.3  /* of the best prior counts for a call, */
+#define TURN_BIAS 1     /* and this against it */
 
 struct seq {
     struct seq_opts o;
@@ -25,7 +27,6 @@ struct seq {
     uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
-    struct copier copier;
     double *prior;           /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
     struct ids name;         /* chosen as a whole, waiting to be taken */
@@ -185,8 +186,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
-    if (s->o.steer & STEER_NAME) set_prior(s);
-    if (s->o.steer & STEER_COPY) copy_open(&s->copier, o->r->messages);
+    if (s->o.steer) set_prior(s);
     return s;
 fail:
     seq_close(s);
@@ -203,7 +203,6 @@ void seq_close(struct seq *s)
     matcher_free(s->matcher);
     grammar_free(s->grammar);
     sampler_done(&s->sampler);
-    copy_close(&s->copier);
     mem_free(s->mask);
     mem_free(s->full);
     mem_free(s->pending.id);
@@ -255,23 +254,25 @@ static double draw(const struct seq *s)
     return rng_unit(&r);
 }
 
-/* Does a helper choose the next token, for a tiny model? */
-enum helper { NOBODY, COPIER, TURN };
-static enum helper helper_for(const struct seq *s)
+/* Is this the first token of a turn that may be a call or text, and help is wanted? */
+static bool is_turn(const struct seq *s)
 {
-    if (s->o.steer & STEER_COPY && copy_is_on(&s->copier)) return COPIER;
-    return s->o.steer & STEER_TURN && s->used == 0 && s->o.r->choice == CHOICE_AUTO ? TURN : NOBODY;
+    return s->o.steer & STEER_TURN && s->used == 0 && s->o.r->choice == CHOICE_AUTO;
+}
+
+/* A request that shares words with a tool is rather a call, one that shares none rather text. */
+static double lean_to_call(const struct seq *s)
+{
+    double most = 0;
+    for (int i = 0; i < s->n_tool; i++) most = MAX(most, s->prior[i]);
+    return TURN_SHARE * most - TURN_BIAS;
 }
 
 /* One draw under a mask; without a model every allowed token is as good as the next. */
 static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 {
     if (!logits) return sample_uniform(mask, s->n_vocab, draw(s));
-    switch (helper_for(s)) {
-    case COPIER: return copy_pick(&s->copier, &s->o.voice, logits, mask, s->n_vocab);
-    case TURN:   return whole_turn(&s->o.voice, logits, mask, s->n_vocab);
-    case NOBODY: break;
-    }
+    if (is_turn(s)) return whole_turn(&s->o.voice, logits, mask, s->n_vocab, lean_to_call(s));
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
 }
 
@@ -298,7 +299,7 @@ static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t
 /* The token to take, committed; -1: none is possible (e). */
 static int32_t choose(struct seq *s, const float *logits, struct err *e)
 {
-    bool greedy = logits && s->o.r->sampling.temperature <= 0 && helper_for(s) == NOBODY,
+    bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s),
          cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
     if (t >= 0 && matcher_commit(s->matcher, t)) {
@@ -366,7 +367,6 @@ bool seq_run(struct seq *s, struct err *e)
 {
     bool more = true, ok = true;
     emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
-    s->em.copy = s->o.steer & STEER_COPY ? &s->copier : NULL;
     s->emitting = true;
     while (ok && more) ok = step(s, &more, e);
     bool cancelled = s->em.cancelled;

@@ -15,7 +15,8 @@
 
 static bool in_mask(const uint32_t *mask, int t) { return mask[t >> 5] >> (t & 31) & 1; }
 
-int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab)
+int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab,
+                   double lean)
 {
     int32_t top = sample_argmax(logits, mask, n_vocab), best[2] = { -1, -1 };
     double mass[2] = { 0, 0 };
@@ -26,7 +27,7 @@ int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *m
         mass[call] += exp((double)logits[t] - logits[top]);
         if (best[call] < 0 || logits[t] > logits[best[call]]) best[call] = t;
     }
-    int heavier = mass[1] > mass[0];
+    int heavier = mass[1] * exp(lean) > mass[0];
     return best[heavier] >= 0 ? best[heavier] : top;
 }
 
