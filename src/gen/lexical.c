@@ -1,15 +1,15 @@
 /* lexical.c -- which tool shares words with the request: a prior for models too small to be sure.
  *
  * The last user turn and each tool (its name, description, and what its parameters say) are bags of
- * word beginnings. A shared word counts by how few tools have it (the weights of BM25), long tools are
- * discounted by the root of the number of their words. */
+ * word beginnings. A shared word counts by how few tools have it (the weights of BM25), long tools
+ * are discounted by the root of the number of their words. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "gen/int.h"
 
-#define STEM 5                                                    /* letters that make two words the same */
+#define STEM 5 /* letters that make two words the same */
 #define WORDS_MOST 4096                                           /* of one bag */
 
 struct bag { uint64_t *word; size_t n, cap; };
@@ -34,14 +34,17 @@ static void put_word(struct bag *b, const char *p, size_t n)
     b->word[b->n++] = hash64(stem, len, 0);
 }
 
-/* Words of text and of identifiers: letters or digits in a row, cut where camelCase has its humps. */
+/* Words of text and of identifiers: letters or digits in a row, cut where camelCase has its humps.
+ */
 static void put_words(struct bag *b, const char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
         size_t from = i;
         if (isdigit((unsigned char)p[i])) while (i < n && isdigit((unsigned char)p[i])) i++;
-        else while (i < n && is_letter((unsigned char)p[i]) &&
-                    !(i > from && isupper((unsigned char)p[i]) && islower((unsigned char)p[i - 1]))) i++;
+        else
+            while (i < n && is_letter((unsigned char)p[i]) &&
+                   !(i > from && isupper((unsigned char)p[i]) && islower((unsigned char)p[i - 1])))
+                i++;
         if (i > from) put_word(b, p + from, i - from);
         else i++;
     }
@@ -92,7 +95,8 @@ static bool has(const struct bag *b, uint64_t word)
 static const struct json *last_user(const struct json *messages)
 {
     for (size_t i = json_len(messages); i-- > 0;)
-        if (json_str_is(json_get(json_at(messages, i), "role"), "user")) return json_at(messages, i);
+        if (json_str_is(json_get(json_at(messages, i), "role"), "user"))
+            return json_at(messages, i);
     return NULL;
 }
 

@@ -55,8 +55,8 @@ static void list_tools(struct seq *s)
         s->tool[s->n_tool++] = (struct call_tool){
             .name = json_str(json_get(f, "name"), NULL),
             .description = json_get(f, "description"),
-            .schema = schema_closed(open),                        /* a model that invents arguments is guessing */
-            .is_strict = r->strict || json_bool(json_get(f, "strict")) };
+            .schema = schema_closed(open), /* a model that invents arguments is guessing */
+            .is_strict = r->strict || json_bool(json_get(f, "strict"))};
         json_free(open);
     }
 }

@@ -91,8 +91,8 @@ static double score_name(const struct whole *w, const float *now, const struct i
     return sum;
 }
 
-/* A name that may stand here: its tokens, the byte that ends it, and the log-probability of the first
- * token, which bounds that of the whole. */
+/* A name that may stand here: its tokens, the byte that ends it, and the log-probability of the
+ * first token, which bounds that of the whole. */
 struct candidate { struct ids tok; char end; double prior, bound; };
 
 static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
