@@ -34,8 +34,7 @@ static void put_word(struct bag *b, const char *p, size_t n)
     b->word[b->n++] = hash64(stem, len, 0);
 }
 
-/* Words of text and of identifiers: letters or digits in a row, cut where camelCase has its humps.
- */
+/* Words of text and of identifiers: letters or digits in a row, cut at the humps of camelCase. */
 static void put_words(struct bag *b, const char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
