@@ -21,7 +21,7 @@ static void make_small(void)
     static char text[258][8];
     static const char *token[264];
     static int32_t type[264];
-    static const char *const more[] = { "<s>", "<u>", "ab", "abc", "\xc4\xa0" "a", "aa" };
+    static const char *const more[] = { "<s>", "<u>", "ab", "abc", "\xc4\xa0\x61", "aa" };
     static const char *const merge[] = { "a b", "ab c", "\xc4\xa0 a", "a a" };
     char path[64];
     struct err e = { 0 };

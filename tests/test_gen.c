@@ -199,6 +199,7 @@ TEST(argument_schemas_are_objects)
     static const struct { const char *tool, *schema; } s[] = {
         { "{'name':'f'}", "{'type':'object','properties':{},'additionalProperties':false}" },
         { "{'name':'f','parameters':null}", "{'type':'object','properties':{},'additionalProperties':false}" },
+        { "{'name':'f','parameters':{'type':'object','properties':{},'required':[]}}", "{'type':'object','properties':{},'additionalProperties':false}" },
         { "{'name':'f','parameters':true}", "{'type':'object'}" },
         { "{'name':'f','parameters':{}}", "{'type':'object'}" },
         { "{'name':'f','parameters':{'type':['object','null'],'properties':{'a':{}}}}", "{'type':'object','properties':{'a':{}}}" },

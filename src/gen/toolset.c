@@ -184,11 +184,21 @@ struct json *tools_read(const char *path, struct err *e)
     return out;
 }
 
+/* {"type":"object","properties":{}}: how many clients write a function without parameters. */
+static bool takes_nothing(const struct json *par)
+{
+    const struct json *props = json_get(par, "properties");
+    if (!json_is(props, JSON_OBJECT) || json_len(props) || json_len(json_get(par, "required"))) return false;
+    for (struct json_iter it = json_iter(par); json_next(&it);)
+        if (strcmp(it.key, "type") && strcmp(it.key, "properties") && strcmp(it.key, "required")) return false;
+    return true;
+}
+
 struct json *tool_schema(const struct json *tool)
 {
     const struct json *par = json_get(tool_function(tool), "parameters");
     struct json *s;
-    if (json_is(par, JSON_OBJECT)) {
+    if (json_is(par, JSON_OBJECT) && !takes_nothing(par)) {
         s = json_copy(par);
         json_set(s, "type", json_new_str("object"));
         return s;
