@@ -9,7 +9,8 @@ OK, FAILED, SKIPPED = (re.compile(p, re.M) for p in (r"^\[       OK \]", r"^\[  
 
 
 def run_c(path):
-    p = subprocess.run([path], capture_output=True, text=True, errors="replace", timeout=1500)
+    env = dict(os.environ, TENON_EXAMPLE=os.path.join(os.path.dirname(path), "example_call"))
+    p = subprocess.run([path], capture_output=True, text=True, errors="replace", timeout=1500, env=env)
     out = p.stdout + p.stderr
     ran = len(re.findall(r"^\[ RUN      \]", out, re.M))
     good, skipped = len(OK.findall(out)), len(set(SKIPPED.findall(out)))
