@@ -15,7 +15,7 @@
 #define FORCED_MOST 256
 #define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name */
 #define TURN_SHARE 0.3  /* of the best prior counts for a call, */
-#define TURN_BIAS 1     /* and this against it */
+#define TURN_BIAS 0.5   /* and this against it */
 
 struct seq {
     struct seq_opts o;
