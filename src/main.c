@@ -10,7 +10,7 @@
     X(cmd_call) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
     X(cmd_quantize) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
-#define X(c) extern const struct command c __attribute__((weak));
+#define X(c) extern const struct command c;
 COMMANDS(X)
 #undef X
 const struct command *const commands[] = {
@@ -25,8 +25,7 @@ static const struct command *find_command(int argc, char **argv, int *used)
 {
     const struct command *best = NULL;
     *used = 0;
-    for (size_t i = 0; i < LEN(commands); i++) {
-        if (!commands[i]) continue;
+    for (size_t i = 0; commands[i]; i++) {
         const char *v = commands[i]->verb, *space = strchr(v, ' ');
         size_t first = space ? (size_t)(space - v) : strlen(v);
         if (strlen(argv[0]) != first || memcmp(argv[0], v, first)) continue;
@@ -40,8 +39,8 @@ static const struct command *find_command(int argc, char **argv, int *used)
 static void list_verbs(FILE *f)
 {
     fputs("usage: tenon VERB [options]      tool calling by language models on ordinary machines\n", f);
-    for (size_t i = 0; i < LEN(commands); i++)
-        if (commands[i]) fprintf(f, "  %-20s %s\n", commands[i]->verb, commands[i]->sentence);
+    for (size_t i = 0; commands[i]; i++)
+        fprintf(f, "  %-20s %s\n", commands[i]->verb, commands[i]->sentence);
     fputs("  help [VERB]          this list, or the options of a verb (also: tenon VERB --help)\n", f);
     fputs("example: tenon call --tools examples/home.json \"dim the kitchen to 10\"\n", f);
 }
@@ -51,8 +50,8 @@ static void print_manual(void)
     struct str s = { 0 };
     str_puts(&s, ".TH TENON 1 \"\" \"tenon " TENON_VERSION "\"\n.SH NAME\ntenon \\- tool calling by language models on ordinary machines\n"
                  ".SH SYNOPSIS\n.B tenon\nVERB [options]\n.SH VERBS\n");
-    for (size_t i = 0; i < LEN(commands); i++)
-        if (commands[i]) opt_man(commands[i], &s);
+    for (size_t i = 0; commands[i]; i++)
+        opt_man(commands[i], &s);
     str_puts(&s, ".SH EXIT STATUS\n0 done, 1 refused or failed (one line on stderr says why), 2 wrong usage.\n");
     fwrite(s.p, 1, s.len, stdout);
     str_done(&s);

@@ -1,22 +1,9 @@
 /* Tests of eval/: the judge on hand-made rows and on the original's verdicts, the report on canned answers. */
-#include "test.h"
+#include "quoted.h"
 
 #include <math.h>
 
 #include "eval/eval.h"
-
-/* Apostrophes for quotes keep the tables readable. */
-static struct json *parse(const char *text)
-{
-    char *s = mem_str(text);
-    for (char *p = s; *p; p++)
-        if (*p == '\'') *p = '"';
-    struct err e = { 0 };
-    struct json *v = json_parse(s, strlen(s), &e);
-    if (!v) fprintf(stderr, "%s: %s\n", text, e.msg);
-    mem_free(s);
-    return v;
-}
 
 static const char tools[] =
     "[{'type':'function','function':{'name':'set_light','parameters':{'type':'object','properties':{"

@@ -1,23 +1,10 @@
 /* Tests of gen/ that need no model: requests, messages, tools, sampling. The loop is in test_walk.c. */
-#include "test.h"
+#include "quoted.h"
 
 #include <math.h>
 
 #include "gen/gen.h"
 #include "gen/int.h"
-
-/* Apostrophes for quotes keep the tables readable. */
-static struct json *parse(const char *text)
-{
-    char *s = mem_str(text);
-    for (char *p = s; *p; p++)
-        if (*p == '\'') *p = '"';
-    struct err e = { 0 };
-    struct json *v = json_parse(s, strlen(s), &e);
-    if (!v) fprintf(stderr, "%s: %s\n", text, e.msg);
-    mem_free(s);
-    return v;
-}
 
 static char *written(const struct json *v)
 {

@@ -1,6 +1,6 @@
 /* Tests of the token loop: whatever is chosen, a reported call is valid and the budget is kept -- without
  * a model (uniform choices) and with random weights; repeatable, cancellable, refused in time. */
-#include "test.h"
+#include "quoted.h"
 
 #include <unistd.h>
 
@@ -28,18 +28,6 @@ static struct gguf *model(size_t dialect)
     close(fd);
     remove(path);
     return open[dialect];
-}
-
-static struct json *parse(const char *text)
-{
-    char *s = mem_str(text);
-    for (char *p = s; *p; p++)
-        if (*p == '\'') *p = '"';
-    struct err e = { 0 };
-    struct json *v = json_parse(s, strlen(s), &e);
-    if (!v) fprintf(stderr, "%s: %s\n", text, e.msg);
-    mem_free(s);
-    return v;
 }
 
 /* ---- requests: tool lists x choice x parallel x budget ------------------------------------------------------ */
