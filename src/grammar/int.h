@@ -19,6 +19,8 @@
 #include "base/base.h"
 #include "base/json.h"
 #include "grammar/grammar.h"
+#include "grammar/refs.h"
+#include "grammar/regex.h"
 
 /* ---- limits (docs/grammar.md lists them) ----------------------------------------------------- */
 
@@ -150,7 +152,6 @@ bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, cons
 
 /* schema.c: nodes and goals; expand.c: goals into g->shape. `where` begins every message ("tool x").
  * A node is one schema value of a document; lit: a literal value whose goal is that value alone. */
-enum draft { DRAFT4 = 4, DRAFT6 = 6, DRAFT7 = 7, DRAFT2019 = 8, DRAFT2020 = 9 };
 struct doc { const struct json *root; enum draft draft; const char *where; };
 struct node { const struct json *v; uint32_t doc, parent; const char *kw; struct bytes name; bool lit; };
 struct goal_key { uint32_t *node, n; };
