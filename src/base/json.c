@@ -103,6 +103,11 @@ struct json *json_read(const char *path, struct err *e)
     return v;
 }
 
+struct json *json_share(const struct json *v)
+{
+    return v ? wrap(json_object_get(raw(v))) : NULL;
+}
+
 void json_free(struct json *v)
 {
     if (v) json_object_put(raw(v));

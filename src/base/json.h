@@ -21,6 +21,8 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 struct json *json_parse(const char *text, size_t len, struct err *e);
 struct json *json_read(const char *path, struct err *e);              /* a file, "-" = stdin; errors name it */
 void         json_free(struct json *v);                               /* NULL is fine; owned roots only */
+/* One more owner of a tree or a part of it, freed with json_free; nobody may change it from now on. */
+struct json *json_share(const struct json *v);
 
 enum json_type json_type(const struct json *v);                       /* v not NULL */
 const char    *json_type_name(enum json_type t);

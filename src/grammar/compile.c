@@ -1,8 +1,11 @@
-/* compile.c -- grammar_compile: schemas, names and envelope text become one read-only grammar.
+/* compile.c -- grammar_compile: schemas, names and envelope text become one grammar.
  *
- * Order: the schemas first (the envelope refers to their goals), then the envelope, then what is
- * never to be found out in the middle of an answer: whether each schema can be met, and whether
- * required keys can be written as keyword arguments where that is asked for. */
+ * Order: the schemas are read (the envelope refers to their goals), then the envelope, then what is
+ * never to be found out in the middle of an answer: whether each schema can be met, whether required
+ * keys can be written as keyword arguments where that is asked for. Schemas made of keywords whose
+ * expansion cannot fail are expanded when a matcher first needs them; where a limit or something that
+ * cannot be enforced might hide (oneOf, not, patterns of keys, …), everything is expanded at once, so that
+ * the refusal comes now and names its place. */
 #include <stdlib.h>
 
 #include "grammar/int.h"
@@ -81,12 +84,13 @@ static bool names_set(struct grammar *g, const struct grammar_pair *pair, int n,
 /* Keyword arguments: required keys must be names; the others are simply not offered. */
 static bool check_args(struct grammar *g, uint32_t goal, const char *where, struct err *e)
 {
-    const struct goal *p = &g->goal[goal];
     bool object = false;
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++) {
-        if (g->shape[i].kind != SH_OBJ) continue;
+    if (!goal_expand(g, goal, e)) return false;
+    const struct goal *p = goal_at(g, goal);
+    for (uint32_t i = 0; i < p->n_shape; i++) {
+        if (p->shape[i].kind != SH_OBJ) continue;
         object = true;
-        const struct obj *o = g->shape[i].obj;
+        const struct obj *o = p->shape[i].obj;
         for (uint32_t k = o->next_req[0]; k != NONE; k = o->next_req[k + 1])
             if (!o->key[k].ident)
                 return err_set(e, ERR_UNSUPPORTED,
@@ -116,29 +120,58 @@ static bool check_surfaces(struct grammar *g, const char *const *where, const ui
     return true;
 }
 
-static bool build(struct grammar *g, struct schemas *s, const char *envelope,
-                  const struct grammar_pair *pair, int n_pair, const struct json *const *schema,
-                  int n_schema, struct err *e)
+/* Nodes of all documents; `where` names each in messages. */
+static bool read_schemas(struct grammar *g, const struct grammar_pair *pair, int n_pair,
+                         const struct json *const *schema, int n_schema, const char **where,
+                         uint32_t *node, struct err *e)
 {
-    uint32_t *goal = arena_alloc(&g->mem, ((size_t)n_schema + 1) * sizeof *goal);
-    const char **where = arena_alloc(&g->mem, ((size_t)(n_pair + n_schema) + 1) * sizeof *where);
-    g->pair_goal = arena_alloc(&g->mem, ((size_t)n_pair + 1) * sizeof *g->pair_goal);
     for (int i = 0; i < n_pair; i++) {
         where[i] = arena_fmt(&g->mem, "tool %.80s", pair[i].name);
-        if ((g->pair_goal[i] = schemas_root(s, pair[i].schema, where[i], true)) == NONE)
-            return false;
+        node[i] = NODE_ANY_OBJECT;
+        if (pair[i].schema && (node[i] = schemas_document(g, pair[i].schema, where[i], e)) == NONE) return false;
     }
-    for (int i = 0; i < n_schema; i++) {
-        where[n_pair + i] = n_schema == 1 ? "schema" : arena_fmt(&g->mem, "schema %d", i);
-        if ((goal[i] = schemas_root(s, schema[i], where[n_pair + i], false)) == NONE) return false;
+    for (int i = n_pair; i < n_pair + n_schema; i++) {
+        where[i] = n_schema == 1 ? "schema" : arena_fmt(&g->mem, "schema %d", i - n_pair);
+        if ((node[i] = schemas_document(g, schema[i - n_pair], where[i], e)) == NONE) return false;
     }
-    if (!schemas_finish(s)) return false;
-    for (int i = 0; i < n_pair && !g->validate; i++)
-        if (!schemas_satisfiable(s, g->pair_goal[i])) return false;
-    for (int i = 0; i < n_schema && !g->validate; i++)
-        if (!schemas_satisfiable(s, goal[i])) return false;
-    return envelope_parse(g, envelope, (uint32_t)n_schema, goal, e) &&
-           check_surfaces(g, where, goal, n_schema, e);
+    return schemas_read(g, e);
+}
+
+static bool build(struct grammar *g, const char *envelope, const struct grammar_pair *pair, int n_pair,
+                  const struct json *const *schema, int n_schema, struct err *e)
+{
+    size_t n = (size_t)(n_pair + n_schema);
+    uint32_t *goal = arena_alloc(&g->mem, (n + 1) * sizeof *goal), *node = arena_alloc(&g->mem, (n + 1) * sizeof *node);
+    const char **where = arena_alloc(&g->mem, (n + 1) * sizeof *where);
+    g->pair_goal = goal;
+    if (!read_schemas(g, pair, n_pair, schema, n_schema, where, node, e)) return false;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t key[2] = { node[i] * 2, NODE_ANY_OBJECT * 2 };       /* the value of a pair is an object */
+        if ((goal[i] = goal_of(g, key, i < (size_t)n_pair ? 2 : 1, e)) == NONE) return err_in(e, "%s", where[i]);
+    }
+    if (g->s.risky && !goal_all_open(g, e)) return false;
+    for (size_t i = 0; i < n && !g->o.validate; i++)
+        if (!goal_satisfiable(g, goal[i], e)) return false;
+    return envelope_parse(g, envelope, (uint32_t)n_schema, goal + n_pair, e) &&
+           check_surfaces(g, where, goal + n_pair, n_schema, e);
+}
+
+static void lock_init(struct grammar *g)
+{
+    pthread_mutexattr_t a;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE);           /* solving expands, expanding solves */
+    pthread_mutex_init(&g->lock, &a);
+    pthread_mutexattr_destroy(&a);
+}
+
+static void keep_opts(struct grammar *g, const struct grammar_opts *o)
+{
+    g->o = *o;
+    g->o.item_sep = g->o.key_sep = NULL;                /* only spell_set() looks at them */
+    if (o->draft) g->o.draft = arena_str(&g->mem, o->draft, strlen(o->draft));
+    if (o->remotes) g->o.remotes = arena_str(&g->mem, o->remotes, strlen(o->remotes));
+    if (o->validate) g->o.declared_order = false;
 }
 
 struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
@@ -148,19 +181,16 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     static const struct grammar_opts none;
     struct err own = { 0 };
     struct grammar *g = mem_zero(sizeof *g);
-    arena_init(&g->mem, 16384);
-    pthread_mutex_init(&g->lock, NULL);
+    arena_init(&g->mem, 8192);
+    lock_init(g);
     pthread_mutex_lock(&id_lock);
     g->id = ++next_id;
     pthread_mutex_unlock(&id_lock);
     if (!o) o = &none;
-    g->validate = o->validate;
-    g->declared = o->declared_order && !o->validate;
-    struct schemas s;
-    schemas_init(&s, g, o, &own);
+    keep_opts(g, o);
+    schemas_init(g);
     bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) &&
-              build(g, &s, envelope, pair, n_pair, schema, n_schema, &own);
-    schemas_done(&s);
+              build(g, envelope, pair, n_pair, schema, n_schema, &own);
     if (ok) return g;
     err_set(e, own.code, "%s", own.msg);
     grammar_free(g);
@@ -185,8 +215,8 @@ void grammar_free(struct grammar *g)
     mem_free(g->cls);
     mem_free(g->special);
     mem_free(g->trig);
-    mem_free(g->goal);
-    mem_free(g->shape);
+    schemas_done(g);
+    for (size_t i = 0; i < LEN(g->goal_chunk); i++) mem_free(g->goal_chunk[i]);
     mem_free(g->relaxed);
     pthread_mutex_destroy(&g->lock);
     arena_done(&g->mem);

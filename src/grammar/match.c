@@ -14,27 +14,37 @@ enum { FUEL = 20000 };
 
 /* ---- frames and sets ------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * 0x9e3779b97f4a7c15ull;
-    return h ^ h >> 29;
-}
-
 static uint64_t frame_hash(const struct matcher *m, const struct frame *f)
 {
-    uint64_t h = mix(f->parent == NONE ? 1 : m->frame[f->parent].hash,
-                     (uint64_t)f->kind << 40 | (uint64_t)f->flags << 32 | f->ref);
-    h = mix(h, (uint64_t)f->count << 16 | f->depth);
+    uint64_t h = mix64(f->parent == NONE ? 1 : m->frame[f->parent].hash,
+                       (uint64_t)f->kind << 56 | (uint64_t)f->flags << 48 | (uint64_t)f->sh << 32 | f->ref);
+    h = mix64(h, (uint64_t)f->count << 16 | f->depth);
+    if (f->flags & FL_HASH) h = mix64(mix64(h, f->value), f->key);
+    if (f->kind == F_ARR) {
+        const struct arr *a = frame_arr(m, f);
+        for (uint32_t i = 0; i < a->n_cont; i++) h = mix64(h, m->word[f->seen + i]);
+    }
     if (f->kind != F_OBJ) return h;
-    const struct obj *o = m->g->shape[f->ref].obj;
-    for (uint32_t i = 0; i < o->n_word; i++) h = mix(h, m->word[f->seen + i]);
-    return f->n_dyn ? mix(h, m->word[f->dyn + 2]) : h;
+    const struct obj *o = frame_obj(m, f);
+    h = mix64(h, (uint64_t)f->owed << 32 | (declared_order(m) ? f->next : 0));
+    for (uint32_t i = 0; i < o->n_word; i++) h = mix64(h, m->word[f->seen + i]);
+    return f->n_dyn ? mix64(h, m->word[f->dyn + 2]) : h;
+}
+
+uint32_t words_take(struct matcher *m, uint32_t n)
+{
+    uint32_t at = m->n_word;
+    for (; n > 0; n--) {
+        MEM_GROW(m->word, m->n_word, m->cap_word);
+        m->word[m->n_word++] = 0;
+    }
+    return at;
 }
 
 uint32_t frame_push(struct matcher *m, struct frame f)
 {
     f.hash = frame_hash(m, &f);
-    if (m->bind) frame_cost(m, &f);
+    f.need[0] = f.need[1] = NONE;
     MEM_GROW(m->frame, m->n_frame, m->cap_frame);
     m->frame[m->n_frame] = f;
     return m->n_frame++;
@@ -44,7 +54,7 @@ static bool same_conf(const struct matcher *m, const struct conf *a, const struc
 {
     return a->ref == b->ref && a->kind == b->kind && a->style == b->style && a->n == b->n &&
            a->m == b->m && a->lex == b->lex && a->aux == b->aux && a->part == b->part &&
-           a->blank == b->blank && a->surf == b->surf &&
+           a->blank == b->blank && a->surf == b->surf && a->sh == b->sh && a->cls == b->cls && a->dfa == b->dfa &&
            (a->frame == b->frame || m->frame[a->frame].hash == m->frame[b->frame].hash);
 }
 
@@ -53,18 +63,18 @@ void set_emit(struct matcher *m, struct conf c)
     if (m->n_conf - m->set0 >= MOST_CONF) return;
     for (uint32_t i = m->set0; i < m->n_conf; i++)
         if (same_conf(m, &m->conf[i], &c)) return;
+    if (m->frame[c.frame].flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;
     MEM_GROW(m->conf, m->n_conf, m->cap_conf);
     m->conf[m->n_conf++] = c;
 }
 
 uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
 {
-    h = mix(h, m->frame[c->frame].hash);
-    h = mix(h,
-            (uint64_t)c->ref << 32 | (uint64_t)c->kind << 24 | (uint64_t)c->style << 16 | c->surf);
-    h = mix(h, (uint64_t)c->n << 32 | c->m);
-    h = mix(h, (uint64_t)c->lex << 48 | (uint64_t)c->blank << 32 | c->part);
-    return mix(h, c->aux);
+    h = mix64(h, m->frame[c->frame].hash);
+    h = mix64(h, (uint64_t)c->ref << 32 | (uint64_t)c->kind << 24 | (uint64_t)c->style << 16 | (uint64_t)c->cls << 8 | c->surf);
+    h = mix64(h, (uint64_t)c->n << 32 | c->m);
+    h = mix64(h, (uint64_t)c->lex << 48 | (uint64_t)c->blank << 32 | c->part);
+    return mix64(mix64(h, (uint64_t)c->sh << 32 | c->dfa), c->aux);
 }
 
 bool set_accepts(const struct matcher *m, uint32_t from, uint32_t n)
@@ -106,7 +116,7 @@ static void value_op(struct matcher *m, uint32_t at, uint32_t frame, uint8_t sty
 /* A split already followed from the same frame in this step leads nowhere new. */
 static bool passed(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
 {
-    uint64_t key = mix(m->frame[frame].hash, m->epoch * 4 + style);
+    uint64_t key = mix64(m->frame[frame].hash, m->epoch * 4 + style);
     if (m->visit[op] == key || m->fuel-- <= 0) return true;
     m->visit[op] = key;
     return false;
@@ -240,7 +250,6 @@ struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, stru
     struct matcher *m = mem_zero(sizeof *m);
     m->g = g;
     m->v = v;
-    m->declared_only = NONE;
     m->visit = mem_zero((g->n_op + 1) * sizeof *m->visit);
     if (v && !(m->bind = bind_get(g, v, e))) { matcher_free(m); return NULL; }
     uint32_t root = frame_push(m, (struct frame){ .kind = F_ROOT, .parent = NONE });

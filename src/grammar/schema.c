@@ -1,37 +1,15 @@
-/* schema.c -- schema documents become goals.
+/* schema.c -- schema documents become nodes: every keyword read once, checked, and kept in plain structs.
  *
- * A node is one schema inside a document. A goal is a sorted set of nodes and means their
- * conjunction: that makes allOf, $ref with siblings, and properties that several schemas speak about
- * the same operation, set union. Goals are interned, so recursion closes by itself. expand.c turns a
- * goal into shapes; here is the bookkeeping, the work list, and the question whether a goal can be
- * met at all: a least fixpoint over "some shape has all it needs". What cannot be met is never
- * offered later, which is what keeps the matcher out of dead ends.
+ * A node is one schema of a document in one dynamic scope. Reading starts at the roots and follows
+ * every keyword that holds schemas and every reference, so what is malformed, unknown or out of reach
+ * is found while compiling and named by its place; nothing is looked up in JSON later but the values
+ * of enum and const. Nodes are interned by where their JSON lies, which closes recursion by itself.
  *
- * The JSON is lent while compiling; nothing of it is kept. */
+ * Dynamic scopes (which resources were entered on the way) multiply nodes, so they are kept only
+ * once a $dynamicRef has been met: then everything is read again with them. */
 #include <stdlib.h>
 
 #include "grammar/int.h"
-
-void schemas_init(struct schemas *s, struct grammar *g, const struct grammar_opts *o, struct err *e)
-{
-    *s = (struct schemas){ .g = g, .o = o, .e = e };
-    arena_init(&s->tmp, 0);
-    s->n_node_slot = s->n_goal_slot = 256;
-    s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
-    s->goal_slot = mem_zero(s->n_goal_slot * sizeof *s->goal_slot);
-    MEM_GROW(s->node, s->n_node, s->cap_node);
-    s->node[s->n_node++] = (struct node){ .parent = NONE, .kw = "" };  /* NODE_OBJECT */
-}
-
-void schemas_done(struct schemas *s)
-{
-    arena_done(&s->tmp);
-    mem_free(s->doc);
-    mem_free(s->node);
-    mem_free(s->key);
-    mem_free(s->node_slot);
-    mem_free(s->goal_slot);
-}
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
@@ -45,273 +23,801 @@ static void pointer_part(struct str *out, struct bytes b)
     }
 }
 
-static void pointer_of(const struct schemas *s, uint32_t node, struct str *out)
+static void pointer_of(const struct grammar *g, uint32_t node, struct str *out)
 {
     uint32_t chain[256];
     int n = 0;
-    for (; node != NONE && node != NODE_OBJECT && n < 256; node = s->node[node].parent) {
+    for (; node != NONE && node != NODE_ANY_OBJECT && n < 256; node = g->s.node[node].parent) {
         chain[n++] = node;
         /* reached by $ref: named from the root */
-        if (s->node[node].kw && *s->node[node].kw == '#') break;
+        if (g->s.node[node].kw && *g->s.node[node].kw == '#') break;
     }
     while (n-- > 0) {
-        const struct node *p = &s->node[chain[n]];
+        const struct node *p = &g->s.node[chain[n]];
         if (p->kw && *p->kw == '#') { str_puts(out, p->kw + 1); continue; }
         if (p->kw && *p->kw) pointer_part(out, (struct bytes){ p->kw, strlen(p->kw) });
         if (p->name.p) pointer_part(out, p->name);
     }
 }
 
-static const char *where_of(const struct schemas *s, uint32_t node)
+static void place(const struct grammar *g, uint32_t node, const char *kw, struct str *out)
 {
-    return node == NODE_OBJECT ? "" : s->doc[s->node[node].doc].where;
+    str_puts(out, node == NODE_ANY_OBJECT ? "" : g->s.doc[g->s.node[node].doc].where);
+    str_puts(out, ": ");
+    pointer_of(g, node, out);
+    if (*kw) pointer_part(out, (struct bytes){ kw, strlen(kw) });
+    if (out->len > 300) { out->len = utf8_whole(out->p, 300); out->p[out->len] = 0; }
 }
 
-static char *place(struct schemas *s, uint32_t node, const char *kw)
-{
-    struct str p = { 0 };
-    str_puts(&p, where_of(s, node));
-    str_puts(&p, ": ");
-    pointer_of(s, node, &p);
-    if (*kw) pointer_part(&p, (struct bytes){ kw, strlen(kw) });
-    if (p.len > 300) { p.len = utf8_whole(p.p, 300); p.p[p.len] = 0; }
-    char *out = arena_str(&s->g->mem, p.p, p.len);
-    str_done(&p);
-    return out;
-}
-
-bool schemas_fail(struct schemas *s, uint32_t node, enum err_code c, const char *kw,
-                  const char *fmt, ...)
+bool schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c,
+                  const char *kw, const char *fmt, ...)
 {
     char what[256];
+    struct str where = { 0 };
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return err_set(s->e, c, "%s: %s", place(s, node, kw), what);
+    place(g, node, kw, &where);
+    err_set(e, c, "%s: %s", where.p, what);
+    str_done(&where);
+    return false;
 }
 
-void schemas_relaxed(struct schemas *s, uint32_t node, const char *kw)
+void schemas_relaxed(struct grammar *g, uint32_t node, const char *kw)
 {
-    struct grammar *g = s->g;
-    const char *p = place(s, node, kw);
-    for (size_t i = 0; i < g->n_relaxed; i++)
-        if (!strcmp(g->relaxed[i], p)) return;
-    if (g->n_relaxed >= 1000) return;
-    MEM_GROW(g->relaxed, g->n_relaxed, s->cap_relaxed);
-    g->relaxed[g->n_relaxed++] = p;
+    struct str where = { 0 };
+    place(g, node, kw, &where);
+    bool had = g->n_relaxed >= 1000;
+    for (size_t i = 0; i < g->n_relaxed && !had; i++) had = !strcmp(g->relaxed[i], where.p);
+    if (!had) {
+        MEM_GROW(g->relaxed, g->n_relaxed, g->s.cap_relaxed);
+        g->relaxed[g->n_relaxed++] = arena_str(&g->mem, where.p, where.len);
+    }
+    str_done(&where);
 }
 
-/* ---- nodes and goals ------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
-static uint32_t node_add(struct schemas *s, struct node n)
+static uint32_t node_home(const struct schemas *s, const struct node *n)
 {
+    const void *key[2] = { n->v, (const void *)(uintptr_t)((uint64_t)n->scope * 2 +
+                                                           (n->kind == NODE_LITERAL)) };
+    return (uint32_t)mix64((uint64_t)(uintptr_t)key[0], (uint64_t)(uintptr_t)key[1]) &
+           (s->n_node_slot - 1);
+}
+
+static void nodes_rehash(struct schemas *s)
+{
+    s->n_node_slot = s->n_node_slot ? s->n_node_slot * 2 : 64;
+    mem_free(s->node_slot);
+    s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
+    for (uint32_t i = 1; i < s->n_node; i++) {
+        uint32_t h = node_home(s, &s->node[i]);
+        while (s->node_slot[h]) h = (h + 1) & (s->n_node_slot - 1);
+        s->node_slot[h] = i + 1;
+    }
+}
+
+static uint32_t node_add(struct grammar *g, const struct node *n, struct err *e)
+{
+    struct schemas *s = &g->s;
     if (s->n_node >= MOST_NODE) {
-        schemas_fail(s, n.parent == NONE ? NODE_OBJECT : n.parent, ERR_LIMIT, "",
+        schemas_fail(g, e, n->parent == NONE ? NODE_ANY_OBJECT : n->parent, ERR_LIMIT, "",
                      "more than %d schemas in one grammar", MOST_NODE);
         return NONE;
     }
-    if (s->n_node * 2 >= s->n_node_slot) {
-        s->n_node_slot *= 2;
-        mem_free(s->node_slot);
-        s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
-        for (uint32_t i = 1; i < s->n_node; i++) {
-            uint32_t h = (uint32_t)hash64(&s->node[i].v, sizeof(void *),
-                                          s->node[i].doc * 2 + s->node[i].lit) &
-                         (s->n_node_slot - 1);
-            while (s->node_slot[h]) h = (h + 1) & (s->n_node_slot - 1);
-            s->node_slot[h] = i + 1;
-        }
-    }
-    uint32_t h = (uint32_t)hash64(&n.v, sizeof(void *), n.doc * 2 + n.lit) & (s->n_node_slot - 1);
+    if (s->n_node * 2 >= s->n_node_slot) nodes_rehash(s);
+    uint32_t h = node_home(s, n);
     for (; s->node_slot[h]; h = (h + 1) & (s->n_node_slot - 1)) {
         const struct node *p = &s->node[s->node_slot[h] - 1];
-        if (p->v == n.v && p->doc == n.doc && p->lit == n.lit) return s->node_slot[h] - 1;
+        if (p->v == n->v && p->scope == n->scope &&
+            (p->kind == NODE_LITERAL) == (n->kind == NODE_LITERAL))
+            return s->node_slot[h] - 1;
     }
     MEM_GROW(s->node, s->n_node, s->cap_node);
-    s->node[s->n_node] = n;
+    s->node[s->n_node] = *n;
     s->node_slot[h] = s->n_node + 1;
     return s->n_node++;
 }
 
-uint32_t schemas_node(struct schemas *s, const struct json *v, uint32_t parent, const char *kw,
-                      struct bytes name)
+uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent)
 {
-    return node_add(
-        s, (struct node){
-               .v = v, .doc = s->node[parent].doc, .parent = parent, .kw = kw, .name = name });
+    struct node n = { .v = v, .doc = g->s.node[parent].doc, .parent = parent,
+                      .res = g->s.node[parent].res, .kind = NODE_LITERAL, .types = (uint8_t)type_of(v),
+                      .draft4 = g->s.node[parent].draft4 };
+    return node_add(g, &n, NULL);
 }
 
-uint32_t schemas_literal(struct schemas *s, const struct json *v, uint32_t parent)
+/* ---- dynamic scopes -------------------------------------------------------------------------- */
+
+/* Scope reached from `scope` by entering a resource; only the first entry of each counts. */
+static uint32_t scope_enter(struct grammar *g, uint32_t scope, uint32_t res)
 {
-    return node_add(s, (struct node){
-                           .v = v, .doc = s->node[parent].doc, .parent = parent, .lit = true });
+    struct schemas *s = &g->s;
+    if (!s->scoped) return 0;
+    struct scope have = s->scope[scope];
+    for (uint32_t i = 0; i < have.n; i++)
+        if (have.res[i] == res) return scope;
+    for (uint32_t k = 0; k < s->n_scope; k++)
+        if (s->scope[k].n == have.n + 1 && s->scope[k].res[have.n] == res &&
+            !memcmp(s->scope[k].res, have.res, have.n * sizeof *have.res))
+            return k;
+    uint32_t *list = arena_alloc(&g->mem, (have.n + 1) * sizeof *list);
+    if (have.n) memcpy(list, have.res, have.n * sizeof *list);
+    list[have.n] = res;
+    MEM_GROW(s->scope, s->n_scope, s->cap_scope);
+    s->scope[s->n_scope] = (struct scope){ list, have.n + 1 };
+    return s->n_scope++;
 }
 
-static int id_cmp(const void *a, const void *b)
+/* ---- reading one schema ---------------------------------------------------------------------- */
+
+struct reading {
+    struct grammar *g;
+    struct err *e;
+    uint32_t id;
+    struct node n;                      /* a copy: the list of nodes may move */
+    const struct res *res;
+    const char *kw;                     /* the keyword being read */
+    const char *ref, *dynamic;
+    bool open_lo, open_hi;              /* draft 4: exclusiveMinimum beside minimum */
+};
+
+static bool bad(struct reading *r, const char *what)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
+    return schemas_fail(r->g, r->e, r->id, ERR_SCHEMA, r->kw, "%s", what);
 }
 
-static void goal_rehash(struct schemas *s)
+static void *part(struct reading *r, size_t n) { return arena_zero(&r->g->mem, n); }
+
+static struct kw_num *num_of(struct reading *r)
 {
-    s->n_goal_slot *= 2;
-    mem_free(s->goal_slot);
-    s->goal_slot = mem_zero(s->n_goal_slot * sizeof *s->goal_slot);
-    for (uint32_t i = 0; i < s->g->n_goal; i++) {
-        uint32_t h = (uint32_t)hash64(s->key[i].node, s->key[i].n * sizeof(uint32_t), 3) &
-                     (s->n_goal_slot - 1);
-        while (s->goal_slot[h]) h = (h + 1) & (s->n_goal_slot - 1);
-        s->goal_slot[h] = i + 1;
+    if (!r->n.num) r->n.num = part(r, sizeof *r->n.num);
+    return r->n.num;
+}
+
+static struct kw_str *str_of(struct reading *r)
+{
+    if (!r->n.str) {
+        r->n.str = part(r, sizeof *r->n.str);
+        r->n.str->max = NONE;
     }
+    return r->n.str;
 }
 
-uint32_t schemas_goal(struct schemas *s, const uint32_t *node, uint32_t n)
+static struct kw_arr *arr_of(struct reading *r)
 {
-    struct grammar *g = s->g;
-    size_t mark = arena_mark(&s->tmp);
-    uint32_t *list = arena_alloc(&s->tmp, (n + 1) * sizeof *list), k = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (node[i] == NONE) return NONE;
-        list[i] = node[i];
+    if (!r->n.arr) {
+        r->n.arr = part(r, sizeof *r->n.arr);
+        *r->n.arr = (struct kw_arr){ .rest = NONE, .contains = NONE, .least = 1, .most = NONE,
+                                     .max = NONE, .uneval = NONE };
     }
-    qsort(list, n, sizeof *list, id_cmp);
-    for (uint32_t i = 0; i < n; i++)
-        if (!i || list[i] != list[i - 1]) list[k++] = list[i];
-    if (g->n_goal * 2 >= s->n_goal_slot) goal_rehash(s);
-    uint32_t h = (uint32_t)hash64(list, k * sizeof *list, 3) & (s->n_goal_slot - 1);
-    for (; s->goal_slot[h]; h = (h + 1) & (s->n_goal_slot - 1)) {
-        uint32_t i = s->goal_slot[h] - 1;
-        if (s->key[i].n == k && !memcmp(s->key[i].node, list, k * sizeof *list)) {
-            arena_reset(&s->tmp, mark);
-            return i;
+    return r->n.arr;
+}
+
+static struct kw_obj *obj_of(struct reading *r)
+{
+    if (!r->n.obj) {
+        r->n.obj = part(r, sizeof *r->n.obj);
+        r->n.obj->rest = r->n.obj->names = r->n.obj->max = r->n.obj->uneval = NONE;
+    }
+    return r->n.obj;
+}
+
+static struct kw_in *in_of(struct reading *r)
+{
+    if (!r->n.in) {
+        r->n.in = part(r, sizeof *r->n.in);
+        r->n.in->ref = r->n.in->no = r->n.in->cond = r->n.in->then = r->n.in->other = NONE;
+    }
+    return r->n.in;
+}
+
+/* A schema inside of the one being read. */
+static bool child(struct reading *r, const struct json *v, struct bytes name, uint32_t *out)
+{
+    struct node n = { .v = v, .doc = r->n.doc, .res = r->n.res, .scope = r->n.scope, .parent = r->id,
+                      .kw = r->kw, .name = name };
+    *out = node_add(r->g, &n, r->e);
+    return *out != NONE;
+}
+
+static bool whole_child(struct reading *r, const struct json *v, uint32_t *out)
+{
+    return child(r, v, (struct bytes){ 0 }, out);
+}
+
+static bool children(struct reading *r, const struct json *v, uint32_t **list, uint32_t *n)
+{
+    if (!json_is(v, JSON_ARRAY)) return bad(r, "must be a list of schemas");
+    size_t len = json_len(v);
+    *list = part(r, (len + 1) * sizeof **list);
+    for (size_t i = 0; i < len; i++) {
+        char *name = arena_fmt(&r->g->mem, "%zu", i);
+        if (!child(r, json_at(v, i), (struct bytes){ name, strlen(name) }, *list + i)) return false;
+    }
+    *n = (uint32_t)len;
+    return true;
+}
+
+static struct bytes keep(struct reading *r, const char *p, size_t len)
+{
+    return (struct bytes){ arena_str(&r->g->mem, p, len), len };
+}
+
+/* Members of an object of schemas, in order. */
+static bool members(struct reading *r, const struct json *v, struct kw_prop **list, uint32_t *n)
+{
+    if (!json_is(v, JSON_OBJECT)) return bad(r, "must be an object of schemas");
+    *list = part(r, (json_len(v) + 1) * sizeof **list);
+    *n = 0;
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        struct kw_prop *p = &(*list)[(*n)++];
+        p->name = keep(r, it.key, it.key_len);
+        if (!child(r, it.value, p->name, &p->node)) return false;
+    }
+    return true;
+}
+
+static bool names(struct reading *r, const struct json *v, struct bytes **list, uint32_t *n)
+{
+    if (!json_is(v, JSON_ARRAY)) return bad(r, "must be an array of names");
+    *list = part(r, (json_len(v) + 1) * sizeof **list);
+    *n = 0;
+    for (size_t i = 0; i < json_len(v); i++) {
+        size_t len;
+        const char *p = json_str(json_at(v, i), &len);
+        if (!p) return bad(r, "must be an array of names");
+        (*list)[(*n)++] = keep(r, p, len);
+    }
+    return true;
+}
+
+/* A count keyword (minLength …): integral, not negative; a minimum must be within reach. */
+static bool count(struct reading *r, const struct json *v, bool is_min, uint32_t *out)
+{
+    int64_t n;
+    if (!json_is(v, JSON_NUMBER)) return bad(r, "must be a number that is not negative");
+    if (!json_i64(v, &n)) {
+        if (json_f64(v) < 1e15) return bad(r, "must be a whole number");
+        n = INT64_MAX;
+    }
+    if (n < 0) return bad(r, "must not be negative");
+    if (is_min && n > 100000000)
+        return schemas_fail(r->g, r->e, r->id, ERR_LIMIT, r->kw, "asks for more than 100000000");
+    *out = n >= NONE ? NONE : (uint32_t)n;
+    return true;
+}
+
+/* ---- keywords -------------------------------------------------------------------------------- */
+
+static int type_bits(const struct json *name)
+{
+    static const struct { const char *name; int bits; } rows[] = {
+        { "null", T_NULL }, { "boolean", T_BOOL }, { "integer", T_INT }, { "number", T_NUM },
+        { "string", T_STR }, { "array", T_ARR }, { "object", T_OBJ } };
+    for (size_t i = 0; i < LEN(rows); i++)
+        if (json_str_is(name, rows[i].name)) return rows[i].bits;
+    return 0;
+}
+
+static bool kw_type(struct reading *r, const struct json *v)
+{
+    int have = json_is(v, JSON_STRING) ? type_bits(v) : 0;
+    for (size_t i = 0; json_is(v, JSON_ARRAY) && i < json_len(v); i++) {
+        int bits = type_bits(json_at(v, i));
+        if (!bits) { have = 0; break; }
+        have |= bits;
+    }
+    if (!have)
+        return bad(r, "must be null, boolean, integer, number, string, array or object, or a list "
+                      "of these");
+    r->n.types = (uint8_t)have;
+    return true;
+}
+
+static bool kw_enum(struct reading *r, const struct json *v)
+{
+    if (!json_is(v, JSON_ARRAY)) return bad(r, "must be an array");
+    if (r->n.lits) {                    /* beside const: both, as a conjunction of two schemas */
+        const struct json *one = r->n.lits;
+        bool in = false;
+        for (size_t i = 0; i < json_len(v) && !in; i++) in = json_equal(json_at(v, i), one);
+        if (!in) r->n.kind = NODE_FALSE;
+        return true;
+    }
+    r->n.lits = v;
+    return true;
+}
+
+static bool kw_const(struct reading *r, const struct json *v)
+{
+    const struct json *list = r->n.lits;
+    r->n.lits = v;
+    r->n.is_const = true;
+    return !list || kw_enum(r, list);
+}
+
+static bool number(struct reading *r, const struct json *v, struct dec *out)
+{
+    size_t len;
+    const char *p = json_number(v, &len);
+    if (!p) return bad(r, "must be a number");
+    *out = dec_read(&r->g->mem, p, len);
+    return true;
+}
+
+static void raise_lo(struct kw_num *n, struct dec d, bool open)
+{
+    int c = n->has_lo ? dec_cmp(&d, &n->lo) : 1;
+    if (c > 0 || (c == 0 && open)) { n->lo = d; n->lo_open = open; }
+    n->has_lo = true;
+}
+
+static void lower_hi(struct kw_num *n, struct dec d, bool open)
+{
+    int c = n->has_hi ? dec_cmp(&d, &n->hi) : -1;
+    if (c < 0 || (c == 0 && open)) { n->hi = d; n->hi_open = open; }
+    n->has_hi = true;
+}
+
+static bool kw_minimum(struct reading *r, const struct json *v)
+{
+    struct dec d;
+    if (!number(r, v, &d)) return false;
+    raise_lo(num_of(r), d, false);
+    return true;
+}
+
+static bool kw_maximum(struct reading *r, const struct json *v)
+{
+    struct dec d;
+    if (!number(r, v, &d)) return false;
+    lower_hi(num_of(r), d, false);
+    return true;
+}
+
+/* Draft 4 says true or false, later drafts give the bound. */
+static bool kw_exclusive_minimum(struct reading *r, const struct json *v)
+{
+    struct dec d;
+    if (json_is(v, JSON_BOOL)) { r->open_lo = json_bool(v); return true; }
+    if (!number(r, v, &d)) return false;
+    raise_lo(num_of(r), d, true);
+    return true;
+}
+
+static bool kw_exclusive_maximum(struct reading *r, const struct json *v)
+{
+    struct dec d;
+    if (json_is(v, JSON_BOOL)) { r->open_hi = json_bool(v); return true; }
+    if (!number(r, v, &d)) return false;
+    lower_hi(num_of(r), d, true);
+    return true;
+}
+
+static bool kw_multiple_of(struct reading *r, const struct json *v)
+{
+    struct dec d;
+    if (!number(r, v, &d)) return false;
+    if (d.neg || d.n == 0) return bad(r, "must be greater than 0");
+    num_of(r)->multiple = d;
+    num_of(r)->has_multiple = true;
+    return true;
+}
+
+static bool kw_min_length(struct reading *r, const struct json *v) { return count(r, v, true, &str_of(r)->min); }
+static bool kw_max_length(struct reading *r, const struct json *v) { return count(r, v, false, &str_of(r)->max); }
+
+/* A pattern is parsed now, so that what is wrong with it is said now. */
+static bool pattern(struct reading *r, struct bytes p, bool *usable)
+{
+    struct err why = { 0 };
+    *usable = pattern_check(p.p, p.len, &why);
+    if (*usable) return true;
+    if (!r->g->o.relax || why.code == ERR_SCHEMA)
+        return schemas_fail(r->g, r->e, r->id, why.code, r->kw, "%.60s: %.160s", p.p, why.msg);
+    schemas_relaxed(r->g, r->id, r->kw);
+    return true;
+}
+
+static bool kw_pattern(struct reading *r, const struct json *v)
+{
+    size_t len;
+    bool usable;
+    const char *p = json_str(v, &len);
+    if (!p) return bad(r, "must be a text");
+    struct bytes own = keep(r, p, len);
+    if (!pattern(r, own, &usable)) return false;
+    if (usable) str_of(r)->pattern = own;
+    return true;
+}
+
+static bool kw_format(struct reading *r, const struct json *v)
+{
+    size_t len;
+    const char *p = json_str(v, &len);
+    if (p && r->res->asserts_format && format_known(p)) str_of(r)->format = keep(r, p, len);
+    return true;
+}
+
+static bool kw_prefix_items(struct reading *r, const struct json *v)
+{
+    struct kw_arr *a = arr_of(r);
+    return children(r, v, &a->prefix, &a->n_prefix);
+}
+
+static bool kw_items(struct reading *r, const struct json *v)
+{
+    if (json_is(v, JSON_ARRAY)) return kw_prefix_items(r, v);
+    return whole_child(r, v, &arr_of(r)->rest);
+}
+
+/* Counts only beside a list of items. */
+static bool kw_additional_items(struct reading *r, const struct json *v)
+{
+    return !json_is(json_get(r->n.v, "items"), JSON_ARRAY) || whole_child(r, v, &arr_of(r)->rest);
+}
+
+static bool kw_contains(struct reading *r, const struct json *v)
+{
+    arr_of(r)->marks = r->res->draft == DRAFT2020;
+    return whole_child(r, v, &arr_of(r)->contains);
+}
+
+static bool kw_min_contains(struct reading *r, const struct json *v) { return count(r, v, true, &arr_of(r)->least); }
+static bool kw_max_contains(struct reading *r, const struct json *v) { return count(r, v, false, &arr_of(r)->most); }
+static bool kw_min_items(struct reading *r, const struct json *v) { return count(r, v, true, &arr_of(r)->min); }
+static bool kw_max_items(struct reading *r, const struct json *v) { return count(r, v, false, &arr_of(r)->max); }
+static bool kw_uneval_items(struct reading *r, const struct json *v) { return whole_child(r, v, &arr_of(r)->uneval); }
+
+static bool kw_unique_items(struct reading *r, const struct json *v)
+{
+    if (!json_is(v, JSON_BOOL)) return bad(r, "must be true or false");
+    if (json_bool(v)) arr_of(r)->unique = true;
+    return true;
+}
+
+static bool kw_properties(struct reading *r, const struct json *v)
+{
+    struct kw_obj *o = obj_of(r);
+    return members(r, v, &o->prop, &o->n_prop);
+}
+
+static bool kw_pattern_properties(struct reading *r, const struct json *v)
+{
+    struct kw_obj *o = obj_of(r);
+    if (!members(r, v, &o->pattern, &o->n_pattern)) return false;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->n_pattern; i++) {
+        bool usable;
+        if (!pattern(r, o->pattern[i].name, &usable)) return false;
+        if (usable) o->pattern[n++] = o->pattern[i];
+    }
+    o->n_pattern = n;
+    return true;
+}
+
+static bool kw_required(struct reading *r, const struct json *v)
+{
+    if (json_is(v, JSON_BOOL)) return true;             /* a habit of draft 3: says nothing here */
+    struct kw_obj *o = obj_of(r);
+    return names(r, v, &o->req, &o->n_req);
+}
+
+static bool kw_additional(struct reading *r, const struct json *v) { return whole_child(r, v, &obj_of(r)->rest); }
+static bool kw_property_names(struct reading *r, const struct json *v) { return whole_child(r, v, &obj_of(r)->names); }
+static bool kw_min_properties(struct reading *r, const struct json *v) { return count(r, v, true, &obj_of(r)->min); }
+static bool kw_max_properties(struct reading *r, const struct json *v) { return count(r, v, false, &obj_of(r)->max); }
+static bool kw_uneval_props(struct reading *r, const struct json *v) { return whole_child(r, v, &obj_of(r)->uneval); }
+
+/* Both forms: a list of names that must come along, or a schema for the whole object. */
+static bool kw_dependencies(struct reading *r, const struct json *v)
+{
+    struct kw_obj *o = obj_of(r);
+    if (!json_is(v, JSON_OBJECT)) return bad(r, "must be an object");
+    struct kw_need *need = part(r, (o->n_need + json_len(v) + 1) * sizeof *need);
+    struct kw_prop *dep = part(r, (o->n_dep + json_len(v) + 1) * sizeof *dep);
+    if (o->n_need) memcpy(need, o->need, o->n_need * sizeof *need);
+    if (o->n_dep) memcpy(dep, o->dep, o->n_dep * sizeof *dep);
+    o->need = need;
+    o->dep = dep;
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        struct bytes key = keep(r, it.key, it.key_len);
+        if (json_is(it.value, JSON_ARRAY)) {
+            struct kw_need *n = &o->need[o->n_need++];
+            n->key = key;
+            if (!names(r, it.value, &n->name, &n->n)) return false;
+        } else {
+            struct kw_prop *d = &o->dep[o->n_dep++];
+            d->name = key;
+            if (!child(r, it.value, key, &d->node)) return false;
         }
     }
-    if (g->n_goal >= MOST_GOAL) {
-        schemas_fail(s, k ? list[0] : NODE_OBJECT, ERR_LIMIT, "",
-                     "more than %d combinations of schemas", MOST_GOAL);
+    return true;
+}
+
+static bool kw_all_of(struct reading *r, const struct json *v)
+{
+    struct kw_in *in = in_of(r);
+    return children(r, v, &in->all, &in->n_all);
+}
+
+static bool kw_any_of(struct reading *r, const struct json *v)
+{
+    struct kw_in *in = in_of(r);
+    if (!children(r, v, &in->any, &in->n_any)) return false;
+    return in->n_any || bad(r, "must be a list of at least one schema");
+}
+
+static bool kw_one_of(struct reading *r, const struct json *v)
+{
+    struct kw_in *in = in_of(r);
+    if (!children(r, v, &in->one, &in->n_one)) return false;
+    return in->n_one || bad(r, "must be a list of at least one schema");
+}
+
+static bool kw_not(struct reading *r, const struct json *v) { return whole_child(r, v, &in_of(r)->no); }
+static bool kw_if(struct reading *r, const struct json *v) { return whole_child(r, v, &in_of(r)->cond); }
+static bool kw_then(struct reading *r, const struct json *v) { return whole_child(r, v, &in_of(r)->then); }
+static bool kw_else(struct reading *r, const struct json *v) { return whole_child(r, v, &in_of(r)->other); }
+
+static bool kw_ref(struct reading *r, const struct json *v)
+{
+    r->ref = json_str(v, NULL);
+    return r->ref || bad(r, "must be a text");
+}
+
+static bool kw_dynamic_ref(struct reading *r, const struct json *v)
+{
+    r->dynamic = json_str(v, NULL);
+    r->g->s.saw_dynamic = true;
+    return r->dynamic || bad(r, "must be a text");
+}
+
+/* risky: alternatives or conjunctions that only expansion shows to be within the limits.
+ * asserts: belongs to the validation vocabulary. */
+enum { RISKY = 1, ASSERTS = 2 };
+typedef bool kw_fn(struct reading *r, const struct json *v);
+static const struct kw_row { const char *name; kw_fn *read; enum draft since, until; int flags; } rows[] = {
+    { "$dynamicRef", kw_dynamic_ref, DRAFT2020, DRAFT2020, RISKY },
+    { "$recursiveRef", kw_dynamic_ref, DRAFT2019, DRAFT2019, RISKY },
+    { "$ref", kw_ref, DRAFT4, DRAFT2020, 0 },
+    { "additionalItems", kw_additional_items, DRAFT4, DRAFT2020, 0 },
+    { "additionalProperties", kw_additional, DRAFT4, DRAFT2020, 0 },
+    { "allOf", kw_all_of, DRAFT4, DRAFT2020, 0 },
+    { "anyOf", kw_any_of, DRAFT4, DRAFT2020, 0 },
+    { "const", kw_const, DRAFT6, DRAFT2020, ASSERTS },
+    { "contains", kw_contains, DRAFT6, DRAFT2020, RISKY },
+    { "dependencies", kw_dependencies, DRAFT4, DRAFT2020, RISKY },
+    { "dependentRequired", kw_dependencies, DRAFT2019, DRAFT2020, ASSERTS },
+    { "dependentSchemas", kw_dependencies, DRAFT2019, DRAFT2020, RISKY },
+    { "else", kw_else, DRAFT7, DRAFT2020, 0 },
+    { "enum", kw_enum, DRAFT4, DRAFT2020, ASSERTS },
+    { "exclusiveMaximum", kw_exclusive_maximum, DRAFT4, DRAFT2020, ASSERTS },
+    { "exclusiveMinimum", kw_exclusive_minimum, DRAFT4, DRAFT2020, ASSERTS },
+    { "format", kw_format, DRAFT4, DRAFT2020, 0 },
+    { "if", kw_if, DRAFT7, DRAFT2020, RISKY },
+    { "items", kw_items, DRAFT4, DRAFT2020, 0 },
+    { "maxContains", kw_max_contains, DRAFT2019, DRAFT2020, ASSERTS },
+    { "maxItems", kw_max_items, DRAFT4, DRAFT2020, ASSERTS },
+    { "maxLength", kw_max_length, DRAFT4, DRAFT2020, ASSERTS },
+    { "maxProperties", kw_max_properties, DRAFT4, DRAFT2020, ASSERTS },
+    { "maximum", kw_maximum, DRAFT4, DRAFT2020, ASSERTS },
+    { "minContains", kw_min_contains, DRAFT2019, DRAFT2020, ASSERTS },
+    { "minItems", kw_min_items, DRAFT4, DRAFT2020, ASSERTS },
+    { "minLength", kw_min_length, DRAFT4, DRAFT2020, ASSERTS },
+    { "minProperties", kw_min_properties, DRAFT4, DRAFT2020, ASSERTS },
+    { "minimum", kw_minimum, DRAFT4, DRAFT2020, ASSERTS },
+    { "multipleOf", kw_multiple_of, DRAFT4, DRAFT2020, ASSERTS | RISKY },
+    { "not", kw_not, DRAFT4, DRAFT2020, RISKY },
+    { "oneOf", kw_one_of, DRAFT4, DRAFT2020, RISKY },
+    { "pattern", kw_pattern, DRAFT4, DRAFT2020, ASSERTS },
+    { "patternProperties", kw_pattern_properties, DRAFT4, DRAFT2020, RISKY },
+    { "prefixItems", kw_prefix_items, DRAFT2020, DRAFT2020, 0 },
+    { "properties", kw_properties, DRAFT4, DRAFT2020, 0 },
+    { "propertyNames", kw_property_names, DRAFT6, DRAFT2020, RISKY },
+    { "required", kw_required, DRAFT4, DRAFT2020, ASSERTS },
+    { "then", kw_then, DRAFT7, DRAFT2020, 0 },
+    { "type", kw_type, DRAFT4, DRAFT2020, ASSERTS },
+    { "unevaluatedItems", kw_uneval_items, DRAFT2019, DRAFT2020, RISKY },
+    { "unevaluatedProperties", kw_uneval_props, DRAFT2019, DRAFT2020, RISKY },
+    { "uniqueItems", kw_unique_items, DRAFT4, DRAFT2020, ASSERTS },
+};
+
+static uint8_t row_len[LEN(rows)], row_from[128], row_to[128];        /* rows by first letter */
+static pthread_once_t rows_once = PTHREAD_ONCE_INIT;
+static void rows_index(void)
+{
+    for (size_t i = LEN(rows); i-- > 0;) {
+        uint8_t c = (uint8_t)*rows[i].name;
+        row_len[i] = (uint8_t)strlen(rows[i].name);
+        row_from[c] = (uint8_t)i;
+        if (!row_to[c]) row_to[c] = (uint8_t)(i + 1);
+    }
+}
+
+static const struct kw_row *row_of(const char *key, size_t len)
+{
+    uint8_t c = (uint8_t)*key;
+    if (c >= 128) return NULL;
+    for (uint8_t i = row_from[c]; i < row_to[c]; i++)
+        if (row_len[i] == len && !memcmp(rows[i].name, key, len)) return &rows[i];
+    return NULL;
+}
+
+static bool read_member(struct reading *r, const struct json_iter *it)
+{
+    const struct kw_row *row = row_of(it->key, it->key_len);
+    if (!row || r->res->draft < row->since || r->res->draft > row->until) return true;
+    if (row->flags & ASSERTS && !r->res->asserts) return true;
+    if (row->flags & RISKY) r->g->s.risky = true;
+    r->kw = row->name;
+    return row->read(r, it->value);
+}
+
+/* ---- references ------------------------------------------------------------------------------ */
+
+/* Node of the schema a reference found; messages name it from its document's root. */
+static uint32_t target(struct reading *r, struct spot to, const char *ref)
+{
+    uint32_t scope = to.res == r->n.res ? r->n.scope : scope_enter(r->g, r->n.scope, to.res);
+    struct node n = { .v = to.v, .doc = r->n.doc, .res = to.res, .scope = scope, .parent = r->id,
+                      .kw = *ref == '#' ? arena_str(&r->g->mem, ref, strlen(ref)) : "$ref" };
+    return node_add(r->g, &n, r->e);
+}
+
+static bool follow(struct reading *r)
+{
+    struct refs *refs = r->g->s.doc[r->n.doc].refs;
+    struct err why = { 0 };
+    struct spot to;
+    const char *ref = r->ref ? r->ref : r->dynamic;
+    r->kw = r->ref ? "$ref" : r->res->draft == DRAFT2019 ? "$recursiveRef" : "$dynamicRef";
+    struct scope in = r->g->s.scoped ? r->g->s.scope[r->n.scope] : (struct scope){ 0 };
+    bool found = r->ref ? refs_find(refs, r->n.res, ref, &to, &why)
+                        : refs_find_dynamic(refs, r->n.res, ref, in.res, in.n, &to, &why);
+    r->res = refs_res(refs, r->n.res);                  /* the list of resources may have moved */
+    if (!found && why.code == ERR_UNSUPPORTED && r->g->o.relax) {
+        schemas_relaxed(r->g, r->id, r->kw);
+        return true;
+    }
+    if (!found) return schemas_fail(r->g, r->e, r->id, why.code, r->kw, "%.220s", why.msg);
+    uint32_t node = target(r, to, ref);
+    if (node == NONE) return false;
+    struct kw_in *in_place = in_of(r);
+    if (in_place->ref == NONE) {
+        in_place->ref = node;
+        return true;
+    }
+    uint32_t *all = part(r, (in_place->n_all + 1) * sizeof *all);     /* both kinds of reference in one schema */
+    if (in_place->n_all) memcpy(all, in_place->all, in_place->n_all * sizeof *all);
+    all[in_place->n_all++] = node;
+    in_place->all = all;
+    return true;
+}
+
+/* ---- documents ------------------------------------------------------------------------------- */
+
+/* A schema with an $id of its own is another resource. */
+static void enter_resource(struct reading *r)
+{
+    struct refs *refs = r->g->s.doc[r->n.doc].refs;
+    if (r->n.parent != NONE && (json_get(r->n.v, "$id") || json_get(r->n.v, "id"))) {
+        struct spot own = refs_enter(refs, r->n.res, r->n.v);
+        if (own.res != r->n.res) r->n.scope = scope_enter(r->g, r->n.scope, own.res);
+        r->n.res = own.res;
+    }
+    r->res = refs_res(refs, r->n.res);
+    r->n.draft4 = r->res->draft == DRAFT4;
+}
+
+static bool read_keywords(struct reading *r)
+{
+    r->n.kind = NODE_READ;
+    const struct json *ref = r->res->draft <= DRAFT7 ? json_get(r->n.v, "$ref") : NULL;
+    if (json_is(ref, JSON_STRING)) {                    /* up to draft 7 its siblings say nothing */
+        r->ref = json_str(ref, NULL);
+        return follow(r);
+    }
+    for (struct json_iter it = json_iter(r->n.v); json_next(&it);)
+        if (!read_member(r, &it)) return false;
+    if (r->n.num && r->n.num->has_lo) r->n.num->lo_open |= r->open_lo;
+    if (r->n.num && r->n.num->has_hi) r->n.num->hi_open |= r->open_hi;
+    if (r->ref && !follow(r)) return false;
+    r->ref = NULL;
+    return !r->dynamic || follow(r);
+}
+
+static bool read_node(struct grammar *g, uint32_t id, struct err *e)
+{
+    struct reading r = { .g = g, .e = e, .id = id, .n = g->s.node[id], .kw = "" };
+    r.n.types = T_ALL;
+    if (json_is(r.n.v, JSON_BOOL)) r.n.kind = json_bool(r.n.v) ? NODE_TRUE : NODE_FALSE;
+    else if (!json_is(r.n.v, JSON_OBJECT)) return bad(&r, "a schema must be an object, true or false");
+    else {
+        enter_resource(&r);
+        if (!read_keywords(&r)) return false;
+    }
+    g->s.node[id] = r.n;
+    return true;
+}
+
+/* Forgets all nodes but the roots of documents, which are read anew with their dynamic scopes. */
+static void read_again(struct grammar *g)
+{
+    struct schemas *s = &g->s;
+    s->scoped = true;
+    s->n_node = 1;
+    memset(s->node_slot, 0, s->n_node_slot * sizeof *s->node_slot);
+    for (uint32_t i = 0; i < s->n_doc; i++) {
+        struct spot root = refs_root(s->doc[i].refs);
+        struct node n = { .v = root.v, .doc = (uint16_t)i, .res = root.res, .parent = NONE, .kw = "",
+                          .scope = scope_enter(g, 0, root.res) };
+        node_add(g, &n, NULL);
+    }
+    s->n_read = 1;
+}
+
+bool schemas_read(struct grammar *g, struct err *e)
+{
+    struct schemas *s = &g->s;
+    for (; s->n_read < s->n_node; s->n_read++) {
+        if (s->node[s->n_read].kind != NODE_LITERAL && !read_node(g, s->n_read, e)) {
+            if (!s->saw_dynamic || s->scoped) return false;
+            *e = (struct err){ 0 };
+        }
+        if (s->saw_dynamic && !s->scoped) { read_again(g); s->n_read = 0; }
+    }
+    return true;
+}
+
+uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where,
+                          struct err *e)
+{
+    struct schemas *s = &g->s;
+    if (s->n_doc >= UINT16_MAX) {
+        err_set(e, ERR_LIMIT, "more than %d schemas in one grammar", UINT16_MAX);
         return NONE;
     }
-    MEM_GROW(g->goal, g->n_goal, s->cap_goal);
-    MEM_GROW(s->key, g->n_goal, s->cap_key);
-    g->goal[g->n_goal] = (struct goal){ 0 };
-    s->key[g->n_goal] = (struct goal_key){ list, k };
-    s->goal_slot[h] = g->n_goal + 1;
-    return g->n_goal++;
-}
-
-uint32_t schemas_root(struct schemas *s, const struct json *schema, const char *where, bool objects)
-{
-    uint32_t node[2], n = 0;
-    if (schema) {
-        enum draft d;
-        if (!draft_of(schema, s->o->draft, &d, s->e)) { err_in(s->e, "%s", where); return NONE; }
-        MEM_GROW(s->doc, s->n_doc, s->cap_doc);
-        s->doc[s->n_doc++] = (struct doc){ schema, d, arena_str(&s->g->mem, where, strlen(where)) };
-        node[n++] =
-            node_add(s,
-                     (struct node){ .v = schema, .doc = s->n_doc - 1, .parent = NONE, .kw = "" });
+    struct doc d = { .root = json_share(schema), .where = where };
+    if (!(d.refs = refs_open(d.root, &g->o, e))) {
+        err_in(e, "%s", where);
+        json_free(d.root);
+        return NONE;
     }
-    if (objects) node[n++] = NODE_OBJECT;
-    return schemas_goal(s, node, n);
+    MEM_GROW(s->doc, s->n_doc, s->cap_doc);
+    s->doc[s->n_doc++] = d;
+    struct spot root = refs_root(d.refs);
+    struct node n = { .v = root.v, .doc = (uint16_t)(s->n_doc - 1), .res = root.res, .parent = NONE,
+                      .kw = "" };
+    return node_add(g, &n, e);
 }
 
-/* ---- what can be met ------------------------------------------------------------------------- */
-
-static bool goal_ok(const struct grammar *g, uint32_t goal, uint16_t *height)
+void schemas_init(struct grammar *g)
 {
-    const struct goal *p = &g->goal[goal];
-    if (p->ok) *height = MAX(*height, p->height);
-    return p->ok;
+    struct schemas *s = &g->s;
+    pthread_once(&rows_once, rows_index);
+    MEM_GROW(s->node, s->n_node, s->cap_node);
+    s->node[s->n_node++] = (struct node){ .parent = NONE, .kw = "", .kind = NODE_READ, .types = T_OBJ };
+    s->n_read = 1;
+    MEM_GROW(s->scope, s->n_scope, s->cap_scope);
+    s->scope[s->n_scope++] = (struct scope){ 0 };       /* scope 0: nothing entered, or nobody asks */
 }
 
-static bool arr_ok(const struct grammar *g, const struct arr *a, uint16_t *height)
+void schemas_done(struct grammar *g)
 {
-    if (a->min > a->max) return false;
-    for (uint32_t i = 0; i < MIN(a->min, a->n_prefix); i++)
-        if (!goal_ok(g, a->prefix[i], height)) return false;
-    return a->min <= a->n_prefix || (a->rest != NONE && goal_ok(g, a->rest, height));
-}
-
-static bool obj_ok(const struct grammar *g, const struct obj *o, uint16_t *height)
-{
-    for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
-        if (!goal_ok(g, o->key[i].goal, height)) return false;
-    return true;
-}
-
-/* One look at a shape; true if it got better. */
-static bool shape_update(const struct grammar *g, struct shape *p, uint16_t deepest)
-{
-    uint16_t height = 0;
-    bool ok = true;
-    switch (p->kind) {
-    case SH_ARR: ok = arr_ok(g, p->arr, &height); height++; break;
-    case SH_OBJ: ok = obj_ok(g, p->obj, &height); height++; break;
-    case SH_STR: ok = p->str.min <= p->str.max; break;
-    case SH_NUM: ok = p->ok; break;
-    default: break;
+    struct schemas *s = &g->s;
+    for (uint32_t i = 0; i < s->n_doc; i++) {
+        refs_close(s->doc[i].refs);
+        json_free(s->doc[i].root);
     }
-    if (!ok || height > deepest || (p->ok && p->height <= height)) return false;
-    p->ok = true;
-    p->height = height;
-    return true;
-}
-
-static bool goal_update(struct grammar *g, struct goal *p, uint16_t deepest)
-{
-    bool better = false;
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++) {
-        struct shape *sh = &g->shape[i];
-        better |= shape_update(g, sh, deepest);
-        if (sh->ok && (!p->ok || sh->height < p->height)) {
-            p->ok = better = true;
-            p->height = sh->height;
-        }
-    }
-    return better;
-}
-
-bool schemas_finish(struct schemas *s)
-{
-    struct grammar *g = s->g;
-    for (; s->done < g->n_goal; s->done++)
-        if (!expand_goal(s, s->done)) return false;
-    uint16_t deepest = g->validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
-    bool better = true;
-    for (int pass = 0; better; pass++) {  /* children come after parents: backwards is fast */
-        if (pass > 2000)
-            return schemas_fail(s, NODE_OBJECT, ERR_LIMIT, "",
-                                "schemas refer to each other too deeply");
-        better = false;
-        for (uint32_t i = g->n_goal; i-- > 0; ) better |= goal_update(g, &g->goal[i], deepest);
-    }
-    return true;
-}
-
-/* The innermost required part that nothing can meet. */
-static uint32_t blame(const struct schemas *s, uint32_t goal)
-{
-    const struct grammar *g = s->g;
-    for (int depth = 0; depth < 64; depth++) {
-        const struct goal *p = &g->goal[goal];
-        if (p->n_shape != 1 || g->shape[p->shape].kind != SH_OBJ) return goal;
-        const struct shape *sh = &g->shape[p->shape];
-        uint32_t i = sh->obj->next_req[0];
-        while (i != NONE && g->goal[sh->obj->key[i].goal].ok) i = sh->obj->next_req[i + 1];
-        if (i == NONE) return goal;
-        goal = sh->obj->key[i].goal;
-    }
-    return goal;
-}
-
-bool schemas_satisfiable(struct schemas *s, uint32_t goal)
-{
-    if (s->g->goal[goal].ok) return true;
-    uint32_t at = blame(s, goal), node = NODE_OBJECT;
-    for (uint32_t i = 0; i < s->key[at].n; i++)
-        if (s->key[at].node[i] != NODE_OBJECT) { node = s->key[at].node[i]; break; }
-    return schemas_fail(s, node, ERR_SCHEMA, "",
-                        "no value satisfies this schema (nested at most %d deep)", MOST_DEPTH);
+    for (uint32_t i = 0; i < s->n_dfa; i++) dfa_close(s->dfa[i]);
+    mem_free(s->dfa);
+    mem_free(s->doc);
+    mem_free(s->node);
+    mem_free(s->scope);
+    mem_free(s->node_slot);
+    mem_free(s->goal_slot);
 }

@@ -58,7 +58,7 @@ static void grow(struct trie *t, uint32_t i, size_t depth, struct tnode *out)
 bool trie_build(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n,
                 uint32_t *used)
 {
-    *t = (struct trie){ .cost_off = NONE };
+    *t = (struct trie){ .id_cost = NONE };
     sort_strings(t, a, str, n);
     size_t most = 1;  /* exact: bytes not shared with the string before */
     for (uint32_t i = 0; i < t->n_str; i++) {

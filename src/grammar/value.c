@@ -1,128 +1,157 @@
 /* value.c -- stepping inside JSON values: one configuration, one byte, the configurations behind it.
  *
- * An object is a frame with the set of keys written; after `{` or a separator the key is read along
- * the trie of declared names and, where the schema leaves the object open, as an invented name beside
- * it. Nothing is ever offered that cannot be finished: keys and elements whose goal cannot be met,
- * nesting beyond the limit, a key written before, separators with nothing to follow.
- * The same code reads the Python surface (True, None, other escapes) and keyword arguments, which are
- * an object without braces whose keys are bare identifiers. */
+ * Nothing is ever offered that cannot be finished: goals that cannot be met, nesting beyond the
+ * limit, text that no longer fits its pattern or length, separators with nothing to follow. object.c
+ * has the keys, unique.c what differs from element to element. The same code reads the Python surface
+ * (True, None, other escapes) and keyword arguments, which are an object without braces.
+ *
+ * Validating, nothing is looked ahead for: every spelling is read and judged where it ends. */
 #include "grammar/int.h"
 
 static const struct spell *spell(const struct matcher *m) { return &m->g->spell; }
+
 static uint16_t deepest(const struct matcher *m)
 {
-    return m->g->validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
-}
-static int esc_of(const struct matcher *m, uint8_t surf)
-{
-    return m->g->validate ? ESC_ANY : surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    return validating(m) ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
 }
 
-/* Blanks of flexible spelling: may b be read here as one more of them? */
-static bool blank(const struct matcher *m, struct conf *c, uint8_t b)
+int value_escapes(const struct matcher *m, uint8_t surf)
+{
+    return validating(m) ? ESC_ANY : surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+}
+
+bool value_blank(const struct matcher *m, struct conf *c, uint8_t b)
 {
     if (!spell(m)->flexible || (b != ' ' && b != '\n' && b != '\t' && b != '\r')) return false;
-    if (m->g->validate) return true;
+    if (validating(m)) return true;
     uint16_t n = c->blank & 0xff, lines = c->blank >> 8;
     if (n >= MOST_BLANK || (b == '\n' && lines >= MOST_NEWLINE)) return false;
     c->blank = (uint16_t)((lines + (b == '\n')) << 8 | (n + 1));
     return true;
 }
 
-static bool goal_fits(const struct matcher *m, uint32_t goal, uint16_t depth)
+bool value_fits(const struct matcher *m, uint32_t goal, uint16_t depth)
 {
-    const struct goal *p = &m->g->goal[goal];
-    return p->ok && depth + p->height <= deepest(m);
+    if (validating(m)) return true;
+    return goal_met(m->g, goal) && depth + goal_at(m->g, goal)->height <= deepest(m);
 }
 
-/* ---- what objects and arrays still allow ----------------------------------------------------- */
-
-bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key)
+static bool shape_fits(const struct matcher *m, const struct shape *sh, uint16_t depth)
 {
-    return m->word[f->seen + key / 64] >> (key % 64) & 1;
+    return validating(m) ? depth < deepest(m) : sh->met && depth + sh->height <= deepest(m);
 }
 
-bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
+static bool hashing(const struct matcher *m, uint32_t frame)
 {
-    const struct obj *o = m->g->shape[f->ref].obj;
-    if (m->g->declared) {  /* count = next index; a required key cannot be skipped */
-        uint32_t must = o->next_req[f->count];
-        if (key < f->count || (must != NONE && key > must)) return false;
+    return m->frame[frame].flags & FL_HASH;
+}
+
+/* ---- arrays: what they still allow ----------------------------------------------------------- */
+
+const struct alts *item_alts(const struct arr *a, uint32_t i)
+{
+    static const struct alts none;
+    return i >= a->max ? &none : i < a->n_prefix ? &a->prefix[i] : &a->rest;
+}
+
+uint32_t arr_count(const struct matcher *m, const struct frame *f, uint32_t i)
+{
+    return frame_arr(m, f)->n_cont ? (uint32_t)m->word[f->seen + i] : 0;
+}
+
+/* Places from `from` on that can still count for contains i, up to `need`. */
+static uint32_t places(const struct matcher *m, const struct frame *f, uint32_t from, uint32_t i, uint32_t need)
+{
+    const struct arr *a = frame_arr(m, f);
+    uint32_t n = 0;
+    for (uint32_t p = from; p < MIN(a->n_prefix, a->max) && n < need; p++)
+        for (uint32_t k = 0; k < a->prefix[p].n; k++)
+            if (a->prefix[p].alt[k].owed >> i & 1 && value_fits(m, a->prefix[p].alt[k].goal, f->depth)) { n++; break; }
+    for (uint32_t k = 0; k < a->rest.n && n < need; k++)
+        if (a->rest.alt[k].owed >> i & 1 && value_fits(m, a->rest.alt[k].goal, f->depth)) {
+            uint64_t more = a->max == NONE ? need : a->max - MIN(a->max, MAX(from, a->n_prefix));
+            return (uint32_t)MIN((uint64_t)need, n + more);
+        }
+    return n;
+}
+
+/* May the next element be taken so, and can the rest of what contains asks for still follow? */
+bool arr_offers(const struct matcher *m, const struct frame *f, const struct alt *alt)
+{
+    const struct arr *a = frame_arr(m, f);
+    if (!value_fits(m, alt->goal, f->depth)) return false;
+    for (uint32_t i = 0; i < a->n_cont; i++) {
+        uint32_t have = arr_count(m, f, i) + (alt->owed >> i & 1);
+        if (have > a->cont[i].max) return false;
+        if (validating(m) || have >= a->cont[i].min) continue;
+        if (places(m, f, f->count + 1, i, a->cont[i].min - have) < a->cont[i].min - have) return false;
     }
-    if (obj_seen(m, f, key) || (f->flags & FL_ARGS && !o->key[key].ident)) return false;
-    return goal_fits(m, o->key[key].goal, f->depth);
+    return true;
 }
 
-bool obj_invents(const struct matcher *m, const struct frame *f)
+bool arr_more(const struct matcher *m, const struct frame *f)
 {
-    bool closed = m->declared_only != NONE && f == &m->frame[m->declared_only];
-    const struct obj *o = m->g->shape[f->ref].obj;
-    if (o->rest == NONE || closed || (!m->g->validate && f->n_dyn >= MOST_DYN)) return false;
-    if (m->g->declared && f->missing) return false;
-    return goal_fits(m, o->rest, f->depth);
-}
-
-static bool obj_more(const struct matcher *m, const struct frame *f)
-{
-    const struct obj *o = m->g->shape[f->ref].obj;
-    if (obj_invents(m, f)) return true;
-    for (uint32_t i = m->g->declared ? f->count : 0; i < o->n_key; i++)
-        if (obj_offers(m, f, i)) return true;
+    const struct alts *l = item_alts(frame_arr(m, f), f->count);
+    for (uint32_t i = 0; i < l->n; i++)
+        if (arr_offers(m, f, &l->alt[i])) return true;
     return false;
 }
 
-uint32_t item_goal_at(const struct arr *a, uint32_t i)
+bool arr_closes(const struct matcher *m, const struct frame *f)
 {
-    return i >= a->max ? NONE : i < a->n_prefix ? a->prefix[i] : a->rest;
+    const struct arr *a = frame_arr(m, f);
+    for (uint32_t i = 0; i < a->n_cont; i++)
+        if (arr_count(m, f, i) < a->cont[i].min || arr_count(m, f, i) > a->cont[i].max) return false;
+    return f->count >= a->min && f->count <= a->max;
 }
 
-static bool arr_more(const struct matcher *m, const struct frame *f)
+/* The element about to come, in each way it may be taken: with its first byte, or (-1) before it. */
+static void arr_elements(struct matcher *m, struct conf c, int first)
 {
-    uint32_t goal = item_goal_at(m->g->shape[f->ref].arr, f->count);
-    return goal != NONE && goal_fits(m, goal, f->depth);
-}
-
-/* ---- opening containers, finishing values ---------------------------------------------------- */
-
-static uint32_t words_take(struct matcher *m, uint32_t n)
-{
-    uint32_t at = m->n_word;
-    for (; n > 0; n--) {
-        MEM_GROW(m->word, m->n_word, m->cap_word);
-        m->word[m->n_word++] = 0;
+    struct frame f = m->frame[c.frame];
+    const struct arr *a = frame_arr(m, &f);
+    const struct alts *l = item_alts(a, f.count);
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct conf t = c;
+        if (!arr_offers(m, &f, &l->alt[i])) continue;
+        t.kind = C_VALUE;
+        t.ref = l->alt[i].goal;
+        if (l->alt[i].owed) {
+            struct frame own = f;
+            own.seen = words_take(m, a->n_cont);
+            for (uint32_t k = 0; k < a->n_cont; k++) {
+                uint32_t n = (uint32_t)m->word[f.seen + k] + (l->alt[i].owed >> k & 1);
+                m->word[own.seen + k] = a->cont[k].max == NONE ? MIN(n, a->cont[k].min) : n;
+            }
+            t.frame = frame_push(m, own);
+        }
+        if (first < 0) set_emit(m, t);
+        else value_begin(m, t, (uint8_t)first);
     }
-    return at;
 }
 
-static uint32_t obj_open(struct matcher *m, uint32_t shape, uint32_t parent, bool args)
+static uint32_t arr_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent)
 {
-    const struct obj *o = m->g->shape[shape].obj;
-    struct frame f = { .kind = F_OBJ,
-                       .parent = parent,
-                       .ref = shape,
-                       .flags = args ? FL_ARGS : 0,
-                       .missing = o->n_req,
+    const struct arr *a = shape_at(m, goal, sh)->arr;
+    struct frame f = { .kind = F_ARR, .parent = parent, .ref = goal, .sh = sh, .dyn = NONE,
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
-    f.seen = words_take(m, o->n_word);
-    for (int s = 0; m->bind && s < 2; s++) f.todo[s] = obj_todo(m, &f, s);
-    if (obj_more(m, &f)) f.flags |= FL_MORE;
+    if (a->unique || hashing(m, parent)) f.flags = FL_HASH;
+    if (a->n_cont) f.seen = words_take(m, a->n_cont);
     return frame_push(m, f);
 }
 
+/* ---- finishing values ------------------------------------------------------------------------ */
+
 static void args_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t style)
 {
-    const struct goal *p = &m->g->goal[goal];
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++) {
-        if (m->g->shape[i].kind != SH_OBJ || !m->g->shape[i].ok) continue;
-        uint32_t f = obj_open(m, i, frame, true);
-        if (m->frame[f].flags & FL_MORE)
-            set_emit(m, (struct conf){ .kind = C_KEY,
-                                       .ref = i,
-                                       .frame = f,
-                                       .style = style,
-                                       .surf = SURF_PYTHON,
-                                       .part = 1 });
-        if (!m->frame[f].missing) value_done(m, frame, style, SURF_PYTHON);
+    if (!value_fits(m, goal, m->frame[frame].depth)) return;
+    goal_expand((struct grammar *)m->g, goal, NULL);
+    for (uint32_t i = 0; i < goal_at(m->g, goal)->n_shape; i++) {
+        const struct shape *sh = shape_at(m, goal, (uint16_t)i);
+        if (sh->kind != SH_OBJ || !shape_fits(m, sh, m->frame[frame].depth)) continue;
+        uint32_t f = obj_open(m, goal, (uint16_t)i, frame, true);
+        if (m->frame[f].flags & FL_MORE) obj_keys(m, f, style, SURF_PYTHON);
+        if (obj_closes(m, &m->frame[f])) value_done(m, frame, style, SURF_PYTHON, 0);
     }
 }
 
@@ -130,379 +159,295 @@ void value_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t style
 {
     if (surf == SURF_ARGS) args_enter(m, goal, frame, style);
     else
-        set_emit(m,
-                 (struct conf){
-                     .kind = C_VALUE, .ref = goal, .frame = frame, .style = style, .surf = surf });
+        set_emit(m, (struct conf){ .kind = C_VALUE, .ref = goal, .frame = frame, .style = style, .surf = surf });
 }
 
-void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf)
+/* One more element is whole. */
+static void element_done(struct matcher *m, struct frame f, uint8_t style, uint8_t surf, uint64_t hash)
+{
+    const struct arr *a = frame_arr(m, &f);
+    if (a->unique) {
+        if (unique_used(m, &f, hash)) return;
+        uint32_t at = words_take(m, 2);
+        m->word[at] = hash;
+        m->word[at + 1] = f.dyn;
+        f.dyn = at;
+        f.n_dyn = (uint16_t)MIN(f.n_dyn + 1u, UINT16_MAX);
+    }
+    if (f.flags & FL_HASH) f.value = mix64(f.value, hash);
+    /* far from every limit the count no longer matters */
+    if (a->max != NONE || a->unique || f.count < MAX(a->min, a->n_prefix)) f.count++;
+    set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .sh = f.sh, .frame = frame_push(m, f), .style = style,
+                               .surf = surf });
+}
+
+void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf, uint64_t hash)
 {
     struct frame f = m->frame[frame];
     switch (f.kind) {
     case F_OBJ:
-        set_emit(m,
-                 (struct conf){
-                     .kind = C_NEXT, .ref = f.ref, .frame = frame, .style = style, .surf = surf });
-        if (f.flags & FL_ARGS && !f.missing) value_done(m, f.parent, style, surf);
+        if (f.flags & FL_HASH) {        /* members in any order make the same value */
+            f.value += mix64(f.key, hash) | 1;
+            frame = frame_push(m, f);
+        }
+        set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .sh = f.sh, .frame = frame, .style = style, .surf = surf });
+        if (f.flags & FL_ARGS && obj_closes(m, &f)) value_done(m, f.parent, style, surf, 0);
         return;
-    case F_ARR: {
-        /* far from every limit the count no longer matters */
-        const struct arr *a = m->g->shape[f.ref].arr;
-        if (a->max != NONE || f.count < MAX(a->min, a->n_prefix)) f.count++;
-        set_emit(m, (struct conf){ .kind = C_NEXT,
-                                   .ref = f.ref,
-                                   .frame = frame_push(m, f),
-                                   .style = style,
-                                   .surf = surf });
-        return;
-    }
+    case F_ARR: element_done(m, f, style, surf, hash); return;
     default:
         op_close(m, f.ref, f.parent, style);
-        if (m->g->validate && m->g->op[f.ref].kind == OP_RET)  /* blanks behind the value */
-            set_emit(m, (struct conf){ .kind = C_NEXT,
-                                       .ref = f.ref,
-                                       .frame = frame,
-                                       .style = style,
-                                       .surf = surf });
+        if (validating(m) && m->g->op[f.ref].kind == OP_RET)          /* blanks behind the value */
+            set_emit(m, (struct conf){ .kind = C_NEXT, .ref = f.ref, .frame = frame, .style = style, .surf = surf });
     }
+}
+
+/* ---- texts that are kept byte by byte -------------------------------------------------------- */
+
+/* Numbers and judged texts whose end is decided by the whole: their bytes lie in frames. */
+static uint32_t keep_byte(struct matcher *m, uint32_t frame, uint8_t b)
+{
+    const struct frame *f = &m->frame[frame];
+    struct frame own = { .kind = F_DIGIT, .parent = frame, .count = b, .ref = f->kind == F_DIGIT ? f->ref + 1 : 1,
+                         .depth = f->depth, .flags = f->flags & FL_HASH };
+    return frame_push(m, own);
+}
+
+static uint32_t kept_outer(const struct matcher *m, uint32_t frame)
+{
+    while (m->frame[frame].kind == F_DIGIT) frame = m->frame[frame].parent;
+    return frame;
+}
+
+static char *kept_text(const struct matcher *m, uint32_t frame, size_t *len)
+{
+    uint32_t n = m->frame[frame].kind == F_DIGIT ? m->frame[frame].ref : 0;
+    char *text = mem_alloc(n + 1);
+    text[n] = 0;
+    for (uint32_t i = n; i-- > 0; frame = m->frame[frame].parent) text[i] = (char)m->frame[frame].count;
+    *len = n;
+    return text;
 }
 
 /* ---- the first byte of a value --------------------------------------------------------------- */
 
 const char *word_text(enum shape_kind k, uint8_t surf)
 {
-    static const char *const json[] = { "null", "true", "false" }, *const python[] = { "None",
-                                                                                       "True",
-                                                                                       "False" };
+    static const char *const json[] = { "null", "true", "false" }, *const python[] = { "None", "True", "False" };
     return (surf == SURF_PYTHON ? python : json)[k - SH_NULL];
 }
 
-static void num_emit(struct matcher *m, struct conf c, uint32_t outer);
+static void num_emit(struct matcher *m, struct conf c);
 
-static void num_begin(struct matcher *m, struct conf c, uint32_t shape, uint8_t b)
+static bool keeps_digits(const struct matcher *m, uint32_t frame) { return validating(m) || hashing(m, frame); }
+
+static void num_begin(struct matcher *m, struct conf c, uint8_t b)
 {
-    const struct num *p = m->g->shape[shape].num;
+    const struct num *p = shape_at(m, c.ref, c.sh)->num;
     c.kind = C_NUM;
-    c.ref = shape;
-    if (!num_first(p, m->g->validate, &c, b)) return;
-    uint32_t outer = c.frame;
-    if (m->g->validate)
-        c.frame =
-            frame_push(m, (struct frame){ .kind = F_DIGIT, .parent = outer, .count = b, .ref = 1 });
-    num_emit(m, c, outer);
+    if (!num_first(p, validating(m), &c, b)) return;
+    if (keeps_digits(m, c.frame)) c.frame = keep_byte(m, c.frame, b);
+    num_emit(m, c);
 }
 
 static void numlit_emit(struct matcher *m, struct conf c)
 {
-    const struct tnode *p = &m->g->shape[c.ref].lit->node[c.n];
+    const struct trie *t = shape_at(m, c.ref, c.sh)->lit;
+    const struct tnode *p = &t->node[c.n];
     if (p->n_child) set_emit(m, c);
-    if (p->is_leaf) value_done(m, c.frame, c.style, c.surf);
+    if (p->is_leaf)
+        value_done(m, c.frame, c.style, c.surf, hashing(m, c.frame) ? number_hash(t->str[p->lo].p, t->str[p->lo].len) : 0);
 }
 
-static void open_container(struct matcher *m, struct conf c, uint32_t shape, uint8_t b)
+static void open_container(struct matcher *m, struct conf c, uint8_t b)
 {
-    const struct shape *sh = &m->g->shape[shape];
-    if (m->frame[c.frame].depth + sh->height > deepest(m)) return;
     c.kind = C_OPEN;
-    c.ref = shape;
     c.blank = 0;
-    if (b == '{') c.frame = obj_open(m, shape, c.frame, false);
-    else
-        c.frame = frame_push(m, (struct frame){ .kind = F_ARR,
-                                                .parent = c.frame,
-                                                .ref = shape,
-                                                .depth = (uint16_t)(m->frame[c.frame].depth + 1) });
+    c.frame = b == '{' ? obj_open(m, c.ref, c.sh, c.frame, false) : arr_open(m, c.ref, c.sh, c.frame);
     set_emit(m, c);
 }
 
-static void shape_first(struct matcher *m, struct conf c, uint32_t shape, uint8_t b)
+static void shape_first(struct matcher *m, struct conf c, const struct shape *sh, uint8_t b)
 {
-    const struct shape *sh = &m->g->shape[shape];
-    c.n = c.m = c.part = 0;
+    c.n = c.m = c.part = c.dfa = 0;
+    c.aux = 0;
     c.lex = c.blank = 0;
     switch (sh->kind) {
     case SH_NULL: case SH_TRUE: case SH_FALSE:
         if ((uint8_t)*word_text(sh->kind, c.surf) != b) return;
         c.kind = C_WORD;
-        c.ref = shape;
         c.n = 1;
         set_emit(m, c);
         return;
     case SH_STR: case SH_STRLIT:
         if (b != '"') return;
         c.kind = C_STR;
-        c.ref = shape;
+        c.dfa = DFA_START;
         set_emit(m, c);
         return;
     case SH_NUMLIT:
         c.kind = C_NUMLIT;
-        c.ref = shape;
         if ((c.n = trie_step(sh->lit, 0, b)) != NONE) numlit_emit(m, c);
         return;
     case SH_NUM:
-        if (b == '-' || (b >= '0' && b <= '9')) num_begin(m, c, shape, b);
+        if (b == '-' || (b >= '0' && b <= '9')) num_begin(m, c, b);
         return;
     default:
-        if (b == (sh->kind == SH_OBJ ? '{' : '[')) open_container(m, c, shape, b);
+        if (b == (sh->kind == SH_OBJ ? '{' : '[')) open_container(m, c, b);
     }
 }
 
-static void step_value(struct matcher *m, struct conf c, uint8_t b)
+void value_begin(struct matcher *m, struct conf c, uint8_t b)
 {
-    const struct goal *p = &m->g->goal[c.ref];
     struct conf t = c;
-    bool inside = m->g->validate || m->frame[c.frame].kind != F_CALL;
-    if (inside && blank(m, &t, b)) { set_emit(m, t); return; }
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++)
-        if (m->g->shape[i].ok) shape_first(m, c, i, b);
+    uint16_t depth = m->frame[c.frame].depth;
+    bool inside = validating(m) || m->frame[c.frame].kind != F_CALL;
+    if (inside && value_blank(m, &t, b)) { set_emit(m, t); return; }
+    if (validating(m)) goal_expand((struct grammar *)m->g, c.ref, NULL);
+    else if (!goal_met(m->g, c.ref)) return;
+    const struct goal *p = goal_at(m->g, c.ref);
+    for (uint32_t i = 0; i < p->n_shape; i++) {
+        if (!shape_fits(m, &p->shape[i], depth)) continue;
+        c.sh = (uint16_t)i;
+        shape_first(m, c, &p->shape[i], b);
+    }
 }
 
-/* ---- scalars --------------------------------------------------------------------------------- */
+/* ---- words and numbers ----------------------------------------------------------------------- */
 
 static void step_word(struct matcher *m, struct conf c, uint8_t b)
 {
-    const char *t = word_text(m->g->shape[c.ref].kind, c.surf);
+    const struct shape *sh = shape_at(m, c.ref, c.sh);
+    const char *t = word_text(sh->kind, c.surf);
     if ((uint8_t)t[c.n] != b) return;
     if (t[++c.n]) set_emit(m, c);
-    else value_done(m, c.frame, c.style, c.surf);
+    else value_done(m, c.frame, c.style, c.surf, mix64(3, sh->kind));
 }
 
-/* Text of a number from its chain of digit frames. */
-static bool digits_accept(const struct matcher *m, const struct num *p, uint32_t frame)
+/* The number so far, and what stands behind it if it may end here. */
+static void num_emit(struct matcher *m, struct conf c)
 {
-    uint32_t n = m->frame[frame].ref;
-    if (!p->integer && !p->has_lo && !p->has_hi && !p->set) return true;
-    char *text = mem_alloc(n + 1);
-    for (uint32_t i = n; i-- > 0; frame = m->frame[frame].parent)
-        text[i] = (char)m->frame[frame].count;
-    bool ok = num_accepts(p, text, n);
-    mem_free(text);
-    return ok;
-}
-
-/* outer: the frame of the value, below the digits. */
-static void num_emit(struct matcher *m, struct conf c, uint32_t outer)
-{
-    const struct num *p = m->g->shape[c.ref].num;
+    const struct num *p = shape_at(m, c.ref, c.sh)->num;
     set_emit(m, c);
     bool whole = c.lex == NUM_ZERO || c.lex == NUM_INT || c.lex == NUM_FRAC || c.lex == NUM_EXP;
-    if (m->g->validate ? whole && digits_accept(m, p, c.frame) : num_may_end(p, &c))
-        value_done(m, outer, c.style, c.surf);
+    if (!whole || (!validating(m) && !num_may_end(p, &c))) return;
+    uint32_t outer = kept_outer(m, c.frame);
+    if (outer == c.frame) { value_done(m, outer, c.style, c.surf, 0); return; }
+    size_t len;
+    char *text = kept_text(m, c.frame, &len);
+    if (!validating(m) || num_accepts(p, text, len))
+        value_done(m, outer, c.style, c.surf, hashing(m, outer) ? number_hash(text, len) : 0);
+    mem_free(text);
 }
 
 static void step_num(struct matcher *m, struct conf c, uint8_t b)
 {
-    if (!num_step(m->g->shape[c.ref].num, m->g->validate, &c, b)) return;
-    uint32_t outer = c.frame;
-    if (m->g->validate) {
-        struct frame f = {
-            .kind = F_DIGIT, .parent = c.frame, .count = b, .ref = m->frame[c.frame].ref + 1
-        };
-        if (f.ref > 10000) return;
-        while (m->frame[outer].kind == F_DIGIT) outer = m->frame[outer].parent;
-        c.frame = frame_push(m, f);
+    if (!num_step(shape_at(m, c.ref, c.sh)->num, validating(m), &c, b)) return;
+    if (keeps_digits(m, c.frame)) {
+        if (m->frame[c.frame].kind == F_DIGIT && m->frame[c.frame].ref >= 10000) return;
+        c.frame = keep_byte(m, c.frame, b);
     }
-    num_emit(m, c, outer);
+    num_emit(m, c);
 }
 
-static bool any_offered(const struct matcher *m, const struct frame *f, const struct tnode *p)
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+bool strs_ends(const struct strs *s, uint32_t state, uint32_t len)
 {
-    const struct obj *o = m->g->shape[f->ref].obj;
-    for (uint32_t r = p->lo; r < p->hi; r++)
-        if (obj_offers(m, f, o->trie.id[r])) return true;
+    return len >= s->min && len <= s->max && (!s->dfa || dfa_accepts(s->dfa, state));
+}
+
+/* Can a text of len code points, its automaton in state, still be finished? */
+bool strs_alive(const struct strs *s, uint32_t state, uint32_t len)
+{
+    if (len > s->max) return false;
+    if (!s->dfa) return true;
+    if (state == DFA_DEAD) return false;
+    if (s->min <= len && s->max == NONE) return true;
+    return dfa_fits(s->dfa, state, s->min > len ? s->min - len : 0, s->max == NONE ? NONE : s->max - len);
+}
+
+/* A begun escape must still be able to mean a byte that the texts want here. */
+bool strs_escapes(const struct matcher *m, const struct strs *s, const struct conf *c)
+{
+    if (validating(m) || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8 || !s->dfa) return true;
+    for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1)
+        if (lex_may_mean(c->lex, c->part, value_escapes(m, c->surf), (uint8_t)b) &&
+            strs_alive(s, dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b), c->m))
+            return true;
     return false;
 }
 
-/* Can a begun escape still mean this child of a literal trie (keys: one that is offered)? */
-bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c,
-                  const struct frame *f)
+/* Validating: formats that only a predicate decides. */
+static bool judged(const struct matcher *m, const struct strs *s, uint32_t frame)
 {
-    if (child->byte >= 0x20 && child->byte != '"' && child->byte != '\\') return false;
-    return lex_may_mean(c->lex, c->part, esc_of(m, c->surf), child->byte) &&
-           (!f || any_offered(m, f, child));
+    size_t len;
+    char *text = kept_text(m, frame, &len);
+    bool ok = true;
+    for (uint32_t i = 0; i < s->n_judge && ok; i++) {
+        bool negate = *s->judge[i] == '!';
+        ok = format_valid(s->judge[i] + negate, text, len) != negate;
+    }
+    mem_free(text);
+    return ok;
 }
 
-/* A begun escape must still be able to mean a byte that the literals want here. */
-static bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c,
-                         const struct frame *f)
+static void str_close(struct matcher *m, const struct shape *sh, const struct conf *c)
 {
-    if (m->g->validate || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return true;
-    if (c->n == NONE) return false;
-    const struct tnode *p = &t->node[c->n];
-    for (uint32_t i = p->child; i < p->child + p->n_child; i++)
-        if (escape_means(m, &t->node[i], c, f)) return true;
-    return false;
+    if (sh->kind == SH_STRLIT ? !sh->lit->node[c->n].is_leaf : !strs_ends(sh->str, c->dfa, c->m)) return;
+    if (sh->kind == SH_STR && sh->str->n_judge && !judged(m, sh->str, c->frame)) return;
+    uint32_t outer = kept_outer(m, c->frame);
+    value_done(m, outer, c->style, c->surf, hashing(m, outer) ? mix64(c->aux, 2) : 0);
+}
+
+/* Decoded bytes go to the literals, or to the automaton. */
+static bool str_advance(struct matcher *m, const struct shape *sh, struct conf *c, const uint8_t *out, int n)
+{
+    bool kept = sh->kind == SH_STR && sh->str->n_judge, hashes = hashing(m, c->frame);
+    for (int i = 0; i < n; i++) {
+        if (sh->kind == SH_STRLIT) {
+            if ((c->n = trie_step(sh->lit, c->n, out[i])) == NONE) return false;
+        } else if (sh->str->dfa) {
+            c->dfa = dfa_step(sh->str->dfa, sh->str->cls, c->dfa, out[i]);
+            if (c->dfa == DFA_DEAD) return false;
+        }
+        if (kept) c->frame = keep_byte(m, c->frame, out[i]);
+        if (hashes) c->aux = key_hash(c->aux, out[i]);
+    }
+    return true;
 }
 
 static void step_str(struct matcher *m, struct conf c, uint8_t b)
 {
-    const struct shape *sh = &m->g->shape[c.ref];
-    const struct trie *t = sh->kind == SH_STRLIT ? sh->lit : NULL;
+    const struct shape *sh = shape_at(m, c.ref, c.sh);
     uint8_t out[4];
     int n_out;
-    enum lex_result r = lex_step(&c.lex, &c.part, esc_of(m, c.surf), t != NULL, b, out, &n_out);
+    enum lex_result r = lex_step(&c.lex, &c.part, value_escapes(m, c.surf), sh->kind == SH_STRLIT, b, out, &n_out);
     if (r == LEX_NO) return;
-    if (r == LEX_CLOSE) {
-        if (t ? t->node[c.n].is_leaf : c.m >= sh->str.min) value_done(m, c.frame, c.style, c.surf);
-        return;
+    if (r == LEX_CLOSE) { str_close(m, sh, &c); return; }
+    if (r == LEX_BEGIN && sh->kind == SH_STR) {
+        if (c.m >= sh->str->max) return;
+        if (sh->str->max != NONE || c.m < sh->str->min) c.m++;        /* an open end needs no count */
     }
-    if (!t && r == LEX_BEGIN) {
-        if (c.m >= sh->str.max) return;
-        if (sh->str.max != NONE || c.m < sh->str.min) c.m++;  /* an open end needs no count */
-    }
-    for (int i = 0; t && i < n_out; i++)
-        if ((c.n = trie_step(t, c.n, out[i])) == NONE) return;
+    if (!str_advance(m, sh, &c, out, n_out)) return;
     if (c.lex == LEX_NORMAL) c.part = 0;
-    if (!t || escape_leads(m, t, &c, NULL)) set_emit(m, c);
-}
-
-/* ---- keys ------------------------------------------------------------------------------------ */
-
-bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
-{
-    uint32_t at = f->dyn;
-    for (uint16_t i = 0; i < f->n_dyn; i++, at = (uint32_t)m->word[at + 1])
-        if (m->word[at] == hash) return true;
-    return false;
-}
-
-/* The declared key that ends at this trie node, or NONE. */
-static uint32_t key_at(const struct obj *o, uint32_t node)
-{
-    const struct tnode *p = node == NONE ? NULL : &o->trie.node[node];
-    return p && p->is_leaf && p->lo < p->hi ? o->trie.id[p->lo] : NONE;
-}
-
-/* Is the name so far one that may be invented? */
-static bool key_free(const struct matcher *m, const struct conf *c)
-{
-    const struct frame *f = &m->frame[c->frame];
-    return key_at(m->g->shape[f->ref].obj, c->n) == NONE && obj_invents(m, f) &&
-           (c->m || m->g->validate) && !name_used(m, f, c->aux);
-}
-
-bool key_closable(const struct matcher *m, const struct conf *c)
-{
-    const struct frame *f = &m->frame[c->frame];
-    uint32_t key = key_at(m->g->shape[f->ref].obj, c->n);
-    if (c->lex != LEX_NORMAL) return false;
-    return key != NONE ? obj_offers(m, f, key) : key_free(m, c);
-}
-
-/* Letters that surely make the name a free one: `a` repeated, tried out. A begun code point: a bound by counting. */
-uint32_t key_extend(const struct matcher *m, const struct conf *c)
-{
-    const struct frame *f = &m->frame[c->frame];
-    const struct obj *o = m->g->shape[f->ref].obj;
-    uint32_t taken = c->n == NONE && !f->n_dyn ? 0 : o->n_key + f->n_dyn + 1;
-    if (c->lex != LEX_NORMAL) return taken;
-    struct conf t = *c;
-    for (uint32_t n = 0; n <= taken + 1; n++) {
-        if (key_free(m, &t)) return n;
-        t.aux = key_hash(t.aux, 'a');
-        if (t.n != NONE) t.n = trie_step(&o->trie, t.n, 'a');
-        t.m++;
-    }
-    return COST_MAX;
-}
-
-static void key_close(struct matcher *m, struct conf c, uint8_t kind, uint32_t off)
-{
-    struct frame f = m->frame[c.frame];
-    const struct obj *o = m->g->shape[f.ref].obj;
-    uint32_t key = key_at(o, c.n), goal = key != NONE ? o->key[key].goal : o->rest, seen = f.seen;
-    f.seen = words_take(m, o->n_word);
-    if (o->n_word) memcpy(m->word + f.seen, m->word + seen, o->n_word * sizeof *m->word);
-    if (key != NONE) {
-        m->word[f.seen + key / 64] |= 1ull << (key % 64);
-        f.missing -= o->key[key].req;
-        for (int s = 0; m->bind && o->key[key].req && s < 2; s++)
-            f.todo[s] = f.todo[s] >= COST_MAX ? COST_MAX : f.todo[s] - key_todo(m, &f, key, s);
-        if (m->g->declared) f.count = key + 1;
-    } else {
-        uint32_t at = words_take(m, 3);
-        m->word[at] = c.aux;
-        m->word[at + 1] = f.dyn;
-        m->word[at + 2] = (f.n_dyn ? m->word[f.dyn + 2] * 31 : 17) ^ c.aux;
-        f.dyn = at;
-        f.n_dyn++;
-        if (m->g->declared) f.count = o->n_key;
-    }
-    f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
-    c = (struct conf){ .kind = kind,
-                       .ref = goal,
-                       .frame = frame_push(m, f),
-                       .style = c.style,
-                       .surf = c.surf,
-                       .n = off };
-    set_emit(m, c);
-}
-
-/* Reading one more byte of the name: along the declared names, else as an invented one. */
-static bool key_advance(struct matcher *m, struct conf *c, uint8_t b, bool invents)
-{
-    const struct frame *f = &m->frame[c->frame];
-    const struct obj *o = m->g->shape[f->ref].obj;
-    c->aux = key_hash(c->aux, b);
-    if (c->n != NONE) c->n = trie_step(&o->trie, c->n, b);
-    if (invents) return true;
-    return c->n != NONE && any_offered(m, f, &o->trie.node[c->n]);
-}
-
-/* Keyword arguments: a bare name, then =. */
-static void step_arg(struct matcher *m, struct conf c, uint8_t b, bool invents)
-{
-    if (b == '=') {
-        if (key_closable(m, &c)) key_close(m, c, C_VALUE, 0);
-        return;
-    }
-    bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
-    bool known = c.n != NONE && trie_step(&m->g->shape[c.ref].obj->trie, c.n, b) != NONE;
-    invents = invents && (letter || (c.m && b >= '0' && b <= '9')) &&
-              c.m < m->g->shape[c.ref].obj->cap_key + m->frame[c.frame].n_dyn;
-    if ((!known && !invents) || !key_advance(m, &c, b, invents)) return;
-    c.m++;
-    c.part = 1;
-    set_emit(m, c);
-}
-
-static void step_key(struct matcher *m, struct conf c, uint8_t b)
-{
-    const struct frame *f = &m->frame[c.frame];
-    const struct obj *o = m->g->shape[f->ref].obj;
-    bool invents = obj_invents(m, f);
-    if (f->flags & FL_ARGS) { step_arg(m, c, b, invents); return; }
-    uint8_t out[4];
-    int n_out;
-    enum lex_result r = lex_step(&c.lex, &c.part, esc_of(m, c.surf), false, b, out, &n_out);
-    if (r == LEX_NO) return;
-    if (r == LEX_CLOSE) {
-        if (key_closable(m, &c)) key_close(m, c, C_COLON, 0);
-        return;
-    }
-    if (r == LEX_BEGIN && !m->g->validate && c.m++ >= o->cap_key + f->n_dyn) return;
-    for (int i = 0; i < n_out; i++)
-        if (!key_advance(m, &c, out[i], invents)) return;
-    if (c.lex == LEX_NORMAL) c.part = 0;
-    if (invents || escape_leads(m, &o->trie, &c, f)) set_emit(m, c);
+    bool alive = sh->kind == SH_STRLIT ? escape_leads(m, sh->lit, &c, NULL)
+                                       : validating(m) || (strs_alive(sh->str, c.dfa, c.m) && strs_escapes(m, sh->str, &c));
+    if (alive) set_emit(m, c);
 }
 
 /* ---- separators ------------------------------------------------------------------------------ */
 
-/* What follows a separator between members. */
+/* What follows a separator between members or elements. */
 static void after_sep(struct matcher *m, struct conf c)
 {
     const struct frame *f = &m->frame[c.frame];
     c.n = c.m = c.part = 0;
     c.blank = 0;
     c.ref = f->ref;
-    if (f->kind == F_ARR) {
-        c.kind = C_VALUE;
-        c.ref = item_goal_at(m->g->shape[f->ref].arr, f->count);
-    } else if (f->flags & FL_ARGS) {
-        c.kind = C_KEY;
-        c.part = 1;
-    } else c.kind = C_QUOTE;
+    c.sh = f->sh;
+    if (f->kind == F_ARR) { arr_elements(m, c, -1); return; }
+    if (f->flags & FL_ARGS) { obj_keys(m, c.frame, c.style, c.surf); return; }
+    c.kind = C_QUOTE;
     set_emit(m, c);
 }
 
@@ -516,8 +461,7 @@ static void after_colon(struct matcher *m, struct conf c)
 
 /* One byte of a separator that is spelled text[style]; before the first one both styles are open. */
 static void step_spelled(struct matcher *m, struct conf c, uint8_t b, const char *const text[2],
-                         const uint32_t len[2], uint8_t kind,
-                         void (*after)(struct matcher *, struct conf))
+                         const uint32_t len[2], uint8_t kind, void (*after)(struct matcher *, struct conf))
 {
     bool open = c.style == STYLE_OPEN;
     bool same = open && len[0] == len[1] && !memcmp(text[0], text[1], len[0]);
@@ -543,14 +487,20 @@ static void step_colon(struct matcher *m, struct conf c, uint8_t b)
         return;
     }
     struct conf t = c;
-    if (blank(m, &t, b)) set_emit(m, t);
+    if (value_blank(m, &t, b)) set_emit(m, t);
     else if (b == ':') after_colon(m, c);
 }
 
 static bool closes(const struct matcher *m, const struct frame *f, uint8_t b)
 {
-    if (f->kind == F_ARR) return b == ']' && f->count >= m->g->shape[f->ref].arr->min;
-    return b == '}' && !(f->flags & FL_ARGS) && !f->missing;
+    if (f->kind == F_ARR) return b == ']' && arr_closes(m, f);
+    return b == '}' && !(f->flags & FL_ARGS) && obj_closes(m, f);
+}
+
+static void close_container(struct matcher *m, const struct conf *c)
+{
+    const struct frame f = m->frame[c->frame];
+    value_done(m, f.parent, c->style, c->surf, f.flags & FL_HASH ? mix64(f.value, f.kind) : 0);
 }
 
 /* Behind a whole value in an object or array. */
@@ -558,14 +508,15 @@ static void step_next(struct matcher *m, struct conf c, uint8_t b)
 {
     const struct frame *f = &m->frame[c.frame];
     struct conf t = c;
-    if (blank(m, &t, b)) {
-        if (f->kind == F_CALL) value_done(m, c.frame, c.style, c.surf);
+    if (value_blank(m, &t, b)) {
+        if (f->kind == F_CALL) value_done(m, c.frame, c.style, c.surf, 0);
         else set_emit(m, t);
         return;
     }
     if (f->kind == F_CALL) return;
-    if (closes(m, f, b)) { value_done(m, f->parent, c.style, c.surf); return; }
+    if (closes(m, f, b)) { close_container(m, &c); return; }
     if (f->kind == F_ARR ? !arr_more(m, f) : !(f->flags & FL_MORE)) return;
+    c.n = 0;
     if (!spell(m)->flexible) step_sep(m, c, b);
     else if (b == ',') after_sep(m, c);
 }
@@ -573,11 +524,8 @@ static void step_next(struct matcher *m, struct conf c, uint8_t b)
 static void step_quote(struct matcher *m, struct conf c, uint8_t b)
 {
     struct conf t = c;
-    if (blank(m, &t, b)) { set_emit(m, t); return; }
-    if (b != '"') return;
-    c.kind = C_KEY;
-    c.blank = 0;
-    set_emit(m, c);
+    if (value_blank(m, &t, b)) { set_emit(m, t); return; }
+    if (b == '"') obj_keys(m, c.frame, c.style, c.surf);
 }
 
 /* Right behind the opening bracket. */
@@ -585,23 +533,21 @@ static void step_open(struct matcher *m, struct conf c, uint8_t b)
 {
     const struct frame *f = &m->frame[c.frame];
     struct conf t = c;
-    if (blank(m, &t, b)) { set_emit(m, t); return; }
-    if (closes(m, f, b)) { value_done(m, f->parent, c.style, c.surf); return; }
+    if (value_blank(m, &t, b)) { set_emit(m, t); return; }
+    if (closes(m, f, b)) { close_container(m, &c); return; }
     if (f->kind == F_OBJ) {
         if (f->flags & FL_MORE) step_quote(m, c, b);
-    } else if (arr_more(m, f)) {
-        c.kind = C_VALUE;
-        c.ref = item_goal_at(m->g->shape[f->ref].arr, 0);
-        step_value(m, c, b);
+        return;
     }
+    arr_elements(m, c, b);
 }
 
 void value_step(struct matcher *m, struct conf c, uint8_t b)
 {
     switch (c.kind) {
-    case C_VALUE:  step_value(m, c, b); return;
+    case C_VALUE:  value_begin(m, c, b); return;
     case C_STR:    step_str(m, c, b); return;
-    case C_KEY:    step_key(m, c, b); return;
+    case C_KEY:    key_step(m, c, b); return;
     case C_NUM:    step_num(m, c, b); return;
     case C_WORD:   step_word(m, c, b); return;
     case C_OPEN:   step_open(m, c, b); return;
@@ -610,7 +556,7 @@ void value_step(struct matcher *m, struct conf c, uint8_t b)
     case C_COLON:  step_colon(m, c, b); return;
     case C_NEXT:   step_next(m, c, b); return;
     case C_NUMLIT:
-        if ((c.n = trie_step(m->g->shape[c.ref].lit, c.n, b)) != NONE) numlit_emit(m, c);
+        if ((c.n = trie_step(shape_at(m, c.ref, c.sh)->lit, c.n, b)) != NONE) numlit_emit(m, c);
         return;
     default: return;
     }

@@ -1,0 +1,623 @@
+/* goal.c -- goals, and how one is taken apart.
+ *
+ * A goal is an interned, sorted set of signed nodes and means their conjunction: allOf, references
+ * with siblings, properties that several schemas speak about and negation are all set operations.
+ * Expanding a goal opens it into bags, conjunctions without alternatives: what applies to the same
+ * value (references, allOf) joins the bag; what offers a choice (anyOf, oneOf, if, a negated schema,
+ * which is an alternative of negated keywords) becomes one bag per way. The set of types that are left
+ * is kept while opening, so most ways die before they cost anything. shape.c reads the bags that remain.
+ *
+ * oneOf is exact: a way excludes every other alternative, unless the two have no value in common. */
+#include <stdlib.h>
+
+#include "grammar/int.h"
+
+/* ---- interning ------------------------------------------------------------------------------- */
+
+static uint32_t goal_home(const struct schemas *s, const uint32_t *key, uint32_t n)
+{
+    uint64_t h = n;
+    for (uint32_t i = 0; i < n; i++) h = mix64(h, key[i]);
+    return (uint32_t)h & (s->n_goal_slot - 1);
+}
+
+static void goals_rehash(struct grammar *g, uint32_t n_goal)
+{
+    struct schemas *s = &g->s;
+    s->n_goal_slot = s->n_goal_slot ? s->n_goal_slot * 2 : 64;
+    mem_free(s->goal_slot);
+    s->goal_slot = mem_zero(s->n_goal_slot * sizeof *s->goal_slot);
+    for (uint32_t i = 0; i < n_goal; i++) {
+        const struct goal *p = goal_at(g, i);
+        uint32_t h = goal_home(s, p->key, p->n_key);
+        while (s->goal_slot[h]) h = (h + 1) & (s->n_goal_slot - 1);
+        s->goal_slot[h] = i + 1;
+    }
+}
+
+static uint32_t sort_key(uint32_t *key, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {                  /* nearly always one or two */
+        uint32_t v = key[i], k = i;
+        for (; k > 0 && key[k - 1] > v; k--) key[k] = key[k - 1];
+        key[k] = v;
+    }
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!k || key[k - 1] != key[i]) key[k++] = key[i];
+    return k;
+}
+
+uint32_t goal_of(struct grammar *g, const uint32_t *key, uint32_t n, struct err *e)
+{
+    struct schemas *s = &g->s;
+    uint32_t own[MOST_BAG + 8], n_goal = atomic_load(&g->n_goal);
+    if (n > LEN(own)) {
+        err_set(e, ERR_LIMIT, "more than %d schemas apply to one value", MOST_BAG);
+        return NONE;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (key[i] == NONE) return NONE;
+        own[i] = key[i];
+    }
+    n = sort_key(own, n);
+    if (n_goal * 2 >= s->n_goal_slot) goals_rehash(g, n_goal);
+    uint32_t h = goal_home(s, own, n);
+    for (; s->goal_slot[h]; h = (h + 1) & (s->n_goal_slot - 1)) {
+        const struct goal *p = goal_at(g, s->goal_slot[h] - 1);
+        if (p->n_key == n && (!n || !memcmp(p->key, own, n * sizeof *own))) return s->goal_slot[h] - 1;
+    }
+    if (n_goal >= MOST_GOAL) {
+        err_set(e, ERR_LIMIT, "more than %d combinations of schemas", MOST_GOAL);
+        return NONE;
+    }
+    struct goal **chunk = &g->goal_chunk[n_goal / GOAL_CHUNK];
+    if (!*chunk) *chunk = mem_zero(GOAL_CHUNK * sizeof **chunk);
+    struct goal *p = goal_at(g, n_goal);
+    p->key = arena_alloc(&g->mem, (n + 1) * sizeof *p->key);
+    if (n) memcpy(p->key, own, n * sizeof *own);
+    p->n_key = n;
+    s->goal_slot[h] = n_goal + 1;
+    atomic_store(&g->n_goal, n_goal + 1);
+    return n_goal;
+}
+
+/* ---- bags ------------------------------------------------------------------------------------ */
+
+static uint32_t first_node(const struct expand *x)
+{
+    const struct goal *p = goal_at(x->g, x->goal);
+    for (uint32_t i = 0; i < p->n_key; i++)
+        if (p->key[i] / 2 != NODE_ANY_OBJECT) return p->key[i] / 2;
+    return NODE_ANY_OBJECT;
+}
+
+static bool too_many(struct expand *x, const char *what)
+{
+    return schemas_fail(x->g, x->e, first_node(x), ERR_LIMIT, "", "%s", what);
+}
+
+struct shape *shape_add(struct expand *x, enum shape_kind kind)
+{
+    if (x->n_shape >= MOST_SHAPE) {
+        too_many(x, "more than 512 alternatives for one value");
+        return NULL;
+    }
+    MEM_GROW(x->shape, x->n_shape, x->cap_shape);
+    x->shape[x->n_shape] = (struct shape){ .kind = (uint8_t)kind };
+    return &x->shape[x->n_shape++];
+}
+
+bool bag_below(const struct bag *b, uint32_t at, uint32_t top)
+{
+    for (; at != NONE; at = b->item[at].from)
+        if (at == top) return true;
+    return false;
+}
+
+enum added { ADDED, DEAD, TROUBLE };
+/* Adds a schema that item `from` brings in. DEAD: the bag cannot be met. */
+static enum added bag_add(struct expand *x, struct bag *b, uint32_t ref, uint32_t from, bool exact)
+{
+    for (uint32_t k = from; k != NONE; k = b->item[k].from)
+        if (b->item[k].ref == ref) {
+            schemas_fail(x->g, x->e, ref / 2, ERR_SCHEMA, "",
+                         "leads back to itself with nothing in between");
+            return TROUBLE;
+        }
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->item[i].ref == (ref ^ 1)) return DEAD;
+        if (b->item[i].ref == ref && !exact) return ADDED;
+    }
+    if (b->n >= MOST_BAG) {
+        too_many(x, "more than 400 schemas apply to one value");
+        return TROUBLE;
+    }
+    b->item[b->n++] = (struct item){ ref, from, exact };
+    return ADDED;
+}
+
+/* ---- ways ------------------------------------------------------------------------------------ */
+
+enum todo { TODO_ANY, TODO_ONE, TODO_IF, TODO_DEP, TODO_NOT, TODO_NOT_LITERAL };
+
+/* One way on: types that stay, schemas that join, a negated keyword. */
+struct way { int types; uint32_t *ref, n_ref; bool has_atom; struct atom atom; };
+struct ways { struct expand *x; struct way *way; uint32_t n, cap; };
+
+static struct way *way_add(struct ways *w, int types)
+{
+    if (w->n == w->cap) {
+        struct way *more = arena_alloc(w->x->tmp, (w->cap * 2 + 8) * sizeof *more);
+        if (w->n) memcpy(more, w->way, w->n * sizeof *more);
+        w->way = more;
+        w->cap = w->cap * 2 + 8;
+    }
+    w->way[w->n] = (struct way){ .types = types };
+    return &w->way[w->n++];
+}
+
+static uint32_t *way_refs(struct ways *w, struct way *p, uint32_t n)
+{
+    p->ref = arena_alloc(w->x->tmp, (n + 1) * sizeof *p->ref);
+    return p->ref;
+}
+
+static void way_ref(struct ways *w, int types, uint32_t ref)
+{
+    struct way *p = way_add(w, types);
+    way_refs(w, p, 1)[p->n_ref++] = ref;
+}
+
+static struct way *way_atom(struct ways *w, int types, enum atom_kind kind, uint32_t node)
+{
+    struct way *p = way_add(w, types);
+    p->has_atom = true;
+    p->atom = (struct atom){ .kind = (uint8_t)kind, .node = node };
+    return p;
+}
+
+static uint32_t yes(uint32_t node) { return node * 2; }
+static uint32_t no(uint32_t node) { return node * 2 + 1; }
+
+/* ---- do two schemas have a value in common? -------------------------------------------------- */
+
+/* Through references with nothing beside them. */
+static const struct node *plain(const struct grammar *g, uint32_t id)
+{
+    const struct node *n = node_at(g, id);
+    for (int i = 0; i < 16; i++) {
+        const struct kw_in *in = n->in;
+        bool only = in && in->ref != NONE && n->types == T_ALL && !n->lits && !n->num && !n->str &&
+                    !n->arr && !n->obj;
+        if (!only) break;
+        n = node_at(g, in->ref);
+    }
+    return n;
+}
+
+static bool in_lits(const struct node *n, const struct json *v)
+{
+    if (n->is_const) return json_equal(n->lits, v);
+    for (size_t i = 0; i < json_len(n->lits); i++)
+        if (json_equal(json_at(n->lits, i), v)) return true;
+    return false;
+}
+
+static bool lits_disjoint(const struct node *a, const struct node *b)
+{
+    if (!a->lits || !b->lits) return false;
+    if (a->is_const) return !in_lits(b, a->lits);
+    if (json_len(a->lits) > 64) return false;           /* left to the general way */
+    for (size_t i = 0; i < json_len(a->lits); i++)
+        if (in_lits(b, json_at(a->lits, i))) return false;
+    return true;
+}
+
+static const struct node *prop_of(const struct grammar *g, const struct node *n, struct bytes name)
+{
+    for (uint32_t i = 0; n->obj && i < n->obj->n_prop; i++)
+        if (n->obj->prop[i].name.len == name.len && !memcmp(n->obj->prop[i].name.p, name.p, name.len))
+            return plain(g, n->obj->prop[i].node);
+    return NULL;
+}
+
+static bool requires(const struct node *n, struct bytes name)
+{
+    for (uint32_t i = 0; n->obj && i < n->obj->n_req; i++)
+        if (n->obj->req[i].len == name.len && !memcmp(n->obj->req[i].p, name.p, name.len)) return true;
+    return false;
+}
+
+/* The cheap proofs: types, literals, a required property that tells them apart. */
+static bool surely_disjoint(const struct grammar *g, uint32_t ia, uint32_t ib, int types)
+{
+    const struct node *a = plain(g, ia), *b = plain(g, ib);
+    if (a->kind == NODE_FALSE || b->kind == NODE_FALSE) return true;
+    if (!(a->types & b->types & types) || lits_disjoint(a, b)) return true;
+    if ((a->types & b->types & types) != T_OBJ || !a->obj || !b->obj) return false;
+    for (uint32_t i = 0; i < a->obj->n_req; i++) {
+        if (!requires(b, a->obj->req[i])) continue;
+        const struct node *p = prop_of(g, a, a->obj->req[i]), *q = prop_of(g, b, a->obj->req[i]);
+        if (p && q && (lits_disjoint(p, q) || !(p->types & q->types))) return true;
+    }
+    return false;
+}
+
+static bool disjoint(struct expand *x, uint32_t a, uint32_t b, int types)
+{
+    if (surely_disjoint(x->g, a, b, types)) return true;
+    uint32_t both[2] = { yes(a), yes(b) }, goal = goal_of(x->g, both, 2, NULL);
+    return goal != NONE && !goal_ok(x->g, goal);
+}
+
+/* ---- positive choices ------------------------------------------------------------------------ */
+
+static void ways_one(struct ways *w, const struct kw_in *in, int types)
+{
+    for (uint32_t i = 0; i < in->n_one; i++) {
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, in->n_one)[p->n_ref++] = yes(in->one[i]);
+        for (uint32_t k = 0; k < in->n_one; k++)
+            if (k != i && !disjoint(w->x, in->one[i], in->one[k], types))
+                w->way[w->n - 1].ref[w->way[w->n - 1].n_ref++] = no(in->one[k]);
+    }
+}
+
+/* What unevaluated* must know: every alternative either holds or does not. */
+static bool ways_any_exact(struct ways *w, const struct kw_in *in)
+{
+    if (in->n_any > 8) return too_many(w->x, "more than 8 alternatives beside unevaluated…");
+    for (uint32_t set = 1; set < 1u << in->n_any; set++) {
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, in->n_any);
+        for (uint32_t i = 0; i < in->n_any; i++)
+            p->ref[p->n_ref++] = set >> i & 1 ? yes(in->any[i]) : no(in->any[i]);
+    }
+    return true;
+}
+
+static void ways_if(struct ways *w, const struct kw_in *in)
+{
+    for (int held = 1; held >= 0; held--) {
+        uint32_t next = held ? in->then : in->other;
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, 2)[p->n_ref++] = held ? yes(in->cond) : no(in->cond);
+        if (next != NONE) p->ref[p->n_ref++] = yes(next);
+    }
+}
+
+static void ways_dep(struct ways *w, uint32_t node, const struct kw_prop *dep)
+{
+    way_atom(w, T_ALL, LACKS_KEY, node)->atom.key = dep->name;
+    struct way *p = way_atom(w, T_OBJ, HAS_KEY, node);
+    p->atom.key = dep->name;
+    way_refs(w, p, 1)[p->n_ref++] = yes(dep->node);
+}
+
+/* ---- negated schemas ------------------------------------------------------------------------- */
+
+static void not_in(struct ways *w, const struct kw_in *in)
+{
+    if (in->ref != NONE) way_ref(w, T_ALL, no(in->ref));
+    for (uint32_t i = 0; i < in->n_all; i++) way_ref(w, T_ALL, no(in->all[i]));
+    if (in->no != NONE) way_ref(w, T_ALL, yes(in->no));
+    if (in->n_any) {
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, in->n_any);
+        for (uint32_t i = 0; i < in->n_any; i++) p->ref[p->n_ref++] = no(in->any[i]);
+    }
+    if (in->n_one) {                                    /* none, or two at least */
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, in->n_one);
+        for (uint32_t i = 0; i < in->n_one; i++) p->ref[p->n_ref++] = no(in->one[i]);
+    }
+    for (uint32_t i = 0; i < in->n_one; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            struct way *p = way_add(w, T_ALL);
+            way_refs(w, p, 2);
+            p->ref[p->n_ref++] = yes(in->one[i]);
+            p->ref[p->n_ref++] = yes(in->one[k]);
+        }
+    for (int held = 1; in->cond != NONE && held >= 0; held--) {
+        uint32_t next = held ? in->then : in->other;
+        if (next == NONE) continue;
+        struct way *p = way_add(w, T_ALL);
+        way_refs(w, p, 2);
+        p->ref[p->n_ref++] = held ? yes(in->cond) : no(in->cond);
+        p->ref[p->n_ref++] = no(next);
+    }
+}
+
+static void not_num(struct ways *w, uint32_t node, const struct kw_num *k)
+{
+    if (k->has_lo) way_atom(w, T_NUM, NOT_LO, node);
+    if (k->has_hi) way_atom(w, T_NUM, NOT_HI, node);
+    if (k->has_multiple) way_atom(w, T_NUM, NOT_MULTIPLE, node);
+}
+
+static void not_str(struct ways *w, uint32_t node, const struct kw_str *k)
+{
+    if (k->min) way_atom(w, T_STR, NOT_MIN_LEN, node);
+    if (k->max != NONE) way_atom(w, T_STR, NOT_MAX_LEN, node);
+    if (k->pattern.p) way_atom(w, T_STR, NOT_PATTERN, node);
+    if (k->format.p) way_atom(w, T_STR, NOT_FORMAT, node);
+}
+
+static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
+{
+    if (k->min) way_atom(w, T_ARR, NOT_MIN_ITEMS, node);
+    if (k->max != NONE) way_atom(w, T_ARR, NOT_MAX_ITEMS, node);
+    if (k->n_prefix || k->rest != NONE) way_atom(w, T_ARR, NOT_ITEMS, node);
+    if (k->unique) way_atom(w, T_ARR, NOT_UNIQUE, node);
+    if (k->contains != NONE && k->least) way_atom(w, T_ARR, NOT_CONTAINS, node);
+    if (k->contains != NONE && k->most != NONE) way_atom(w, T_ARR, TOO_MANY, node);
+    if (k->uneval != NONE) way_atom(w, T_ARR, NOT_UNEVAL_ITEMS, node);
+}
+
+static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
+{
+    if (k->n_prop || k->n_pattern || k->rest != NONE) way_atom(w, T_OBJ, NOT_PROPS, node);
+    for (uint32_t i = 0; i < k->n_req; i++) way_atom(w, T_OBJ, LACKS_KEY, node)->atom.key = k->req[i];
+    if (k->names != NONE) way_atom(w, T_OBJ, NOT_NAMES, node);
+    if (k->min) way_atom(w, T_OBJ, NOT_MIN_PROPS, node);
+    if (k->max != NONE) way_atom(w, T_OBJ, NOT_MAX_PROPS, node);
+    for (uint32_t i = 0; i < k->n_need; i++)
+        for (uint32_t n = 0; n < k->need[i].n; n++) {
+            /* has the key, lacks what it needs: the second travels as a negated schema of its own */
+            struct way *p = way_atom(w, T_OBJ, HAS_KEY, node);
+            p->atom.key = k->need[i].key;
+            p->atom.from = n;
+            p = way_atom(w, T_OBJ, LACKS_KEY, node);
+            p->atom.key = k->need[i].name[n];
+            w->way[w->n - 2].n_ref = NONE;              /* marks a pair, see apply() */
+        }
+    for (uint32_t i = 0; i < k->n_dep; i++) {
+        struct way *p = way_atom(w, T_OBJ, HAS_KEY, node);
+        p->atom.key = k->dep[i].name;
+        way_refs(w, p, 1)[p->n_ref++] = no(k->dep[i].node);
+    }
+    if (k->uneval != NONE) way_atom(w, T_OBJ, NOT_UNEVAL_PROPS, node);
+}
+
+static void ways_not(struct ways *w, uint32_t id)
+{
+    const struct node *n = node_at(w->x->g, id);
+    if (n->types != T_ALL) way_add(w, T_ALL & ~n->types);
+    if (n->lits) way_atom(w, T_ALL, NOT_LITS, id);
+    if (n->num) not_num(w, id, n->num);
+    if (n->str) not_str(w, id, n->str);
+    if (n->arr) not_arr(w, id, n->arr);
+    if (n->obj) not_obj(w, id, n->obj);
+    if (n->in) not_in(w, n->in);
+}
+
+/* Another value than this array or object. */
+static void ways_not_literal(struct ways *w, uint32_t id)
+{
+    const struct json *v = node_at(w->x->g, id)->v;
+    int type = type_of(v);
+    way_add(w, T_ALL & ~type);
+    if (type == T_ARR) {
+        uint32_t n = (uint32_t)json_len(v);
+        if (n) way_atom(w, T_ARR, NOT_MIN_ITEMS, id);
+        way_atom(w, T_ARR, NOT_MAX_ITEMS, id);
+        if (n) way_atom(w, T_ARR, NOT_ITEMS, id);
+        return;
+    }
+    way_atom(w, T_OBJ, NOT_PROPS, id);                  /* another value of a key, or another key */
+    for (struct json_iter it = json_iter(v); json_next(&it);)
+        way_atom(w, T_OBJ, LACKS_KEY, id)->atom.key =
+            (struct bytes){ arena_str(&w->x->g->mem, it.key, it.key_len), it.key_len };
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static bool flatten(struct expand *x, struct bag *b, int depth);
+
+static bool todo_add(struct expand *x, struct bag *b, enum todo kind, uint32_t at, uint32_t i)
+{
+    if (b->n_todo >= LEN(b->todo)) return too_many(x, "more than 64 choices about one value");
+    b->todo[b->n_todo].kind = (uint8_t)kind;
+    b->todo[b->n_todo].at = at;
+    b->todo[b->n_todo++].i = i;
+    return true;
+}
+
+static bool atom_add(struct expand *x, struct bag *b, const struct atom *a, uint32_t from)
+{
+    if (b->n_atom >= LEN(b->atom)) return too_many(x, "more than 64 negated keywords about one value");
+    b->atom[b->n_atom] = *a;
+    b->atom[b->n_atom++].from = from;
+    return true;
+}
+
+/* Must it be known which of its parts hold? So for unevaluated*, from the schema that has it downward. */
+static bool is_exact(const struct expand *x, const struct bag *b, uint32_t at)
+{
+    const struct node *n = node_at(x->g, b->item[at].ref / 2);
+    return b->item[at].exact || (n->obj && n->obj->uneval != NONE) || (n->arr && n->arr->uneval != NONE);
+}
+
+/* Opens a schema that holds: joins what applies to the same value, notes what offers a choice. */
+static enum added open_yes(struct expand *x, struct bag *b, uint32_t at)
+{
+    const struct node *n = node_at(x->g, b->item[at].ref / 2);
+    bool exact = is_exact(x, b, at);
+    b->types &= n->types;
+    if (n->kind == NODE_FALSE || !b->types) return DEAD;
+    for (uint32_t i = 0; n->obj && i < n->obj->n_dep && b->types & T_OBJ; i++)
+        if (!todo_add(x, b, TODO_DEP, at, i)) return TROUBLE;
+    const struct kw_in *in = n->in;
+    if (!in) return ADDED;
+    enum added r = ADDED;
+    if (in->ref != NONE) r = bag_add(x, b, yes(in->ref), at, exact);
+    for (uint32_t i = 0; i < in->n_all && r == ADDED; i++) r = bag_add(x, b, yes(in->all[i]), at, exact);
+    if (r == ADDED && in->no != NONE) r = bag_add(x, b, no(in->no), at, false);
+    if (r == ADDED && in->n_any == 1) r = bag_add(x, b, yes(in->any[0]), at, exact);
+    if (r == ADDED && in->n_one == 1) r = bag_add(x, b, yes(in->one[0]), at, exact);
+    if (r != ADDED) return r;
+    bool ok = (in->n_any < 2 || todo_add(x, b, TODO_ANY, at, exact)) &&
+              (in->n_one < 2 || todo_add(x, b, TODO_ONE, at, exact)) &&
+              (in->cond == NONE || (in->then == NONE && in->other == NONE && !exact) ||
+               todo_add(x, b, TODO_IF, at, exact));
+    return ok ? ADDED : TROUBLE;
+}
+
+static enum added open_no(struct expand *x, struct bag *b, uint32_t at)
+{
+    uint32_t id = b->item[at].ref / 2;
+    const struct node *n = node_at(x->g, id);
+    if (n->kind == NODE_TRUE) return DEAD;
+    if (n->kind == NODE_FALSE || !(b->types & n->types)) return ADDED;
+    if (n->kind == NODE_LITERAL && n->types != T_ARR && n->types != T_OBJ) {
+        if (!(n->types & T_NUM) && n->types != T_STR) b->types &= ~n->types;
+        else if (!atom_add(x, b, &(struct atom){ .kind = NOT_LITS, .node = id }, at)) return TROUBLE;
+        return b->types ? ADDED : DEAD;
+    }
+    return todo_add(x, b, n->kind == NODE_LITERAL ? TODO_NOT_LITERAL : TODO_NOT, at, 0) ? ADDED : TROUBLE;
+}
+
+/* A negated enum: scalars are kept out as they are, each array and object is a choice of its own. */
+static enum added open_not_lits(struct expand *x, struct bag *b, const struct atom *a, uint32_t at)
+{
+    const struct node *n = node_at(x->g, a->node);
+    uint32_t count = n->is_const ? 1 : (uint32_t)json_len(n->lits);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct json *v = n->is_const ? n->lits : json_at(n->lits, i);
+        int type = type_of(v);
+        if (!(b->types & type)) continue;
+        if (type == T_NULL || type == T_TRUE || type == T_FALSE) b->types &= ~type;
+        if (type != T_ARR && type != T_OBJ) continue;
+        uint32_t lit = schemas_literal(x->g, v, a->node);
+        enum added r = lit == NONE ? TROUBLE : bag_add(x, b, no(lit), at, false);
+        if (r != ADDED) return r;
+        n = node_at(x->g, a->node);                     /* the list may have moved */
+    }
+    return b->types ? ADDED : DEAD;
+}
+
+static enum added apply(struct expand *x, struct bag *b, const struct way *w, uint32_t at, bool exact)
+{
+    bool pair = w->n_ref == NONE;
+    b->types &= w->types;
+    if (!b->types) return DEAD;
+    if (w->has_atom && !atom_add(x, b, &w->atom, at)) return TROUBLE;
+    if (w->has_atom && w->atom.kind == NOT_LITS) {
+        enum added r = open_not_lits(x, b, &w->atom, at);
+        if (r != ADDED) return r;
+    }
+    for (uint32_t i = 0; !pair && i < w->n_ref; i++) {
+        enum added r = bag_add(x, b, w->ref[i], at, exact && !(w->ref[i] & 1));
+        if (r != ADDED) return r;
+    }
+    return pair ? apply(x, b, w + 1, at, exact) : ADDED;
+}
+
+static bool list_ways(struct ways *w, const struct bag *b, const struct node *n, uint32_t id,
+                      uint32_t kind, uint32_t i)
+{
+    switch (kind) {
+    case TODO_ANY:
+        if (i) return ways_any_exact(w, n->in);
+        for (uint32_t k = 0; k < n->in->n_any; k++) way_ref(w, T_ALL, yes(n->in->any[k]));
+        return true;
+    case TODO_ONE: {
+        const struct kw_in in = *n->in;                 /* solving may move the list of nodes */
+        ways_one(w, &in, b->types);
+        return true;
+    }
+    case TODO_IF:  ways_if(w, n->in); return true;
+    case TODO_DEP: ways_dep(w, id, &n->obj->dep[i]); return true;
+    case TODO_NOT: ways_not(w, id); return true;
+    default:       ways_not_literal(w, id); return true;
+    }
+}
+
+/* Opens the next choice: every way in a bag of its own. */
+static bool branch(struct expand *x, const struct bag *b, int depth)
+{
+    uint32_t at = b->todo[b->n_todo - 1].at, kind = b->todo[b->n_todo - 1].kind, i = b->todo[b->n_todo - 1].i;
+    uint32_t id = b->item[at].ref / 2;
+    if (depth > 200) return too_many(x, "alternatives nested deeper than 200");
+    size_t mark = arena_mark(x->tmp);
+    struct ways w = { .x = x };
+    bool ok = list_ways(&w, b, node_at(x->g, id), id, kind, i);
+    struct bag *own = arena_alloc(x->tmp, sizeof *own);
+    bool exact = is_exact(x, b, at);
+    for (uint32_t k = 0; k < w.n && ok; k++) {
+        if (++x->work > MOST_WORK) ok = too_many(x, "more than 20000 alternatives for one value");
+        if (!ok || !(b->types & w.way[k].types)) {
+            k += w.way[k].n_ref == NONE;
+            continue;
+        }
+        *own = *b;
+        own->n_todo--;
+        enum added r = apply(x, own, &w.way[k], at, exact);
+        ok = r == DEAD || (r == ADDED && flatten(x, own, depth + 1));
+        k += w.way[k].n_ref == NONE;
+    }
+    arena_reset(x->tmp, mark);
+    return ok;
+}
+
+/* Opens every item; a bag without open choices becomes shapes. */
+static bool flatten(struct expand *x, struct bag *b, int depth)
+{
+    for (; b->done < b->n; b->done++) {
+        const struct item *it = &b->item[b->done];
+        enum added r = it->ref & 1 ? open_no(x, b, b->done) : open_yes(x, b, b->done);
+        if (r != ADDED) return r == DEAD;
+    }
+    if (!b->types) return true;
+    bool had;
+    if (!bag_literals(x, b, &had)) return false;
+    if (had) return true;
+    return b->n_todo ? branch(x, b, depth) : bag_shapes(x, b);
+}
+
+bool goal_open_bags(struct expand *x)
+{
+    const struct goal *p = goal_at(x->g, x->goal);
+    struct bag *b = arena_alloc(x->tmp, sizeof *b);
+    b->n = b->n_atom = b->n_todo = b->done = 0;
+    b->types = T_ALL;
+    for (uint32_t i = 0; i < p->n_key; i++) {
+        enum added r = bag_add(x, b, p->key[i], NONE, false);
+        if (r != ADDED) return r == DEAD;
+    }
+    return flatten(x, b, 0);
+}
+
+bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
+{
+    struct goal *p = goal_at(g, goal);
+    if (atomic_load_explicit(&p->state, memory_order_acquire) >= GOAL_OPEN) return p->state != GOAL_FAILED;
+    pthread_mutex_lock(&g->lock);
+    if (p->state == GOAL_NEW) {
+        struct err own = { 0 };
+        struct arena tmp;
+        arena_init(&tmp, 32768);
+        struct expand x = { .g = g, .goal = goal, .e = &own, .tmp = &tmp };
+        atomic_store(&p->state, GOAL_BUSY);
+        bool ok = goal_open_bags(&x);
+        if (ok) {
+            p->shape = arena_alloc(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
+            if (x.n_shape) memcpy(p->shape, x.shape, x.n_shape * sizeof *p->shape);
+            p->n_shape = x.n_shape;
+        } else if (e && !e->code) *e = own;
+        mem_free(x.shape);
+        arena_done(&tmp);
+        atomic_store_explicit(&p->state, ok ? GOAL_OPEN : GOAL_FAILED, memory_order_release);
+    }
+    bool ok = p->state != GOAL_FAILED;
+    pthread_mutex_unlock(&g->lock);
+    return ok;
+}
+
+bool goal_all_open(struct grammar *g, struct err *e)
+{
+    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++)
+        if (!goal_expand(g, i, e)) return false;
+    return true;
+}

@@ -1,0 +1,381 @@
+/* object.c -- keys: which may come, how they are read, what they leave to be done.
+ *
+ * Behind `{` or a separator a key is read in several readings at once: along the trie of declared
+ * names, and once for each class of invented names (its automaton beside the trie, so that a declared
+ * name is never taken for an invented one). The frame keeps the set of declared keys written, the
+ * hashes of invented ones, what is still required and what is still owed; any order costs nothing. */
+#include "grammar/int.h"
+
+/* ---- what may still come --------------------------------------------------------------------- */
+
+bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    return m->word[f->seen + key / 64] >> (key % 64) & 1;
+}
+
+/* Must the key come before the object may end? With dependentRequired that depends on the keys written. */
+bool obj_must(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    if (!o->has_need) return o->key[key].req;
+    return m->word[f->seen + o->n_word + key / 64] >> (key % 64) & 1;
+}
+
+/* The first key from index `from` on that must still come, or NONE. */
+static uint32_t next_must(const struct matcher *m, const struct frame *f, uint32_t from)
+{
+    const struct obj *o = frame_obj(m, f);
+    if (!o->has_need) return o->next_req[from];
+    for (uint32_t i = from; i < o->n_key; i++)
+        if (obj_must(m, f, i) && !obj_seen(m, f, i)) return i;
+    return NONE;
+}
+
+/* Debts that keys still to come can settle, `but` aside; index NONE: none left out. */
+static bool debt_open(const struct matcher *m, const struct frame *f, uint8_t bit, uint32_t but)
+{
+    const struct obj *o = frame_obj(m, f);
+    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++) {
+        if (i == but || obj_seen(m, f, i)) continue;
+        for (uint32_t k = 0; k < o->key[i].alts.n; k++)
+            if (o->key[i].alts.alt[k].owed & bit && value_fits(m, o->key[i].alts.alt[k].goal, f->depth)) return true;
+    }
+    for (uint32_t i = 0; i < o->n_cls; i++)
+        for (uint32_t k = 0; k < o->cls[i].alts.n; k++)
+            if (o->cls[i].alts.alt[k].owed & bit && value_fits(m, o->cls[i].alts.alt[k].goal, f->depth)) return true;
+    return false;
+}
+
+static int bits_of(uint8_t v) { return __builtin_popcount(v); }
+
+/* With one more member, `missing` required ones and `owed` debts left: is there still room for them? */
+static bool room_for(const struct obj *o, const struct frame *f, uint32_t missing, uint8_t owed)
+{
+    if (o->max == NONE) return true;
+    uint64_t need = (uint64_t)f->count + 1 + missing + (missing ? 0 : (uint32_t)bits_of(owed));
+    return need <= o->max;
+}
+
+/* Required keys that writing `key` brings, itself taken off. */
+static uint32_t missing_after(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct okey *k = &o->key[key];
+    uint32_t n = f->missing - obj_must(m, f, key);
+    for (uint32_t w = 0; k->need && w < o->n_word; w++) {
+        uint64_t must = m->word[f->seen + o->n_word + w], seen = m->word[f->seen + w];
+        if (key / 64 == w) seen |= 1ull << (key % 64);
+        n += (uint32_t)__builtin_popcountll(k->need[w] & ~must & ~seen);
+    }
+    return n;
+}
+
+/* Everything the key brings along must be possible (and, in declared order, still to come). */
+static bool needs_fit(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct okey *k = &o->key[key];
+    for (uint32_t j = 0; k->need && j < o->n_key; j++) {
+        if (!(k->need[j / 64] >> (j % 64) & 1) || j == key || obj_seen(m, f, j)) continue;
+        bool fits = !declared_order(m) || j > key;
+        bool any = false;
+        for (uint32_t i = 0; i < o->key[j].alts.n && !any; i++) any = value_fits(m, o->key[j].alts.alt[i].goal, f->depth);
+        if (!fits || !any) return false;
+    }
+    return true;
+}
+
+/* May key i be written with this alternative, and all that is owed still be settled? */
+static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a, uint32_t missing)
+{
+    const struct obj *o = frame_obj(m, f);
+    if (!value_fits(m, a->goal, f->depth)) return false;
+    if (validating(m)) return true;
+    uint8_t owed = f->owed & (uint8_t)~a->owed;
+    if (!room_for(o, f, missing, owed)) return false;
+    for (uint8_t bit = 1; owed >= bit && bit; bit = (uint8_t)(bit << 1))
+        if (owed & bit && !debt_open(m, f, bit, key)) return false;
+    return true;
+}
+
+bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a)
+{
+    return alt_fits(m, f, key, a, missing_after(m, f, key));
+}
+
+bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct okey *k = &o->key[key];
+    if (!k->alts.n || obj_seen(m, f, key)) return false;
+    if (declared_order(m)) {            /* a required key cannot be skipped */
+        uint32_t must = next_must(m, f, f->next);
+        if (key < f->next || (must != NONE && key > must)) return false;
+    }
+    if (f->flags & FL_ARGS && !k->ident) return false;
+    if (!validating(m) && k->need && !needs_fit(m, f, key)) return false;
+    for (uint32_t i = 0; i < k->alts.n; i++)
+        if (obj_takes(m, f, key, &k->alts.alt[i])) return true;
+    return false;
+}
+
+bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct kclass *k = &o->cls[cls];
+    if (validating(m)) return true;
+    if (f->n_dyn >= MOST_DYN || (declared_order(m) && f->missing)) return false;
+    for (uint32_t i = 0; i < k->alts.n; i++)
+        if (alt_fits(m, f, NONE, &k->alts.alt[i], f->missing)) return true;
+    return false;
+}
+
+bool obj_more(const struct matcher *m, const struct frame *f)
+{
+    const struct obj *o = frame_obj(m, f);
+    if (f->count >= o->max) return false;
+    for (uint32_t i = 0; i < o->n_cls; i++)
+        if (obj_invents(m, f, i)) return true;
+    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
+        if (obj_offers(m, f, i)) return true;
+    return false;
+}
+
+bool obj_closes(const struct matcher *m, const struct frame *f)
+{
+    const struct obj *o = frame_obj(m, f);
+    return !f->missing && !f->owed && f->count >= o->min && f->count <= o->max;
+}
+
+uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args)
+{
+    const struct obj *o = shape_at(m, goal, sh)->obj;
+    struct frame f = { .kind = F_OBJ, .parent = parent, .ref = goal, .sh = sh, .missing = o->n_req, .owed = o->owes,
+                       .flags = (uint8_t)((args ? FL_ARGS : 0) | (m->frame[parent].flags & FL_HASH)),
+                       .depth = (uint16_t)(m->frame[parent].depth + 1) };
+    f.seen = words_take(m, o->has_need ? 2 * o->n_word : o->n_word);
+    for (uint32_t i = 0; o->has_need && i < o->n_key; i++)
+        if (o->key[i].req) m->word[f.seen + o->n_word + i / 64] |= 1ull << (i % 64);
+    if (obj_more(m, &f)) f.flags |= FL_MORE;
+    return frame_push(m, f);
+}
+
+/* ---- reading a name -------------------------------------------------------------------------- */
+
+static bool any_offered(const struct matcher *m, const struct frame *f, const struct tnode *p)
+{
+    const struct obj *o = frame_obj(m, f);
+    for (uint32_t r = p->lo; r < p->hi; r++)
+        if (obj_offers(m, f, o->trie.id[r])) return true;
+    return false;
+}
+
+void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf)
+{
+    const struct frame f = m->frame[frame];
+    const struct obj *o = frame_obj(m, &f);
+    bool args = f.flags & FL_ARGS;
+    struct conf c = { .kind = C_KEY, .ref = f.ref, .sh = f.sh, .frame = frame, .style = style, .surf = surf,
+                      .dfa = DFA_START, .part = args };
+    if (f.count >= o->max) return;
+    if (o->n_key && (validating(m) || any_offered(m, &f, &o->trie.node[0]))) set_emit(m, c);
+    for (uint32_t i = 0; i < o->n_cls; i++) {
+        c.cls = (uint8_t)(i + 1);
+        if (obj_invents(m, &f, i)) set_emit(m, c);
+    }
+}
+
+bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
+{
+    uint32_t at = f->dyn;
+    for (uint16_t i = 0; i < f->n_dyn; i++, at = (uint32_t)m->word[at + 1])
+        if (m->word[at] == hash) return true;
+    return false;
+}
+
+/* The declared key that ends at this trie node, or NONE. */
+static uint32_t key_at(const struct obj *o, uint32_t node)
+{
+    const struct tnode *p = node == NONE ? NULL : &o->trie.node[node];
+    return p && p->is_leaf && p->lo < p->hi ? o->trie.id[p->lo] : NONE;
+}
+
+/* Is the name so far one that may be invented? */
+static bool key_free(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    return key_at(o, c->n) == NONE && strs_ends(&o->cls[c->cls - 1].s, c->dfa, c->m) && (c->m || validating(m)) &&
+           !name_used(m, f, c->aux);
+}
+
+bool key_closable(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    if (c->lex != LEX_NORMAL) return false;
+    if (c->cls) return key_free(m, c);
+    uint32_t key = key_at(frame_obj(m, f), c->n);
+    return key != NONE && obj_offers(m, f, key);
+}
+
+static uint32_t key_cap(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    return validating(m) ? NONE : frame_obj(m, f)->cap_key + f->n_dyn;
+}
+
+/* Can an invented name so far still become a new one of its class? */
+static bool key_alive(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    const struct strs *s = &o->cls[c->cls - 1].s;
+    struct strs capped = *s;
+    capped.max = MIN(s->max, key_cap(m, c));
+    if (!strs_alive(&capped, c->dfa, c->m) || !strs_escapes(m, &capped, c)) return false;
+    if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
+    /* declared and used names are no invented ones: there must be another */
+    uint32_t taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
+    return dfa_count(s->dfa, c->dfa, taken + 1) > taken || key_extend(m, c) < COST_MAX;
+}
+
+/* Letters that surely make the name a free one: `a` repeated, tried out. */
+uint32_t key_extend(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    const struct strs *s = &o->cls[c->cls - 1].s;
+    uint32_t taken = c->n == NONE && !f->n_dyn ? 0 : o->n_key + f->n_dyn + 1;
+    if (s->dfa) {
+        uint32_t lo = MAX(s->min, 1u), hi = MIN(s->max, key_cap(m, c));
+        if (c->m > hi) return COST_MAX;
+        uint32_t n = dfa_shortest(s->dfa, c->dfa, lo > c->m ? lo - c->m : 0, hi == NONE ? NONE : hi - c->m);
+        return n == NONE ? COST_MAX : cost_add(n, taken);
+    }
+    if (c->lex != LEX_NORMAL) return MAX(taken, s->min);
+    struct conf t = *c;
+    for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
+        if (key_free(m, &t)) return n;
+        t.aux = key_hash(t.aux, 'a');
+        if (t.n != NONE) t.n = trie_step(&o->trie, t.n, 'a');
+        t.m++;
+    }
+    return COST_MAX;
+}
+
+bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f)
+{
+    if (child->byte >= 0x20 && child->byte != '"' && child->byte != '\\') return false;
+    return lex_may_mean(c->lex, c->part, value_escapes(m, c->surf), child->byte) && (!f || any_offered(m, f, child));
+}
+
+/* A begun escape must still be able to mean a byte that the literals want here. */
+bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f)
+{
+    if (validating(m) || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return true;
+    if (c->n == NONE) return false;
+    const struct tnode *p = &t->node[c->n];
+    for (uint32_t i = p->child; i < p->child + p->n_child; i++)
+        if (escape_means(m, &t->node[i], c, f)) return true;
+    return false;
+}
+
+/* ---- a name is whole ------------------------------------------------------------------------- */
+
+/* The frame with this key written. */
+static struct frame with_key(struct matcher *m, const struct conf *c, uint32_t key)
+{
+    struct frame f = m->frame[c->frame];
+    const struct obj *o = frame_obj(m, &f);
+    uint32_t seen = f.seen, n = o->has_need ? 2 * o->n_word : o->n_word;
+    if (key != NONE) f.missing = missing_after(m, &f, key);
+    f.seen = words_take(m, n);
+    for (uint32_t w = 0; w < n; w++) m->word[f.seen + w] = m->word[seen + w];
+    if (key != NONE) {
+        m->word[f.seen + key / 64] |= 1ull << (key % 64);
+        for (uint32_t w = 0; o->key[key].need && w < o->n_word; w++) m->word[f.seen + o->n_word + w] |= o->key[key].need[w];
+        f.next = key + 1;
+    } else {
+        uint32_t at = words_take(m, 3);
+        m->word[at] = c->aux;
+        m->word[at + 1] = f.dyn;
+        m->word[at + 2] = (f.n_dyn ? m->word[f.dyn + 2] * 31 : 17) ^ c->aux;
+        f.dyn = at;
+        f.n_dyn++;
+        f.next = o->n_key;
+    }
+    if (o->max != NONE || f.count < o->min) f.count++;
+    f.key = c->aux;
+    return f;
+}
+
+/* One configuration for each way to take the key. */
+static void key_close(struct matcher *m, struct conf c, uint8_t kind)
+{
+    const struct frame before = m->frame[c.frame];
+    const struct obj *o = frame_obj(m, &before);
+    uint32_t key = c.cls ? NONE : key_at(o, c.n);
+    const struct alts *l = key != NONE ? &o->key[key].alts : &o->cls[c.cls - 1].alts;
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (key != NONE ? !obj_takes(m, &before, key, &l->alt[i]) : !alt_fits(m, &before, NONE, &l->alt[i], before.missing))
+            continue;
+        struct frame f = with_key(m, &c, key);
+        f.owed &= (uint8_t)~l->alt[i].owed;
+        f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
+        set_emit(m, (struct conf){ .kind = kind, .ref = l->alt[i].goal, .frame = frame_push(m, f), .style = c.style,
+                                   .surf = c.surf });
+    }
+}
+
+/* Reads one more byte of the name, along the declared names and in the class's automaton. */
+static bool key_advance(const struct matcher *m, struct conf *c, uint8_t b)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    c->aux = key_hash(c->aux, b);
+    if (c->n != NONE) c->n = trie_step(&o->trie, c->n, b);
+    if (!c->cls) return c->n != NONE && (validating(m) || any_offered(m, f, &o->trie.node[c->n]));
+    const struct strs *s = &o->cls[c->cls - 1].s;
+    if (!s->dfa) return true;
+    c->dfa = dfa_step(s->dfa, s->cls, c->dfa, b);
+    return c->dfa != DFA_DEAD;
+}
+
+/* Keyword arguments: a bare name, then =. */
+static void step_arg(struct matcher *m, struct conf c, uint8_t b)
+{
+    if (b == '=') {
+        if (key_closable(m, &c)) key_close(m, c, C_VALUE);
+        return;
+    }
+    bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
+    if (c.cls && ((!letter && !(c.m && b >= '0' && b <= '9')) || c.m >= key_cap(m, &c))) return;
+    if (!key_advance(m, &c, b)) return;
+    c.m++;
+    c.part = 1;
+    if (!c.cls || key_alive(m, &c)) set_emit(m, c);
+}
+
+void key_step(struct matcher *m, struct conf c, uint8_t b)
+{
+    const struct frame *f = &m->frame[c.frame];
+    const struct obj *o = frame_obj(m, f);
+    if (f->flags & FL_ARGS) { step_arg(m, c, b); return; }
+    uint8_t out[4];
+    int n_out;
+    enum lex_result r = lex_step(&c.lex, &c.part, value_escapes(m, c.surf), false, b, out, &n_out);
+    if (r == LEX_NO) return;
+    if (r == LEX_CLOSE) {
+        if (key_closable(m, &c)) key_close(m, c, C_COLON);
+        return;
+    }
+    if (r == LEX_BEGIN) {
+        uint32_t most = c.cls ? MIN(o->cls[c.cls - 1].s.max, key_cap(m, &c)) : NONE;
+        if (c.m >= most) return;
+        c.m++;
+    }
+    for (int i = 0; i < n_out; i++)
+        if (!key_advance(m, &c, out[i])) return;
+    if (c.lex == LEX_NORMAL) c.part = 0;
+    if (c.cls ? validating(m) || key_alive(m, &c) : escape_leads(m, &o->trie, &c, f)) set_emit(m, c);
+}

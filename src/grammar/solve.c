@@ -1,0 +1,239 @@
+/* solve.c -- can a goal be met at all, and how deep must its values nest?
+ *
+ * A least fixpoint over what is required: an object needs its required keys, an array its first
+ * elements; optional parts are looked at when they are offered. So only the goals that a value
+ * cannot do without are expanded. What cannot be met is never offered, which is what keeps the
+ * matcher out of dead ends. A goal that is just being expanded (oneOf asks whether alternatives overlap)
+ * counts as met; what was found out with its help is not remembered. */
+#include <stdlib.h>
+
+#include "grammar/int.h"
+
+/* Goals of one question, with what they need. */
+struct work {
+    struct grammar *g;
+    uint32_t *goal, n, cap;
+    uint32_t *slot, n_slot;             /* hash table of places + 1 */
+    bool doubt;
+};
+
+static uint32_t place_of(const struct work *w, uint32_t goal, bool *had)
+{
+    uint32_t h = goal * 0x9e3779b1u & (w->n_slot - 1);
+    for (; w->slot[h]; h = (h + 1) & (w->n_slot - 1))
+        if (w->goal[w->slot[h] - 1] == goal) { *had = true; return h; }
+    *had = false;
+    return h;
+}
+
+static void want(struct work *w, uint32_t goal)
+{
+    bool had;
+    if (atomic_load(&goal_at(w->g, goal)->state) == GOAL_SOLVED) return;
+    if (w->n * 2 >= w->n_slot) {
+        w->n_slot *= 2;
+        mem_free(w->slot);
+        w->slot = mem_zero(w->n_slot * sizeof *w->slot);
+        for (uint32_t i = 0; i < w->n; i++) w->slot[place_of(w, w->goal[i], &had)] = i + 1;
+    }
+    uint32_t h = place_of(w, goal, &had);
+    if (had) return;
+    MEM_GROW(w->goal, w->n, w->cap);
+    w->goal[w->n] = goal;
+    w->slot[h] = ++w->n;
+}
+
+static void want_alts(struct work *w, const struct alts *a)
+{
+    for (uint32_t i = 0; i < a->n; i++) want(w, a->alt[i].goal);
+}
+
+static void want_shape(struct work *w, const struct shape *sh)
+{
+    if (sh->kind == SH_ARR) {
+        const struct arr *a = sh->arr;
+        uint32_t first = a->n_cont ? a->n_prefix : MIN(a->min, a->n_prefix);
+        for (uint32_t i = 0; i < first; i++) want_alts(w, &a->prefix[i]);
+        if (a->min > a->n_prefix || a->n_cont) want_alts(w, &a->rest);
+    }
+    if (sh->kind != SH_OBJ) return;
+    const struct obj *o = sh->obj;
+    bool all = o->owes || o->min > o->n_req;
+    for (uint32_t i = 0; i < o->n_key; i++)
+        if (all || o->key[i].req) want_alts(w, &o->key[i].alts);
+    for (uint32_t i = 0; i < o->n_cls && all; i++) want_alts(w, &o->cls[i].alts);
+}
+
+/* ---- one look at a shape --------------------------------------------------------------------- */
+
+/* Best of the alternatives that settle all of `owed`; false: none can be met. */
+static bool alts_ok(const struct work *w, const struct alts *a, uint8_t owed, uint16_t *height)
+{
+    uint16_t best = UINT16_MAX;
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct goal *p = goal_at(w->g, a->alt[i].goal);
+        if ((a->alt[i].owed & owed) != owed) continue;
+        if (atomic_load(&p->state) == GOAL_BUSY) best = 0;
+        else if (p->ok) best = MIN(best, p->height);
+    }
+    if (best != UINT16_MAX) *height = MAX(*height, best);
+    return best != UINT16_MAX;
+}
+
+/* Enough elements for every contains? */
+static bool counts_ok(const struct work *w, const struct arr *a, uint16_t *height)
+{
+    for (uint32_t c = 0; c < a->n_cont; c++) {
+        uint64_t room = 0;
+        uint16_t at = 0;
+        for (uint32_t i = 0; i < a->n_prefix; i++) room += alts_ok(w, &a->prefix[i], (uint8_t)(1u << c), &at);
+        if (a->max > a->n_prefix && alts_ok(w, &a->rest, (uint8_t)(1u << c), &at)) room += a->max - a->n_prefix;
+        if (room < a->cont[c].min || a->cont[c].min > a->cont[c].max) return false;
+        if (a->cont[c].min) *height = MAX(*height, at);
+    }
+    return true;
+}
+
+static bool arr_ok(const struct work *w, const struct arr *a, uint16_t *height)
+{
+    for (uint32_t i = 0; i < MIN(a->min, a->n_prefix); i++)
+        if (!alts_ok(w, &a->prefix[i], 0, height)) return false;
+    if (a->min > a->n_prefix && !alts_ok(w, &a->rest, 0, height)) return false;
+    return counts_ok(w, a, height) && (!a->unique || a->min < 2 || unique_enough(w->g, a));
+}
+
+/* Members that can be had beyond the required ones, up to `need`. */
+static bool more_members(const struct work *w, const struct obj *o, uint32_t need, uint16_t *height)
+{
+    uint16_t at = 0;
+    for (uint32_t i = 0; i < o->n_cls && need; i++)
+        if (alts_ok(w, &o->cls[i].alts, 0, &at)) need = 0;
+    for (uint32_t i = 0; i < o->n_key && need; i++)
+        if (!o->key[i].req && alts_ok(w, &o->key[i].alts, 0, &at)) need--;
+    *height = MAX(*height, at);
+    return !need;
+}
+
+/* Every debt has a key that can settle it. */
+static bool debts_ok(const struct work *w, const struct obj *o, uint16_t *height)
+{
+    for (int d = 0; d < MOST_OWED; d++) {
+        uint8_t bit = (uint8_t)(1u << d);
+        bool ok = !(o->owes & bit);
+        for (uint32_t i = 0; i < o->n_key && !ok; i++)
+            ok = (o->key[i].req || o->n_req < o->max) && alts_ok(w, &o->key[i].alts, bit, height);
+        for (uint32_t i = 0; i < o->n_cls && !ok && o->n_req < o->max; i++)
+            ok = alts_ok(w, &o->cls[i].alts, bit, height);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+static bool obj_ok(const struct work *w, const struct obj *o, uint16_t *height)
+{
+    if (o->n_req > o->max) return false;
+    for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
+        if (!alts_ok(w, &o->key[i].alts, 0, height)) return false;
+    return debts_ok(w, o, height) && (o->min <= o->n_req || more_members(w, o, o->min - o->n_req, height));
+}
+
+/* True if the goal got better. */
+static bool goal_update(const struct work *w, struct goal *p)
+{
+    bool better = false;
+    uint16_t deepest = w->g->o.validate ? MOST_DEPTH_VALIDATE : MOST_DEPTH;
+    for (uint32_t i = 0; i < p->n_shape; i++) {
+        struct shape *sh = &p->shape[i];
+        uint16_t height = 0;
+        bool ok = sh->kind == SH_ARR ? arr_ok(w, sh->arr, &height)
+                : sh->kind == SH_OBJ ? obj_ok(w, sh->obj, &height) : true;
+        if (sh->kind == SH_ARR || sh->kind == SH_OBJ) height++;
+        if (!ok || height > deepest || (sh->met && sh->height <= height)) continue;
+        sh->met = true;
+        sh->height = height;
+        if (!p->ok || height < p->height) {
+            p->ok = better = true;
+            p->height = height;
+        }
+    }
+    return better;
+}
+
+/* ---- the question ---------------------------------------------------------------------------- */
+
+static void collect(struct work *w)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        struct goal *p = goal_at(w->g, w->goal[i]);
+        if (atomic_load(&p->state) == GOAL_BUSY) { w->doubt = true; continue; }
+        goal_expand(w->g, w->goal[i], NULL);
+        for (uint32_t k = 0; k < p->n_shape; k++) want_shape(w, &p->shape[k]);
+    }
+}
+
+/* Forgets what was found with a doubtful assumption. */
+static void take_back(struct work *w)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        struct goal *p = goal_at(w->g, w->goal[i]);
+        p->ok = false;
+        for (uint32_t k = 0; k < p->n_shape; k++) p->shape[k].met = false;
+    }
+}
+
+bool goal_ok(const struct grammar *cg, uint32_t goal)
+{
+    struct grammar *g = (struct grammar *)cg;           /* goals grow under the lock */
+    pthread_mutex_lock(&g->lock);
+    struct goal *p = goal_at(g, goal);
+    struct work w = { .g = g, .n_slot = 16 };
+    bool ok = p->state == GOAL_BUSY;
+    if (p->state == GOAL_SOLVED) ok = p->ok;
+    else if (!ok) {
+        w.slot = mem_zero(w.n_slot * sizeof *w.slot);
+        want(&w, goal);
+        collect(&w);
+        bool better = true;
+        for (int pass = 0; better && pass < 2000; pass++) {           /* needs come after: backwards is fast */
+            better = false;
+            for (uint32_t i = w.n; i-- > 0;) better |= goal_update(&w, goal_at(g, w.goal[i]));
+        }
+        ok = p->ok;
+        if (w.doubt) take_back(&w);
+        for (uint32_t i = 0; i < w.n && !w.doubt; i++)
+            atomic_store_explicit(&goal_at(g, w.goal[i])->state, GOAL_SOLVED, memory_order_release);
+        mem_free(w.slot);
+        mem_free(w.goal);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return ok;
+}
+
+/* ---- where nothing fits ---------------------------------------------------------------------- */
+
+/* The innermost required part that nothing can meet. */
+static uint32_t blame(const struct grammar *g, uint32_t goal)
+{
+    for (int depth = 0; depth < 64; depth++) {
+        const struct goal *p = goal_at(g, goal);
+        if (p->n_shape != 1 || p->shape->kind != SH_OBJ) return goal;
+        const struct obj *o = p->shape->obj;
+        uint32_t i = o->next_req[0];
+        while (i != NONE && o->key[i].alts.n && goal_met(g, o->key[i].alts.alt->goal)) i = o->next_req[i + 1];
+        if (i == NONE || !o->key[i].alts.n) return goal;
+        goal = o->key[i].alts.alt->goal;
+    }
+    return goal;
+}
+
+bool goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e)
+{
+    if (!goal_expand(g, goal, e)) return false;
+    if (goal_met(g, goal)) return true;
+    const struct goal *at = goal_at(g, blame(g, goal));
+    uint32_t node = NODE_ANY_OBJECT;
+    for (uint32_t i = 0; i < at->n_key; i++)
+        if (at->key[i] / 2 != NODE_ANY_OBJECT) { node = at->key[i] / 2; break; }
+    return schemas_fail(g, e, node, ERR_SCHEMA, "",
+                        "no value satisfies this schema (nested at most %d deep)", MOST_DEPTH);
+}

@@ -1,0 +1,226 @@
+/* unique.c -- uniqueItems: elements are told apart by hashes of their values.
+ *
+ * Every value inside of such an array carries a hash that does not depend on its spelling; the byte
+ * that would finish an element equal to an earlier one is refused. That alone would leave dead ends
+ * (an enum whose last word is taken; a digit that can only become a number that is used), so whatever
+ * is emitted inside such an array must still be able to become something new: obvious for open texts and
+ * numbers, and found out by looking ahead, closing bytes first, where values are few. */
+#include "grammar/int.h"
+
+enum { MOST_LOOK = 4000, MOST_DEEP = 400 };
+
+bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash)
+{
+    for (uint32_t at = f->dyn; at != NONE; at = (uint32_t)m->word[at + 1])
+        if (m->word[at] == hash) return true;
+    return false;
+}
+
+/* 1, 1.0 and 10e-1 are one value. */
+uint64_t number_hash(const char *text, size_t len)
+{
+    struct arena a;
+    arena_init(&a, 1024);
+    struct dec d = dec_read(&a, text, len);
+    uint64_t h = mix64(hash64(d.digit, (size_t)d.n, 11), (uint64_t)d.point * 2 + d.neg);
+    arena_done(&a);
+    return h;
+}
+
+/* The outermost array around c that must not repeat an element it already has, or NONE. */
+static uint32_t guarded(const struct matcher *m, uint32_t frame)
+{
+    uint32_t found = NONE;
+    for (; frame != NONE && m->frame[frame].flags & FL_HASH; frame = m->frame[frame].parent) {
+        const struct frame *f = &m->frame[frame];
+        if (f->kind == F_ARR && f->n_dyn && frame_arr(m, f)->unique) found = frame;
+    }
+    return found;
+}
+
+/* ---- enough room without looking ------------------------------------------------------------- */
+
+static bool roomy_text(const struct strs *s, uint32_t state)
+{
+    return s->max == NONE && (!s->dfa || dfa_state(s->dfa, state)->max_len == NONE);
+}
+
+static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep);
+
+static bool roomy_alts(const struct matcher *m, const struct alts *l, int deep)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (roomy_goal(m, l->alt[i].goal, deep)) return true;
+    return false;
+}
+
+/* Surely infinitely many values of this shape. */
+static bool roomy_shape(const struct matcher *m, const struct shape *sh, int deep)
+{
+    if (!sh->met) return false;
+    switch (sh->kind) {
+    case SH_NUM: return !sh->num->integer || !(sh->num->has_lo && sh->num->has_hi);
+    case SH_STR: return roomy_text(sh->str, DFA_START);
+    case SH_ARR: return sh->arr->max == NONE && sh->arr->rest.n && goal_met(m->g, sh->arr->rest.alt[0].goal);
+    case SH_OBJ:
+        for (uint32_t i = 0; i < sh->obj->n_cls; i++)
+            if (roomy_text(&sh->obj->cls[i].s, DFA_START) && sh->obj->max == NONE) return true;
+        for (uint32_t i = 0; i < sh->obj->n_key; i++)
+            if (sh->obj->key[i].req && roomy_alts(m, &sh->obj->key[i].alts, deep + 1)) return true;
+        return false;
+    default: return false;
+    }
+}
+
+static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep)
+{
+    if (deep > 8 || !goal_met(m->g, goal)) return false;
+    const struct goal *p = goal_at(m->g, goal);
+    for (uint32_t i = 0; i < p->n_shape; i++)
+        if (roomy_shape(m, &p->shape[i], deep)) return true;
+    return false;
+}
+
+/* What is open in the containers around, up to the guarded array. */
+static bool roomy_frames(const struct matcher *m, uint32_t frame, uint32_t top)
+{
+    for (; frame != top; frame = m->frame[frame].parent) {
+        const struct frame *f = &m->frame[frame];
+        if (f->kind == F_ARR && frame_arr(m, f)->max == NONE && arr_more(m, f)) return true;
+        if (f->kind != F_OBJ) continue;
+        const struct obj *o = frame_obj(m, f);
+        for (uint32_t i = 0; i < o->n_cls; i++)
+            if (roomy_text(&o->cls[i].s, DFA_START) && obj_invents(m, f, i)) return true;
+        for (uint32_t i = 0; i < o->n_key; i++)
+            if (o->key[i].req && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, 0)) return true;
+    }
+    return false;
+}
+
+static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
+{
+    const struct shape *sh = c->kind == C_STR || c->kind == C_NUM ? shape_at(m, c->ref, c->sh) : NULL;
+    switch (c->kind) {
+    case C_STR: if (sh->kind == SH_STR && roomy_text(sh->str, c->dfa)) return true; break;
+    case C_NUM:
+        if (c->n < 8 && c->lex < NUM_E && (!sh->num->integer || !sh->num->has_lo || !sh->num->has_hi) && !sh->num->n_multiple)
+            return true;
+        break;
+    case C_KEY:
+        if (c->cls && roomy_text(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, c->dfa)) return true;
+        break;
+    case C_VALUE: case C_COLON: if (roomy_goal(m, c->ref, 0)) return true; break;
+    case C_NEXT: case C_SEP:
+        if (c->frame == top && roomy_alts(m, item_alts(frame_arr(m, &m->frame[top]), m->frame[top].count), 0)) return true;
+        break;
+    default: break;
+    }
+    return roomy_frames(m, c->frame, top);
+}
+
+/* ---- looking ahead --------------------------------------------------------------------------- */
+
+struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; int steps; };
+
+/* Has one more element of the guarded array ended in one of these configurations? */
+static bool passed(const struct look *l, uint32_t from, uint32_t n)
+{
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &l->m->conf[i];
+        const struct frame *f = &l->m->frame[c->frame];
+        if (c->kind == C_NEXT && f->kind == F_ARR && f->depth == l->depth && f->parent == l->parent && f->n_dyn > l->n_dyn)
+            return true;
+    }
+    return false;
+}
+
+/* Depth first, what closes comes first. */
+static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
+{
+    static const char first[] = "\"}],:0123456789truefalsn";
+    struct matcher *m = l->m;
+    struct mark k = matcher_mark(m);
+    if (passed(l, from, n)) return true;
+    if (deep >= MOST_DEEP) return false;
+    for (int i = -(int)(sizeof first - 1); i < 256; i++) {
+        uint8_t b = i < 0 ? (uint8_t)first[i + (int)sizeof first - 1] : (uint8_t)i;
+        if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
+        if (++l->steps > MOST_LOOK) return true;
+        uint32_t got = set_step(m, from, n, b);
+        bool ok = got && look(l, m->set0, got, deep + 1);
+        matcher_reset(m, k);
+        if (ok) return true;
+    }
+    return false;
+}
+
+bool unique_alive(struct matcher *m, const struct conf *c)
+{
+    uint32_t top = guarded(m, c->frame), set0 = m->set0;
+    if (top == NONE || roomy(m, c, top)) return true;
+    const struct frame f = m->frame[top];
+    if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &f)) return true;
+    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn };
+    struct mark k = matcher_mark(m);
+    int fuel = m->fuel;
+    m->probing++;
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = *c;
+    bool alive = look(&l, k.conf, 1, 0);
+    m->probing--;
+    matcher_reset(m, k);
+    m->set0 = set0;
+    m->fuel = fuel;
+    return alive;
+}
+
+/* ---- how many values ------------------------------------------------------------------------- */
+
+static uint32_t card_of(struct grammar *g, uint32_t goal, uint32_t cap, int deep);
+
+static uint32_t card_num(const struct num *p, uint32_t cap)
+{
+    uint32_t n = 0;
+    for (const char *b = "-0123456789"; *b && n < cap; b++) {
+        struct conf c = { .kind = C_NUM };
+        if (num_first(p, false, &c, (uint8_t)*b)) n += num_count(p, &c, cap - n);
+    }
+    return n;
+}
+
+static uint32_t card_shape(struct grammar *g, const struct shape *sh, uint32_t cap, int deep)
+{
+    uint64_t n = 1;
+    switch (sh->kind) {
+    case SH_NUM: return g->o.validate ? cap : card_num(sh->num, cap);
+    case SH_NUMLIT: case SH_STRLIT: return MIN(sh->lit->n_str, cap);
+    case SH_STR: return sh->str->dfa ? dfa_count(sh->str->dfa, DFA_START, cap) : sh->str->max ? cap : 1;
+    case SH_ARR: return sh->arr->max ? cap : 1;
+    case SH_OBJ:
+        if (sh->obj->n_cls || deep > 4) return cap;
+        for (uint32_t i = 0; i < sh->obj->n_key && n < cap; i++) {
+            uint32_t own = sh->obj->key[i].alts.n ? card_of(g, sh->obj->key[i].alts.alt[0].goal, cap, deep + 1) : 0;
+            n *= (uint64_t)own + !sh->obj->key[i].req;
+        }
+        return (uint32_t)MIN(n, cap);
+    default: return 1;
+    }
+}
+
+static uint32_t card_of(struct grammar *g, uint32_t goal, uint32_t cap, int deep)
+{
+    uint64_t n = 0;
+    if (!goal_expand(g, goal, NULL)) return 0;
+    const struct goal *p = goal_at(g, goal);
+    if (p->state == GOAL_BUSY) return cap;
+    for (uint32_t i = 0; i < p->n_shape && n < cap; i++) n += card_shape(g, &p->shape[i], cap, deep);
+    return (uint32_t)MIN(n, cap);
+}
+
+bool unique_enough(struct grammar *g, const struct arr *a)
+{
+    if (a->min <= a->n_prefix) return true;
+    uint32_t need = MIN(a->min - a->n_prefix, 100000u), n = 0;
+    for (uint32_t i = 0; i < a->rest.n && n < need; i++) n += card_of(g, a->rest.alt[i].goal, need, 0);
+    return n >= need;
+}
