@@ -1,12 +1,14 @@
-/* format_host.c -- names of hosts: RFC 1123, and IDNA2008 where libidn2 is there to know its tables.
+/* format_host.c -- names of hosts: RFC 1123, and IDNA2008 where libidn2 is there to know its
+ * tables.
  *
- * A host is labels between dots. A label is plain (letters, digits, hyphens), an A-label (xn-- and
- * Punycode) or a U-label (letters beyond ASCII). libidn2 judges the last two alone, as a registry would:
- * code points, context, normal form, canonical Punycode. Added here is what it does not look at: the
- * rules of RFC 5893 between the labels of a name that has right-to-left letters, and its mix of digits.
+ * A host is labels between dots. A label is plain (letters, digits, hyphens), an A-label (xn--
+ * and Punycode) or a U-label (letters beyond ASCII). libidn2 judges the last two alone, as a
+ * registry would: code points, context, normal form, canonical Punycode. Added here is what it
+ * does not look at: the rules of RFC 5893 between the labels of a name that has right-to-left
+ * letters, and its mix of digits.
  *
- * Without libidn2 an A-label need only be made of letters, digits and hyphens, and a code point beyond
- * ASCII counts as one letter: names that are too lenient, none that is too strict. */
+ * Without libidn2 an A-label need only be made of letters, digits and hyphens, and a code point
+ * beyond ASCII counts as one letter: names that are too lenient, none that is too strict. */
 #ifdef TENON_IDN2
 #include <idn2.h>
 #endif
@@ -18,7 +20,7 @@ enum { MOST_LABEL = 63, MOST_HOST = 253 };
 struct host {
     enum host_kind kind;
     size_t ascii_len;                   /* of the labels so far, as they go over the wire */
-    bool rtl, not_ltr;                  /* a label is right to left; one cannot stand beside such a label */
+    bool rtl, not_ltr;                  /* a label is right to left; one cannot stand beside it */
 };
 
 static bool alnum(char c)
@@ -43,23 +45,27 @@ static bool is_ascii(const char *p, size_t n)
 #ifdef TENON_IDN2
 /* Of the code points that IDNA2008 lets into labels: European and Arabic digits (EN, AN), and those
  * with no direction of their own (ON). Marks (NSM) are taken as part of what they stand on. */
-static bool is_en(int32_t c) { return (c >= '0' && c <= '9') || (c >= 0x6f0 && c <= 0x6f9); }
-static bool is_an(int32_t c) { return (c >= 0x660 && c <= 0x669) || (c >= 0x10d30 && c <= 0x10d39); }
+static bool is_in(int32_t c, int32_t lo, int32_t hi) { return c >= lo && c <= hi; }
+static bool is_en(int32_t c) { return is_in(c, '0', '9') || is_in(c, 0x6f0, 0x6f9); }
+static bool is_an(int32_t c) { return is_in(c, 0x660, 0x669) || is_in(c, 0x10d30, 0x10d39); }
 static bool is_neutral(int32_t c)
 {
     static const int32_t on[][2] = {
         { 0xb7, 0xb7 }, { 0x2b9, 0x2ba }, { 0x2c6, 0x2cf }, { 0x2ec, 0x2ec }, { 0x375, 0x375 },
-        { 0x2e2f, 0x2e2f }, { 0x30fb, 0x30fb }, { 0xa67f, 0xa67f }, { 0xa717, 0xa71f }, { 0xa788, 0xa788 } };
+        { 0x2e2f, 0x2e2f }, { 0x30fb, 0x30fb }, { 0xa67f, 0xa67f }, { 0xa717, 0xa71f },
+        { 0xa788, 0xa788 } };
     for (size_t i = 0; i < LEN(on); i++)
-        if (c >= on[i][0] && c <= on[i][1]) return true;
+        if (is_in(c, on[i][0], on[i][1])) return true;
     return false;
 }
 
-/* The blocks of right-to-left scripts. A label with such letters begins with one: libidn2 sees to that. */
+/* The blocks of right-to-left scripts. A label with such letters begins with one: libidn2 sees to
+ * that. */
 static bool is_rtl(int32_t c)
 {
-    return ((c >= 0x590 && c <= 0x8ff) || (c >= 0xfb1d && c <= 0xfdff) || (c >= 0xfe70 && c <= 0xfeff) ||
-            (c >= 0x10800 && c <= 0x10fff) || (c >= 0x1e800 && c <= 0x1efff)) && !is_en(c);
+    bool in_block = is_in(c, 0x590, 0x8ff) || is_in(c, 0xfb1d, 0xfdff) || is_in(c, 0xfe70, 0xfeff) ||
+                    is_in(c, 0x10800, 0x10fff) || is_in(c, 0x1e800, 0x1efff);
+    return in_block && !is_en(c);
 }
 
 static bool bidi(struct host *h, const char *u)
@@ -105,11 +111,12 @@ static bool other_label(struct host *h, const char *p, size_t n)
     memcpy(buf, p, n);
     buf[n] = 0;
     if (is_ascii(p, n)) {
-        for (size_t i = 0; i < n; i++) if (buf[i] >= 'A' && buf[i] <= 'Z') buf[i] |= 32;
+        for (size_t i = 0; i < n; i++)
+            if (buf[i] >= 'A' && buf[i] <= 'Z') buf[i] |= 32;
         return is_ldh(buf, n) && idn_label(h, buf);
     }
     if (h->kind != HOST_IDN_EMAIL) return idn_label(h, buf);
-    /* mail is written by people: case, width and composition are mapped before the label is judged */
+    /* mail is written by people: case, width and composition are mapped before the verdict */
     uint8_t *a = NULL;
     bool ok = idn2_lookup_u8((uint8_t *)buf, &a, IDN2_NONTRANSITIONAL) == IDN2_OK && a &&
               (strncmp((char *)a, "xn--", 4) ? plain_label(h, (char *)a, strlen((char *)a))

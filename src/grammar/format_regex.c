@@ -1,10 +1,12 @@
 /* format_regex.c -- the format "regex": is a text a well-formed pattern of ECMA-262?
  *
- * Well formed with or without the u flag is enough, for a schema does not say which; the leniency of
- * annex B (a lone ] or brace, \- outside of a class, octal escapes) is granted except for letters: \a and
- * \Z mean something elsewhere, so who writes them here means what a checker should refuse.
+ * Well formed with or without the u flag is enough, for a schema does not say which; the leniency
+ * of annex B (a lone ] or brace, \- outside of a class, octal escapes) is granted except for
+ * letters: \a and \Z mean something elsewhere, so who writes them here means what a checker
+ * should refuse.
  *
- * Not known here: which names of properties exist. A name of a group is taken once, as before ES2025. */
+ * Not known here: which names of properties exist. A name of a group is taken once, as before
+ * ES2025. */
 #include "grammar/int.h"
 
 enum { SET = -1, BAD = -2 };            /* an escape that is no single character; malformed */
@@ -56,11 +58,11 @@ static int32_t unicode_escape(struct re *r)
         return c >= 0 && next_is(r, '}') ? r->p++, c : BAD;
     }
     int32_t c = hex_digits(r, 4);
-    if (c < 0xd800 || c > 0xdbff || r->end - r->p < 6 || r->p[0] != '\\' || r->p[1] != 'u') return c;
+    if (c < 0xd800 || c > 0xdbff || r->end - r->p < 6 || memcmp(r->p, "\\u", 2)) return c;
     const char *back = r->p;
     r->p += 2;
     int32_t low = hex_digits(r, 4);
-    if (low >= 0xdc00 && low <= 0xdfff) return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+    if (low >= 0xdc00 && low <= 0xdfff) return 0x10000 + (c - 0xd800) * 0x400 + (low - 0xdc00);
     r->p = back;
     return c;
 }
@@ -173,7 +175,8 @@ static bool modifiers(struct re *r)
     return seen && r->p < r->end && r->p++;
 }
 
-/* Behind (. Remembers in `open` what its end may be followed by: only a look-behind takes no quantifier. */
+/* Behind (. Remembers in `open` what its end may be followed by: only a look-behind takes no
+ * quantifier. */
 static bool group(struct re *r)
 {
     char kind = 'g';
@@ -185,7 +188,8 @@ static bool group(struct re *r)
         else if (c == '<') {
             size_t from = r->names.len;
             if (!group_name(r, &r->names)) return false;
-            if (from && memmem(r->names.p, from, r->names.p + from, r->names.len - from)) return false;
+            if (from && memmem(r->names.p, from, r->names.p + from, r->names.len - from))
+                return false;
         } else if (!modifiers(r)) return false;
     }
     str_putc(&r->open, kind);

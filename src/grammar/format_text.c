@@ -1,14 +1,16 @@
 /* format_text.c -- the named formats of JSON Schema, as patterns for a whole text.
  *
- * A pattern here is ECMA-262 with the u flag, to be matched against the whole text. They are kept the
- * way their RFCs write them, as rules that call rules: <ipv4> inside of a row stands for that row in a
- * group. The first question expands every rule that is a format; the texts then live with the process.
- * Look-ahead states what holds for all the rest up to $, which the automaton takes as an intersection.
+ * A pattern here is ECMA-262 with the u flag, to be matched against the whole text. They are kept
+ * the way their RFCs write them, as rules that call rules: <ipv4> inside of a row stands for that
+ * row in a group. The first question expands every rule that is a format; the texts then live
+ * with the process. Look-ahead states what holds for all the rest up to $, which the automaton
+ * takes as an intersection.
  *
- * Exact (format_is_regular): the same language as the predicate in formats.c; tests/test_formats.c
- * compares the two through PCRE2. A part only, good for generation but neither for a verdict nor for
- * a negation: hostname, idn-hostname and idn-email have no internationalised label, neither as letters
- * nor as xn--; regex nests groups three deep, has no back-reference and only plain ranges. */
+ * Exact (format_is_regular): the same language as the predicate in formats.c;
+ * tests/test_formats.c compares the two through PCRE2. A part only, good for generation but
+ * neither for a verdict nor for a negation: hostname, idn-hostname and idn-email have no
+ * internationalised label, neither as letters nor as xn--; regex nests groups three deep, looks
+ * around at the outermost level only, has no names, no back-reference and only plain ranges. */
 #include <assert.h>
 #include <pthread.h>
 
@@ -27,9 +29,9 @@
 /* unreserved and sub-delims of RFC 3986, inside of a class */
 #define URI_CHAR "-0-9A-Za-z._~!$&'()*+,;="
 
-/* RFC 3986 and 3987 differ only in the letters: x is the prefix of the rules, more and priv what joins
- * the classes. A path behind an authority begins with a slash; one without does not begin with two;
- * without a scheme its first segment has no colon. */
+/* RFC 3986 and 3987 differ only in the letters: x is the prefix of the rules, more and priv what
+ * joins the classes. A path behind an authority begins with a slash; one without does not begin
+ * with two; without a scheme its first segment has no colon. */
 #define URI_RULES(x, more, priv) \
     { x "seg", "(?:[" URI_CHAR "/:@" more "]|<pct>)*" }, \
     { x "seg1", "(?:[" URI_CHAR ":@" more "]|<pct>)<" x "seg>" }, \
@@ -98,14 +100,18 @@ static const struct rule { const char *name, *text; } rules[] = {
     { "uuid", "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}" },
     { "json-pointer", "(?:/(?:[^/~]|~[01])*)*" },
     { "relative-json-pointer", "(?:0|[1-9][0-9]*)(?:#|<json-pointer>)" },
-    { "re-escape", "\\\\(?:[dDsSwWtnvfr^$\\\\.*+?()\\[\\]{}|/]|x[0-9A-Fa-f]{2}|u[0-9A-Ca-c][0-9A-Fa-f]{3})" },
+    { "re-escape", "\\\\(?:[dDsSwWtnvfr^$\\\\.*+?()\\[\\]{}|/]|x[0-9A-Fa-f]{2}|"
+                   "u[0-9A-Ca-c][0-9A-Fa-f]{3})" },
     { "re-class", "\\[\\^?(?:0-9|A-Z|a-z|A-F|a-f|[^-\\\\\\[\\]^]|<re-escape>)*-?\\]" },
     { "re-char", "[^\\\\^$.*+?()\\[\\]{}|]|\\.|<re-escape>|<re-class>" },
-    { "re-times", "(?:[*+?]|\\{(?:[0-9]{1,3},?|[01],[1-9][0-9]{0,2}|[2-9],[1-9][0-9]{1,2})\\})\\??" },
+    { "re-times", "(?:[*+?]|\\{(?:[0-9]{1,3},?|[01],[1-9][0-9]{0,2}|[2-9],[1-9][0-9]{1,2})\\})"
+                  "\\??" },
     { "re-0", "(?:<re-char>(?:<re-times>)?|[|^$]|\\\\[bB])*" },
-    { "re-1", "(?:(?:<re-char>|\\((?:\\?:)?<re-0>\\))(?:<re-times>)?|[|^$]|\\\\[bB]|\\(\\?(?:\\x3c?[=!])<re-0>\\))*" },
+    { "re-1", "(?:(?:<re-char>|\\((?:\\?:)?<re-0>\\))(?:<re-times>)?|[|^$]|\\\\[bB])*" },
     { "re-2", "(?:(?:<re-char>|\\((?:\\?:)?<re-1>\\))(?:<re-times>)?|[|^$]|\\\\[bB])*" },
-    { "regex", "(?:(?:<re-char>|\\((?:\\?:)?<re-2>\\))(?:<re-times>)?|[|^$]|\\\\[bB])*" },
+    /* \x3c is the < of a look-behind, which must not look like a rule */
+    { "regex", "(?:(?:<re-char>|\\((?:\\?:)?<re-2>\\))(?:<re-times>)?|[|^$]|\\\\[bB]|"
+               "\\(\\?\\x3c?[=!]<re-1>\\))*" },
 };
 
 static const struct { const char *name; bool exact; } formats[] = {
@@ -118,7 +124,8 @@ static const struct { const char *name; bool exact; } formats[] = {
 static char *pattern[LEN(formats)];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* ---- the leap second --------------------------------------------------------------------------- */
+/* ---- the leap second
+ * --------------------------------------------------------------------------- */
 
 /* After :60 the time must be 23:59 in UTC, so 1,440 local times have one offset each (in either
  * direction). Digit by digit that takes far fewer words: the look-aheads below are met together.
@@ -126,9 +133,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void leap_west(struct str *o)
 {
     str_puts(o, "(?=[0-9]{2}:[0-9](?:");
-    for (int u = 0; u < 10; u++) str_fmt(o, "%s%d:60[.0-9]*-[0-9]{2}:[0-9]%d", u ? "|" : "", u, 9 - u);
+    for (int u = 0; u < 10; u++)
+        str_fmt(o, "%s%d:60[.0-9]*-[0-9]{2}:[0-9]%d", u ? "|" : "", u, 9 - u);
     str_puts(o, ")$)(?=[0-9]{2}:(?:");
-    for (int t = 0; t < 6; t++) str_fmt(o, "%s%d[0-9]:60[.0-9]*-[0-9]{2}:%d[0-9]", t ? "|" : "", t, 5 - t);
+    for (int t = 0; t < 6; t++)
+        str_fmt(o, "%s%d[0-9]:60[.0-9]*-[0-9]{2}:%d[0-9]", t ? "|" : "", t, 5 - t);
     str_puts(o, ")$)(?=(?:");
     for (int h = 0; h < 24; h++)
         str_fmt(o, "%s%02d:[0-9]{2}:60[.0-9]*-%02d:[0-9]{2}", h ? "|" : "", h, 23 - h);
@@ -152,7 +161,8 @@ static void leap_east(struct str *o)
     str_puts(o, ")$)");
 }
 
-/* ---- rules into patterns ----------------------------------------------------------------------- */
+/* ---- rules into patterns
+ * ----------------------------------------------------------------------- */
 
 static const struct rule *rule_find(const char *name, size_t len)
 {

@@ -1,9 +1,9 @@
 /* formats.c -- the named formats of JSON Schema, as predicates over finished texts.
  *
  * Each follows its RFC as constrained-decoding practice reads it: date and time with real month
- * lengths and leap seconds, RFC 3986 and 3987 for URIs and IRIs, RFC 4291 for IPv6. Hosts are judged by
- * format_host.c, patterns by format_regex.c; format_text.c says most of this again, as patterns.
- * Unknown names are annotations and accept everything. Texts are UTF-8. */
+ * lengths and leap seconds, RFC 3986 and 3987 for URIs and IRIs, RFC 4291 for IPv6. Hosts are
+ * judged by format_host.c, patterns by format_regex.c; format_text.c says most of this again, as
+ * patterns. Unknown names are annotations and accept everything. Texts are UTF-8. */
 #include "grammar/int.h"
 
 struct in { const char *p, *end; };
@@ -196,7 +196,8 @@ static bool email(struct in s, bool idn)
         return host_valid(idn ? HOST_IDN_EMAIL : HOST_EMAIL, host.p, n);
     host.p++;
     host.end--;
-    if (n > 7 && !strncasecmp(host.p, "IPv6:", 5)) return is_ipv6((struct in){ host.p + 5, host.end });
+    if (n > 7 && !strncasecmp(host.p, "IPv6:", 5))
+        return is_ipv6((struct in){ host.p + 5, host.end });
     return is_ipv4(host);
 }
 
@@ -205,12 +206,14 @@ static bool is_idn_email(struct in s) { return email(s, true); }
 
 /* ---- URIs ------------------------------------------------------------------------------------ */
 
-/* Bytes of a character beyond ASCII that an IRI may have (RFC 3987: ucschar, and iprivate in queries). */
+/* Bytes of a character beyond ASCII that an IRI may have (RFC 3987: ucschar, and iprivate in
+ * queries). */
 static int iri_char(const struct in *s, bool private)
 {
     int n;
     int32_t c = utf8_next(s->p, s->end, &n), low = c & 0xffff;
-    if (c < 0xa0 || (c >= 0xfdd0 && c <= 0xfdef) || low >= 0xfffe || (c < 0x10000 && low >= 0xfff0)) return 0;
+    if (c < 0xa0 || (c >= 0xfdd0 && c <= 0xfdef) || low >= 0xfffe) return 0;
+    if (c >= 0xfff0 && c <= 0xffff) return 0;
     if ((c >= 0xe000 && c <= 0xf8ff) || c >= 0xf0000) return private ? n : 0;
     return c >= 0xe0000 && c < 0xe1000 ? 0 : n;         /* tags and variation selectors */
 }
@@ -242,7 +245,8 @@ static bool is_ip_future(struct in s)
     if (!eat(&s, 'v') && !eat(&s, 'V')) return false;
     const char *from = s.p;
     while (s.p < s.end && hex(*s.p)) s.p++;
-    if (s.p == from || !eat(&s, '.') || s.p == s.end || memchr(s.p, '%', (size_t)(s.end - s.p))) return false;
+    if (s.p == from || !eat(&s, '.') || s.p == s.end) return false;
+    if (memchr(s.p, '%', (size_t)(s.end - s.p))) return false;
     uri_chars(&s, ":", NO_IRI);
     return s.p == s.end;
 }
@@ -323,7 +327,8 @@ static bool is_uri_template(struct in s)
 {
     while (s.p < s.end) {
         uint8_t c = (uint8_t)*s.p;
-        int n = c >= 0x80 ? iri_char(&s, true) : c > 0x20 && c != 0x7f && !strchr("\"<>\\^`|}{%", c);
+        int n = c >= 0x80 ? iri_char(&s, true)
+                          : c > 0x20 && c != 0x7f && !strchr("\"<>\\^`|}{%", c);
         if (n) s.p += n;
         else if (eat(&s, '{') ? !uri_expression(&s) : !percent(&s)) return false;
     }
