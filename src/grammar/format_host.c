@@ -63,8 +63,9 @@ static bool is_neutral(int32_t c)
  * that. */
 static bool is_rtl(int32_t c)
 {
-    bool in_block = is_in(c, 0x590, 0x8ff) || is_in(c, 0xfb1d, 0xfdff) || is_in(c, 0xfe70, 0xfeff) ||
-                    is_in(c, 0x10800, 0x10fff) || is_in(c, 0x1e800, 0x1efff);
+    bool in_block = is_in(c, 0x590, 0x8ff) || is_in(c, 0xfb1d, 0xfdff) ||
+                    is_in(c, 0xfe70, 0xfeff) || is_in(c, 0x10800, 0x10fff) ||
+                    is_in(c, 0x1e800, 0x1efff);
     return in_block && !is_en(c);
 }
 
