@@ -3,7 +3,7 @@
  *
  * Of the suite every verdict must be right or declined as unsupported; declined is what asks for other
  * documents or dynamic references. The numbers below only ever go down: what is wrong today is one
- * custom vocabulary, and the IDNA rules of internationalised host names. */
+ * custom vocabulary, and without libidn2 the IDNA rules of internationalised host names. */
 #include <dirent.h>
 
 #include "grammar/grammar.h"
@@ -95,6 +95,11 @@ TEST(formats_can_be_annotations)
 
 /* ---- the official suite --------------------------------------------------------------------------- */
 
+#ifdef TENON_IDN2
+enum { MOST_WRONG_FORMAT = 0 };
+#else
+enum { MOST_WRONG_FORMAT = 57 };
+#endif
 struct tally { int right, wrong, declined; };
 
 static void run_group(const struct json *group, const char *file, const struct grammar_opts *o, struct tally *t)
@@ -138,7 +143,7 @@ TEST(official_suite)
 {
     static const struct { const char *folder, *draft; bool annotate; int most_wrong, most_declined; } all[] = {
         { "draft2020-12", "draft2020-12", true, 1, 280 }, { "draft7", "draft7", true, 1, 110 },
-        { "draft2020-12/optional/format", "draft2020-12", false, 60, 0 }, { "draft7/optional/format", "draft7", false, 60, 0 } };
+        { "draft2020-12/optional/format", "draft2020-12", false, MOST_WRONG_FORMAT, 0 }, { "draft7/optional/format", "draft7", false, MOST_WRONG_FORMAT, 0 } };
     if (!shared_path("fixtures/jsonschema/README.md")) SKIP("the JSON-Schema-Test-Suite is not beside the checkout");
     for (size_t i = 0; i < LEN(all); i++) {
         struct grammar_opts o = { .draft = all[i].draft, .annotate_formats = all[i].annotate };

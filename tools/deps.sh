@@ -16,6 +16,7 @@ has json-c || need libjson-c-dev
 has libpcre2-8 || need libpcre2-dev
 has libzstd || need libzstd-dev
 has zlib || need zlib1g-dev
+has libidn2 || need libidn2-dev
 has libxxhash || need libxxhash-dev
 has cmocka || need libcmocka-dev
 

@@ -1,11 +1,9 @@
 /* formats.c -- the named formats of JSON Schema, as predicates over finished texts.
  *
  * Each follows its RFC as constrained-decoding practice reads it: date and time with real month
- * lengths and leap seconds, RFC 3986 for URIs, RFC 4291 for IPv6, labels of 63 bytes for hosts.
- * Unknown names are annotations and accept everything. */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
+ * lengths and leap seconds, RFC 3986 and 3987 for URIs and IRIs, RFC 4291 for IPv6. Hosts are
+ * judged by format_host.c, patterns by format_regex.c; format_text.c says most of this again, as
+ * patterns. Unknown names are annotations and accept everything. Texts are UTF-8. */
 #include "grammar/int.h"
 
 struct in { const char *p, *end; };
@@ -115,33 +113,12 @@ static bool is_duration(struct in s)
 
 static bool is_hostname(struct in s)
 {
-    if (s.p == s.end || s.end - s.p > 253) return false;
-    while (s.p < s.end) {
-        const char *from = s.p;
-        while (s.p < s.end && (alnum(*s.p) || *s.p == '-')) s.p++;
-        size_t n = (size_t)(s.p - from);
-        if (n < 1 || n > 63 || *from == '-' || s.p[-1] == '-') return false;
-        bool reserved = n > 3 && from[2] == '-' && from[3] == '-';
-        if (reserved && !((from[0] | 32) == 'x' && (from[1] | 32) == 'n' && n > 4)) return false;
-        if (s.p == s.end) return true;
-        if (!eat(&s, '.')) return false;
-    }
-    return false;
+    return host_valid(HOST_ASCII, s.p, (size_t)(s.end - s.p));
 }
 
 static bool is_idn_hostname(struct in s)
 {
-    char ascii[256];                                    /* other letters count as one letter here */
-    size_t n = 0;
-    while (s.p < s.end && n < sizeof ascii) {
-        int len;
-        int32_t c = utf8_next(s.p, s.end, &len);
-        if (c < 0) return false;
-        bool dot = c == 0x3002 || c == 0xff0e || c == 0xff61;
-        ascii[n++] = dot ? '.' : c < 0x80 ? (char)c : 'a';
-        s.p += len;
-    }
-    return s.p == s.end && is_hostname((struct in){ ascii, ascii + n });
+    return host_valid(HOST_IDN, s.p, (size_t)(s.end - s.p));
 }
 
 static bool is_ipv4(struct in s)
@@ -185,36 +162,43 @@ static bool atext(char c)
     return alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c)) || (uint8_t)c >= 0x80;
 }
 
+/* Words of atext between dots. */
+static bool dot_string(struct in s)
+{
+    do {
+        const char *from = s.p;
+        while (s.p < s.end && atext(*s.p)) s.p++;
+        if (s.p == from) return false;
+    } while (eat(&s, '.'));
+    return s.p == s.end;
+}
+
+static bool quoted_string(struct in s)
+{
+    if (!eat(&s, '"')) return false;
+    for (; s.p < s.end && *s.p != '"'; s.p++) {
+        if (*s.p == '\\' && (++s.p == s.end || (uint8_t)*s.p >= 0x80)) return false;
+        if ((uint8_t)*s.p < 0x20 || *s.p == 0x7f) return false;
+    }
+    return eat(&s, '"') && s.p == s.end;
+}
+
+/* A mailbox of RFC 5321; idn: of RFC 6531. */
 static bool email(struct in s, bool idn)
 {
-    const char *at = s.end;
-    while (at > s.p && at[-1] != '@') at--;
-    if (at-- == s.p) return false;
-    struct in host = { at + 1, s.end };
+    const char *at = memrchr(s.p, '@', (size_t)(s.end - s.p));
+    if (!at) return false;
+    struct in local = { s.p, at }, host = { at + 1, s.end };
     if (!idn) for (const char *p = s.p; p < s.end; p++) if ((uint8_t)*p >= 0x80) return false;
-    if (s.p < at && *s.p == '"') {
-        for (s.p++; s.p < at && *s.p != '"'; s.p++)
-            if ((uint8_t)*s.p < 0x20 || (*s.p == '\\' && ++s.p >= at)) return false;
-        if (s.p != at - 1) return false;
-    } else {
-        if (s.p == at) return false;
-        while (true) {
-            const char *from = s.p;
-            while (s.p < at && atext(*s.p)) s.p++;
-            if (s.p == from) return false;
-            if (s.p == at) break;
-            if (*s.p++ != '.') return false;
-        }
-    }
+    if (!dot_string(local) && !quoted_string(local)) return false;
     size_t n = (size_t)(host.end - host.p);
-    if (n > 2 && *host.p == '[' && host.end[-1] == ']') {
-        host.p++;
-        host.end--;
-        if (n > 7 && !strncmp(host.p, "IPv6:", 5))
-            return is_ipv6((struct in){ host.p + 5, host.end });
-        return is_ipv4(host);
-    }
-    return idn ? is_idn_hostname(host) : is_hostname(host);
+    if (n < 2 || *host.p != '[' || host.end[-1] != ']')
+        return host_valid(idn ? HOST_IDN_EMAIL : HOST_EMAIL, host.p, n);
+    host.p++;
+    host.end--;
+    if (n > 7 && !strncasecmp(host.p, "IPv6:", 5))
+        return is_ipv6((struct in){ host.p + 5, host.end });
+    return is_ipv4(host);
 }
 
 static bool is_email(struct in s) { return email(s, false); }
@@ -222,22 +206,52 @@ static bool is_idn_email(struct in s) { return email(s, true); }
 
 /* ---- URIs ------------------------------------------------------------------------------------ */
 
+/* Bytes of a character beyond ASCII that an IRI may have (RFC 3987: ucschar, and iprivate in
+ * queries). */
+static int iri_char(const struct in *s, bool private)
+{
+    int n;
+    int32_t c = utf8_next(s->p, s->end, &n), low = c & 0xffff;
+    if (c < 0xa0 || (c >= 0xfdd0 && c <= 0xfdef) || low >= 0xfffe) return 0;
+    if (c >= 0xfff0 && c <= 0xffff) return 0;
+    if ((c >= 0xe000 && c <= 0xf8ff) || c >= 0xf0000) return private ? n : 0;
+    return c >= 0xe0000 && c < 0xe1000 ? 0 : n;         /* tags and variation selectors */
+}
+
+static bool percent(struct in *s)
+{
+    if (s->end - s->p < 3 || *s->p != '%' || !hex(s->p[1]) || !hex(s->p[2])) return false;
+    s->p += 3;
+    return true;
+}
+
+enum iri_kind { NO_IRI, IRI, IRI_QUERY };               /* which letters beyond ASCII are welcome */
+
 /* Reads characters of a part: unreserved, sub-delims, %hh, and those in `more`. */
-static void uri_chars(struct in *s, const char *more, bool iri)
+static void uri_chars(struct in *s, const char *more, enum iri_kind iri)
 {
     while (s->p < s->end) {
         char c = *s->p;
-        if (c == '%') {
-            if (s->end - s->p < 3 || !hex(s->p[1]) || !hex(s->p[2])) return;
-            s->p += 3;
-        } else if (alnum(c) || (c && (strchr("-._~!$&'()*+,;=", c) || strchr(more, c))) ||
-                   (iri && (uint8_t)c >= 0x80))
-            s->p++;
-        else return;
+        int n = iri && (uint8_t)c >= 0x80 ? iri_char(s, iri == IRI_QUERY) : 0;
+        if (n) s->p += n;
+        else if (alnum(c) || (c && (strchr("-._~!$&'()*+,;=", c) || strchr(more, c)))) s->p++;
+        else if (!percent(s)) return;
     }
 }
 
-static bool uri_authority(struct in *s, bool iri)
+/* v, a hexadecimal version, a dot, an address: RFC 3986's room for what comes after IPv6. */
+static bool is_ip_future(struct in s)
+{
+    if (!eat(&s, 'v') && !eat(&s, 'V')) return false;
+    const char *from = s.p;
+    while (s.p < s.end && hex(*s.p)) s.p++;
+    if (s.p == from || !eat(&s, '.') || s.p == s.end) return false;
+    if (memchr(s.p, '%', (size_t)(s.end - s.p))) return false;
+    uri_chars(&s, ":", NO_IRI);
+    return s.p == s.end;
+}
+
+static bool uri_authority(struct in *s, enum iri_kind iri)
 {
     struct in user = *s;
     uri_chars(&user, ":", iri);
@@ -246,21 +260,18 @@ static bool uri_authority(struct in *s, bool iri)
         const char *close = memchr(s->p, ']', (size_t)(s->end - s->p));
         if (!close) return false;
         struct in inside = { s->p + 1, close };
-        if (inside.p < inside.end && (*inside.p | 32) == 'v') {
-            const char *dot = memchr(inside.p, '.', (size_t)(inside.end - inside.p));
-            if (!dot || dot == inside.p + 1 || dot + 1 == inside.end) return false;
-        } else if (!is_ipv6(inside)) return false;
+        if (!is_ip_future(inside) && !is_ipv6(inside)) return false;
         s->p = close + 1;
     } else uri_chars(s, "", iri);
     if (eat(s, ':')) while (s->p < s->end && *s->p >= '0' && *s->p <= '9') s->p++;
-    return s->p == s->end || strchr("/?#", *s->p);
+    return s->p == s->end || (*s->p && strchr("/?#", *s->p));
 }
 
-static bool uri(struct in s, bool iri, bool relative)
+static bool uri(struct in s, enum iri_kind iri, bool relative)
 {
     const char *p = s.p;
     bool scheme = p < s.end && ((*p | 32) >= 'a' && (*p | 32) <= 'z');
-    while (scheme && p < s.end && (alnum(*p) || strchr("+-.", *p))) p++;
+    while (scheme && p < s.end && (alnum(*p) || (*p && strchr("+-.", *p)))) p++;
     scheme = scheme && p < s.end && *p == ':';
     if (scheme) s.p = p + 1;
     else if (!relative) return false;
@@ -273,48 +284,53 @@ static bool uri(struct in s, bool iri, bool relative)
         if (first.p < first.end && *first.p == ':') return false;
     }
     uri_chars(&s, ":@/", iri);
-    if (eat(&s, '?')) uri_chars(&s, ":@/?", iri);
+    if (eat(&s, '?')) uri_chars(&s, ":@/?", iri ? IRI_QUERY : NO_IRI);
     if (eat(&s, '#')) uri_chars(&s, ":@/?", iri);
     return s.p == s.end;
 }
 
-static bool is_uri(struct in s) { return uri(s, false, false); }
-static bool is_uri_reference(struct in s) { return uri(s, false, true); }
-static bool is_iri(struct in s) { return uri(s, true, false); }
-static bool is_iri_reference(struct in s) { return uri(s, true, true); }
+static bool is_uri(struct in s) { return uri(s, NO_IRI, false); }
+static bool is_uri_reference(struct in s) { return uri(s, NO_IRI, true); }
+static bool is_iri(struct in s) { return uri(s, IRI, false); }
+static bool is_iri_reference(struct in s) { return uri(s, IRI, true); }
+
+static bool varchar(struct in *s)
+{
+    if (s->p == s->end || (!alnum(*s->p) && *s->p != '_')) return percent(s);
+    s->p++;
+    return true;
+}
 
 /* name, name:4 or name* inside of braces. */
 static bool uri_variable(struct in *v)
 {
-    const char *from = v->p;
-    while (v->p < v->end && (alnum(*v->p) || (*v->p && strchr("_.%", *v->p)))) {
-        if (*v->p == '.' && (v->p == from || v->p[-1] == '.')) return false;
-        v->p++;
-    }
-    if (v->p == from || v->p[-1] == '.') return false;
+    do {
+        if (!varchar(v)) return false;
+        while (varchar(v)) {}
+    } while (eat(v, '.'));
     if (!eat(v, ':')) return eat(v, '*'), true;
     const char *digit = v->p;
     while (v->p < v->end && *v->p >= '0' && *v->p <= '9') v->p++;
     return v->p > digit && v->p - digit <= 4 && *digit != '0';
 }
 
+static bool uri_expression(struct in *s)
+{
+    if (s->p < s->end && *s->p && strchr("+#./;?&=,!@|", *s->p)) s->p++;
+    do {
+        if (!uri_variable(s)) return false;
+    } while (eat(s, ','));
+    return eat(s, '}');
+}
+
 static bool is_uri_template(struct in s)
 {
-    for (; s.p < s.end; s.p++) {
-        char c = *s.p;
-        if (c == '}' || (uint8_t)c <= 0x20 || c == 0x7f || (c && strchr("\"<>\\^`|", c)))
-            return false;
-        if (c == '%' && (s.end - s.p < 3 || !hex(s.p[1]) || !hex(s.p[2]))) return false;
-        if (c != '{') continue;
-        const char *close = memchr(s.p, '}', (size_t)(s.end - s.p));
-        if (!close) return false;
-        struct in v = { s.p + 1, close };
-        if (v.p < v.end && *v.p && strchr("+#./;?&=,!@|", *v.p)) v.p++;
-        do {
-            if (!uri_variable(&v)) return false;
-        } while (eat(&v, ','));
-        if (v.p != v.end) return false;
-        s.p = close;
+    while (s.p < s.end) {
+        uint8_t c = (uint8_t)*s.p;
+        int n = c >= 0x80 ? iri_char(&s, true)
+                          : c > 0x20 && c != 0x7f && !strchr("\"<>\\^`|}{%", c);
+        if (n) s.p += n;
+        else if (eat(&s, '{') ? !uri_expression(&s) : !percent(&s)) return false;
     }
     return true;
 }
@@ -350,23 +366,7 @@ static bool is_relative_json_pointer(struct in s)
 
 static bool is_regex(struct in s)
 {
-    int code;
-    PCRE2_SIZE at;
-    /* groups and escapes that ECMA-262 does not have */
-    for (const char *p = s.p; p + 1 < s.end; p++) {
-        if (*p == '(' && p[1] == '?' && p + 2 < s.end && !strchr(":=!<", p[2])) return false;
-        if (*p != '\\') continue;
-        if (p[1] && strchr("aAZzGQEhHRXN", p[1])) return false;
-        p++;
-    }
-    pcre2_compile_context *x = pcre2_compile_context_create(NULL);
-    pcre2_set_compile_extra_options(x, PCRE2_EXTRA_ALT_BSUX);
-    pcre2_code *c =
-        pcre2_compile((PCRE2_SPTR)s.p, (size_t)(s.end - s.p),
-                      PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS, &code, &at, x);
-    pcre2_compile_context_free(x);
-    pcre2_code_free(c);
-    return c != NULL;
+    return regex_valid(s.p, (size_t)(s.end - s.p));
 }
 
 static const struct { const char *name; bool (*valid)(struct in s);

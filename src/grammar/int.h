@@ -191,6 +191,9 @@ bool check_at(const struct json *root, const struct json *node, const struct jso
               const struct grammar_opts *o, bool skip_lits, struct err *e);
 bool format_known(const char *name);
 bool format_valid(const char *name, const char *s, size_t len);       /* true for unknown names */
+enum host_kind { HOST_ASCII, HOST_IDN, HOST_EMAIL, HOST_IDN_EMAIL };  /* the last two: the domain of a mailbox */
+bool host_valid(enum host_kind kind, const char *p, size_t len);      /* format_host.c */
+bool regex_valid(const char *p, size_t len);                          /* format_regex.c */
 
 /* ---- matcher --------------------------------------------------------------------------------- */
 

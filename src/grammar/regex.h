@@ -81,7 +81,10 @@ struct regex_stats { size_t n_dfa, n_state, bytes, hits, misses; };
 struct regex_stats regex_stats(void);
 
 /* format_text.c: a format as a pattern for the whole text (ECMA-262, look-ahead allowed; u flag), NULL: not
- * known, or not regular (idn-hostname's tables: see there). The text is static. */
+ * known. The text is static. Where format_is_regular() says true it is the format exactly, as the predicate
+ * judges it; else only a part of it (hostname, idn-hostname, idn-email, regex: see there), good for
+ * generation but neither for a verdict nor for a negation. */
 const char *format_pattern(const char *name);
+bool        format_is_regular(const char *name);
 
 #endif
