@@ -139,7 +139,7 @@ static bool big_divides(struct big *b, struct big *a)
 {
     if (b->n == 1) return mod_small(a, b->w[0]) == 0;
     if (a->n < b->n) return false;                      /* 0 < a < b */
-    uint32_t scale = LIMB / (b->w[b->n - 1] + 1);       /* a first limb >= LIMB/2: q is off by 2 at most */
+    uint32_t scale = LIMB / (b->w[b->n - 1] + 1);       /* makes b's first limb >= LIMB/2 */
     mul_small(a, scale);
     mul_small(b, scale);
     size_t n = b->n;

@@ -93,7 +93,6 @@ struct num {
     uint32_t n_multiple, n_other, n_except, n_set;                    /* the set: validate mode only */
     /* num_prepare fills the rest; caps that are not 0 replace the usual ones (tests) */
     uint16_t cap_int, cap_frac, cap_sig;                              /* most digits of a part; exact: significant ones */
-    uint16_t frac_need;                                               /* fraction digits that surely suffice */
     bool bounded;                                                     /* no exponents */
     struct num_part part[2];                                          /* [0] positive, [1] negative */
     struct num_exact *exact;                                          /* NULL: bounds are all there is */
@@ -289,7 +288,7 @@ enum { NUM_SIGN = 1, NUM_ZERO, NUM_INT, NUM_DOT, NUM_FRAC, NUM_E, NUM_ESIGN, NUM
 bool     num_first(const struct num *p, bool validate, struct conf *c, uint8_t b);  /* first byte of a number */
 bool     num_step(const struct num *p, bool validate, struct conf *c, uint8_t b);
 bool     num_may_end(const struct num *p, const struct conf *c);      /* generate mode */
-uint32_t num_left(const struct num *p, const struct conf *c);         /* digits that surely finish it */
+uint32_t num_left(const struct num *p, const struct conf *c);         /* the fewest bytes that finish it */
 uint32_t num_shortest(const struct num *p);
 /* Different values within reach (1 and 1.0 are one), counted to cap; c NULL: of a whole number. May
  * fall short inside an exponent. Work grows with cap: a few thousand at most. */
@@ -309,7 +308,7 @@ bool     exact_prepare(struct num *p, struct arena *a, bool *empty, struct err *
 bool     exact_first(const struct num *p, struct conf *c, uint8_t b);
 bool     exact_step(const struct num *p, struct conf *c, uint8_t b);
 bool     exact_may_end(const struct num *p, const struct conf *c);
-uint32_t exact_left(const struct num *p, const struct conf *c);       /* the fewest bytes */
+uint32_t exact_left(const struct num *p, const struct conf *c);
 uint32_t exact_shortest(const struct num *p);
 uint32_t exact_count(const struct num *p, const struct conf *c, uint32_t cap);
 bool     num_fits(const struct num *p, const struct dec *d);          /* the value alone, whatever its size */

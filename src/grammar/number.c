@@ -8,7 +8,7 @@
  * A digit after which it could not is refused, so there are no dead ends (95..103: "1" needs "10").
  * A magnitude with L integer digits can only be met by integer parts of that length: the number of
  * digits and the two comparisons are the whole state, whatever the size of the bounds.
- * Where more than bounds is asked (multipleOf, excluded values), number_exact.c answers instead.
+ * Where more is asked (multipleOf, excluded values, no integer) number_exact.c answers instead.
  *
  * Validating, any JSON number is read; its digits are kept as frames and compared at its end. */
 #include "grammar/int.h"
@@ -211,19 +211,69 @@ bool num_step(const struct num *p, bool validate, struct conf *c, uint8_t b)
     return validate ? validate_step(c, b) : generate_step(p, c, b);
 }
 
+/* ---- the nearest end ------------------------------------------------------------------------- */
+
+static int digit_at(const struct bound *b, uint32_t whole, uint32_t i)
+{
+    if (i < whole) return b->ip[i] - '0';
+    return i - whole < b->n_fp ? b->fp[i - whole] - '0' : 0;
+}
+
+/* Fewest digits of a number with `whole` integer digits, of which i digits that compared lo and hi
+ * are written. A digit strictly between the bounds' own frees it of both; else it follows one. */
+static uint32_t nearest(const struct num_part *r, int lo, int hi, uint32_t i, uint32_t whole)
+{
+    for (;; i++) {
+        bool all = i >= whole;
+        if (all && above(&r->lo, lo, i - whole) && below(&r->hi, hi, i - whole)) return i;
+        if (lo == GREATER && hi == LESS) return whole;
+        if (lo == LESS || hi == GREATER) return COST_MAX;
+        if (hi == EQUAL && i > whole + MAX(r->lo.n_fp, r->hi.n_fp)) return COST_MAX;
+        int a = lo == EQUAL ? digit_at(&r->lo, whole, i) : -1;
+        int b = hi == EQUAL ? digit_at(&r->hi, whole, i) : 10;
+        int least = i == 0 && whole > 1;                /* no leading 0 */
+        if (a > b) return COST_MAX;
+        if (MAX(a + 1, least) <= b - 1) { lo = GREATER; hi = LESS; }
+        else if (a >= 0 && b < 10 && a < b)             /* neighbours: follow either */
+            return MIN(nearest(r, EQUAL, LESS, i + 1, whole),
+                       nearest(r, GREATER, EQUAL, i + 1, whole));
+    }
+}
+
+static uint32_t frac_nearest(const struct num *p, const struct conf *c, int lo, int hi, uint32_t k)
+{
+    const struct num_part *r = &p->part[neg_of(c)];
+    return nearest(r, r->lo.on ? lo : GREATER, r->hi.on ? hi : LESS, k, 0);
+}
+
+/* The integer part may still grow. A length that no bound has costs its digits, the best there is. */
+static uint32_t int_left(const struct num *p, const struct conf *c)
+{
+    const struct num_part *r = &p->part[neg_of(c)];
+    uint32_t least, most, best = COST_MAX;
+    lengths(p, c, &least, &most);
+    for (uint32_t l = least; l <= most && l - c->n < best; l++) {
+        int lo = r->lo.on && l == r->lo.n_ip ? lo_of(c) : GREATER;
+        int hi = r->hi.on && l == r->hi.n_ip ? hi_of(c) : LESS;
+        uint32_t n = nearest(r, lo, hi, c->n, l);
+        if (n < COST_MAX) best = MIN(best, n - c->n + (n > l));
+    }
+    return best;
+}
+
 uint32_t num_left(const struct num *p, const struct conf *c)
 {
     if (p->exact) return exact_left(p, c);
     if (num_may_end(p, c)) return 0;
-    uint32_t need = p->frac_need, least, most;
+    const struct num_part *r = &p->part[neg_of(c)];
     switch (c->lex) {
     case NUM_E: case NUM_ESIGN: return 1;
-    case NUM_DOT:  return MAX(need, 1u);
-    case NUM_FRAC: return c->n < need ? need - c->n : 1;
-    case NUM_ZERO: return 1 + need;
-    default:
-        lengths(p, c, &least, &most);
-        return least - c->n + (need ? 1 + need : 0);
+    case NUM_DOT:  return MAX(frac_nearest(p, c, lo_of(c), hi_of(c), 0), 1u);
+    case NUM_FRAC: return frac_nearest(p, c, lo_of(c), hi_of(c), c->n) - c->n;
+    case NUM_ZERO:
+        return 1 + frac_nearest(p, c, int_cmp(&r->lo, 1, lo_of(c)),
+                                int_cmp(&r->hi, 1, hi_of(c)), 0);
+    default: return int_left(p, c);
     }
 }
 
@@ -242,8 +292,8 @@ uint32_t num_shortest(const struct num *p)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-/* Values whose last digit is still to be written (a fraction's is not 0). Nearly every state can end
- * and is a value, so the search is as long as the count, but for the digits of the bounds. */
+/* Values whose last digit is still to be written (a fraction's is not 0). Nearly every state can
+ * end and is a value, so the search is as long as the count, but for the digits of the bounds. */
 static uint32_t count_behind(const struct num *p, const struct conf *c, uint32_t cap)
 {
     uint32_t n = 0;
@@ -380,18 +430,15 @@ static bool bounds_prepare(struct num *p, struct arena *a, bool *empty, struct e
                       p->has_lo ? &nhi : NULL, p->lo_open, true, e))
         return false;
     uint32_t ip = 0, fp = 0;
-    bool open = false;
     for (int s = 0; s < 2; s++) {
         const struct bound *b[2] = { &p->part[s].lo, &p->part[s].hi };
         for (int i = 0; i < 2; i++) {
             ip = MAX(ip, (uint32_t)b[i]->n_ip);
             fp = MAX(fp, (uint32_t)b[i]->n_fp);
-            open |= b[i]->open;
         }
     }
     uint32_t cap_int = p->cap_int ? p->cap_int : MOST_DIGIT;
     uint32_t cap_frac = p->cap_frac ? p->cap_frac : MOST_DIGIT;
-    p->frac_need = p->integer || !(fp || open) ? 0 : (uint16_t)(fp + 1);
     p->cap_int = (uint16_t)MAX(cap_int, ip + 1);
     p->cap_frac = (uint16_t)MAX(cap_frac, fp + 2);
     *empty = !p->part[0].ok && !p->part[1].ok;

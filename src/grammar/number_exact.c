@@ -1,4 +1,4 @@
-/* number_exact.c -- numbers of which more is asked than bounds: multipleOf, excluded values, no integer.
+/* number_exact.c -- numbers of which more is asked than bounds: multipleOf, excluded values.
  *
  * A number here has at most cap_int digits before the point, cap_frac behind it and cap_sig in all
  * (leading zeros aside), so every value is a whole number X of grid units, 10^-cap_frac each, and
@@ -14,7 +14,7 @@
  * "Taken out" is cheap to decide, too: `other` divides X = step x t where o = other / gcd(other,
  * step) divides t. o = 1 takes all; otherwise the walk over t meets a free one soon, because r
  * divisors above 1 cover fewer than 2^r neighbours (Kanold 1967 on Jacobsthal's function; for 16 of
- * them the true figure is about 100), and each excluded value lengthens the walk by one such run. */
+ * them the true figure is about 100), and each excluded value lengthens the walk by such a run. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -25,12 +25,14 @@ typedef unsigned __int128 u128;
 static const uint64_t SIGN = 1ull << 63;
 enum { N_SCALE = MOST_EXACT + 1 };
 
-/* The candidates with f fraction digits: step x t, no other[i] divides t. step 0: 0 alone. */
+/* The candidates with f fraction digits: step x t where no other[i] divides t. step 0: 0 alone;
+ * none: not one. */
 struct scale { u128 step, other[MOST_OTHER]; uint32_t n_other; bool none; };
-struct side { bool ok; u128 lo, hi, *except; uint32_t n_except; };    /* |X| of one sign; lo > hi: none */
+/* |X| of one sign, lo > hi: none; the excluded ones are sorted. ok: it is worth beginning. */
+struct side { bool ok; u128 lo, hi, *except; uint32_t n_except; };
 struct num_exact {
     uint32_t cap_int, cap_frac, cap_sig;
-    u128 top;                                                         /* largest X */
+    u128 top;                                           /* largest X */
     struct side side[2];
     struct scale scale[N_SCALE];
 };
@@ -38,7 +40,8 @@ struct num_exact {
 /* What can be written behind a state with the same number of integer digits. */
 struct block {
     u128 lo, hi;
-    uint32_t base, dot, m, f_min, f_max;                /* bytes to its integers; 1: the point is not written */
+    uint32_t base, dot, m;              /* bytes to its integers; 1: no point yet; m as in conf */
+    uint32_t f_min, f_max;              /* digits there may be behind the point in the end */
 };
 
 static u128 pow10_of(uint32_t n)
@@ -63,7 +66,8 @@ static uint32_t digits_of(uint64_t d)
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 
-static uint32_t except_at(const struct side *s, u128 v)               /* first excluded value >= v */
+/* Index of the first excluded value that is not below v. */
+static uint32_t except_at(const struct side *s, u128 v)
 {
     uint32_t lo = 0, hi = s->n_except;
     while (lo < hi) {
@@ -259,9 +263,9 @@ static u128 units(const struct dec *d, uint32_t frac, bool *exact)
     return v;
 }
 
-/* |X| of one sign: lo and hi bound the magnitude, NULL: nothing does. Leaves lo > hi where none is. */
-static void side_prepare(const struct num_exact *x, struct side *s, const struct dec *lo, bool lo_open,
-                         const struct dec *hi, bool hi_open)
+/* |X| of one sign: lo and hi bound it, NULL: nothing does. Leaves lo > hi where none fits. */
+static void side_prepare(const struct num_exact *x, struct side *s, const struct dec *lo,
+                         bool lo_open, const struct dec *hi, bool hi_open)
 {
     bool exact;
     s->lo = 0;
@@ -327,7 +331,8 @@ static bool divisor(const struct num *p, const struct num_exact *x, const struct
     if (d->n > MOST_EXACT || d->point > (int64_t)x->cap_int ||
         frac > (p->integer ? MOST_EXACT : (int64_t)x->cap_frac))
         return err_set(e, ERR_UNSUPPORTED,
-                       "a multipleOf of more than %d digits before or behind the point", MOST_EXACT);
+                       "a multipleOf of more than %d digits before or behind the point",
+                       MOST_EXACT);
     bool exact;
     uint32_t at = p->integer ? (uint32_t)MAX(frac, 0) : x->cap_frac;
     *out = units(d, at, &exact);
@@ -386,7 +391,7 @@ static bool scales_prepare(const struct num *p, struct num_exact *x, struct err 
     return true;
 }
 
-/* Nothing fits within the digits there are. Would a longer number? Told without error only if not. */
+/* Nothing fits within the digits there are. Could a longer number? In doubt it could. */
 static bool longer_fits(const struct num *p, const struct num_exact *x)
 {
     int c = p->has_lo && p->has_hi ? dec_cmp(&p->lo, &p->hi) : -1;
@@ -396,8 +401,10 @@ static bool longer_fits(const struct num *p, const struct num_exact *x)
     if (x->scale[x->cap_frac].none) return false;
     for (int s = 0; s < 2; s++)                         /* more digits in all than cap_sig */
         if (any(x, s, 0, x->top, x->cap_frac)) return true;
-    struct dec most = { .digit = "1", .n = 1, .point = (int64_t)x->cap_int + 1 }, least = negated(most);
-    return !p->has_lo || !p->has_hi || dec_cmp(&p->hi, &most) >= 0 || dec_cmp(&p->lo, &least) <= 0;
+    struct dec most = { .digit = "1", .n = 1, .point = (int64_t)x->cap_int + 1 };
+    struct dec least = negated(most);
+    return !p->has_lo || !p->has_hi || dec_cmp(&p->hi, &most) >= 0 ||
+           dec_cmp(&p->lo, &least) <= 0;
 }
 
 bool exact_prepare(struct num *p, struct arena *a, bool *empty, struct err *e)
