@@ -3,7 +3,7 @@
  *   envelope.c  text of the envelope         -> ops (a small program over bytes)
  *   schema.c    JSON Schema                  -> goals (conjunctions of schema nodes) -> shapes (one JSON type each)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
- *   lex.c       strings and UTF-8, number.c numbers: the two lexical automata with arithmetic in them
+ *   lex.c       strings and UTF-8, number.c, number_exact.c numbers: the lexical automata with arithmetic in them
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   mask.c      configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   budget.c    configurations x vocabulary  -> tokens to the nearest end
@@ -34,6 +34,8 @@ enum {
     MOST_OP = 1 << 14, MOST_ENVELOPE = 1 << 20,
     MOST_DIGIT = 24,                    /* digits of each part of a generated number, if its bounds need no more */
     MOST_BOUND_DIGIT = 1000,            /* digits of a bound, written out */
+    MOST_EXACT = 18,                    /* digits of a number with multipleOf or excluded values */
+    MOST_OTHER = 16, MOST_EXCEPT = 1 << 14,
     MOST_KEY = 256, MOST_DYN = 128,     /* invented keys of open objects: code points, number */
     MOST_BLANK = 20, MOST_NEWLINE = 2   /* one run of blanks in flexible spelling */
 };
@@ -52,8 +54,7 @@ struct dec { const char *digit; int n; int64_t point; bool neg; };
 struct dec dec_read(struct arena *a, const char *text, size_t len);   /* text: a JSON number */
 int  dec_cmp(const struct dec *a, const struct dec *b);
 bool dec_is_int(const struct dec *a);
-/* Is a an integral multiple of b (b > 0)? Exact; *known false where the numbers are too far apart to say. */
-bool dec_multiple(const struct dec *a, const struct dec *b, bool *known);
+bool dec_multiple(const struct dec *a, const struct dec *b);          /* a = b x integer? exact; b > 0 */
 
 /* ---- tries over literal byte strings: trie.c ------------------------------------------------- */
 
@@ -84,12 +85,17 @@ enum shape_kind { SH_NULL, SH_TRUE, SH_FALSE, SH_NUM, SH_NUMLIT, SH_STR, SH_STRL
 /* Bound on a magnitude: digits of the integer part ("0" for none) and of the fraction. */
 struct bound { bool on, open; const char *ip, *fp; uint16_t n_ip, n_fp; };
 struct num_part { bool ok; struct bound lo, hi; };                    /* the magnitudes one sign allows */
+struct num_exact;                                                     /* number_exact.c */
 struct num {
-    bool integer, bounded, draft4;
+    bool integer, fraction, draft4;                                   /* fraction: not an integer */
+    bool has_lo, has_hi, lo_open, hi_open; struct dec lo, hi;
+    const struct dec *multiple, *other, *except, *set;                /* of each; of none; none of these; one of these */
+    uint32_t n_multiple, n_other, n_except, n_set;                    /* the set: validate mode only */
+    /* num_prepare fills the rest; caps that are not 0 replace the usual ones (tests) */
+    uint16_t cap_int, cap_frac, cap_sig;                              /* most digits of a part; exact: significant ones */
+    bool bounded;                                                     /* no exponents */
     struct num_part part[2];                                          /* [0] positive, [1] negative */
-    uint16_t cap_int, cap_frac, frac_need;                            /* most digits; digits that surely suffice */
-    bool has_lo, has_hi, lo_open, hi_open; struct dec lo, hi;         /* validate mode */
-    const struct dec *set; uint32_t n_set;                            /* validate mode: one of these values */
+    struct num_exact *exact;                                          /* NULL: bounds are all there is */
 };
 struct okey { struct bytes name; uint32_t goal; bool req, ident; };
 struct obj {
@@ -215,7 +221,7 @@ struct conf {
     uint32_t frame, ref;                /* ref: op, goal (VALUE, COLON), shape (STR KEY NUM …) */
     uint8_t kind, style, surf, pad; uint16_t lex, blank;
     uint32_t n, m, part;                /* position: literal offset, trie node; m: code points; part: half an escape */
-    uint64_t aux;                       /* KEY: hash of the bytes so far; NUM: comparisons */
+    uint64_t aux;                       /* KEY: hash of the bytes so far; NUM: comparisons or digits */
 };
 
 struct mark { uint32_t conf, frame, word; };                          /* to forget scratch of probing */
@@ -279,17 +285,36 @@ int lex_pending(uint16_t lex);                                        /* bytes t
 int lex_spell(int esc, uint8_t b, char out[8]);                       /* canonical spelling of one byte of a value */
 bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b);   /* can the begun escape still become byte b? */
 
-/* ---- number.c -------------------------------------------------------------------------------- */
+/* ---- number.c, number_exact.c ---------------------------------------------------------------- */
 
 enum { NUM_SIGN = 1, NUM_ZERO, NUM_INT, NUM_DOT, NUM_FRAC, NUM_E, NUM_ESIGN, NUM_EXP };
 bool     num_first(const struct num *p, bool validate, struct conf *c, uint8_t b);  /* first byte of a number */
 bool     num_step(const struct num *p, bool validate, struct conf *c, uint8_t b);
 bool     num_may_end(const struct num *p, const struct conf *c);      /* generate mode */
-uint32_t num_left(const struct num *p, const struct conf *c);         /* digits that surely finish it */
+uint32_t num_left(const struct num *p, const struct conf *c);         /* the fewest bytes that finish it */
 uint32_t num_shortest(const struct num *p);
+/* Different values within reach (1 and 1.0 are one), counted to cap; c NULL: of a whole number. May
+ * fall short inside an exponent. Work grows with cap: a few thousand at most. */
+uint32_t num_count(const struct num *p, const struct conf *c, uint32_t cap);
 bool     num_accepts(const struct num *p, const char *text, size_t len); /* validate mode, whole text */
-/* Fills the magnitude parts from lo/hi; false: no number fits. ERR_LIMIT for absurd bounds. */
+/* Makes p ready to generate; *empty: no number fits. ERR_LIMIT for absurd bounds; ERR_UNSUPPORTED: beside
+ * multiple, other, except or fraction a number is needed that has more than MOST_EXACT digits. */
 bool     num_prepare(struct num *p, struct arena *a, bool *empty, struct err *e);
+static inline bool num_is_any(const struct num *p)                    /* num_accepts has nothing to look at */
+{
+    return !p->integer && !p->fraction && !p->has_lo && !p->has_hi && !p->n_multiple && !p->n_other &&
+           !p->n_except && !p->set;
+}
+
+/* Numbers of which more is asked than bounds: the same questions, answered by arithmetic. */
+bool     exact_prepare(struct num *p, struct arena *a, bool *empty, struct err *e);
+bool     exact_first(const struct num *p, struct conf *c, uint8_t b);
+bool     exact_step(const struct num *p, struct conf *c, uint8_t b);
+bool     exact_may_end(const struct num *p, const struct conf *c);
+uint32_t exact_left(const struct num *p, const struct conf *c);
+uint32_t exact_shortest(const struct num *p);
+uint32_t exact_count(const struct num *p, const struct conf *c, uint32_t cap);
+bool     num_fits(const struct num *p, const struct dec *d);          /* the value alone, whatever its size */
 
 /* ---- lexicon.c ------------------------------------------------------------------------------- */
 
