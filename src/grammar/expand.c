@@ -317,7 +317,7 @@ static bool judge(struct schemas *s, const struct bag *b, const struct json *v, 
         uint32_t node = b->node[i];
         if (node == NODE_OBJECT) { *ok = json_type(v) == JSON_OBJECT; continue; }
         const struct doc *d = &s->doc[s->node[node].doc];
-        *ok = check_at(d->root, s->node[node].v, v, d->draft, s->o, node == from, &why);
+        *ok = check_spot(d->refs, (struct spot){ s->node[node].v, 0 }, v, s->o, node == from, &why);
         if (!*ok && (why.code == ERR_UNSUPPORTED || why.code == ERR_SCHEMA))
             return schemas_fail(s, node, why.code, "", "%.200s", why.msg);
     }
@@ -725,7 +725,9 @@ static bool add_ref(struct expand *x, struct bag *b, uint32_t at)
         schemas_relaxed(s, node, "$ref");
         return true;
     }
-    const struct json *v = ref_local(s->doc[s->node[node].doc].root, text);
+    struct spot to = { NULL, 0 };
+    refs_find(s->doc[s->node[node].doc].refs, 0, text, &to, NULL);
+    const struct json *v = to.v;
     if (!v) return schemas_fail(s, node, ERR_SCHEMA, "$ref", "%.120s is not in the schema", text);
     return bag_add(x, b,
                    schemas_node(s, v, node, arena_str(&s->tmp, text, strlen(text)),

@@ -26,6 +26,7 @@ void schemas_init(struct schemas *s, struct grammar *g, const struct grammar_opt
 void schemas_done(struct schemas *s)
 {
     arena_done(&s->tmp);
+    for (uint32_t i = 0; i < s->n_doc; i++) refs_close(s->doc[i].refs);
     mem_free(s->doc);
     mem_free(s->node);
     mem_free(s->key);
@@ -205,10 +206,10 @@ uint32_t schemas_root(struct schemas *s, const struct json *schema, const char *
 {
     uint32_t node[2], n = 0;
     if (schema) {
-        enum draft d;
-        if (!draft_of(schema, s->o->draft, &d, s->e)) { err_in(s->e, "%s", where); return NONE; }
+        struct refs *r = refs_open(schema, s->o, s->e);
+        if (!r) { err_in(s->e, "%s", where); return NONE; }
         MEM_GROW(s->doc, s->n_doc, s->cap_doc);
-        s->doc[s->n_doc++] = (struct doc){ schema, d, arena_str(&s->g->mem, where, strlen(where)) };
+        s->doc[s->n_doc++] = (struct doc){ schema, r, refs_res(r, 0)->draft, arena_str(&s->g->mem, where, strlen(where)) };
         node[n++] =
             node_add(s,
                      (struct node){ .v = schema, .doc = s->n_doc - 1, .parent = NONE, .kw = "" });
