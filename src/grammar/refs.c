@@ -229,6 +229,7 @@ static uint32_t res_add(struct refs *r, uint32_t doc, const struct json *root, c
     return at;
 }
 
+/* Its resource. */
 static uint32_t doc_add(struct refs *r, const struct json *root, struct json *own, const char *uri,
                         const struct res *like)
 {
@@ -379,7 +380,7 @@ static uint32_t doc_load(struct refs *r, const char *uri, const struct res *like
     if (path) root = own = json_read(path, e);
     free(path);
     if (root) {
-        if (r->n_doc < MOST_DOC) return r->doc[doc_add(r, root, own, uri, like)].res;
+        if (r->n_doc < MOST_DOC) return doc_add(r, root, own, uri, like);
         err_set(e, ERR_LIMIT, "more than %d documents", MOST_DOC);
         json_free(own);
     } else if (found) {
