@@ -8,16 +8,14 @@
  * A keyword is a row: name, drafts, function. A node's members are looked up in the table one by one;
  * unevaluated* come last, from the record of what the others have looked at. Bounded: nesting, steps
  * and regex work have limits (ERR_LIMIT). */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <stdlib.h>
 
 #include "grammar/int.h"
 
-enum { MOST_NEST = 1500, MOST_STEP = 20000000, N_PATTERN = 16, MOST_MATCH = 1000000 };
+enum { MOST_NEST = 1500, MOST_STEP = 20000000, N_PATTERN = 32 };
 
 struct place { const struct place *up; const char *key; size_t key_len, index; };
-struct pattern { const char *text; pcre2_code *code; };
+struct pattern { const char *text; size_t len; struct ecma *code; };
 struct check {
     struct refs *refs;
     struct err *e;
@@ -320,7 +318,7 @@ static bool kw_multiple(struct at *a, const struct json *v)
     arena_done(&m);
     if (bad) return fault(a, ERR_SCHEMA, "multipleOf must be above 0");
     if (!known)
-        return fault(a, ERR_UNSUPPORTED, "multipleOf with more than 18 digits is not supported");
+        return fault(a, ERR_LIMIT, "multipleOf with so many digits takes too long");
     return ok || BAD(a, "%s is not a multiple of %s", shown(a->value, buf), shown(v, want));
 }
 
@@ -359,45 +357,30 @@ static bool kw_max_length(struct at *a, const struct json *v)
             BAD(a, "%lld characters are more than maxLength %lld", (long long)have, (long long)n));
 }
 
-static pcre2_code *pattern_code(struct at *a, const char *text, size_t len)
+/* Texts of patterns lie in the schema and stay where they are, so the address tells them apart. */
+static const struct ecma *pattern_code(struct at *a, const char *text, size_t len)
 {
     struct check *c = a->c;
+    struct err e = { 0 };
     for (int i = 0; i < c->n_pattern; i++)
-        if (!strcmp(c->pattern[i].text, text)) return c->pattern[i].code;
-    int code;
-    PCRE2_SIZE off;
-    pcre2_compile_context *x = pcre2_compile_context_create(NULL);
-    pcre2_set_compile_extra_options(x, PCRE2_EXTRA_ALT_BSUX);
-    pcre2_code *p = pcre2_compile((PCRE2_SPTR)text, len,
-                                  PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY |
-                                      PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF,
-                                  &code, &off, x);
-    pcre2_compile_context_free(x);
+        if (c->pattern[i].text == text && c->pattern[i].len == len) return c->pattern[i].code;
+    struct ecma *p = ecma_open(text, len, &e);
     if (!p) {
-        fault(a, ERR_SCHEMA, "pattern %.80s: not a regular expression at byte %zu", text,
-              (size_t)off);
+        fault(a, e.code, "%s", e.msg);
         return NULL;
     }
-    if (c->n_pattern == N_PATTERN) pcre2_code_free(c->pattern[--c->n_pattern].code);
-    c->pattern[c->n_pattern++] = (struct pattern){ text, p };
+    if (c->n_pattern == N_PATTERN) ecma_close(c->pattern[--c->n_pattern].code);
+    c->pattern[c->n_pattern++] = (struct pattern){ text, len, p };
     return p;
 }
 
 /* Does the pattern occur in the text? broken is set when nobody can say. */
-static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text,
-                    size_t len)
+static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text, size_t len)
 {
-    pcre2_code *code = pattern_code(a, pattern, pattern_len);
-    if (!code) return false;
-    pcre2_match_context *x = pcre2_match_context_create(NULL);
-    pcre2_set_match_limit(x, MOST_MATCH);
-    pcre2_match_data *d = pcre2_match_data_create(1, NULL);
-    int r = pcre2_match(code, (PCRE2_SPTR)text, len, 0, 0, d, x);
-    pcre2_match_data_free(d);
-    pcre2_match_context_free(x);
-    if (r < 0 && r != PCRE2_ERROR_NOMATCH)
-        fault(a, ERR_LIMIT, "pattern %.80s takes too long", pattern);
-    return r >= 0;
+    const struct ecma *code = pattern_code(a, pattern, pattern_len);
+    int r = code ? ecma_search(code, text, len) : 0;
+    if (r < 0) fault(a, ERR_LIMIT, "pattern %.80s takes too long", pattern);
+    return r > 0;
 }
 
 static bool kw_pattern(struct at *a, const struct json *v)
@@ -747,7 +730,7 @@ bool check_spot(struct refs *r, struct spot at, const struct json *value, const 
     c->n_scope = 1;                                     /* whatever is evaluated, the document was entered first */
     struct at a = { .c = c, .node = at.v, .value = value, .res = at.res };
     bool ok = eval_entered(&a, skip_lits);
-    for (int i = 0; i < c->n_pattern; i++) pcre2_code_free(c->pattern[i].code);
+    for (int i = 0; i < c->n_pattern; i++) ecma_close(c->pattern[i].code);
     mem_free(c);
     return ok;
 }

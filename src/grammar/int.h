@@ -196,6 +196,11 @@ const struct json *metaschema_get(const char *uri);
  * value from there). */
 bool check_spot(struct refs *r, struct spot at, const struct json *value, const struct grammar_opts *o,
                 bool skip_lits, struct err *e);
+/* ecma.c: patterns for the check. NULL: ERR_SCHEMA (malformed), ERR_UNSUPPORTED (more than the engine can do). */
+struct ecma;
+struct ecma *ecma_open(const char *pattern, size_t len, struct err *e);
+void         ecma_close(struct ecma *x);
+int          ecma_search(const struct ecma *x, const char *text, size_t len); /* 1 found, 0 not, -1 takes too long */
 bool format_known(const char *name);
 bool format_valid(const char *name, const char *s, size_t len);       /* true for unknown names */
 
