@@ -247,7 +247,7 @@ TEST(remote_documents_come_from_their_folder_only)
         { "#", "http://elsewhere/b", "b" }, { "b.json", "http://localhost:1234/a.json", "a" }, { "b.json", "a.json", NULL, ERR_UNSUPPORTED },
         { "#", "bad.json", NULL, ERR_FORMAT }, { "#", "none.json", NULL, ERR_UNSUPPORTED }, { "#", "m1.json", "m1" },
         { "#", "http://localhost:1234/../secret.json", NULL, ERR_UNSUPPORTED }, { "#", "http://localhost:1234//../secret.json", NULL, ERR_UNSUPPORTED },
-        { "#", "link.json", NULL, ERR_UNSUPPORTED }, { "#", "", "root" }, { "#", "http://localhost:12345/a.json", NULL, ERR_UNSUPPORTED } };
+        { "#", "link.json", NULL, ERR_UNSUPPORTED }, { "#", "http://localhost:1234/", NULL, ERR_UNSUPPORTED }, { "#", "", "root" }, { "#", "http://localhost:12345/a.json", NULL, ERR_UNSUPPORTED } };
     char dir[] = "/tmp/tenon-refs-XXXXXX", path[300], link[300];
     if (!mkdtemp(dir)) SKIP("no folder for temporary files");
     snprintf(path, sizeof path, "mkdir %s/in", dir);

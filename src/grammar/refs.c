@@ -13,8 +13,8 @@
  *
  * Bounded: depth of a walk, number of documents, length of one URI and of all together (the last two
  * are remembered and reported by the next refs_find, since entering cannot fail). */
-#include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "grammar/int.h"
 
@@ -364,6 +364,8 @@ static char *remote_path(const struct refs *r, const char *uri)
     char *root = realpath(r->remotes, NULL), *file = realpath(path.p, NULL);
     size_t n = root ? strlen(root) : 0;
     bool inside = file && root && !strncmp(file, root, n) && (file[n] == '/' || (n && root[n - 1] == '/'));
+    struct stat st;
+    inside = inside && !stat(file, &st) && S_ISREG(st.st_mode);        /* no folder, no pipe to wait for */
     str_done(&path);
     free(root);
     if (inside) return file;
