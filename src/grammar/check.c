@@ -120,7 +120,9 @@ static bool member(struct at *a, const struct json *node, const struct json_iter
 static bool element(struct at *a, const struct json *node, size_t i)
 {
     struct place p = { a->place, NULL, 0, i };
-    struct at b = { .c = a->c, .node = node, .value = json_at(a->value, i), .place = &p, .res = a->res };
+    struct at b = {
+        .c = a->c, .node = node, .value = json_at(a->value, i), .place = &p, .res = a->res
+    };
     if (a->seen.mark) a->seen.mark[i] = 1;
     return eval(&b);
 }
@@ -375,7 +377,8 @@ static const struct ecma *pattern_code(struct at *a, const char *text, size_t le
 }
 
 /* Does the pattern occur in the text? broken is set when nobody can say. */
-static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text, size_t len)
+static bool matches(struct at *a, const char *pattern, size_t pattern_len, const char *text,
+                    size_t len)
 {
     const struct ecma *code = pattern_code(a, pattern, pattern_len);
     int r = code ? ecma_search(code, text, len) : 0;
@@ -464,7 +467,8 @@ static bool kw_contains(struct at *a, const struct json *v)
         return false;
     for (size_t i = 0; i < json_len(a->value) && !a->c->broken; i++) {
         struct err *e = a->c->e, own = { 0 };
-        uint8_t *mark = a->in->draft >= DRAFT2020 ? a->seen.mark : NULL, before = mark ? mark[i] : 0;
+        uint8_t *mark = a->in->draft >= DRAFT2020 ? a->seen.mark : NULL,
+                before = mark ? mark[i] : 0;
         a->c->e = &own;
         bool ok = element(a, v, i);
         a->c->e = e;
@@ -721,13 +725,13 @@ static bool eval(struct at *a)
 
 /* ---- doors ----------------------------------------------------------------------------------- */
 
-bool check_spot(struct refs *r, struct spot at, const struct json *value, const struct grammar_opts *o,
-                bool skip_lits, struct err *e)
+bool check_spot(struct refs *r, struct spot at, const struct json *value,
+                const struct grammar_opts *o, bool skip_lits, struct err *e)
 {
     struct check *c = mem_zero(sizeof *c);
     c->refs = r;
     c->e = e;
-    c->n_scope = 1;                                     /* whatever is evaluated, the document was entered first */
+    c->n_scope = 1; /* whatever is evaluated, the document was entered first */
     struct at a = { .c = c, .node = at.v, .value = value, .res = at.res };
     bool ok = eval_entered(&a, skip_lits);
     for (int i = 0; i < c->n_pattern; i++) ecma_close(c->pattern[i].code);

@@ -24,7 +24,8 @@ struct tr {
 
 static bool bad(struct tr *t, const char *what)
 {
-    return err_set(t->e, ERR_SCHEMA, "pattern %.80s: byte %zu: %s", t->name, (size_t)(t->p - t->start), what);
+    return err_set(t->e, ERR_SCHEMA, "pattern %.80s: byte %zu: %s", t->name,
+                   (size_t)(t->p - t->start), what);
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -87,7 +88,8 @@ static int32_t read_unicode(struct tr *t)
         return n && v <= 0x10ffff && skip_char(t, '}') ? v : -1;
     }
     int32_t hi = read_hex(t, 4);
-    if (hi < 0xd800 || hi > 0xdbff || t->end - t->p < 6 || t->p[0] != '\\' || t->p[1] != 'u') return hi;
+    if (hi < 0xd800 || hi > 0xdbff || t->end - t->p < 6 || t->p[0] != '\\' || t->p[1] != 'u')
+        return hi;
     const char *before = t->p;
     t->p += 2;
     int32_t lo = read_hex(t, 4);
@@ -100,16 +102,17 @@ static int32_t read_unicode(struct tr *t)
 static const struct { const char *name, *code; } categories[] = {
     { "Letter", "L" }, { "Cased_Letter", "L&" }, { "LC", "L&" }, { "Uppercase_Letter", "Lu" },
     { "Lowercase_Letter", "Ll" }, { "Titlecase_Letter", "Lt" }, { "Modifier_Letter", "Lm" },
-    { "Other_Letter", "Lo" }, { "Mark", "M" }, { "Combining_Mark", "M" }, { "Nonspacing_Mark", "Mn" },
-    { "Spacing_Mark", "Mc" }, { "Enclosing_Mark", "Me" }, { "Number", "N" }, { "Decimal_Number", "Nd" },
-    { "digit", "Nd" }, { "Letter_Number", "Nl" }, { "Other_Number", "No" }, { "Punctuation", "P" },
-    { "punct", "P" }, { "Connector_Punctuation", "Pc" }, { "Dash_Punctuation", "Pd" },
-    { "Open_Punctuation", "Ps" }, { "Close_Punctuation", "Pe" }, { "Initial_Punctuation", "Pi" },
-    { "Final_Punctuation", "Pf" }, { "Other_Punctuation", "Po" }, { "Symbol", "S" }, { "Math_Symbol", "Sm" },
-    { "Currency_Symbol", "Sc" }, { "Modifier_Symbol", "Sk" }, { "Other_Symbol", "So" }, { "Separator", "Z" },
-    { "Space_Separator", "Zs" }, { "Line_Separator", "Zl" }, { "Paragraph_Separator", "Zp" }, { "Other", "C" },
-    { "Control", "Cc" }, { "cntrl", "Cc" }, { "Format", "Cf" }, { "Surrogate", "Cs" }, { "Private_Use", "Co" },
-    { "Unassigned", "Cn" },
+    { "Other_Letter", "Lo" }, { "Mark", "M" }, { "Combining_Mark", "M" },
+    { "Nonspacing_Mark", "Mn" }, { "Spacing_Mark", "Mc" }, { "Enclosing_Mark", "Me" },
+    { "Number", "N" }, { "Decimal_Number", "Nd" }, { "digit", "Nd" }, { "Letter_Number", "Nl" },
+    { "Other_Number", "No" }, { "Punctuation", "P" }, { "punct", "P" },
+    { "Connector_Punctuation", "Pc" }, { "Dash_Punctuation", "Pd" }, { "Open_Punctuation", "Ps" },
+    { "Close_Punctuation", "Pe" }, { "Initial_Punctuation", "Pi" }, { "Final_Punctuation", "Pf" },
+    { "Other_Punctuation", "Po" }, { "Symbol", "S" }, { "Math_Symbol", "Sm" },
+    { "Currency_Symbol", "Sc" }, { "Modifier_Symbol", "Sk" }, { "Other_Symbol", "So" },
+    { "Separator", "Z" }, { "Space_Separator", "Zs" }, { "Line_Separator", "Zl" },
+    { "Paragraph_Separator", "Zp" }, { "Other", "C" }, { "Control", "Cc" }, { "cntrl", "Cc" },
+    { "Format", "Cf" }, { "Surrogate", "Cs" }, { "Private_Use", "Co" }, { "Unassigned", "Cn" },
 };
 
 /* \p{…}: name is what stands in the braces, perhaps Kind=Value. */
@@ -124,7 +127,10 @@ static void put_property(struct tr *t, bool negate, char *name)
         name = value;
     }
     for (size_t i = 0; !*kind && i < LEN(categories); i++)
-        if (!strcmp(categories[i].name, name)) { str_fmt(&t->out, "\\%c{%s}", negate ? 'P' : 'p', categories[i].code); return; }
+        if (!strcmp(categories[i].name, name)) {
+            str_fmt(&t->out, "\\%c{%s}", negate ? 'P' : 'p', categories[i].code);
+            return;
+        }
     if (!strcmp(name, "Assigned")) str_fmt(&t->out, "\\%c{Cn}", negate ? 'p' : 'P');
     else str_fmt(&t->out, "\\%c{%s%s}", negate ? 'P' : 'p', kind, name);
 }
@@ -136,7 +142,8 @@ static bool read_property(struct tr *t, bool negate)
     size_t n = end ? (size_t)(end - t->p - 1) : 0;
     if (!n || n >= sizeof name) return bad(t, "\\p without the name of a property in braces");
     for (size_t i = 0; i < n; i++)
-        if (!is_word(t->p[1 + i]) && !strchr("_=", t->p[1 + i])) return bad(t, "a property that Unicode does not have");
+        if (!is_word(t->p[1 + i]) && !memchr("_=", t->p[1 + i], 2))
+            return bad(t, "a property that Unicode does not have");
     memcpy(name, t->p + 1, n);
     name[n] = 0;
     t->p = end + 1;
@@ -144,11 +151,13 @@ static bool read_property(struct tr *t, bool negate)
     return true;
 }
 
-static const char blanks[] = "\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
-                             "\\x{3000}\\x{feff}";
-static const char no_blanks[] = "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"
-                                "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{fefe}"
-                                "\\x{ff00}-\\x{10ffff}";
+static const char blanks[] =
+    "\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
+    "\\x{3000}\\x{feff}";
+static const char no_blanks[] =
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"
+    "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"
+    "\\x{3001}-\\x{d7ff}\\x{e000}-\\x{fefe}\\x{ff00}-\\x{10ffff}";
 
 /* An escape that means a character or a set, the same in and out of classes; behind the backslash. A
  * set is written at once (IN_SET), a character handed back. */
@@ -164,7 +173,8 @@ static bool escape(struct tr *t, bool in_class, int32_t *cp)
     if (known) *cp = codes[known - letters];
     else if (!is_word(c)) *cp = c;
     else if (c == 'd' || c == 'D' || c == 'w' || c == 'W') str_fmt(&t->out, "\\%c", c);
-    else if (c == 's' || c == 'S') str_fmt(&t->out, in_class ? "%s" : "[%s]", c == 's' ? blanks : no_blanks);
+    else if (c == 's' || c == 'S')
+        str_fmt(&t->out, in_class ? "%s" : "[%s]", c == 's' ? blanks : no_blanks);
     else if (c == 'p' || c == 'P') return read_property(t, c == 'P');
     else if (c == 'x') *cp = read_hex(t, 2);
     else if (c == 'u') *cp = read_unicode(t);
@@ -283,7 +293,7 @@ static bool outer_escape(struct tr *t, bool *atom)
         t->p = end + 1;
     } else {
         if (!escape(t, false, &cp)) return false;
-        if (is_surrogate(cp)) str_puts(&t->out, "(?!)");              /* half a character: never there */
+        if (is_surrogate(cp)) str_puts(&t->out, "(?!)"); /* half a character: never there */
         else if (cp != IN_SET) put_cp(t, cp);
     }
     return true;
@@ -316,9 +326,11 @@ static bool translate(struct tr *t)
 /* Malformed, or merely more than PCRE2 can do? */
 static bool too_much(int code)
 {
-    return code == PCRE2_ERROR_LOOKBEHIND_NOT_FIXED_LENGTH || code == PCRE2_ERROR_QUANTIFIER_TOO_BIG ||
-           code == PCRE2_ERROR_PATTERN_TOO_LARGE || code == PCRE2_ERROR_PARENTHESES_NEST_TOO_DEEP ||
-           code == PCRE2_ERROR_SUBPATTERN_NAME_TOO_LONG || code == PCRE2_ERROR_LOOKBEHIND_TOO_COMPLICATED;
+    return code == PCRE2_ERROR_LOOKBEHIND_NOT_FIXED_LENGTH ||
+           code == PCRE2_ERROR_QUANTIFIER_TOO_BIG || code == PCRE2_ERROR_PATTERN_TOO_LARGE ||
+           code == PCRE2_ERROR_PARENTHESES_NEST_TOO_DEEP ||
+           code == PCRE2_ERROR_SUBPATTERN_NAME_TOO_LONG ||
+           code == PCRE2_ERROR_LOOKBEHIND_TOO_COMPLICATED;
 }
 
 struct ecma *ecma_open(const char *pattern, size_t len, struct err *e)
@@ -337,8 +349,8 @@ struct ecma *ecma_open(const char *pattern, size_t len, struct err *e)
             x->code = c;
         } else {
             pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-            err_set(e, too_much(code) ? ERR_UNSUPPORTED : ERR_SCHEMA, "pattern %.80s: not a regular expression: %s",
-                    pattern, why);
+            err_set(e, too_much(code) ? ERR_UNSUPPORTED : ERR_SCHEMA,
+                    "pattern %.80s: not a regular expression: %s", pattern, why);
         }
     }
     str_done(&t.out);

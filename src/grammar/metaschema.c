@@ -22,8 +22,9 @@ const struct json *metaschema_get(const char *uri)
     if (name == uri) return NULL;
     for (int i = 0; i < MOST_META && metaschemas[i].uri; i++) {
         if (strcmp(behind_scheme(metaschemas[i].uri), name)) continue;
+        const char *text = metaschemas[i].text;
         pthread_mutex_lock(&lock);
-        if (!parsed[i]) parsed[i] = json_parse(metaschemas[i].text, strlen(metaschemas[i].text), NULL);
+        if (!parsed[i]) parsed[i] = json_parse(text, strlen(text), NULL);
         const struct json *v = parsed[i];
         pthread_mutex_unlock(&lock);
         return v;

@@ -24,8 +24,15 @@ static const char remote_host[] = "http://localhost:1234/";
 
 struct resource { struct res pub; uint32_t doc; };
 struct document { const struct json *root; struct json *own; uint32_t res; bool indexed; };
-enum row_kind { BY_URI, BY_ROOT, BY_ANCHOR, BY_DYNAMIC, BY_OTHER };   /* BY_OTHER: anchor spelled as in another draft */
-struct row { uint64_t hash; enum row_kind kind; uint32_t res; const char *name; const struct json *v; };
+/* BY_OTHER: an anchor spelled as in another draft. */
+enum row_kind { BY_URI, BY_ROOT, BY_ANCHOR, BY_DYNAMIC, BY_OTHER };
+struct row {
+    uint64_t hash;
+    enum row_kind kind;
+    uint32_t res;
+    const char *name;
+    const struct json *v;
+};
 struct refs {
     struct arena mem;
     bool annotate, dynamic, walking;
@@ -45,19 +52,20 @@ struct refs {
 static uint64_t row_hash(enum row_kind kind, uint32_t res, const char *name, const struct json *v)
 {
     uint64_t seed = (uint64_t)res * 8 + kind;
-    return kind == BY_ROOT ? hash64(&v, sizeof v, kind) : hash64(name, strlen(name), kind == BY_URI ? kind : seed);
+    return kind == BY_ROOT ? hash64(&v, sizeof v, kind)
+                           : hash64(name, strlen(name), kind == BY_URI ? kind : seed);
 }
 
-static bool row_is(const struct row *p, uint64_t hash, enum row_kind kind, uint32_t res, const char *name,
-                   const struct json *v)
+static bool row_is(const struct row *p, uint64_t hash, enum row_kind kind, uint32_t res,
+                   const char *name, const struct json *v)
 {
     if (p->hash != hash || p->kind != kind) return false;
     if (kind == BY_ROOT) return p->v == v;
     return (kind == BY_URI || p->res == res) && !strcmp(p->name, name);
 }
 
-static const struct row *row_get(const struct refs *r, enum row_kind kind, uint32_t res, const char *name,
-                                 const struct json *v)
+static const struct row *row_get(const struct refs *r, enum row_kind kind, uint32_t res,
+                                 const char *name, const struct json *v)
 {
     if (!r->n_slot) return NULL;
     uint64_t h = row_hash(kind, res, name, v);
@@ -74,7 +82,8 @@ static void row_link(struct refs *r, uint32_t at)
 }
 
 /* What is there already stays: the first of two with one name counts. */
-static void row_put(struct refs *r, enum row_kind kind, uint32_t res, const char *name, const struct json *v)
+static void row_put(struct refs *r, enum row_kind kind, uint32_t res, const char *name,
+                    const struct json *v)
 {
     if (row_get(r, kind, res, name, v)) return;
     if (r->n_row * 2 >= r->n_slot) {
@@ -111,7 +120,8 @@ static enum draft standard_draft(const char *uri)
     size_t n = strlen(p = p ? p + 3 : uri);
     if (n && p[n - 1] == '#') n--;
     for (size_t i = 0; i < LEN(standard); i++)
-        if (strlen(standard[i].name) == n && !memcmp(standard[i].name, p, n)) return standard[i].draft;
+        if (strlen(standard[i].name) == n && !memcmp(standard[i].name, p, n))
+            return standard[i].draft;
     return 0;
 }
 
@@ -135,7 +145,8 @@ static void read_vocabulary(const struct json *list, struct res *res)
     for (struct json_iter it = json_iter(list); json_next(&it); ) {
         res->asserts |= ends_with(it.key, it.key_len, "/vocab/validation");
         res->asserts_format |= ends_with(it.key, it.key_len, "2020-12/vocab/format-assertion");
-        res->asserts_format |= ends_with(it.key, it.key_len, "2019-09/vocab/format") && json_bool(it.value);
+        res->asserts_format |=
+            ends_with(it.key, it.key_len, "2019-09/vocab/format") && json_bool(it.value);
     }
 }
 
@@ -170,13 +181,15 @@ static bool draft_named(const char *name, enum draft *d, struct err *e)
 {
     static const struct { const char *name; enum draft d; } all[] = {
         { "draft4", DRAFT4 }, { "draft-04", DRAFT4 }, { "draft6", DRAFT6 }, { "draft-06", DRAFT6 },
-        { "draft7", DRAFT7 }, { "draft-07", DRAFT7 }, { "draft2019-09", DRAFT2019 }, { "2019-09", DRAFT2019 },
-        { "draft2020-12", DRAFT2020 }, { "2020-12", DRAFT2020 } };
+        { "draft7", DRAFT7 }, { "draft-07", DRAFT7 }, { "draft2019-09", DRAFT2019 },
+        { "2019-09", DRAFT2019 }, { "draft2020-12", DRAFT2020 }, { "2020-12", DRAFT2020 } };
     for (size_t i = 0; i < LEN(all); i++)
         if (!strcmp(all[i].name, name)) { *d = all[i].d; return true; }
     if ((*d = standard_draft(name))) return true;
-    return err_set(e, ERR_ARG, "draft %.40s is unknown; accepted are draft4, draft6, draft7, draft2019-09 "
-                               "and draft2020-12", name);
+    return err_set(e, ERR_ARG,
+                   "draft %.40s is unknown; accepted are draft4, draft6, draft7, draft2019-09 "
+                   "and draft2020-12",
+                   name);
 }
 
 /* ---- resources ------------------------------------------------------------------------------- */
@@ -200,7 +213,8 @@ static const char *base_of(struct refs *r, const char *base, const char *id)
         base = arena_str(&r->mem, uri.p ? uri.p : "", uri.len);
         r->uri_bytes += uri.len;
     } else {
-        err_set(&r->late, ERR_LIMIT, "an $id of more than %d bytes, or too many long ones: %.40s…", MOST_URI, id);
+        err_set(&r->late, ERR_LIMIT, "an $id of more than %d bytes, or too many long ones: %.40s…",
+                MOST_URI, id);
     }
     str_done(&uri);
     return base;
@@ -218,7 +232,8 @@ static uint32_t res_add(struct refs *r, uint32_t doc, const struct json *root, c
     p->pub = *like;
     p->pub.root = root;
     p->pub.base = base;
-    if (!id && *base) row_put(r, BY_URI, at, base, NULL);             /* before $schema is read: it may be this one */
+    if (!id && *base)
+        row_put(r, BY_URI, at, base, NULL); /* before $schema is read: it may be this one */
     const char *schema = json_str(json_get(root, "$schema"), NULL);
     if (schema) read_dialect(r, schema, &p->pub);
     if (!doc && !id && r->forced) p->pub.draft = r->forced;
@@ -258,16 +273,21 @@ struct spot refs_enter(struct refs *r, uint32_t res, const struct json *v)
 /* ---- where schemas stand --------------------------------------------------------------------- */
 
 /* What a place of a document holds: one schema, a list or a map of them, or just values. */
-enum place { P_VALUE, P_SCHEMA, P_LIST, P_MAP, P_SOME /* one schema or a list */, P_NAME /* an anchor or id */ };
+enum place {
+    P_VALUE, P_SCHEMA, P_LIST, P_MAP,
+    P_SOME,                             /* one schema or a list */
+    P_NAME                              /* an anchor or id */
+};
 static const struct { const char *key; enum place place; } places[] = { /* sorted */
     { "$anchor", P_NAME }, { "$defs", P_MAP }, { "$dynamicAnchor", P_NAME }, { "$id", P_NAME },
-    { "$recursiveAnchor", P_NAME }, { "additionalItems", P_SCHEMA }, { "additionalProperties", P_SCHEMA },
-    { "allOf", P_LIST }, { "anyOf", P_LIST }, { "contains", P_SCHEMA }, { "contentSchema", P_SCHEMA },
-    { "definitions", P_MAP }, { "dependencies", P_MAP }, { "dependentSchemas", P_MAP }, { "else", P_SCHEMA },
-    { "id", P_NAME }, { "if", P_SCHEMA }, { "items", P_SOME }, { "not", P_SCHEMA }, { "oneOf", P_LIST },
-    { "patternProperties", P_MAP }, { "prefixItems", P_LIST }, { "properties", P_MAP },
-    { "propertyNames", P_SCHEMA }, { "then", P_SCHEMA }, { "unevaluatedItems", P_SCHEMA },
-    { "unevaluatedProperties", P_SCHEMA },
+    { "$recursiveAnchor", P_NAME }, { "additionalItems", P_SCHEMA },
+    { "additionalProperties", P_SCHEMA }, { "allOf", P_LIST }, { "anyOf", P_LIST },
+    { "contains", P_SCHEMA }, { "contentSchema", P_SCHEMA }, { "definitions", P_MAP },
+    { "dependencies", P_MAP }, { "dependentSchemas", P_MAP }, { "else", P_SCHEMA },
+    { "id", P_NAME }, { "if", P_SCHEMA }, { "items", P_SOME }, { "not", P_SCHEMA },
+    { "oneOf", P_LIST }, { "patternProperties", P_MAP }, { "prefixItems", P_LIST },
+    { "properties", P_MAP }, { "propertyNames", P_SCHEMA }, { "then", P_SCHEMA },
+    { "unevaluatedItems", P_SCHEMA }, { "unevaluatedProperties", P_SCHEMA },
 };
 
 static enum place place_of(const char *key)
@@ -294,7 +314,8 @@ static enum place place_below(enum place place, const char *key, const struct js
 }
 
 /* An anchor of schema v in resource res, as keyword `key` says it. */
-static void note_name(struct refs *r, uint32_t res, const char *key, const struct json *name, const struct json *v)
+static void note_name(struct refs *r, uint32_t res, const char *key, const struct json *name,
+                      const struct json *v)
 {
     enum draft d = r->res[res]->pub.draft;
     const char *s = json_str(name, NULL);
@@ -307,13 +328,15 @@ static void note_name(struct refs *r, uint32_t res, const char *key, const struc
         row_put(r, BY_DYNAMIC, res, s, v);
         r->dynamic = true;
     } else if (s && (s = strchr(s, '#')) && s[1]) {
-        bool ours = d <= DRAFT7 && (d == DRAFT4) == (*key == 'i') && !json_is(json_get(v, "$ref"), JSON_STRING);
+        bool ours = d <= DRAFT7 && (d == DRAFT4) == (*key == 'i') &&
+                    !json_is(json_get(v, "$ref"), JSON_STRING);
         row_put(r, ours ? BY_ANCHOR : BY_OTHER, res, s + 1, v);
     }
 }
 
 /* v stands at `place` in resource res: all schemas in it. */
-static void walk_place(struct refs *r, const struct json *v, enum place place, uint32_t res, int depth)
+static void walk_place(struct refs *r, const struct json *v, enum place place, uint32_t res,
+                       int depth)
 {
     if (place == P_SCHEMA) walk(r, v, res, depth);
     for (size_t i = 0; place == P_LIST && i < json_len(v) && json_is(v, JSON_ARRAY); i++)
@@ -334,7 +357,8 @@ static void walk(struct refs *r, const struct json *v, uint32_t res, int depth)
     for (struct json_iter it = json_iter(v); json_next(&it); ) {
         enum place p = place_of(it.key);
         if (p == P_NAME) note_name(r, res, it.key, it.value, v);
-        else if (p != P_VALUE) walk_place(r, it.value, place_below(P_SCHEMA, it.key, it.value), res, depth + 1);
+        else if (p != P_VALUE)
+            walk_place(r, it.value, place_below(P_SCHEMA, it.key, it.value), res, depth + 1);
     }
 }
 
@@ -348,7 +372,8 @@ static void doc_index(struct refs *r, uint32_t doc)
     walk(r, root, res, 0);
     r->walking = false;
     /* The root's name in the spelling of another draft, if it is nobody else's. */
-    const char *id = json_str(json_get(root, r->res[res]->pub.draft == DRAFT4 ? "$id" : "id"), NULL);
+    const char *id =
+        json_str(json_get(root, r->res[res]->pub.draft == DRAFT4 ? "$id" : "id"), NULL);
     size_t n = id ? strcspn(id, "#") : 0;
     if (n && n <= MOST_URI) row_put(r, BY_URI, res, arena_str(&r->mem, id, n), NULL);
 }
@@ -363,9 +388,10 @@ static char *remote_path(const struct refs *r, const char *uri)
     str_fmt(&path, "%s/%s", r->remotes, uri + sizeof remote_host - 1);
     char *root = realpath(r->remotes, NULL), *file = realpath(path.p, NULL);
     size_t n = root ? strlen(root) : 0;
-    bool inside = file && root && !strncmp(file, root, n) && (file[n] == '/' || (n && root[n - 1] == '/'));
+    bool inside =
+        file && root && !strncmp(file, root, n) && (file[n] == '/' || (n && root[n - 1] == '/'));
     struct stat st;
-    inside = inside && !stat(file, &st) && S_ISREG(st.st_mode);        /* no folder, no pipe to wait for */
+    inside = inside && !stat(file, &st) && S_ISREG(st.st_mode); /* no folder, no pipe to wait for */
     str_done(&path);
     free(root);
     if (inside) return file;
@@ -388,9 +414,12 @@ static uint32_t doc_load(struct refs *r, const char *uri, const struct res *like
     } else if (found) {
         err_in(e, "%.120s", uri);
     } else {
-        err_set(e, ERR_UNSUPPORTED, "$ref %.120s: that document is not at hand; accepted are the schema itself and "
-                                    "the metaschemas of the drafts%s", uri,
-                r->remotes ? ", and http://localhost:1234/… from the folder of remote schemas" : "");
+        err_set(e, ERR_UNSUPPORTED,
+                "$ref %.120s: that document is not at hand; accepted are the schema itself and "
+                "the metaschemas of the drafts%s",
+                uri,
+                r->remotes ? ", and http://localhost:1234/… from the folder of remote schemas"
+                           : "");
     }
     return NONE;
 }
@@ -428,7 +457,9 @@ static uint32_t res_find(struct refs *r, uint32_t res, const char *ref, size_t n
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 static void percent_decode(struct str *out, const char *p)
@@ -440,7 +471,7 @@ static void percent_decode(struct str *out, const char *p)
     }
 }
 
-/* The segment [p, end) of a pointer, ~ decoded and closed with NUL, into out (room for it is there). */
+/* The segment [p, end) of a pointer, ~ decoded and closed with NUL, into out, which has room. */
 static void segment(const char *p, const char *end, char *out)
 {
     for (; p < end; p++) {
@@ -453,7 +484,8 @@ static void segment(const char *p, const char *end, char *out)
 static const struct json *child(const struct json *v, const char *name)
 {
     if (json_is(v, JSON_OBJECT)) return json_get(v, name);
-    if (!json_is(v, JSON_ARRAY) || *name < '0' || *name > '9' || (*name == '0' && name[1])) return NULL;
+    if (!json_is(v, JSON_ARRAY) || *name < '0' || *name > '9' || (*name == '0' && name[1]))
+        return NULL;
     char *stop;
     unsigned long i = strtoul(name, &stop, 10);
     return *stop || i >= json_len(v) ? NULL : json_at(v, i);
@@ -494,7 +526,10 @@ static bool find_fragment(struct refs *r, const char *frag, struct spot *at)
     struct str plain = { 0 };
     if (strchr(frag, '%')) {
         percent_decode(&plain, frag);
-        if (strlen(plain.p) != plain.len) { str_done(&plain); return false; }   /* no name holds U+0000 */
+        if (strlen(plain.p) != plain.len) {             /* no name holds U+0000 */
+            str_done(&plain);
+            return false;
+        }
         frag = plain.p;
     }
     bool ok = true;
@@ -555,15 +590,16 @@ bool refs_find(struct refs *r, uint32_t res, const char *ref, struct spot *to, s
     return ok || err_set(e, ERR_SCHEMA, "$ref %.120s is not in the schema", ref);
 }
 
-bool refs_find_dynamic(struct refs *r, uint32_t res, const char *ref, const uint32_t *scope, uint32_t n,
-                       struct spot *to, struct err *e)
+bool refs_find_dynamic(struct refs *r, uint32_t res, const char *ref, const uint32_t *scope,
+                       uint32_t n, struct spot *to, struct err *e)
 {
     if (!refs_find(r, res, ref, to, e)) return false;
     const char *name = strchr(ref, '#');
     name = name ? name + 1 : "";
     doc_index(r, r->res[to->res]->doc);
     bool recursive = !*name && r->res[res]->pub.draft == DRAFT2019;
-    const struct row *first = *name && *name != '/' ? row_get(r, BY_DYNAMIC, to->res, name, NULL) : NULL;
+    const struct row *first =
+        *name && *name != '/' ? row_get(r, BY_DYNAMIC, to->res, name, NULL) : NULL;
     if (recursive ? !json_bool(json_get(to->v, "$recursiveAnchor")) : !first || first->v != to->v)
         return true;                                    /* an ordinary reference */
     for (uint32_t i = 0; i < n; i++) {

@@ -16,7 +16,9 @@ static bool is_alpha(char c)
 static size_t scheme_len(const char *p, size_t n)
 {
     size_t i = 0;
-    while (i < n && (is_alpha(p[i]) || (i && ((p[i] >= '0' && p[i] <= '9') || memchr("+-.", p[i], 3))))) i++;
+    while (i < n &&
+           (is_alpha(p[i]) || (i && ((p[i] >= '0' && p[i] <= '9') || memchr("+-.", p[i], 3)))))
+        i++;
     return i && i < n && p[i] == ':' ? i : 0;
 }
 
