@@ -158,7 +158,7 @@ bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, cons
 
 /* schema.c: nodes and goals; expand.c: goals into g->shape. `where` begins every message ("tool x").
  * A node is one schema value of a document; lit: a literal value whose goal is that value alone. */
-struct doc { const struct json *root; enum draft draft; const char *where; };
+struct doc { const struct json *root; struct refs *refs; enum draft draft; const char *where; };
 struct node { const struct json *v; uint32_t doc, parent; const char *kw; struct bytes name; bool lit; };
 struct goal_key { uint32_t *node, n; };
 struct schemas {
@@ -187,14 +187,26 @@ void     schemas_relaxed(struct schemas *s, uint32_t node, const char *kw);
 bool     expand_goal(struct schemas *s, uint32_t goal);
 bool     key_is_ident(struct bytes name);                             /* can stand before = in python-arguments */
 
-/* ---- drafts and check.c's inside ------------------------------------------------------------- */
+/* ---- references: uri.c, metaschema.c; refs.h has refs.c ---------------------------------------- */
 
-bool draft_of(const struct json *schema, const char *name, enum draft *d, struct err *e);
-/* Local pointer of a $ref inside root: "#", "#/a/b". NULL: not there or not local. */
-const struct json *ref_local(const struct json *root, const char *ref);
-/* value against node; node's own enum and const are not looked at when skip_lits (the caller took value from there). */
-bool check_at(const struct json *root, const struct json *node, const struct json *value, enum draft d,
-              const struct grammar_opts *o, bool skip_lits, struct err *e);
+/* Appends the reference ref[0, n) (no fragment in it) resolved against base (absolute, relative or empty). */
+void uri_resolve(struct str *out, const char *base, const char *ref, size_t n);
+struct metaschema { const char *uri, *text; };
+extern const struct metaschema metaschemas[];                         /* made by the build; the last one's uri is NULL */
+/* The document that travels inside under this URI (no fragment; http and https are one), NULL: none. For any thread. */
+const struct json *metaschema_get(const char *uri);
+
+/* ---- check.c's inside ------------------------------------------------------------------------- */
+
+/* value against the schema at a spot; its own enum and const are not looked at when skip_lits (the caller took
+ * value from there). */
+bool check_spot(struct refs *r, struct spot at, const struct json *value, const struct grammar_opts *o,
+                bool skip_lits, struct err *e);
+/* ecma.c: patterns for the check. NULL: ERR_SCHEMA (malformed), ERR_UNSUPPORTED (more than the engine can do). */
+struct ecma;
+struct ecma *ecma_open(const char *pattern, size_t len, struct err *e);
+void         ecma_close(struct ecma *x);
+int          ecma_search(const struct ecma *x, const char *text, size_t len); /* 1 found, 0 not, -1 takes too long */
 bool format_known(const char *name);
 bool format_valid(const char *name, const char *s, size_t len);       /* true for unknown names */
 enum host_kind { HOST_ASCII, HOST_IDN, HOST_EMAIL, HOST_IDN_EMAIL };  /* the last two: the domain of a mailbox */
