@@ -77,7 +77,6 @@ static struct big big_of(const struct dec *d)
     return b;
 }
 
-<<<<<<< HEAD
 static uint32_t mod_small(const struct big *b, uint32_t by)
 {
     uint64_t r = 0;
@@ -170,63 +169,4 @@ bool dec_multiple(const struct dec *a, const struct dec *b)
     mem_free(x.w);
     mem_free(y.w);
     return ok;
-=======
-/* r = 10 r + d, less b as often as it goes in; n limbs of nine digits, lowest first. r < b before and after. */
-static void shift_mod(uint32_t *r, const uint32_t *b, int n, uint32_t d)
-{
-    enum { BASE = 1000000000 };
-    uint64_t carry = d;
-    for (int i = 0; i < n; i++) {
-        carry += (uint64_t)r[i] * 10;
-        r[i] = (uint32_t)(carry % BASE);
-        carry /= BASE;
-    }
-    for (;;) {
-        int i = n - 1;
-        while (i > 0 && r[i] == b[i]) i--;
-        if (r[i] < b[i]) return;
-        int64_t borrow = 0;
-        for (i = 0; i < n; i++) {
-            borrow += (int64_t)r[i] - b[i];
-            r[i] = (uint32_t)(borrow < 0 ? borrow + BASE : borrow);
-            borrow = borrow < 0 ? -1 : 0;
-        }
-    }
-}
-
-/* Does B divide A x 10^k? For B of any length. Tens beyond four for each digit of B add nothing: B has fewer
- * factors of 2 and of 5. */
-static bool divides(const struct dec *b, const struct dec *a, int64_t k)
-{
-    int n = b->n / 9 + 2;                               /* room for ten times a remainder */
-    uint32_t *limb = mem_zero((size_t)n * sizeof *limb), *r = mem_zero((size_t)n * sizeof *r);
-    for (int i = 0; i < b->n; i++) {
-        int at = (b->n - 1 - i) / 9;
-        limb[at] = limb[at] * 10 + (uint32_t)(b->digit[i] - '0');
-    }
-    k = MIN(k, 4 * (int64_t)b->n);
-    for (int64_t i = 0; i < a->n + k; i++)
-        shift_mod(r, limb, n, i < a->n ? (uint32_t)(a->digit[i] - '0') : 0);
-    bool zero = true;
-    for (int i = 0; i < n; i++) zero &= r[i] == 0;
-    mem_free(limb);
-    mem_free(r);
-    return zero;
-}
-
-bool dec_multiple(const struct dec *a, const struct dec *b, bool *known)
-{
-    *known = true;
-    if (a->n == 0) return true;
-    int64_t k = (a->point - a->n) - (b->point - b->n);  /* a/b = A/B x 10^k */
-    if (k < 0) return false;                            /* A does not end in 0 */
-    if (b->n > 18) {
-        /* a tenth of a second at most; only thousands of digits are given up */
-        *known = (double)b->n * (a->n + 4.0 * b->n) < 2e8;
-        return *known && divides(b, a, k);
-    }
-    uint64_t d = 0;
-    for (int i = 0; i < b->n; i++) d = d * 10 + (uint64_t)(b->digit[i] - '0');
-    return mod_of(a, k, d) == 0;
->>>>>>> wt-refs
 }

@@ -1,20 +1,27 @@
 /* int.h -- what the files of grammar/ share: the compiled grammar, the matcher, and who fills what.
  *
+ *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
+ *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
+ *   shape.c, shape_array.c, shape_object.c   bags -> shapes, one JSON type each;  literal.c: enum and const
+ *   solve.c     which goals some value can meet, and how deep it must nest
  *   envelope.c  text of the envelope         -> ops (a small program over bytes)
- *   schema.c    JSON Schema                  -> goals (conjunctions of schema nodes) -> shapes (one JSON type each)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
- *   lex.c       strings and UTF-8, number.c, number_exact.c numbers: the lexical automata with arithmetic in them
+ *   value.c scalars and containers, object.c keys, unique.c uniqueItems: the JSON side of stepping
+ *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
- *   mask.c      configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
+ *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   budget.c    configurations x vocabulary  -> tokens to the nearest end
  *
- * A configuration is a position inside one construct plus a frame, the persistent stack of what
- * encloses it. Frames are never changed once made, so a snapshot is an index and rollback is
- * truncation. Every configuration alone can be completed; a set of them means "any of these". */
+ * Compiling reads every schema that can be reached and checks it; goals are expanded when a matcher
+ * first needs them, under the grammar's lock, and never change afterwards. A configuration is a
+ * position inside one construct plus a frame, the persistent stack of what encloses it. Frames are
+ * never changed once made, so a snapshot is an index and rollback is truncation. Every configuration
+ * alone can be completed; a set of them means "any of these". */
 #ifndef TENON_GRAMMAR_INT_H
 #define TENON_GRAMMAR_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/base.h"
 #include "base/json.h"
@@ -28,8 +35,10 @@ enum {
     MOST_CONF = 1024,                   /* live configurations; further alternatives are dropped */
     MOST_DEPTH = 64,                    /* nesting of generated values */
     MOST_DEPTH_VALIDATE = 500,
-    MOST_GOAL = 1 << 16, MOST_SHAPE = 1 << 17, MOST_NODE = 1 << 18,
-    MOST_BRANCH = 512,                  /* alternatives of one goal, arrays and objects of one enum */
+    MOST_GOAL = 1 << 16, MOST_NODE = 1 << 18,
+    MOST_SHAPE = 512,                   /* alternatives of one goal, arrays and objects of one enum */
+    MOST_BAG = 400,                     /* schemas that apply to one value */
+    MOST_WORK = 20000,                  /* alternatives looked at for one goal */
     MOST_TRIE = 1 << 21,                /* nodes of all literal tries together */
     MOST_OP = 1 << 14, MOST_ENVELOPE = 1 << 20,
     MOST_DIGIT = 24,                    /* digits of each part of a generated number, if its bounds need no more */
@@ -37,6 +46,8 @@ enum {
     MOST_EXACT = 18,                    /* digits of a number with multipleOf or excluded values */
     MOST_OTHER = 16, MOST_EXCEPT = 1 << 14,
     MOST_KEY = 256, MOST_DYN = 128,     /* invented keys of open objects: code points, number */
+    MOST_KEY_CLASS = 64,                /* ways in which patterns sort the keys of one object */
+    MOST_OWED = 6,                      /* things of which an array or object needs at least one */
     MOST_BLANK = 20, MOST_NEWLINE = 2   /* one run of blanks in flexible spelling */
 };
 #define NONE UINT32_MAX
@@ -62,7 +73,7 @@ bool dec_multiple(const struct dec *a, const struct dec *b);          /* a = b x
  * order) of the strings below; is_leaf: string lo ends here. */
 struct tnode { uint32_t child, lo, hi, depth; uint16_t n_child; uint8_t byte; bool is_leaf; };
 struct trie { struct tnode *node; uint32_t n_node, n_str; const struct bytes *str; uint32_t *id; /* rank -> caller's index */
-              uint32_t cost_off; /* into bind.node_cost; NONE: not asked for */ };
+              uint32_t id_cost; /* place of its costs in a bind */ };
 /* Duplicates keep the first index. False: more than MOST_TRIE nodes (counted in *used). */
 bool trie_build(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n, uint32_t *used);
 
@@ -77,6 +88,45 @@ static inline uint32_t trie_step(const struct trie *t, uint32_t at, uint8_t b)
     }
     return lo < p->child + p->n_child && t->node[lo].byte == b ? lo : NONE;
 }
+
+/* ---- schemas as read: schema.c --------------------------------------------------------------- */
+
+enum {
+    T_NULL = 1, T_FALSE = 2, T_TRUE = 4, T_INT = 8, T_FRAC = 16, T_STR = 32, T_ARR = 64, T_OBJ = 128,
+    T_ALL = 255, T_NUM = T_INT | T_FRAC, T_BOOL = T_FALSE | T_TRUE
+};
+static inline int type_of(const struct json *v)                       /* numbers: T_NUM */
+{
+    static const uint8_t bits[] = { [JSON_NULL] = T_NULL, [JSON_NUMBER] = T_NUM, [JSON_STRING] = T_STR,
+                                    [JSON_ARRAY] = T_ARR, [JSON_OBJECT] = T_OBJ };
+    return json_type(v) == JSON_BOOL ? json_bool(v) ? T_TRUE : T_FALSE : bits[json_type(v)];
+}
+
+/* Keywords by what they speak of; children are node numbers, NONE where the keyword is absent. */
+struct kw_num { bool has_lo, lo_open, has_hi, hi_open, has_multiple; struct dec lo, hi, multiple; };
+struct kw_str { uint32_t min, max; struct bytes pattern, format; };   /* p NULL: absent; max NONE */
+struct kw_arr { uint32_t *prefix, n_prefix, rest, contains, least, most, min, max, uneval; bool unique, marks; };  /* marks: contains evaluates */
+struct kw_prop { struct bytes name; uint32_t node; };
+struct kw_need { struct bytes key; struct bytes *name; uint32_t n; };
+struct kw_obj {
+    struct kw_prop *prop, *pattern, *dep; uint32_t n_prop, n_pattern, n_dep;  /* dep: dependentSchemas */
+    struct bytes *req; uint32_t n_req;
+    struct kw_need *need; uint32_t n_need;                            /* dependentRequired */
+    uint32_t rest, names, min, max, uneval;
+};
+struct kw_in { uint32_t ref, *all, n_all, *any, n_any, *one, n_one, no, cond, then, other; };  /* same value */
+
+enum node_kind { NODE_TRUE, NODE_FALSE, NODE_READ, NODE_LITERAL };    /* LITERAL: just the value v */
+struct node {
+    const struct json *v;
+    uint32_t res, scope, parent;                                      /* scope: index into schemas.scope */
+    uint16_t doc; uint8_t kind, types; bool draft4;
+    const char *kw; struct bytes name;                                /* how the parent leads here, for messages */
+    const struct json *lits; bool is_const;                           /* enum's array or const's value */
+    struct kw_num *num; struct kw_str *str; struct kw_arr *arr; struct kw_obj *obj; struct kw_in *in;
+};
+struct doc { struct refs *refs; struct json *root; const char *where; };
+struct scope { uint32_t *res, n; };
 
 /* ---- shapes: what one goal may look like ----------------------------------------------------- */
 
@@ -97,22 +147,45 @@ struct num {
     struct num_part part[2];                                          /* [0] positive, [1] negative */
     struct num_exact *exact;                                          /* NULL: bounds are all there is */
 };
-struct okey { struct bytes name; uint32_t goal; bool req, ident; };
+struct strs {                                                         /* texts */
+    uint32_t min, max;                                                /* code points; max NONE */
+    struct dfa *dfa; const uint8_t *cls;                              /* NULL: any */
+    const char **judge; uint32_t n_judge;                             /* validate: formats no automaton decides */
+};
+/* One way to take a member or element: its goal, and what that settles of what the container owes. */
+struct alt { uint32_t goal; uint8_t owed; };
+struct alts { struct alt *alt; uint32_t n; };
+struct okey { struct bytes name; struct alts alts; uint64_t *need; bool req, ident; };  /* need: bitset, NULL: none */
+struct kclass { struct strs s; struct alts alts; };                   /* invented names that are treated alike */
 struct obj {
     struct okey *key; uint32_t n_key, n_req, n_word;                  /* declared order */
     struct trie trie;                                                 /* over names; id = index into key */
     uint32_t *next_req;                                               /* [n_key + 1] first required index >= i, or NONE */
-    uint32_t rest;                                                    /* goal of invented keys; NONE: closed */
-    uint32_t cap_key;                                                 /* code points of an invented key, plus those made before */
-    uint32_t seg_off;                                                 /* into bind.seg: n_key rows */
+    struct kclass *cls; uint32_t n_cls;                               /* none: closed */
+    uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
+    uint8_t owes;                                                     /* bits that must be settled */
+    bool has_need;
+    uint32_t id_cost;                                                 /* place of its costs in a bind */
 };
-struct arr { uint32_t *prefix, n_prefix, rest, min, max; };           /* rest NONE: nothing after the prefix */
+struct cont { uint32_t min, max; };                                   /* contains: how many elements */
+struct arr {
+    struct alts *prefix; uint32_t n_prefix;                           /* elements by place, then rest (n 0: no more) */
+    struct alts rest;
+    uint32_t min, max;
+    struct cont cont[MOST_OWED]; uint32_t n_cont;                     /* bit i of alt.owed counts for cont[i] */
+    bool unique;
+};
 struct shape {
-    uint8_t kind; bool ok;                                            /* ok: some value has this shape */
+    uint8_t kind; bool met;                                           /* met: some value has this shape */
     uint16_t height;                                                  /* containers its smallest value nests */
-    union { struct num *num; struct trie *lit; struct { uint32_t min, max; } str; struct obj *obj; struct arr *arr; };
+    union { struct num *num; struct trie *lit; struct strs *str; struct obj *obj; struct arr *arr; };
 };
-struct goal { uint32_t shape, n_shape; bool ok; uint16_t height; };
+enum goal_state { GOAL_NEW, GOAL_BUSY, GOAL_OPEN, GOAL_SOLVED, GOAL_FAILED };  /* OPEN: shapes known; FAILED: a limit */
+struct goal {
+    struct shape *shape; uint32_t n_shape;
+    uint32_t *key, n_key;                                             /* sorted: node * 2 + negated */
+    _Atomic uint8_t state; bool ok; uint16_t height;
+};
 
 /* ---- envelope program ------------------------------------------------------------------------ */
 
@@ -123,6 +196,7 @@ enum surface { SURF_JSON, SURF_PYTHON, SURF_ARGS, SURF_RAW };
 struct op { uint8_t kind; uint32_t next, a, b; };
 struct byteset { uint64_t w[4]; };
 static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w[b >> 6] >> (b & 63) & 1; }
+static inline void byteset_add(struct byteset *s, uint8_t b) { s->w[b >> 6] |= 1ull << (b & 63); }
 /* Aho-Corasick over trigger literals, complete transition table; state 0 is the start. */
 struct triggers { uint32_t n_state; uint16_t (*next)[256]; uint64_t hash; };  /* next UINT16_MAX: a trigger is complete */
 
@@ -131,61 +205,120 @@ struct triggers { uint32_t n_state; uint16_t (*next)[256]; uint64_t hash; };  /*
 struct spell { bool flexible; const char *item[2], *key[2]; uint32_t n_item[2], n_key[2]; uint8_t first; };
 enum { STYLE_COMPACT, STYLE_OWN, STYLE_OPEN };                        /* spell.first: style before the first separator */
 
+/* Schemas of one grammar: nodes (complete after compiling) and goals (grow under grammar.lock). */
+struct schemas {
+    struct doc *doc; uint32_t n_doc, cap_doc;
+    struct node *node; uint32_t n_node, cap_node, n_read;             /* n_read: how many have been read */
+    struct scope *scope; uint32_t n_scope, cap_scope;
+    uint32_t *node_slot, n_node_slot, *goal_slot, n_goal_slot;        /* hash tables of ids + 1 */
+    uint32_t n_trie_node, cap_relaxed;
+    bool scoped, saw_dynamic, risky;    /* keep dynamic scopes; $dynamicRef was met; expansion may meet a limit */
+    struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
+};
+enum { GOAL_CHUNK = 256 };
 struct bind;
 struct grammar {
     struct arena mem;
-    bool validate, declared, uses_args;
+    struct grammar_opts o;
+    char *draft, *remotes;              /* own copies behind o */
+    bool uses_args;
     struct spell spell;
     struct op *op; uint32_t n_op, root;
     char *text; uint32_t n_text;
     struct byteset *cls; uint32_t n_cls;
     const char **special; uint32_t n_special;
     struct triggers *trig; uint32_t n_trig;
-    struct goal *goal; uint32_t n_goal;
-    struct shape *shape; uint32_t n_shape;
+    struct schemas s;
+    struct goal *goal_chunk[MOST_GOAL / GOAL_CHUNK]; _Atomic uint32_t n_goal;
     uint32_t *pair_goal, n_pair;
     struct bytes *pair_name[2];                                       /* raw, JSON-escaped */
     struct trie name[2];
-    uint32_t n_seg, n_node_cost;                                      /* sizes of bind's tables */
+    uint32_t n_lit, n_obj;                                            /* tries and objects with costs, see id_cost */
     const char **relaxed; size_t n_relaxed;
     uint64_t id;
-    pthread_mutex_t lock;                                             /* guards bind list */
+    pthread_mutex_t lock;                                             /* recursive: goals, their shapes, the list of binds */
     struct bind *bind;
 };
+static inline struct goal *goal_at(const struct grammar *g, uint32_t i)
+{
+    return &g->goal_chunk[i / GOAL_CHUNK][i % GOAL_CHUNK];
+}
 
 /* What envelope.c finds out; compile.c hands in the numbers it may refer to. */
 bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal, struct err *e);
 
-/* schema.c: nodes and goals; expand.c: goals into g->shape. `where` begins every message ("tool x").
- * A node is one schema value of a document; lit: a literal value whose goal is that value alone. */
-struct doc { const struct json *root; struct refs *refs; enum draft draft; const char *where; };
-struct node { const struct json *v; uint32_t doc, parent; const char *kw; struct bytes name; bool lit; };
-struct goal_key { uint32_t *node, n; };
-struct schemas {
-    struct grammar *g;
-    const struct grammar_opts *o;
-    struct arena tmp;
-    struct doc *doc; uint32_t n_doc, cap_doc;
-    struct node *node; uint32_t n_node, cap_node;
-    struct goal_key *key; uint32_t cap_key, cap_goal, cap_shape;       /* parallel to g->goal */
-    uint32_t *node_slot, *goal_slot, n_node_slot, n_goal_slot;        /* hash tables of ids + 1 */
-    uint32_t n_trie_node, cap_relaxed, n_work, done;
-    struct err *e;
+/* ---- schema.c: documents become nodes -------------------------------------------------------- */
+
+void     schemas_init(struct grammar *g);
+void     schemas_done(struct grammar *g);
+/* Node of a whole document (shared, not copied); NULL: {}. NONE on error. `where` begins every message ("tool x"). */
+uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where, struct err *e);
+bool     schemas_read(struct grammar *g, struct err *e);              /* reads all nodes that can be reached */
+uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
+bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
+void     schemas_relaxed(struct grammar *g, uint32_t node, const char *kw);
+enum { NODE_ANY_OBJECT };                                             /* node 0: {"type":"object"} of our own */
+
+/* ---- goal.c, solve.c, shape*.c, literal.c ---------------------------------------------------- */
+
+uint32_t goal_of(struct grammar *g, const uint32_t *key, uint32_t n, struct err *e);   /* interned; NONE on error */
+/* Shapes of a goal, expanded now if need be (takes the lock). False: a limit; then it has none. */
+bool     goal_expand(struct grammar *g, uint32_t goal, struct err *e);
+/* Can some value meet it? Solves what that takes. Generate mode: containers nest at most MOST_DEPTH. */
+bool     goal_ok(const struct grammar *g, uint32_t goal);
+static inline bool goal_met(const struct grammar *g, uint32_t goal)
+{
+    const struct goal *p = goal_at(g, goal);
+    return atomic_load_explicit(&p->state, memory_order_acquire) == GOAL_SOLVED ? p->ok : goal_ok(g, goal);
+}
+bool     goal_all_open(struct grammar *g, struct err *e);             /* expands everything there is */
+bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
+
+/* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one
+ * keyword of a node, negated. */
+enum atom_kind {
+    NOT_LITS, NOT_LO, NOT_HI, NOT_MULTIPLE, NOT_MIN_LEN, NOT_MAX_LEN, NOT_PATTERN, NOT_FORMAT, NOT_MIN_ITEMS, NOT_MAX_ITEMS,
+    NOT_UNIQUE, NOT_ITEMS, NOT_CONTAINS, TOO_MANY, NOT_PROPS, NOT_NAMES, NOT_MIN_PROPS, NOT_MAX_PROPS, HAS_KEY, LACKS_KEY,
+    NOT_UNEVAL_PROPS, NOT_UNEVAL_ITEMS
 };
-enum { NODE_OBJECT };                                                 /* node 0: {"type":"object"} of our own */
-void     schemas_init(struct schemas *s, struct grammar *g, const struct grammar_opts *o, struct err *e);
-void     schemas_done(struct schemas *s);
-/* Goal of a whole schema document (lent until schemas_done); NULL: {}. NONE on error. objects: only object values. */
-uint32_t schemas_root(struct schemas *s, const struct json *schema, const char *where, bool objects);
-bool     schemas_finish(struct schemas *s);                           /* expands everything, decides emptiness */
-bool     schemas_satisfiable(struct schemas *s, uint32_t goal);       /* false: says where nothing fits */
-uint32_t schemas_node(struct schemas *s, const struct json *v, uint32_t parent, const char *kw, struct bytes name);
-uint32_t schemas_literal(struct schemas *s, const struct json *v, uint32_t parent);
-uint32_t schemas_goal(struct schemas *s, const uint32_t *node, uint32_t n);
-bool     schemas_fail(struct schemas *s, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(5, 6);
-void     schemas_relaxed(struct schemas *s, uint32_t node, const char *kw);
-bool     expand_goal(struct schemas *s, uint32_t goal);
-bool     key_is_ident(struct bytes name);                             /* can stand before = in python-arguments */
+struct item { uint32_t ref, from; bool exact; };                      /* exact: what it looks at must be known (unevaluated*) */
+struct atom { uint8_t kind; uint32_t node, from; struct bytes key; };
+struct bag {
+    struct item item[MOST_BAG]; uint32_t n;
+    struct atom atom[64]; uint32_t n_atom;
+    struct { uint8_t kind; uint32_t at, i; } todo[64]; uint32_t n_todo;  /* alternatives still to be opened */
+    uint32_t done;
+    int types;
+};
+struct expand {
+    struct grammar *g; uint32_t goal; struct err *e;
+    struct arena *tmp;
+    struct shape *shape; uint32_t n_shape, cap_shape, work;
+    struct names *names;                /* not NULL: the bags are about names of keys (shape_object.c) */
+};
+/* One way a text may be: parts of its language, lengths, formats that no automaton decides. */
+struct text_rule { struct re_part *part; uint32_t n_part, min, max; const char **judge; uint32_t n_judge; };
+struct names { struct text_rule *rule; uint32_t n_rule, cap_rule; struct bytes *lit; uint32_t n_lit, cap_lit; };
+/* Opens schemas about a text as such rules and literals. */
+bool names_open(struct expand *x, const uint32_t *ref, uint32_t n, struct names *out);
+struct shape *shape_add(struct expand *x, enum shape_kind kind);      /* NULL: too many */
+bool bag_shapes(struct expand *x, const struct bag *b);
+bool bag_literals(struct expand *x, const struct bag *b, bool *had);  /* enum and const: their values, judged one by one */
+bool bag_array(struct expand *x, const struct bag *b);
+bool bag_object(struct expand *x, const struct bag *b);
+bool obj_finish(struct expand *x, uint32_t node, struct obj *o);      /* derived tables of an object whose keys are set */
+bool goal_open_bags(struct expand *x);                                /* takes x->goal apart; bag_shapes gets the bags */
+bool literal_array(struct expand *x, const struct json *v, uint32_t node);
+bool literal_object(struct expand *x, const struct json *v, uint32_t node);
+bool bag_rule(struct expand *x, const struct bag *b, struct text_rule *out);           /* its string keywords */
+bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struct strs *out, bool *empty);
+/* Goal of these schemas: as goal_of, with the expansion's errors. */
+uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);
+bool strs_match(const struct strs *s, const char *p, size_t len);
+/* Was item `at` brought in by `top`, directly or through others? (top itself counts.) */
+bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
+bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */
+static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return &g->s.node[i]; }
 
 /* ---- references: uri.c, metaschema.c; refs.h has refs.c ---------------------------------------- */
 
@@ -216,24 +349,29 @@ bool regex_valid(const char *p, size_t len);                          /* format_
 /* ---- matcher --------------------------------------------------------------------------------- */
 
 enum frame_kind { F_ROOT, F_CALL, F_EACH, F_OBJ, F_ARR, F_DIGIT };
-enum { FL_ARGS = 1, FL_MORE = 2 };                                    /* OBJ: python-arguments; another key may follow */
+enum { FL_ARGS = 1, FL_MORE = 2, FL_HASH = 4 }; /* OBJ: python-arguments; another key may follow. HASH: inside of uniqueItems */
 struct frame {
-    uint32_t parent, ref, count;        /* CALL/EACH ref: return op, EACH count: pair; OBJ/ARR ref: shape */
+    uint32_t parent, ref, count;        /* CALL/EACH ref: return op, EACH count: pair; OBJ/ARR ref: goal; count: members, elements */
+    uint16_t sh;                        /* OBJ/ARR: shape of the goal */
     uint8_t kind, flags; uint16_t depth, n_dyn;
-    uint32_t missing;                   /* OBJ: required keys not written yet */
-    uint32_t seen, dyn;                 /* OBJ: offsets into words: bitset of declared keys; list of invented ones */
-    uint32_t todo[2];                   /* OBJ: tokens of the missing keys, per style */
-    uint32_t need[2];                   /* tokens from the end of the value inside to the end of output */
+    uint8_t owed;                       /* OBJ: what is not settled yet */
+    uint32_t next, missing;             /* OBJ: next index of declared order; required keys not written yet */
+    uint32_t seen, dyn;                 /* OBJ: offsets into words: bitset of declared keys; list of invented ones.
+                                         * ARR: counts of contains; list of hashes of elements (unique) */
+    uint32_t need[2];                   /* tokens from the end of the value inside to the end of output; NONE: not known yet */
     uint64_t hash;                      /* of all the content, parents included */
+    uint64_t value;                     /* HASH: of the members or elements so far, and of the key being valued */
+    uint64_t key;
 };
 
 enum conf_kind { C_LIT, C_CLASS, C_SPECIAL, C_TEXT, C_NAME,           /* as op kinds; ref = op */
                  C_VALUE, C_STR, C_KEY, C_NUM, C_WORD, C_NUMLIT, C_OPEN, C_SEP, C_QUOTE, C_COLON, C_NEXT, C_END };
 struct conf {
-    uint32_t frame, ref;                /* ref: op, goal (VALUE, COLON), shape (STR KEY NUM …) */
-    uint8_t kind, style, surf, pad; uint16_t lex, blank;
-    uint32_t n, m, part;                /* position: literal offset, trie node; m: code points; part: half an escape */
-    uint64_t aux;                       /* KEY: hash of the bytes so far; NUM: comparisons or digits */
+    uint32_t frame, ref;                /* ref: op, or goal */
+    uint16_t sh; uint8_t cls, kind;     /* sh: shape of the goal; KEY cls: class + 1 of an invented name, 0 declared */
+    uint8_t style, surf; uint16_t lex, blank;
+    uint32_t n, m, part, dfa;           /* position: literal offset, trie node; m: code points; part: half an escape */
+    uint64_t aux;                       /* STR, KEY: hash of the text so far; NUM: comparisons */
 };
 
 struct mark { uint32_t conf, frame, word; };                          /* to forget scratch of probing */
@@ -248,38 +386,83 @@ struct matcher {
     struct conf *conf; uint32_t n_conf, cap_conf;                     /* all committed sets, then scratch */
     struct snap *snap; uint32_t n_snap, cap_snap;                     /* snap[0] = before anything */
     uint32_t set0;                                                    /* where the set being built begins */
-    uint32_t declared_only;                                           /* frame whose invented keys a probe leaves out, or NONE */
-    uint64_t *visit; uint64_t epoch; int fuel;                         /* splits passed in this step */
+    uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
+    uint32_t probing;                                                 /* unique.c: looking ahead, depth */
+    bool mask_hit;
     struct str why;
 };
+static inline bool validating(const struct matcher *m) { return m->g->o.validate; }
+static inline bool declared_order(const struct matcher *m) { return m->g->o.declared_order; }
+static inline const struct shape *shape_at(const struct matcher *m, uint32_t goal, uint16_t sh)
+{
+    return &goal_at(m->g, goal)->shape[sh];
+}
+static inline const struct obj *frame_obj(const struct matcher *m, const struct frame *f) { return shape_at(m, f->ref, f->sh)->obj; }
+static inline const struct arr *frame_arr(const struct matcher *m, const struct frame *f) { return shape_at(m, f->ref, f->sh)->arr; }
 
 /* match.c: the set at conf[from, from+n) advanced by byte b; the new set is appended; its size. */
 uint32_t set_step(struct matcher *m, uint32_t from, uint32_t n, uint8_t b);
 uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token);
 bool     set_accepts(const struct matcher *m, uint32_t from, uint32_t n);
 uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h);
+static inline uint64_t mix64(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+    return h ^ h >> 29;
+}
 static inline struct snap *matcher_top(const struct matcher *m) { return &m->snap[m->n_snap - 1]; }
 static inline struct mark matcher_mark(const struct matcher *m) { return (struct mark){ m->n_conf, m->n_frame, m->n_word }; }
 static inline void matcher_reset(struct matcher *m, struct mark k) { m->n_conf = k.conf; m->n_frame = k.frame; m->n_word = k.word; }
 void     set_emit(struct matcher *m, struct conf c);                  /* into the set being built, once */
 void     op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style); /* all ways on from an op */
-uint32_t frame_push(struct matcher *m, struct frame f);               /* fills hash and need */
+uint32_t frame_push(struct matcher *m, struct frame f);               /* fills hash */
+uint32_t words_take(struct matcher *m, uint32_t n);                   /* n zeroed words; offset */
 
-/* value.c: what happens inside of JSON values. */
+/* value.c, object.c: what happens inside of JSON values. */
 void value_enter(struct matcher *m, uint32_t goal, uint32_t frame, uint8_t style, uint8_t surf);
-void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf);
+/* A value is whole; hash tells values apart (0 where nobody asks). */
+void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf, uint64_t hash);
 void value_step(struct matcher *m, struct conf c, uint8_t b);         /* C_VALUE and all kinds behind it */
+void value_begin(struct matcher *m, struct conf c, uint8_t b);        /* C_VALUE */
+bool value_fits(const struct matcher *m, uint32_t goal, uint16_t depth);
+bool value_blank(const struct matcher *m, struct conf *c, uint8_t b); /* one more blank of flexible spelling */
+int  value_escapes(const struct matcher *m, uint8_t surf);            /* ESC_… */
+const char *word_text(enum shape_kind k, uint8_t surf);
+/* Does a text so far belong to s, or can it still? */
+bool strs_alive(const struct strs *s, uint32_t state, uint32_t len);
+bool strs_ends(const struct strs *s, uint32_t state, uint32_t len);
+bool strs_escapes(const struct matcher *m, const struct strs *s, const struct conf *c);
+
+uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args);
+void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf);         /* emits where a name begins */
+void obj_quote(struct matcher *m, struct conf c);                     /* the same, behind a quote */
+void key_step(struct matcher *m, struct conf c, uint8_t b);
+bool obj_closes(const struct matcher *m, const struct frame *f);
 bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key);
-bool obj_invents(const struct matcher *m, const struct frame *f);     /* may the next key be an invented one? */
-bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);        /* an invented name written before */
+bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls);        /* may the next key be of that class? */
+bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a);   /* the key, in this way? */
+bool obj_must(const struct matcher *m, const struct frame *f, uint32_t key);
+bool obj_more(const struct matcher *m, const struct frame *f);
+bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }
 bool key_closable(const struct matcher *m, const struct conf *c);     /* may the quote (or =) come now? */
 uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more letters until it may */
+bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f);
 bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f);
-uint32_t item_goal_at(const struct arr *a, uint32_t i);               /* NONE: no element there */
-const char *word_text(enum shape_kind k, uint8_t surf);
+
+const struct alts *item_alts(const struct arr *a, uint32_t i);        /* n 0: no element there */
+uint32_t arr_count(const struct matcher *m, const struct frame *f, uint32_t i);        /* elements that contains i has seen */
+bool arr_offers(const struct matcher *m, const struct frame *f, const struct alt *alt); /* may element count be taken so? */
+bool arr_more(const struct matcher *m, const struct frame *f);
+bool arr_closes(const struct matcher *m, const struct frame *f);
+
+/* unique.c */
+bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
+bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
+bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
+uint64_t number_hash(const char *text, size_t len);
 
 /* ---- lex.c: strings -------------------------------------------------------------------------- */
 
@@ -389,10 +572,5 @@ uint32_t     obj_todo(const struct matcher *m, const struct frame *f, int style)
 uint32_t     key_todo(const struct matcher *m, const struct frame *f, uint32_t key, int style);
 /* Cost after any pure content token, and after any that ends between code points. False: no dense place. */
 bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole);
-
-/* ---- finished values: check.c, formats.c ----------------------------------------------------- */
-
-/* Is the string of that format? True for names that are not known (annotations). */
-bool format_check(const char *name, const char *s, size_t len);
 
 #endif

@@ -11,31 +11,6 @@
 
 #include "grammar/int.h"
 
-<<<<<<< HEAD
-=======
-void schemas_init(struct schemas *s, struct grammar *g, const struct grammar_opts *o, struct err *e)
-{
-    *s = (struct schemas){ .g = g, .o = o, .e = e };
-    arena_init(&s->tmp, 0);
-    s->n_node_slot = s->n_goal_slot = 256;
-    s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
-    s->goal_slot = mem_zero(s->n_goal_slot * sizeof *s->goal_slot);
-    MEM_GROW(s->node, s->n_node, s->cap_node);
-    s->node[s->n_node++] = (struct node){ .parent = NONE, .kw = "" };  /* NODE_OBJECT */
-}
-
-void schemas_done(struct schemas *s)
-{
-    arena_done(&s->tmp);
-    for (uint32_t i = 0; i < s->n_doc; i++) refs_close(s->doc[i].refs);
-    mem_free(s->doc);
-    mem_free(s->node);
-    mem_free(s->key);
-    mem_free(s->node_slot);
-    mem_free(s->goal_slot);
-}
-
->>>>>>> wt-refs
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static void pointer_part(struct str *out, struct bytes b)
@@ -806,33 +781,11 @@ uint32_t schemas_document(struct grammar *g, const struct json *schema, const ch
         err_set(e, ERR_LIMIT, "more than %d schemas in one grammar", UINT16_MAX);
         return NONE;
     }
-<<<<<<< HEAD
     struct doc d = { .root = json_share(schema), .where = where };
     if (!(d.refs = refs_open(d.root, &g->o, e))) {
         err_in(e, "%s", where);
         json_free(d.root);
         return NONE;
-=======
-    MEM_GROW(g->goal, g->n_goal, s->cap_goal);
-    MEM_GROW(s->key, g->n_goal, s->cap_key);
-    g->goal[g->n_goal] = (struct goal){ 0 };
-    s->key[g->n_goal] = (struct goal_key){ list, k };
-    s->goal_slot[h] = g->n_goal + 1;
-    return g->n_goal++;
-}
-
-uint32_t schemas_root(struct schemas *s, const struct json *schema, const char *where, bool objects)
-{
-    uint32_t node[2], n = 0;
-    if (schema) {
-        struct refs *r = refs_open(schema, s->o, s->e);
-        if (!r) { err_in(s->e, "%s", where); return NONE; }
-        MEM_GROW(s->doc, s->n_doc, s->cap_doc);
-        s->doc[s->n_doc++] = (struct doc){ schema, r, refs_res(r, 0)->draft, arena_str(&s->g->mem, where, strlen(where)) };
-        node[n++] =
-            node_add(s,
-                     (struct node){ .v = schema, .doc = s->n_doc - 1, .parent = NONE, .kw = "" });
->>>>>>> wt-refs
     }
     MEM_GROW(s->doc, s->n_doc, s->cap_doc);
     s->doc[s->n_doc++] = d;
