@@ -1,513 +1,297 @@
 /* budget.c -- how many tokens the shortest way to the end takes, never short.
  *
- * One grammar and one vocabulary together give a `bind`: tables of what every piece costs. Pieces are
+ * One grammar and one vocabulary together give a `bind`. Its tables say what every piece costs; they are
+ * filled when a budget is first asked for, and for goals when they are first met. Pieces are
  * spelled apart (a key with its quotes and colon, a literal, a tool name), each with its exact fewest
  * tokens, and added up; sharing a token between two pieces would be cheaper, so the sum is a bound.
  * The bound is consistent: from every position with cost D some token leads to a position with cost
  * at most D - 1. That is the whole promise about max_tokens: as long as only tokens with cost below
  * what is left are allowed, one of them always is.
  *
- * Frames carry `need`, the cost from the end of the value inside them to the end of the output, so
- * the cost of a configuration is a table look-up plus one addition. Where alternatives differ in
- * depth, only the flattest count: they fit wherever the goal is offered at all. */
-#include "grammar/int.h"
-
-/* ---- spelling -------------------------------------------------------------------------------- */
-
-static uint32_t one_token(const struct vocab *v, const char *text, uint32_t otherwise)
-{
-    uint32_t node = 0;
-    for (; *text; text++)
-        if ((node = vocab_kid(v, node, (uint8_t)*text)) == NONE) return otherwise;
-    return v->all.token[node - 1] >= 0 ? 1 : otherwise;
-}
-
-static uint16_t *narrow(struct arena *a, const uint32_t *cost, size_t n)
-{
-    uint16_t *out = arena_alloc(a, n * sizeof *out);
-    for (size_t i = 0; i < n; i++) out[i] = (uint16_t)MIN(cost[i], 0xffffu);
-    return out;
-}
-
-static uint32_t wide(uint16_t c) { return c == 0xffff ? COST_MAX : c; }
-
-static uint16_t *spell_plain(struct bind *b, const char *text, size_t len)
-{
-    uint32_t *cost = mem_alloc((len + 1) * sizeof *cost);
-    vocab_spell(b->v, text, len, cost);
-    uint16_t *out = narrow(&b->mem, cost, len + 1);
-    mem_free(cost);
-    return out;
-}
-
-/* Costs of head + quoted name + tail from every offset: of the head, and of the name's own bytes. A
- * name that needs escapes is counted byte by byte in its longest spelling, which holds for every surface. */
-struct spelled { uint32_t *head, *name; };
-static struct spelled spell_name(const struct vocab *v, const char *head, struct bytes name,
-                                 const char *tail)
-{
-    size_t n_head = strlen(head), n = n_head + name.len + strlen(tail);
-    bool plain = name.len < 60000;
-    for (size_t i = 0; i < name.len; i++)
-        if ((uint8_t)name.p[i] < 0x20 || name.p[i] == '"' || name.p[i] == '\\') plain = false;
-    struct str text = { 0 };
-    str_puts(&text, head);
-    str_put(&text, name.p, name.len);
-    str_puts(&text, tail);
-    uint32_t *cost = mem_alloc((n + 1) * sizeof *cost);
-    vocab_spell(plain ? v : NULL, text.p ? text.p : "", n, cost);
-    for (size_t i = n_head + name.len, extra = 0; !plain && i-- > 0; ) {
-        uint8_t c = i >= n_head ? (uint8_t)name.p[i - n_head] : 'a';
-        if (c < 0x20) extra += 5;
-        else if (c == '"' || c == '\\') extra += i >= n_head;
-        cost[i] += (uint32_t)extra;
-    }
-    str_done(&text);
-    return (struct spelled){ cost, cost + n_head };
-}
-
-/* ---- tables of shapes ------------------------------------------------------------------------ */
-
-/* Cost of the best literal below every node of a trie: its bytes from there on, and `tail`. */
-static void trie_costs(const struct vocab *v, const struct trie *t, const char *tail,
-                       uint32_t *node_cost)
-{
-    for (uint32_t i = 0; i < t->n_node; i++) node_cost[i] = COST_MAX;
-    size_t total = 0;
-    for (uint32_t r = 0; r < t->n_str; r++) total += t->str[r].len;
-    for (uint32_t r = 0; r < t->n_str; r++) {
-        struct spelled s = spell_name(total < 200000 ? v : NULL, "", t->str[r], tail);
-        uint32_t at = 0;
-        for (size_t d = 0; at != NONE; d++) {
-            node_cost[at] = MIN(node_cost[at], s.name[d]);
-            at = d < t->str[r].len ? trie_step(t, at, (uint8_t)t->str[r].p[d]) : NONE;
-        }
-        mem_free(s.head);
-    }
-}
-
-static void seg_fill(struct bind *b, struct seg *g, struct bytes name, const char *sep,
-                     const char *quote, const char *tail)
-{
-    char head[80];
-    size_t n_sep = strlen(sep), n_quote = strlen(quote);
-    snprintf(head, sizeof head, "%s%s", sep, quote);
-    struct spelled s = spell_name(b->v, head, name, tail);
-    g->sep = narrow(&b->mem, s.head, n_sep + 1);
-    g->quote = (uint16_t)MIN(s.head[n_sep], 0xffffu);
-    g->key = narrow(&b->mem, s.head + n_sep + n_quote, name.len + 1);
-    /* so that a first key never costs more than a further one */
-    if (g->sep[0] < g->quote) g->sep[0] = g->quote;
-    mem_free(s.head);
-}
-
-static void segs_fill(struct bind *b, const struct grammar *g)
-{
-    for (int args = 0; args < (g->uses_args ? 2 : 1); args++)
-        for (int s = 0; s < 2; s++)
-            b->seg[args][s] = arena_alloc(&b->mem, (g->n_seg + 1) * sizeof **b->seg[0]);
-    for (uint32_t i = 0; i < g->n_shape; i++) {
-        if (g->shape[i].kind != SH_OBJ) continue;
-        const struct obj *o = g->shape[i].obj;
-        for (uint32_t k = 0; k < o->n_key; k++)
-            for (int s = 0; s < 2; s++) {
-                char tail[40];
-                snprintf(tail, sizeof tail, "\"%s", g->spell.key[s]);
-                seg_fill(b, &b->seg[0][s][o->seg_off + k], o->key[k].name, g->spell.item[s], "\"",
-                         tail);
-                if (g->uses_args)
-                    seg_fill(b, &b->seg[1][s][o->seg_off + k], o->key[k].name, g->spell.item[s], "",
-                             "=");
-            }
-    }
-}
-
-static const struct seg *seg_of(const struct matcher *m, const struct frame *f, uint32_t key,
-                                int style)
-{
-    return &m->bind->seg[f->flags & FL_ARGS ? 1 : 0][style][m->g->shape[f->ref].obj->seg_off + key];
-}
-
-static uint32_t word_cost(const struct vocab *v, enum shape_kind k)
-{
-    const char *json = word_text(k, SURF_JSON), *python = word_text(k, SURF_PYTHON);
-    return MAX(one_token(v, json, (uint32_t)strlen(json)),
-               one_token(v, python, (uint32_t)strlen(python)));
-}
-
-static uint32_t goal_cost(const struct grammar *g, const struct bind *b, uint32_t goal, int s)
-{
-    return g->goal[goal].ok ? b->goal[goal][s] : COST_MAX;
-}
-
-/* Elements from `from` on that the minimum still asks for, each with its separator. */
-static uint32_t arr_left(const struct grammar *g, const struct bind *b, const struct arr *a,
-                         uint32_t from, int s)
-{
-    uint64_t sum = 0;
-    uint32_t sep = wide(b->sep_cost[s][0]);
-    for (uint32_t i = from; i < MIN(a->min, a->n_prefix); i++)
-        sum += sep + (uint64_t)goal_cost(g, b, a->prefix[i], s);
-    uint32_t at = MAX(from, a->n_prefix);
-    if (at < a->min) sum += (a->min - at) * (sep + (uint64_t)goal_cost(g, b, a->rest, s));
-    return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
-}
-
-static uint32_t obj_cost(const struct grammar *g, const struct bind *b, const struct obj *o,
-                         int args, int s)
-{
-    uint32_t sum = args ? 0 : o->n_req ? 2 : b->pair_cost[2];
-    for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
-        sum = cost_add(sum, cost_add(wide(b->seg[args][s][o->seg_off + i].sep[0]),
-                                     goal_cost(g, b, o->key[i].goal, s)));
-    return sum;
-}
-
-static uint32_t shape_cost(const struct grammar *g, const struct bind *b, const struct shape *sh,
-                           int s)
-{
-    switch (sh->kind) {
-    case SH_NULL: case SH_TRUE: case SH_FALSE: return word_cost(b->v, sh->kind);
-    case SH_NUM:    return g->validate ? 1 : num_shortest(sh->num);
-    case SH_NUMLIT: return b->node_cost[sh->lit->cost_off];
-    case SH_STRLIT: return cost_add(1, b->node_cost[sh->lit->cost_off]);
-    case SH_STR:    return sh->str.min ? cost_add(2, sh->str.min) : b->pair_cost[0];
-    case SH_ARR: return sh->arr->min ? cost_add(2, arr_left(g, b, sh->arr, 0, s)) : b->pair_cost[1];
-    default:        return obj_cost(g, b, sh->obj, 0, s);
-    }
-}
-
-static bool goal_relax(const struct grammar *g, struct bind *b, uint32_t goal, int s)
-{
-    const struct goal *p = &g->goal[goal];
-    bool better = false;
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++) {
-        if (!g->shape[i].ok || g->shape[i].height != p->height) continue;
-        uint32_t c = shape_cost(g, b, &g->shape[i], s);
-        if (c < b->shape[i][s]) b->shape[i][s] = c;
-        if (c < b->goal[goal][s]) { b->goal[goal][s] = c; better = true; }
-    }
-    return better;
-}
-
-static void shapes_fill(struct bind *b, const struct grammar *g)
-{
-    b->node_cost = arena_alloc(&b->mem, (g->n_node_cost + 1) * sizeof *b->node_cost);
-    b->goal = arena_alloc(&b->mem, (g->n_goal + 1) * sizeof *b->goal);
-    b->shape = arena_alloc(&b->mem, (g->n_shape + 1) * sizeof *b->shape);
-    for (uint32_t i = 0; i < g->n_shape; i++) {
-        const struct shape *sh = &g->shape[i];
-        if (sh->kind == SH_STRLIT)
-            trie_costs(b->v, sh->lit, "\"", b->node_cost + sh->lit->cost_off);
-        if (sh->kind == SH_NUMLIT) trie_costs(b->v, sh->lit, "", b->node_cost + sh->lit->cost_off);
-        b->shape[i][0] = b->shape[i][1] = COST_MAX;
-    }
-    for (uint32_t i = 0; i < g->n_goal; i++) b->goal[i][0] = b->goal[i][1] = COST_MAX;
-    bool better = true;
-    for (int pass = 0; better && pass < 2000; pass++) {
-        better = false;
-        for (uint32_t i = g->n_goal; i-- > 0; )
-            for (int s = 0; s < 2; s++) better |= goal_relax(g, b, i, s);
-    }
-}
-
-/* ---- tables of the envelope ------------------------------------------------------------------ */
-
-static void mark_each(const struct grammar *g, struct bind *b, uint32_t op)
-{
-    while (b->in_each[op] == NONE) {
-        b->in_each[op] = b->n_each_op++;
-        const struct op *o = &g->op[op];
-        if (o->kind == OP_RET) return;
-        if (o->kind == OP_SPLIT) mark_each(g, b, o->a);
-        op = o->next;
-    }
-}
-
-static uint32_t slot_cost(const struct grammar *g, const struct bind *b, uint32_t goal,
-                          uint32_t surf, int s)
-{
-    if (surf == SURF_RAW) return 0;
-    if (surf != SURF_ARGS) return goal_cost(g, b, goal, s);
-    uint32_t best = COST_MAX;
-    const struct goal *p = &g->goal[goal];
-    for (uint32_t i = p->shape; i < p->shape + p->n_shape; i++)
-        if (g->shape[i].kind == SH_OBJ && g->shape[i].ok)
-            best = MIN(best, obj_cost(g, b, g->shape[i].obj, 1, s));
-    return best;
-}
-
-static uint32_t op_at(const struct grammar *g, const struct bind *b, uint32_t op, uint32_t pair,
-                      int s)
-{
-    uint32_t row = b->in_each[op];
-    return row == NONE || pair == NONE ? b->op[op][s] : b->op_pair[row * g->n_pair + pair][s];
-}
-
-/* One look at an op, for one pair inside of each. */
-static uint32_t op_cost(const struct grammar *g, const struct bind *b, uint32_t op, uint32_t pair,
-                        int s)
-{
-    const struct op *o = &g->op[op];
-    if (o->kind == OP_RET) return 0;
-    if (o->kind == OP_SPLIT) return MIN(op_at(g, b, o->next, pair, s), op_at(g, b, o->a, pair, s));
-    uint32_t next = op_at(g, b, o->next, pair, s);
-    switch (o->kind) {
-    case OP_LIT:   return cost_add(wide(b->lit_cost[op][0]), next);
-    case OP_TEXT:  return next;
-    case OP_NAME:  return cost_add(wide(b->name_cost[o->a][pair][0]), next);
-    case OP_VALUE: return cost_add(slot_cost(g, b, g->pair_goal[pair], o->a, s), next);
-    case OP_SLOT:  return cost_add(slot_cost(g, b, o->b, o->a, s), next);
-    case OP_CALL:
-    case OP_EACH:  return cost_add(b->op[o->a][s], next);
-    default:       return cost_add(1, next);            /* class, special */
-    }
-}
-
-static bool op_relax(const struct grammar *g, struct bind *b, uint32_t op)
-{
-    uint32_t row = b->in_each[op];
-    bool better = false;
-    for (int s = 0; s < 2; s++) {
-        uint32_t best = b->op[op][s];
-        for (uint32_t p = 0; row != NONE && p < g->n_pair; p++) {
-            uint32_t c = op_cost(g, b, op, p, s), *have = &b->op_pair[row * g->n_pair + p][s];
-            if (c < *have) { *have = c; better = true; }
-            best = MIN(best, c);
-        }
-        if (row == NONE) best = MIN(best, op_cost(g, b, op, NONE, s));
-        if (best < b->op[op][s]) { b->op[op][s] = best; better = true; }
-    }
-    return better;
-}
-
-/* Unbound name: cost of the best name below a node and of what follows it. */
-static void name_nodes(const struct grammar *g, struct bind *b, uint32_t op)
-{
-    const struct op *o = &g->op[op];
-    const struct trie *t = &g->name[o->a];
-    uint32_t (*cost)[2] = arena_alloc(&b->mem, t->n_node * sizeof *cost);
-    for (uint32_t i = 0; i < t->n_node; i++) cost[i][0] = cost[i][1] = COST_MAX;
-    for (uint32_t r = 0; r < t->n_str; r++) {
-        uint32_t at = 0, pair = t->id[r];
-        for (size_t d = 0; at != NONE; d++) {
-            for (int s = 0; s < 2; s++)
-                cost[at][s] = MIN(cost[at][s], cost_add(wide(b->name_cost[o->a][pair][d]),
-                                                        op_at(g, b, o->next, pair, s)));
-            at = d < t->str[r].len ? trie_step(t, at, (uint8_t)t->str[r].p[d]) : NONE;
-        }
-    }
-    b->name_node[op] = cost;
-}
-
-static void ops_fill(struct bind *b, const struct grammar *g)
-{
-    b->op = arena_alloc(&b->mem, (g->n_op + 1) * sizeof *b->op);
-    b->lit_cost = arena_zero(&b->mem, (g->n_op + 1) * sizeof *b->lit_cost);
-    b->name_node = arena_zero(&b->mem, (g->n_op + 1) * sizeof *b->name_node);
-    b->in_each = arena_alloc(&b->mem, (g->n_op + 1) * sizeof *b->in_each);
-    for (uint32_t i = 0; i < g->n_op; i++) {
-        b->in_each[i] = NONE;
-        b->op[i][0] = b->op[i][1] = COST_MAX;
-        if (g->op[i].kind == OP_LIT)
-            b->lit_cost[i] = spell_plain(b, g->text + g->op[i].a, g->op[i].b);
-    }
-    for (int k = 0; k < 2; k++) {
-        b->name_cost[k] = arena_alloc(&b->mem, (g->n_pair + 1) * sizeof **b->name_cost);
-        for (uint32_t p = 0; p < g->n_pair; p++)
-            b->name_cost[k][p] = spell_plain(b, g->pair_name[k][p].p, g->pair_name[k][p].len);
-    }
-    for (uint32_t i = 0; i < g->n_op; i++)
-        if (g->op[i].kind == OP_EACH) mark_each(g, b, g->op[i].a);
-    size_t n = (size_t)b->n_each_op * g->n_pair;
-    b->op_pair = arena_alloc(&b->mem, (n + 1) * sizeof *b->op_pair);
-    for (size_t i = 0; i < n; i++) b->op_pair[i][0] = b->op_pair[i][1] = COST_MAX;
-    bool better = true;
-    /* followers are laid out first: forwards is fast */
-    for (int pass = 0; better && pass < 2000; pass++) {
-        better = false;
-        for (uint32_t i = 0; i < g->n_op; i++) better |= op_relax(g, b, i);
-    }
-    for (uint32_t i = 0; i < g->n_op; i++)
-        if (g->op[i].kind == OP_NAME) name_nodes(g, b, i);
-}
-
-/* ---- bind ------------------------------------------------------------------------------------ */
-
-static bool bind_specials(struct bind *b, const struct grammar *g, struct err *e)
-{
-    b->special = arena_alloc(&b->mem, (g->n_special + 1) * sizeof *b->special);
-    for (uint32_t i = 0; i < g->n_special; i++)
-        if ((b->special[i] = vocab_special(b->v, g->special[i])) < 0)
-            return err_set(e, ERR_ARG, "the vocabulary has no special token %.80s", g->special[i]);
-    return true;
-}
-
-static struct bind *bind_new(const struct grammar *g, const struct vocab *v, struct err *e)
-{
-    struct bind *b = mem_zero(sizeof *b);
-    b->v = v;
-    b->vocab_id = v->id;
-    arena_init(&b->mem, 0);
-    pthread_mutex_init(&b->lock, NULL);
-    if (!bind_specials(b, g, e)) { bind_free(b); return NULL; }
-    static const char *const pairs[] = { "\"\"", "[]", "{}" };
-    for (int i = 0; i < 3; i++) b->pair_cost[i] = one_token(v, pairs[i], 2);
-    for (int s = 0; s < 2; s++) {
-        b->sep_cost[s] = spell_plain(b, g->spell.item[s], g->spell.n_item[s]);
-        b->colon_cost[s] = spell_plain(b, g->spell.key[s], g->spell.n_key[s]);
-    }
-    segs_fill(b, g);
-    shapes_fill(b, g);
-    ops_fill(b, g);
-    return b;
-}
-
-struct bind *bind_get(const struct grammar *g, const struct vocab *v, struct err *e)
-{
-    struct grammar *own = (struct grammar *)g;  /* the list is all that changes, under its lock */
-    pthread_mutex_lock(&own->lock);
-    struct bind *b = g->bind;
-    while (b && b->vocab_id != v->id) b = b->next;
-    if (!b && (b = bind_new(g, v, e))) {
-        b->next = own->bind;
-        own->bind = b;
-    }
-    pthread_mutex_unlock(&own->lock);
-    return b;
-}
-
-void bind_free(struct bind *b)
-{
-    for (int i = 0; i < N_MASK_SLOT; i++) mem_free(b->slot[i].bits);
-    pthread_mutex_destroy(&b->lock);
-    arena_done(&b->mem);
-    mem_free(b);
-}
+ * A frame's `need` is the cost from the end of the value inside it to the end of the output, so the
+ * cost of a configuration is a table look-up plus one addition. Where alternatives differ in depth,
+ * only the flattest count: they fit wherever the goal is offered at all. cost.c has the tables. */
+#include "grammar/cost.h"
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 static uint32_t pair_of(const struct frame *f) { return f->kind == F_EACH ? f->count : NONE; }
 
+uint32_t frame_need(const struct matcher *m, uint32_t frame, int s);
+
 /* From an op in a frame to the end of output. */
 static uint32_t op_rest(const struct matcher *m, uint32_t op, uint32_t frame, int s)
 {
-    const struct frame *f = &m->frame[frame];
-    return cost_add(op_at(m->g, m->bind, op, pair_of(f), s), f->need[s]);
+    return cost_add(cost_op(m, op, pair_of(&m->frame[frame]), s), frame_need(m, frame, s));
 }
 
-uint32_t key_todo(const struct matcher *m, const struct frame *f, uint32_t key, int s)
+/* Separator, name and what leads to the value, then the value. */
+static uint32_t key_cost(const struct matcher *m, const struct frame *f, uint32_t key, uint8_t owed, int s)
 {
-    return cost_add(wide(seg_of(m, f, key, s)->sep[0]),
-                    goal_cost(m->g, m->bind, m->g->shape[f->ref].obj->key[key].goal, s));
+    const struct obj *o = frame_obj(m, f);
+    return cost_add(cost_wide(cost_seg(m, f, key, s)->sep[0]), cost_alts(m, &o->key[key].alts, owed, s));
 }
 
-uint32_t obj_todo(const struct matcher *m, const struct frame *f, int s)
+/* A whole member with an invented name of class i, its separator included. */
+static uint32_t invented_cost(const struct matcher *m, const struct frame *f, uint32_t i, uint8_t owed, int s)
 {
-    const struct obj *o = m->g->shape[f->ref].obj;
-    uint32_t sum = 0;
-    for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
-        sum = cost_add(sum, key_todo(m, f, i, s));
+    const struct obj *o = frame_obj(m, f);
+    const struct kclass *k = &o->cls[i];
+    bool args = f->flags & FL_ARGS;
+    uint32_t name = k->s.dfa ? dfa_shortest(k->s.dfa, DFA_START, MAX(k->s.min, 1u), k->s.max) : MAX(k->s.min, 1u);
+    if (name == NONE) return COST_MAX;
+    name = cost_add(name, o->n_key + f->n_dyn + 1);     /* letters that make it a new one */
+    uint32_t lead = cost_add(cost_sep(m, s, 0) + (args ? 1 : 2), cost_add(name, args ? 0 : cost_colon(m, s, 0)));
+    return cost_add(lead, cost_alts(m, &k->alts, owed, s));
+}
+
+/* The cheapest member that settles a debt. */
+static uint32_t debt_cost(const struct matcher *m, const struct frame *f, uint8_t bit, int s)
+{
+    const struct obj *o = frame_obj(m, f);
+    uint32_t best = COST_MAX;
+    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
+        if (!obj_seen(m, f, i)) best = MIN(best, key_cost(m, f, i, bit, s));
+    for (uint32_t i = 0; i < o->n_cls; i++) best = MIN(best, invented_cost(m, f, i, bit, s));
+    return best;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* n members beyond the required ones: the cheapest there are. */
+static uint32_t extra_cost(const struct matcher *m, const struct frame *f, uint32_t n, int s)
+{
+    const struct obj *o = frame_obj(m, f);
+    uint32_t *list = mem_alloc((o->n_key + 1) * sizeof *list), k = 0, invent = COST_MAX, sum = 0;
+    for (uint32_t i = 0; i < o->n_cls; i++) invent = MIN(invent, invented_cost(m, f, i, 0, s));
+    if (invent < COST_MAX) invent = cost_add(invent, n);
+    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
+        if (!obj_must(m, f, i) && !obj_seen(m, f, i) && o->key[i].alts.n) list[k++] = key_cost(m, f, i, 0, s);
+    if (k) qsort(list, k, sizeof *list, by_size);
+    for (uint32_t i = 0; i < n; i++) {
+        if (i < k && list[i] <= invent) sum = cost_add(sum, list[i]);
+        else {
+            uint64_t rest = (uint64_t)(n - i) * invent;
+            sum = cost_add(sum, (uint32_t)MIN(rest, (uint64_t)COST_MAX));
+            break;
+        }
+    }
+    mem_free(list);
     return sum;
 }
 
-void frame_cost(const struct matcher *m, struct frame *f)
+/* Members that must still come, each with its separator. */
+static uint32_t obj_todo(const struct matcher *m, const struct frame *f, int s)
 {
-    for (int s = 0; s < 2; s++) {
-        const struct frame *up = f->parent == NONE ? NULL : &m->frame[f->parent];
-        switch (f->kind) {
-        case F_ROOT: f->need[s] = 1; break;
-        case F_CALL: case F_EACH: f->need[s] = op_rest(m, f->ref, f->parent, s); break;
-        case F_OBJ:
-            f->need[s] = cost_add(cost_add(f->todo[s], !(f->flags & FL_ARGS)), up->need[s]);
-            break;
-        case F_ARR:
-            f->need[s] =
-                cost_add(cost_add(arr_left(m->g, m->bind, m->g->shape[f->ref].arr, f->count + 1, s),
-                                  1),
-                         up->need[s]);
-            break;
-        default: f->need[s] = up->need[s];
+    const struct obj *o = frame_obj(m, f);
+    uint32_t sum = 0;
+    for (uint32_t i = 0; f->missing && i < o->n_key; i++)
+        if (obj_must(m, f, i) && !obj_seen(m, f, i)) sum = cost_add(sum, key_cost(m, f, i, 0, s));
+    for (uint8_t bit = 1; bit && bit <= f->owed; bit = (uint8_t)(bit << 1))
+        if (f->owed & bit) sum = cost_add(sum, debt_cost(m, f, bit, s));
+    uint32_t come = f->count + f->missing;
+    return come < o->min ? cost_add(sum, extra_cost(m, f, o->min - come, s)) : sum;
+}
+
+/* Elements from `from` on that must still come, each with its separator. */
+static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_t from, int s)
+{
+    const struct arr *a = frame_arr(m, f);
+    uint32_t lack[MOST_OWED] = { 0 }, sep = cost_sep(m, s, 0), p = from;
+    uint64_t sum = 0, lacking = 0;
+    for (uint32_t i = 0; i < a->n_cont; i++) {
+        uint32_t have = arr_count(m, f, i);
+        lacking += lack[i] = a->cont[i].min > have ? a->cont[i].min - have : 0;
+    }
+    for (; p < a->n_prefix && (p < a->min || lacking) && sum < COST_MAX; p++) {
+        uint32_t best = COST_MAX, which = NONE;
+        for (uint32_t i = 0; i < a->n_cont; i++) {
+            uint32_t c = lack[i] ? cost_alts(m, &a->prefix[p], (uint8_t)(1u << i), s) : COST_MAX;
+            if (c < best) { best = c; which = i; }
         }
+        if (which == NONE) best = cost_alts(m, &a->prefix[p], 0, s);
+        else { lack[which]--; lacking--; }
+        sum += (uint64_t)sep + best;
+    }
+    uint64_t plain = a->min > p ? a->min - p : 0;
+    for (uint32_t i = 0; i < a->n_cont; i++)
+        if (lack[i]) sum += (uint64_t)lack[i] * (sep + cost_alts(m, &a->rest, (uint8_t)(1u << i), s));
+    plain = plain > lacking ? plain - lacking : 0;
+    if (plain) sum += plain * ((uint64_t)sep + cost_alts(m, &a->rest, 0, s));
+    if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, s);
+    return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
+}
+
+static uint32_t need_of(const struct matcher *m, const struct frame *f, int s)
+{
+    switch (f->kind) {
+    case F_ROOT: return 1;
+    case F_CALL: case F_EACH: return op_rest(m, f->ref, f->parent, s);
+    case F_OBJ: return cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s));
+    case F_ARR: return cost_add(cost_add(arr_todo(m, f, f->count + 1, s), 1), frame_need(m, f->parent, s));
+    default: return frame_need(m, f->parent, s);
     }
 }
 
-/* ---- configurations -------------------------------------------------------------------------- */
-
-/* Behind `lead` tokens stands the value of key; the object's need counts the key itself if it is required. */
-static uint32_t with_key(const struct matcher *m, const struct frame *f, uint32_t key,
-                         uint32_t lead, int s)
+uint32_t frame_need(const struct matcher *m, uint32_t frame, int s)
 {
-    const struct okey *k = &m->g->shape[f->ref].obj->key[key];
-    uint32_t need = f->need[s];
-    if (k->req && need < COST_MAX) need -= key_todo(m, f, key, s);
-    return cost_add(cost_add(lead, goal_cost(m->g, m->bind, k->goal, s)), need);
+    struct frame *f = &((struct matcher *)m)->frame[frame];           /* found out once, then kept */
+    if (f->need[s] == NONE) {
+        uint32_t need = need_of(m, f, s);
+        m->frame[frame].need[s] = need;
+        return need;
+    }
+    return f->need[s];
 }
 
-/* The best way on among offered keys with ranks in [lo, hi): where says which table entry leads. */
-enum where { IN_SEP, AT_QUOTE, IN_KEY };
-static uint32_t best_key(const struct matcher *m, const struct frame *f, uint32_t lo, uint32_t hi,
-                         enum where where, uint32_t at, int s)
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Behind `lead` tokens stands the value of key; what the object still needs counts the key itself if it must come. */
+static uint32_t with_key(const struct matcher *m, const struct conf *c, uint32_t key, uint32_t lead, int s)
 {
-    const struct obj *o = m->g->shape[f->ref].obj;
+    const struct frame *f = &m->frame[c->frame];
+    const struct alts *l = &frame_obj(m, f)->key[key].alts;
     uint32_t best = COST_MAX;
-    for (uint32_t r = lo; r < hi; r++) {
-        uint32_t key = o->trie.id[r];
-        if (!obj_offers(m, f, key)) continue;
-        const struct seg *g = seg_of(m, f, key, s);
-        uint16_t lead = where == IN_SEP ? g->sep[at] : where == AT_QUOTE ? g->quote : g->key[at];
-        best = MIN(best, with_key(m, f, key, wide(lead), s));
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (!obj_takes(m, f, key, &l->alt[i])) continue;
+        uint32_t rest = cost_after_key(m, c->frame, key, l->alt[i].owed, s);
+        best = MIN(best, cost_add(cost_add(lead, cost_goal(m, l->alt[i].goal, s)), rest));
     }
     return best;
 }
 
-/* An invented key from this point of its name on. */
+/* What follows the value once the key is written: the object's own needs and all around it. */
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint8_t owed, int s)
+{
+    struct frame f = m->frame[frame];
+    const struct obj *o = frame_obj(m, &f);
+    uint32_t around = cost_add(!(f.flags & FL_ARGS), frame_need(m, f.parent, s));
+    bool simple = !o->has_need && !f.owed && o->min <= o->n_req;
+    if (simple) {
+        uint32_t todo = frame_need(m, frame, s);
+        if (todo >= COST_MAX) return COST_MAX;
+        return key != NONE && o->key[key].req ? todo - key_cost(m, &f, key, 0, s) : todo;
+    }
+    uint64_t word[2 * 64];              /* a copy of the sets with the key in them */
+    uint32_t n = o->has_need ? 2 * o->n_word : o->n_word;
+    struct matcher *w = (struct matcher *)m;
+    struct mark k = matcher_mark(m);
+    if (n > LEN(word)) return COST_MAX;
+    if (n) memcpy(word, m->word + f.seen, n * sizeof *word);
+    uint32_t at = words_take(w, n);
+    if (n) memcpy(w->word + at, word, n * sizeof *word);
+    if (key != NONE) {
+        f.missing = obj_missing_after(m, &f, key);
+        w->word[at + key / 64] |= 1ull << (key % 64);
+        for (uint32_t i = 0; o->key[key].need && i < o->n_word; i++) w->word[at + o->n_word + i] |= o->key[key].need[i];
+        f.next = key + 1;
+    } else {
+        f.n_dyn++;
+        f.next = o->n_key;
+    }
+    f.seen = at;
+    f.owed &= (uint8_t)~owed;
+    f.count++;
+    uint32_t todo = obj_todo(m, &f, s);
+    matcher_reset(w, k);
+    return cost_add(todo, around);
+}
+
+/* The best way on among offered keys with ranks in [lo, hi): where says which table entry leads. */
+enum where { IN_SEP, AT_QUOTE, IN_KEY };
+static uint32_t best_key(const struct matcher *m, const struct conf *c, uint32_t lo, uint32_t hi, enum where where,
+                         uint32_t at, int s)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    uint32_t best = COST_MAX;
+    for (uint32_t r = lo; r < hi; r++) {
+        uint32_t key = o->trie.id[r];
+        if (!obj_offers(m, f, key)) continue;
+        const struct seg *g = cost_seg(m, f, key, s);
+        uint16_t lead = where == IN_SEP ? g->sep[at] : where == AT_QUOTE ? g->quote : g->key[at];
+        best = MIN(best, with_key(m, c, key, cost_wide(lead), s));
+    }
+    return best;
+}
+
+/* An invented name of a class from this point on, its value and the rest. */
 static uint32_t invent(const struct matcher *m, const struct conf *c, int s)
 {
     const struct frame *f = &m->frame[c->frame];
-    if (!obj_invents(m, f)) return COST_MAX;
-    uint32_t colon = f->flags & FL_ARGS ? 0 : wide(m->bind->colon_cost[s][0]);
-    uint32_t lead =
-        cost_add(cost_add((uint32_t)lex_pending(c->lex) + 1 + colon, key_extend(m, c)), f->need[s]);
-    return cost_add(lead, goal_cost(m->g, m->bind, m->g->shape[f->ref].obj->rest, s));
+    const struct kclass *k = &frame_obj(m, f)->cls[c->cls - 1];
+    if (!obj_invents(m, f, c->cls - 1u)) return COST_MAX;
+    uint32_t colon = f->flags & FL_ARGS ? 0 : cost_colon(m, s, 0), best = COST_MAX;
+    uint32_t lead = cost_add((uint32_t)lex_pending(c->lex) + 1 + colon, key_extend(m, c));
+    for (uint32_t i = 0; i < k->alts.n; i++)
+        best = MIN(best, cost_add(cost_goal(m, k->alts.alt[i].goal, s),
+                                  cost_after_key(m, c->frame, NONE, k->alts.alt[i].owed, s)));
+    return cost_add(lead, best);
 }
 
-static uint32_t cost_key(const struct matcher *m, const struct conf *c, int s)
+static uint32_t cost_key_conf(const struct matcher *m, const struct conf *c, int s)
 {
     const struct frame *f = &m->frame[c->frame];
-    const struct trie *t = &m->g->shape[f->ref].obj->trie;
-    uint32_t best = invent(m, c, s);
-    if (c->n == NONE || m->g->validate) return best;
+    const struct trie *t = &frame_obj(m, f)->trie;
+    if (c->cls) return invent(m, c, s);
+    if (c->n == NONE) return COST_MAX;
     const struct tnode *p = &t->node[c->n];
-    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8)  /* the trie follows code points byte by byte */
-        return MIN(best, best_key(m, f, p->lo, p->hi, IN_KEY, p->depth, s));
+    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8)     /* the trie follows code points byte by byte */
+        return best_key(m, c, p->lo, p->hi, IN_KEY, p->depth, s);
+    uint32_t best = COST_MAX;
     for (uint32_t i = p->child; i < p->child + p->n_child; i++) {
         const struct tnode *k = &t->node[i];
         if (!escape_means(m, k, c, f)) continue;
-        best = MIN(best, cost_add((uint32_t)lex_pending(c->lex),
-                                  best_key(m, f, k->lo, k->hi, IN_KEY, k->depth, s)));
+        best = MIN(best, cost_add((uint32_t)lex_pending(c->lex), best_key(m, c, k->lo, k->hi, IN_KEY, k->depth, s)));
     }
     return best;
 }
 
 /* A key still to begin: behind `at` bytes of the separator, or before the quote. */
-static uint32_t cost_next_key(const struct matcher *m, const struct conf *c, enum where where,
-                              int s)
+static uint32_t cost_next_key(const struct matcher *m, const struct conf *c, enum where where, int s)
 {
     const struct frame *f = &m->frame[c->frame];
-    struct conf key = { .kind = C_KEY, .frame = c->frame };
-    uint32_t lead = where == IN_SEP ? wide(m->bind->sep_cost[s][c->n]) : 0;
-    uint32_t quote = !(f->flags & FL_ARGS), fresh = cost_add(lead + quote, invent(m, &key, s));
-    return MIN(fresh, best_key(m, f, 0, m->g->shape[f->ref].obj->trie.n_str, where, c->n, s));
+    const struct obj *o = frame_obj(m, f);
+    uint32_t lead = where == IN_SEP ? cost_sep(m, s, c->n) : 0, quote = !(f->flags & FL_ARGS);
+    uint32_t best = best_key(m, c, 0, o->trie.n_str, where, c->n, s);
+    struct conf key = { .kind = C_KEY, .frame = c->frame, .ref = f->ref, .sh = f->sh, .dfa = DFA_START };
+    for (uint32_t i = 0; i < o->n_cls; i++) {
+        key.cls = (uint8_t)(i + 1);
+        best = MIN(best, cost_add(lead + quote, invent(m, &key, s)));
+    }
+    return best;
+}
+
+/* ---- texts and containers -------------------------------------------------------------------- */
+
+/* Bytes that finish a text from here, the quote included. */
+static uint32_t strs_left(const struct matcher *m, const struct strs *st, const struct conf *c)
+{
+    uint32_t pending = (uint32_t)lex_pending(c->lex), lo = st->min > c->m ? st->min - c->m : 0;
+    if (!st->dfa) return cost_add(pending + 1, lo);
+    uint32_t hi = st->max == NONE ? NONE : st->max - MIN(c->m, st->max), best = NONE;
+    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) {   /* the automaton stands inside of a code point, too */
+        best = dfa_shortest(st->dfa, c->dfa, lo, hi);
+        return best == NONE ? COST_MAX : cost_add(best, 1);
+    }
+    for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1) {
+        if (!lex_may_mean(c->lex, c->part, value_escapes(m, c->surf), (uint8_t)b)) continue;
+        uint32_t to = dfa_step(st->dfa, st->cls, c->dfa, (uint8_t)b);
+        if (to != DFA_DEAD) best = MIN(best, dfa_shortest(st->dfa, to, lo, hi));
+    }
+    return best == NONE ? COST_MAX : cost_add(best, pending + 1);
 }
 
 static uint32_t cost_str(const struct matcher *m, const struct conf *c, int s)
 {
-    const struct shape *sh = &m->g->shape[c->ref];
-    uint32_t need = m->frame[c->frame].need[s], pending = (uint32_t)lex_pending(c->lex);
-    if (sh->kind == SH_STR)
-        return cost_add(cost_add(pending + 1, sh->str.min > c->m ? sh->str.min - c->m : 0), need);
-    const uint32_t *cost = m->bind->node_cost + sh->lit->cost_off;
+    const struct shape *sh = shape_at(m, c->ref, c->sh);
+    uint32_t need = frame_need(m, c->frame, s), pending = (uint32_t)lex_pending(c->lex);
+    if (sh->kind == SH_STR) return cost_add(strs_left(m, sh->str, c), need);
+    const uint32_t *cost = cost_lit(m, sh->lit, true);
     if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return cost_add(cost[c->n], need);
     uint32_t best = COST_MAX;
     const struct tnode *p = &sh->lit->node[c->n];
@@ -520,57 +304,74 @@ static uint32_t cost_str(const struct matcher *m, const struct conf *c, int s)
 static uint32_t cost_arr(const struct matcher *m, const struct conf *c, int s)
 {
     const struct frame *f = &m->frame[c->frame];
-    const struct arr *a = m->g->shape[f->ref].arr;
-    if (c->kind == C_SEP)
-        return cost_add(cost_add(wide(m->bind->sep_cost[s][c->n]),
-                                 goal_cost(m->g, m->bind, item_goal_at(a, f->count), s)),
-                        f->need[s]);
-    return cost_add(cost_add(arr_left(m->g, m->bind, a, f->count, s), 1),
-                    m->frame[f->parent].need[s]);
+    uint32_t todo = arr_todo(m, f, f->count, s), around = cost_add(1, frame_need(m, f->parent, s));
+    if (c->kind != C_SEP) return cost_add(todo, around);
+    const struct alts *l = item_alts(frame_arr(m, f), f->count);
+    uint32_t best = COST_MAX;
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (!arr_offers(m, f, &l->alt[i])) continue;
+        struct matcher *w = (struct matcher *)m;
+        struct mark k = matcher_mark(m);
+        struct frame own = *f;
+        if (l->alt[i].owed) {
+            uint32_t n = frame_arr(m, f)->n_cont;
+            own.seen = words_take(w, n);
+            for (uint32_t j = 0; j < n; j++) w->word[own.seen + j] = m->word[f->seen + j] + (l->alt[i].owed >> j & 1);
+        }
+        uint32_t rest = cost_add(arr_todo(m, &own, own.count + 1, s), around);
+        matcher_reset(w, k);
+        f = &m->frame[c->frame];
+        best = MIN(best, cost_add(cost_goal(m, l->alt[i].goal, s), rest));
+    }
+    return cost_add(cost_sep(m, s, c->n), best);
 }
 
 static uint32_t cost_name(const struct matcher *m, const struct conf *c, int s)
 {
     const struct op *o = &m->g->op[c->ref];
     const struct frame *f = &m->frame[c->frame];
-    if (f->count == NONE) return cost_add(m->bind->name_node[c->ref][c->n][s], f->need[s]);
-    return cost_add(wide(m->bind->name_cost[o->a][f->count][c->n]),
-                    op_rest(m, o->next, c->frame, s));
+    if (f->count == NONE) return cost_add(cost_name_node(m, c->ref, c->n, s), frame_need(m, c->frame, s));
+    return cost_add(cost_pair_name(m, o->a, f->count, c->n), op_rest(m, o->next, c->frame, s));
 }
 
-uint32_t conf_cost(const struct matcher *m, const struct conf *c)
+static uint32_t cost_of(const struct matcher *m, const struct conf *c, int s)
 {
-    int s = c->style == STYLE_OWN;
     const struct frame *f = &m->frame[c->frame];
     const struct op *o = &m->g->op[c->kind <= C_NAME ? c->ref : 0];
     switch (c->kind) {
-    case C_LIT:
-        return cost_add(wide(m->bind->lit_cost[c->ref][c->n]), op_rest(m, o->next, c->frame, s));
+    case C_LIT: return cost_add(cost_text(m, c->ref, c->n), op_rest(m, o->next, c->frame, s));
     case C_CLASS:
     case C_SPECIAL: return cost_add(1, op_rest(m, o->next, c->frame, s));
     case C_TEXT:  return cost_add((uint32_t)utf8_pending(c->lex), op_rest(m, o->next, c->frame, s));
     case C_NAME:  return cost_name(m, c, s);
-    case C_VALUE: return cost_add(goal_cost(m->g, m->bind, c->ref, s), f->need[s]);
+    case C_VALUE: return cost_add(cost_goal(m, c->ref, s), frame_need(m, c->frame, s));
     case C_STR:   return cost_str(m, c, s);
-    case C_KEY:   return cost_key(m, c, s);
+    case C_KEY:   return cost_key_conf(m, c, s);
     case C_NUM:
-        return m->g->validate ? f->need[s]
-                              : cost_add(num_left(m->g->shape[c->ref].num, c), f->need[s]);
+        return cost_add(validating(m) ? 0 : num_left(shape_at(m, c->ref, c->sh)->num, c), frame_need(m, c->frame, s));
     case C_NUMLIT:
-        return cost_add(m->bind->node_cost[m->g->shape[c->ref].lit->cost_off + c->n], f->need[s]);
+        return cost_add(cost_lit(m, shape_at(m, c->ref, c->sh)->lit, false)[c->n], frame_need(m, c->frame, s));
     case C_WORD:
-        return cost_add((uint32_t)strlen(word_text(m->g->shape[c->ref].kind, c->surf)) - c->n,
-                        f->need[s]);
+        return cost_add((uint32_t)strlen(word_text(shape_at(m, c->ref, c->sh)->kind, c->surf)) - c->n,
+                        frame_need(m, c->frame, s));
     case C_COLON:
-        return cost_add(cost_add(wide(m->bind->colon_cost[s][c->n]),
-                                 goal_cost(m->g, m->bind, c->ref, s)),
-                        f->need[s]);
+        return cost_add(cost_add(cost_colon(m, s, c->n), cost_goal(m, c->ref, s)), frame_need(m, c->frame, s));
     case C_QUOTE: return cost_next_key(m, c, AT_QUOTE, s);
     case C_SEP:   return f->kind == F_ARR ? cost_arr(m, c, s) : cost_next_key(m, c, IN_SEP, s);
     case C_OPEN:
-    case C_NEXT:  return f->kind == F_ARR ? cost_arr(m, c, s) : f->need[s];
+    case C_NEXT:
+        if (f->kind == F_ARR) return cost_arr(m, c, s);
+        return f->kind == F_CALL ? frame_need(m, c->frame, s)
+                                 : cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s));
     default:      return 1;                             /* C_END: the end-of-turn token */
     }
+}
+
+uint32_t conf_cost(const struct matcher *m, const struct conf *c)
+{
+    cost_ready(m);
+    uint32_t cost = cost_of(m, c, c->style == STYLE_OWN);
+    return m->frame[c->frame].flags & FL_HASH ? cost_add(cost, unique_detour(m, c)) : cost;
 }
 
 uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)
@@ -582,24 +383,29 @@ uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)
 
 bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole)
 {
-    const uint32_t pending = 6;  /* the longest half of an escape or code point */
+    const uint32_t pending = 6;         /* the longest half of an escape or code point */
     const struct frame *f = &m->frame[c->frame];
-    const struct shape *sh = &m->g->shape[c->kind == C_STR ? c->ref : 0];
-    int s = c->style == STYLE_OWN;
-    if (c->lex != 0) return false;
-    if (c->kind == C_TEXT || (c->kind == C_STR && sh->kind == SH_STR)) {
+    if (c->lex != 0 || f->flags & FL_HASH) return false;
+    if (c->kind == C_STR) {
+        const struct shape *sh = shape_at(m, c->ref, c->sh);
+        if (sh->kind != SH_STR || sh->str->dfa) return false;
         *whole = conf_cost(m, c);
-        *whole -= c->kind == C_STR && c->m < sh->str.min && *whole < COST_MAX;
+        *whole -= c->m < sh->str->min && *whole < COST_MAX;
         *all = cost_add(*whole, pending);
         return true;
     }
-    if (c->kind != C_KEY || f->flags & FL_ARGS || !obj_invents(m, f)) return false;
-    const struct obj *o = m->g->shape[f->ref].obj;
-    uint32_t close =
-        cost_add(1 + wide(m->bind->colon_cost[s][0]), goal_cost(m->g, m->bind, o->rest, s));
-    *whole = cost_add(cost_add(close, f->n_dyn), f->need[s]);
-    *all = cost_add(*whole, pending + o->n_key + 2);
-    return true;
+    if (c->kind == C_TEXT) {
+        *whole = conf_cost(m, c);
+        *all = cost_add(*whole, pending);
+        return true;
+    }
+    if (c->kind != C_KEY || !c->cls || f->flags & FL_ARGS || frame_obj(m, f)->cls[c->cls - 1].s.dfa) return false;
+    const struct obj *o = frame_obj(m, f);
+    struct conf fresh = *c;
+    fresh.n = NONE;                     /* a name like none before: its close costs what any costs */
+    *whole = conf_cost(m, &fresh);
+    *all = cost_add(*whole, pending + o->n_key + f->n_dyn + 2);
+    return *whole < COST_MAX;
 }
 
 int matcher_shortest(struct matcher *m)

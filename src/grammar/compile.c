@@ -156,12 +156,12 @@ static bool build(struct grammar *g, const char *envelope, const struct grammar_
            check_surfaces(g, where, goal + n_pair, n_schema, e);
 }
 
-static void lock_init(struct grammar *g)
+void lock_init(pthread_mutex_t *lock)
 {
     pthread_mutexattr_t a;
     pthread_mutexattr_init(&a);
     pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE);           /* solving expands, expanding solves */
-    pthread_mutex_init(&g->lock, &a);
+    pthread_mutex_init(lock, &a);
     pthread_mutexattr_destroy(&a);
 }
 
@@ -182,7 +182,7 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     struct err own = { 0 };
     struct grammar *g = mem_zero(sizeof *g);
     arena_init(&g->mem, 8192);
-    lock_init(g);
+    lock_init(&g->lock);
     pthread_mutex_lock(&id_lock);
     g->id = ++next_id;
     pthread_mutex_unlock(&id_lock);

@@ -271,6 +271,17 @@ static inline bool goal_met(const struct grammar *g, uint32_t goal)
     const struct goal *p = goal_at(g, goal);
     return atomic_load_explicit(&p->state, memory_order_acquire) == GOAL_SOLVED ? p->ok : goal_ok(g, goal);
 }
+/* Goals of one question with all that their values cannot do without, expanded; known ones are left out. */
+struct work {
+    struct grammar *g;
+    bool (*known)(const struct work *w, uint32_t goal);
+    void *ctx;
+    uint32_t *goal, n, cap;
+    uint32_t *slot, n_slot;             /* hash table of places + 1 */
+    bool doubt;                         /* one of them is just being expanded */
+};
+void     work_collect(struct work *w, uint32_t goal);
+void     work_done(struct work *w);
 bool     goal_all_open(struct grammar *g, struct err *e);             /* expands everything there is */
 bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
 
@@ -432,7 +443,10 @@ const char *word_text(enum shape_kind k, uint8_t surf);
 /* Does a text so far belong to s, or can it still? */
 bool strs_alive(const struct strs *s, uint32_t state, uint32_t len);
 bool strs_ends(const struct strs *s, uint32_t state, uint32_t len);
-bool strs_escapes(const struct matcher *m, const struct strs *s, const struct conf *c);
+bool strs_escapes(int esc, const struct strs *s, const struct conf *c);
+uint32_t set_leave(struct matcher *m, const struct conf *c);          /* the set behind the quote, whatever the text; its size */
+void str_leave(struct matcher *m, const struct conf *c);              /* of a text, into the set being built; key_leave of a name */
+void key_leave(struct matcher *m, const struct conf *c);
 
 uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args);
 void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf);         /* emits where a name begins */
@@ -447,6 +461,7 @@ bool obj_must(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_more(const struct matcher *m, const struct frame *f);
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }
+uint32_t key_cap(const struct matcher *m, const struct conf *c);      /* most code points of an invented name */
 bool key_closable(const struct matcher *m, const struct conf *c);     /* may the quote (or =) come now? */
 uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more letters until it may */
 bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f);
@@ -459,6 +474,7 @@ bool arr_more(const struct matcher *m, const struct frame *f);
 bool arr_closes(const struct matcher *m, const struct frame *f);
 
 /* unique.c */
+bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
@@ -513,8 +529,25 @@ bool     num_fits(const struct num *p, const struct dec *d);          /* the val
 
 /* ---- lexicon.c ------------------------------------------------------------------------------- */
 
-struct vtrie { uint32_t n; uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token; /* -1: none */ };
-struct strclass { int32_t *by_len; uint32_t *len_end; uint32_t n_len; uint32_t *all; };  /* content tokens by code points */
+/* Byte strings in one trie, depth first: node i has a byte, a depth, the token that ends there (-1: none) and the next
+ * node outside of its subtree. Children of node i: kid[kid_off[i + 1] .. kid_off[i + 2]), by byte; the root is 0 there
+ * and node i is i + 1. Tokens below i, its own first: list[first[i], first[skip[i]]). */
+struct vtrie {
+    uint32_t n;
+    uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token;
+    uint32_t *kid_off, *kid; uint8_t *kid_byte;
+    uint32_t *first; int32_t *list;
+    uint64_t *below;                    /* which bytes occur below, 64 groups by their low six bits */
+    uint8_t *tall;                      /* depth of the deepest token below, 255: that or more */
+};
+/* Content tokens of strings under one set of escapes. len[t]: code points of a token that is pure content, a begun one
+ * included, -1: it is not. escaped: those with a backslash. */
+struct strclass { int16_t *len; uint32_t *all; int32_t *by_len; uint32_t *len_end, n_len; int32_t *escaped; uint32_t n_escaped; };
+/* Tokens that leave a string: content, then the first bare quote, then a remainder. They are grouped by the remainder,
+ * of which there are few: group 0 has none, group k + 1 ends at node k of `trie`; tokens list[from[k], from[k + 1]).
+ * head[i]: bytes of content of list[i]; len[i]: their code points. */
+struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head; int16_t *len; uint32_t n_token; };
+struct mask_store;
 struct vocab {
     int n_vocab; size_t n_word;
     uint64_t id;
@@ -523,53 +556,63 @@ struct vocab {
     const char **special;
     uint8_t *is_eog; uint32_t *eog; uint32_t n_eog;
     int32_t *same;                                                    /* next token with the same bytes, -1 */
-    struct vtrie all, quote, part;                                    /* with a quote; content that ends inside a code point or escape */
-    uint32_t *is_part;                                                /* mask of the last */
-    uint32_t *kid_off, *kid; uint8_t *kid_byte;                       /* children of trie node i (+1: the root is 0) */
+    struct vtrie all;
+    uint32_t *is_part;                                                /* mask: ends inside a code point or escape */
     int max_len;
+    uint8_t *plain_from;                                              /* [n_vocab] from this byte on nothing but plain content
+                                                                       * of strings (no quote, backslash, control); 255: never */
+    struct bytes *special_name; int32_t *special_id; uint32_t n_special;   /* sorted by name */
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
+    struct quotes quote[2];
+    uint64_t (*sig)[2];                                               /* [n_vocab] which bytes occur: 0-127 exactly */
+    uint8_t *sig_high;                                                /* [n_vocab] bytes from 128 on occur */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
+    struct mask_store *store;
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
 };
 int32_t  vocab_special(const struct vocab *v, const char *name);      /* -1: none */
-uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);  /* node 0 = root; NONE */
+uint32_t vtrie_kid(const struct vtrie *t, uint32_t node, uint8_t b);  /* node 0 = root; NONE */
+uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);
+enum { MASK_STORE_BYTES = 64 << 20 };
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
+
+/* ---- store.c: masks that are remembered, one store a vocabulary -------------------------------- */
+
+/* A mask is a base (content of strings, shared) and a few single tokens, or all its bits. Kept up to a bound, the oldest
+ * unused go first. key 0 is never stored. */
+struct mask_store *store_open(size_t limit, size_t n_word);
+void store_close(struct mask_store *s);
+bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits);   /* writes all words */
+void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base);  /* base NULL: none; lives on */
+void store_clear(struct mask_store *s);
+
+/* ---- dense.c: regular languages x vocabulary --------------------------------------------------- */
+
+/* ORs all content tokens after which the text can still be finished; a text of len code points in state. */
+void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t *bits);
+void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits);        /* ORs what free text may go on with */
 
 /* ---- bind: one grammar x one vocabulary (budget.c) ------------------------------------------- */
 
 /* Tokens to write one key: sep[i] from offset i of the separator, quote from the opening quote (keyword
  * arguments: from the name), key[d] behind d bytes of the name; each to the end of what leads to the value. */
 struct seg { uint16_t *sep, *key, quote; };
-struct mask_slot { uint64_t key; uint32_t *bits; };
-enum { N_MASK_SLOT = 256 };
+struct costs;                                                         /* filled when the budget is first asked for */
 struct bind {
     struct bind *next;
     const struct vocab *v; uint64_t vocab_id;
     struct arena mem;
     int32_t *special;                                                 /* per special name of the grammar */
-    uint32_t (*goal)[2], (*shape)[2];                                 /* tokens of the shortest value, per style */
-    struct seg *seg[2][2];                                            /* [args][style][n_seg]; args NULL if not used */
-    uint32_t *node_cost;                                              /* per trie node (STRLIT, NUMLIT) */
-    uint16_t **lit_cost;                                              /* per LIT op: cost from each offset */
-    uint32_t (*op)[2];                                                /* op to the end of its rule; in each: best pair */
-    uint32_t *in_each, n_each_op;                                     /* op -> row of op_pair, NONE outside of each */
-    uint32_t (*op_pair)[2];                                           /* [row * n_pair + pair] */
-    uint32_t (**name_node)[2];                                        /* per NAME op and trie node: name and what follows */
-    uint16_t **name_cost[2];                                          /* per pair: from each offset of its name */
-    uint16_t *sep_cost[2], *colon_cost[2];
-    uint32_t pair_cost[3];                                            /* "" [] {} */
-    struct mask_slot slot[N_MASK_SLOT]; uint64_t hits, misses;
-    pthread_mutex_t lock;                                             /* guards the mask slots */
+    struct costs *costs; _Atomic bool ready;
+    pthread_mutex_t lock;                                             /* recursive: guards costs while they are filled */
 };
+void         lock_init(pthread_mutex_t *lock);                        /* recursive; compile.c */
 struct bind *bind_get(const struct grammar *g, const struct vocab *v, struct err *e);
 void         bind_free(struct bind *b);
 uint32_t     conf_cost(const struct matcher *m, const struct conf *c); /* tokens to the end of output, never short */
 uint32_t     set_cost(const struct matcher *m, uint32_t from, uint32_t n);
-void         frame_cost(const struct matcher *m, struct frame *f);     /* fills need, for OBJ from todo */
-uint32_t     obj_todo(const struct matcher *m, const struct frame *f, int style);      /* of a fresh object */
-uint32_t     key_todo(const struct matcher *m, const struct frame *f, uint32_t key, int style);
 /* Cost after any pure content token, and after any that ends between code points. False: no dense place. */
 bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole);
 

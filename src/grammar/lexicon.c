@@ -2,9 +2,9 @@
  *
  * All byte tokens lie in one trie, stored depth first: node i has a byte, a depth, the token that ends
  * there and `skip`, the next node outside of its subtree. Walking it with the automaton visits a node
- * only if the path above it is alive. Two shortcuts keep dense masks off the walk: tokens that are
- * pure content of a JSON string, sorted by their length in code points, and a second, small trie of
- * the tokens that contain a quote and so may leave the string.
+ * only if the path above it is alive. Shortcuts keep dense masks off the walk: tokens that are pure
+ * content of a JSON string, sorted by their length in code points; tokens that leave a string, grouped by
+ * what follows the quote, of which there are few; for every token the set of bytes it is made of.
  * Special tokens are not bytes: they are reached by id only. */
 #include <stdlib.h>
 
@@ -24,6 +24,15 @@ static int token_cmp(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Sorts token ids by text[id]. */
+static void sort_tokens(const struct bytes *text, int32_t *list, int n)
+{
+    pthread_mutex_lock(&sort_lock);
+    sort_bytes = text;
+    if (n) qsort(list, (size_t)n, sizeof *list, token_cmp);
+    pthread_mutex_unlock(&sort_lock);
+}
+
 static size_t common(struct bytes a, struct bytes b)
 {
     size_t n = 0, most = MIN(a.len, b.len);
@@ -31,126 +40,225 @@ static size_t common(struct bytes a, struct bytes b)
     return n;
 }
 
-/* list: token ids sorted by bytes. Equal tokens share a node and are chained through v->same. */
-static void vtrie_build(struct vocab *v, struct vtrie *t, const int32_t *list, int n, bool chain)
+/* ---- tries ----------------------------------------------------------------------------------- */
+
+/* Texts of a trie, sorted: what of each token it holds. */
+struct entries { struct bytes *text; int32_t *id; int n; };
+
+static void trie_alloc(struct vocab *v, struct vtrie *t, size_t total, int n)
 {
-    size_t total = 0;
-    for (int i = 0; i < n; i++)
-        total += v->bytes[list[i]].len - (i ? common(v->bytes[list[i - 1]], v->bytes[list[i]]) : 0);
     t->byte = arena_alloc(&v->mem, total + 1);
     t->depth = arena_alloc(&v->mem, (total + 1) * sizeof *t->depth);
     t->skip = arena_alloc(&v->mem, (total + 1) * sizeof *t->skip);
     t->token = arena_alloc(&v->mem, (total + 1) * sizeof *t->token);
-    for (int i = 0; i < n; i++) {
-        struct bytes b = v->bytes[list[i]];
-        size_t same = i ? common(v->bytes[list[i - 1]], b) : 0;
+    t->first = arena_alloc(&v->mem, (total + 1) * sizeof *t->first);
+    t->list = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *t->list);
+    t->below = arena_alloc(&v->mem, (total + 1) * sizeof *t->below);
+    t->tall = arena_alloc(&v->mem, total + 1);
+}
+
+/* Nodes in depth-first order, from texts in sorted order; equal texts share a node. */
+static void trie_nodes(struct vtrie *t, const struct entries *e)
+{
+    for (int i = 0; i < e->n; i++) {
+        struct bytes b = e->text[i];
+        size_t same = i ? common(e->text[i - 1], b) : 0;
         for (size_t d = same; d < b.len; d++, t->n++) {
             t->byte[t->n] = (uint8_t)b.p[d];
             t->depth[t->n] = (uint16_t)(d + 1);
             t->token[t->n] = -1;
+            t->first[t->n] = (uint32_t)i;
         }
-        int32_t *at = &t->token[t->n - 1];
-        if (*at < 0) *at = list[i];
-        else if (chain) { v->same[list[i]] = v->same[*at]; v->same[*at] = list[i]; }
+        if (t->token[t->n - 1] < 0) t->token[t->n - 1] = e->id[i];
+        t->list[i] = e->id[i];
     }
-    uint32_t *open = mem_alloc((size_t)(v->max_len + 2) * sizeof *open);
+    t->first[t->n] = (uint32_t)e->n;
+}
+
+/* Where subtrees end, and what lies in them. */
+static void trie_spans(struct vtrie *t, int max_len)
+{
+    uint32_t *open = mem_alloc((size_t)(max_len + 2) * sizeof *open);
     size_t n_open = 0;
     for (uint32_t i = 0; i <= t->n; i++) {
-        while (n_open && (i == t->n || t->depth[open[n_open - 1]] >= t->depth[i]))
-            t->skip[open[--n_open]] = i;
+        while (n_open && (i == t->n || t->depth[open[n_open - 1]] >= t->depth[i])) t->skip[open[--n_open]] = i;
         if (i < t->n) open[n_open++] = i;
+    }
+    for (uint32_t i = t->n; i-- > 0;) {
+        t->below[i] = 0;
+        t->tall[i] = (uint8_t)MIN(t->depth[i], 255);
+        for (uint32_t k = i + 1; k < t->skip[i]; k = t->skip[k]) {
+            t->below[i] |= t->below[k] | 1ull << (t->byte[k] & 63);
+            t->tall[i] = MAX(t->tall[i], t->tall[k]);
+        }
     }
     mem_free(open);
 }
 
-/* Children of every node side by side, for looking one up by byte. Node 0 is the root here, trie node i is i + 1. */
-static void kids_build(struct vocab *v)
+static void trie_kids(struct vocab *v, struct vtrie *t)
 {
-    const struct vtrie *t = &v->all;
-    v->kid_off = arena_alloc(&v->mem, ((size_t)t->n + 2) * sizeof *v->kid_off);
-    v->kid = arena_alloc(&v->mem, ((size_t)t->n + 1) * sizeof *v->kid);
-    v->kid_byte = arena_alloc(&v->mem, (size_t)t->n + 1);
+    t->kid_off = arena_alloc(&v->mem, ((size_t)t->n + 2) * sizeof *t->kid_off);
+    t->kid = arena_alloc(&v->mem, ((size_t)t->n + 1) * sizeof *t->kid);
+    t->kid_byte = arena_alloc(&v->mem, (size_t)t->n + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i <= t->n; i++) {
-        v->kid_off[i] = n;
+        t->kid_off[i] = n;
         uint32_t end = i ? t->skip[i - 1] : t->n;
         for (uint32_t k = i; k < end; k = t->skip[k]) {
-            v->kid_byte[n] = t->byte[k];
-            v->kid[n++] = k + 1;
+            t->kid_byte[n] = t->byte[k];
+            t->kid[n++] = k + 1;
         }
     }
-    v->kid_off[t->n + 1] = n;
+    t->kid_off[t->n + 1] = n;
 }
 
-uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b)
+static void vtrie_build(struct vocab *v, struct vtrie *t, const struct entries *e)
 {
-    uint32_t lo = v->kid_off[node], end = v->kid_off[node + 1], hi = end;
+    size_t total = 0;
+    for (int i = 0; i < e->n; i++) total += e->text[i].len - (i ? common(e->text[i - 1], e->text[i]) : 0);
+    trie_alloc(v, t, total, e->n);
+    trie_nodes(t, e);
+    trie_spans(t, v->max_len);
+    trie_kids(v, t);
+}
+
+uint32_t vtrie_kid(const struct vtrie *t, uint32_t node, uint8_t b)
+{
+    uint32_t lo = t->kid_off[node], end = t->kid_off[node + 1], hi = end;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (v->kid_byte[mid] < b) lo = mid + 1;
+        if (t->kid_byte[mid] < b) lo = mid + 1;
         else hi = mid;
     }
-    return lo < end && v->kid_byte[lo] == b ? v->kid[lo] : NONE;
+    return lo < end && t->kid_byte[lo] == b ? t->kid[lo] : NONE;
 }
 
-/* Code points of a token read inside a string, a begun one included; -1 if it is not pure content. */
-static int content_len(struct bytes b, int esc)
+uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b) { return vtrie_kid(&v->all, node, b); }
+
+/* ---- classes of strings ---------------------------------------------------------------------- */
+
+/* Code points of a token read inside a string, a begun one included; -1 if it is not pure content. *head: bytes before
+ * the first bare quote, -1: there is none or what stands before it is no content. */
+static int content_len(struct bytes b, int esc, int *head)
 {
     uint16_t lex = LEX_NORMAL;
     uint32_t part = 0;
     int n = 0;
+    *head = -1;
     for (size_t i = 0; i < b.len; i++) {
         uint8_t out[4];
         int n_out;
         enum lex_result r = lex_step(&lex, &part, esc, false, (uint8_t)b.p[i], out, &n_out);
-        if (r == LEX_NO || r == LEX_CLOSE) return -1;
+        if (r == LEX_CLOSE) { *head = (int)i; return n; }
+        if (r == LEX_NO) return -1;
         n += r == LEX_BEGIN;
     }
     return n;
 }
 
-static void class_build(struct vocab *v, struct strclass *c, int esc)
+static void class_lists(struct vocab *v, struct strclass *c)
 {
-    int32_t *len = mem_alloc((size_t)v->n_vocab * sizeof *len);
-    c->all = arena_zero(&v->mem, v->n_word * sizeof *c->all);
     c->n_len = (uint32_t)v->max_len + 1;
     c->len_end = arena_zero(&v->mem, (c->n_len + 1) * sizeof *c->len_end);
-    for (int t = 0; t < v->n_vocab; t++) {
-        len[t] = v->bytes[t].p ? content_len(v->bytes[t], esc) : -1;
-        if (len[t] < 0) continue;
-        c->len_end[len[t]]++;
-        c->all[t / 32] |= 1u << (t % 32);
-    }
     uint32_t sum = 0;
+    for (int t = 0; t < v->n_vocab; t++)
+        if (c->len[t] >= 0) c->len_end[c->len[t]]++;
     for (uint32_t k = 0; k <= c->n_len; k++) {
         uint32_t n = c->len_end[k];
         c->len_end[k] = sum;
         sum += n;
     }
     c->by_len = arena_alloc(&v->mem, (sum + 1) * sizeof *c->by_len);
+    for (int t = 0; t < v->n_vocab; t++) {
+        if (c->len[t] < 0) continue;
+        c->by_len[c->len_end[c->len[t]]++] = t;         /* len_end[k] = tokens of at most k code points */
+        c->all[t / 32] |= 1u << (t % 32);
+        if (memchr(v->bytes[t].p, '\\', v->bytes[t].len)) c->n_escaped++;
+    }
+    c->escaped = arena_alloc(&v->mem, (c->n_escaped + 1) * sizeof *c->escaped);
+    c->n_escaped = 0;
     for (int t = 0; t < v->n_vocab; t++)
-        if (len[t] >= 0) c->by_len[c->len_end[len[t]]++] = t;
-    mem_free(len);  /* len_end[k] = tokens of at most k code points */
+        if (c->len[t] >= 0 && memchr(v->bytes[t].p, '\\', v->bytes[t].len)) c->escaped[c->n_escaped++] = t;
 }
 
-static void text_build(struct vocab *v)
+/* Tokens with a quote, sorted by remainder and then by id. */
+static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n, int esc)
+{
+    struct entries e = { mem_alloc(((size_t)n + 1) * sizeof *e.text), some, n };
+    q->from = NULL;
+    q->n_token = (uint32_t)n;
+    struct bytes *rest = mem_zero((size_t)v->n_vocab * sizeof *rest);
+    for (int i = 0; i < n; i++) {
+        int head;
+        content_len(v->bytes[some[i]], esc, &head);
+        rest[some[i]] = (struct bytes){ v->bytes[some[i]].p + head + 1, v->bytes[some[i]].len - (size_t)head - 1 };
+    }
+    sort_tokens(rest, some, n);
+    int empty = 0;
+    while (empty < n && !rest[some[empty]].len) empty++;
+    for (int i = 0; i < n; i++) e.text[i] = rest[some[i]];
+    struct entries tail = { e.text + empty, some + empty, n - empty };
+    vtrie_build(v, &q->trie, &tail);
+    q->from = arena_alloc(&v->mem, ((size_t)q->trie.n + 3) * sizeof *q->from);
+    q->from[0] = 0;
+    for (uint32_t k = 0; k <= q->trie.n; k++) q->from[k + 1] = (uint32_t)empty + q->trie.first[k];
+    q->from[q->trie.n + 2] = (uint32_t)n;
+    q->list = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->list);
+    q->head = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->head);
+    q->len = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->len);
+    for (int i = 0; i < n; i++) {
+        int head;
+        q->list[i] = some[i];
+        q->len[i] = (int16_t)content_len(v->bytes[some[i]], esc, &head);
+        q->head[i] = (uint16_t)head;
+    }
+    mem_free(rest);
+    mem_free(e.text);
+}
+
+static void class_build(struct vocab *v, int esc)
+{
+    struct strclass *c = &v->str[esc];
+    int32_t *some = mem_alloc(((size_t)v->n_vocab + 1) * sizeof *some);
+    int n = 0;
+    c->len = arena_alloc(&v->mem, (size_t)v->n_vocab * sizeof *c->len);
+    c->all = arena_zero(&v->mem, v->n_word * sizeof *c->all);
+    for (int t = 0; t < v->n_vocab; t++) {
+        int head = -1;
+        c->len[t] = (int16_t)(v->bytes[t].p ? content_len(v->bytes[t], esc, &head) : -1);
+        if (head < 0) continue;
+        c->len[t] = -1;
+        some[n++] = t;
+    }
+    class_lists(v, c);
+    quotes_build(v, &v->quote[esc], some, n, esc);
+    mem_free(some);
+}
+
+/* What single tokens are made of. */
+static void token_facts(struct vocab *v)
 {
     v->text_all = arena_zero(&v->mem, v->n_word * sizeof *v->text_all);
+    v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
+    v->sig = arena_zero(&v->mem, (size_t)v->n_vocab * sizeof *v->sig);
+    v->sig_high = arena_zero(&v->mem, (size_t)v->n_vocab);
+    v->plain_from = arena_zero(&v->mem, (size_t)v->n_vocab);
     for (int t = 0; t < v->n_vocab; t++) {
-        if (!v->bytes[t].p) continue;
+        struct bytes b = v->bytes[t];
+        if (!b.p) continue;
         int s = 0;
-        for (size_t i = 0; i < v->bytes[t].len && s >= 0; i++)
-            s = utf8_dfa(s, (uint8_t)v->bytes[t].p[i]);
+        size_t plain = 0;
+        for (size_t i = 0; i < b.len; i++) {
+            uint8_t x = (uint8_t)b.p[i];
+            if (x < 128) v->sig[t][x >> 6] |= 1ull << (x & 63);
+            else v->sig_high[t] = 1;
+            if (s >= 0) s = utf8_dfa(s, x);
+            if (x < 0x20 || x == '"' || x == '\\') plain = i + 1;
+        }
         if (s >= 0) v->text_all[t / 32] |= 1u << (t % 32);
+        if (s > 0 || memchr(b.p, '\\', b.len)) v->is_part[t / 32] |= 1u << (t % 32);
+        v->plain_from[t] = (uint8_t)(s < 0 || plain > 254 ? 255 : plain);
     }
-}
-
-/* Content that may end in the middle of a code point or escape: what it costs to end it differs. */
-static bool ends_inside(struct bytes b)
-{
-    int s = 0;
-    for (size_t i = 0; i < b.len && s >= 0; i++) s = utf8_dfa(s, (uint8_t)b.p[i]);
-    return s > 0 || memchr(b.p, '\\', b.len);
 }
 
 static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err *e)
@@ -183,23 +291,38 @@ static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err 
     return true;
 }
 
-/* The two small tries, from the sorted list of all tokens. */
-static void build_small(struct vocab *v, const int32_t *list, int n)
+static int name_cmp(const void *a, const void *b)
 {
-    int32_t *some = mem_alloc(((size_t)n + 1) * sizeof *some);
-    int k = 0;
-    for (int i = 0; i < n; i++)
-        if (memchr(v->bytes[list[i]].p, '"', v->bytes[list[i]].len)) some[k++] = list[i];
-    vtrie_build(v, &v->quote, some, k, false);
-    v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
-    k = 0;
-    for (int i = 0; i < n; i++) {
-        if (!ends_inside(v->bytes[list[i]])) continue;
-        some[k++] = list[i];
-        v->is_part[list[i] / 32] |= 1u << (list[i] % 32);
+    const struct bytes *x = a, *y = b;
+    int c = memcmp(x->p, y->p, MIN(x->len, y->len));
+    return c ? c : (x->len > y->len) - (x->len < y->len);
+}
+
+/* Special tokens by name: few, looked up for every grammar. */
+static void specials_index(struct vocab *v)
+{
+    for (int t = 0; t < v->n_vocab; t++) v->n_special += v->special[t] != NULL;
+    v->special_name = arena_alloc(&v->mem, ((size_t)v->n_special + 1) * sizeof *v->special_name);
+    v->special_id = arena_alloc(&v->mem, ((size_t)v->n_special + 1) * sizeof *v->special_id);
+    uint32_t n = 0;
+    for (int t = 0; t < v->n_vocab; t++)
+        if (v->special[t]) v->special_name[n++] = (struct bytes){ v->special[t], strlen(v->special[t]) };
+    if (n) qsort(v->special_name, n, sizeof *v->special_name, name_cmp);
+    for (int t = v->n_vocab; t-- > 0;) {                /* the first of equal names counts */
+        if (!v->special[t]) continue;
+        struct bytes key = { v->special[t], strlen(v->special[t]) };
+        struct bytes *at = bsearch(&key, v->special_name, n, sizeof *at, name_cmp);
+        while (at > v->special_name && !name_cmp(at - 1, &key)) at--;
+        v->special_id[at - v->special_name] = t;
     }
-    vtrie_build(v, &v->part, some, k, false);
-    mem_free(some);
+}
+
+int32_t vocab_special(const struct vocab *v, const char *name)
+{
+    struct bytes key = { name, strlen(name) };
+    struct bytes *at = v->n_special ? bsearch(&key, v->special_name, v->n_special, sizeof *at, name_cmp) : NULL;
+    while (at && at > v->special_name && !name_cmp(at - 1, &key)) at--;
+    return at ? v->special_id[at - v->special_name] : -1;
 }
 
 struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
@@ -212,40 +335,43 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     arena_init(&v->mem, 1 << 20);
     v->n_vocab = s->n_vocab;
     v->n_word = MASK_WORDS(s->n_vocab);
+    pthread_mutex_lock(&sort_lock);
+    v->id = ++last_id;
+    pthread_mutex_unlock(&sort_lock);
     v->encode = s->encode;
     v->encode_ctx = s->encode_ctx;
     if (!copy_tokens(v, s, e)) { vocab_close(v); return NULL; }
-    int32_t *list = mem_alloc((size_t)v->n_vocab * sizeof *list);
-    int n = 0;
+    int32_t *list = mem_alloc(((size_t)v->n_vocab + 1) * sizeof *list);
+    struct entries all = { mem_alloc(((size_t)v->n_vocab + 1) * sizeof *all.text), list, 0 };
     for (int t = 0; t < v->n_vocab; t++)
-        if (v->bytes[t].p) list[n++] = t;
-    pthread_mutex_lock(&sort_lock);
-    sort_bytes = v->bytes;
-    v->id = ++last_id;
-    qsort(list, (size_t)n, sizeof *list, token_cmp);
-    pthread_mutex_unlock(&sort_lock);
-    vtrie_build(v, &v->all, list, n, true);
-    build_small(v, list, n);
+        if (v->bytes[t].p) list[all.n++] = t;
+    sort_tokens(v->bytes, list, all.n);
+    for (int i = 0; i < all.n; i++) {
+        all.text[i] = v->bytes[list[i]];
+        bool twin = i && all.text[i].len == all.text[i - 1].len && !memcmp(all.text[i].p, all.text[i - 1].p, all.text[i].len);
+        if (!twin) continue;
+        int first = i - 1;              /* chained behind the first of its kind */
+        while (first && all.text[first - 1].len == all.text[i].len && !memcmp(all.text[first - 1].p, all.text[i].p, all.text[i].len)) first--;
+        v->same[list[i]] = v->same[list[first]];
+        v->same[list[first]] = list[i];
+    }
+    vtrie_build(v, &v->all, &all);
+    mem_free(all.text);
     mem_free(list);
-    kids_build(v);
-    class_build(v, &v->str[ESC_JSON], ESC_JSON);
-    class_build(v, &v->str[ESC_PYTHON], ESC_PYTHON);
-    text_build(v);
+    token_facts(v);
+    class_build(v, ESC_JSON);
+    class_build(v, ESC_PYTHON);
+    specials_index(v);
+    v->store = store_open(MASK_STORE_BYTES, v->n_word);
     return v;
 }
 
 void vocab_close(struct vocab *v)
 {
     if (!v) return;
+    store_close(v->store);
     arena_done(&v->mem);
     mem_free(v);
-}
-
-int32_t vocab_special(const struct vocab *v, const char *name)
-{
-    for (int t = 0; t < v->n_vocab; t++)
-        if (v->special[t] && !strcmp(v->special[t], name)) return t;
-    return -1;
 }
 
 void vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost)

@@ -1,17 +1,18 @@
 /* mask.c -- which tokens may come next: the configurations walked along the vocabulary trie.
  *
- * A node of the trie is visited only if the automaton survived the path to it, so sparse masks are
- * cheap by themselves. Dense places, the inside of strings, invented keys and free text, take the
- * vocabulary's ready list of pure content and walk only the small trie of tokens with a quote.
- * Masks are remembered per set of configurations, with string lengths clipped to what a token can
- * reach. Under a budget every allowed token is also priced (budget.c); the cheap lists are used as
- * long as no token of theirs could be too dear. */
+ * A node of the trie is visited only if the automaton survived the path to it, and only for bytes
+ * that some configuration can take, so sparse masks are cheap by themselves. Dense places, the inside
+ * of strings, invented keys and free text, take ready or remembered masks of content tokens (dense.c); tokens
+ * that leave a string are looked at by what follows their quote: few remainders are walked, and each stands
+ * for all tokens that end so. Masks are remembered per set of configurations, with string lengths
+ * clipped to what a token can reach. Under a budget every allowed token is also priced (budget.c);
+ * the cheap lists are used as long as no token of theirs could be too dear. */
 #include "grammar/int.h"
 
 enum { MOST_REFUSED = 512 };
 struct walk {
     struct matcher *m;
-    uint32_t *bits, most;  /* tokens whose output costs more than `most` are refused */
+    uint32_t *bits, most;               /* tokens whose output costs more than `most` are refused */
     int32_t refused[MOST_REFUSED]; int n_refused;
     struct arena tmp;
 };
@@ -25,167 +26,352 @@ static void refused(struct walk *w, int32_t t)
     w->n_refused++;
 }
 
+static bool tight(const struct walk *w) { return w->most < COST_MAX; }
+
+static bool affordable(struct walk *w, int32_t token, uint32_t from, uint32_t n)
+{
+    if (!tight(w) || set_cost(w->m, from, n) <= w->most) return true;
+    refused(w, token);
+    return false;
+}
+
 static void leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
 {
-    if (w->most < COST_MAX && set_cost(w->m, from, n) > w->most) { refused(w, token); return; }
+    if (!affordable(w, token, from, n)) return;
     for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
 }
 
-/* All tokens of a trie that the set conf[from, from + n) survives. */
-static void walk_trie(struct walk *w, const struct vtrie *t, uint32_t from, uint32_t n)
+/* ---- bytes that a configuration can take: never too few -------------------------------------- */
+
+static const struct byteset every = { { ~0ull, ~0ull, ~0ull, ~0ull } };
+
+static void add_text(struct byteset *s, const char *p)
+{
+    for (; *p; p++) byteset_add(s, (uint8_t)*p);
+}
+
+static void add_kids(struct byteset *s, const struct trie *t, uint32_t at, bool quoted)
+{
+    const struct tnode *p = &t->node[at];
+    if (quoted) add_text(s, "\"\\");
+    for (uint32_t i = p->child; i < p->child + p->n_child; i++) byteset_add(s, t->node[i].byte);
+}
+
+static void add_value(struct byteset *s, const struct matcher *m, const struct conf *c, uint32_t goal)
+{
+    if (validating(m) || !goal_met(m->g, goal)) { add_text(s, "\"[{-0123456789tfnTFN \t\r\n"); return; }
+    const struct goal *p = goal_at(m->g, goal);
+    for (uint32_t i = 0; i < p->n_shape; i++)
+        switch (p->shape[i].kind) {
+        case SH_NULL: case SH_TRUE: case SH_FALSE: byteset_add(s, (uint8_t)*word_text(p->shape[i].kind, c->surf)); break;
+        case SH_NUM:    add_text(s, "-0123456789"); break;
+        case SH_NUMLIT: add_kids(s, p->shape[i].lit, 0, false); break;
+        case SH_ARR:    byteset_add(s, '['); break;
+        case SH_OBJ:    byteset_add(s, '{'); break;
+        default:        byteset_add(s, '"');
+        }
+}
+
+static void add_blanks(struct byteset *s, const struct matcher *m)
+{
+    if (m->g->spell.flexible) add_text(s, " \n\t\r");
+}
+
+/* A separator's byte at `at`, in both styles. */
+static void add_spelled(struct byteset *s, const char *const text[2], const uint32_t len[2], uint32_t at)
+{
+    for (int i = 0; i < 2; i++)
+        if (at < len[i]) byteset_add(s, (uint8_t)text[i][at]);
+}
+
+static void add_name(struct byteset *s, const struct matcher *m, const struct conf *c)
+{
+    const struct op *o = &m->g->op[c->ref];
+    uint32_t pair = m->frame[c->frame].count;
+    if (pair != NONE) byteset_add(s, (uint8_t)m->g->pair_name[o->a][pair].p[c->n]);
+    else add_kids(s, &m->g->name[o->a], c->n, false);
+}
+
+static void add_bytes(struct byteset *s, const struct matcher *m, const struct conf *c)
+{
+    const struct op *o = &m->g->op[c->kind <= C_NAME ? c->ref : 0];
+    const struct frame *f = &m->frame[c->frame];
+    switch (c->kind) {
+    case C_LIT: byteset_add(s, (uint8_t)m->g->text[o->a + c->n]); return;
+    case C_CLASS:
+        for (int i = 0; i < 4; i++) s->w[i] |= m->g->cls[o->a].w[i];
+        return;
+    case C_NAME: add_name(s, m, c); return;
+    case C_SPECIAL: case C_END: return;
+    case C_VALUE: add_value(s, m, c, c->ref); add_blanks(s, m); return;
+    case C_STR:
+        if (c->lex == LEX_NORMAL && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT && !validating(m))
+            add_kids(s, shape_at(m, c->ref, c->sh)->lit, c->n, true);
+        else *s = every;
+        return;
+    case C_KEY:
+        if (c->lex != LEX_NORMAL || c->cls || c->n == NONE || validating(m)) *s = every;
+        else add_kids(s, &frame_obj(m, f)->trie, c->n, true), byteset_add(s, '=');
+        return;
+    case C_NUM: add_text(s, "-+.eE0123456789"); return;
+    case C_NUMLIT: add_kids(s, shape_at(m, c->ref, c->sh)->lit, c->n, false); return;
+    case C_WORD: byteset_add(s, (uint8_t)word_text(shape_at(m, c->ref, c->sh)->kind, c->surf)[c->n]); return;
+    case C_OPEN:
+        add_text(s, f->kind == F_ARR ? "]\"[{-0123456789tfnTFN" : "\"}");
+        add_blanks(s, m);
+        return;
+    case C_SEP: add_spelled(s, m->g->spell.item, m->g->spell.n_item, c->n); return;
+    case C_COLON:
+        add_spelled(s, m->g->spell.key, m->g->spell.n_key, c->n);
+        add_text(s, ":");
+        add_blanks(s, m);
+        return;
+    case C_QUOTE: add_text(s, "\""); add_blanks(s, m); return;
+    case C_NEXT:
+        add_text(s, ",}]");
+        add_spelled(s, m->g->spell.item, m->g->spell.n_item, 0);
+        add_blanks(s, m);
+        return;
+    default: *s = every;
+    }
+}
+
+static struct byteset next_bytes(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    struct byteset s = { 0 };
+    for (uint32_t i = from; i < from + n; i++) add_bytes(&s, m, &m->conf[i]);
+    return s;
+}
+
+/* ---- walking --------------------------------------------------------------------------------- */
+
+/* A place where all plain content of a string may go on: no automaton, no limit near, nobody counting. */
+static bool is_plain(const struct walk *w, const struct conf *c)
+{
+    const struct matcher *m = w->m;
+    uint32_t all, whole;
+    if (c->lex != LEX_NORMAL || m->frame[c->frame].flags & FL_HASH) return false;
+    if (c->kind == C_STR) {
+        const struct shape *sh = shape_at(m, c->ref, c->sh);
+        if (sh->kind != SH_STR || sh->str->max != NONE || sh->str->n_judge) return false;
+        if (sh->str->dfa && !dfa_state(sh->str->dfa, c->dfa)->total) return false;
+        if (sh->str->dfa && sh->str->min > c->m) return false;
+    } else if (c->kind == C_KEY) {
+        if (!c->cls || m->frame[c->frame].flags & FL_ARGS) return false;
+        const struct obj *o = frame_obj(m, &m->frame[c->frame]);
+        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return false;
+    } else return false;
+    return !tight(w) || (conf_bound(m, c, &all, &whole) && all <= w->most);
+}
+
+/* A token whose first d bytes have led to this set: the others one by one. */
+static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
-    if (!m->level) m->level = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *m->level);
-    struct level *level = m->level;
     struct mark before = matcher_mark(m);
-    level[0] = (struct level){ from, n, before };
-    for (uint32_t i = 0; i < t->n; ) {
-        uint32_t d = t->depth[i];
-        matcher_reset(m, level[d - 1].mark);
-        uint32_t k = set_step(m, level[d - 1].from, level[d - 1].n, t->byte[i]);
-        if (!k) { i = t->skip[i]; continue; }
-        level[d] = (struct level){ m->set0, k, matcher_mark(m) };
-        if (t->token[i] >= 0) leaf(w, t->token[i], m->set0, k);
-        i++;
+    struct bytes b = m->v->bytes[t];
+    for (size_t i = d; i < b.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)b.p[i]);
+        from = m->set0;
+    }
+    if (n && affordable(w, t, from, n)) bit_set(w->bits, t);
+    matcher_reset(m, before);
+}
+
+static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n);
+
+/* The subtree below a node reached with a set that holds a plain place. */
+static void take_plain(struct walk *w, uint32_t node, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    const struct vtrie *t = &v->all;
+    uint32_t d = t->depth[node];
+    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++) {
+        int32_t id = t->list[k];
+        if (v->bytes[id].len == d) continue;            /* the node's own */
+        if (v->plain_from[id] <= d) bit_set(w->bits, id);
+        else run_token(w, id, d, from, n);
+    }
+}
+
+static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    if (k) {
+        if (t->token[i] >= 0) leaf(w, t->token[i], at, k);
+        bool plain = false;
+        for (uint32_t j = at; j < at + k && !plain && t == &m->v->all; j++) plain = is_plain(w, &m->conf[j]);
+        if (plain) take_plain(w, i, at, k);
+        else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+/* Children of a node (0: the root) that the set can take. */
+static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n)
+{
+    struct byteset may = next_bytes(w->m, from, n);
+    uint32_t lo = t->kid_off[node], hi = t->kid_off[node + 1];
+    int count = 0;
+    for (int i = 0; i < 4; i++) count += __builtin_popcountll(may.w[i]);
+    if ((uint32_t)count * 8 < hi - lo) {
+        for (int i = 0; i < 4; i++)
+            for (uint64_t b = may.w[i]; b; b &= b - 1) {
+                uint32_t kid = vtrie_kid(t, node, (uint8_t)(i * 64 + __builtin_ctzll(b)));
+                if (kid != NONE) step_kid(w, t, kid - 1, from, n);
+            }
+        return;
+    }
+    for (uint32_t k = lo; k < hi; k++)
+        if (byteset_has(&may, t->kid_byte[k])) step_kid(w, t, t->kid[k] - 1, from, n);
+}
+
+/* ---- leaving a string ------------------------------------------------------------------------ */
+
+static bool is_string(const struct matcher *m, const struct conf *c)
+{
+    if (c->kind == C_STR) return shape_at(m, c->ref, c->sh)->kind == SH_STR;
+    return c->kind == C_KEY && c->cls && !(m->frame[c->frame].flags & FL_ARGS);
+}
+
+static const struct strs *strs_of(const struct matcher *m, const struct conf *c)
+{
+    return c->kind == C_STR ? shape_at(m, c->ref, c->sh)->str : &frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s;
+}
+
+/* May the string end behind these bytes of content? */
+static bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len)
+{
+    const struct strs *s = strs_of(m, c);
+    if (c->kind == C_STR && !s->dfa) return c->m + len >= s->min && c->m + len <= s->max;
+    struct conf t = *c;
+    for (size_t i = 0; i < head; i++) {
+        uint8_t out[4];
+        int n_out;
+        lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
+        for (int k = 0; k < n_out; k++) {
+            if (s->dfa && (t.dfa = dfa_step(s->dfa, s->cls, t.dfa, out[k])) == DFA_DEAD) return false;
+            if (c->kind == C_STR) continue;
+            t.aux = key_hash(t.aux, out[k]);
+            if (t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
+        }
+        if (t.lex == LEX_NORMAL) t.part = 0;
+    }
+    t.m += len;
+    return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : key_closable(m, &t);
+}
+
+/* The tokens of one remainder, whose end has led to this set. */
+static void take_group(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t group, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    uint32_t lo = q->from[group], hi = q->from[group + 1];
+    if (lo == hi || !affordable(w, q->list[lo], from, n)) return;
+    for (uint32_t i = lo; i < hi; i++)
+        if (ends_behind(w->m, c, v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i])) bit_set(w->bits, q->list[i]);
+}
+
+static void walk_rest(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t node, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct byteset may = next_bytes(m, from, n);
+    const struct vtrie *t = &q->trie;
+    for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
+        if (!byteset_has(&may, t->kid_byte[k])) continue;
+        struct mark before = matcher_mark(m);
+        uint32_t got = set_step(m, from, n, t->kid_byte[k]), at = m->set0;
+        if (got) {
+            take_group(w, c, q, t->kid[k], at, got);
+            walk_rest(w, c, q, t->kid[k], at, got);
+        }
+        matcher_reset(m, before);
+    }
+}
+
+/* Tokens with a quote, each by itself: where what follows depends on the text (uniqueItems). */
+static void quotes_singly(struct walk *w, const struct conf *c, const struct quotes *q)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = *c;
+    for (uint32_t i = 0; i < q->n_token; i++)
+        if (ends_behind(m, c, m->v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i]))
+            run_token(w, q->list[i], 0, before.conf, 1);
+    matcher_reset(m, before);
+}
+
+static void leave_string(struct walk *w, const struct conf *c)
+{
+    struct matcher *m = w->m;
+    const struct quotes *q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
+    if (m->frame[c->frame].flags & FL_HASH) { quotes_singly(w, c, q); return; }
+    struct mark before = matcher_mark(m);
+    uint32_t n = set_leave(m, c), at = m->set0;
+    if (n) {
+        take_group(w, c, q, 0, at, n);
+        walk_rest(w, c, q, 0, at, n);
     }
     matcher_reset(m, before);
 }
 
 /* ---- dense places ---------------------------------------------------------------------------- */
 
-/* Free text: every token that is UTF-8 from here and completes no trigger. */
-static void text_class(struct walk *w, const struct conf *c)
+static uint32_t content_room(const struct matcher *m, const struct conf *c)
 {
-    const struct vocab *v = w->m->v;
-    const struct op *o = &w->m->g->op[c->ref];
-    const struct triggers *t = o->kind == OP_TEXT ? &w->m->g->trig[o->a] : NULL;
-    if (!t || t->n_state == 1) {
-        bool watched = false;                           /* triggers of one byte need no state */
-        for (int b = 0; t && b < 256; b++) watched |= t->next[0][b] == UINT16_MAX;
-        if (!watched) {
-            for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= v->text_all[i];
-            return;
-        }
-    }
-    uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
-    state[0] = (uint16_t)c->n;
-    for (uint32_t i = 0; i < v->all.n; ) {
-        uint32_t d = v->all.depth[i];
-        state[d] = t->next[state[d - 1]][v->all.byte[i]];
-        if (state[d] == UINT16_MAX) { i = v->all.skip[i]; continue; }
-        for (int32_t k = v->all.token[i]; k >= 0; k = v->same[k])
-            if (bit_get(v->text_all, k)) bit_set(w->bits, k);
-        i++;
-    }
-    mem_free(state);
+    const struct strs *s = strs_of(m, c);
+    uint32_t max = s->max;
+    if (c->kind == C_KEY) max = MIN(max, key_cap(m, c));
+    return max == NONE ? NONE : max - MIN(max, c->m);
 }
 
-/* Content tokens of a string or invented key; whole_only: without those that end inside a code point or escape. */
-static void string_class(struct walk *w, const struct conf *c, bool whole_only)
+/* Content tokens, those that end inside of a code point or escape aside if whole_only. */
+static void take_content(struct walk *w, const struct conf *c, bool whole_only)
 {
-    const struct matcher *m = w->m;
-    const struct frame *f = &m->frame[c->frame];
-    const struct shape *sh = &m->g->shape[c->kind == C_KEY ? f->ref : c->ref];
-    uint32_t room = c->kind == C_KEY      ? sh->obj->cap_key + f->n_dyn - c->m
-                    : sh->str.max == NONE ? NONE
-                                          : sh->str.max - c->m;
-    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
-    if (!whole_only) { vocab_str_mask(m->v, esc, room, w->bits); return; }
-    uint32_t *own = mem_zero(m->v->n_word * sizeof *own);
-    vocab_str_mask(m->v, esc, room, own);
-    for (size_t i = 0; i < m->v->n_word; i++) w->bits[i] |= own[i] & ~m->v->is_part[i];
+    const struct vocab *v = w->m->v;
+    uint32_t *own = w->bits;
+    if (whole_only) own = mem_zero(v->n_word * sizeof *own);
+    if (c->kind == C_TEXT) dense_text(w->m, c, own);
+    else {
+        struct strs s = *strs_of(w->m, c);
+        uint32_t room = content_room(w->m, c);
+        if (room != NONE) s.max = c->m + room;
+        dense_strs(v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, own);
+    }
+    if (!whole_only) return;
+    for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= own[i] & ~v->is_part[i];
     mem_free(own);
 }
 
-/* How a configuration is walked. */
-enum way { WALK_ALL, WALK_QUOTE, WALK_PART, WALK_DECLARED, WALK_NONE, N_WAY };
-
-/* Free text without the tokens that end inside a code point. */
-static void text_whole(struct walk *w, const struct conf *c)
-{
-    size_t n = w->m->v->n_word;
-    uint32_t *before = mem_dup(w->bits, n * sizeof *before);
-    text_class(w, c);
-    for (size_t i = 0; i < n; i++) w->bits[i] = before[i] | (w->bits[i] & ~w->m->v->is_part[i]);
-    mem_free(before);
-}
-
-/* Under a tight budget: takes the whole content tokens if they fit. Returns what is left to be walked.
- * Names that end up taken cost more; reprice() below finds those. */
-static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole)
-{
-    const struct strclass *class = &w->m->v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
-    if (c->kind == C_KEY) whole -= w->m->frame[c->frame].n_dyn;
-    if (whole <= w->most) {
-        if (c->kind == C_TEXT) text_whole(w, c);
-        else string_class(w, c, true);
-        return WALK_PART;
-    }
-    /* no content at all: one stands for all */
-    if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]);
-    return c->kind == C_KEY ? WALK_DECLARED : c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
-}
-
-/* Takes c by its class where it is dense. */
-static enum way dense(struct walk *w, const struct conf *c)
-{
-    uint32_t all, whole;
-    if (w->m->g->validate || !conf_bound(w->m, c, &all, &whole)) return WALK_ALL;
-    if (all > w->most) return dense_tight(w, c, whole);
-    if (c->kind == C_TEXT) text_class(w, c);
-    else string_class(w, c, false);
-    return c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
-}
-
-/* Decides a token by trying it against the whole set. */
-static void reprice(struct walk *w, int32_t token, uint32_t from, uint32_t n)
+/* Walks one configuration by itself along the whole trie. */
+static void walk_alone(struct walk *w, const struct conf *list, uint32_t n)
 {
     struct matcher *m = w->m;
     struct mark before = matcher_mark(m);
-    struct bytes b = m->v->bytes[token];
-    for (size_t i = 0; i < b.len && n; i++) {
-        n = set_step(m, from, n, (uint8_t)b.p[i]);
-        from = m->set0;
+    uint32_t at = m->n_conf;
+    for (uint32_t i = 0; i < n; i++) {
+        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+        m->conf[m->n_conf++] = list[i];
     }
-    bool dear = n && set_cost(m, from, n) > w->most;
+    walk_node(w, &m->v->all, 0, at, n);
     matcher_reset(m, before);
-    if (!dear) return;
-    refused(w, token);
-    for (int32_t t = token; t >= 0; t = m->v->same[t]) w->bits[t / 32] &= ~(1u << (t % 32));
 }
 
-/* Tokens that complete a declared name cost what that key costs, not what an invented one does. */
-static void reprice_declared(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
+/* Takes c by its class where it is dense; false: it must be walked. */
+static bool take_dense(struct walk *w, const struct conf *c)
 {
     const struct matcher *m = w->m;
-    const struct trie *t = &m->g->shape[m->frame[key->frame].ref].obj->trie;
-    if (key->n == NONE) return;
-    for (uint32_t r = t->node[key->n].lo; r < t->node[key->n].hi; r++) {
-        uint32_t node = 0;
-        for (size_t i = t->node[key->n].depth; i < t->str[r].len && node != NONE; i++)
-            node = vocab_kid(m->v, node, (uint8_t)t->str[r].p[i]);
-        if (node && node != NONE && m->v->all.token[node - 1] >= 0)
-            reprice(w, m->v->all.token[node - 1], from, n);
-    }
-}
-
-/* Tokens that complete a name written before must be followed by more letters. */
-static void reprice_used(struct walk *w, const struct conf *key, uint32_t from, uint32_t n)
-{
-    struct matcher *m = w->m;
-    const struct vtrie *t = &m->v->all;
-    if (!m->frame[key->frame].n_dyn) return;
-    uint64_t *hash = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *hash);
-    hash[0] = key->aux;
-    for (uint32_t i = 0; i < t->n; ) {
-        uint8_t b = t->byte[i];
-        if (b == '"' || b == '\\' || b < 0x20) { i = t->skip[i]; continue; }
-        hash[t->depth[i]] = key_hash(hash[t->depth[i] - 1], b);
-        if (t->token[i] >= 0 && name_used(m, &m->frame[key->frame], hash[t->depth[i]]))
-            reprice(w, t->token[i], from, n);
-        i++;
-    }
-    mem_free(hash);
+    uint32_t all = 0, whole = 0;
+    bool text = c->kind == C_TEXT;
+    if (validating(m) || c->lex != LEX_NORMAL || (!text && !is_string(m, c))) return false;
+    if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
+    if (tight(w) && !conf_bound(m, c, &all, &whole)) return false;
+    if (tight(w) && all > w->most) return false;
+    take_content(w, c, false);
+    if (!text) leave_string(w, c);
+    return true;
 }
 
 static void specials(struct walk *w, uint32_t from, uint32_t n)
@@ -199,53 +385,20 @@ static void specials(struct walk *w, uint32_t from, uint32_t n)
         if (got) leaf(w, t, m->set0, got);
         matcher_reset(m, k);
     }
-    for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++)
-        bit_set(w->bits, (int32_t)m->v->eog[i]);
-}
-
-/* Walks a group of configurations as a set of their own, copied behind the stack. */
-static void walk_group(struct walk *w, const struct conf *list, uint32_t n, enum way way)
-{
-    struct matcher *m = w->m;
-    struct mark before = matcher_mark(m);
-    uint32_t at = m->n_conf;
-    for (uint32_t i = 0; i < n; i++) {
-        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-        m->conf[m->n_conf++] = list[i];
-    }
-    m->declared_only = way == WALK_DECLARED ? list->frame : NONE;
-    walk_trie(w,
-              way == WALK_QUOTE  ? &m->v->quote
-              : way == WALK_PART ? &m->v->part
-                                 : &m->v->all,
-              at, n);
-    m->declared_only = NONE;
-    matcher_reset(m, before);
+    for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
 }
 
 static void fill(struct walk *w, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
-    struct conf *list[N_WAY];
-    uint32_t k[N_WAY] = { 0 };
-    for (int i = 0; i < N_WAY; i++) list[i] = arena_alloc(&w->tmp, (n + 1) * sizeof **list);
+    struct conf *rest = arena_alloc(&w->tmp, (n + 1) * sizeof *rest);
+    uint32_t k = 0;
     for (uint32_t i = from; i < from + n; i++) {
         struct conf c = m->conf[i];
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
-        enum way way = dense(w, &c);
-        list[way][k[way]++] = c;
-        if ((way == WALK_PART && c.kind != C_TEXT) || way == WALK_DECLARED)
-            list[WALK_QUOTE][k[WALK_QUOTE]++] = c;
+        if (!take_dense(w, &c)) rest[k++] = c;
     }
-    for (int way = 0; way < WALK_DECLARED; way++)
-        if (k[way]) walk_group(w, list[way], k[way], way);
-    for (uint32_t i = 0; i < k[WALK_DECLARED]; i++)
-        walk_group(w, list[WALK_DECLARED] + i, 1, WALK_DECLARED);
-    for (uint32_t i = 0; i < k[WALK_PART]; i++) {
-        if (list[WALK_PART][i].kind != C_KEY) continue;
-        reprice_declared(w, &list[WALK_PART][i], from, n);
-        reprice_used(w, &list[WALK_PART][i], from, n);
-    }
+    if (k) walk_alone(w, rest, k);
     specials(w, from, n);
 }
 
@@ -254,58 +407,42 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
 /* Lengths matter to a mask only as far as one token reaches. */
 static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    uint64_t h = m->g->id;
+    uint64_t h = mix64(m->g->id, m->v->id);
     uint32_t reach = (uint32_t)m->v->max_len + 1;
     for (uint32_t i = from; i < from + n; i++) {
         struct conf c = m->conf[i];
-        if (c.kind == C_STR && m->g->shape[c.ref].kind == SH_STR) {
-            const struct shape *sh = &m->g->shape[c.ref];
-            uint32_t room = sh->str.max == NONE ? reach : MIN(sh->str.max - c.m, reach);
-            uint32_t need = sh->str.min > c.m ? MIN(sh->str.min - c.m, reach) : 0;
+        if (c.kind == C_STR && shape_at(m, c.ref, c.sh)->kind == SH_STR) {
+            const struct strs *s = shape_at(m, c.ref, c.sh)->str;
+            uint32_t worst = s->dfa ? dfa_worst(s->dfa) : 0, far = worst == NONE ? NONE : cost_add(worst, reach);
+            uint32_t room = s->max == NONE ? far : MIN(s->max - c.m, far);
+            uint32_t need = s->min > c.m ? MIN(s->min - c.m, far) : 0;
             c.m = room;
             c.n = need;
-        }
+        } else if (c.kind == C_KEY && c.cls && !m->frame[c.frame].n_dyn && c.n == NONE) c.aux = 0;
         h = conf_hash(m, &c, h);
     }
     return h | 1;
 }
 
-static bool recall(struct matcher *m, uint64_t key, uint32_t *bits)
-{
-    struct bind *b = m->bind;
-    struct mask_slot *s = &b->slot[key % N_MASK_SLOT];
-    pthread_mutex_lock(&b->lock);
-    bool hit = s->key == key;
-    if (hit) memcpy(bits, s->bits, m->v->n_word * sizeof *bits);
-    if (hit) b->hits++;
-    else b->misses++;
-    pthread_mutex_unlock(&b->lock);
-    return hit;
-}
-
-static void remember(struct matcher *m, uint64_t key, const uint32_t *bits)
-{
-    struct bind *b = m->bind;
-    struct mask_slot *s = &b->slot[key % N_MASK_SLOT];
-    pthread_mutex_lock(&b->lock);
-    if (!s->bits) s->bits = mem_alloc(m->v->n_word * sizeof *bits);
-    memcpy(s->bits, bits, m->v->n_word * sizeof *bits);
-    s->key = key;
-    pthread_mutex_unlock(&b->lock);
-}
+bool matcher_mask_hit(const struct matcher *m) { return m->mask_hit; }
 
 void matcher_mask(struct matcher *m, uint32_t *bits)
 {
     const struct snap s = *matcher_top(m);
-    memset(bits, 0, m->v->n_word * sizeof *bits);
-    if (s.finished) return;
+    const struct vocab *v = m->v;
+    m->mask_hit = true;
+    if (s.finished) { memset(bits, 0, v->n_word * sizeof *bits); return; }
     uint64_t key = set_key(m, s.conf, s.n_conf);
-    if (recall(m, key, bits)) return;
+    if (store_get(v->store, key, bits)) return;
+    m->mask_hit = false;
+    memset(bits, 0, v->n_word * sizeof *bits);
     struct walk w = { .m = m, .bits = bits, .most = COST_MAX };
     arena_init(&w.tmp, 4096);
     fill(&w, s.conf, s.n_conf);
     arena_done(&w.tmp);
-    remember(m, key, bits);
+    const struct conf *c = &m->conf[s.conf];
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    store_put(v->store, key, bits, c->kind == C_TEXT ? v->text_all : v->str[esc].all);
 }
 
 bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
@@ -320,7 +457,6 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
     fill(&w, s.conf, s.n_conf);
     arena_done(&w.tmp);
     *cut = w.n_refused > MOST_REFUSED;
-    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++)
-        *cut = !bit_get(bits, w.refused[i]);
+    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++) *cut = !bit_get(bits, w.refused[i]);
     return true;
 }

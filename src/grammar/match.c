@@ -232,6 +232,14 @@ uint32_t set_step(struct matcher *m, uint32_t from, uint32_t n, uint8_t b)
     return m->n_conf - m->set0;
 }
 
+uint32_t set_leave(struct matcher *m, const struct conf *c)
+{
+    begin_step(m);
+    if (c->kind == C_KEY) key_leave(m, c);
+    else str_leave(m, c);
+    return m->n_conf - m->set0;
+}
+
 uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token)
 {
     begin_step(m);

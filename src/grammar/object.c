@@ -4,7 +4,7 @@
  * names, and once for each class of invented names (its automaton beside the trie, so that a declared
  * name is never taken for an invented one). The frame keeps the set of declared keys written, the
  * hashes of invented ones, what is still required and what is still owed; any order costs nothing. */
-#include "grammar/int.h"
+#include "grammar/cost.h"
 
 /* ---- what may still come --------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ static bool room_for(const struct obj *o, const struct frame *f, uint32_t missin
 }
 
 /* Required keys that writing `key` brings, itself taken off. */
-static uint32_t missing_after(const struct matcher *m, const struct frame *f, uint32_t key)
+uint32_t obj_missing_after(const struct matcher *m, const struct frame *f, uint32_t key)
 {
     const struct obj *o = frame_obj(m, f);
     const struct okey *k = &o->key[key];
@@ -100,7 +100,7 @@ static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t ke
 
 bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a)
 {
-    return alt_fits(m, f, key, a, missing_after(m, f, key));
+    return alt_fits(m, f, key, a, obj_missing_after(m, f, key));
 }
 
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
@@ -218,7 +218,7 @@ bool key_closable(const struct matcher *m, const struct conf *c)
     return key != NONE && obj_offers(m, f, key);
 }
 
-static uint32_t key_cap(const struct matcher *m, const struct conf *c)
+uint32_t key_cap(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
     return validating(m) ? NONE : frame_obj(m, f)->cap_key + f->n_dyn;
@@ -232,7 +232,7 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     const struct strs *s = &o->cls[c->cls - 1].s;
     struct strs capped = *s;
     capped.max = MIN(s->max, key_cap(m, c));
-    if (!strs_alive(&capped, c->dfa, c->m) || !strs_escapes(m, &capped, c)) return false;
+    if (!strs_alive(&capped, c->dfa, c->m) || !strs_escapes(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
     /* declared and used names are no invented ones: there must be another */
     uint32_t taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
@@ -288,7 +288,7 @@ static struct frame with_key(struct matcher *m, const struct conf *c, uint32_t k
     struct frame f = m->frame[c->frame];
     const struct obj *o = frame_obj(m, &f);
     uint32_t seen = f.seen, n = o->has_need ? 2 * o->n_word : o->n_word;
-    if (key != NONE) f.missing = missing_after(m, &f, key);
+    if (key != NONE) f.missing = obj_missing_after(m, &f, key);
     f.seen = words_take(m, n);
     for (uint32_t w = 0; w < n; w++) m->word[f.seen + w] = m->word[seen + w];
     if (key != NONE) {
@@ -326,6 +326,8 @@ static void key_close(struct matcher *m, struct conf c, uint8_t kind)
                                    .surf = c.surf });
     }
 }
+
+void key_leave(struct matcher *m, const struct conf *c) { key_close(m, *c, C_COLON); }
 
 /* Reads one more byte of the name, along the declared names and in the class's automaton. */
 static bool key_advance(const struct matcher *m, struct conf *c, uint8_t b)

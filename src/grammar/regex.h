@@ -62,6 +62,8 @@ const struct dfa_state *dfa_state(const struct dfa *d, uint32_t state); /* point
 bool     dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 /* Fewest bytes (escapes of JSON counted) of an accepted text of lo to hi code points; UINT32_MAX: none. */
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
+/* No state that can be reached needs more bytes than this for its shortest text; UINT32_MAX: not known. */
+uint32_t dfa_worst(const struct dfa *d);
 /* How many different texts are accepted from here, counted up to cap. */
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 

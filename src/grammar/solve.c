@@ -9,14 +9,6 @@
 
 #include "grammar/int.h"
 
-/* Goals of one question, with what they need. */
-struct work {
-    struct grammar *g;
-    uint32_t *goal, n, cap;
-    uint32_t *slot, n_slot;             /* hash table of places + 1 */
-    bool doubt;
-};
-
 static uint32_t place_of(const struct work *w, uint32_t goal, bool *had)
 {
     uint32_t h = goal * 0x9e3779b1u & (w->n_slot - 1);
@@ -29,7 +21,7 @@ static uint32_t place_of(const struct work *w, uint32_t goal, bool *had)
 static void want(struct work *w, uint32_t goal)
 {
     bool had;
-    if (atomic_load(&goal_at(w->g, goal)->state) == GOAL_SOLVED) return;
+    if (w->known(w, goal)) return;
     if (w->n * 2 >= w->n_slot) {
         w->n_slot *= 2;
         mem_free(w->slot);
@@ -161,14 +153,28 @@ static bool goal_update(const struct work *w, struct goal *p)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
-static void collect(struct work *w)
+void work_collect(struct work *w, uint32_t goal)
 {
+    w->n_slot = 16;
+    w->slot = mem_zero(w->n_slot * sizeof *w->slot);
+    want(w, goal);
     for (uint32_t i = 0; i < w->n; i++) {
         struct goal *p = goal_at(w->g, w->goal[i]);
         if (atomic_load(&p->state) == GOAL_BUSY) { w->doubt = true; continue; }
         goal_expand(w->g, w->goal[i], NULL);
         for (uint32_t k = 0; k < p->n_shape; k++) want_shape(w, &p->shape[k]);
     }
+}
+
+void work_done(struct work *w)
+{
+    mem_free(w->slot);
+    mem_free(w->goal);
+}
+
+static bool solved(const struct work *w, uint32_t goal)
+{
+    return atomic_load(&goal_at(w->g, goal)->state) == GOAL_SOLVED;
 }
 
 /* Forgets what was found with a doubtful assumption. */
@@ -186,13 +192,11 @@ bool goal_ok(const struct grammar *cg, uint32_t goal)
     struct grammar *g = (struct grammar *)cg;           /* goals grow under the lock */
     pthread_mutex_lock(&g->lock);
     struct goal *p = goal_at(g, goal);
-    struct work w = { .g = g, .n_slot = 16 };
+    struct work w = { .g = g, .known = solved };
     bool ok = p->state == GOAL_BUSY;
     if (p->state == GOAL_SOLVED) ok = p->ok;
     else if (!ok) {
-        w.slot = mem_zero(w.n_slot * sizeof *w.slot);
-        want(&w, goal);
-        collect(&w);
+        work_collect(&w, goal);
         bool better = true;
         for (int pass = 0; better && pass < 2000; pass++) {           /* needs come after: backwards is fast */
             better = false;
@@ -202,8 +206,7 @@ bool goal_ok(const struct grammar *cg, uint32_t goal)
         if (w.doubt) take_back(&w);
         for (uint32_t i = 0; i < w.n && !w.doubt; i++)
             atomic_store_explicit(&goal_at(g, w.goal[i])->state, GOAL_SOLVED, memory_order_release);
-        mem_free(w.slot);
-        mem_free(w.goal);
+        work_done(&w);
     }
     pthread_mutex_unlock(&g->lock);
     return ok;

@@ -6,11 +6,11 @@
 
 #include "grammar/int.h"
 
-struct item { struct bytes s; uint32_t id; };
+struct entry { struct bytes s; uint32_t id; };
 
 static int item_cmp(const void *a, const void *b)
 {
-    const struct item *x = a, *y = b;
+    const struct entry *x = a, *y = b;
     int c = memcmp(x->s.p, y->s.p, MIN(x->s.len, y->s.len));
     if (c) return c;
     if (x->s.len != y->s.len) return x->s.len < y->s.len ? -1 : 1;
@@ -20,8 +20,8 @@ static int item_cmp(const void *a, const void *b)
 /* Sorts, drops duplicates, lays the strings out in rank order. */
 static void sort_strings(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n)
 {
-    struct item *list = mem_alloc((n + 1) * sizeof *list);
-    for (uint32_t i = 0; i < n; i++) list[i] = (struct item){ str[i], i };
+    struct entry *list = mem_alloc((n + 1) * sizeof *list);
+    for (uint32_t i = 0; i < n; i++) list[i] = (struct entry){ str[i], i };
     qsort(list, n, sizeof *list, item_cmp);
     struct bytes *out = arena_alloc(a, (n + 1) * sizeof *out);
     t->id = arena_alloc(a, (n + 1) * sizeof *t->id);

@@ -5,7 +5,7 @@
  * (an enum whose last word is taken; a digit that can only become a number that is used), so whatever
  * is emitted inside such an array must still be able to become something new: obvious for open texts and
  * numbers, and found out by looking ahead, closing bytes first, where values are few. */
-#include "grammar/int.h"
+#include "grammar/cost.h"
 
 enum { MOST_LOOK = 4000, MOST_DEEP = 400 };
 
@@ -43,6 +43,11 @@ static uint32_t guarded(const struct matcher *m, uint32_t frame)
 static bool roomy_text(const struct strs *s, uint32_t state)
 {
     return s->max == NONE && (!s->dfa || dfa_state(s->dfa, state)->max_len == NONE);
+}
+
+bool roomy_string(const struct matcher *m, const struct conf *c)
+{
+    return guarded(m, c->frame) == NONE || roomy_text(shape_at(m, c->ref, c->sh)->str, c->dfa);
 }
 
 static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep);
@@ -172,6 +177,29 @@ bool unique_alive(struct matcher *m, const struct conf *c)
     m->set0 = set0;
     m->fuel = fuel;
     return alive;
+}
+
+/* ---- the budget's side ----------------------------------------------------------------------- */
+
+/* Bytes to the end of a text that differs from all used ones: `a` appended until it does. */
+static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint32_t top)
+{
+    uint64_t h = c->aux;
+    uint32_t n = 0, most = m->frame[top].n_dyn;
+    for (; n <= most && unique_used(m, &m->frame[top], mix64(h, 2)); n++) h = key_hash(h, 'a');
+    return n;
+}
+
+uint32_t unique_detour(const struct matcher *m, const struct conf *c)
+{
+    uint32_t top = guarded(m, c->frame);
+    if (top == NONE) return 0;
+    bool own = m->frame[c->frame].kind == F_ARR && c->frame == top;
+    if (c->kind == C_STR && own && c->lex == LEX_NORMAL && shape_at(m, c->ref, c->sh)->kind == SH_STR &&
+        !shape_at(m, c->ref, c->sh)->str->dfa)
+        return text_detour(m, c, top);
+    if ((c->kind == C_NEXT || c->kind == C_OPEN) && own) return 0;
+    return m->frame[top].n_dyn;
 }
 
 /* ---- how many values ------------------------------------------------------------------------- */

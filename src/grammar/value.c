@@ -367,11 +367,11 @@ bool strs_alive(const struct strs *s, uint32_t state, uint32_t len)
 }
 
 /* A begun escape must still be able to mean a byte that the texts want here. */
-bool strs_escapes(const struct matcher *m, const struct strs *s, const struct conf *c)
+bool strs_escapes(int esc, const struct strs *s, const struct conf *c)
 {
-    if (validating(m) || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8 || !s->dfa) return true;
+    if (esc == ESC_ANY || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8 || !s->dfa) return true;
     for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1)
-        if (lex_may_mean(c->lex, c->part, value_escapes(m, c->surf), (uint8_t)b) &&
+        if (lex_may_mean(c->lex, c->part, esc, (uint8_t)b) &&
             strs_alive(s, dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b), c->m))
             return true;
     return false;
@@ -398,6 +398,8 @@ static void str_close(struct matcher *m, const struct shape *sh, const struct co
     uint32_t outer = kept_outer(m, c->frame);
     value_done(m, outer, c->style, c->surf, hashing(m, outer) ? mix64(c->aux, 2) : 0);
 }
+
+void str_leave(struct matcher *m, const struct conf *c) { value_done(m, kept_outer(m, c->frame), c->style, c->surf, 0); }
 
 /* Decoded bytes go to the literals, or to the automaton. */
 static bool str_advance(struct matcher *m, const struct shape *sh, struct conf *c, const uint8_t *out, int n)
@@ -431,7 +433,7 @@ static void step_str(struct matcher *m, struct conf c, uint8_t b)
     if (!str_advance(m, sh, &c, out, n_out)) return;
     if (c.lex == LEX_NORMAL) c.part = 0;
     bool alive = sh->kind == SH_STRLIT ? escape_leads(m, sh->lit, &c, NULL)
-                                       : validating(m) || (strs_alive(sh->str, c.dfa, c.m) && strs_escapes(m, sh->str, &c));
+                                       : validating(m) || (strs_alive(sh->str, c.dfa, c.m) && strs_escapes(value_escapes(m, c.surf), sh->str, &c));
     if (alive) set_emit(m, c);
 }
 

@@ -1,0 +1,572 @@
+/* cost.c -- what every piece costs in tokens: literals, keys, goals, steps of the envelope.
+ *
+ * The envelope's tables are filled when a budget is first asked for; goals, tries and keys when they
+ * are first met, under the bind's lock, and are then only read. Goals are solved like solve.c solves
+ * them: those that a value cannot do without, together, to a fixpoint. */
+#include "grammar/cost.h"
+
+enum { PAGE = 256, N_PAGE = 1024 };
+struct page { _Atomic(void *) slot[PAGE]; };
+struct pages { _Atomic(struct page *) page[N_PAGE]; };                /* grows without moving anything */
+struct goal_cost { uint32_t cost[2]; _Atomic bool known; };
+struct costs {
+    struct pages goal, lit, obj[2][2];                                /* obj[keyword arguments][style] */
+    uint32_t pair[3];                                                 /* "" [] {} */
+    uint16_t *sep[2], *colon[2];
+    uint16_t **text;                                                  /* per LIT op: cost from each offset */
+    uint32_t (*op)[2];                                                /* op to the end of its rule; in each: best pair */
+    uint32_t *in_each, n_each_op;                                     /* op -> row of op_pair, NONE outside of each */
+    uint32_t (*op_pair)[2];                                           /* [row * n_pair + pair] */
+    uint32_t (**name_node)[2];                                        /* per NAME op and trie node: name and what follows */
+    uint16_t **name[2];                                               /* per pair: from each offset of its name */
+};
+
+static _Atomic(void *) *slot_of(struct bind *b, struct pages *p, uint32_t i)
+{
+    struct page *page = atomic_load_explicit(&p->page[i / PAGE % N_PAGE], memory_order_acquire);
+    if (!page) {
+        page = arena_zero(&b->mem, sizeof *page);
+        atomic_store_explicit(&p->page[i / PAGE % N_PAGE], page, memory_order_release);
+    }
+    return &page->slot[i % PAGE];
+}
+
+static void *slot_get(const struct pages *p, uint32_t i)
+{
+    struct page *page = atomic_load_explicit(&((struct pages *)p)->page[i / PAGE % N_PAGE], memory_order_acquire);
+    return page ? atomic_load_explicit(&page->slot[i % PAGE], memory_order_acquire) : NULL;
+}
+
+/* ---- spelling -------------------------------------------------------------------------------- */
+
+static uint32_t one_token(const struct vocab *v, const char *text, uint32_t otherwise)
+{
+    uint32_t node = 0;
+    for (; *text; text++)
+        if ((node = vocab_kid(v, node, (uint8_t)*text)) == NONE) return otherwise;
+    return v->all.token[node - 1] >= 0 ? 1 : otherwise;
+}
+
+static uint16_t *narrow(struct arena *a, const uint32_t *cost, size_t n)
+{
+    uint16_t *out = arena_alloc(a, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) out[i] = (uint16_t)MIN(cost[i], 0xffffu);
+    return out;
+}
+
+static uint16_t *spell_plain(struct bind *b, const char *text, size_t len)
+{
+    uint32_t *cost = mem_alloc((len + 1) * sizeof *cost);
+    vocab_spell(b->v, text, len, cost);
+    uint16_t *out = narrow(&b->mem, cost, len + 1);
+    mem_free(cost);
+    return out;
+}
+
+/* Costs of head + quoted name + tail from every offset: of the head, and of the name's own bytes. A
+ * name that needs escapes is counted byte by byte in its longest spelling, which holds for every surface. */
+struct spelled { uint32_t *head, *name; };
+static struct spelled spell_name(const struct vocab *v, const char *head, struct bytes name, const char *tail)
+{
+    size_t n_head = strlen(head), n = n_head + name.len + strlen(tail);
+    bool plain = name.len < 60000;
+    for (size_t i = 0; i < name.len; i++)
+        if ((uint8_t)name.p[i] < 0x20 || name.p[i] == '"' || name.p[i] == '\\') plain = false;
+    struct str text = { 0 };
+    str_puts(&text, head);
+    str_put(&text, name.p, name.len);
+    str_puts(&text, tail);
+    uint32_t *cost = mem_alloc((n + 1) * sizeof *cost);
+    vocab_spell(plain ? v : NULL, text.p ? text.p : "", n, cost);
+    for (size_t i = n_head + name.len, extra = 0; !plain && i-- > 0;) {
+        uint8_t c = i >= n_head ? (uint8_t)name.p[i - n_head] : 'a';
+        if (c < 0x20) extra += 5;
+        else if (c == '"' || c == '\\') extra += i >= n_head;
+        cost[i] += (uint32_t)extra;
+    }
+    str_done(&text);
+    return (struct spelled){ cost, cost + n_head };
+}
+
+/* ---- literals -------------------------------------------------------------------------------- */
+
+/* Cost of the best literal below every node of a trie: its bytes from there on, and `tail`. */
+static uint32_t *trie_costs(struct bind *b, const struct trie *t, const char *tail)
+{
+    uint32_t *node_cost = arena_alloc(&b->mem, t->n_node * sizeof *node_cost);
+    for (uint32_t i = 0; i < t->n_node; i++) node_cost[i] = COST_MAX;
+    size_t total = 0;
+    for (uint32_t r = 0; r < t->n_str; r++) total += t->str[r].len;
+    for (uint32_t r = 0; r < t->n_str; r++) {
+        struct spelled s = spell_name(total < 200000 ? b->v : NULL, "", t->str[r], tail);
+        uint32_t at = 0;
+        for (size_t d = 0; at != NONE; d++) {
+            node_cost[at] = MIN(node_cost[at], s.name[d]);
+            at = d < t->str[r].len ? trie_step(t, at, (uint8_t)t->str[r].p[d]) : NONE;
+        }
+        mem_free(s.head);
+    }
+    return node_cost;
+}
+
+static const uint32_t *lit_costs(struct bind *b, const struct trie *t, bool quoted)
+{
+    void *have = slot_get(&b->costs->lit, t->id_cost);
+    if (have) return have;
+    pthread_mutex_lock(&b->lock);
+    _Atomic(void *) *slot = slot_of(b, &b->costs->lit, t->id_cost);
+    if (!(have = atomic_load(slot))) {
+        have = trie_costs(b, t, quoted ? "\"" : "");
+        atomic_store_explicit(slot, have, memory_order_release);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return have;
+}
+
+const uint32_t *cost_lit(const struct matcher *m, const struct trie *t, bool quoted) { return lit_costs(m->bind, t, quoted); }
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static void seg_fill(struct bind *b, struct seg *g, struct bytes name, const char *sep, const char *quote, const char *tail)
+{
+    char head[80];
+    size_t n_sep = strlen(sep), n_quote = strlen(quote);
+    snprintf(head, sizeof head, "%s%s", sep, quote);
+    struct spelled s = spell_name(b->v, head, name, tail);
+    g->sep = narrow(&b->mem, s.head, n_sep + 1);
+    g->quote = (uint16_t)MIN(s.head[n_sep], 0xffffu);
+    g->key = narrow(&b->mem, s.head + n_sep + n_quote, name.len + 1);
+    /* so that a first key never costs more than a further one */
+    if (g->sep[0] < g->quote) g->sep[0] = g->quote;
+    mem_free(s.head);
+}
+
+static const struct seg *segs_of(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
+{
+    struct pages *p = &b->costs->obj[args][s];
+    void *have = slot_get(p, o->id_cost);
+    if (have) return have;
+    pthread_mutex_lock(&b->lock);
+    _Atomic(void *) *slot = slot_of(b, p, o->id_cost);
+    if (!(have = atomic_load(slot))) {
+        char tail[40];
+        struct seg *list = arena_alloc(&b->mem, (o->n_key + 1) * sizeof *list);
+        snprintf(tail, sizeof tail, "%s%s", args ? "" : "\"", args ? "=" : g->spell.key[s]);
+        for (uint32_t k = 0; k < o->n_key; k++)
+            seg_fill(b, &list[k], o->key[k].name, g->spell.item[s], args ? "" : "\"", tail);
+        atomic_store_explicit(slot, list, memory_order_release);
+        have = list;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return have;
+}
+
+const struct seg *cost_seg(const struct matcher *m, const struct frame *f, uint32_t key, int s)
+{
+    return segs_of(m->bind, m->g, frame_obj(m, f), f->flags & FL_ARGS ? 1 : 0, s) + key;
+}
+
+uint32_t cost_sep(const struct matcher *m, int s, uint32_t at) { return cost_wide(m->bind->costs->sep[s][at]); }
+uint32_t cost_colon(const struct matcher *m, int s, uint32_t at) { return cost_wide(m->bind->costs->colon[s][at]); }
+
+/* ---- goals ----------------------------------------------------------------------------------- */
+
+static struct goal_cost *goal_slot(struct bind *b, uint32_t goal)
+{
+    _Atomic(void *) *slot = slot_of(b, &b->costs->goal, goal);
+    if (!atomic_load(slot)) atomic_store(slot, arena_zero(&b->mem, sizeof(struct goal_cost)));
+    return atomic_load(slot);
+}
+
+/* COST_MAX until something is known; only called under the lock or for what is known. */
+static uint32_t now(struct bind *b, uint32_t goal, int s)
+{
+    const struct goal_cost *k = slot_get(&b->costs->goal, goal);
+    return k && k->cost[s] ? k->cost[s] : COST_MAX;
+}
+
+static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct alts *l, uint8_t owed, int s)
+{
+    uint16_t height = UINT16_MAX;
+    uint32_t best = COST_MAX;
+    for (uint32_t i = 0; i < l->n; i++) {
+        if ((l->alt[i].owed & owed) != owed || !goal_met(g, l->alt[i].goal)) continue;
+        uint16_t h = goal_at(g, l->alt[i].goal)->height;
+        if (h > height) continue;
+        uint32_t c = now(b, l->alt[i].goal, s);
+        best = h < height ? c : MIN(best, c);
+        height = h;
+    }
+    return best;
+}
+
+static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const struct arr *a, int s)
+{
+    uint64_t sum = 0, lack = 0, sep = cost_wide(b->costs->sep[s][0]);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < a->n_cont; i++) lack += a->cont[i].min;
+    if (!a->min && !lack) return b->costs->pair[1];
+    for (uint32_t i = 0; i < MIN(a->n_prefix, MAX(a->min, lack ? a->n_prefix : 0)); i++)
+        sum += sep + alts_now(b, g, &a->prefix[i], 0, s);
+    for (uint32_t i = 0; i < a->n_cont; i++) {          /* a bound: as if none of the first elements counted */
+        uint32_t one = alts_now(b, g, &a->rest, (uint8_t)(1u << i), s);
+        for (uint32_t p = 0; p < a->n_prefix; p++) {
+            uint32_t c = alts_now(b, g, &a->prefix[p], (uint8_t)(1u << i), s);
+            if (one >= COST_MAX || (c < COST_MAX && c > one)) one = c;
+        }
+        most = MAX(most, one);
+        sum += (uint64_t)a->cont[i].min * (sep + one);
+    }
+    if (a->min > a->n_prefix) sum += (uint64_t)(a->min - a->n_prefix) * (sep + alts_now(b, g, &a->rest, 0, s));
+    if (a->unique) sum += (uint64_t)a->min * (a->min + 1);
+    return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
+}
+
+static uint32_t key_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t i, uint8_t owed, int args, int s)
+{
+    return cost_add(cost_wide(segs_of(b, g, o, args, s)[i].sep[0]), alts_now(b, g, &o->key[i].alts, owed, s));
+}
+
+static uint32_t invented_now(struct bind *b, const struct grammar *g, const struct obj *o, uint8_t owed, uint32_t n, int s)
+{
+    uint32_t best = COST_MAX;
+    for (uint32_t i = 0; i < o->n_cls; i++) {
+        const struct strs *st = &o->cls[i].s;
+        uint32_t name = st->dfa ? dfa_shortest(st->dfa, DFA_START, MAX(st->min, 1u), st->max) : MAX(st->min, 1u);
+        if (name == NONE) continue;
+        uint32_t lead = cost_add(cost_wide(b->costs->sep[s][0]) + 2 + cost_wide(b->costs->colon[s][0]), name + o->n_key + n + 1);
+        best = MIN(best, cost_add(lead, alts_now(b, g, &o->cls[i].alts, owed, s)));
+    }
+    return best;
+}
+
+/* The most that further members, and members that settle a debt, can cost. */
+static uint32_t more_shortest(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
+{
+    uint64_t sum = 0;
+    uint32_t extra = o->min > o->n_req ? o->min - o->n_req : 0, invent = invented_now(b, g, o, 0, extra, s), found = 0;
+    for (uint32_t i = 0; i < o->n_key && extra && found < extra; i++) {
+        uint32_t c = o->key[i].req ? COST_MAX : key_now(b, g, o, i, 0, args, s);
+        if (c < COST_MAX) { sum += c; found++; }
+    }
+    if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
+    else if (found < extra) return COST_MAX;
+    for (int bit = 1; bit <= o->owes; bit <<= 1) {
+        uint32_t best = o->owes & bit ? invented_now(b, g, o, (uint8_t)bit, extra + 8, s) : 0;
+        for (uint32_t i = 0; i < o->n_key && o->owes & bit; i++) best = MIN(best, key_now(b, g, o, i, (uint8_t)bit, args, s));
+        sum += best;
+    }
+    return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
+}
+
+static uint32_t obj_shortest(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
+{
+    bool bare = !o->n_req && !o->owes && !o->min;
+    uint32_t sum = args ? 0 : bare ? b->costs->pair[2] : 2;
+    for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
+        sum = cost_add(sum, key_now(b, g, o, i, 0, args, s));
+    return o->owes || o->min > o->n_req ? cost_add(sum, more_shortest(b, g, o, args, s)) : sum;
+}
+
+static uint32_t word_cost(const struct vocab *v, enum shape_kind k)
+{
+    const char *json = word_text(k, SURF_JSON), *python = word_text(k, SURF_PYTHON);
+    return MAX(one_token(v, json, (uint32_t)strlen(json)), one_token(v, python, (uint32_t)strlen(python)));
+}
+
+static uint32_t str_shortest(const struct bind *b, const struct strs *t)
+{
+    if (!t->dfa) return t->min ? cost_add(2, t->min) : b->costs->pair[0];
+    uint32_t n = dfa_shortest(t->dfa, DFA_START, t->min, t->max);
+    return n == NONE ? COST_MAX : cost_add(2, n);
+}
+
+static uint32_t shape_shortest(struct bind *b, const struct grammar *g, const struct shape *sh, int s)
+{
+    switch (sh->kind) {
+    case SH_NULL: case SH_TRUE: case SH_FALSE: return word_cost(b->v, sh->kind);
+    case SH_NUM:    return g->o.validate ? 1 : num_shortest(sh->num);
+    case SH_NUMLIT: return lit_costs(b, sh->lit, false)[0];
+    case SH_STRLIT: return cost_add(1, lit_costs(b, sh->lit, true)[0]);
+    case SH_STR:    return str_shortest(b, sh->str);
+    case SH_ARR:    return arr_shortest(b, g, sh->arr, s);
+    default:        return obj_shortest(b, g, sh->obj, 0, s);
+    }
+}
+
+static bool goal_relax(struct bind *b, const struct grammar *g, uint32_t goal)
+{
+    const struct goal *p = goal_at(g, goal);
+    struct goal_cost *k = goal_slot(b, goal);
+    bool better = false;
+    for (uint32_t i = 0; i < p->n_shape; i++)
+        for (int s = 0; s < 2; s++) {
+            if (!p->shape[i].met || p->shape[i].height != p->height) continue;
+            uint32_t c = shape_shortest(b, g, &p->shape[i], s);
+            if (c < k->cost[s]) { k->cost[s] = c; better = true; }
+        }
+    return better;
+}
+
+static bool cost_known(const struct work *w, uint32_t goal)
+{
+    const struct goal_cost *k = slot_get(&((struct bind *)w->ctx)->costs->goal, goal);
+    return k && atomic_load(&((struct goal_cost *)k)->known);
+}
+
+static void goal_price(struct bind *b, const struct grammar *g, uint32_t goal)
+{
+    struct grammar *own = (struct grammar *)g;          /* goals grow under its lock */
+    pthread_mutex_lock(&own->lock);
+    pthread_mutex_lock(&b->lock);
+    struct work w = { .g = own, .known = cost_known, .ctx = b };
+    work_collect(&w, goal);
+    for (uint32_t i = 0; i < w.n; i++) {
+        struct goal_cost *k = goal_slot(b, w.goal[i]);
+        k->cost[0] = k->cost[1] = COST_MAX;
+        goal_met(g, w.goal[i]);
+    }
+    bool better = true;
+    for (int pass = 0; better && pass < 2000; pass++) {
+        better = false;
+        for (uint32_t i = w.n; i-- > 0;) better |= goal_relax(b, g, w.goal[i]);
+    }
+    for (uint32_t i = 0; i < w.n; i++) atomic_store(&goal_slot(b, w.goal[i])->known, true);
+    work_done(&w);
+    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&own->lock);
+}
+
+static uint32_t goal_cost(struct bind *b, const struct grammar *g, uint32_t goal, int s)
+{
+    const struct goal_cost *k = slot_get(&b->costs->goal, goal);
+    if (!k || !atomic_load(&((struct goal_cost *)k)->known)) goal_price(b, g, goal);
+    return now(b, goal, s);
+}
+
+uint32_t cost_goal(const struct matcher *m, uint32_t goal, int s) { return goal_cost(m->bind, m->g, goal, s); }
+
+uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint8_t owed, int s)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if ((l->alt[i].owed & owed) == owed) cost_goal(m, l->alt[i].goal, s);
+    return alts_now(m->bind, m->g, l, owed, s);
+}
+
+/* A text or number can always be made new by one more byte for each value it may run into; among literals the
+ * dearest may be what is left. */
+uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, int s)
+{
+    const struct arr *a = frame_arr(m, f);
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < a->rest.n; i++) {
+        const struct goal *p = goal_at(m->g, a->rest.alt[i].goal);
+        for (uint32_t k = 0; goal_met(m->g, a->rest.alt[i].goal) && k < p->n_shape; k++) {
+            const struct shape *sh = &p->shape[k];
+            for (uint32_t r = 0; (sh->kind == SH_STRLIT || sh->kind == SH_NUMLIT) && r < sh->lit->n_str; r++)
+                most = MAX(most, sh->lit->str[r].len * 6 + 2);
+        }
+    }
+    return (uint32_t)MIN(n * (most + f->n_dyn + n), (uint64_t)COST_MAX);
+}
+
+/* ---- the envelope ---------------------------------------------------------------------------- */
+
+static void mark_each(const struct grammar *g, struct costs *k, uint32_t op)
+{
+    while (k->in_each[op] == NONE) {
+        k->in_each[op] = k->n_each_op++;
+        const struct op *o = &g->op[op];
+        if (o->kind == OP_RET) return;
+        if (o->kind == OP_SPLIT) mark_each(g, k, o->a);
+        op = o->next;
+    }
+}
+
+static uint32_t slot_cost(struct bind *b, const struct grammar *g, uint32_t goal, uint32_t surf, int s)
+{
+    if (surf == SURF_RAW) return 0;
+    uint32_t whole = goal_cost(b, g, goal, s), best = COST_MAX;
+    if (surf != SURF_ARGS) return whole;
+    const struct goal *p = goal_at(g, goal);
+    for (uint32_t i = 0; i < p->n_shape; i++)
+        if (p->shape[i].kind == SH_OBJ && p->shape[i].met && p->shape[i].height == p->height)
+            best = MIN(best, obj_shortest(b, g, p->shape[i].obj, 1, s));
+    return best;
+}
+
+static uint32_t op_at(const struct grammar *g, const struct costs *k, uint32_t op, uint32_t pair, int s)
+{
+    uint32_t row = k->in_each[op];
+    return row == NONE || pair == NONE ? k->op[op][s] : k->op_pair[(size_t)row * g->n_pair + pair][s];
+}
+
+uint32_t cost_op(const struct matcher *m, uint32_t op, uint32_t pair, int s) { return op_at(m->g, m->bind->costs, op, pair, s); }
+
+/* One look at an op, for one pair inside of each. */
+static uint32_t op_cost(struct bind *b, const struct grammar *g, uint32_t op, uint32_t pair, int s)
+{
+    const struct op *o = &g->op[op];
+    const struct costs *k = b->costs;
+    if (o->kind == OP_RET) return 0;
+    if (o->kind == OP_SPLIT) return MIN(op_at(g, k, o->next, pair, s), op_at(g, k, o->a, pair, s));
+    uint32_t next = op_at(g, k, o->next, pair, s);
+    switch (o->kind) {
+    case OP_LIT:   return cost_add(cost_wide(k->text[op][0]), next);
+    case OP_TEXT:  return next;
+    case OP_NAME:  return cost_add(cost_wide(k->name[o->a][pair][0]), next);
+    case OP_VALUE: return cost_add(slot_cost(b, g, g->pair_goal[pair], o->a, s), next);
+    case OP_SLOT:  return cost_add(slot_cost(b, g, o->b, o->a, s), next);
+    case OP_CALL:
+    case OP_EACH:  return cost_add(k->op[o->a][s], next);
+    default:       return cost_add(1, next);            /* class, special */
+    }
+}
+
+static bool op_relax(struct bind *b, const struct grammar *g, uint32_t op)
+{
+    struct costs *k = b->costs;
+    uint32_t row = k->in_each[op];
+    bool better = false;
+    for (int s = 0; s < 2; s++) {
+        uint32_t best = k->op[op][s];
+        for (uint32_t p = 0; row != NONE && p < g->n_pair; p++) {
+            uint32_t c = op_cost(b, g, op, p, s), *have = &k->op_pair[(size_t)row * g->n_pair + p][s];
+            if (c < *have) { *have = c; better = true; }
+            best = MIN(best, c);
+        }
+        if (row == NONE) best = MIN(best, op_cost(b, g, op, NONE, s));
+        if (best < k->op[op][s]) { k->op[op][s] = best; better = true; }
+    }
+    return better;
+}
+
+/* Unbound name: cost of the best name below a node and of what follows it. */
+static void name_nodes(struct bind *b, const struct grammar *g, uint32_t op)
+{
+    const struct op *o = &g->op[op];
+    const struct trie *t = &g->name[o->a];
+    uint32_t (*cost)[2] = arena_alloc(&b->mem, t->n_node * sizeof *cost);
+    for (uint32_t i = 0; i < t->n_node; i++) cost[i][0] = cost[i][1] = COST_MAX;
+    for (uint32_t r = 0; r < t->n_str; r++) {
+        uint32_t at = 0, pair = t->id[r];
+        for (size_t d = 0; at != NONE; d++) {
+            for (int s = 0; s < 2; s++)
+                cost[at][s] = MIN(cost[at][s], cost_add(cost_wide(b->costs->name[o->a][pair][d]),
+                                                        op_at(g, b->costs, o->next, pair, s)));
+            at = d < t->str[r].len ? trie_step(t, at, (uint8_t)t->str[r].p[d]) : NONE;
+        }
+    }
+    b->costs->name_node[op] = cost;
+}
+
+static void ops_init(struct bind *b, const struct grammar *g)
+{
+    struct costs *k = b->costs;
+    k->op = arena_alloc(&b->mem, (g->n_op + 1) * sizeof *k->op);
+    k->text = arena_zero(&b->mem, (g->n_op + 1) * sizeof *k->text);
+    k->name_node = arena_zero(&b->mem, (g->n_op + 1) * sizeof *k->name_node);
+    k->in_each = arena_alloc(&b->mem, (g->n_op + 1) * sizeof *k->in_each);
+    for (uint32_t i = 0; i < g->n_op; i++) {
+        k->in_each[i] = NONE;
+        k->op[i][0] = k->op[i][1] = COST_MAX;
+        if (g->op[i].kind == OP_LIT) k->text[i] = spell_plain(b, g->text + g->op[i].a, g->op[i].b);
+    }
+    for (int e = 0; e < 2; e++) {
+        k->name[e] = arena_alloc(&b->mem, (g->n_pair + 1) * sizeof *k->name[e]);
+        for (uint32_t p = 0; p < g->n_pair; p++)
+            k->name[e][p] = spell_plain(b, g->pair_name[e][p].p, g->pair_name[e][p].len);
+    }
+    for (uint32_t i = 0; i < g->n_op; i++)
+        if (g->op[i].kind == OP_EACH) mark_each(g, k, g->op[i].a);
+}
+
+static void ops_fill(struct bind *b, const struct grammar *g)
+{
+    struct costs *k = b->costs;
+    ops_init(b, g);
+    size_t n = (size_t)k->n_each_op * g->n_pair;
+    k->op_pair = arena_alloc(&b->mem, (n + 1) * sizeof *k->op_pair);
+    for (size_t i = 0; i < n; i++) k->op_pair[i][0] = k->op_pair[i][1] = COST_MAX;
+    bool better = true;
+    for (int pass = 0; better && pass < 2000; pass++) {               /* followers are laid out first: forwards is fast */
+        better = false;
+        for (uint32_t i = 0; i < g->n_op; i++) better |= op_relax(b, g, i);
+    }
+    for (uint32_t i = 0; i < g->n_op; i++)
+        if (g->op[i].kind == OP_NAME) name_nodes(b, g, i);
+}
+
+uint32_t cost_text(const struct matcher *m, uint32_t op, uint32_t at) { return cost_wide(m->bind->costs->text[op][at]); }
+uint32_t cost_name_node(const struct matcher *m, uint32_t op, uint32_t node, int s) { return m->bind->costs->name_node[op][node][s]; }
+uint32_t cost_pair_name(const struct matcher *m, uint32_t escaped, uint32_t pair, uint32_t at)
+{
+    return cost_wide(m->bind->costs->name[escaped][pair][at]);
+}
+
+void cost_ready(const struct matcher *m)
+{
+    struct bind *b = m->bind;
+    const struct grammar *g = m->g;
+    if (atomic_load_explicit(&b->ready, memory_order_acquire)) return;
+    pthread_mutex_lock(&((struct grammar *)g)->lock);   /* always before the bind's: pricing a goal takes both */
+    pthread_mutex_lock(&b->lock);
+    if (!b->costs) {
+        static const char *const pairs[] = { "\"\"", "[]", "{}" };
+        b->costs = mem_zero(sizeof *b->costs);
+        for (int i = 0; i < 3; i++) b->costs->pair[i] = one_token(b->v, pairs[i], 2);
+        for (int s = 0; s < 2; s++) {
+            b->costs->sep[s] = spell_plain(b, g->spell.item[s], g->spell.n_item[s]);
+            b->costs->colon[s] = spell_plain(b, g->spell.key[s], g->spell.n_key[s]);
+        }
+        ops_fill(b, g);
+        atomic_store_explicit(&b->ready, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&((struct grammar *)g)->lock);
+}
+
+/* ---- bind ------------------------------------------------------------------------------------ */
+
+static bool bind_specials(struct bind *b, const struct grammar *g, struct err *e)
+{
+    b->special = arena_alloc(&b->mem, (g->n_special + 1) * sizeof *b->special);
+    for (uint32_t i = 0; i < g->n_special; i++)
+        if ((b->special[i] = vocab_special(b->v, g->special[i])) < 0)
+            return err_set(e, ERR_ARG, "the vocabulary has no special token %.80s", g->special[i]);
+    return true;
+}
+
+static struct bind *bind_new(const struct grammar *g, const struct vocab *v, struct err *e)
+{
+    struct bind *b = mem_zero(sizeof *b);
+    b->v = v;
+    b->vocab_id = v->id;
+    arena_init(&b->mem, 1024);
+    lock_init(&b->lock);
+    if (bind_specials(b, g, e)) return b;
+    bind_free(b);
+    return NULL;
+}
+
+struct bind *bind_get(const struct grammar *g, const struct vocab *v, struct err *e)
+{
+    struct grammar *own = (struct grammar *)g;          /* the list is all that changes, under its lock */
+    pthread_mutex_lock(&own->lock);
+    struct bind *b = g->bind;
+    while (b && b->vocab_id != v->id) b = b->next;
+    if (!b && (b = bind_new(g, v, e))) {
+        b->next = own->bind;
+        own->bind = b;
+    }
+    pthread_mutex_unlock(&own->lock);
+    return b;
+}
+
+void bind_free(struct bind *b)
+{
+    mem_free(b->costs);
+    pthread_mutex_destroy(&b->lock);
+    arena_done(&b->mem);
+    mem_free(b);
+}
