@@ -189,12 +189,10 @@ static uint32_t tail(struct split *x, int more, uint32_t base, uint32_t i, bool 
     uint32_t of[64], n = 0, step = 1u << 6 * (more - 1);
     struct bset by[64];
     for (uint32_t b = 0; b < 64; b++) {
-        uint32_t lo = base + b * step, j = i;
-        int c = full ? 2 : cover(x, &j, lo, lo + step - 1);
+        uint32_t lo = base + b * step, k = 0;
+        int c = full ? 2 : cover(x, &i, lo, lo + step - 1);
         if (!c) continue;
-        uint32_t t, k = 0;
-        if (full) t = n ? of[0] : tail(x, more - 1, lo, j, true);
-        else t = tail(x, more - 1, lo, j, c == 2);
+        uint32_t t = full && n ? of[0] : tail(x, more - 1, lo, i, c == 2);
         while (k < n && of[k] != t) k++;
         if (k == n) { of[n] = t; by[n++] = (struct bset){ { 0 } }; }
         bset_add(&by[k], (uint8_t)(0x80 + b));
