@@ -78,8 +78,8 @@ struct terms {
     struct memo *memo; uint32_t n_memo, cap_memo;
     uint32_t any, valid;                                /* one code point; any number of them */
     uint8_t cls[256], rep[256]; uint32_t n_class;       /* byte -> class, class -> a byte of it */
+    uint32_t *tmp; size_t n_tmp, cap_tmp;               /* scratch stack of term numbers */
     uint32_t fuel;                                      /* work left; 0: everything is EMPTY, broken */
-    uint32_t depth;
     bool broken;
     size_t bytes;
 };
@@ -101,8 +101,7 @@ uint32_t term_and(struct terms *s, const uint32_t *x, uint32_t n);
 uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b);
 uint32_t term_not(struct terms *s, uint32_t a);
 uint32_t term_rep(struct terms *s, uint32_t a, uint32_t min, uint32_t max);
-uint32_t term_ref(struct terms *s);                     /* a new name; give ref[name] its meaning, then */
-void     term_refs_settle(struct terms *s);             /* once all are defined: which can be empty */
+uint32_t term_ref(struct terms *s, bool nullable);      /* a new name; its meaning goes into ref[term_at(…)->a] */
 uint32_t term_cps(struct terms *s, const struct cp_range *r, uint32_t n); /* one code point of these */
 uint32_t term_bytes(struct terms *s, const char *p, size_t len, uint32_t then);
 uint32_t term_derive(struct terms *s, uint32_t t, uint32_t cls);

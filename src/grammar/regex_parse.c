@@ -389,7 +389,7 @@ static bool sequence(struct parser *x, struct ast **out)
 {
     struct ast *first = NULL, **last = &first;
     while (x->p < x->end && *x->p != '|' && *x->p != ')') {
-        struct ast *item;
+        struct ast *item = NULL;
         if (!quantified(x, &item)) return false;
         *last = item;
         last = &item->next;
@@ -402,9 +402,8 @@ static bool alternatives(struct parser *x, struct ast **out)
 {
     struct ast *first = NULL, **last = &first;
     do {
-        struct ast *item;
+        struct ast *item = NULL;
         if (!sequence(x, &item)) return false;
-        /* A shared tail would follow the item into this list. */
         *last = item;
         last = &item->next;
     } while (eat(x, "|"));
