@@ -7,6 +7,8 @@
  *
  * Texts are well-formed UTF-8, so ALL may mean all byte strings; a complement stands beside `valid`.
  * Running out of fuel or room sets `broken` and makes EMPTY of everything. */
+#include <stdlib.h>
+
 #include "grammar/regex_int.h"
 
 enum { TERM_MOST = 1 << 20, SUM_MOST = 1u << 31 };
@@ -373,13 +375,14 @@ static void flatten(struct terms *s, size_t base, enum term_op op)
     }
     for (size_t i = base + 1; i < s->n_tmp; i++) sorted &= s->tmp[i - 1] < s->tmp[i];
     if (sorted) return;
-    if (s->n_tmp - base == 2) {
-        uint32_t x = s->tmp[base];
-        s->tmp[base] = s->tmp[base + 1];
-        s->tmp[base + 1] = x;
-    } else {
-        qsort(s->tmp + base, s->n_tmp - base, sizeof *s->tmp, by_number);
-    }
+    if (s->n_tmp - base > 24) qsort(s->tmp + base, s->n_tmp - base, sizeof *s->tmp, by_number);
+    else
+        for (size_t i = base + 1; i < s->n_tmp; i++) {
+            uint32_t x = s->tmp[i];
+            size_t k = i;
+            for (; k > base && s->tmp[k - 1] > x; k--) s->tmp[k] = s->tmp[k - 1];
+            s->tmp[k] = x;
+        }
     for (size_t i = base; i < s->n_tmp; i++)
         if (i == base || s->tmp[i] != s->tmp[n - 1]) s->tmp[n++] = s->tmp[i];
     s->n_tmp = n;
@@ -489,4 +492,237 @@ uint32_t term_alt2(struct terms *s, uint32_t a, uint32_t b)
 {
     if (a == b || b == EMPTY) return a;
     return a == EMPTY ? b : term_alt(s, (uint32_t[]){ a, b }, 2);
+}
+
+/* The complements in tmp[base…) become one, the byte sets one. */
+static void gather(struct terms *s, size_t base)
+{
+    size_t n = base, end = s->n_tmp, n_not = 0, n_set = 0;
+    struct bset set = { { ~0ULL, ~0ULL, ~0ULL, ~0ULL } };
+    for (size_t i = base; i < end; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        n_not += t->op == T_NOT;
+        n_set += t->op == T_SET;
+    }
+    if (n_not < 2 && n_set < 2) return;
+    for (size_t i = base; i < end; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        if (t->op == T_NOT) push(s, t->a);
+    }
+    uint32_t none = n_not ? alt_from(s, end) : EMPTY;
+    for (size_t i = base; i < end; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        if (t->op == T_SET) for (int k = 0; k < 4; k++) set.w[k] &= s->set[t->set].w[k];
+        else if (t->op != T_NOT) s->tmp[n++] = s->tmp[i];
+    }
+    s->n_tmp = n;
+    if (n_not) push(s, term_not(s, none));
+    if (n_set) push(s, term_set(s, &set));
+}
+
+/* What the list in tmp[base…) shows at once: EMPTY, EPS, or ALL for nothing of the kind. */
+static uint32_t obvious(struct terms *s, size_t base)
+{
+    uint32_t lo = 0, hi = INF;
+    bool nullable = true, eps = false;
+    for (size_t i = base; i < s->n_tmp; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        if (s->tmp[i] == EMPTY) return EMPTY;
+        eps |= s->tmp[i] == EPS;
+        nullable &= t->nullable;
+        lo = MAX(lo, t->min_len);
+        hi = MIN(hi, t->max_len);
+        if (t->op == T_NOT)
+            for (size_t k = base; k < s->n_tmp; k++) if (s->tmp[k] == t->a) return EMPTY;
+    }
+    if (lo > hi) return EMPTY;
+    return eps ? nullable ? EPS : EMPTY : ALL;
+}
+
+static uint32_t and_from(struct terms *s, size_t base)
+{
+    flatten(s, base, T_AND);
+    gather(s, base);
+    flatten(s, base, T_AND);
+    bool strict = false, inverts = false;
+    for (size_t i = base; i < s->n_tmp; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        strict |= t->strict && s->tmp[i] != s->valid;
+        inverts |= t->inverts;
+    }
+    size_t n = base;
+    for (size_t i = base; i < s->n_tmp; i++)                           /* `valid` guards complements only */
+        if (s->tmp[i] != ALL && (s->tmp[i] != s->valid || (inverts && !strict))) s->tmp[n++] = s->tmp[i];
+    s->n_tmp = n;
+    if (n == base) return ALL;
+    uint32_t known = obvious(s, base);
+    if (known != ALL) { s->n_tmp = base; return known; }
+    return list_term(s, base, T_AND);
+}
+
+uint32_t term_and(struct terms *s, const uint32_t *x, uint32_t n)
+{
+    size_t base = s->n_tmp;
+    for (uint32_t i = 0; i < n; i++) push(s, x[i]);
+    return and_from(s, base);
+}
+
+uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b)
+{
+    if (a == b || b == ALL) return a;
+    return a == ALL ? b : term_and(s, (uint32_t[]){ a, b }, 2);
+}
+
+/* ---- derivatives ----------------------------------------------------------------------------- */
+
+/* Bytes that every byte set of the store treats alike are one class. */
+void terms_classes(struct terms *s)
+{
+    memset(s->cls, 0, sizeof s->cls);
+    s->n_class = 1;
+    for (uint32_t i = 0; i < s->n_set && s->n_class < 256; i++) {
+        uint8_t in[256], out[256];
+        uint16_t seen_in[256], seen_out[256];
+        memset(seen_in, 0, s->n_class * sizeof *seen_in);
+        memset(seen_out, 0, s->n_class * sizeof *seen_out);
+        for (int b = 0; b < 256; b++) {
+            if (bset_has(&s->set[i], (uint8_t)b)) seen_in[s->cls[b]] = 1;
+            else seen_out[s->cls[b]] = 1;
+        }
+        uint32_t old = s->n_class;
+        for (uint32_t c = 0; c < old; c++) {
+            out[c] = (uint8_t)c;
+            in[c] = (uint8_t)(seen_in[c] && seen_out[c] ? s->n_class++ : c);
+        }
+        if (s->n_class == old) continue;
+        for (int b = 0; b < 256; b++) s->cls[b] = bset_has(&s->set[i], (uint8_t)b) ? in[s->cls[b]] : out[s->cls[b]];
+    }
+    for (int b = 255; b >= 0; b--) s->rep[s->cls[b]] = (uint8_t)b;
+}
+
+static bool remembered(const struct terms *s, uint64_t key, uint32_t *val)
+{
+    if (!s->n_memo) return false;
+    for (uint32_t i = mix(key) & (s->cap_memo - 1);; i = (i + 1) & (s->cap_memo - 1)) {
+        if (s->memo[i].key == key) { *val = s->memo[i].val; return true; }
+        if (!s->memo[i].key) return false;
+    }
+}
+
+static void remember(struct terms *s, uint64_t key, uint32_t val)
+{
+    if (s->n_memo * 2 >= s->cap_memo) {
+        struct memo *old = s->memo;
+        uint32_t n = s->cap_memo;
+        s->cap_memo = n ? n * 2 : 64;
+        s->memo = mem_zero(s->cap_memo * sizeof *s->memo);
+        s->bytes += (s->cap_memo - n) * sizeof *s->memo;
+        s->n_memo = 0;
+        for (uint32_t i = 0; i < n; i++) if (old[i].key) remember(s, old[i].key, old[i].val);
+        mem_free(old);
+    }
+    uint32_t i = mix(key) & (s->cap_memo - 1);
+    while (s->memo[i].key) i = (i + 1) & (s->cap_memo - 1);
+    s->memo[i] = (struct memo){ key, val };
+    s->n_memo++;
+}
+
+/* D(a·b) = D(a)·b, and D(b) too where a may be empty: along the whole chain without recursion. */
+static uint32_t derive_chain(struct terms *s, uint32_t t, uint32_t cls)
+{
+    size_t base = s->n_tmp;
+    for (;; t = term_at(s, t)->b) {
+        if (term_at(s, t)->op != T_CAT) {
+            push(s, term_derive(s, t, cls));
+            break;
+        }
+        uint32_t a = term_at(s, t)->a, rest = term_at(s, t)->b;
+        uint32_t d = term_derive(s, a, cls);
+        push(s, term_cat(s, d, rest));
+        if (!term_at(s, a)->nullable) break;
+    }
+    return alt_from(s, base);
+}
+
+static uint32_t derive_list(struct terms *s, uint32_t t, uint32_t cls)
+{
+    size_t base = s->n_tmp;
+    bool alt = term_at(s, t)->op == T_ALT;
+    uint32_t at = term_at(s, t)->a, n = term_at(s, t)->b;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t d = term_derive(s, s->list[at + i], cls);
+        if (alt && d == EMPTY) continue;
+        push(s, d);
+        if (d == (alt ? ALL : EMPTY)) {
+            s->n_tmp = base;
+            return d;
+        }
+    }
+    return alt ? alt_from(s, base) : and_from(s, base);
+}
+
+uint32_t term_derive(struct terms *s, uint32_t t, uint32_t cls)
+{
+    struct term x = *term_at(s, t);
+    uint64_t key = (uint64_t)t << 8 | cls;
+    uint32_t d = EMPTY;
+    switch ((enum term_op)x.op) {
+    case T_EMPTY: case T_EPS: return EMPTY;
+    case T_ALL: return ALL;
+    case T_SET: return bset_has(&s->set[x.set], s->rep[cls]) ? EPS : EMPTY;
+    case T_CAT:
+        if (term_at(s, x.a)->op == T_SET) return bset_has(&s->set[term_at(s, x.a)->set], s->rep[cls]) ? x.b : EMPTY;
+        break;
+    default: break;
+    }
+    if (remembered(s, key, &d)) return d;
+    if (s->fuel == 0) {
+        s->broken = true;
+        return EMPTY;
+    }
+    s->fuel--;
+    switch ((enum term_op)x.op) {
+    case T_CAT: d = derive_chain(s, t, cls); break;
+    case T_ALT: case T_AND: d = derive_list(s, t, cls); break;
+    case T_NOT: d = term_not(s, term_derive(s, x.a, cls)); break;
+    case T_REF: d = term_derive(s, s->ref[x.a], cls); break;
+    case T_REP:
+        d = term_derive(s, x.a, cls);
+        d = term_cat(s, d, term_rep(s, x.a, x.min ? x.min - 1 : 0, x.max == INF ? INF : x.max - 1));
+        break;
+    default: break;
+    }
+    if (!s->broken) remember(s, key, d);
+    return d;
+}
+
+/* ---- first bytes ----------------------------------------------------------------------------- */
+
+struct bset term_first(const struct terms *s, uint32_t t, int depth)
+{
+    static const struct bset every = { { ~0ULL, ~0ULL, ~0ULL, ~0ULL } };
+    struct bset out = { { 0 } }, k;
+    const struct term *x = term_at(s, t);
+    if (depth == 0) return every;
+    switch ((enum term_op)x->op) {
+    case T_EMPTY: case T_EPS: return out;
+    case T_SET: return s->set[x->set];
+    case T_REP: return term_first(s, x->a, depth - 1);
+    case T_CAT:
+        out = term_first(s, x->a, depth - 1);
+        if (!term_at(s, x->a)->nullable) return out;
+        k = term_first(s, x->b, depth - 1);
+        for (int w = 0; w < 4; w++) out.w[w] |= k.w[w];
+        return out;
+    case T_ALT: case T_AND:
+        if (x->op == T_AND) out = every;
+        for (uint32_t i = 0; i < x->b; i++) {
+            k = term_first(s, s->list[x->a + i], depth - 1);
+            for (int w = 0; w < 4; w++) out.w[w] = x->op == T_ALT ? out.w[w] | k.w[w] : out.w[w] & k.w[w];
+        }
+        return out;
+    case T_REF: return term_first(s, s->ref[x->a], depth - 1);
+    case T_ALL: case T_NOT: break;
+    }
+    return every;
 }
