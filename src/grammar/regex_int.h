@@ -35,12 +35,11 @@ struct ast {
     bool zero;                          /* holds an assertion somewhere */
     bool left;                          /* … that looks at what is before it */
     bool nullable;                      /* may match without consuming (assertions count as passed) */
-    uint8_t look_set;                   /* A_LOOK behind one code point: number of its set, from 1 */
     uint32_t min, max;                  /* A_REP */
     uint32_t n_set;                     /* A_SET */
     const struct cp_range *set;
     struct ast *kid, *next;             /* first child; next sibling */
-    uint32_t term;                      /* regex_build.c: the term of a tree without assertions */
+    uint32_t term;                      /* regex_build.c: 1 + the term of a tree without assertions */
 };
 struct ast *re_parse(struct arena *a, const char *p, size_t len, struct err *e);
 

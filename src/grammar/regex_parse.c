@@ -369,6 +369,30 @@ static bool quantified(struct parser *x, struct ast **out)
     return true;
 }
 
+/* In a sequence with assertions, every run of items without any becomes one item: the sequence stays
+ * short, however long its literals are. */
+static struct ast *group_plain(struct parser *x, struct ast *first)
+{
+    struct ast *out = NULL, **last = &out;
+    while (first) {
+        struct ast *item = first;
+        first = first->next;
+        if (!item->zero && first && !first->zero) {
+            struct ast *run = node(x, A_CAT), *end = item;
+            run->kid = item;
+            run->nullable = item->nullable;
+            for (; end->next && !end->next->zero; end = end->next) run->nullable &= end->next->nullable;
+            first = end->next;
+            end->next = NULL;
+            item = run;
+        }
+        item->next = NULL;
+        *last = item;
+        last = &item->next;
+    }
+    return out;
+}
+
 /* Puts a list of children under an A_CAT or A_ALT; a list of one is its element. */
 static struct ast *list_node(struct parser *x, enum ast_op op, struct ast *first)
 {
@@ -382,6 +406,7 @@ static struct ast *list_node(struct parser *x, enum ast_op op, struct ast *first
         n->left |= k->left;
         n->nullable = op == A_CAT ? n->nullable && k->nullable : n->nullable || k->nullable;
     }
+    if (op == A_CAT && n->zero) n->kid = group_plain(x, first);
     return n;
 }
 
