@@ -308,7 +308,7 @@ static uint32_t T(struct build *x, struct cont *c, uint32_t ctx, bool stalled);
 static uint32_t consume(struct build *x, struct cont *c, uint32_t ctx, bool stalled)
 {
     struct terms *s = x->s;
-    uint32_t p = plain(x, c->a), rest[ATOMS_MOST];
+    uint32_t p = plain(x, c->a), rest[ATOMS_MOST] = { 0 };
     if (!c->next->left && !stalled) return term_cat(s, p, T(x, c->next, 0, false));
     bool alike = true;
     for (uint32_t i = 0; i < x->n_atom; i++) {
