@@ -113,7 +113,10 @@ static uint32_t trie(struct terms *s, const struct re_part *x, uint32_t n, size_
     if (n == 0) return EMPTY;
     size_t same = at, most = MIN(x[0].len, x[n - 1].len);
     while (same < most && x[0].p[same] == x[n - 1].p[same]) same++;
-    uint32_t out, kid[257], n_kid = 0, i = 0;
+    uint32_t n_kid = 1, i = 0;
+    for (uint32_t k = 1; k < n; k++) n_kid += x[k].len > same && (x[k - 1].len <= same || x[k].p[same] != x[k - 1].p[same]);
+    uint32_t *kid = mem_alloc((n_kid + 1) * sizeof *kid);
+    n_kid = 0;
     for (; i < n && x[i].len == same; i++) kid[0] = EPS, n_kid = 1;
     while (i < n) {
         uint32_t from = i;
@@ -122,7 +125,8 @@ static uint32_t trie(struct terms *s, const struct re_part *x, uint32_t n, size_
         bset_add(&one, (uint8_t)x[from].p[same]);
         kid[n_kid++] = term_cat(s, term_set(s, &one), trie(s, x + from, i - from, same + 1));
     }
-    out = term_alt(s, kid, n_kid);
+    uint32_t out = term_alt(s, kid, n_kid);
+    mem_free(kid);
     return term_bytes(s, x[0].p + at, same - at, out);
 }
 
@@ -208,4 +212,182 @@ static struct dfa *make(const struct re_part *part, uint32_t n, struct err *e)
     if (d->empty) new_state(d, EMPTY, DFA_DEAD);
     d->s.broken = false;
     return d;
+}
+
+/* ---- the cache --------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct dfa **bucket;
+    uint32_t n_bucket, n;
+    struct dfa *newest, *oldest;        /* that nobody holds */
+    size_t limit, unused;               /* bytes of those */
+    size_t hits, misses;
+} cache = { .lock = PTHREAD_MUTEX_INITIALIZER, .limit = 64u << 20 };
+
+static void unlink_unused(struct dfa *d)
+{
+    if (d->newer) d->newer->older = d->older;
+    else cache.newest = d->older;
+    if (d->older) d->older->newer = d->newer;
+    else cache.oldest = d->newer;
+    d->newer = d->older = NULL;
+    cache.unused -= dfa_bytes(d);
+}
+
+static void forget(struct dfa *d)
+{
+    struct dfa **at = &cache.bucket[d->hash & (cache.n_bucket - 1)];
+    while (*at != d) at = &(*at)->chain;
+    *at = d->chain;
+    cache.n--;
+    unlink_unused(d);
+    destroy(d);
+}
+
+static void evict(void)
+{
+    while (cache.oldest && cache.unused > cache.limit) forget(cache.oldest);
+}
+
+static struct dfa *look_up(uint64_t hash, const char *key, size_t len)
+{
+    struct dfa *d = cache.n_bucket ? cache.bucket[hash & (cache.n_bucket - 1)] : NULL;
+    while (d && (d->hash != hash || d->key_len != len || memcmp(d->key, key, len))) d = d->chain;
+    if (d && d->refs++ == 0) unlink_unused(d);
+    return d;
+}
+
+static void insert(struct dfa *d)
+{
+    if (cache.n >= cache.n_bucket) {
+        uint32_t n = cache.n_bucket ? cache.n_bucket * 2 : 256;
+        struct dfa **bucket = mem_zero(n * sizeof *bucket);
+        for (uint32_t i = 0; i < cache.n_bucket; i++)
+            for (struct dfa *x = cache.bucket[i], *next; x; x = next) {
+                next = x->chain;
+                x->chain = bucket[x->hash & (n - 1)];
+                bucket[x->hash & (n - 1)] = x;
+            }
+        mem_free(cache.bucket);
+        cache.bucket = bucket;
+        cache.n_bucket = n;
+    }
+    d->chain = cache.bucket[d->hash & (cache.n_bucket - 1)];
+    cache.bucket[d->hash & (cache.n_bucket - 1)] = d;
+    cache.n++;
+}
+
+/* Kind, sign, length and text of every part: the same parts give the same bytes. */
+static char *key_of(const struct re_part *part, uint32_t n, char *few, size_t cap, size_t *len)
+{
+    size_t need = 0;
+    for (uint32_t i = 0; i < n; i++) need += part[i].len + 6;
+    char *key = need <= cap ? few : mem_alloc(need), *at = key;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t size = (uint32_t)part[i].len;
+        *at++ = (char)part[i].kind;
+        *at++ = (char)part[i].negate;
+        memcpy(at, &size, 4);
+        memcpy(at + 4, part[i].p, part[i].len);
+        at += 4 + part[i].len;
+    }
+    *len = need;
+    return key;
+}
+
+static struct dfa *open_sorted(const struct re_part *part, uint32_t n, struct err *e)
+{
+    char few[512];
+    size_t len;
+    char *key = key_of(part, n, few, sizeof few, &len);
+    uint64_t hash = hash64(key, len, 0);
+    pthread_mutex_lock(&cache.lock);
+    struct dfa *d = look_up(hash, key, len);
+    if (d) cache.hits++;
+    else cache.misses++;
+    pthread_mutex_unlock(&cache.lock);
+    if (!d) {
+        struct dfa *made = make(part, n, e);
+        if (made) {
+            made->hash = hash;
+            made->key = mem_dup(key, len + !len);
+            made->key_len = len;
+            made->refs = 1;
+            atomic_store_explicit(&made->bytes, held(made), memory_order_relaxed);
+            pthread_mutex_lock(&cache.lock);
+            d = look_up(hash, key, len);                               /* another thread may have been first */
+            if (!d) insert(made);
+            pthread_mutex_unlock(&cache.lock);
+            if (d) destroy(made);
+            else d = made;
+        }
+    }
+    if (key != few) mem_free(key);
+    return d;
+}
+
+struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e)
+{
+    if (n <= 1) return open_sorted(part, n, e);
+    struct re_part few[16], *sorted = n <= LEN(few) ? few : mem_alloc(n * sizeof *sorted);
+    memcpy(sorted, part, n * sizeof *sorted);
+    if (n <= LEN(few)) {
+        for (uint32_t i = 1; i < n; i++) {
+            struct re_part x = sorted[i];
+            uint32_t k = i;
+            for (; k && by_part(&sorted[k - 1], &x) > 0; k--) sorted[k] = sorted[k - 1];
+            sorted[k] = x;
+        }
+    } else {
+        qsort(sorted, n, sizeof *sorted, by_part);
+    }
+    struct dfa *d = open_sorted(sorted, n, e);
+    if (sorted != few) mem_free(sorted);
+    return d;
+}
+
+struct dfa *dfa_share(struct dfa *d)
+{
+    pthread_mutex_lock(&cache.lock);
+    d->refs++;
+    pthread_mutex_unlock(&cache.lock);
+    return d;
+}
+
+void dfa_close(struct dfa *d)
+{
+    if (!d) return;
+    pthread_mutex_lock(&cache.lock);
+    if (--d->refs == 0) {
+        d->older = cache.newest;
+        d->newer = NULL;
+        if (cache.newest) cache.newest->newer = d;
+        else cache.oldest = d;
+        cache.newest = d;
+        cache.unused += dfa_bytes(d);
+        evict();
+    }
+    pthread_mutex_unlock(&cache.lock);
+}
+
+void regex_cache_limit(size_t bytes)
+{
+    pthread_mutex_lock(&cache.lock);
+    cache.limit = bytes;
+    evict();
+    pthread_mutex_unlock(&cache.lock);
+}
+
+struct regex_stats regex_stats(void)
+{
+    pthread_mutex_lock(&cache.lock);
+    struct regex_stats out = { .n_dfa = cache.n, .hits = cache.hits, .misses = cache.misses };
+    for (uint32_t i = 0; i < cache.n_bucket; i++)
+        for (const struct dfa *d = cache.bucket[i]; d; d = d->chain) {
+            out.n_state += dfa_n_state(d);
+            out.bytes += dfa_bytes(d);
+        }
+    pthread_mutex_unlock(&cache.lock);
+    return out;
 }

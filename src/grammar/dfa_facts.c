@@ -29,3 +29,6 @@ bool facts_alive(struct dfa *d, uint32_t term)
 {
     return term != EMPTY;
 }
+bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { const struct dfa_state *s = dfa_state(d, state); return s->min_len <= hi && s->max_len >= lo; }
+uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { (void)lo; (void)hi; return dfa_state(d, state)->shortest; }
+uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap) { (void)d; (void)state; return cap; }

@@ -322,7 +322,8 @@ static bool number(struct parser *x, uint32_t *out)
 {
     uint64_t v = 0;
     const char *from = x->p;
-    while (x->p < x->end && is_digit(*x->p)) v = MIN(v * 10 + (uint64_t)(*x->p++ - '0'), (uint64_t)REPEAT_MOST);
+    for (; x->p < x->end && is_digit(*x->p); x->p++)
+        if (v < REPEAT_MOST) v = MIN(v * 10 + (uint64_t)(*x->p - '0'), (uint64_t)REPEAT_MOST);
     *out = (uint32_t)v;
     return x->p > from;
 }
