@@ -78,9 +78,11 @@ void   arena_init(struct arena *a, size_t first_bytes);               /* size of
 void   arena_done(struct arena *a);
 void  *arena_alloc(struct arena *a, size_t n);
 void  *arena_zero(struct arena *a, size_t n);
+void  *arena_small(struct arena *a, size_t n);                        /* zeroed, aligned for pointers only: many small things */
 float *arena_f32(struct arena *a, size_t n);                          /* n floats, not cleared */
 char  *arena_str(struct arena *a, const char *s, size_t len);         /* copy with a closing NUL */
 char  *arena_fmt(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+size_t arena_bytes(const struct arena *a);                            /* memory held, used or not */
 size_t arena_mark(const struct arena *a);
 void   arena_reset(struct arena *a, size_t mark);                     /* 0: empty, keeps the largest block */
 

@@ -100,19 +100,24 @@ void arena_done(struct arena *a)
     }
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+/* n bytes at a multiple of align. */
+static void *take(struct arena *a, size_t n, size_t align)
 {
-    n = (MAX(n, (size_t)1) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    if (!a->top || a->top->cap - a->top->used < n) {
+    size_t at = a->top ? (a->top->used + align - 1) / align * align : 0;
+    n = MAX(n, (size_t)1);
+    if (!a->top || at > a->top->cap || a->top->cap - at < n) {
         /* Each block doubles the last, so that a long life costs few of them. */
         size_t cap = a->top ? a->top->cap * 2 : MAX(a->first_bytes, (size_t)ARENA_ALIGN);
         cap = (MAX(cap, n) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
         a->top = block_new(a->top, cap);
+        at = 0;
     }
-    void *p = block_data(a->top) + a->top->used;
-    a->top->used += n;
-    return p;
+    a->top->used = at + n;
+    return block_data(a->top) + at;
 }
+
+void *arena_alloc(struct arena *a, size_t n) { return take(a, n, ARENA_ALIGN); }
+void *arena_small(struct arena *a, size_t n) { return memset(take(a, n, 8), 0, n); }
 
 void *arena_zero(struct arena *a, size_t n)
 {
@@ -126,7 +131,7 @@ float *arena_f32(struct arena *a, size_t n)
 
 char *arena_str(struct arena *a, const char *s, size_t len)
 {
-    char *p = arena_alloc(a, len + 1);
+    char *p = take(a, len + 1, 1);
     if (len) memcpy(p, s, len);
     p[len] = 0;
     return p;
@@ -139,11 +144,18 @@ char *arena_fmt(struct arena *a, const char *fmt, ...)
     va_copy(again, ap);
     char probe[1];
     int n = vsnprintf(probe, sizeof probe, fmt, ap);
-    char *p = arena_alloc(a, (size_t)MAX(n, 0) + 1);
+    char *p = take(a, (size_t)MAX(n, 0) + 1, 1);
     vsnprintf(p, (size_t)MAX(n, 0) + 1, fmt, again);
     va_end(again);
     va_end(ap);
     return p;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+    size_t n = 0;
+    for (const struct arena_block *b = a->top; b; b = b->below) n += sizeof *b + b->cap;
+    return n;
 }
 
 size_t arena_mark(const struct arena *a)

@@ -570,3 +570,5 @@ void bind_free(struct bind *b)
     arena_done(&b->mem);
     mem_free(b);
 }
+
+size_t bind_bytes(const struct bind *b) { return sizeof *b + arena_bytes(&b->mem) + (b->costs ? sizeof *b->costs : 0); }

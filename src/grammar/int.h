@@ -611,6 +611,7 @@ struct bind {
 void         lock_init(pthread_mutex_t *lock);                        /* recursive; compile.c */
 struct bind *bind_get(const struct grammar *g, const struct vocab *v, struct err *e);
 void         bind_free(struct bind *b);
+size_t       bind_bytes(const struct bind *b);
 uint32_t     conf_cost(const struct matcher *m, const struct conf *c); /* tokens to the end of output, never short */
 uint32_t     set_cost(const struct matcher *m, uint32_t from, uint32_t n);
 /* Cost after any pure content token, and after any that ends between code points. False: no dense place. */

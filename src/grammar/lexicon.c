@@ -397,3 +397,5 @@ void vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bit
         for (uint32_t i = 0; i < fit; i++) bits[c->by_len[i] / 32] |= 1u << (c->by_len[i] % 32);
     }
 }
+
+size_t vocab_bytes(const struct vocab *v) { return sizeof *v + arena_bytes(&v->mem); }
