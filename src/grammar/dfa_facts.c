@@ -32,3 +32,5 @@ bool facts_alive(struct dfa *d, uint32_t term)
 bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { const struct dfa_state *s = dfa_state(d, state); return s->min_len <= hi && s->max_len >= lo; }
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { (void)lo; (void)hi; return dfa_state(d, state)->shortest; }
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap) { (void)d; (void)state; return cap; }
+
+uint32_t dfa_worst(const struct dfa *d) { (void)d; return UINT32_MAX; }

@@ -110,9 +110,9 @@ struct shape *shape_add(struct expand *x, enum shape_kind kind)
 
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top)
 {
-    for (; at != NONE; at = b->item[at].from)
-        if (at == top) return true;
-    return false;
+    for (; at != NONE && at != top; at = b->item[at].from)
+        if (b->item[at].ref & 1) return false;          /* what a negation looks at does not count */
+    return at == top;
 }
 
 enum added { ADDED, DEAD, TROUBLE };

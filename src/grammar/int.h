@@ -326,7 +326,7 @@ bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struc
 /* Goal of these schemas: as goal_of, with the expansion's errors. */
 uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);
 bool strs_match(const struct strs *s, const char *p, size_t len);
-/* Was item `at` brought in by `top`, directly or through others? (top itself counts.) */
+/* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
 bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */
 static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return &g->s.node[i]; }
@@ -473,7 +473,8 @@ bool arr_offers(const struct matcher *m, const struct frame *f, const struct alt
 bool arr_more(const struct matcher *m, const struct frame *f);
 bool arr_closes(const struct matcher *m, const struct frame *f);
 
-/* unique.c */
+/* unique.c. Hashes of values of different types never meet. */
+enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
 bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */

@@ -99,7 +99,10 @@ static void held_names(struct members *mb)
     }
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
-        for (uint32_t r = 0; k && r < k->n_req; r++) mb->o->key[key_of(mb, k->req[r])].req = true;
+        for (uint32_t r = 0; k && r < k->n_req; r++) {
+            uint32_t key = key_of(mb, k->req[r]);       /* the list may move */
+            mb->o->key[key].req = true;
+        }
         for (uint32_t r = 0; k && r < k->n_need; r++) {
             key_of(mb, k->need[r].key);
             for (uint32_t n = 0; n < k->need[r].n; n++) key_of(mb, k->need[r].name[n]);

@@ -186,7 +186,7 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
 {
     uint64_t h = c->aux;
     uint32_t n = 0, most = m->frame[top].n_dyn;
-    for (; n <= most && unique_used(m, &m->frame[top], mix64(h, 2)); n++) h = key_hash(h, 'a');
+    for (; n <= most && unique_used(m, &m->frame[top], mix64(h, SALT_TEXT)); n++) h = key_hash(h, 'a');
     return n;
 }
 

@@ -320,7 +320,7 @@ static void step_word(struct matcher *m, struct conf c, uint8_t b)
     const char *t = word_text(sh->kind, c.surf);
     if ((uint8_t)t[c.n] != b) return;
     if (t[++c.n]) set_emit(m, c);
-    else value_done(m, c.frame, c.style, c.surf, mix64(3, sh->kind));
+    else value_done(m, c.frame, c.style, c.surf, mix64(mix64(SALT_WORD, sh->kind), 1));
 }
 
 /* The number so far, and what stands behind it if it may end here. */
@@ -396,7 +396,7 @@ static void str_close(struct matcher *m, const struct shape *sh, const struct co
     if (sh->kind == SH_STRLIT ? !sh->lit->node[c->n].is_leaf : !strs_ends(sh->str, c->dfa, c->m)) return;
     if (sh->kind == SH_STR && sh->str->n_judge && !judged(m, sh->str, c->frame)) return;
     uint32_t outer = kept_outer(m, c->frame);
-    value_done(m, outer, c->style, c->surf, hashing(m, outer) ? mix64(c->aux, 2) : 0);
+    value_done(m, outer, c->style, c->surf, hashing(m, outer) ? mix64(c->aux, SALT_TEXT) : 0);
 }
 
 void str_leave(struct matcher *m, const struct conf *c) { value_done(m, kept_outer(m, c->frame), c->style, c->surf, 0); }
@@ -502,7 +502,7 @@ static bool closes(const struct matcher *m, const struct frame *f, uint8_t b)
 static void close_container(struct matcher *m, const struct conf *c)
 {
     const struct frame f = m->frame[c->frame];
-    value_done(m, f.parent, c->style, c->surf, f.flags & FL_HASH ? mix64(f.value, f.kind) : 0);
+    value_done(m, f.parent, c->style, c->surf, f.flags & FL_HASH ? mix64(mix64(f.value, SALT_CONTAINER + f.kind), 1) : 0);
 }
 
 /* Behind a whole value in an object or array. */
