@@ -36,6 +36,11 @@ struct vocab_spec {
 struct vocab;
 struct vocab *vocab_open(const struct vocab_spec *s, struct err *e);  /* copies what it needs */
 void vocab_close(struct vocab *v);
+size_t vocab_bytes(const struct vocab *v);                            /* memory of the vocabulary without its caches */
+/* What is remembered for the vocabulary across grammars and sequences (masks above all), within a limit. */
+struct mask_cache_stats { size_t bytes, limit; uint64_t hits, misses; };
+struct mask_cache_stats vocab_cache_stats(const struct vocab *v);
+void vocab_cache_clear(struct vocab *v);                              /* for measurements; no other thread may use v */
 
 /* ---- compiled grammar ------------------------------------------------------------------------ */
 
@@ -61,6 +66,7 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
 /* The whole output is one value of the schema (response_format, `debug grammar`). */
 struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o, struct err *e);
 void        grammar_free(struct grammar *g);
+size_t      grammar_bytes(const struct grammar *g);                   /* memory it holds, what was bound to it included */
 size_t      grammar_n_relaxed(const struct grammar *g);
 const char *grammar_relaxed(const struct grammar *g, size_t i);       /* "tool get: /properties/a/pattern" */
 
@@ -73,6 +79,7 @@ void matcher_free(struct matcher *m);
 struct matcher *matcher_fork(const struct matcher *m);
 /* bits[MASK_WORDS]: bit t = token t may come next (end-of-turn ids where the output may end). */
 void matcher_mask(struct matcher *m, uint32_t *bits);
+bool matcher_mask_hit(const struct matcher *m);                       /* the last matcher_mask came from remembered masks */
 bool matcher_check(struct matcher *m, int32_t token);                 /* may it come next? state unchanged */
 bool matcher_commit(struct matcher *m, int32_t token);                /* false: not allowed, state unchanged */
 bool matcher_commit_bytes(struct matcher *m, const char *p, size_t n); /* all or nothing */

@@ -230,6 +230,7 @@ struct matcher {
     uint32_t declared_only;                                           /* frame whose invented keys a probe leaves out, or NONE */
     uint64_t *visit; uint64_t epoch; int fuel;                         /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
+    bool mask_hit;                                                    /* the last mask was a remembered one */
     struct str why;
 };
 
@@ -294,7 +295,7 @@ struct vtrie { uint32_t n; uint8_t *byte; uint16_t *depth; uint32_t *skip; int32
 struct strclass { int32_t *by_len; uint32_t *len_end; uint32_t n_len; uint32_t *all; };  /* content tokens by code points */
 struct vocab {
     int n_vocab; size_t n_word;
-    uint64_t id;
+    uint64_t id, cache_epoch;                                         /* epoch: masks of earlier ones are forgotten */
     struct arena mem;
     struct bytes *bytes;                                              /* [n_vocab] p NULL: not text */
     const char **special;

@@ -254,7 +254,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
 /* Lengths matter to a mask only as far as one token reaches. */
 static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    uint64_t h = m->g->id;
+    uint64_t h = m->g->id + (m->v->cache_epoch << 32);
     uint32_t reach = (uint32_t)m->v->max_len + 1;
     for (uint32_t i = from; i < from + n; i++) {
         struct conf c = m->conf[i];
@@ -298,9 +298,11 @@ void matcher_mask(struct matcher *m, uint32_t *bits)
 {
     const struct snap s = *matcher_top(m);
     memset(bits, 0, m->v->n_word * sizeof *bits);
+    m->mask_hit = false;
     if (s.finished) return;
     uint64_t key = set_key(m, s.conf, s.n_conf);
-    if (recall(m, key, bits)) return;
+    m->mask_hit = recall(m, key, bits);
+    if (m->mask_hit) return;
     struct walk w = { .m = m, .bits = bits, .most = COST_MAX };
     arena_init(&w.tmp, 4096);
     fill(&w, s.conf, s.n_conf);
@@ -323,4 +325,37 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
     for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++)
         *cut = !bit_get(bits, w.refused[i]);
     return true;
+}
+
+bool matcher_mask_hit(const struct matcher *m)
+{
+    return m->mask_hit;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+struct mask_cache_stats vocab_cache_stats(const struct vocab *v)
+{
+    return (struct mask_cache_stats){ 0 };
+}
+
+void vocab_cache_clear(struct vocab *v)
+{
+    v->cache_epoch++;
+}
+
+size_t vocab_bytes(const struct vocab *v)
+{
+    return sizeof *v + arena_mark(&v->mem);
+}
+
+size_t grammar_bytes(const struct grammar *g)
+{
+    size_t n = sizeof *g + arena_mark(&g->mem) + g->n_op * sizeof *g->op + g->n_text +
+               g->n_goal * sizeof *g->goal + g->n_shape * sizeof *g->shape;
+    for (const struct bind *b = g->bind; b; b = b->next) {
+        n += sizeof *b + arena_mark(&b->mem);
+        for (int i = 0; i < N_MASK_SLOT; i++) n += b->slot[i].bits ? b->v->n_word * 4 : 0;
+    }
+    return n;
 }
