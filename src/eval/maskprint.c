@@ -107,12 +107,13 @@ static void print_forced(const struct json *r, struct str *out)
 {
     static const char *const column[][2] = {
         { "schemas", "schemas" }, { "instances", "instances" }, { "skipped", "skipped" }, { "tokens", "tokens" },
-        { "forceable", "forceable" }, { "fed", "fed" }, { "fed_forceable", "both" }, { "runs", "runs" },
+        { "forceable", "forceable" }, { "fed", "fed" }, { "fed_forceable", "both" }, { "held", "held back" }, { "runs", "runs" },
         { "not_canonical", "not canon." },
     };
     const struct json *all = json_get(r, "all");
     table(out, json_get(r, "sets"), all, column, LEN(column));
-    str_puts(out, "forceable: every byte is the only one possible; fed: by matcher_forced, as the tokenizer cuts the whole text\n");
+    str_puts(out, "forceable: every byte is the only one possible; fed: by matcher_forced, as the tokenizer cuts the whole text;\n"
+                  "held back: forceable and not fed, but a longer token was allowed in its place\n");
     struct json_iter it = json_iter(json_get(r, "sets"));
     str_fmt(out, "\n%-16s %22s %22s\n", "set", "fed of forceable, %", "fed of all tokens, %");
     for (bool more = true; more;) {
