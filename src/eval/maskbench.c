@@ -29,6 +29,7 @@ struct masks {
     struct tallies all;
     struct set_row *set; size_t n_set, cap_set;
     struct faults refused, wrong;
+    struct json *refused_by;                                          /* last part of the pointer: how many schemas */
     struct samples parse, compile, refuse, first, ttfm;               /* a schema */
     struct samples seen, fresh;                                       /* mask and commit, by matcher_mask_hit */
     struct samples commit, rollback, forced, cold, bytes;
@@ -103,6 +104,24 @@ static void add_to_set(struct masks *r, const char *name, const struct tallies *
     for (size_t i = 0; i < sizeof *before / sizeof *from; i++) to[i] += now[i] - from[i];
 }
 
+/* "schema: /a/b/pattern: not supported": counts `pattern`; sentences without a pointer count as `other`. */
+static void count_refusal(struct masks *r, const char *why)
+{
+    char key[64];
+    const char *p = strstr(why, ": /"), *end = p ? strstr(p + 2, ": ") : NULL, *last = end;
+    while (last && last > p && last[-1] != '/') last--;
+    snprintf(key, sizeof key, "%.*s", end ? (int)MIN(end - last, 60) : 5, end ? last : "other");
+    int64_t n = 0;
+    json_i64(json_get(r->refused_by, key), &n);
+    json_set(r->refused_by, key, json_new_int(n + 1));
+}
+
+static void refuse(struct masks *r, const struct mask_case *c, const char *why)
+{
+    count_refusal(r, why);
+    faults_add(&r->refused, c, "%s", why);
+}
+
 /* Schema text -> tree -> grammar, both timed. NULL: refused. */
 static struct grammar *compile_timed(struct masks *r, const struct mask_case *c, struct json **schema,
                                      uint64_t *ns)
@@ -117,7 +136,7 @@ static struct grammar *compile_timed(struct masks *r, const struct mask_case *c,
     *ns = clock_ns() - t1;
     samples_add(&r->parse, t1 - t0);
     samples_add(g ? &r->compile : &r->refuse, *ns);
-    if (!g) faults_add(&r->refused, c, "%s", e.msg);
+    if (!g) refuse(r, c, e.msg);
     return g;
 }
 
@@ -131,7 +150,7 @@ static struct matcher *first_mask(struct masks *r, const struct mask_case *c, co
     if (m) matcher_mask(m, r->bits);
     uint64_t ns = clock_ns() - t0;
     if (!m) {
-        faults_add(&r->refused, c, "no matcher: %s", e.msg);
+        refuse(r, c, e.msg);
         return NULL;
     }
     samples_add(&r->first, ns);
@@ -309,6 +328,7 @@ static struct json *report(struct masks *r)
     json_set(o, "memory_bytes", memory_json(r));
     json_set(o, "mask_and_commit_disagree", json_new_int(r->all.mismatch));
     if (r->o->cold) json_set(o, "cold_hits", json_new_int(r->all.cold_hits));
+    json_set(o, "refused_by", r->refused_by);
     json_set(o, "refusals", faults_take(&r->refused));
     json_set(o, "wrong", faults_take(&r->wrong));
     return o;
@@ -329,6 +349,7 @@ static void masks_done(struct masks *r)
 struct json *mask_bench(const struct mask_opts *o, struct err *e)
 {
     struct masks r = { .o = o, .refused.all = o->list, .wrong.all = o->list };
+    r.refused_by = json_new_object();
     r.bits = mem_zero(MASK_WORDS(tok_n_vocab(o->tok)) * sizeof *r.bits);
     bool ok = mask_cases(o, protocol_case, &r, e);
     size_t peak = peak_rss_bytes();
@@ -336,6 +357,7 @@ struct json *mask_bench(const struct mask_opts *o, struct err *e)
     ok = ok && (!o->parts || mask_cases(o, later_case, &parts, e)) &&
          (!o->cold || mask_cases(o, later_case, &cold, e));
     struct json *out = ok ? report(&r) : NULL;
+    if (!out) json_free(r.refused_by);
     if (out) json_set(out, "peak_rss", json_new_int((int64_t)peak));
     json_free(faults_take(&r.refused));
     json_free(faults_take(&r.wrong));

@@ -97,6 +97,10 @@ static void print_masks(const struct json *r, struct str *out)
         str_fmt(out, "DISAGREE: %lld tokens of the mask were not accepted\n", (long long)num(r, "mask_and_commit_disagree"));
     if (num(r, "cold_hits"))
         str_fmt(out, "NOT COLD: %lld masks of the cold pass were remembered ones\n", (long long)num(r, "cold_hits"));
+    struct json_iter by = json_iter(json_get(r, "refused_by"));
+    while (json_next(&by))
+        str_fmt(out, "%s%s %lld", by.index ? ", " : "\nrefused by: ", by.key, (long long)num(json_get(r, "refused_by"), by.key));
+    if (json_len(json_get(r, "refused_by"))) str_putc(out, '\n');
     sentences(out, "refused", json_get(r, "refusals"), num(all, "refused"));
     sentences(out, "wrong verdicts", json_get(r, "wrong"), num(all, "rejected_instances") + num(all, "accepted_instances"));
 }
