@@ -20,6 +20,7 @@ struct acceptor {
     struct rng rng;
     int64_t schemas, refused, instances, texts, cuts, tokens, deep, reject, accept;
     struct faults faults;
+    bool told;                                                        /* a failure of this instance has its sentence */
 };
 
 /* ---- tokens by their bytes -------------------------------------------------------------------------- */
@@ -107,9 +108,11 @@ static void one_cut(struct acceptor *a, const struct mask_case *c, struct matche
     if (valid != end) {
         a->reject += valid;
         a->accept += !valid;
-        faults_add(&a->faults, c, "%s, %s: %s instance %s: %.1000s", mask_text_name[how], cut,
+        a->faults.n += a->told;
+        if (!a->told) faults_add(&a->faults, c, "%s, %s: %s instance %s: %.1000s", mask_text_name[how], cut,
                    valid ? "valid" : "invalid", end ? "accepted" : n == a->ids.n ? "refused at its end" : matcher_why(m),
                    a->text.p);
+        a->told = true;
     }
     matcher_rollback(m, (int)n);
 }
@@ -128,6 +131,7 @@ static void one_instance(struct acceptor *a, const struct mask_case *c, struct m
     const struct json *data = json_get(test, "data");
     bool deep = mask_depth(data) > MOST_INDENTED;
     a->instances++;
+    a->told = false;
     a->deep += deep;
     for (enum mask_text how = 0; how < N_MASK_TEXT; how++) {
         if (how == TEXT_INDENTED && deep) continue;

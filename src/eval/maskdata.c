@@ -204,12 +204,14 @@ void mask_write(struct str *out, const struct json *v, enum mask_text how, struc
 
 int mask_depth(const struct json *v)
 {
-    int most = 0;
-    if (json_is(v, JSON_ARRAY))
-        for (size_t i = 0; i < json_len(v); i++) most = MAX(most, mask_depth(json_at(v, i)));
-    else if (json_is(v, JSON_OBJECT))
-        for (struct json_iter it = json_iter(v); json_next(&it);) most = MAX(most, mask_depth(it.value));
-    else return 0;
+    int most = 0, d;
+    if (json_is(v, JSON_ARRAY)) {
+        for (size_t i = 0; i < json_len(v); i++)
+            if ((d = mask_depth(json_at(v, i))) > most) most = d;
+    } else if (json_is(v, JSON_OBJECT)) {
+        for (struct json_iter it = json_iter(v); json_next(&it);)
+            if ((d = mask_depth(it.value)) > most) most = d;
+    } else return 0;
     return most + 1;
 }
 
@@ -295,7 +297,10 @@ void faults_add(struct faults *f, const struct mask_case *c, const char *fmt, ..
     vsnprintf(text, (size_t)n + 1, fmt, again);
     va_end(again);
     va_end(ap);
-    str_puts(&s, text);
+    for (const char *p = text; *p; p++) {                             /* one line a sentence */
+        if (*p == '\n') str_puts(&s, "\\n");
+        else str_putc(&s, *p);
+    }
     mem_free(text);
     if (!f->shown) f->shown = json_new_array();
     json_push(f->shown, json_new_strn(s.p, utf8_whole(s.p, s.len)));
