@@ -17,7 +17,7 @@ if [ -d "$data" ]; then
     for vocab in llama-bpe qwen2; do
         echo "token masks, $vocab:"
         "$TENON" bench masks --data "$data" --vocab "$shared/fixtures/tokenizers/ggml-vocab-$vocab.gguf" \
-            --walk "${WALKS:-20000}" --exact "${STATES:-2000}" --accept --seed "${SEED:-1}" || bad=1
+            --walk "${WALKS:-20000}" --exact "${STATES:-5000}" --accept --seed "${SEED:-1}" || bad=1
     done
 else echo "skipped: token masks ($data is not there)"
 fi
