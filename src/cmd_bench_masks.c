@@ -17,13 +17,15 @@ static const struct masks_cmd defaults = { .every = 1 };
 static const struct opt opts[] = {
     { "Data", 0, "data", "PATH", OPT_STR, AT(data),
       "MaskBench lines: a file or a folder of .jsonl, .jsonl.zst (required but for --micro)" },
-    { "Data", 0, "vocab", "V.gguf", OPT_STR, AT(vocab), "tokenizer (default: the embedded model's)" },
+    { "Data", 0, "vocab", "V.gguf", OPT_STR, AT(vocab),
+      "tokenizer (default: the embedded model's)" },
     { "Data", 0, "only", "SET", OPT_LIST, AT(only),
       "only this file, named without .jsonl; may be repeated (default: all)" },
     { "Data", 0, "limit", "N", OPT_INT, AT(limit), "schemas of each file (default: all)" },
     { "Data", 0, "every", "K", OPT_INT, AT(every), "of every K lines the first (default: 1)" },
     { "Grammar", 0, "spelling", "HOW", OPT_STR, AT(spelling),
-      "lock, fixed, compact or flexible (default: flexible; --forced: compact; --walk: all in turn)" },
+      "lock, fixed, compact or flexible (default: flexible; --forced: compact; --walk: all in "
+      "turn)" },
     { "Grammar", 0, "key-order", "HOW", OPT_STR, AT(key_order),
       "any or declared (default: any; --forced: declared; --walk: both in turn)" },
     { "Measurement", 0, "parts", NULL, OPT_FLAG, AT(parts),
@@ -58,14 +60,17 @@ static bool choices(const struct masks_cmd *o, struct mask_opts *m, struct err *
     size_t i = 0;
     while (o->spelling && i < LEN(name) && strcmp(o->spelling, name[i])) i++;
     if (i == LEN(name))
-        return err_set(e, ERR_USAGE, "--spelling %.40s: accepted are lock, fixed, compact and flexible",
+        return err_set(e, ERR_USAGE,
+                       "--spelling %.40s: accepted are lock, fixed, compact and flexible",
                        o->spelling);
     if (o->spelling) m->grammar.spelling = (enum spelling)i;
     if (o->key_order) m->grammar.declared_order = !strcmp(o->key_order, "declared");
     if (o->key_order && !m->grammar.declared_order && strcmp(o->key_order, "any"))
-        return err_set(e, ERR_USAGE, "--key-order %.40s: accepted are any and declared", o->key_order);
+        return err_set(e, ERR_USAGE, "--key-order %.40s: accepted are any and declared",
+                       o->key_order);
     if (o->limit < 0 || o->every < 1 || o->walk < 0 || o->exact < 0)
-        return err_set(e, ERR_USAGE, "--limit, --walk, --exact: accepted are 0 and more; --every: 1 and more");
+        return err_set(e, ERR_USAGE,
+                       "--limit, --walk, --exact: accepted are 0 and more; --every: 1 and more");
     if (o->forced + o->micro + checks > 1)
         return err_set(e, ERR_USAGE, "--forced, --micro and the checks exclude each other");
     return o->micro || o->data || err_set(e, ERR_USAGE, "--data PATH is required");
@@ -73,10 +78,18 @@ static bool choices(const struct masks_cmd *o, struct mask_opts *m, struct err *
 
 static struct mask_opts selection(const struct masks_cmd *o)
 {
-    return (struct mask_opts){ .data = o->data, .only = o->only.item, .n_only = o->only.n,
-                               .limit = o->limit, .every = o->every, .list = o->list,
-                               .parts = o->parts, .cold = o->cold, .accept = o->accept,
-                               .walk = o->walk, .exact = o->exact, .seed = (uint64_t)o->seed,
+    return (struct mask_opts){ .data = o->data,
+                               .only = o->only.item,
+                               .n_only = o->only.n,
+                               .limit = o->limit,
+                               .every = o->every,
+                               .list = o->list,
+                               .parts = o->parts,
+                               .cold = o->cold,
+                               .accept = o->accept,
+                               .walk = o->walk,
+                               .exact = o->exact,
+                               .seed = (uint64_t)o->seed,
                                .tools = o->tools };
 }
 
@@ -107,7 +120,8 @@ static int run(const void *v, int n_arg, char **arg)
     struct gguf *file = NULL;
     struct tokenizer *tok = NULL;
     struct json *report = NULL;
-    if (choices(o, &m, &e) && (file = front_gguf(o->vocab, &e)) && (m.tok = tok = tok_open(file, &e)) &&
+    if (choices(o, &m, &e) && (file = front_gguf(o->vocab, &e)) &&
+        (m.tok = tok = tok_open(file, &e)) &&
         (m.vocab = vocab_of_tokenizer(tok, dialect_detect(file, tok), &e)))
         report = measure(o, &m, &e);
     int64_t failures = 0;

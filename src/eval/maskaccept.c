@@ -1,18 +1,22 @@
 /* maskaccept.c -- what is valid must be accepted, however it is spelled and however it is cut.
  *
- * Every instance is written in four spellings, and each text is cut into tokens as the tokenizer does,
- * at random, and byte by byte. All of these must be accepted for a valid instance, the end included;
- * for an invalid one the tokenizer's tokens must not be. At a few random steps the token must also be
- * in the mask. Indented texts deeper than the grammar's bound on blanks are left out and counted. */
+ * Every instance is written in four spellings, and each text is cut into tokens as the tokenizer
+ * does, at random, and byte by byte. All of these must be accepted for a valid instance, the end
+ * included; for an invalid one the tokenizer's tokens must not be. At a few random steps the token
+ * must also be in the mask. Indented texts deeper than the grammar's bound on blanks are left out
+ * and counted. */
 #include "eval/int.h"
 
-enum { MOST_INDENTED = 9,                                             /* 2 blanks a level and a new line: at most 20 */
-       RANDOM_CUTS = 2, MASK_ONE_IN = 32 };
+enum {
+    MOST_INDENTED = 9, /* 2 blanks a level and a new line: at most 20 */
+    RANDOM_CUTS = 2,
+    MASK_ONE_IN = 32
+};
 
 struct acceptor {
     const struct mask_opts *o;
     uint32_t *bits;
-    uint32_t *slot, n_slot;                                           /* hash table: id + 1 of the token with these bytes */
+    uint32_t *slot, n_slot; /* hash table: id + 1 of the token with these bytes */
     size_t longest;
     bool has_bytes;
     struct str text;
@@ -20,10 +24,10 @@ struct acceptor {
     struct rng rng;
     int64_t schemas, refused, instances, texts, cuts, tokens, deep, reject, accept;
     struct faults faults;
-    bool told;                                                        /* a failure of this instance has its sentence */
+    bool told; /* a failure of this instance has its sentence */
 };
 
-/* ---- tokens by their bytes -------------------------------------------------------------------------- */
+/* ---- tokens by their bytes ------------------------------------------------------------------ */
 
 static uint32_t *slot_of(const struct acceptor *a, const char *p, size_t n)
 {
@@ -50,7 +54,8 @@ static bool is_text(const struct tokenizer *tok, int32_t t)
 static void index_tokens(struct acceptor *a)
 {
     int n = tok_n_vocab(a->o->tok);
-    for (a->n_slot = 1024; a->n_slot < 2u * (uint32_t)n; a->n_slot *= 2) {}
+    for (a->n_slot = 1024; a->n_slot < 2u * (uint32_t)n; a->n_slot *= 2) {
+    }
     a->slot = mem_zero(a->n_slot * sizeof *a->slot);
     for (int32_t t = 0; t < n; t++) {
         struct bytes b = tok_bytes(a->o->tok, t);
@@ -64,14 +69,17 @@ static void index_tokens(struct acceptor *a)
         a->has_bytes &= *slot_of(a, (char[]){ (char)b }, 1) || b == 0xc0 || b == 0xc1 || b > 0xf4;
 }
 
-/* Cuts a->text anew: random lengths up to `most` bytes; 1: byte by byte. False: no token fits somewhere. */
+/* Cuts a->text anew: random lengths up to `most` bytes; 1: byte by byte. False: no token fits
+ * somewhere. */
 static bool cut_anew(struct acceptor *a, size_t most)
 {
     a->ids.n = 0;
     for (size_t i = 0; i < a->text.len;) {
         size_t n = MIN(MIN(most, a->longest), a->text.len - i);
         uint32_t found = 0;
-        for (n = 1 + rng_below(&a->rng, (uint32_t)n); n && !(found = *slot_of(a, a->text.p + i, n)); n--) {}
+        for (n = 1 + rng_below(&a->rng, (uint32_t)n); n && !(found = *slot_of(a, a->text.p + i, n));
+             n--) {
+        }
         if (!found) return false;
         ids_put(&a->ids, (int32_t)found - 1);
         i += n;
@@ -79,7 +87,7 @@ static bool cut_anew(struct acceptor *a, size_t most)
     return true;
 }
 
-/* ---- one text --------------------------------------------------------------------------------------- */
+/* ---- one text ------------------------------------------------------------------------------- */
 
 /* Tokens taken of a->ids; also told when a token is accepted that the mask lacks. */
 static size_t feed(struct acceptor *a, const struct mask_case *c, struct matcher *m)
@@ -93,7 +101,9 @@ static size_t feed(struct acceptor *a, const struct mask_case *c, struct matcher
             in_mask = mask_has(a->bits, t);
         }
         if (!matcher_commit(m, t)) break;
-        if (!in_mask) faults_add(&a->faults, c, "token %zu is accepted but not in the mask: %.400s", i, a->text.p);
+        if (!in_mask)
+            faults_add(&a->faults, c, "token %zu is accepted but not in the mask: %.400s", i,
+                       a->text.p);
     }
     a->tokens += (int64_t)i;
     return i;
@@ -109,15 +119,20 @@ static void one_cut(struct acceptor *a, const struct mask_case *c, struct matche
         a->reject += valid;
         a->accept += !valid;
         a->faults.n += a->told;
-        if (!a->told) faults_add(&a->faults, c, "%s, %s: %s instance %s: %.1000s", mask_text_name[how], cut,
-                   valid ? "valid" : "invalid", end ? "accepted" : n == a->ids.n ? "refused at its end" : matcher_why(m),
-                   a->text.p);
+        if (!a->told)
+            faults_add(&a->faults, c, "%s, %s: %s instance %s: %.1000s", mask_text_name[how], cut,
+                       valid ? "valid" : "invalid",
+                       end             ? "accepted"
+                       : n == a->ids.n ? "refused at its end"
+                                       : matcher_why(m),
+                       a->text.p);
         a->told = true;
     }
     matcher_rollback(m, (int)n);
 }
 
-static void one_text(struct acceptor *a, const struct mask_case *c, struct matcher *m, bool valid, enum mask_text how)
+static void one_text(struct acceptor *a, const struct mask_case *c, struct matcher *m, bool valid,
+                     enum mask_text how)
 {
     a->texts++;
     if (mask_tokens(a->o, &a->text, &a->ids)) one_cut(a, c, m, valid, how, "as tokenized");
@@ -126,7 +141,8 @@ static void one_text(struct acceptor *a, const struct mask_case *c, struct match
     if (valid && a->has_bytes && cut_anew(a, 1)) one_cut(a, c, m, valid, how, "byte by byte");
 }
 
-static void one_instance(struct acceptor *a, const struct mask_case *c, struct matcher *m, const struct json *test)
+static void one_instance(struct acceptor *a, const struct mask_case *c, struct matcher *m,
+                         const struct json *test)
 {
     const struct json *data = json_get(test, "data");
     bool deep = mask_depth(data) > MOST_INDENTED;
@@ -151,17 +167,23 @@ static void one_case(void *ctx, const struct mask_case *c)
     struct matcher *m = g ? matcher_new(g, a->o->vocab, NULL) : NULL;
     a->schemas++;
     a->refused += !m;
-    for (size_t i = 0; m && i < json_len(c->tests); i++) one_instance(a, c, m, json_at(c->tests, i));
+    for (size_t i = 0; m && i < json_len(c->tests); i++)
+        one_instance(a, c, m, json_at(c->tests, i));
     matcher_free(m);
     grammar_free(g);
 }
 
 static struct json *report(struct acceptor *a)
 {
-    const struct { const char *name; int64_t n; } row[] = {
-        { "schemas", a->schemas }, { "refused", a->refused }, { "instances", a->instances }, { "texts", a->texts },
-        { "tokenisations", a->cuts }, { "tokens", a->tokens }, { "too deep to indent", a->deep },
-        { "wrongly refused", a->reject }, { "wrongly accepted", a->accept }, { "failures", a->faults.n },
+    const struct {
+        const char *name;
+        int64_t n;
+    } row[] = {
+        { "schemas", a->schemas },         { "refused", a->refused },
+        { "instances", a->instances },     { "texts", a->texts },
+        { "tokenisations", a->cuts },      { "tokens", a->tokens },
+        { "too deep to indent", a->deep }, { "wrongly refused", a->reject },
+        { "wrongly accepted", a->accept }, { "failures", a->faults.n },
     };
     struct json *o = json_new_object();
     for (size_t i = 0; i < LEN(row); i++) json_set(o, row[i].name, json_new_int(row[i].n));

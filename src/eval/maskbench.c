@@ -1,8 +1,9 @@
 /* maskbench.c -- the MaskBench protocol: verdicts and times of every token of every instance.
  *
- * Each instance is written as Python's json.dumps writes it and cut by the tokenizer; every token is
- * asked for in the mask and committed, and the time of both together is one sample. The protocol
- * does not ask whether the output may end after the last token; the house does, and counts both ways.
+ * Each instance is written as Python's json.dumps writes it and cut by the tokenizer; every token
+ * is asked for in the mask and committed, and the time of both together is one sample. The protocol
+ * does not ask whether the output may end after the last token; the house does, and counts both
+ * ways.
  *
  * Passes over the data, each with grammars of its own: the protocol; then, if asked for, its parts
  * (commit without a mask, rollback of 8 tokens, forced runs); then the cold pass, in which every
@@ -15,11 +16,14 @@ enum { ROLLBACK = 8, COLD_TRIES = 3 };
 /* Numbers of one kind only: add_to_set() goes through them as an array. */
 struct tallies {
     int64_t schemas, unreadable, compiled, refused, passing, passing_protocol;
-    int64_t false_reject, false_accept, false_accept_no_end;          /* schemas with such a verdict */
-    int64_t instances, rejects, accepts;                              /* instances; wrong verdicts, the end asked for */
+    int64_t false_reject, false_accept, false_accept_no_end; /* schemas with such a verdict */
+    int64_t instances, rejects, accepts; /* instances; wrong verdicts, the end asked for */
     int64_t tokens, mismatch, cold_hits;
 };
-struct set_row { char *name; struct tallies t; };
+struct set_row {
+    char *name;
+    struct tallies t;
+};
 
 struct masks {
     const struct mask_opts *o;
@@ -27,17 +31,18 @@ struct masks {
     struct str text;
     struct ids ids;
     struct tallies all;
-    struct set_row *set; size_t n_set, cap_set;
+    struct set_row *set;
+    size_t n_set, cap_set;
     struct faults refused, wrong;
-    struct json *refused_by;                                          /* last part of the pointer: how many schemas */
-    struct samples parse, compile, refuse, first, ttfm;               /* a schema */
-    struct samples seen, fresh;                                       /* mask and commit, by matcher_mask_hit */
+    struct json *refused_by; /* last part of the pointer: how many schemas */
+    struct samples parse, compile, refuse, first, ttfm; /* a schema */
+    struct samples seen, fresh;                         /* mask and commit, by matcher_mask_hit */
     struct samples commit, rollback, forced, cold, bytes;
 };
 
 typedef void instance_fn(struct masks *r, struct matcher *m);
 
-/* ---- one instance ----------------------------------------------------------------------------------- */
+/* ---- one instance --------------------------------------------------------------------------- */
 
 /* Tokens accepted of r->ids. */
 static size_t step_all(struct masks *r, struct matcher *m)
@@ -57,10 +62,12 @@ static size_t step_all(struct masks *r, struct matcher *m)
     return i;
 }
 
-struct verdicts { bool reject, reject_tokens, accept, accept_tokens; };
+struct verdicts {
+    bool reject, reject_tokens, accept, accept_tokens;
+};
 
-static void judge(struct masks *r, struct matcher *m, const struct mask_case *c, size_t nth, bool valid,
-                  struct verdicts *v)
+static void judge(struct masks *r, struct matcher *m, const struct mask_case *c, size_t nth,
+                  bool valid, struct verdicts *v)
 {
     size_t n = step_all(r, m);
     bool whole = n == r->ids.n, end = whole && matcher_accepting(m);
@@ -70,9 +77,12 @@ static void judge(struct masks *r, struct matcher *m, const struct mask_case *c,
         v->reject = true;
         v->reject_tokens |= !whole;
         r->all.rejects++;
-        if (!whole) matcher_commit(m, r->ids.id[n]);
-        faults_add(&r->wrong, c, "valid instance %zu refused at token %zu of %zu: %s", nth, n, r->ids.n,
-                   whole ? "the end" : matcher_why(m));
+        if (!whole && matcher_commit(m, r->ids.id[n])) {              /* for matcher_why() */
+            r->all.mismatch++;
+            matcher_rollback(m, 1);
+        }
+        faults_add(&r->wrong, c, "valid instance %zu refused at token %zu of %zu: %s", nth, n,
+                   r->ids.n, whole ? "the end" : matcher_why(m));
     }
     v->accept_tokens |= !valid && whole;
     if (!valid && end) {
@@ -90,7 +100,7 @@ static bool load_instance(struct masks *r, const struct json *test)
     return mask_tokens(r->o, &r->text, &r->ids);
 }
 
-/* ---- the protocol ----------------------------------------------------------------------------------- */
+/* ---- the protocol --------------------------------------------------------------------------- */
 
 /* The row of a set gains what the whole gained since `before`. */
 static void add_to_set(struct masks *r, const char *name, const struct tallies *before)
@@ -104,7 +114,8 @@ static void add_to_set(struct masks *r, const char *name, const struct tallies *
     for (size_t i = 0; i < sizeof *before / sizeof *from; i++) to[i] += now[i] - from[i];
 }
 
-/* "schema: /a/b/pattern: not supported": counts `pattern`; sentences without a pointer count as `other`. */
+/* "schema: /a/b/pattern: not supported": counts `pattern`; sentences without a pointer count as
+ * `other`. */
 static void count_refusal(struct masks *r, const char *why)
 {
     char key[64];
@@ -123,8 +134,8 @@ static void refuse(struct masks *r, const struct mask_case *c, const char *why)
 }
 
 /* Schema text -> tree -> grammar, both timed. NULL: refused. */
-static struct grammar *compile_timed(struct masks *r, const struct mask_case *c, struct json **schema,
-                                     uint64_t *ns)
+static struct grammar *compile_timed(struct masks *r, const struct mask_case *c,
+                                     struct json **schema, uint64_t *ns)
 {
     struct err e = { 0 };
     str_clear(&r->text);
@@ -141,8 +152,8 @@ static struct grammar *compile_timed(struct masks *r, const struct mask_case *c,
 }
 
 /* A matcher that has made its first mask; the rest of the time to first mask. */
-static struct matcher *first_mask(struct masks *r, const struct mask_case *c, const struct grammar *g,
-                                  uint64_t compile_ns)
+static struct matcher *first_mask(struct masks *r, const struct mask_case *c,
+                                  const struct grammar *g, uint64_t compile_ns)
 {
     struct err e = { 0 };
     uint64_t t0 = clock_ns();
@@ -202,9 +213,10 @@ static void protocol_case(void *ctx, const struct mask_case *c)
     add_to_set(r, c->set, &before);
 }
 
-/* ---- the parts -------------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------------ */
 
-/* Commits r->ids without masks; forced runs are asked for before each, 8 tokens taken back after each 8. */
+/* Commits r->ids without masks; forced runs are asked for before each, 8 tokens taken back after
+ * each 8. */
 static void time_parts(struct masks *r, struct matcher *m)
 {
     int32_t run[256];
@@ -221,12 +233,13 @@ static void time_parts(struct masks *r, struct matcher *m)
         t0 = clock_ns();
         matcher_rollback(m, ROLLBACK);
         samples_add(&r->rollback, clock_ns() - t0);
-        for (int k = 0; k < ROLLBACK; k++) matcher_commit(m, r->ids.id[i + 1 - ROLLBACK + (size_t)k]);
+        for (int k = 0; k < ROLLBACK; k++)
+            matcher_commit(m, r->ids.id[i + 1 - ROLLBACK + (size_t)k]);
     }
     matcher_rollback(m, (int)i);
 }
 
-/* ---- the cold pass ---------------------------------------------------------------------------------- */
+/* ---- the cold pass -------------------------------------------------------------------------- */
 
 /* One step: mask and commit, the smallest of three. False: the token was refused. */
 static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
@@ -253,7 +266,10 @@ static void time_cold(struct masks *r, struct matcher *m)
     matcher_rollback(m, (int)i);
 }
 
-struct pass { struct masks *r; instance_fn *fn; };
+struct pass {
+    struct masks *r;
+    instance_fn *fn;
+};
 
 /* A case of a later pass: what cannot be compiled was told by the protocol. */
 static void later_case(void *ctx, const struct mask_case *c)
@@ -267,17 +283,27 @@ static void later_case(void *ctx, const struct mask_case *c)
     grammar_free(g);
 }
 
-/* ---- the report ------------------------------------------------------------------------------------- */
+/* ---- the report ----------------------------------------------------------------------------- */
 
 static struct json *tallies_json(const struct tallies *t)
 {
-    const struct { const char *name; int64_t n; } row[] = {
-        { "schemas", t->schemas }, { "compiled", t->compiled }, { "refused", t->refused },
-        { "unreadable", t->unreadable }, { "passing", t->passing },
-        { "passing_protocol", t->passing_protocol }, { "false_reject", t->false_reject },
-        { "false_accept", t->false_accept }, { "false_accept_no_end", t->false_accept_no_end },
-        { "instances", t->instances }, { "rejected_instances", t->rejects },
-        { "accepted_instances", t->accepts }, { "tokens", t->tokens },
+    const struct {
+        const char *name;
+        int64_t n;
+    } row[] = {
+        { "schemas", t->schemas },
+        { "compiled", t->compiled },
+        { "refused", t->refused },
+        { "unreadable", t->unreadable },
+        { "passing", t->passing },
+        { "passing_protocol", t->passing_protocol },
+        { "false_reject", t->false_reject },
+        { "false_accept", t->false_accept },
+        { "false_accept_no_end", t->false_accept_no_end },
+        { "instances", t->instances },
+        { "rejected_instances", t->rejects },
+        { "accepted_instances", t->accepts },
+        { "tokens", t->tokens },
     };
     struct json *o = json_new_object();
     for (size_t i = 0; i < LEN(row); i++) json_set(o, row[i].name, json_new_int(row[i].n));
@@ -320,7 +346,8 @@ static struct json *memory_json(const struct masks *r)
 static struct json *report(struct masks *r)
 {
     struct json *o = json_new_object(), *sets = json_new_object();
-    for (size_t i = 0; i < r->n_set; i++) json_set(sets, r->set[i].name, tallies_json(&r->set[i].t));
+    for (size_t i = 0; i < r->n_set; i++)
+        json_set(sets, r->set[i].name, tallies_json(&r->set[i].t));
     json_set(o, "kind", json_new_str("masks"));
     json_set(o, "all", tallies_json(&r->all));
     json_set(o, "sets", sets);
@@ -337,8 +364,8 @@ static struct json *report(struct masks *r)
 static void masks_done(struct masks *r)
 {
     for (size_t i = 0; i < r->n_set; i++) mem_free(r->set[i].name);
-    struct samples *s[] = { &r->parse, &r->compile, &r->refuse, &r->first, &r->ttfm, &r->seen, &r->fresh,
-                            &r->commit, &r->rollback, &r->forced, &r->cold, &r->bytes };
+    struct samples *s[] = { &r->parse, &r->compile, &r->refuse,   &r->first,  &r->ttfm, &r->seen,
+                            &r->fresh, &r->commit,  &r->rollback, &r->forced, &r->cold, &r->bytes };
     for (size_t i = 0; i < LEN(s); i++) samples_done(s[i]);
     mem_free(r->set);
     mem_free(r->bits);

@@ -8,11 +8,15 @@
 
 #include "eval/int.h"
 
-/* ---- files ------------------------------------------------------------------------------------------ */
+/* ---- files ---------------------------------------------------------------------------------- */
 
-struct names { char **path; size_t n, cap; };
+struct names {
+    char **path;
+    size_t n, cap;
+};
 
-/* Length of the set's name in a file name: what stands before .jsonl and at most one further ending. */
+/* Length of the set's name in a file name: what stands before .jsonl and at most one further
+ * ending. */
 static size_t set_len(const char *name)
 {
     const char *p = strstr(name, ".jsonl");
@@ -69,7 +73,7 @@ static bool is_wanted(const struct mask_opts *o, const char *set)
     return !o->n_only;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------------ */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 static void one_line(const char *p, size_t len, struct mask_case *c, mask_case_fn *fn, void *ctx)
 {
@@ -141,11 +145,15 @@ void mask_case_name(const struct mask_case *c, struct str *out)
     str_fmt(out, "%s/%s", c->set, c->id);
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------ */
+/* ---- texts ---------------------------------------------------------------------------------- */
 
 const char *const mask_text_name[N_MASK_TEXT] = { "json.dumps", "compact", "indented", "shuffled" };
 
-struct members { const char **key; const struct json **value; size_t *order, n; };
+struct members {
+    const char **key;
+    const struct json **value;
+    size_t *order, n;
+};
 
 static struct members members_of(const struct json *v)
 {
@@ -171,7 +179,8 @@ struct json *mask_reordered(const struct json *v, mask_order_fn *fn, void *ctx)
 {
     if (json_is(v, JSON_ARRAY)) {
         struct json *a = json_new_array();
-        for (size_t i = 0; i < json_len(v); i++) json_push(a, mask_reordered(json_at(v, i), fn, ctx));
+        for (size_t i = 0; i < json_len(v); i++)
+            json_push(a, mask_reordered(json_at(v, i), fn, ctx));
         return a;
     }
     if (!json_is(v, JSON_OBJECT)) return json_copy(v);
@@ -195,7 +204,8 @@ static void shuffle(void *ctx, size_t n, size_t *order)
 
 void mask_write(struct str *out, const struct json *v, enum mask_text how, struct rng *r)
 {
-    static const enum json_style style[N_MASK_TEXT] = { JSON_PYTHON, JSON_COMPACT, JSON_PRETTY, JSON_PYTHON };
+    static const enum json_style style[N_MASK_TEXT] = { JSON_PYTHON, JSON_COMPACT, JSON_PRETTY,
+                                                        JSON_PYTHON };
     str_clear(out);
     struct json *own = how == TEXT_SHUFFLED ? mask_reordered(v, shuffle, r) : NULL;
     json_write(out, own ? own : v, style[how]);
@@ -221,7 +231,7 @@ bool mask_tokens(const struct mask_opts *o, const struct str *text, struct ids *
     return tok_encode(o->tok, text->p, text->len, 0, ids, NULL);
 }
 
-/* ---- samples ---------------------------------------------------------------------------------------- */
+/* ---- samples -------------------------------------------------------------------------------- */
 
 void samples_add(struct samples *s, uint64_t v)
 {
@@ -243,7 +253,10 @@ static int by_u64(const void *a, const void *b)
 
 struct json *samples_json(const struct samples *a, const struct samples *b)
 {
-    static const struct { const char *name; double p; } row[] = {
+    static const struct {
+        const char *name;
+        double p;
+    } row[] = {
         { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p999", 0.999 }, { "max", 1 },
     };
     size_t n = a->n + (b ? b->n : 0);
@@ -256,7 +269,8 @@ struct json *samples_json(const struct samples *a, const struct samples *b)
     struct json *o = json_new_object();
     json_set(o, "n", json_new_int((int64_t)n));
     for (size_t i = 0; n && i < LEN(row); i++)
-        json_set(o, row[i].name, json_new_int((int64_t)v[MIN((size_t)((double)n * row[i].p), n - 1)]));
+        json_set(o, row[i].name,
+                 json_new_int((int64_t)v[MIN((size_t)((double)n * row[i].p), n - 1)]));
     if (n) json_set(o, "avg", json_new_int((int64_t)(sum / (double)n + 0.5)));
     mem_free(v);
     return o;
@@ -281,7 +295,7 @@ size_t peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &u) ? 0 : (size_t)u.ru_maxrss * 1024;
 }
 
-/* ---- failures --------------------------------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------------------------- */
 
 void faults_add(struct faults *f, const struct mask_case *c, const char *fmt, ...)
 {
@@ -297,7 +311,7 @@ void faults_add(struct faults *f, const struct mask_case *c, const char *fmt, ..
     vsnprintf(text, (size_t)n + 1, fmt, again);
     va_end(again);
     va_end(ap);
-    for (const char *p = text; *p; p++) {                             /* one line a sentence */
+    for (const char *p = text; *p; p++) { /* one line a sentence */
         if (*p == '\n') str_puts(&s, "\\n");
         else str_putc(&s, *p);
     }

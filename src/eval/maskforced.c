@@ -1,11 +1,12 @@
 /* maskforced.c -- jump-forward: which tokens need no model, and how many of them are found.
  *
- * What the language forces is found by other means than forced.c: a second matcher over a vocabulary
- * of the 256 bytes is asked for every byte. A byte is forced where it is the only one that may follow
- * and the end may not. A token is forceable when all its bytes are forced. It was fed when
- * matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a run that gives
- * another token there is not canonical, and a model would have read something it never writes. `held`
- * counts forceable tokens that were rightly not fed, because a longer token was allowed in their place.
+ * What the language forces is found by other means than forced.c: a second matcher over a
+ * vocabulary of the 256 bytes is asked for every byte. A byte is forced where it is the only one
+ * that may follow and the end may not. A token is forceable when all its bytes are forced. It was
+ * fed when matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a
+ * run that gives another token there is not canonical, and a model would have read something it
+ * never writes. `held` counts forceable tokens that were rightly not fed, because a longer token
+ * was allowed in their place.
  *
  * Instances are written in the spelling and key order of the grammar, members in the order in which
  * the schema declares them; what the grammar refuses then is counted as skipped. */
@@ -15,25 +16,38 @@
 
 enum { MOST_RUN = 512 };
 
-struct sums { int64_t schemas, instances, skipped, tokens, forceable, fed, fed_forceable, held, runs, not_canonical; };
-struct set_sums { char *name; struct sums s; };
+struct sums {
+    int64_t schemas, instances, skipped, tokens, forceable, fed, fed_forceable, held, runs,
+        not_canonical;
+};
+struct set_sums {
+    char *name;
+    struct sums s;
+};
 
 struct forced_run {
     const struct mask_opts *o;
-    struct vocab *bytes;                                              /* token b is byte b, 256 ends the turn */
+    struct vocab *bytes; /* token b is byte b, 256 ends the turn */
     struct str text;
     struct ids ids;
     uint32_t *bits;
-    uint8_t *is_forced; size_t cap;                                   /* per byte of text */
+    uint8_t *is_forced;
+    size_t cap; /* per byte of text */
     struct sums all;
-    struct set_sums *set; size_t n_set, cap_set;
+    struct set_sums *set;
+    size_t n_set, cap_set;
     struct faults wrong, skips;
 };
 
-/* ---- declared order --------------------------------------------------------------------------------- */
+/* ---- declared order ------------------------------------------------------------------------- */
 
 /* Names that a schema speaks about, in the order of its text. */
-struct declared { const char **key; const struct json **schema; size_t n, cap; int fuel; };
+struct declared {
+    const char **key;
+    const struct json **schema;
+    size_t n, cap;
+    int fuel;
+};
 
 static const struct json *pointer_at(const struct json *root, const char *p)
 {
@@ -81,12 +95,14 @@ static void gather(struct declared *d, const struct json *root, const struct jso
 static const struct json *item_schema(const struct json *root, const struct json *schema, int fuel)
 {
     const char *ref = json_str(json_get(schema, "$ref"), NULL);
-    if (ref && *ref == '#' && fuel > 0) return item_schema(root, pointer_at(root, ref + 1), fuel - 1);
+    if (ref && *ref == '#' && fuel > 0)
+        return item_schema(root, pointer_at(root, ref + 1), fuel - 1);
     const struct json *items = json_get(schema, "items");
     return json_is(items, JSON_OBJECT) ? items : NULL;
 }
 
-static struct json *in_declared_order(const struct json *root, const struct json *schema, const struct json *v)
+static struct json *in_declared_order(const struct json *root, const struct json *schema,
+                                      const struct json *v)
 {
     if (json_is(v, JSON_ARRAY)) {
         struct json *a = json_new_array();
@@ -102,14 +118,14 @@ static struct json *in_declared_order(const struct json *root, const struct json
         const struct json *m = json_get(v, d.key[i]);
         if (m) json_set(o, d.key[i], in_declared_order(root, d.schema[i], m));
     }
-    for (struct json_iter it = json_iter(v); json_next(&it);)         /* invented ones last */
+    for (struct json_iter it = json_iter(v); json_next(&it);) /* invented ones last */
         if (!json_get(o, it.key)) json_set(o, it.key, in_declared_order(root, NULL, it.value));
     mem_free(d.key);
     mem_free(d.schema);
     return o;
 }
 
-/* ---- the oracle ------------------------------------------------------------------------------------- */
+/* ---- the oracle ----------------------------------------------------------------------------- */
 
 static struct vocab *byte_vocab(struct err *e)
 {
@@ -121,7 +137,9 @@ static struct vocab *byte_vocab(struct err *e)
     }
     int32_t eog = 256;
     special[256] = (struct bytes){ "<end>", 5 };
-    struct vocab_spec s = { .n_vocab = 257, .token = token, .special = special, .eog = &eog, .n_eog = 1 };
+    struct vocab_spec s = {
+        .n_vocab = 257, .token = token, .special = special, .eog = &eog, .n_eog = 1
+    };
     return vocab_open(&s, e);
 }
 
@@ -156,15 +174,15 @@ static bool ask_oracle(struct forced_run *r, const struct grammar *g)
     return ok;
 }
 
-/* ---- one instance ----------------------------------------------------------------------------------- */
+/* ---- one instance --------------------------------------------------------------------------- */
 
 static void not_canonical(struct forced_run *r, const struct mask_case *c, size_t at, int32_t got)
 {
     struct bytes b = tok_bytes(r->o->tok, got), w = { "the end", 7 };
     if (at < r->ids.n) w = tok_bytes(r->o->tok, r->ids.id[at]);
     r->all.not_canonical++;
-    faults_add(&r->wrong, c, "token %zu is `%.*s`, not `%.*s`, of %.300s", at, (int)b.len, b.p, (int)w.len, w.p,
-               r->text.p);
+    faults_add(&r->wrong, c, "token %zu is `%.*s`, not `%.*s`, of %.300s", at, (int)b.len, b.p,
+               (int)w.len, w.p, r->text.p);
 }
 
 /* Tokens of a run that stand in r->ids from i on; a run that leaves them is counted. */
@@ -180,8 +198,8 @@ static size_t run_from(struct forced_run *r, const struct mask_case *c, struct m
     return k;
 }
 
-/* Is a token allowed here that begins with token t and is longer? Then t must not be fed: a model might
- * have written the other. */
+/* Is a token allowed here that begins with token t and is longer? Then t must not be fed: a model
+ * might have written the other. */
 static bool has_longer(struct forced_run *r, struct matcher *m, int32_t t)
 {
     struct bytes b = tok_bytes(r->o->tok, t);
@@ -199,7 +217,8 @@ static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size
     int32_t t = r->ids.id[*i];
     size_t len = tok_bytes(r->o->tok, t).len;
     bool forceable = len > 0;
-    for (size_t k = 0; k < len && *byte + k < r->text.len; k++) forceable &= r->is_forced[*byte + k];
+    for (size_t k = 0; k < len && *byte + k < r->text.len; k++)
+        forceable &= r->is_forced[*byte + k];
     r->all.tokens++;
     r->all.forceable += forceable;
     r->all.fed += fed;
@@ -219,7 +238,8 @@ static void walk_tokens(struct forced_run *r, const struct mask_case *c, struct 
         for (size_t k = 0; ok && k < fed; k++) ok = commit_next(r, m, &i, &byte, true);
         if (ok && i < r->ids.n) ok = commit_next(r, m, &i, &byte, false);
     }
-    if (!ok) faults_add(&r->wrong, c, "bytes were accepted that tokens are not: %s", matcher_why(m));
+    if (!ok)
+        faults_add(&r->wrong, c, "bytes were accepted that tokens are not: %s", matcher_why(m));
     r->all.not_canonical += !ok;
 }
 
@@ -227,8 +247,10 @@ static void one_instance(struct forced_run *r, const struct mask_case *c, const 
                          const struct json *data)
 {
     struct err e = { 0 };
-    struct json *v = r->o->grammar.declared_order ? in_declared_order(c->schema, c->schema, data) : json_copy(data);
-    mask_write(&r->text, v, r->o->grammar.spelling == SPELL_FIXED ? TEXT_PYTHON : TEXT_COMPACT, NULL);
+    struct json *v = r->o->grammar.declared_order ? in_declared_order(c->schema, c->schema, data)
+                                                  : json_copy(data);
+    mask_write(&r->text, v, r->o->grammar.spelling == SPELL_FIXED ? TEXT_PYTHON : TEXT_COMPACT,
+               NULL);
     json_free(v);
     struct matcher *m = NULL;
     r->all.instances++;
@@ -265,7 +287,7 @@ static void one_case(void *ctx, const struct mask_case *c)
     add_to_set(r, c->set, &before);
 }
 
-/* ---- the report ------------------------------------------------------------------------------------- */
+/* ---- the report ----------------------------------------------------------------------------- */
 
 static double share(int64_t part, int64_t of)
 {
@@ -274,10 +296,19 @@ static double share(int64_t part, int64_t of)
 
 static struct json *sums_json(const struct sums *s)
 {
-    const struct { const char *name; int64_t n; } row[] = {
-        { "schemas", s->schemas }, { "instances", s->instances }, { "skipped", s->skipped },
-        { "tokens", s->tokens }, { "forceable", s->forceable }, { "fed", s->fed },
-        { "fed_forceable", s->fed_forceable }, { "held", s->held }, { "runs", s->runs },
+    const struct {
+        const char *name;
+        int64_t n;
+    } row[] = {
+        { "schemas", s->schemas },
+        { "instances", s->instances },
+        { "skipped", s->skipped },
+        { "tokens", s->tokens },
+        { "forceable", s->forceable },
+        { "fed", s->fed },
+        { "fed_forceable", s->fed_forceable },
+        { "held", s->held },
+        { "runs", s->runs },
         { "not_canonical", s->not_canonical },
     };
     struct json *o = json_new_object();

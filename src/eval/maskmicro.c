@@ -1,17 +1,23 @@
 /* maskmicro.c -- small benchmarks of the grammar room, one construct each.
  *
- * A case is a grammar and a text of its language. Compile and first mask are the smallest of five with
- * a warm vocabulary (fresh grammars, what the vocabulary remembers kept); then every token of the text
- * is stepped: warm after one walk over the same text, cold with the cache cleared before each
- * step, the smallest of three from the same state. Commit and rollback of 8 tokens are timed alone. */
+ * A case is a grammar and a text of its language. Compile and first mask are the smallest of five
+ * with a warm vocabulary (fresh grammars, what the vocabulary remembers kept); then every token of
+ * the text is stepped: warm after one walk over the same text, cold with the cache cleared before
+ * each step, the smallest of three from the same state. Commit and rollback of 8 tokens are timed
+ * alone. */
 #include "eval/int.h"
 
 enum { REPEAT = 5, TRIES = 3, BACK = 8, MOST_TOOLS = 500 };
 
-#define HERMES "root = \"<tool_call>\\n\" call \"\\n</tool_call>\"; " \
-               "call = each { \"{\\\"name\\\": \\\"\" name \"\\\", \\\"arguments\\\": \" value(json) \"}\" };"
-#define TRIGGERED "root = text(\"<tool_call>\") (\"<tool_call>\\n\" call \"\\n</tool_call>\" text(\"<tool_call>\"))*; " \
-                  "call = each { \"{\\\"name\\\": \\\"\" name \"\\\", \\\"arguments\\\": \" value(json) \"}\" };"
+#define HERMES                                                                                     \
+    "root = \"<tool_call>\\n\" call \"\\n</tool_call>\"; "                                         \
+    "call = each { \"{\\\"name\\\": \\\"\" name \"\\\", \\\"arguments\\\": \" value(json) \"}\" "  \
+    "};"
+#define TRIGGERED                                                                                  \
+    "root = text(\"<tool_call>\") (\"<tool_call>\\n\" call \"\\n</tool_call>\" "                   \
+    "text(\"<tool_call>\"))*; "                                                                    \
+    "call = each { \"{\\\"name\\\": \\\"\" name \"\\\", \\\"arguments\\\": \" value(json) \"}\" "  \
+    "};"
 
 struct micro {
     const struct mask_opts *o;
@@ -22,18 +28,25 @@ struct micro {
 };
 
 /* What is compiled: an envelope over named pairs, or (envelope NULL) one schema. */
-struct plan { const char *name, *envelope; const struct grammar_pair *pair; int n_pair; const struct json *schema; };
+struct plan {
+    const char *name, *envelope;
+    const struct grammar_pair *pair;
+    int n_pair;
+    const struct json *schema;
+};
 
-/* ---- measuring -------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------ */
 
 static struct grammar *compile(const struct micro *r, const struct plan *p, struct err *e)
 {
-    return p->envelope ? grammar_compile(p->envelope, p->pair, p->n_pair, NULL, 0, &r->o->grammar, e)
-                       : grammar_of_schema(p->schema, &r->o->grammar, e);
+    return p->envelope
+               ? grammar_compile(p->envelope, p->pair, p->n_pair, NULL, 0, &r->o->grammar, e)
+               : grammar_of_schema(p->schema, &r->o->grammar, e);
 }
 
 /* Smallest times of compiling and of matcher and first mask. False: refused. */
-static bool time_start(struct micro *r, const struct plan *p, uint64_t *compile_ns, uint64_t *first_ns, struct err *e)
+static bool time_start(struct micro *r, const struct plan *p, uint64_t *compile_ns,
+                       uint64_t *first_ns, struct err *e)
 {
     *compile_ns = *first_ns = UINT64_MAX;
     bool ok = true;
@@ -76,7 +89,7 @@ static bool step_cold(struct micro *r, struct matcher *m, int32_t t)
     return ok;
 }
 
-/* One walk over r->ids in a way of `round`: 0 to warm up, 1 warm, 2 commits and rollbacks, 3 cold. */
+/* One walk over r->ids; round 0 to warm up, 1 warm, 2 commits and rollbacks, 3 cold. */
 static bool walk_round(struct micro *r, struct matcher *m, int round)
 {
     size_t i = 0;
@@ -123,7 +136,9 @@ static bool time_steps(struct micro *r, const struct plan *p, struct json *row, 
     struct matcher *m = g ? matcher_new(g, r->o->vocab, e) : NULL;
     bool ok = m != NULL;
     for (int round = 0; ok && round < 4; round++)
-        if (!walk_round(r, m, round)) ok = err_set(e, ERR_INTERNAL, "the text of the case does not fit: %.300s", matcher_why(m));
+        if (!walk_round(r, m, round))
+            ok = err_set(e, ERR_INTERNAL, "the text of the case does not fit: %.300s",
+                         matcher_why(m));
     if (ok) json_set(row, "bytes", json_new_int((int64_t)grammar_bytes(g)));
     put_times(row, (const char *const[]){ "warm_p50", "warm_p99", "warm_max" }, &r->warm);
     put_times(row, (const char *const[]){ "cold_p50", "cold_p99", "cold_max" }, &r->cold);
@@ -140,7 +155,8 @@ static void measure(struct micro *r, const struct plan *p, struct str *text)
     struct err e = { 0 };
     struct json *row = json_new_object();
     uint64_t compile_ns = 0, first_ns = 0;
-    bool ok = mask_tokens(r->o, text, &r->ids) || err_set(&e, ERR_INTERNAL, "the text cannot be cut into tokens");
+    bool ok = mask_tokens(r->o, text, &r->ids) ||
+              err_set(&e, ERR_INTERNAL, "the text cannot be cut into tokens");
     ok = ok && time_start(r, p, &compile_ns, &first_ns, &e) && time_steps(r, p, row, &e);
     json_set(row, "compile", json_new_int((int64_t)compile_ns));
     json_set(row, "first", json_new_int((int64_t)first_ns));
@@ -162,9 +178,13 @@ static void measure_schema(struct micro *r, const char *name, struct str *schema
     str_clear(text);
 }
 
-/* ---- tool sets -------------------------------------------------------------------------------------- */
+/* ---- tool sets ------------------------------------------------------------------------------ */
 
-struct tool_list { struct grammar_pair *pair; int n, cap; struct json *file, *made; };
+struct tool_list {
+    struct grammar_pair *pair;
+    int n, cap;
+    struct json *file, *made;
+};
 
 static void tool_add(struct tool_list *l, const char *name, const struct json *schema)
 {
@@ -178,7 +198,8 @@ static void gather_tools(struct tool_list *l, const struct json *v)
     const struct json *f = json_is(v, JSON_OBJECT) ? tool_function(v) : NULL;
     const char *name = json_str(json_get(f, "name"), NULL);
     if (l->n >= MOST_TOOLS) return;
-    if (name && json_is(json_get(f, "parameters"), JSON_OBJECT)) tool_add(l, name, json_get(f, "parameters"));
+    if (name && json_is(json_get(f, "parameters"), JSON_OBJECT))
+        tool_add(l, name, json_get(f, "parameters"));
     else if (json_is(v, JSON_ARRAY))
         for (size_t i = 0; i < json_len(v); i++) gather_tools(l, json_at(v, i));
     else if (json_is(v, JSON_OBJECT))
@@ -187,10 +208,12 @@ static void gather_tools(struct tool_list *l, const struct json *v)
 
 static struct json *made_up_tool(void)
 {
-    static const char text[] =
-        "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"unit\":{\"enum\":[\"celsius\",\"fahrenheit\"]},"
-        "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":14},\"hourly\":{\"type\":\"boolean\"},"
-        "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},\"required\":[\"city\",\"unit\"]}";
+    static const char text[] = "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}"
+                               ",\"unit\":{\"enum\":[\"celsius\",\"fahrenheit\"]},"
+                               "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":14},"
+                               "\"hourly\":{\"type\":\"boolean\"},"
+                               "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+                               "\"required\":[\"city\",\"unit\"]}";
     return json_parse(text, sizeof text - 1, NULL);
 }
 
@@ -204,7 +227,8 @@ static bool load_tools(struct tool_list *l, const char *path, struct err *e)
     int own = l->n;
     char name[160];
     for (int i = l->n; i < MOST_TOOLS; i++) {
-        snprintf(name, sizeof name, "%.120s_v%d", own ? l->pair[i % own].name : "weather_forecast", own ? i / own + 1 : i);
+        snprintf(name, sizeof name, "%.120s_v%d", own ? l->pair[i % own].name : "weather_forecast",
+                 own ? i / own + 1 : i);
         tool_add(l, name, own ? l->pair[i % own].schema : l->made);
     }
     return true;
@@ -221,16 +245,17 @@ static void tools_done(struct tool_list *l)
 /* Some value of a plain schema, as a model would write it. */
 static void example_value(struct str *out, const struct json *schema)
 {
-    const struct json *list = json_get(schema, "enum"), *need = json_get(schema, "required"), *type = json_get(schema, "type");
+    const struct json *list = json_get(schema, "enum"), *need = json_get(schema, "required"),
+                      *type = json_get(schema, "type");
     if (json_len(list)) {
         json_write(out, json_at(list, json_len(list) / 2), JSON_PYTHON);
         return;
     }
     if (!json_str_is(type, "object")) {
         str_puts(out, json_str_is(type, "integer") || json_str_is(type, "number") ? "3"
-                      : json_str_is(type, "boolean") ? "true"
-                      : json_str_is(type, "array")   ? "[]"
-                                                     : "\"7 in the evening\"");
+                      : json_str_is(type, "boolean")                              ? "true"
+                      : json_str_is(type, "array")                                ? "[]"
+                                                   : "\"7 in the evening\"");
         return;
     }
     str_putc(out, '{');
@@ -238,7 +263,8 @@ static void example_value(struct str *out, const struct json *schema)
         str_puts(out, i ? ", " : "");
         json_write(out, json_at(need, i), JSON_PYTHON);
         str_puts(out, ": ");
-        example_value(out, json_get(json_get(schema, "properties"), json_str(json_at(need, i), NULL)));
+        example_value(out,
+                      json_get(json_get(schema, "properties"), json_str(json_at(need, i), NULL)));
     }
     str_putc(out, '}');
 }
@@ -252,11 +278,18 @@ static void example_call(struct str *out, const struct grammar_pair *p)
 
 static void tool_cases(struct micro *r, const struct tool_list *l, struct str *text)
 {
-    static const struct { const char *name; int n; } row[] = {
-        { "1 tool", 1 }, { "20 tools", 20 }, { "100 tools", 100 }, { "500 tools", 500 },
+    static const struct {
+        const char *name;
+        int n;
+    } row[] = {
+        { "1 tool", 1 },
+        { "20 tools", 20 },
+        { "100 tools", 100 },
+        { "500 tools", 500 },
     };
     for (size_t i = 0; i < LEN(row); i++) {
-        for (int k = 0; k < MIN(row[i].n, 3); k++) {                  /* the call to the tool with most arguments of three */
+        for (int k = 0; k < MIN(row[i].n, 3);
+             k++) { /* the call to the tool with most arguments of three */
             str_clear(text);
             example_call(text, &l->pair[row[i].n - 1 - k]);
             if (strstr(text->p, "\": \"7")) break;
@@ -266,17 +299,24 @@ static void tool_cases(struct micro *r, const struct tool_list *l, struct str *t
     str_puts(text, "Let me look that up for you. It is 5 < 7, and <tool> is no call.\n");
     example_call(text, &l->pair[19]);
     str_puts(text, "\nThat was one, and there is nothing more to say.");
-    measure(r, &(struct plan){ "free text, trigger, 20 tools", TRIGGERED, l->pair, 20, NULL }, text);
+    measure(r, &(struct plan){ "free text, trigger, 20 tools", TRIGGERED, l->pair, 20, NULL },
+            text);
 }
 
-/* ---- constructs ------------------------------------------------------------------------------------- */
+/* ---- constructs ----------------------------------------------------------------------------- */
 
-static const char lorem[] = "The quick brown fox jumps over the lazy dog, and 23 more of them follow at noon. ";
+static const char lorem[] =
+    "The quick brown fox jumps over the lazy dog, and 23 more of them follow at noon. ";
 
 static void string_cases(struct micro *r, struct str *schema, struct str *text)
 {
-    static const struct { const char *name; int most, len; } row[] = {
-        { "maxLength 10", 10, 10 }, { "maxLength 1000", 1000, 990 }, { "maxLength 100000", 100000, 4000 },
+    static const struct {
+        const char *name;
+        int most, len;
+    } row[] = {
+        { "maxLength 10", 10, 10 },
+        { "maxLength 1000", 1000, 990 },
+        { "maxLength 100000", 100000, 4000 },
     };
     for (size_t i = 0; i < LEN(row); i++) {
         str_fmt(schema, "{\"type\":\"string\",\"maxLength\":%d}", row[i].most);
@@ -289,13 +329,20 @@ static void string_cases(struct micro *r, struct str *schema, struct str *text)
 
 static void enum_cases(struct micro *r, struct str *schema, struct str *text)
 {
-    static const struct { const char *name; int n; } row[] = {
-        { "enum of 10", 10 }, { "enum of 1000", 1000 }, { "enum of 20000", 20000 },
+    static const struct {
+        const char *name;
+        int n;
+    } row[] = {
+        { "enum of 10", 10 },
+        { "enum of 1000", 1000 },
+        { "enum of 20000", 20000 },
     };
-    static const char *const word[] = { "amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heron" };
+    static const char *const word[] = { "amber", "birch", "cedar", "delta",
+                                        "ember", "flint", "grove", "heron" };
     for (size_t i = 0; i < LEN(row); i++) {
         str_puts(schema, "{\"enum\":[");
-        for (int k = 0; k < row[i].n; k++) str_fmt(schema, "%s\"%s-%s-%d\"", k ? "," : "", word[k % 8], word[k / 8 % 8], k);
+        for (int k = 0; k < row[i].n; k++)
+            str_fmt(schema, "%s\"%s-%s-%d\"", k ? "," : "", word[k % 8], word[k / 8 % 8], k);
         str_puts(schema, "]}");
         int k = row[i].n * 2 / 3;
         str_fmt(text, "\"%s-%s-%d\"", word[k % 8], word[k / 8 % 8], k);
@@ -305,14 +352,24 @@ static void enum_cases(struct micro *r, struct str *schema, struct str *text)
 
 static void pattern_cases(struct micro *r, struct str *schema, struct str *text)
 {
-    static const struct { const char *name, *schema, *text; } row[] = {
-        { "pattern ^[a-z0-9-]{1,63}$", "{\"type\":\"string\",\"pattern\":\"^[a-z0-9-]{1,63}$\"}", "\"my-host-name-42-of-the-north\"" },
-        { "pattern .*foo.*", "{\"type\":\"string\",\"pattern\":\".*foo.*\"}", "\"the word foo in the middle of a sentence\"" },
-        { "pattern ^v\\d+\\.\\d+\\.\\d+$", "{\"type\":\"string\",\"pattern\":\"^v\\\\d+\\\\.\\\\d+\\\\.\\\\d+$\"}", "\"v12.304.7\"" },
-        { "format email", "{\"type\":\"string\",\"format\":\"email\"}", "\"first.last+tag@mail.example.org\"" },
-        { "format uri", "{\"type\":\"string\",\"format\":\"uri\"}", "\"https://example.org:8080/a/b?c=d&e=f#g\"" },
-        { "format date-time", "{\"type\":\"string\",\"format\":\"date-time\"}", "\"2024-02-29T23:59:59.123Z\"" },
-        { "integer 95 to 100000", "{\"type\":\"integer\",\"minimum\":95,\"maximum\":100000}", "40962" },
+    static const struct {
+        const char *name, *schema, *text;
+    } row[] = {
+        { "pattern ^[a-z0-9-]{1,63}$", "{\"type\":\"string\",\"pattern\":\"^[a-z0-9-]{1,63}$\"}",
+          "\"my-host-name-42-of-the-north\"" },
+        { "pattern .*foo.*", "{\"type\":\"string\",\"pattern\":\".*foo.*\"}",
+          "\"the word foo in the middle of a sentence\"" },
+        { "pattern ^v\\d+\\.\\d+\\.\\d+$",
+          "{\"type\":\"string\",\"pattern\":\"^v\\\\d+\\\\.\\\\d+\\\\.\\\\d+$\"}",
+          "\"v12.304.7\"" },
+        { "format email", "{\"type\":\"string\",\"format\":\"email\"}",
+          "\"first.last+tag@mail.example.org\"" },
+        { "format uri", "{\"type\":\"string\",\"format\":\"uri\"}",
+          "\"https://example.org:8080/a/b?c=d&e=f#g\"" },
+        { "format date-time", "{\"type\":\"string\",\"format\":\"date-time\"}",
+          "\"2024-02-29T23:59:59.123Z\"" },
+        { "integer 95 to 100000", "{\"type\":\"integer\",\"minimum\":95,\"maximum\":100000}",
+          "40962" },
     };
     for (size_t i = 0; i < LEN(row); i++) {
         str_puts(schema, row[i].schema);
@@ -324,9 +381,11 @@ static void pattern_cases(struct micro *r, struct str *schema, struct str *text)
 static void optional_case(struct micro *r, struct str *schema, struct str *text)
 {
     str_puts(schema, "{\"type\":\"object\",\"properties\":{");
-    for (int k = 0; k < 100; k++) str_fmt(schema, "%s\"option_%d\":{\"type\":\"integer\"}", k ? "," : "", k);
+    for (int k = 0; k < 100; k++)
+        str_fmt(schema, "%s\"option_%d\":{\"type\":\"integer\"}", k ? "," : "", k);
     str_puts(schema, "},\"additionalProperties\":false}");
-    for (int k = 0; k < 100; k++) str_fmt(text, "%s\"option_%d\": %d", k ? ", " : "{", k * 37 % 100, k * 11);
+    for (int k = 0; k < 100; k++)
+        str_fmt(text, "%s\"option_%d\": %d", k ? ", " : "{", k * 37 % 100, k * 11);
     str_putc(text, '}');
     measure_schema(r, "100 optional, any order", schema, text);
 }
@@ -351,8 +410,11 @@ static void one_of_case(struct micro *r, struct str *schema, struct str *text)
 {
     str_puts(schema, "{\"oneOf\":[");
     for (int k = 0; k < 50; k++)
-        str_fmt(schema, "%s{\"type\":\"object\",\"properties\":{\"kind\":{\"const\":\"kind_%d\"},\"field_%d\":{\"type\":\"string\"},"
-                        "\"count\":{\"type\":\"integer\"}},\"required\":[\"kind\",\"field_%d\"],\"additionalProperties\":false}",
+        str_fmt(schema,
+                "%s{\"type\":\"object\",\"properties\":{\"kind\":{\"const\":\"kind_%d\"},\"field_%"
+                "d\":{\"type\":\"string\"},"
+                "\"count\":{\"type\":\"integer\"}},\"required\":[\"kind\",\"field_%d\"],"
+                "\"additionalProperties\":false}",
                 k ? "," : "", k, k, k);
     str_puts(schema, "]}");
     str_puts(text, "{\"count\": 12, \"kind\": \"kind_37\", \"field_37\": \"some words in it\"}");
@@ -362,7 +424,9 @@ static void one_of_case(struct micro *r, struct str *schema, struct str *text)
 static void any_json_case(struct micro *r, struct str *schema, struct str *text)
 {
     str_puts(schema, "{}");
-    str_puts(text, "{\"a\": [1, -2.5, 3e7, true, null], \"words\": {\"b\": \"some words in it\", \"c\": {}}}");
+    str_puts(
+        text,
+        "{\"a\": [1, -2.5, 3e7, true, null], \"words\": {\"b\": \"some words in it\", \"c\": {}}}");
     measure_schema(r, "any JSON", schema, text);
 }
 

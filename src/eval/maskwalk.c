@@ -1,20 +1,24 @@
 /* maskwalk.c -- are the masks right? Random walks, and masks against every token tried alone.
  *
- * A walk takes random tokens from the mask under a random budget, often the tightest possible. No mask
- * may be empty, the budget must hold, and what was written must be JSON, satisfy schema_check() and
- * be accepted byte by byte. The speaker is rude in several ways: uniformly random, or fond of tokens
- * that close strings and containers, or of the end.
+ * A walk takes random tokens from the mask under a random budget, often the tightest possible. No
+ * mask may be empty, the budget must hold, and what was written must be JSON, satisfy
+ * schema_check() and be accepted byte by byte. The speaker is rude in several ways: uniformly
+ * random, or fond of tokens that close strings and containers, or of the end.
  *
  * Exactness: at sampled states of instances and of walks the mask must be, bit for bit, the tokens
- * that matcher_check() allows; and again in a fork, after rolling back a token and committing it again,
- * under a budget that nobody can exceed, and at times with an empty cache. A mask is made at every
- * step on the way, so that masks remembered from other states and schemas are met where they are wrong. */
+ * that matcher_check() allows; and again in a fork, after rolling back a token and committing it
+ * again, under a budget that nobody can exceed, and at times with an empty cache. A mask is made at
+ * every step on the way, so that masks remembered from other states and schemas are met where they
+ * are wrong. */
 #include <limits.h>
 
 #include "eval/int.h"
 
-enum { FAR_END = 4000, NEVER = INT_MAX / 4,
-       CLEAR_ONE_IN = 8 };                                            /* seldom, so that remembered masks are met too */
+enum {
+    FAR_END = 4000,
+    NEVER = INT_MAX / 4,
+    CLEAR_ONE_IN = 8
+}; /* seldom, so that remembered masks are met too */
 
 struct checker {
     const struct mask_opts *o;
@@ -27,16 +31,18 @@ struct checker {
     struct faults walk, exact;
 };
 
-/* ---- choosing a token ------------------------------------------------------------------------------- */
+/* ---- choosing a token ----------------------------------------------------------------------- */
 
-/* A set bit: the first at or after a random word that has any, a random one of that word; -1 for none. */
+/* A set bit: the first at or after a random word that has any, a random one of that word; -1 for
+ * none. */
 static int32_t pick_any(const struct checker *k, struct rng *r)
 {
     size_t at = rng_below(r, (uint32_t)k->n_word);
     for (size_t i = 0; i < k->n_word; i++, at = at + 1 < k->n_word ? at + 1 : 0) {
         uint32_t w = k->bits[at];
         if (!w) continue;
-        for (uint32_t skip = rng_below(r, (uint32_t)__builtin_popcount(w)); skip; skip--) w &= w - 1;
+        for (uint32_t skip = rng_below(r, (uint32_t)__builtin_popcount(w)); skip; skip--)
+            w &= w - 1;
         return (int32_t)(at * 32) + __builtin_ctz(w);
     }
     return -1;
@@ -64,7 +70,7 @@ static void find_closing(struct checker *k)
     }
 }
 
-/* ---- one walk --------------------------------------------------------------------------------------- */
+/* ---- one walk ------------------------------------------------------------------------------- */
 
 static struct grammar_opts spelling_of(const struct checker *k, struct rng *r)
 {
@@ -108,7 +114,8 @@ static uint32_t fondness(struct rng *r)
 }
 
 /* Speaks until the end; what was written is in k->text. False: a promise was broken, and told. */
-static bool speak(struct checker *k, const struct mask_case *c, struct matcher *m, int budget, struct rng *r)
+static bool speak(struct checker *k, const struct mask_case *c, struct matcher *m, int budget,
+                  struct rng *r)
 {
     uint32_t fond = fondness(r);
     for (int left = budget;; left--) {
@@ -116,14 +123,15 @@ static bool speak(struct checker *k, const struct mask_case *c, struct matcher *
         int32_t t = rng_below(r, 100) < fond ? pick_closing(k, r) : pick_any(k, r);
         if (!may || t < 0) {
             faults_add(&k->walk, c, "%s with %d of %d tokens left after: %s",
-                       may ? "the mask is empty" : "no way to the end", left, budget, k->text.p ? k->text.p : "");
+                       may ? "the mask is empty" : "no way to the end", left, budget,
+                       k->text.p ? k->text.p : "");
             return false;
         }
         k->tokens++;
         k->cut += cut;
         if (!matcher_commit(m, t)) {
-            faults_add(&k->walk, c, "token %d of the mask is refused (%s) after: %s", (int)t, matcher_why(m),
-                       k->text.p ? k->text.p : "");
+            faults_add(&k->walk, c, "token %d of the mask is refused (%s) after: %s", (int)t,
+                       matcher_why(m), k->text.p ? k->text.p : "");
             return false;
         }
         if (is_end(k, t)) return true;
@@ -149,7 +157,7 @@ static void one_walk(struct checker *k, const struct mask_case *c, struct rng *r
     grammar_free(g);
 }
 
-/* ---- exactness -------------------------------------------------------------------------------------- */
+/* ---- exactness ------------------------------------------------------------------------------ */
 
 static void compare(struct checker *k, const struct mask_case *c, const char *how)
 {
@@ -157,8 +165,9 @@ static void compare(struct checker *k, const struct mask_case *c, const char *ho
         if (mask_has(k->bits, t) == mask_has(k->other, t)) continue;
         struct bytes b = tok_text(k->o->tok, t);
         k->differ++;
-        faults_add(&k->exact, c, "%s: token %d `%.*s` is %s the mask, after: %s", how, (int)t, (int)b.len, b.p,
-                   mask_has(k->bits, t) ? "in" : "not in", k->text.p ? k->text.p : "");
+        faults_add(&k->exact, c, "%s: token %d `%.*s` is %s the mask, after: %s", how, (int)t,
+                   (int)b.len, b.p, mask_has(k->bits, t) ? "in" : "not in",
+                   k->text.p ? k->text.p : "");
         return;
     }
 }
@@ -171,7 +180,8 @@ static void brute_force(struct checker *k, struct matcher *m)
 }
 
 /* last: the token that led here, -1 at the start. */
-static void check_state(struct checker *k, const struct mask_case *c, struct matcher *m, int32_t last)
+static void check_state(struct checker *k, const struct mask_case *c, struct matcher *m,
+                        int32_t last)
 {
     bool cut;
     k->states++;
@@ -190,16 +200,19 @@ static void check_state(struct checker *k, const struct mask_case *c, struct mat
     if (last >= 0) {
         matcher_rollback(m, 1);
         matcher_mask(m, k->other);
-        if (!matcher_commit(m, last)) faults_add(&k->exact, c, "recommitting is refused: %s", matcher_why(m));
+        if (!matcher_commit(m, last))
+            faults_add(&k->exact, c, "recommitting is refused: %s", matcher_why(m));
         matcher_mask(m, k->other);
         compare(k, c, "rolled back and committed again");
     }
-    if (!matcher_mask_budget(m, k->other, NEVER, &cut)) faults_add(&k->exact, c, "no endless budget is enough");
+    if (!matcher_mask_budget(m, k->other, NEVER, &cut))
+        faults_add(&k->exact, c, "no endless budget is enough");
     compare(k, c, "endless budget");
 }
 
 /* Puts a matcher n tokens deep into r's choice of an instance; returns the last token. */
-static int32_t along_instance(struct checker *k, const struct mask_case *c, struct matcher *m, struct rng *r)
+static int32_t along_instance(struct checker *k, const struct mask_case *c, struct matcher *m,
+                              struct rng *r)
 {
     const struct json *test = json_at(c->tests, rng_below(r, (uint32_t)json_len(c->tests)));
     int32_t last = -1;
@@ -208,7 +221,7 @@ static int32_t along_instance(struct checker *k, const struct mask_case *c, stru
     if (mask_tokens(k->o, &text, &k->ids)) {
         size_t n = k->ids.n ? rng_below(r, (uint32_t)k->ids.n + 1) : 0;
         for (size_t i = 0; i < n; i++) {
-            matcher_mask(m, k->other);                                /* so that there is something to remember */
+            matcher_mask(m, k->other); /* so that there is something to remember */
             if (!matcher_commit(m, k->ids.id[i])) break;
             last = k->ids.id[i];
             struct bytes b = tok_bytes(k->o->tok, last);
@@ -248,7 +261,7 @@ static void one_state(struct checker *k, const struct mask_case *c, struct rng *
     grammar_free(g);
 }
 
-/* ---- all cases -------------------------------------------------------------------------------------- */
+/* ---- all cases ------------------------------------------------------------------------------ */
 
 /* How many of n things fall to case c when they are spread evenly. */
 static int64_t part_of(const struct mask_case *c, int64_t n)
@@ -281,22 +294,32 @@ static struct json *numbers(struct faults *f, const char *const *name, const int
 
 static struct json *report(struct checker *k, int64_t *failures)
 {
-    static const char *const walk[] = { "walks", "tokens", "masks cut by the budget", "walks with no token to spare",
-                                        "skipped", "not judged", NULL };
+    static const char *const walk[] = { "walks",
+                                        "tokens",
+                                        "masks cut by the budget",
+                                        "walks with no token to spare",
+                                        "skipped",
+                                        "not judged",
+                                        NULL };
     static const char *const exact[] = { "states", "masks that differ", NULL };
     struct json *checks = json_new_object();
     *failures = k->walk.n + k->exact.n;
     if (k->o->walk)
-        json_set(checks, "walks", numbers(&k->walk, walk, (int64_t[]){ k->walks, k->tokens, k->cut, k->tight,
-                                                                       k->skipped, k->unjudged }));
+        json_set(
+            checks, "walks",
+            numbers(&k->walk, walk,
+                    (int64_t[]){ k->walks, k->tokens, k->cut, k->tight, k->skipped, k->unjudged }));
     if (k->o->exact)
-        json_set(checks, "exactness", numbers(&k->exact, exact, (int64_t[]){ k->states, k->differ }));
+        json_set(checks, "exactness",
+                 numbers(&k->exact, exact, (int64_t[]){ k->states, k->differ }));
     return checks;
 }
 
 struct json *mask_walk(const struct mask_opts *o, struct err *e)
 {
-    struct checker k = { .o = o, .n_word = MASK_WORDS(tok_n_vocab(o->tok)), .walk.all = o->list, .exact.all = o->list };
+    struct checker k = {
+        .o = o, .n_word = MASK_WORDS(tok_n_vocab(o->tok)), .walk.all = o->list, .exact.all = o->list
+    };
     k.bits = mem_zero(k.n_word * sizeof *k.bits);
     k.other = mem_zero(k.n_word * sizeof *k.other);
     find_closing(&k);
