@@ -1,7 +1,24 @@
 #!/bin/sh
-# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, random calls.
+# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, random calls, and the
+# token masks: random walks, masks against brute force, every instance in all spellings and cuts.
+# `test_shared.sh TENON masks` is the last part alone.
 set -u
-shared=${TENON_SHARED:-../shared}
-if [ ! -x "$shared/check/run" ]; then echo "skipped: $shared/check/run is not there"; exit 0; fi
+shared=${TENON_SHARED:-../shared}; bad=0
 TENON=$(pwd)/$1; export TENON
-PATH="$(pwd)/.venv/bin:$PATH" "$shared/check/run" models tokenizers random_calls
+PATH="$(pwd)/.venv/bin:$PATH"
+
+if [ "${2:-}" = masks ]; then :
+elif [ ! -x "$shared/check/run" ]; then echo "skipped: $shared/check/run is not there"
+else "$shared/check/run" models tokenizers random_calls || bad=1
+fi
+
+data=$shared/fixtures/jsonschema/maskbench-dev
+if [ -d "$data" ]; then
+    for vocab in llama-bpe qwen2; do
+        echo "token masks, $vocab:"
+        "$TENON" bench masks --data "$data" --vocab "$shared/fixtures/tokenizers/ggml-vocab-$vocab.gguf" \
+            --walk "${WALKS:-20000}" --exact "${STATES:-5000}" --accept --seed "${SEED:-1}" || bad=1
+    done
+else echo "skipped: token masks ($data is not there)"
+fi
+exit $bad

@@ -1,4 +1,5 @@
-/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge.c, toolcall.c), speed (bench.c). */
+/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge.c, toolcall.c), speed of a model
+ * (bench.c), speed and exactness of the grammar room (mask*.c). */
 #ifndef TENON_EVAL_H
 #define TENON_EVAL_H
 
@@ -45,5 +46,35 @@ struct bench_opts { int64_t prompt, gen, runs; };
 struct bench_speed { double median, low, high; int runs; };           /* tokens a second; runs 0: not measured */
 struct bench_result { struct bench_speed prefill, decode; };
 bool bench_model(const struct model *m, const struct bench_opts *o, struct bench_result *out, struct err *e);
+
+/* ---- mask*.c: the grammar room, without a model ----------------------------------------------------- */
+
+/* Data: lines {id, schema, tests: [{valid, data}]} of the MaskBench files, one file a set. */
+struct mask_opts {
+    const char *data;                                                 /* a file, or a folder of .jsonl[.zst|.gz] files */
+    const char *const *only; int n_only;                              /* names of sets (file names without .jsonl…); 0: all */
+    int64_t limit, every;                                             /* first `limit` of each set (0: all), of every `every`th line */
+    const struct tokenizer *tok;
+    struct vocab *vocab;                                              /* of tok */
+    struct grammar_opts grammar;
+    bool any_spelling;                                                /* walks: spelling and key order change from walk to walk */
+    bool list;                                                        /* every refusal and wrong verdict is listed, not the first few */
+    bool parts, cold;                                                 /* mask_bench: further passes */
+    bool accept;                                                      /* mask_walk: spellings and tokenisations of all instances */
+    int64_t walk, exact;                                              /* mask_walk: random walks; states compared with brute force */
+    uint64_t seed;
+    const char *tools;                                                /* mask_micro: object of arrays of tools; NULL: made up */
+};
+/* Each gives a report (owned), times in ns; NULL: the data cannot be read, or nothing was selected.
+ * maskbench.c: the protocol: verdicts and times of every token of every instance. */
+struct json *mask_bench(const struct mask_opts *o, struct err *e);
+/* maskforced.c: what jump-forward feeds, against what the language forces. */
+struct json *mask_forced(const struct mask_opts *o, struct err *e);
+/* maskwalk.c, maskaccept.c: random walks, exactness, acceptance; the report's "failures" is 0 when all is well. */
+struct json *mask_walk(const struct mask_opts *o, struct err *e);
+/* maskmicro.c: tool sets, long strings, large enums and the like; no data. */
+struct json *mask_micro(const struct mask_opts *o, struct err *e);
+/* maskprint.c: the tables of any of these reports, for people. */
+void mask_print(const struct json *report, struct str *out);
 
 #endif

@@ -1,0 +1,393 @@
+/* maskbench.c -- the MaskBench protocol: verdicts and times of every token of every instance.
+ *
+ * Each instance is written as Python's json.dumps writes it and cut by the tokenizer; every token
+ * is asked for in the mask and committed, and the time of both together is one sample. The protocol
+ * does not ask whether the output may end after the last token; the house does, and counts both
+ * ways.
+ *
+ * Passes over the data, each with grammars of its own: the protocol; then, if asked for, its parts
+ * (commit without a mask, rollback of 8 tokens, forced runs); then the cold pass, in which every
+ * step is timed three times from the same state, what the vocabulary remembers cleared before each,
+ * and the smallest counts, so that interrupts of the machine do not. */
+#include "eval/int.h"
+
+enum { ROLLBACK = 8, COLD_TRIES = 3 };
+
+/* Numbers of one kind only: add_to_set() goes through them as an array. */
+struct tallies {
+    int64_t schemas, unreadable, compiled, refused, passing, passing_protocol;
+    int64_t false_reject, false_accept, false_accept_no_end; /* schemas with such a verdict */
+    int64_t instances, rejects, accepts; /* instances; wrong verdicts, the end asked for */
+    int64_t tokens, mismatch, cold_hits;
+};
+struct set_row {
+    char *name;
+    struct tallies t;
+};
+
+struct masks {
+    const struct mask_opts *o;
+    uint32_t *bits;
+    struct str text;
+    struct ids ids;
+    struct tallies all;
+    struct set_row *set;
+    size_t n_set, cap_set;
+    struct faults refused, wrong;
+    struct json *refused_by; /* last part of the pointer: how many schemas */
+    struct samples parse, compile, refuse, first, ttfm; /* a schema */
+    struct samples seen, fresh;                         /* mask and commit, by matcher_mask_hit */
+    struct samples commit, rollback, forced, cold, bytes;
+};
+
+typedef void instance_fn(struct masks *r, struct matcher *m);
+
+/* ---- one instance --------------------------------------------------------------------------- */
+
+/* Tokens accepted of r->ids. */
+static size_t step_all(struct masks *r, struct matcher *m)
+{
+    size_t i = 0;
+    for (bool ok = true; i < r->ids.n; i++) {
+        int32_t t = r->ids.id[i];
+        uint64_t t0 = clock_ns();
+        matcher_mask(m, r->bits);
+        bool in_mask = mask_has(r->bits, t);
+        ok = in_mask && matcher_commit(m, t);
+        uint64_t t1 = clock_ns();
+        samples_add(matcher_mask_hit(m) ? &r->seen : &r->fresh, t1 - t0);
+        r->all.mismatch += in_mask && !ok;
+        if (!ok) break;
+    }
+    return i;
+}
+
+struct verdicts {
+    bool reject, reject_tokens, accept, accept_tokens;
+};
+
+static void judge(struct masks *r, struct matcher *m, const struct mask_case *c, size_t nth,
+                  bool valid, struct verdicts *v)
+{
+    size_t n = step_all(r, m);
+    bool whole = n == r->ids.n, end = whole && matcher_accepting(m);
+    r->all.tokens += (int64_t)n;
+    r->all.instances++;
+    if (valid && !end) {
+        v->reject = true;
+        v->reject_tokens |= !whole;
+        r->all.rejects++;
+        if (!whole && matcher_commit(m, r->ids.id[n])) {              /* for matcher_why() */
+            r->all.mismatch++;
+            matcher_rollback(m, 1);
+        }
+        faults_add(&r->wrong, c, "valid instance %zu refused at token %zu of %zu: %s", nth, n,
+                   r->ids.n, whole ? "the end" : matcher_why(m));
+    }
+    v->accept_tokens |= !valid && whole;
+    if (!valid && end) {
+        v->accept = true;
+        r->all.accepts++;
+        faults_add(&r->wrong, c, "invalid instance %zu accepted", nth);
+    }
+    matcher_rollback(m, (int)n);
+}
+
+/* Calls fn with the tokens of each instance in r->ids; the matcher stands at the start. */
+static bool load_instance(struct masks *r, const struct json *test)
+{
+    mask_write(&r->text, json_get(test, "data"), TEXT_PYTHON, NULL);
+    return mask_tokens(r->o, &r->text, &r->ids);
+}
+
+/* ---- the protocol --------------------------------------------------------------------------- */
+
+/* The row of a set gains what the whole gained since `before`. */
+static void add_to_set(struct masks *r, const char *name, const struct tallies *before)
+{
+    if (!r->n_set || strcmp(r->set[r->n_set - 1].name, name)) {
+        MEM_GROW(r->set, r->n_set, r->cap_set);
+        r->set[r->n_set++] = (struct set_row){ .name = mem_str(name) };
+    }
+    const int64_t *from = (const int64_t *)before, *now = (const int64_t *)&r->all;
+    int64_t *to = (int64_t *)&r->set[r->n_set - 1].t;
+    for (size_t i = 0; i < sizeof *before / sizeof *from; i++) to[i] += now[i] - from[i];
+}
+
+/* "schema: /a/b/pattern: not supported": counts `pattern`; sentences without a pointer count as
+ * `other`. */
+static void count_refusal(struct masks *r, const char *why)
+{
+    char key[64];
+    const char *p = strstr(why, ": /"), *end = p ? strstr(p + 2, ": ") : NULL, *last = end;
+    while (last && last > p && last[-1] != '/') last--;
+    snprintf(key, sizeof key, "%.*s", end ? (int)MIN(end - last, 60) : 5, end ? last : "other");
+    int64_t n = 0;
+    json_i64(json_get(r->refused_by, key), &n);
+    json_set(r->refused_by, key, json_new_int(n + 1));
+}
+
+static void refuse(struct masks *r, const struct mask_case *c, const char *why)
+{
+    count_refusal(r, why);
+    faults_add(&r->refused, c, "%s", why);
+}
+
+/* Schema text -> tree -> grammar, both timed. NULL: refused. */
+static struct grammar *compile_timed(struct masks *r, const struct mask_case *c,
+                                     struct json **schema, uint64_t *ns)
+{
+    struct err e = { 0 };
+    str_clear(&r->text);
+    json_write(&r->text, c->schema, JSON_COMPACT);
+    uint64_t t0 = clock_ns();
+    *schema = json_parse(r->text.p, r->text.len, &e);
+    uint64_t t1 = clock_ns();
+    struct grammar *g = *schema ? grammar_of_schema(*schema, &r->o->grammar, &e) : NULL;
+    *ns = clock_ns() - t1;
+    samples_add(&r->parse, t1 - t0);
+    samples_add(g ? &r->compile : &r->refuse, *ns);
+    if (!g) refuse(r, c, e.msg);
+    return g;
+}
+
+/* A matcher that has made its first mask; the rest of the time to first mask. */
+static struct matcher *first_mask(struct masks *r, const struct mask_case *c,
+                                  const struct grammar *g, uint64_t compile_ns)
+{
+    struct err e = { 0 };
+    uint64_t t0 = clock_ns();
+    struct matcher *m = matcher_new(g, r->o->vocab, &e);
+    if (m) matcher_mask(m, r->bits);
+    uint64_t ns = clock_ns() - t0;
+    if (!m) {
+        refuse(r, c, e.msg);
+        return NULL;
+    }
+    samples_add(&r->first, ns);
+    samples_add(&r->ttfm, compile_ns + ns);
+    return m;
+}
+
+static struct verdicts all_instances(struct masks *r, const struct mask_case *c, struct matcher *m)
+{
+    struct verdicts v = { 0 };
+    for (size_t i = 0; i < json_len(c->tests); i++) {
+        const struct json *test = json_at(c->tests, i);
+        if (load_instance(r, test)) judge(r, m, c, i, json_bool(json_get(test, "valid")), &v);
+    }
+    return v;
+}
+
+static void protocol(struct masks *r, const struct mask_case *c)
+{
+    struct json *schema = NULL;
+    uint64_t ns;
+    struct grammar *g = compile_timed(r, c, &schema, &ns);
+    struct matcher *m = g ? first_mask(r, c, g, ns) : NULL;
+    if (m) {
+        struct verdicts v = all_instances(r, c, m);
+        r->all.compiled++;
+        r->all.false_reject += v.reject;
+        r->all.false_accept += v.accept;
+        r->all.false_accept_no_end += v.accept_tokens;
+        r->all.passing += !v.reject && !v.accept;
+        r->all.passing_protocol += !v.reject_tokens && !v.accept_tokens;
+        samples_add(&r->bytes, grammar_bytes(g));
+    } else r->all.refused++;
+    matcher_free(m);
+    grammar_free(g);
+    json_free(schema);
+}
+
+static void protocol_case(void *ctx, const struct mask_case *c)
+{
+    struct masks *r = ctx;
+    struct tallies before = r->all;
+    r->all.schemas++;
+    if (c->schema) protocol(r, c);
+    else {
+        r->all.unreadable++;
+        faults_add(&r->refused, c, "the line cannot be read: %s", c->why);
+    }
+    add_to_set(r, c->set, &before);
+}
+
+/* ---- the parts ------------------------------------------------------------------------------ */
+
+/* Commits r->ids without masks; forced runs are asked for before each, 8 tokens taken back after
+ * each 8. */
+static void time_parts(struct masks *r, struct matcher *m)
+{
+    int32_t run[256];
+    size_t i = 0;
+    for (; i < r->ids.n; i++) {
+        uint64_t t0 = clock_ns();
+        bool ok = matcher_commit(m, r->ids.id[i]);
+        samples_add(&r->commit, clock_ns() - t0);
+        if (!ok) break;
+        t0 = clock_ns();
+        matcher_forced(m, run, LEN(run));
+        samples_add(&r->forced, clock_ns() - t0);
+        if ((i + 1) % ROLLBACK) continue;
+        t0 = clock_ns();
+        matcher_rollback(m, ROLLBACK);
+        samples_add(&r->rollback, clock_ns() - t0);
+        for (int k = 0; k < ROLLBACK; k++)
+            matcher_commit(m, r->ids.id[i + 1 - ROLLBACK + (size_t)k]);
+    }
+    matcher_rollback(m, (int)i);
+}
+
+/* ---- the cold pass -------------------------------------------------------------------------- */
+
+/* One step: mask and commit, the smallest of three. False: the token was refused. */
+static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
+{
+    uint64_t least = UINT64_MAX;
+    bool ok = false;
+    for (int k = 0; k < COLD_TRIES; k++) {
+        if (ok) matcher_rollback(m, 1);
+        vocab_cache_clear(r->o->vocab);
+        uint64_t t0 = clock_ns();
+        matcher_mask(m, r->bits);
+        ok = mask_has(r->bits, t) && matcher_commit(m, t);
+        least = MIN(least, clock_ns() - t0);
+        r->all.cold_hits += matcher_mask_hit(m);
+    }
+    samples_add(&r->cold, least);
+    return ok;
+}
+
+static void time_cold(struct masks *r, struct matcher *m)
+{
+    size_t i = 0;
+    while (i < r->ids.n && cold_step(r, m, r->ids.id[i])) i++;
+    matcher_rollback(m, (int)i);
+}
+
+struct pass {
+    struct masks *r;
+    instance_fn *fn;
+};
+
+/* A case of a later pass: what cannot be compiled was told by the protocol. */
+static void later_case(void *ctx, const struct mask_case *c)
+{
+    struct pass *p = ctx;
+    struct grammar *g = c->schema ? grammar_of_schema(c->schema, &p->r->o->grammar, NULL) : NULL;
+    struct matcher *m = g ? matcher_new(g, p->r->o->vocab, NULL) : NULL;
+    for (size_t i = 0; m && i < json_len(c->tests); i++)
+        if (load_instance(p->r, json_at(c->tests, i))) p->fn(p->r, m);
+    matcher_free(m);
+    grammar_free(g);
+}
+
+/* ---- the report ----------------------------------------------------------------------------- */
+
+static struct json *tallies_json(const struct tallies *t)
+{
+    const struct {
+        const char *name;
+        int64_t n;
+    } row[] = {
+        { "schemas", t->schemas },
+        { "compiled", t->compiled },
+        { "refused", t->refused },
+        { "unreadable", t->unreadable },
+        { "passing", t->passing },
+        { "passing_protocol", t->passing_protocol },
+        { "false_reject", t->false_reject },
+        { "false_accept", t->false_accept },
+        { "false_accept_no_end", t->false_accept_no_end },
+        { "instances", t->instances },
+        { "rejected_instances", t->rejects },
+        { "accepted_instances", t->accepts },
+        { "tokens", t->tokens },
+    };
+    struct json *o = json_new_object();
+    for (size_t i = 0; i < LEN(row); i++) json_set(o, row[i].name, json_new_int(row[i].n));
+    return o;
+}
+
+static struct json *times_json(const struct masks *r)
+{
+    struct json *o = json_new_object();
+    json_set(o, "parse", samples_json(&r->parse, NULL));
+    json_set(o, "compile", samples_json(&r->compile, NULL));
+    json_set(o, "refusal", samples_json(&r->refuse, NULL));
+    json_set(o, "first_mask", samples_json(&r->first, NULL));
+    json_set(o, "ttfm", samples_json(&r->ttfm, NULL));
+    json_set(o, "mask_commit", samples_json(&r->seen, &r->fresh));
+    json_set(o, "mask_commit_seen", samples_json(&r->seen, NULL));
+    json_set(o, "mask_commit_fresh", samples_json(&r->fresh, NULL));
+    if (r->o->parts) {
+        json_set(o, "commit", samples_json(&r->commit, NULL));
+        json_set(o, "rollback_8", samples_json(&r->rollback, NULL));
+        json_set(o, "forced", samples_json(&r->forced, NULL));
+    }
+    if (r->o->cold) json_set(o, "mask_commit_cold", samples_json(&r->cold, NULL));
+    json_set(o, "clock", json_new_int((int64_t)clock_cost_ns()));
+    return o;
+}
+
+static struct json *memory_json(const struct masks *r)
+{
+    struct json *o = json_new_object();
+    struct mask_cache_stats s = vocab_cache_stats(r->o->vocab);
+    json_set(o, "grammar", samples_json(&r->bytes, NULL));
+    json_set(o, "vocabulary", json_new_int((int64_t)vocab_bytes(r->o->vocab)));
+    json_set(o, "cache", json_new_int((int64_t)s.bytes));
+    json_set(o, "cache_limit", json_new_int((int64_t)s.limit));
+    json_set(o, "samples_kept", json_new_int((int64_t)(8 * (r->seen.cap + r->fresh.cap))));
+    return o;
+}
+
+static struct json *report(struct masks *r)
+{
+    struct json *o = json_new_object(), *sets = json_new_object();
+    for (size_t i = 0; i < r->n_set; i++)
+        json_set(sets, r->set[i].name, tallies_json(&r->set[i].t));
+    json_set(o, "kind", json_new_str("masks"));
+    json_set(o, "all", tallies_json(&r->all));
+    json_set(o, "sets", sets);
+    json_set(o, "times_ns", times_json(r));
+    json_set(o, "memory_bytes", memory_json(r));
+    json_set(o, "mask_and_commit_disagree", json_new_int(r->all.mismatch));
+    if (r->o->cold) json_set(o, "cold_hits", json_new_int(r->all.cold_hits));
+    json_set(o, "refused_by", r->refused_by);
+    json_set(o, "refusals", faults_take(&r->refused));
+    json_set(o, "wrong", faults_take(&r->wrong));
+    return o;
+}
+
+static void masks_done(struct masks *r)
+{
+    for (size_t i = 0; i < r->n_set; i++) mem_free(r->set[i].name);
+    struct samples *s[] = { &r->parse, &r->compile, &r->refuse,   &r->first,  &r->ttfm, &r->seen,
+                            &r->fresh, &r->commit,  &r->rollback, &r->forced, &r->cold, &r->bytes };
+    for (size_t i = 0; i < LEN(s); i++) samples_done(s[i]);
+    mem_free(r->set);
+    mem_free(r->bits);
+    mem_free(r->ids.id);
+    str_done(&r->text);
+}
+
+struct json *mask_bench(const struct mask_opts *o, struct err *e)
+{
+    struct masks r = { .o = o, .refused.all = o->list, .wrong.all = o->list };
+    r.refused_by = json_new_object();
+    r.bits = mem_zero(MASK_WORDS(tok_n_vocab(o->tok)) * sizeof *r.bits);
+    bool ok = mask_cases(o, protocol_case, &r, e);
+    size_t peak = peak_rss_bytes();
+    struct pass parts = { &r, time_parts }, cold = { &r, time_cold };
+    ok = ok && (!o->parts || mask_cases(o, later_case, &parts, e)) &&
+         (!o->cold || mask_cases(o, later_case, &cold, e));
+    struct json *out = ok ? report(&r) : NULL;
+    if (!out) json_free(r.refused_by);
+    if (out) json_set(out, "peak_rss", json_new_int((int64_t)peak));
+    json_free(faults_take(&r.refused));
+    json_free(faults_take(&r.wrong));
+    masks_done(&r);
+    return out;
+}
