@@ -58,7 +58,7 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
         return;
     }
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
-    uint64_t key = mix64(mix64(t->hash, c->n), 0x7e87) | 1;
+    uint64_t key = mix64(mix64(mix64(0x7e87, t->hash), c->n), 1) | 1;
     if (!store_get(v->store, key, own)) {
         memcpy(own, v->text_all, v->n_word * sizeof *own);
         without_triggers(v, t, c->n, own);
@@ -205,7 +205,7 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     /* far from both ends of the lengths only the automaton decides */
     uint32_t worst = dfa_worst(s->dfa);
     if (w.counts && s->min <= len && worst != NONE && room >= cost_add(worst, reach)) w.counts = false;
-    uint64_t key = mix64(mix64(dfa_id(s->dfa), (uint64_t)state << 8 | (uint64_t)esc << 1 | w.counts), v->id);
+    uint64_t key = mix64(mix64(mix64(0x5a17, dfa_id(s->dfa)), state), (uint64_t)esc << 1 | w.counts);
     if (w.counts) key = mix64(key, (uint64_t)room << 32 | (s->min > len ? s->min - len : 0));
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
     if (!store_get(v->store, key | 1, own)) {

@@ -407,7 +407,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
 /* Lengths matter to a mask only as far as one token reaches. */
 static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    uint64_t h = mix64(m->g->id, m->v->id);
+    uint64_t h = mix64(mix64(0x3a5c, m->g->id), n);
     uint32_t reach = (uint32_t)m->v->max_len + 1;
     for (uint32_t i = from; i < from + n; i++) {
         struct conf c = m->conf[i];
