@@ -254,7 +254,9 @@ static uint32_t op_cost(const struct grammar *g, const struct bind *b, uint32_t 
     uint32_t next = op_at(g, b, o->next, pair, s);
     switch (o->kind) {
     case OP_LIT:   return cost_add(wide(b->lit_cost[op][0]), next);
-    case OP_TEXT:  return next;
+    case OP_TEXT:
+    case OP_CHARS:
+    case OP_RE:    return cost_add(stretch_op_cost(g, op), next);
     case OP_NAME:  return cost_add(wide(b->name_cost[o->a][pair][0]), next);
     case OP_VALUE: return cost_add(slot_cost(g, b, g->pair_goal[pair], o->a, s), next);
     case OP_SLOT:  return cost_add(slot_cost(g, b, o->b, o->a, s), next);
@@ -548,7 +550,9 @@ uint32_t conf_cost(const struct matcher *m, const struct conf *c)
         return cost_add(wide(m->bind->lit_cost[c->ref][c->n]), op_rest(m, o->next, c->frame, s));
     case C_CLASS:
     case C_SPECIAL: return cost_add(1, op_rest(m, o->next, c->frame, s));
-    case C_TEXT:  return cost_add((uint32_t)utf8_pending(c->lex), op_rest(m, o->next, c->frame, s));
+    case C_TEXT:
+    case C_CHARS:
+    case C_RE:    return cost_add(stretch_cost(m->g, c), op_rest(m, o->next, c->frame, s));
     case C_NAME:  return cost_name(m, c, s);
     case C_VALUE: return cost_add(goal_cost(m->g, m->bind, c->ref, s), f->need[s]);
     case C_STR:   return cost_str(m, c, s);
@@ -586,7 +590,7 @@ bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, ui
     const struct frame *f = &m->frame[c->frame];
     const struct shape *sh = &m->g->shape[c->kind == C_STR ? c->ref : 0];
     int s = c->style == STYLE_OWN;
-    if (c->lex != 0) return false;
+    if (c->lex != 0 || (c->kind == C_TEXT && !stretch_dense(m->g, c, (uint32_t)m->v->max_len))) return false;
     if (c->kind == C_TEXT || (c->kind == C_STR && sh->kind == SH_STR)) {
         *whole = conf_cost(m, c);
         *whole -= c->kind == C_STR && c->m < sh->str.min && *whole < COST_MAX;

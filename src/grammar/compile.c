@@ -116,7 +116,7 @@ static bool check_surfaces(struct grammar *g, const char *const *where, const ui
     return true;
 }
 
-static bool build(struct grammar *g, struct schemas *s, const char *envelope,
+static bool build(struct grammar *g, struct schemas *s, enum syntax syntax, const char *envelope,
                   const struct grammar_pair *pair, int n_pair, const struct json *const *schema,
                   int n_schema, struct err *e)
 {
@@ -137,13 +137,13 @@ static bool build(struct grammar *g, struct schemas *s, const char *envelope,
         if (!schemas_satisfiable(s, g->pair_goal[i])) return false;
     for (int i = 0; i < n_schema && !g->validate; i++)
         if (!schemas_satisfiable(s, goal[i])) return false;
-    return envelope_parse(g, envelope, (uint32_t)n_schema, goal, e) &&
+    return envelope_parse(g, syntax, envelope, (uint32_t)n_schema, goal, e) &&
            check_surfaces(g, where, goal, n_schema, e);
 }
 
-struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
-                                const struct json *const *schema, int n_schema,
-                                const struct grammar_opts *o, struct err *e)
+static struct grammar *compile(enum syntax syntax, const char *envelope, const struct grammar_pair *pair, int n_pair,
+                               const struct json *const *schema, int n_schema,
+                               const struct grammar_opts *o, struct err *e)
 {
     static const struct grammar_opts none;
     struct err own = { 0 };
@@ -159,7 +159,7 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     struct schemas s;
     schemas_init(&s, g, o, &own);
     bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) &&
-              build(g, &s, envelope, pair, n_pair, schema, n_schema, &own);
+              build(g, &s, syntax, envelope, pair, n_pair, schema, n_schema, &own);
     schemas_done(&s);
     if (ok) return g;
     err_set(e, own.code, "%s", own.msg);
@@ -167,10 +167,27 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     return NULL;
 }
 
+struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
+                                const struct json *const *schema, int n_schema,
+                                const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_ENVELOPE, envelope, pair, n_pair, schema, n_schema, o, e);
+}
+
 struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o,
                                   struct err *e)
 {
     return grammar_compile("schema(0, json)", NULL, 0, &schema, 1, o, e);
+}
+
+struct grammar *grammar_of_gbnf(const char *text, const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_GBNF, text, NULL, 0, NULL, 0, o, e);
+}
+
+struct grammar *grammar_of_regex(const char *pattern, const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_REGEX, pattern, NULL, 0, NULL, 0, o, e);
 }
 
 void grammar_free(struct grammar *g)
@@ -185,6 +202,9 @@ void grammar_free(struct grammar *g)
     mem_free(g->cls);
     mem_free(g->special);
     mem_free(g->trig);
+    mem_free(g->chars);
+    for (uint32_t i = 0; i < g->n_re; i++) dfa_close(g->re[i]);
+    mem_free(g->re);
     mem_free(g->goal);
     mem_free(g->shape);
     mem_free(g->relaxed);

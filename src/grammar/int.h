@@ -1,8 +1,10 @@
 /* int.h -- what the files of grammar/ share: the compiled grammar, the matcher, and who fills what.
  *
- *   envelope.c  text of the envelope         -> ops (a small program over bytes)
+ *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
+ *   envelope_lay.c  tree                     -> ops (a small program over bytes)
  *   schema.c    JSON Schema                  -> goals (conjunctions of schema nodes) -> shapes (one JSON type each)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
+ *   stretch.c   free text, runs of code points, patterns: what one op repeats by itself
  *   lex.c       strings and UTF-8, number.c numbers: the two lexical automata with arithmetic in them
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   mask.c      configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
@@ -110,15 +112,20 @@ struct goal { uint32_t shape, n_shape; bool ok; uint16_t height; };
 
 /* ---- envelope program ------------------------------------------------------------------------ */
 
-enum op_kind { OP_LIT, OP_CLASS, OP_SPECIAL, OP_TEXT, OP_NAME, OP_VALUE, OP_SLOT, OP_SPLIT, OP_CALL, OP_EACH, OP_RET, OP_NEVER };
+enum op_kind { OP_LIT, OP_CLASS, OP_SPECIAL, OP_TEXT, OP_CHARS, OP_RE, OP_NAME, OP_VALUE, OP_SLOT, OP_SPLIT, OP_CALL, OP_EACH, OP_RET, OP_NEVER };
 enum surface { SURF_JSON, SURF_PYTHON, SURF_ARGS, SURF_RAW };
-/* a: LIT text offset, CLASS index, SPECIAL name index, TEXT trigger set, NAME 1 = JSON-escaped,
+/* a: LIT text offset, CLASS index, SPECIAL name index, TEXT trigger set, CHARS run, RE pattern, NAME 1 = JSON-escaped,
  * VALUE/SLOT surface, SPLIT second branch, CALL/EACH entry. b: LIT length, SLOT goal. */
 struct op { uint8_t kind; uint32_t next, a, b; };
 struct byteset { uint64_t w[4]; };
 static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w[b >> 6] >> (b & 63) & 1; }
 /* Aho-Corasick over trigger literals, complete transition table; state 0 is the start. */
-struct triggers { uint32_t n_state; uint16_t (*next)[256]; uint64_t hash; };  /* next UINT16_MAX: a trigger is complete */
+struct triggers {
+    uint32_t n_state; uint16_t (*next)[256]; uint64_t hash;           /* next UINT16_MAX: a trigger is complete */
+    uint32_t min, max;                                                /* code points of the text; max NONE: any number */
+};
+/* min to max code points out of sorted ranges [lo, hi] that do not touch; shortest: bytes of the cheapest one. */
+struct chars { uint32_t (*range)[2], n_range, min, max; uint8_t shortest; };
 
 /* ---- the compiled grammar -------------------------------------------------------------------- */
 
@@ -135,6 +142,8 @@ struct grammar {
     struct byteset *cls; uint32_t n_cls;
     const char **special; uint32_t n_special;
     struct triggers *trig; uint32_t n_trig;
+    struct chars *chars; uint32_t n_chars;
+    struct dfa **re; uint32_t n_re;                                   /* patterns of the envelope, counted references */
     struct goal *goal; uint32_t n_goal;
     struct shape *shape; uint32_t n_shape;
     uint32_t *pair_goal, n_pair;
@@ -147,8 +156,10 @@ struct grammar {
     struct bind *bind;
 };
 
-/* What envelope.c finds out; compile.c hands in the numbers it may refer to. */
-bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal, struct err *e);
+/* envelope.c: text in one of the syntaxes becomes g's program; compile.c hands in the goals that slots refer to. */
+enum syntax { SYNTAX_ENVELOPE, SYNTAX_GBNF, SYNTAX_REGEX };
+bool envelope_parse(struct grammar *g, enum syntax syntax, const char *text, uint32_t n_schema, const uint32_t *slot_goal,
+                    struct err *e);
 
 /* schema.c: nodes and goals; expand.c: goals into g->shape. `where` begins every message ("tool x").
  * A node is one schema value of a document; lit: a literal value whose goal is that value alone. */
@@ -206,7 +217,7 @@ struct frame {
     uint64_t hash;                      /* of all the content, parents included */
 };
 
-enum conf_kind { C_LIT, C_CLASS, C_SPECIAL, C_TEXT, C_NAME,           /* as op kinds; ref = op */
+enum conf_kind { C_LIT, C_CLASS, C_SPECIAL, C_TEXT, C_CHARS, C_RE, C_NAME,           /* as op kinds; ref = op */
                  C_VALUE, C_STR, C_KEY, C_NUM, C_WORD, C_NUMLIT, C_OPEN, C_SEP, C_QUOTE, C_COLON, C_NEXT, C_END };
 struct conf {
     uint32_t frame, ref;                /* ref: op, goal (VALUE, COLON), shape (STR KEY NUM …) */
@@ -259,6 +270,15 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more le
 bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f);
 uint32_t item_goal_at(const struct arr *a, uint32_t i);               /* NONE: no element there */
 const char *word_text(enum shape_kind k, uint8_t surf);
+
+/* stretch.c: C_TEXT (free text of OP_TEXT or a raw slot), C_CHARS and C_RE. A set of STRETCH_ bits: neither is dead. */
+enum { STRETCH_GOES = 1, STRETCH_ENDS = 2 };                          /* the configuration waits for bytes; what follows may come */
+int      stretch_start(const struct grammar *g, uint32_t op, struct conf *c); /* fills kind, ref and position */
+int      stretch_step(const struct grammar *g, struct conf *c, uint8_t b);
+uint32_t stretch_cost(const struct grammar *g, const struct conf *c); /* tokens to its nearest end, without what follows */
+uint32_t stretch_op_cost(const struct grammar *g, uint32_t op);
+void     stretch_clip(const struct grammar *g, struct conf *c, uint32_t reach); /* forgets counts beyond reach code points */
+bool     stretch_dense(const struct grammar *g, const struct conf *c, uint32_t reach); /* no count matters within reach */
 
 /* ---- lex.c: strings -------------------------------------------------------------------------- */
 

@@ -265,6 +265,7 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
             c.m = room;
             c.n = need;
         }
+        stretch_clip(m->g, &c, reach);
         h = conf_hash(m, &c, h);
     }
     return h | 1;
