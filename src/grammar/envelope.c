@@ -183,6 +183,14 @@ static bool take(struct reader *r, char c)
     return true;
 }
 
+/* The same, but only right here: text(…) is one thing, text (…) two. */
+static bool joined(struct reader *r, char c)
+{
+    if (r->p >= r->end || *r->p != c) return false;
+    r->p++;
+    return true;
+}
+
 static bool is_word(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -332,7 +340,7 @@ static bool trigger(struct reader *r, struct watch *w)
 
 static bool triggers(struct reader *r, struct watch *w)
 {
-    if (!take(r, '(')) return true;
+    if (!joined(r, '(')) return true;
     do
         if (!trigger(r, w)) return false;
     while (take(r, ','));
@@ -343,7 +351,7 @@ static struct tree *free_text(struct reader *r)
 {
     struct watch w;
     watch_open(&w);
-    bool ok = !take(r, '{') || bounds(r, &w.t.min, &w.t.max, MOST_CHARS) ||
+    bool ok = !joined(r, '{') || bounds(r, &w.t.min, &w.t.max, MOST_CHARS) ||
               read_fail(r, "limits of a text are written text{2}, text{2,} or text{2,5}, up to 1000000 characters");
     ok = ok && triggers(r, &w);
     return watch_close(r, &w, ok);

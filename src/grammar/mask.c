@@ -53,7 +53,38 @@ static void walk_trie(struct walk *w, const struct vtrie *t, uint32_t from, uint
 
 /* ---- dense places ---------------------------------------------------------------------------- */
 
-/* Free text: every token that is UTF-8 from here and completes no trigger. */
+/* The tokens below node i of the vocabulary, whose path no longer is text: they may still be text, then the
+ * marker, then what follows. byte[d]: the path. Returns the node behind the subtree. */
+static uint32_t text_crossing(struct walk *w, const struct conf *c, uint32_t i, const uint8_t *byte)
+{
+    struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    uint32_t end = t->skip[i], top = t->depth[i], n = 1;
+    if (!m->level) m->level = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *m->level);
+    struct mark before = matcher_mark(m);
+    uint32_t from = m->n_conf;
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = *c;
+    for (uint32_t d = 1; d < top && n; d++) {
+        n = set_step(m, from, n, byte[d]);
+        from = m->set0;
+    }
+    m->level[top - 1] = (struct level){ from, n, matcher_mark(m) };
+    while (i < end && n) {
+        uint32_t d = t->depth[i];
+        struct level up = m->level[d - 1];
+        matcher_reset(m, up.mark);
+        uint32_t k = set_step(m, up.from, up.n, t->byte[i]);
+        if (!k) { i = t->skip[i]; continue; }
+        m->level[d] = (struct level){ m->set0, k, matcher_mark(m) };
+        if (t->token[i] >= 0) leaf(w, t->token[i], m->set0, k);
+        i++;
+    }
+    matcher_reset(m, before);
+    return end;
+}
+
+/* Free text: every token that is UTF-8 from here and completes no trigger, and those that go on behind one. */
 static void text_class(struct walk *w, const struct conf *c)
 {
     const struct vocab *v = w->m->v;
@@ -68,16 +99,19 @@ static void text_class(struct walk *w, const struct conf *c)
         }
     }
     uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
+    uint8_t *byte = mem_alloc((size_t)v->max_len + 2);
     state[0] = (uint16_t)c->n;
     for (uint32_t i = 0; i < v->all.n; ) {
         uint32_t d = v->all.depth[i];
-        state[d] = t->next[state[d - 1]][v->all.byte[i]];
-        if (state[d] == UINT16_MAX) { i = v->all.skip[i]; continue; }
+        byte[d] = v->all.byte[i];
+        state[d] = t->next[state[d - 1]][byte[d]];
+        if (state[d] == UINT16_MAX) { i = text_crossing(w, c, i, byte); continue; }
         for (int32_t k = v->all.token[i]; k >= 0; k = v->same[k])
             if (bit_get(v->text_all, k)) bit_set(w->bits, k);
         i++;
     }
     mem_free(state);
+    mem_free(byte);
 }
 
 /* Content tokens of a string or invented key; whole_only: without those that end inside a code point or escape. */
@@ -121,9 +155,10 @@ static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole
         else string_class(w, c, true);
         return WALK_PART;
     }
+    if (c->kind == C_TEXT) return WALK_ALL;             /* a token may hold text and the beginning of what follows */
     /* no content at all: one stands for all */
     if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]);
-    return c->kind == C_KEY ? WALK_DECLARED : c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
+    return c->kind == C_KEY ? WALK_DECLARED : WALK_QUOTE;
 }
 
 /* Takes c by its class where it is dense. */
