@@ -442,6 +442,17 @@ static struct tree *inside(struct reader *r, const char *where, uint32_t (*read)
     return root == NONE ? NULL : tree_leaf(r, N_REF, root, 0);
 }
 
+/* regex("…"): a pattern in quotes, for those who hold it as a text. */
+static struct tree *quoted_pattern(struct reader *r)
+{
+    struct str s = { 0 };
+    struct tree *t = NULL;
+    if (!take(r, '(')) return read_fail(r, "expected ( after regex");
+    if (quoted(r, &s)) t = take(r, ')') ? tree_pattern(r, s.p ? s.p : "", s.len) : read_fail(r, "expected ) after the pattern");
+    str_done(&s);
+    return t;
+}
+
 static struct tree *word_item(struct reader *r)
 {
     struct bytes w = word(r);
@@ -451,6 +462,7 @@ static struct tree *word_item(struct reader *r)
     if (bytes_eq(w, "schema"))   return slot(r);
     if (bytes_eq(w, "value"))    return value(r);
     if (bytes_eq(w, "name"))     return name_of_pair(r);
+    if (bytes_eq(w, "regex"))    return quoted_pattern(r);
     if (bytes_eq(w, "gbnf"))     return inside(r, "gbnf inside of the envelope", read_gbnf);
     if (bytes_eq(w, "envelope")) return inside(r, "envelope inside of the envelope", read_envelope);
     uint32_t i = rule_index(r, w);
