@@ -68,6 +68,64 @@ static struct grammar *compile(const char *text, struct err *e)
     return !strncmp(text, "gbnf:", 5) ? grammar_of_gbnf(text + 5, NULL, e) : grammar_compile(text, NULL, 0, NULL, 0, NULL, e);
 }
 
+/* ---- walks ----------------------------------------------------------------------------------- */
+
+static bool has(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
+
+static int32_t draw(const uint32_t *bits, struct rng *r)
+{
+    int n = 0;
+    for (int t = 0; t < voc.n; t++) n += has(bits, t);
+    if (!n) return -1;
+    int k = (int)rng_below(r, (uint32_t)n);
+    for (int t = 0; t < voc.n; t++)
+        if (has(bits, t) && k-- == 0) return t;
+    return -1;
+}
+
+/* The mask says what trying says; under the budget, a token is withheld exactly if it would leave too much to do. */
+static void check_masks(struct matcher *m, const uint32_t *bits, const uint32_t *full, int left, const char *what)
+{
+    for (int t = 0; t < voc.n; t++) {
+        bool can = matcher_check(m, t);
+        CHECK(can == has(full, t), "%s: token %d (%.*s): mask %d", what, t, (int)voc.token[t].len, voc.token[t].p ? voc.token[t].p : "", has(full, t));
+        if (!can || !matcher_commit(m, t)) continue;
+        bool fits = matcher_shortest(m) <= left - 1;
+        matcher_rollback(m, 1);
+        CHECK(fits == has(bits, t), "%s: token %d (%.*s): %d left, fits %d", what, t, (int)voc.token[t].len, voc.token[t].p ? voc.token[t].p : "", left, fits);
+        if (can != has(full, t) || fits != has(bits, t)) return;
+    }
+}
+
+static void walk(const struct grammar *g, const struct vocab *v, const char *what, uint64_t seed, bool exact)
+{
+    uint32_t bits[32], full[32];
+    struct rng r = rng_make(21, 0, seed);
+    struct err e = { 0 };
+    struct matcher *m = matcher_new(g, v, &e);
+    struct str out = { 0 };
+    bool cut, ended = false;
+    CHECK(m, "%s: %s", what, e.msg);
+    if (!m) return;
+    int left = matcher_shortest(m) + (int)rng_below(&r, 40);
+    while (!ended && left > 0) {
+        bool ok = matcher_mask_budget(m, bits, left, &cut);
+        CHECK(ok, "%s: %d tokens left, %d needed after %s", what, left, matcher_shortest(m), out.p ? out.p : "");
+        if (!ok) break;
+        matcher_mask(m, full);
+        if (exact && rng_below(&r, 4) == 0) check_masks(m, bits, full, left, what);
+        int32_t t = draw(bits, &r);
+        CHECK(t >= 0, "%s: stuck after %s", what, out.p ? out.p : "");
+        if (t < 0 || !matcher_commit(m, t)) break;
+        if (voc.token[t].p) str_put(&out, voc.token[t].p, voc.token[t].len);
+        ended = t == special_id(EOG);
+        left--;
+    }
+    CHECK(ended && matcher_finished(m), "%s: no end within the budget: %s", what, out.p ? out.p : "");
+    str_done(&out);
+    matcher_free(m);
+}
+
 /* ---- atoms ----------------------------------------------------------------------------------- */
 
 static const struct { const char *envelope, *text; bool ok; } atoms[] = {
@@ -363,6 +421,31 @@ TEST(formats_of_model_families)
     vocab_close(v);
 }
 
+/* Rules and grammars inside each, and values before the name: then all tools run side by side until it comes. */
+TEST(each_takes_rules_and_any_order)
+{
+    static const struct { const char *envelope, *text; bool ok; } all[] = {
+        { "root = each { open name sep value(json) }; open = \"<\" | \"(\"; sep = \" \"{1,2}", "(get_all  {}", true }, { "root = each { open name sep value(json) }; open = \"<\" | \"(\"; sep = \" \"{1,2}", "(get_all   {}", false },
+        { "root = each { n name gbnf(\"root ::= [:]+\") value(json) }; n = \"\" | [0-9] n", "12get::{\"city\":\"\"}", true },
+        { "each { \"{\\\"arguments\\\": \" value(json) \", \\\"name\\\": \\\"\" name(json) \"\\\"}\" }", "{\"arguments\": {\"city\":\"\"}, \"name\": \"get\"}", true },
+        { "each { \"{\\\"arguments\\\": \" value(json) \", \\\"name\\\": \\\"\" name(json) \"\\\"}\" }", "{\"arguments\": {\"city\":\"\"}, \"name\": \"get_all\"}", false },
+        { "each { name \":\" name }", "get:get", true }, { "each { name \":\" name }", "get:get_all", false },
+    };
+    struct vocab *v = vocab();
+    for (size_t i = 0; i < LEN(all); i++) {
+        struct grammar_pair pair[LEN(tool_names)];
+        struct json *s[LEN(tool_names)];
+        struct err e = { 0 };
+        for (size_t k = 0; k < LEN(pair); k++) pair[k] = (struct grammar_pair){ tool_names[k], s[k] = parse(tool_schemas[k]) };
+        struct grammar *g = grammar_compile(all[i].envelope, pair, LEN(pair), NULL, 0, NULL, &e);
+        CHECK(g && accepts(g, v, all[i].text) == all[i].ok, "%s on %s: %s", all[i].envelope, all[i].text, e.msg);
+        for (uint64_t seed = 0; g && seed < 20; seed++) walk(g, v, all[i].envelope, seed, seed < 5);
+        grammar_free(g);
+        for (size_t k = 0; k < LEN(pair); k++) json_free(s[k]);
+    }
+    vocab_close(v);
+}
+
 TEST(five_hundred_tools)
 {
     struct grammar_pair pair[500];
@@ -382,63 +465,7 @@ TEST(five_hundred_tools)
     vocab_close(v);
 }
 
-/* ---- walks ----------------------------------------------------------------------------------- */
-
-static bool has(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
-
-static int32_t draw(const uint32_t *bits, struct rng *r)
-{
-    int n = 0;
-    for (int t = 0; t < voc.n; t++) n += has(bits, t);
-    if (!n) return -1;
-    int k = (int)rng_below(r, (uint32_t)n);
-    for (int t = 0; t < voc.n; t++)
-        if (has(bits, t) && k-- == 0) return t;
-    return -1;
-}
-
-/* The mask says what trying says; under the budget, a token is withheld exactly if it would leave too much to do. */
-static void check_masks(struct matcher *m, const uint32_t *bits, const uint32_t *full, int left, const char *what)
-{
-    for (int t = 0; t < voc.n; t++) {
-        bool can = matcher_check(m, t);
-        CHECK(can == has(full, t), "%s: token %d (%.*s): mask %d", what, t, (int)voc.token[t].len, voc.token[t].p ? voc.token[t].p : "", has(full, t));
-        if (!can || !matcher_commit(m, t)) continue;
-        bool fits = matcher_shortest(m) <= left - 1;
-        matcher_rollback(m, 1);
-        CHECK(fits == has(bits, t), "%s: token %d (%.*s): %d left, fits %d", what, t, (int)voc.token[t].len, voc.token[t].p ? voc.token[t].p : "", left, fits);
-        if (can != has(full, t) || fits != has(bits, t)) return;
-    }
-}
-
-static void walk(const struct grammar *g, const struct vocab *v, const char *what, uint64_t seed, bool exact)
-{
-    uint32_t bits[32], full[32];
-    struct rng r = rng_make(21, 0, seed);
-    struct err e = { 0 };
-    struct matcher *m = matcher_new(g, v, &e);
-    struct str out = { 0 };
-    bool cut, ended = false;
-    CHECK(m, "%s: %s", what, e.msg);
-    if (!m) return;
-    int left = matcher_shortest(m) + (int)rng_below(&r, 40);
-    while (!ended && left > 0) {
-        bool ok = matcher_mask_budget(m, bits, left, &cut);
-        CHECK(ok, "%s: %d tokens left, %d needed after %s", what, left, matcher_shortest(m), out.p ? out.p : "");
-        if (!ok) break;
-        matcher_mask(m, full);
-        if (exact && rng_below(&r, 4) == 0) check_masks(m, bits, full, left, what);
-        int32_t t = draw(bits, &r);
-        CHECK(t >= 0, "%s: stuck after %s", what, out.p ? out.p : "");
-        if (t < 0 || !matcher_commit(m, t)) break;
-        if (voc.token[t].p) str_put(&out, voc.token[t].p, voc.token[t].len);
-        ended = t == special_id(EOG);
-        left--;
-    }
-    CHECK(ended && matcher_finished(m), "%s: no end within the budget: %s", what, out.p ? out.p : "");
-    str_done(&out);
-    matcher_free(m);
-}
+/* ---- walks over all of it ------------------------------------------------------------------- */
 
 TEST(walks_over_envelopes_are_exact_and_end_in_time)
 {

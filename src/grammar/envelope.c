@@ -423,20 +423,20 @@ static struct tree *inside(struct reader *r, const char *where, uint32_t (*read)
 {
     struct str s = { 0 };
     struct reader out = *r;                             /* where we stand, to come back to */
-    if (r->in_each) return read_fail(r, "a grammar inside each; name it outside");
     if (!take(r, '(') || !quoted(r, &s) || !take(r, ')')) {
         str_done(&s);
         return read_fail(r, "a grammar inside is written gbnf(\"root ::= …\") or envelope(\"root = …\")");
     }
     if (++r->depth > MOST_PAREN) return str_done(&s), read_fail(r, "grammars nested deeper than 100");
     out.p = r->p;
+    r->in_each = false;
     r->start = r->p = s.p ? s.p : "";
     r->end = r->p + s.len;
     r->where = where;
     r->scope = ++r->n_scope;
     uint32_t root = read(r);
     r->start = out.start, r->p = out.p, r->end = out.end;
-    r->where = out.where, r->scope = out.scope;
+    r->where = out.where, r->scope = out.scope, r->in_each = out.in_each;
     r->depth--;
     str_done(&s);
     return root == NONE ? NULL : tree_leaf(r, N_REF, root, 0);
@@ -465,9 +465,7 @@ static struct tree *word_item(struct reader *r)
     if (bytes_eq(w, "regex"))    return quoted_pattern(r);
     if (bytes_eq(w, "gbnf"))     return inside(r, "gbnf inside of the envelope", read_gbnf);
     if (bytes_eq(w, "envelope")) return inside(r, "envelope inside of the envelope", read_envelope);
-    uint32_t i = rule_index(r, w);
-    if (r->in_each) return read_fail(r, "a rule inside each; write it out there");
-    return tree_leaf(r, N_REF, i, 0);
+    return tree_leaf(r, N_REF, rule_index(r, w), 0);
 }
 
 /* ---- structure ------------------------------------------------------------------------------- */
