@@ -113,8 +113,11 @@ struct tree *tree_chars(struct reader *r, uint32_t (*range)[2], uint32_t n, bool
     if (invert) n_out = put_range(out, n_out, at, 0x10ffff);
     if (!n_out) return read_fail(r, "an empty class");
     uint32_t first = out[0][0];
-    return keep_chars(r, (struct chars){ .range = out, .n_range = n_out, .min = 1, .max = 1,
-                                         .shortest = first < 0x80 ? 1 : first < 0x800 ? 2 : first < 0x10000 ? 3 : 4 });
+    struct chars k = { .range = out, .n_range = n_out, .min = 1, .max = 1,
+                       .shortest = first < 0x80 ? 1 : first < 0x800 ? 2 : first < 0x10000 ? 3 : 4 };
+    for (uint32_t i = 0; i < n_out; i++)
+        for (uint32_t b = out[i][0]; b <= out[i][1] && b < 0x80; b++) k.ascii[b >> 6] |= 1ull << (b & 63);
+    return keep_chars(r, k);
 }
 
 struct tree *tree_pattern(struct reader *r, const char *p, size_t len)
@@ -133,16 +136,33 @@ struct tree *tree_pattern(struct reader *r, const char *p, size_t len)
     return tree_leaf(r, N_RE, r->g->n_re - 1, 0);
 }
 
+static bool is_one_char(const struct reader *r, const struct tree *t)
+{
+    return t->kind == N_CHARS && r->g->chars[t->a].min == 1 && r->g->chars[t->a].max == 1;
+}
+
+static struct tree *chars_run(struct reader *r, const struct tree *t, uint32_t m, uint32_t n)
+{
+    struct chars k = r->g->chars[t->a];
+    k.min = m;
+    k.max = n;
+    return keep_chars(r, k);
+}
+
+/* ([a-z] | x)* is ([a-z]+ | x)*, where a token of letters is one step instead of many. */
+static void lengthen(struct reader *r, struct tree *t)
+{
+    for (uint32_t i = 0; t->kind == N_ALT && i < t->n_kid; i++) {
+        struct tree **kid = t->kid[i]->kind == N_SEQ && t->kid[i]->n_kid == 1 ? &t->kid[i]->kid[0] : &t->kid[i];
+        if (is_one_char(r, *kid)) *kid = chars_run(r, *kid, 1, NONE);
+    }
+}
+
 /* A run of one class stays one piece, whatever the numbers. */
 struct tree *tree_repeat(struct reader *r, struct tree *t, uint32_t m, uint32_t n)
 {
-    bool single = t->kind == N_CHARS && r->g->chars[t->a].min == 1 && r->g->chars[t->a].max == 1;
-    if (single && n) {
-        struct chars k = r->g->chars[t->a];
-        k.min = m;
-        k.max = n;
-        return keep_chars(r, k);
-    }
+    if (is_one_char(r, t) && n) return chars_run(r, t, m, n);
+    if (n == NONE && m <= 1) lengthen(r, t);
     if (m > MOST_REPEAT || (n > MOST_REPEAT && n != NONE)) return read_fail(r, "repeated more than 1000 times");
     struct tree *rep = tree_leaf(r, N_REP, m, n);
     tree_adopt(r, rep, t);

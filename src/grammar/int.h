@@ -123,9 +123,10 @@ static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w
 struct triggers {
     uint32_t n_state; uint16_t (*next)[256]; uint64_t hash;           /* next UINT16_MAX: a trigger is complete */
     uint32_t min, max;                                                /* code points of the text; max NONE: any number */
+    bool any;                                                         /* no triggers at all */
 };
 /* min to max code points out of sorted ranges [lo, hi] that do not touch; shortest: bytes of the cheapest one. */
-struct chars { uint32_t (*range)[2], n_range, min, max; uint8_t shortest; };
+struct chars { uint32_t (*range)[2], n_range, min, max; uint64_t ascii[2]; uint8_t shortest; };
 
 /* ---- the compiled grammar -------------------------------------------------------------------- */
 
@@ -278,7 +279,10 @@ int      stretch_step(const struct grammar *g, struct conf *c, uint8_t b);
 uint32_t stretch_cost(const struct grammar *g, const struct conf *c); /* tokens to its nearest end, without what follows */
 uint32_t stretch_op_cost(const struct grammar *g, uint32_t op);
 void     stretch_clip(const struct grammar *g, struct conf *c, uint32_t reach); /* forgets counts beyond reach code points */
-bool     stretch_dense(const struct grammar *g, const struct conf *c, uint32_t reach); /* no count matters within reach */
+bool     stretch_dense(const struct grammar *g, const struct conf *c, uint32_t reach); /* text whose counts do not matter within reach */
+/* stretch_mask.c: ORs the tokens that may come at c and whose output costs at most `most`; the others go to refused(). */
+void     stretch_mask(struct matcher *m, const struct conf *c, uint32_t *bits, uint32_t most,
+                      void (*refused)(void *ctx, int32_t token), void *ctx);
 
 /* ---- lex.c: strings -------------------------------------------------------------------------- */
 

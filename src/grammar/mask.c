@@ -53,65 +53,20 @@ static void walk_trie(struct walk *w, const struct vtrie *t, uint32_t from, uint
 
 /* ---- dense places ---------------------------------------------------------------------------- */
 
-/* The tokens below node i of the vocabulary, whose path no longer is text: they may still be text, then the
- * marker, then what follows. byte[d]: the path. Returns the node behind the subtree. */
-static uint32_t text_crossing(struct walk *w, const struct conf *c, uint32_t i, const uint8_t *byte)
-{
-    struct matcher *m = w->m;
-    const struct vtrie *t = &m->v->all;
-    uint32_t end = t->skip[i], top = t->depth[i], n = 1;
-    if (!m->level) m->level = mem_alloc((size_t)(m->v->max_len + 2) * sizeof *m->level);
-    struct mark before = matcher_mark(m);
-    uint32_t from = m->n_conf;
-    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-    m->conf[m->n_conf++] = *c;
-    for (uint32_t d = 1; d < top && n; d++) {
-        n = set_step(m, from, n, byte[d]);
-        from = m->set0;
-    }
-    m->level[top - 1] = (struct level){ from, n, matcher_mark(m) };
-    while (i < end && n) {
-        uint32_t d = t->depth[i];
-        struct level up = m->level[d - 1];
-        matcher_reset(m, up.mark);
-        uint32_t k = set_step(m, up.from, up.n, t->byte[i]);
-        if (!k) { i = t->skip[i]; continue; }
-        m->level[d] = (struct level){ m->set0, k, matcher_mark(m) };
-        if (t->token[i] >= 0) leaf(w, t->token[i], m->set0, k);
-        i++;
-    }
-    matcher_reset(m, before);
-    return end;
-}
+/* Free text without triggers and limits takes the ready list, every other stretch is walked by itself. */
+static void refuse_token(void *walk, int32_t token) { refused(walk, token); }
 
-/* Free text: every token that is UTF-8 from here and completes no trigger, and those that go on behind one. */
-static void text_class(struct walk *w, const struct conf *c)
+static void stretch(struct walk *w, const struct conf *c)
 {
     const struct vocab *v = w->m->v;
     const struct op *o = &w->m->g->op[c->ref];
-    const struct triggers *t = o->kind == OP_TEXT ? &w->m->g->trig[o->a] : NULL;
-    if (!t || t->n_state == 1) {
-        bool watched = false;                           /* triggers of one byte need no state */
-        for (int b = 0; t && b < 256; b++) watched |= t->next[0][b] == UINT16_MAX;
-        if (!watched) {
-            for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= v->text_all[i];
-            return;
-        }
+    bool plain = c->kind == C_TEXT && stretch_dense(w->m->g, c, (uint32_t)v->max_len) && !c->lex &&
+                 (o->kind != OP_TEXT || w->m->g->trig[o->a].any);
+    if (!plain || cost_add(conf_cost(w->m, c), 3) > w->most) {
+        stretch_mask(w->m, c, w->bits, w->most, refuse_token, w);
+        return;
     }
-    uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
-    uint8_t *byte = mem_alloc((size_t)v->max_len + 2);
-    state[0] = (uint16_t)c->n;
-    for (uint32_t i = 0; i < v->all.n; ) {
-        uint32_t d = v->all.depth[i];
-        byte[d] = v->all.byte[i];
-        state[d] = t->next[state[d - 1]][byte[d]];
-        if (state[d] == UINT16_MAX) { i = text_crossing(w, c, i, byte); continue; }
-        for (int32_t k = v->all.token[i]; k >= 0; k = v->same[k])
-            if (bit_get(v->text_all, k)) bit_set(w->bits, k);
-        i++;
-    }
-    mem_free(state);
-    mem_free(byte);
+    for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= v->text_all[i];
 }
 
 /* Content tokens of a string or invented key; whole_only: without those that end inside a code point or escape. */
@@ -134,16 +89,6 @@ static void string_class(struct walk *w, const struct conf *c, bool whole_only)
 /* How a configuration is walked. */
 enum way { WALK_ALL, WALK_QUOTE, WALK_PART, WALK_DECLARED, WALK_NONE, N_WAY };
 
-/* Free text without the tokens that end inside a code point. */
-static void text_whole(struct walk *w, const struct conf *c)
-{
-    size_t n = w->m->v->n_word;
-    uint32_t *before = mem_dup(w->bits, n * sizeof *before);
-    text_class(w, c);
-    for (size_t i = 0; i < n; i++) w->bits[i] = before[i] | (w->bits[i] & ~w->m->v->is_part[i]);
-    mem_free(before);
-}
-
 /* Under a tight budget: takes the whole content tokens if they fit. Returns what is left to be walked.
  * Names that end up taken cost more; reprice() below finds those. */
 static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole)
@@ -151,11 +96,9 @@ static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole
     const struct strclass *class = &w->m->v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
     if (c->kind == C_KEY) whole -= w->m->frame[c->frame].n_dyn;
     if (whole <= w->most) {
-        if (c->kind == C_TEXT) text_whole(w, c);
-        else string_class(w, c, true);
+        string_class(w, c, true);
         return WALK_PART;
     }
-    if (c->kind == C_TEXT) return WALK_ALL;             /* a token may hold text and the beginning of what follows */
     /* no content at all: one stands for all */
     if (class->len_end[class->n_len - 1]) refused(w, class->by_len[0]);
     return c->kind == C_KEY ? WALK_DECLARED : WALK_QUOTE;
@@ -165,11 +108,11 @@ static enum way dense_tight(struct walk *w, const struct conf *c, uint32_t whole
 static enum way dense(struct walk *w, const struct conf *c)
 {
     uint32_t all, whole;
+    if (c->kind == C_TEXT || c->kind == C_CHARS || c->kind == C_RE) return stretch(w, c), WALK_NONE;
     if (w->m->g->validate || !conf_bound(w->m, c, &all, &whole)) return WALK_ALL;
     if (all > w->most) return dense_tight(w, c, whole);
-    if (c->kind == C_TEXT) text_class(w, c);
-    else string_class(w, c, false);
-    return c->kind == C_TEXT ? WALK_NONE : WALK_QUOTE;
+    string_class(w, c, false);
+    return WALK_QUOTE;
 }
 
 /* Decides a token by trying it against the whole set. */
@@ -269,7 +212,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
         enum way way = dense(w, &c);
         list[way][k[way]++] = c;
-        if ((way == WALK_PART && c.kind != C_TEXT) || way == WALK_DECLARED)
+        if (way == WALK_PART || way == WALK_DECLARED)
             list[WALK_QUOTE][k[WALK_QUOTE]++] = c;
     }
     for (int way = 0; way < WALK_DECLARED; way++)

@@ -65,9 +65,11 @@ static bool meets(const struct chars *k, uint32_t lo, uint32_t hi)
 static int chars_step(const struct grammar *g, struct conf *c, uint8_t b)
 {
     const struct chars *k = &g->chars[g->op[c->ref].a];
+    if (!c->lex && !count(k->min, k->max, &c->m)) return 0;
+    if (!c->lex && b < 0x80) return k->ascii[b >> 6] >> (b & 63) & 1 ? counted(k->min, k->max, c) : 0;
     int to = utf8_dfa(c->lex, b);
-    if (to < 0 || (!c->lex && !count(k->min, k->max, &c->m))) return 0;
-    uint32_t lead = b < 0x80 ? b : b < 0xe0 ? b & 0x1f : b < 0xf0 ? b & 0x0f : b & 0x07;
+    if (to < 0) return 0;
+    uint32_t lead = b < 0xe0 ? b & 0x1f : b < 0xf0 ? b & 0x0f : b & 0x07;
     uint32_t bits = c->lex ? c->part << 6 | (b & 0x3f) : lead;
     int left = utf8_pending(to);
     uint32_t lo = bits << 6 * left, hi = lo | ((1u << 6 * left) - 1);

@@ -100,6 +100,8 @@ static void keep(struct reader *r, struct triggers *t)
         own = memcpy(arena_alloc(&g->mem, bytes), t->next, bytes);
     }
     MEM_GROW(g->trig, g->n_trig, r->cap_trig);
+    t->any = t->n_state == 1;
+    for (int b = 0; b < 256; b++) t->any &= !t->next[0][b];
     g->trig[g->n_trig] = *t;
     g->trig[g->n_trig++].next = own;
 }
