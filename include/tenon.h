@@ -98,6 +98,7 @@ struct tn_grammar_options {                            /* zeroed: defaults */
     const char *spelling;                              /* of JSON: "lock" (compact or ", " and ": ", whichever comes first), "fixed"
                                                         * (", " and ": "), "compact", "flexible" (bounded blanks); NULL: "lock" */
     bool declared_order;                               /* keys in the order of the schema; false: in any order */
+    bool closed;                                       /* objects with `properties` take no others, where that is safe to say */
     bool relax;                                        /* keywords that cannot be enforced are let go and listed; false: refused */
 };
 struct tn_grammar;

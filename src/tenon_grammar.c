@@ -83,6 +83,13 @@ static struct tn_grammar *hand_out(struct grammar *g, struct tn_error *err, cons
     return out;
 }
 
+static struct json *closed(struct json *schema)
+{
+    struct json *out = schema_closed(schema);
+    json_free(schema);
+    return out;
+}
+
 struct tn_grammar *tn_grammar_from_schema(const char *schema, const struct tn_grammar_options *options, struct tn_error *err)
 {
     struct err e = { 0 };
@@ -90,6 +97,7 @@ struct tn_grammar *tn_grammar_from_schema(const char *schema, const struct tn_gr
     struct grammar *g = NULL;
     clear(err);
     struct json *s = json_parse(schema, strlen(schema), &e);
+    if (s && options && options->closed) s = closed(s);
     if (s && read_options(options, &o, &e)) g = grammar_of_schema(s, &o, &e);
     json_free(s);
     return hand_out(g, err, &e);
@@ -120,7 +128,7 @@ static void tools_done(struct tools *t)
     json_free(t->list);
 }
 
-static bool read_tools(struct tools *t, const char *text, const char *choice, struct err *e)
+static bool read_tools(struct tools *t, const char *text, const char *choice, bool close, struct err *e)
 {
     static const char *const words[] = { "auto", "none", "required" };
     static const enum tool_choice choices[] = { CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED };
@@ -137,6 +145,7 @@ static bool read_tools(struct tools *t, const char *text, const char *choice, st
         const char *name = json_str(json_get(tool_function(json_at(t->list, i)), "name"), NULL);
         if (t->choice == CHOICE_NONE || (t->choice == CHOICE_NAMED && strcmp(name, choice))) continue;
         t->schema[t->n] = tool_schema(json_at(t->list, i));
+        if (close) t->schema[t->n] = closed(t->schema[t->n]);
         t->pair[t->n] = (struct grammar_pair){ name, t->schema[t->n] };
         t->n++;
     }
@@ -154,7 +163,7 @@ struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, 
     struct str own = { 0 };
     struct grammar *g = NULL;
     clear(err);
-    if (read_options(options, &o, &e) && read_tools(&t, tools, choice, &e) &&
+    if (read_options(options, &o, &e) && read_tools(&t, tools, choice, options && options->closed, &e) &&
         (envelope || dialect_find("json")->grammar(t.n ? t.choice : CHOICE_NONE, parallel, &own, &e)))
         g = grammar_compile(envelope ? envelope : own.p, t.pair, t.n, NULL, 0, &o, &e);
     str_done(&own);

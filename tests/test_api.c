@@ -173,6 +173,10 @@ TEST(grammars_come_from_schemas_patterns_gbnf_and_tools)
     g = tn_grammar_from_tools(tools, "g", true, "\"call \" each { name value(json) }", NULL, &err);
     CHECK(whole(g, "call g{}") && !whole(g, "call f{\"a\":1}"), "%s", err.message);
     tn_grammar_free(g);
+    g = tn_grammar_from_tools("[{\"name\":\"f\",\"parameters\":{\"properties\":{\"a\":{\"type\":\"integer\"}}}}]", "f", true, "each { name value(json) }",
+                              &(struct tn_grammar_options){ .closed = true }, &err);
+    CHECK(whole(g, "f{\"a\":1}") && !whole(g, "f{\"b\":1}"), "%s", err.message);
+    tn_grammar_free(g);
     g = tn_grammar_from_tools(tools, "none", true, NULL, NULL, &err);
     CHECK(whole(g, "hello"), "%s", err.message);
     tn_grammar_free(g);

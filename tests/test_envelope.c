@@ -500,6 +500,24 @@ TEST(walks_over_call_formats_end_in_time)
     vocab_close(v);
 }
 
+/* Right recursion is a loop: no frames pile up, masks are found again. */
+TEST(right_recursion_is_a_loop)
+{
+    struct err e = { 0 };
+    struct vocab *v = vocab();
+    struct grammar *g = grammar_of_gbnf("root ::= \"<\" list\nlist ::= item rest\nrest ::= \",\" list | \">\"\nitem ::= [0-9] item | [a-f]", NULL, &e);
+    struct matcher *m = g ? matcher_new(g, v, &e) : NULL;
+    CHECK(m, "%s", e.msg);
+    matcher_commit_bytes(m, "<", 1);
+    for (int i = 0; i < 20000; i++)
+        if (!matcher_commit_bytes(m, "1a,", 3)) { CHECK(false, "%d: %s", i, matcher_why(m)); break; }
+    CHECK(matcher_shortest(m) == 3 && matcher_commit_bytes(m, "b>", 2) && matcher_finished(m), "%d: %s", matcher_shortest(m), matcher_why(m));
+    matcher_free(m);
+    for (uint64_t seed = 0; seed < 40; seed++) walk(g, v, "right recursion", seed, seed < 10);
+    grammar_free(g);
+    vocab_close(v);
+}
+
 /* Long limits are counted, not unrolled: the mask in the middle of one is the mask a little later. */
 TEST(long_runs_are_one_step)
 {

@@ -180,6 +180,24 @@ static uint32_t lay(struct reader *r, const struct tree *t, uint32_t next)
     }
 }
 
+/* A call with nothing behind it is a jump: right recursion then costs no frames. */
+static void jump_tail_calls(struct grammar *g)
+{
+    uint32_t *to = mem_alloc((g->n_op + 1) * sizeof *to);
+    for (uint32_t i = 0; i < g->n_op; i++) {
+        to[i] = i;
+        for (uint32_t hops = 0; hops < MOST_RULE && g->op[to[i]].kind == OP_CALL && g->op[g->op[to[i]].next].kind == OP_RET; hops++)
+            to[i] = g->op[to[i]].a;
+    }
+    for (uint32_t i = 0; i < g->n_op; i++) {
+        struct op *o = &g->op[i];
+        if (o->kind != OP_RET) o->next = to[o->next];
+        if (o->kind == OP_SPLIT || o->kind == OP_CALL || o->kind == OP_EACH) o->a = to[o->a];
+    }
+    g->root = to[g->root];
+    mem_free(to);
+}
+
 bool lay_rules(struct reader *r, uint32_t root)
 {
     struct grammar *g = r->g;
@@ -192,5 +210,6 @@ bool lay_rules(struct reader *r, uint32_t root)
     for (uint32_t i = 0; i < g->n_op; i++)
         if (g->op[i].kind == OP_CALL) g->op[i].a = r->rule[g->op[i].a].entry;
     g->root = r->rule[root].entry;
+    jump_tail_calls(g);
     return true;
 }
