@@ -36,10 +36,16 @@ struct tn_vocab *tn_vocab_open(const struct tn_vocab_spec *s, struct tn_error *e
     struct bytes *token = mem_zero(n * sizeof *token), *special = mem_zero(n * sizeof *special);
     for (size_t t = 0; t < n; t++) {
         if (s->bytes[t]) token[t] = (struct bytes){ s->bytes[t], s->len[t] };
-        if (s->special && s->special[t]) special[t] = (struct bytes){ s->special[t], strlen(s->special[t]) };
+        if (s->special && s->special[t])
+            special[t] = (struct bytes){ s->special[t], strlen(s->special[t]) };
     }
-    struct vocab_spec own = { .n_vocab = s->n_vocab, .token = token, .special = special, .eog = s->end, .n_eog = s->n_end,
-                              .encode = s->encode, .encode_ctx = s->encode_ctx };
+    struct vocab_spec own = { .n_vocab = s->n_vocab,
+                              .token = token,
+                              .special = special,
+                              .eog = s->end,
+                              .n_eog = s->n_end,
+                              .encode = s->encode,
+                              .encode_ctx = s->encode_ctx };
     struct vocab *v = vocab_open(&own, &e);
     mem_free(token);
     mem_free(special);
@@ -60,14 +66,17 @@ void tn_vocab_close(struct tn_vocab *vocab)
 
 static bool read_options(const struct tn_grammar_options *in, struct grammar_opts *o, struct err *e)
 {
-    static const char *const spelling[] = { "lock", "fixed", "compact", "flexible" };   /* enum spelling */
+    static const char *const spelling[] = { "lock", "fixed", "compact",
+                                            "flexible" }; /* enum spelling */
     *o = (struct grammar_opts){ 0 };
     if (!in) return true;
     o->declared_order = in->declared_order;
     o->relax = in->relax;
     for (size_t i = 0; in->spelling; i++) {
         if (i == LEN(spelling))
-            return err_set(e, ERR_ARG, "spelling '%.40s': lock, fixed, compact and flexible are accepted", in->spelling);
+            return err_set(e, ERR_ARG,
+                           "spelling '%.40s': lock, fixed, compact and flexible are accepted",
+                           in->spelling);
         if (strcmp(in->spelling, spelling[i])) continue;
         o->spelling = (enum spelling)i;
         break;
@@ -90,7 +99,9 @@ static struct json *closed(struct json *schema)
     return out;
 }
 
-struct tn_grammar *tn_grammar_from_schema(const char *schema, const struct tn_grammar_options *options, struct tn_error *err)
+struct tn_grammar *tn_grammar_from_schema(const char *schema,
+                                          const struct tn_grammar_options *options,
+                                          struct tn_error *err)
 {
     struct err e = { 0 };
     struct grammar_opts o;
@@ -118,7 +129,13 @@ struct tn_grammar *tn_grammar_from_gbnf(const char *text, struct tn_error *err)
 }
 
 /* Tools of a request and which of them the choice allows. */
-struct tools { struct json *list; struct json **schema; struct grammar_pair *pair; int n; enum tool_choice choice; };
+struct tools {
+    struct json *list;
+    struct json **schema;
+    struct grammar_pair *pair;
+    int n;
+    enum tool_choice choice;
+};
 
 static void tools_done(struct tools *t)
 {
@@ -128,7 +145,8 @@ static void tools_done(struct tools *t)
     json_free(t->list);
 }
 
-static bool read_tools(struct tools *t, const char *text, const char *choice, bool close, struct err *e)
+static bool read_tools(struct tools *t, const char *text, const char *choice, bool close,
+                       struct err *e)
 {
     static const char *const words[] = { "auto", "none", "required" };
     static const enum tool_choice choices[] = { CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED };
@@ -143,19 +161,24 @@ static bool read_tools(struct tools *t, const char *text, const char *choice, bo
     t->pair = mem_zero((json_len(t->list) + 1) * sizeof *t->pair);
     for (size_t i = 0; i < json_len(t->list); i++) {
         const char *name = json_str(json_get(tool_function(json_at(t->list, i)), "name"), NULL);
-        if (t->choice == CHOICE_NONE || (t->choice == CHOICE_NAMED && strcmp(name, choice))) continue;
+        if (t->choice == CHOICE_NONE || (t->choice == CHOICE_NAMED && strcmp(name, choice)))
+            continue;
         t->schema[t->n] = tool_schema(json_at(t->list, i));
         if (close) t->schema[t->n] = closed(t->schema[t->n]);
         t->pair[t->n] = (struct grammar_pair){ name, t->schema[t->n] };
         t->n++;
     }
-    if (t->choice == CHOICE_NAMED && !t->n) return err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'", choice);
-    if (t->choice == CHOICE_REQUIRED && !t->n) return err_set(e, ERR_ARG, "tool_choice: a call is required, but there are no tools");
+    if (t->choice == CHOICE_NAMED && !t->n)
+        return err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'", choice);
+    if (t->choice == CHOICE_REQUIRED && !t->n)
+        return err_set(e, ERR_ARG, "tool_choice: a call is required, but there are no tools");
     return true;
 }
 
-struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, bool parallel, const char *envelope,
-                                         const struct tn_grammar_options *options, struct tn_error *err)
+struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, bool parallel,
+                                         const char *envelope,
+                                         const struct tn_grammar_options *options,
+                                         struct tn_error *err)
 {
     struct err e = { 0 };
     struct grammar_opts o;
@@ -163,8 +186,10 @@ struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, 
     struct str own = { 0 };
     struct grammar *g = NULL;
     clear(err);
-    if (read_options(options, &o, &e) && read_tools(&t, tools, choice, options && options->closed, &e) &&
-        (envelope || dialect_find("json")->grammar(t.n ? t.choice : CHOICE_NONE, parallel, &own, &e)))
+    if (read_options(options, &o, &e) &&
+        read_tools(&t, tools, choice, options && options->closed, &e) &&
+        (envelope ||
+         dialect_find("json")->grammar(t.n ? t.choice : CHOICE_NONE, parallel, &own, &e)))
         g = grammar_compile(envelope ? envelope : own.p, t.pair, t.n, NULL, 0, &o, &e);
     str_done(&own);
     tools_done(&t);
@@ -185,7 +210,8 @@ const char *tn_grammar_relaxed(const struct tn_grammar *grammar, size_t i)
 
 /* ---- matchers -------------------------------------------------------------------------------- */
 
-struct tn_matcher *tn_matcher_new(const struct tn_grammar *grammar, const struct tn_vocab *vocab, struct tn_error *err)
+struct tn_matcher *tn_matcher_new(const struct tn_grammar *grammar, const struct tn_vocab *vocab,
+                                  struct tn_error *err)
 {
     struct err e = { 0 };
     clear(err);
@@ -227,7 +253,10 @@ bool tn_matcher_commit_bytes(struct tn_matcher *m, const char *bytes, size_t len
     return matcher_commit_bytes(m->m, bytes, len);
 }
 
-int tn_matcher_forced(struct tn_matcher *m, int32_t *token, int cap) { return matcher_forced(m->m, token, cap); }
+int tn_matcher_forced(struct tn_matcher *m, int32_t *token, int cap)
+{
+    return matcher_forced(m->m, token, cap);
+}
 
 void tn_matcher_rollback(struct tn_matcher *m, int n) { matcher_rollback(m->m, n); }
 

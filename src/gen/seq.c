@@ -111,7 +111,9 @@ static void format_piece(const struct format *f, struct str *out)
         str_puts(out, "schema(0, json)");
         return;
     }
-    str_puts(out, f->kind == FORMAT_REGEX ? "regex(\"" : f->kind == FORMAT_GBNF ? "gbnf(\"" : "envelope(\"");
+    str_puts(out, f->kind == FORMAT_REGEX  ? "regex(\""
+                  : f->kind == FORMAT_GBNF ? "gbnf(\""
+                                           : "envelope(\"");
     for (const char *p = f->text; *p; p++) {
         if (*p == '"' || *p == '\\') str_putc(out, '\\');
         str_putc(out, *p);
@@ -125,7 +127,10 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
     for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++) {
         const char *what = grammar_relaxed(s->grammar, i);
         if (strncmp(what, "tool ", 5) && format_is_strict(s->o.r))
-            return err_set(e, ERR_UNSUPPORTED, "response_format: %s: this keyword cannot be enforced while the answer is written", what);
+            return err_set(
+                e, ERR_UNSUPPORTED,
+                "response_format: %s: this keyword cannot be enforced while the answer is written",
+                what);
         for (int t = 0; t < s->n_tool; t++) {
             size_t n = strlen(s->tool[t].name);
             bool mine = !strncmp(what, "tool ", 5) && !strncmp(what + 5, s->tool[t].name, n) &&
@@ -165,7 +170,8 @@ static bool make_envelope(struct seq *s, bool formatted, struct str *out, struct
 
 static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
 {
-    bool formatted = s->n_tool && s->o.r->choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
+    bool formatted =
+        s->n_tool && s->o.r->choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
     const struct json *value = formatted ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
@@ -178,7 +184,8 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
         s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
     str_done(&envelope);
     mem_free(pair);
-    if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5)) return err_in(e, "response_format");
+    if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5))
+        return err_in(e, "response_format");
     return s->grammar && refuse_relaxed(s, e);
 }
 

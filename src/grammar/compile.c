@@ -141,7 +141,8 @@ static bool build(struct grammar *g, struct schemas *s, enum syntax syntax, cons
            check_surfaces(g, where, goal, n_schema, e);
 }
 
-static struct grammar *compile(enum syntax syntax, const char *envelope, const struct grammar_pair *pair, int n_pair,
+static struct grammar *compile(enum syntax syntax, const char *envelope,
+                               const struct grammar_pair *pair, int n_pair,
                                const struct json *const *schema, int n_schema,
                                const struct grammar_opts *o, struct err *e)
 {

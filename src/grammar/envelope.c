@@ -15,13 +15,15 @@
 
 struct tree *read_fail(struct reader *r, const char *what)
 {
-    if (!r->e->code) err_set(r->e, ERR_ARG, "%s: byte %zu: %s", r->where, (size_t)(r->p - r->start), what);
+    if (!r->e->code)
+        err_set(r->e, ERR_ARG, "%s: byte %zu: %s", r->where, (size_t)(r->p - r->start), what);
     return NULL;
 }
 
 static struct tree *too_much(struct reader *r, const char *what)
 {
-    if (!r->e->code) err_set(r->e, ERR_LIMIT, "%s: byte %zu: %s", r->where, (size_t)(r->p - r->start), what);
+    if (!r->e->code)
+        err_set(r->e, ERR_LIMIT, "%s: byte %zu: %s", r->where, (size_t)(r->p - r->start), what);
     return NULL;
 }
 
@@ -102,8 +104,10 @@ static uint32_t put_range(uint32_t (*out)[2], uint32_t n, uint32_t lo, uint32_t 
 
 struct tree *tree_chars(struct reader *r, uint32_t (*range)[2], uint32_t n, bool invert)
 {
-    if ((r->n_range += n + 3) > MOST_RANGE) return too_much(r, "classes of more than 65536 ranges in all");
-    uint32_t (*out)[2] = arena_alloc(&r->g->mem, (2 * (size_t)n + 4) * sizeof *out), n_out = 0, at = 0;
+    if ((r->n_range += n + 3) > MOST_RANGE)
+        return too_much(r, "classes of more than 65536 ranges in all");
+    uint32_t n_out = 0, at = 0;
+    uint32_t (*out)[2] = arena_alloc(&r->g->mem, (2 * (size_t)n + 4) * sizeof *out);
     if (n) qsort(range, n, sizeof *range, range_cmp);
     for (uint32_t i = 0; i < n; i++) {
         if (invert && range[i][0] > at) n_out = put_range(out, n_out, at, range[i][0] - 1);
@@ -116,7 +120,8 @@ struct tree *tree_chars(struct reader *r, uint32_t (*range)[2], uint32_t n, bool
     struct chars k = { .range = out, .n_range = n_out, .min = 1, .max = 1,
                        .shortest = first < 0x80 ? 1 : first < 0x800 ? 2 : first < 0x10000 ? 3 : 4 };
     for (uint32_t i = 0; i < n_out; i++)
-        for (uint32_t b = out[i][0]; b <= out[i][1] && b < 0x80; b++) k.ascii[b >> 6] |= 1ull << (b & 63);
+        for (uint32_t b = out[i][0]; b <= out[i][1] && b < 0x80; b++)
+            k.ascii[b >> 6] |= 1ull << (b & 63);
     return keep_chars(r, k);
 }
 
@@ -127,7 +132,9 @@ struct tree *tree_pattern(struct reader *r, const char *p, size_t len)
     if (r->g->n_re == MOST_PATTERN) return too_much(r, "more than 1024 patterns");
     struct dfa *d = dfa_open(&part, 1, &own);
     if (!d) {
-        if (!r->e->code) err_set(r->e, own.code, "%s: byte %zu: pattern: %s", r->where, (size_t)(r->p - r->start), own.msg);
+        if (!r->e->code)
+            err_set(r->e, own.code, "%s: byte %zu: pattern: %s", r->where,
+                    (size_t)(r->p - r->start), own.msg);
         return NULL;
     }
     MEM_GROW(r->g->re, r->g->n_re, r->cap_re);
@@ -153,7 +160,8 @@ static struct tree *chars_run(struct reader *r, const struct tree *t, uint32_t m
 static void lengthen(struct reader *r, struct tree *t)
 {
     for (uint32_t i = 0; t->kind == N_ALT && i < t->n_kid; i++) {
-        struct tree **kid = t->kid[i]->kind == N_SEQ && t->kid[i]->n_kid == 1 ? &t->kid[i]->kid[0] : &t->kid[i];
+        struct tree **kid =
+            t->kid[i]->kind == N_SEQ && t->kid[i]->n_kid == 1 ? &t->kid[i]->kid[0] : &t->kid[i];
         if (is_one_char(r, *kid)) *kid = chars_run(r, *kid, 1, NONE);
     }
 }
@@ -163,7 +171,8 @@ struct tree *tree_repeat(struct reader *r, struct tree *t, uint32_t m, uint32_t 
 {
     if (is_one_char(r, t) && n) return chars_run(r, t, m, n);
     if (n == NONE && m <= 1) lengthen(r, t);
-    if (m > MOST_REPEAT || (n > MOST_REPEAT && n != NONE)) return read_fail(r, "repeated more than 1000 times");
+    if (m > MOST_REPEAT || (n > MOST_REPEAT && n != NONE))
+        return read_fail(r, "repeated more than 1000 times");
     struct tree *rep = tree_leaf(r, N_REP, m, n);
     tree_adopt(r, rep, t);
     return rep;
@@ -176,11 +185,14 @@ uint32_t rule_index(struct reader *r, struct bytes name)
     uint32_t at = (uint32_t)hash64(name.p, name.len, r->scope) % SLOTS;
     for (; r->slot[at]; at = (at + 1) % SLOTS) {
         const struct rule *q = &r->rule[r->slot[at] - 1];
-        if (q->scope == r->scope && q->len == name.len && !memcmp(q->name, name.p, name.len)) return r->slot[at] - 1;
+        if (q->scope == r->scope && q->len == name.len && !memcmp(q->name, name.p, name.len))
+            return r->slot[at] - 1;
     }
     if (r->n_rule == MOST_RULE) return too_much(r, "more than 4096 rules"), 0;
     MEM_GROW(r->rule, r->n_rule, r->cap_rule);
-    r->rule[r->n_rule] = (struct rule){ .name = arena_str(&r->tmp, name.p, name.len), .len = name.len, .scope = r->scope };
+    r->rule[r->n_rule] = (struct rule){ .name = arena_str(&r->tmp, name.p, name.len),
+                                        .len = name.len,
+                                        .scope = r->scope };
     r->slot[at] = ++r->n_rule;
     return r->n_rule - 1;
 }
@@ -372,7 +384,8 @@ static struct tree *free_text(struct reader *r)
     struct watch w;
     watch_open(&w);
     bool ok = !joined(r, '{') || bounds(r, &w.t.min, &w.t.max, MOST_CHARS) ||
-              read_fail(r, "limits of a text are written text{2}, text{2,} or text{2,5}, up to 1000000 characters");
+              read_fail(r, "limits of a text are written text{2}, text{2,} or text{2,5}, up to "
+                           "1000000 characters");
     ok = ok && triggers(r, &w);
     return watch_close(r, &w, ok);
 }
@@ -387,14 +400,16 @@ static bool surface(struct reader *r, uint32_t *out)
     struct bytes w = word(r);
     for (uint32_t i = 0; i < LEN(names); i++)
         if (bytes_eq(w, names[i])) { *out = i; return true; }
-    return read_fail(r, "unknown surface; accepted are json, python-arguments, python and raw"), false;
+    return read_fail(r, "unknown surface; accepted are json, python-arguments, python and raw"),
+           false;
 }
 
 static struct tree *value(struct reader *r)
 {
     uint32_t s = SURF_JSON;
     if (!r->in_each) return read_fail(r, "value stands outside of each { }");
-    if (take(r, '(') && (!surface(r, &s) || !take(r, ')'))) return read_fail(r, "expected ) after the surface");
+    if (take(r, '(') && (!surface(r, &s) || !take(r, ')')))
+        return read_fail(r, "expected ) after the surface");
     r->g->uses_args |= s == SURF_ARGS;
     return tree_leaf(r, N_VALUE, s, 0);
 }
@@ -402,11 +417,13 @@ static struct tree *value(struct reader *r)
 static struct tree *slot(struct reader *r)
 {
     uint32_t n, s = SURF_JSON;
-    if (!take(r, '(') || !number(r, &n)) return read_fail(r, "schema needs a number: schema(0, json)");
+    if (!take(r, '(') || !number(r, &n))
+        return read_fail(r, "schema needs a number: schema(0, json)");
     if (take(r, ',') && !surface(r, &s)) return NULL;
     if (!take(r, ')')) return read_fail(r, "expected ) after schema(…");
     if (n >= r->n_schema) {
-        err_set(r->e, ERR_ARG, "%s: schema(%u): %u schemas were handed over", r->where, n, r->n_schema);
+        err_set(r->e, ERR_ARG, "%s: schema(%u): %u schemas were handed over", r->where, n,
+                r->n_schema);
         return NULL;
     }
     r->g->uses_args |= s == SURF_ARGS;
@@ -445,9 +462,11 @@ static struct tree *inside(struct reader *r, const char *where, uint32_t (*read)
     struct reader out = *r;                             /* where we stand, to come back to */
     if (!take(r, '(') || !quoted(r, &s) || !take(r, ')')) {
         str_done(&s);
-        return read_fail(r, "a grammar inside is written gbnf(\"root ::= …\") or envelope(\"root = …\")");
+        return read_fail(
+            r, "a grammar inside is written gbnf(\"root ::= …\") or envelope(\"root = …\")");
     }
-    if (++r->depth > MOST_PAREN) return str_done(&s), read_fail(r, "grammars nested deeper than 100");
+    if (++r->depth > MOST_PAREN)
+        return str_done(&s), read_fail(r, "grammars nested deeper than 100");
     out.p = r->p;
     r->in_each = false;
     r->start = r->p = s.p ? s.p : "";
@@ -468,7 +487,9 @@ static struct tree *quoted_pattern(struct reader *r)
     struct str s = { 0 };
     struct tree *t = NULL;
     if (!take(r, '(')) return read_fail(r, "expected ( after regex");
-    if (quoted(r, &s)) t = take(r, ')') ? tree_pattern(r, s.p ? s.p : "", s.len) : read_fail(r, "expected ) after the pattern");
+    if (quoted(r, &s))
+        t = take(r, ')') ? tree_pattern(r, s.p ? s.p : "", s.len)
+                         : read_fail(r, "expected ) after the pattern");
     str_done(&s);
     return t;
 }
@@ -603,7 +624,8 @@ bool envelope_parse(struct grammar *g, enum syntax syntax, const char *text, uin
     struct err own = { 0 };
     size_t len = strlen(text);
     if (len > MOST_ENVELOPE)
-        return err_set(e, ERR_LIMIT, "%s: %zu bytes; accepted are %d", where[syntax], len, MOST_ENVELOPE);
+        return err_set(e, ERR_LIMIT, "%s: %zu bytes; accepted are %d", where[syntax], len,
+                       MOST_ENVELOPE);
     struct reader r = { .g = g, .where = where[syntax], .start = text, .p = text, .end = text + len,
                         .n_schema = n_schema, .slot_goal = slot_goal, .e = &own };
     arena_init(&r.tmp, 0);

@@ -29,7 +29,9 @@ static bool nullable(const struct reader *r, const struct tree *t)
 static bool check_loops(struct reader *r, const struct tree *t, const char *rule)
 {
     if (t->kind == N_REP && t->b == NONE && nullable(r, t->kid[0]))
-        return err_set(r->e, ERR_ARG, "%s: rule %.80s: an unbounded repetition of something that may be empty", r->where, rule);
+        return err_set(r->e, ERR_ARG,
+                       "%s: rule %.80s: an unbounded repetition of something that may be empty",
+                       r->where, rule);
     for (uint32_t i = 0; i < t->n_kid; i++)
         if (!check_loops(r, t->kid[i], rule)) return false;
     return true;
@@ -48,7 +50,8 @@ static bool check_left(struct reader *r, const struct tree *t)
     if (t->kind == N_REF) {
         uint32_t i = t->a;
         if (r->rule[i].mark == 1)
-            return err_set(r->e, ERR_ARG, "%s: rule %.80s begins with itself", r->where, r->rule[i].name);
+            return err_set(r->e, ERR_ARG, "%s: rule %.80s begins with itself", r->where,
+                           r->rule[i].name);
         if (!r->rule[i].mark) {
             r->rule[i].mark = 1;
             ok = check_left(r, r->rule[i].body);
@@ -80,11 +83,15 @@ static bool check_ends(struct reader *r)
     for (bool more = true; more; ) {
         more = false;
         for (uint32_t i = r->n_rule; i-- > 0; )
-            if (r->rule[i].mark != 3 && ends(r, r->rule[i].body)) { r->rule[i].mark = 3; more = true; }
+            if (r->rule[i].mark != 3 && ends(r, r->rule[i].body)) {
+                r->rule[i].mark = 3;
+                more = true;
+            }
     }
     for (uint32_t i = 0; i < r->n_rule; i++)
         if (r->rule[i].mark != 3)
-            return err_set(r->e, ERR_ARG, "%s: rule %.80s never comes to an end", r->where, r->rule[i].name);
+            return err_set(r->e, ERR_ARG, "%s: rule %.80s never comes to an end", r->where,
+                           r->rule[i].name);
     return true;
 }
 
@@ -180,13 +187,18 @@ static uint32_t lay(struct reader *r, const struct tree *t, uint32_t next)
     }
 }
 
+static bool is_tail_call(const struct grammar *g, uint32_t op)
+{
+    return g->op[op].kind == OP_CALL && g->op[g->op[op].next].kind == OP_RET;
+}
+
 /* A call with nothing behind it is a jump: right recursion then costs no frames. */
 static void jump_tail_calls(struct grammar *g)
 {
     uint32_t *to = mem_alloc((g->n_op + 1) * sizeof *to);
     for (uint32_t i = 0; i < g->n_op; i++) {
         to[i] = i;
-        for (uint32_t hops = 0; hops < MOST_RULE && g->op[to[i]].kind == OP_CALL && g->op[g->op[to[i]].next].kind == OP_RET; hops++)
+        for (uint32_t hops = 0; hops < MOST_RULE && is_tail_call(g, to[i]); hops++)
             to[i] = g->op[to[i]].a;
     }
     for (uint32_t i = 0; i < g->n_op; i++) {

@@ -25,7 +25,8 @@ static bool here(const struct reader *r, char c)
 
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
 }
 
 static struct bytes word(struct reader *r)
@@ -39,7 +40,10 @@ static struct bytes word(struct reader *r)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static int64_t hex(struct reader *r, int n)
@@ -67,7 +71,9 @@ static int64_t escape(struct reader *r)
     case 'U': return hex(r, 8);
     case '\\': case '"': case '[': case ']': case '-': case '^': return c;
     default:
-        return read_fail(r, "unknown escape; accepted are \\n \\t \\r \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH"), -1;
+        return read_fail(r, "unknown escape; accepted are \\n \\t \\r \\\\ \\\" \\[ \\] \\xHH "
+                            "\\uHHHH \\UHHHHHHHH"),
+               -1;
     }
 }
 
@@ -137,7 +143,8 @@ static struct tree *any_char(struct reader *r)
 static struct tree *token(struct reader *r)
 {
     const char *from = r->p;
-    if (r->end - r->p > 1 && r->p[1] == '[') return read_fail(r, "token ids mean nothing to a grammar; write the name: <think>");
+    if (r->end - r->p > 1 && r->p[1] == '[')
+        return read_fail(r, "token ids mean nothing to a grammar; write the name: <think>");
     while (r->p < r->end && *r->p != '>' && *r->p != '\n') r->p++;
     if (!here(r, '>')) return read_fail(r, "a token that does not end; written <name>");
     r->p++;
@@ -169,7 +176,9 @@ static struct tree *atom(struct reader *r)
     if (c == '.') return any_char(r);
     if (c == '(') return group(r);
     if (c == '<') return token(r);
-    if (c == '!') return read_fail(r, "all tokens but one: not supported; a class or free text says it in bytes");
+    if (c == '!')
+        return read_fail(
+            r, "all tokens but one: not supported; a class or free text says it in bytes");
     struct bytes w = word(r);
     if (!w.len) return read_fail(r, "expected a literal, a class, a rule, . or (");
     return tree_leaf(r, N_REF, rule_index(r, w), 0);
@@ -202,7 +211,8 @@ static bool bounds(struct reader *r, uint32_t *m, uint32_t *n)
         has_m = true;
         blanks(r, false);
     }
-    if (!has_m || !here(r, '}') || *m > *n || *m > MOST_CHARS || (*n > MOST_CHARS && *n != NONE)) return false;
+    if (!has_m || !here(r, '}') || *m > *n || *m > MOST_CHARS || (*n > MOST_CHARS && *n != NONE))
+        return false;
     r->p++;
     return true;
 }
@@ -217,7 +227,8 @@ static struct tree *item(struct reader *r, bool inside)
             m = *r->p == '+';
             n = *r->p++ == '?' ? 1 : NONE;
         } else if (here(r, '{')) {
-            if (!bounds(r, &m, &n)) return read_fail(r, "a repetition is written {2}, {2,}, {,5} or {2,5}");
+            if (!bounds(r, &m, &n))
+                return read_fail(r, "a repetition is written {2}, {2,}, {,5} or {2,5}");
         } else return t;
         if (i == MOST_SUFFIX) return read_fail(r, "more than 8 repetitions of one item");
         t = tree_repeat(r, t, m, n);
@@ -274,7 +285,9 @@ static struct tree *without_left_recursion(struct reader *r, struct tree *alt, u
     }
     if (!found) return alt;
     if (!base->n_kid) {
-        if (!r->e->code) err_set(r->e, ERR_ARG, "%s: rule %.80s always begins with itself", r->where, r->rule[rule].name);
+        if (!r->e->code)
+            err_set(r->e, ERR_ARG, "%s: rule %.80s always begins with itself", r->where,
+                    r->rule[rule].name);
         return NULL;
     }
     if (!tail->n_kid) return base;
@@ -288,14 +301,16 @@ static bool one_rule(struct reader *r)
 {
     struct bytes name = word(r);
     blanks(r, false);
-    if (!name.len || r->end - r->p < 3 || memcmp(r->p, "::=", 3)) return read_fail(r, "expected a rule: name ::= …"), false;
+    if (!name.len || r->end - r->p < 3 || memcmp(r->p, "::=", 3))
+        return read_fail(r, "expected a rule: name ::= …"), false;
     r->p += 3;
     uint32_t i = rule_index(r, name);
     if (r->n_rule && r->rule[i].body) return read_fail(r, "a rule is given twice"), false;
     struct tree *body = alternatives(r, false);
     if (!body || !(body = without_left_recursion(r, body, i))) return false;
     r->rule[i].body = body;
-    if (r->p < r->end && *r->p != '\n' && *r->p != '\r') return read_fail(r, "expected the end of the line"), false;
+    if (r->p < r->end && *r->p != '\n' && *r->p != '\r')
+        return read_fail(r, "expected the end of the line"), false;
     blanks(r, true);
     return !r->e->code;
 }
@@ -306,6 +321,7 @@ uint32_t read_gbnf(struct reader *r)
     while (r->p < r->end)
         if (!one_rule(r)) return NONE;
     uint32_t root = rule_index(r, (struct bytes){ "root", 4 });
-    if (!r->e->code && !r->rule[root].body) err_set(r->e, ERR_ARG, "%s: there is no rule root", r->where);
+    if (!r->e->code && !r->rule[root].body)
+        err_set(r->e, ERR_ARG, "%s: there is no rule root", r->where);
     return r->e->code ? NONE : root;
 }

@@ -66,14 +66,16 @@ static int chars_step(const struct grammar *g, struct conf *c, uint8_t b)
 {
     const struct chars *k = &g->chars[g->op[c->ref].a];
     if (!c->lex && !count(k->min, k->max, &c->m)) return 0;
-    if (!c->lex && b < 0x80) return k->ascii[b >> 6] >> (b & 63) & 1 ? counted(k->min, k->max, c) : 0;
+    if (!c->lex && b < 0x80)
+        return k->ascii[b >> 6] >> (b & 63) & 1 ? counted(k->min, k->max, c) : 0;
     int to = utf8_dfa(c->lex, b);
     if (to < 0) return 0;
     uint32_t lead = b < 0xe0 ? b & 0x1f : b < 0xf0 ? b & 0x0f : b & 0x07;
     uint32_t bits = c->lex ? c->part << 6 | (b & 0x3f) : lead;
     int left = utf8_pending(to);
     uint32_t lo = bits << 6 * left, hi = lo | ((1u << 6 * left) - 1);
-    if (!bits && left) lo = left == 2 ? 0x800 : 0x10000;   /* E0 and F0: shorter spellings are not allowed */
+    if (!bits && left)
+        lo = left == 2 ? 0x800 : 0x10000; /* E0 and F0: shorter spellings are not allowed */
     if (!meets(k, lo, hi)) return 0;
     c->lex = (uint16_t)to;
     c->part = to ? bits : 0;
@@ -133,7 +135,7 @@ int stretch_step(const struct grammar *g, struct conf *c, uint8_t b)
 uint32_t stretch_cost(const struct grammar *g, const struct conf *c)
 {
     if (c->kind == C_CHARS) return chars_cost(&g->chars[g->op[c->ref].a], c);
-    if (c->kind == C_RE) {                              /* counts escapes of JSON too: more, never less */
+    if (c->kind == C_RE) { /* counts escapes of JSON too: more, never less */
         const struct dfa_state *s = dfa_state(re_of(g, c), c->n);
         return s->accepts ? 0 : MIN(s->shortest, COST_MAX);
     }
@@ -162,5 +164,6 @@ void stretch_clip(const struct grammar *g, struct conf *c, uint32_t reach)
 bool stretch_dense(const struct grammar *g, const struct conf *c, uint32_t reach)
 {
     const struct triggers *t = c->kind == C_TEXT ? text_of(g, c) : NULL;
-    return c->kind == C_TEXT && (!t || (!owed(t->min, c) && (t->max == NONE || t->max - c->m >= reach)));
+    return c->kind == C_TEXT &&
+           (!t || (!owed(t->min, c) && (t->max == NONE || t->max - c->m >= reach)));
 }

@@ -42,7 +42,8 @@ static uint32_t crossing(struct inside *w, uint32_t i)
         if (!k) { i = t->skip[i]; continue; }
         m->level[d] = (struct level){ m->set0, k, matcher_mark(m) };
         if (t->token[i] >= 0) {
-            if (w->most < COST_MAX && set_cost(m, m->set0, k) > w->most) w->refused(w->ctx, t->token[i]);
+            if (w->most < COST_MAX && set_cost(m, m->set0, k) > w->most)
+                w->refused(w->ctx, t->token[i]);
             else allow(w, t->token[i]);
         }
         i++;
@@ -56,7 +57,9 @@ void stretch_mask(struct matcher *m, const struct conf *c, uint32_t *bits, uint3
 {
     const struct vtrie *t = &m->v->all;
     size_t deep = (size_t)m->v->max_len + 2;
-    struct inside w = { m, bits, most, refused, ctx, mem_alloc(deep * sizeof *w.at), mem_alloc(deep) };
+    struct inside w = {
+        m, bits, most, refused, ctx, mem_alloc(deep * sizeof *w.at), mem_alloc(deep)
+    };
     uint32_t rest = most < COST_MAX ? conf_cost(m, c) - stretch_cost(m->g, c) : 0;
     w.at[0] = *c;
     for (uint32_t i = 0; i < t->n; ) {

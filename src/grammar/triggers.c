@@ -8,7 +8,9 @@
 void watch_open(struct watch *w)
 {
     w->cap = 16;
-    w->t = (struct triggers){ .n_state = 1, .next = mem_zero(w->cap * sizeof *w->t.next), .max = NONE };
+    w->t = (struct triggers){ .n_state = 1,
+                              .next = mem_zero(w->cap * sizeof *w->t.next),
+                              .max = NONE };
 }
 
 /* Plain trie so far. */
@@ -21,7 +23,8 @@ bool watch_add(struct reader *r, struct watch *w, const char *p, size_t len)
         if (i + 1 == len) { t->next[at][b] = UINT16_MAX; return true; }
         if (t->next[at][b] == UINT16_MAX) return true;  /* a shorter trigger wins */
         if (!t->next[at][b]) {
-            if (t->n_state >= MOST_TRIGGER) return read_fail(r, "triggers of more than 4096 bytes"), false;
+            if (t->n_state >= MOST_TRIGGER)
+                return read_fail(r, "triggers of more than 4096 bytes"), false;
             if (t->n_state == w->cap) {
                 w->cap *= 2;
                 t->next = mem_resize(t->next, w->cap * sizeof *t->next);
@@ -111,7 +114,8 @@ struct tree *watch_close(struct reader *r, struct watch *w, bool wanted)
     struct tree *out = NULL;
     if (wanted) complete(&w->t);
     if (wanted && never_stuck(r, &w->t)) {
-        if (r->n_trigger + w->t.n_state > MOST_TRIGGERS) read_fail(r, "triggers of more than 16384 bytes in all texts together");
+        if (r->n_trigger + w->t.n_state > MOST_TRIGGERS)
+            read_fail(r, "triggers of more than 16384 bytes in all texts together");
         else {
             keep(r, &w->t);
             out = tree_leaf(r, N_TEXT, r->g->n_trig - 1, 0);
