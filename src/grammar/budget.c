@@ -588,9 +588,10 @@ bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, ui
 {
     const uint32_t pending = 6;  /* the longest half of an escape or code point */
     const struct frame *f = &m->frame[c->frame];
-    const struct shape *sh = &m->g->shape[c->kind == C_STR ? c->ref : 0];
+    const struct shape *sh = c->kind == C_STR ? &m->g->shape[c->ref] : NULL;
     int s = c->style == STYLE_OWN;
-    if (c->lex != 0 || (c->kind == C_TEXT && !stretch_dense(m->g, c, (uint32_t)m->v->max_len))) return false;
+    if (c->lex != 0) return false;
+    if (c->kind == C_TEXT && !stretch_dense(m->g, c, (uint32_t)m->v->max_len)) return false;
     if (c->kind == C_TEXT || (c->kind == C_STR && sh->kind == SH_STR)) {
         *whole = conf_cost(m, c);
         *whole -= c->kind == C_STR && c->m < sh->str.min && *whole < COST_MAX;
