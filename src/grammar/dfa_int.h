@@ -1,0 +1,55 @@
+/* dfa_int.h -- an automaton's inside, for dfa.c (states, cache) and dfa_facts.c (lengths, liveness). */
+#ifndef TENON_GRAMMAR_DFA_INT_H
+#define TENON_GRAMMAR_DFA_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "grammar/regex_int.h"
+
+#define STATE_MOST 100000
+#define STEP_FUEL (1u << 18)            /* terms made and derived for one row entry */
+
+enum byte_kind { K_ASCII, K_LEAD, K_CONT, K_NEVER };
+
+/* States lie in chunks of 8, 16, 32, … that never move: readers take no lock. */
+#define N_CHUNK 15
+struct dfa {
+    struct dfa_state *chunk[N_CHUNK];
+    struct terms s;
+    pthread_mutex_t lock;               /* everything but finished states */
+    uint32_t n_state, cap_term;
+    uint32_t *state_of;                 /* [term] its state, 0: none yet */
+    uint32_t *term_of[N_CHUNK];         /* as chunk */
+    struct arena rows;
+    bool empty;
+    uint8_t kind[256], cost[256];       /* [class] what its bytes are; fewest bytes of one in JSON */
+    uint16_t width[256];                /* [class] how many bytes */
+    uint64_t id;
+    _Atomic size_t bytes;
+    /* The cache's, under its lock. */
+    uint64_t hash;
+    char *key; size_t key_len;
+    uint32_t refs;
+    struct dfa *chain, *newer, *older;  /* of a hash bucket; of those nobody holds */
+};
+
+static inline uint32_t chunk_of(uint32_t state, uint32_t *at)
+{
+    uint32_t k = 31 - (uint32_t)__builtin_clz(state + 8) - 3;
+    *at = state + 8 - (8u << k);
+    return k;
+}
+
+static inline uint32_t term_of(const struct dfa *d, uint32_t state)
+{
+    uint32_t at, k = chunk_of(state, &at);
+    return d->term_of[k][at];
+}
+
+/* dfa_facts.c, all under the automaton's lock. */
+void facts_classes(struct dfa *d);                                    /* kind, cost, width */
+void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st);  /* all but row */
+bool facts_alive(struct dfa *d, uint32_t term);
+
+#endif
