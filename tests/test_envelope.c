@@ -131,7 +131,7 @@ static void walk(const struct grammar *g, const struct vocab *v, const char *wha
 static const struct { const char *envelope, *text; bool ok; } atoms[] = {
     { "/[a-c]+\\d{2}/ \"!\"", "abca42!", true }, { "/[a-c]+\\d{2}/ \"!\"", "abca4!", false }, { "/[a-c]+\\d{2}/ \"!\"", "xabc42!", false },
     { "\"x\" /(ab)*/", "x", true }, { "\"x\" /(ab)*/", "xabab", true }, { "\"x\" /(ab)*/", "xaba", false },
-    { "/a|bc/{2}", "bca", true }, { "/a|bc/{2}", "bc", false }, { "/[/]\\/x/", "//x", true }, { "/a*/ /a/", "aaa", true }, { "/ab/ /c?/ \"c\"", "abcc", true },
+    { "/a\xc3\xa4/", "a\xc3\xa4", true }, { "/[\xc3\xa4-\xc3\xb6]{2}/ \"x\"", "\xc3\xa4\xc3\xb6x", true }, { "/a|bc/{2}", "bca", true }, { "/a|bc/{2}", "bc", false }, { "/[/]\\/x/", "//x", true }, { "/a*/ /a/", "aaa", true }, { "/ab/ /c?/ \"c\"", "abcc", true },
     { "(/a/ | /ab/ | \"abc\") \"d\"", "abd", true }, { "(/a/ | /ab/ | \"abc\") \"d\"", "abcd", true },
     { "text{0,3}", "", true }, { "text{0,3}", "a\xc3\xa4\xf0\x9f\x98\x80", true }, { "text{0,3}", "abcd", false }, { "text{2,}", "a", false }, { "text{2,}", "\xc3\xa4""b", true },
     { "text{2,3} \"b\"", "abb", true }, { "text{2,3} \"b\"", "ab", false }, { "text{2}", "ab", true }, { "text{2}", "abc", false }, { "text{0,2} text{1,}", "abcdef", true },
@@ -470,7 +470,7 @@ TEST(five_hundred_tools)
 TEST(walks_over_envelopes_are_exact_and_end_in_time)
 {
     static const char *const some[] = {
-        "text(\"<f=\", !\"<bad>\") (\"<f=\" [a-z]+ \">\" text(\"<f=\"))*", "text{3,9}(!\"ab\") \"ab\"", "text{0,4} @\"<think>\" text{2}", "/[a-c]+(12|100)?/ \", \" /x{2,5}/", "\"get_\" /(all|weather)+/ text(\"\\n\") \"\\n\"",
+        "text(\"<f=\", !\"<bad>\") (\"<f=\" [a-z]+ \">\" text(\"<f=\"))*", "text{3,9}(!\"ab\") \"ab\"", "text{0,4} @\"<think>\" text{2}", "/[a-c]+(12|100)?/ \", \" /x{2,5}/", "/([\xc3\xa4\xe2\x82\xac]|\"x){1,3}/ \"b\"", "/a.*b/ \"\\n\"", "\"get_\" /(all|weather)+/ text(\"\\n\") \"\\n\"",
         "gbnf:root ::= [^\"\\\\]{2,6} \"\\\"\"\n", "gbnf:root ::= e\ne ::= e \"+\" t | t\nt ::= [0-9a-\xc3\xbf]{1,3} | \"(\" e \")\"", "gbnf:root ::= [\\u0800-\\U0001F600]+ [\xc3\xa4\xe2\x82\xac]{2}" };
     struct vocab *v = vocab();
     for (size_t i = 0; i < LEN(some); i++) {

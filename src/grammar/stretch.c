@@ -98,7 +98,8 @@ static struct dfa *re_of(const struct grammar *g, const struct conf *c)
 static int re_at(const struct dfa *d, uint32_t state)
 {
     const struct dfa_state *s = dfa_state(d, state);
-    return (s->max_len ? STRETCH_GOES : 0) | (s->accepts ? STRETCH_ENDS : 0);
+    bool goes = s->max_len || !s->accepts;              /* max_len counts whole code points: 0 inside of the last one */
+    return (goes ? STRETCH_GOES : 0) | (s->accepts ? STRETCH_ENDS : 0);
 }
 
 static int re_step(const struct grammar *g, struct conf *c, uint8_t b)
