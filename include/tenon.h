@@ -65,6 +65,91 @@ TN_API bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *o
 TN_API char *tn_message(struct tn_engine *engine, const char *request, struct tn_error *err);
 TN_API void  tn_free(char *string);
 
+/* ---- grammars alone: for engines of your own ---------------------------------------------------------------
+ *
+ * What keeps Tenon's own answers valid, for a program that has a model of its own and samples itself:
+ *
+ *     vocabulary (once per tokenizer) + grammar (once per request or shared) -> matcher (one per sequence)
+ *     each step: tn_matcher_mask_budget -> set the logits of all other tokens to -inf -> sample -> tn_matcher_commit
+ *
+ * Promises: every finished output is in the language; a mask is never empty before the output is finished; the
+ * state depends on the bytes committed only, not on how they were cut into tokens. The vocabulary must be able to
+ * write every byte, as byte-level and byte-fallback tokenizers are. examples/mask.c is a whole program. Vocabularies and grammars are read-only and may be shared by threads; they must outlive
+ * the matchers made from them. A matcher belongs to one thread at a time. */
+
+/* Everything is copied, except encode_ctx, which must outlive the vocabulary. */
+struct tn_vocab_spec {
+    int n_vocab;                                       /* ids 0 to n_vocab - 1; 1 to 2^24 */
+    const char *const *bytes;                          /* [n_vocab] decoded bytes of each token, NULs allowed; NULL: never text */
+    const size_t *len;                                 /* [n_vocab] their number; 0: never text */
+    const char *const *special;                        /* [n_vocab] names of special tokens ("<|im_end|>"), NULL elsewhere; such a
+                                                        * token is never text. NULL: no special tokens */
+    const int32_t *end; int n_end;                     /* end-of-turn ids: allowed exactly where the output may end */
+    /* How the tokenizer cuts plain text, used by tn_matcher_forced only: writes at most cap ids to out, returns how
+     * many, -1 on failure. NULL: longest match first. May be called from any thread that uses the vocabulary. */
+    int (*encode)(void *ctx, const char *text, size_t len, int32_t *out, int cap);
+    void *encode_ctx;
+};
+struct tn_vocab;
+TN_API struct tn_vocab *tn_vocab_open(const struct tn_vocab_spec *spec, struct tn_error *err);  /* NULL on error */
+TN_API void tn_vocab_close(struct tn_vocab *vocab);    /* NULL is fine */
+
+struct tn_grammar_options {                            /* zeroed: defaults */
+    const char *spelling;                              /* of JSON: "lock" (compact or ", " and ": ", whichever comes first), "fixed"
+                                                        * (", " and ": "), "compact", "flexible" (bounded blanks); NULL: "lock" */
+    bool declared_order;                               /* keys in the order of the schema; false: in any order */
+    bool closed;                                       /* objects with `properties` take no others, where that is safe to say */
+    bool relax;                                        /* keywords that cannot be enforced are let go and listed; false: refused */
+};
+struct tn_grammar;
+/* All texts end with NUL, options may be NULL, and NULL is returned on error. The message names the place: the JSON
+ * pointer of a keyword, the byte of a text. */
+
+/* The output is one JSON value that satisfies the schema (drafts 4 to 2020-12). */
+TN_API struct tn_grammar *tn_grammar_from_schema(const char *schema, const struct tn_grammar_options *options, struct tn_error *err);
+/* The output is text, or calls of tools. tools: a JSON array of OpenAI tools, wrapped in {"type":"function"} or bare.
+ * choice: "auto", "none", "required" or the name of a tool; NULL: "auto". envelope: how calls are written, in
+ * Tenon's envelope language (docs/grammar.md), its `each` goes over the tools that the choice allows, and it
+ * says itself whether text or several calls may come; NULL: a JSON array,
+ * [{"name":"get_weather","arguments":{"city":"Oslo"}}], after text if the choice is "auto", of one call unless parallel. */
+TN_API struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, bool parallel, const char *envelope,
+                                                const struct tn_grammar_options *options, struct tn_error *err);
+/* The output as a whole matches the pattern (ECMA-262 with the u flag, no back-references). */
+TN_API struct tn_grammar *tn_grammar_from_regex(const char *pattern, struct tn_error *err);
+/* The output is a text of a GBNF grammar, llama.cpp's language; docs/grammar.md lists the differences. */
+TN_API struct tn_grammar *tn_grammar_from_gbnf(const char *text, struct tn_error *err);
+TN_API void tn_grammar_free(struct tn_grammar *grammar);               /* NULL is fine */
+/* The i-th keyword that was relaxed ("schema: /properties/a/pattern"), NULL past the last; lent. */
+TN_API const char *tn_grammar_relaxed(const struct tn_grammar *grammar, size_t i);
+
+#define TN_MASK_WORDS(n_vocab) (((size_t)(n_vocab) + 31) / 32)
+struct tn_matcher;
+/* vocab NULL: bytes only, for checking texts. NULL on error: the grammar names a special token that the vocabulary
+ * lacks. */
+TN_API struct tn_matcher *tn_matcher_new(const struct tn_grammar *grammar, const struct tn_vocab *vocab, struct tn_error *err);
+TN_API void tn_matcher_free(struct tn_matcher *matcher);               /* NULL is fine */
+TN_API struct tn_matcher *tn_matcher_fork(const struct tn_matcher *matcher);  /* same state, own life; for beams and drafts */
+/* bits[TN_MASK_WORDS(n_vocab)], overwritten: bit t % 32 of word t / 32 says that token t may come next. All zero
+ * only after an end-of-turn token. Needs a vocabulary, as all below that speak of tokens. */
+TN_API void tn_matcher_mask(struct tn_matcher *matcher, uint32_t *bits);
+/* The same, but only tokens after which the output can still be finished within `left` tokens, this one and the end
+ * of turn included. cut (may be NULL): whether that left out any. False, and no bit: not even the shortest output
+ * fits; ask tn_matcher_shortest before the first token, then it never happens. */
+TN_API bool tn_matcher_mask_budget(struct tn_matcher *matcher, uint32_t *bits, int left, bool *cut);
+TN_API bool tn_matcher_check(struct tn_matcher *matcher, int32_t token);      /* may it come next? Changes nothing */
+TN_API bool tn_matcher_commit(struct tn_matcher *matcher, int32_t token);     /* false: it may not; nothing has changed */
+TN_API bool tn_matcher_commit_bytes(struct tn_matcher *matcher, const char *bytes, size_t len); /* all or nothing; counts as one commit */
+/* Tokens that must come next whatever the model thinks, at most cap, as the tokenizer would cut them; how many. They
+ * are not committed yet. Feed them to the model as one batch instead of sampling them. */
+TN_API int  tn_matcher_forced(struct tn_matcher *matcher, int32_t *token, int cap);
+TN_API void tn_matcher_rollback(struct tn_matcher *matcher, int n);           /* undoes the last n commits */
+TN_API bool tn_matcher_accepting(const struct tn_matcher *matcher);           /* the output may end here */
+TN_API bool tn_matcher_finished(const struct tn_matcher *matcher);            /* it has ended, or nothing but its end may follow */
+/* Tokens that surely suffice to finish the output from here, the end-of-turn token included. */
+TN_API int  tn_matcher_shortest(struct tn_matcher *matcher);
+/* Why the last commit was refused: "byte 12: ';' does not fit; expected ',', '}'". Lent until the next call. */
+TN_API const char *tn_matcher_why(const struct tn_matcher *matcher);
+
 TN_API const char *tn_version(void);                   /* "0.1.0" */
 
 #ifdef __cplusplus

@@ -11,7 +11,7 @@
 
 struct call_opts {
     struct model_opts m;
-    const char *tools, *choice, *messages, *spelling, *key_order;
+    const char *tools, *choice, *messages, *spelling, *key_order, *format;
     bool no_parallel, json;
     int64_t max_tokens, seed, top_k;
     double temperature, top_p, min_p;
@@ -29,6 +29,8 @@ static const struct opt options[] = {
      "at most one call (default: any number)" },
     { "Request", 0, "messages", "FILE", OPT_STR, offsetof(struct call_opts, messages),
      "a whole conversation instead of REQUEST, - is stdin" },
+    { "Request", 0, "response-format", "FILE", OPT_STR, offsetof(struct call_opts, format),
+     "what text must be: the response_format of the API as JSON (default: free text)" },
     { "Generation", 0, "max-tokens", "N", OPT_INT, offsetof(struct call_opts, max_tokens),
      "most tokens of the answer (default: what the context leaves)" },
     { "Generation", 0, "temperature", "X", OPT_F64, offsetof(struct call_opts, temperature),
@@ -111,6 +113,11 @@ static bool make_request(const struct call_opts *o, const char *text, struct req
         struct json *tools = tools_read(o->tools, e);
         if (!tools) goto fail;
         json_set(body, "tools", tools);
+    }
+    if (o->format) {
+        struct json *format = json_read(o->format, e);
+        if (!format) goto fail;
+        json_set(body, "response_format", format);
     }
     put_numbers(o, body);
     if (!request_read(r, body, e)) return false;

@@ -124,4 +124,127 @@ TEST(the_example_answers)
     CHECK(pclose(f) == 0, "exit status");
 }
 
+/* ---- grammars for other engines -------------------------------------------------------------- */
+
+/* Every byte, "ab", a special token, the end of the turn. */
+enum { T_AB = 256, T_CALL, T_END, N_TOKEN };
+static struct tn_vocab *letters(struct tn_error *err)
+{
+    static char byte[256];
+    static const char *bytes[N_TOKEN], *special[N_TOKEN];
+    static size_t len[N_TOKEN];
+    static const int32_t end = T_END;
+    for (int b = 0; b < 256; b++) { byte[b] = (char)b; bytes[b] = &byte[b]; len[b] = 1; }
+    bytes[T_AB] = "ab", len[T_AB] = 2;
+    special[T_CALL] = "<|call|>";
+    struct tn_vocab_spec s = { .n_vocab = N_TOKEN, .bytes = bytes, .len = len, .special = special, .end = &end, .n_end = 1 };
+    return tn_vocab_open(&s, err);
+}
+
+static bool whole(const struct tn_grammar *g, const char *text)
+{
+    struct tn_matcher *m = g ? tn_matcher_new(g, NULL, NULL) : NULL;
+    bool ok = m && tn_matcher_commit_bytes(m, text, strlen(text)) && tn_matcher_accepting(m);
+    tn_matcher_free(m);
+    return ok;
+}
+
+static bool in_mask(const uint32_t *bits, int t) { return bits[t / 32] >> (t % 32) & 1; }
+
+TEST(grammars_come_from_schemas_patterns_gbnf_and_tools)
+{
+    static const char tools[] = "[{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"],\"additionalProperties\":false}},{\"name\":\"g\"}]";
+    struct tn_error err;
+    struct tn_grammar *g = tn_grammar_from_schema("{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}", &(struct tn_grammar_options){ .spelling = "compact" }, &err);
+    CHECK(whole(g, "[1,2]") && !whole(g, "[1, 2]"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_regex("[a-c]+", &err);
+    CHECK(whole(g, "abc") && !whole(g, "abd"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_gbnf("root ::= \"x\" [0-9]{2}", &err);
+    CHECK(whole(g, "x12") && !whole(g, "x1"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_tools(tools, NULL, true, NULL, NULL, &err);
+    CHECK(whole(g, "hello") && whole(g, "[{\"name\":\"f\",\"arguments\":{\"a\":1}},{\"name\":\"g\",\"arguments\":{}}]") && !whole(g, "[{\"name\":\"f\",\"arguments\":{}}]"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_tools(tools, "required", false, NULL, NULL, &err);
+    CHECK(!whole(g, "hello") && whole(g, "[{\"name\":\"g\",\"arguments\":{}}]") && !whole(g, "[{\"name\":\"g\",\"arguments\":{}},{\"name\":\"g\",\"arguments\":{}}]"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_tools(tools, "g", true, "\"call \" each { name value(json) }", NULL, &err);
+    CHECK(whole(g, "call g{}") && !whole(g, "call f{\"a\":1}"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_tools("[{\"name\":\"f\",\"parameters\":{\"properties\":{\"a\":{\"type\":\"integer\"}}}}]", "f", true, "each { name value(json) }",
+                              &(struct tn_grammar_options){ .closed = true }, &err);
+    CHECK(whole(g, "f{\"a\":1}") && !whole(g, "f{\"b\":1}"), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_tools(tools, "none", true, NULL, NULL, &err);
+    CHECK(whole(g, "hello"), "%s", err.message);
+    tn_grammar_free(g);
+    tn_grammar_free(NULL);
+}
+
+TEST(grammars_that_are_wrong_are_sentences)
+{
+    struct tn_error err;
+    CHECK(!tn_grammar_from_schema("{", NULL, &err) && !strcmp(err.kind, "format") && strstr(err.message, "byte"), "%s", err.message);
+    CHECK(!tn_grammar_from_schema("{\"type\":\"nothing\"}", NULL, &err) && strstr(err.message, "/type"), "%s", err.message);
+    CHECK(!tn_grammar_from_schema("{}", &(struct tn_grammar_options){ .spelling = "loose" }, &err) && strstr(err.message, "loose"), "%s", err.message);
+    CHECK(!tn_grammar_from_regex("(a", &err) && strstr(err.message, "byte"), "%s", err.message);
+    CHECK(!tn_grammar_from_gbnf("root ::= x", &err) && strstr(err.message, "rule x"), "%s", err.message);
+    CHECK(!tn_grammar_from_tools("[]", "f", true, NULL, NULL, &err) && strstr(err.message, "'f'"), "%s", err.message);
+    CHECK(!tn_grammar_from_tools("[]", "required", true, NULL, NULL, &err) && strstr(err.message, "required"), "%s", err.message);
+    CHECK(!tn_grammar_from_tools("3", NULL, true, NULL, NULL, NULL), "no place for the error is fine");
+    CHECK(!tn_vocab_open(&(struct tn_vocab_spec){ .n_vocab = 0 }, &err) && err.message[0], "%s", err.message);
+}
+
+TEST(a_matcher_steers_a_stranger)
+{
+    struct tn_error err;
+    struct tn_vocab *v = letters(&err);
+    struct tn_grammar *g = tn_grammar_from_gbnf("root ::= \"ab\"{1,3} (\"cd\" | <|call|>)", &err);
+    struct tn_matcher *m = tn_matcher_new(g, v, &err), *f;
+    uint32_t bits[TN_MASK_WORDS(N_TOKEN)];
+    int32_t run[8];
+    bool cut;
+    CHECK(v && g && m, "%s", err.message);
+    CHECK(tn_matcher_shortest(m) == 3, "ab, the special token, the end: %d", tn_matcher_shortest(m));
+    tn_matcher_mask(m, bits);
+    CHECK(in_mask(bits, 'a') && in_mask(bits, T_AB) && !in_mask(bits, 'b') && !in_mask(bits, T_CALL) && !in_mask(bits, T_END), "first mask");
+    CHECK(tn_matcher_forced(m, run, 8) == 1 && run[0] == T_AB, "what is forced is cut as the vocabulary has it");
+    CHECK(tn_matcher_check(m, T_AB) && tn_matcher_commit(m, T_AB) && tn_matcher_commit_bytes(m, "a", 1), "%s", tn_matcher_why(m));
+    f = tn_matcher_fork(m);
+    CHECK(!tn_matcher_commit(m, 'x') && strstr(tn_matcher_why(m), "byte 3"), "%s", tn_matcher_why(m));
+    tn_matcher_rollback(m, 1);
+    CHECK(tn_matcher_mask_budget(m, bits, 2, &cut) && cut && in_mask(bits, T_CALL) && !in_mask(bits, 'c') && !in_mask(bits, T_AB), "only the special token ends in time");
+    CHECK(!tn_matcher_mask_budget(m, bits, 1, NULL), "nothing does");
+    CHECK(tn_matcher_commit(m, T_CALL) && tn_matcher_accepting(m) && tn_matcher_finished(m), "whole");
+    CHECK(tn_matcher_commit(m, T_END) && !tn_matcher_commit(m, T_END), "ended once");
+    CHECK(tn_matcher_commit_bytes(f, "bcd", 3) && tn_matcher_accepting(f), "the fork lives on: %s", tn_matcher_why(f));
+    tn_matcher_free(f);
+    tn_matcher_free(m);
+    tn_grammar_free(g);
+    g = tn_grammar_from_gbnf("root ::= <nobody>", &err);
+    CHECK(!tn_matcher_new(g, v, &err) && strstr(err.message, "<nobody>"), "%s", err.message);
+    tn_grammar_free(g);
+    tn_vocab_close(v);
+}
+
+TEST(the_mask_example_writes_valid_json)
+{
+    const char *program = getenv("TENON_EXAMPLE_MASK");
+    char command[1024], line[1024] = "";
+    struct err e = { 0 };
+    if (!program) SKIP("TENON_EXAMPLE_MASK does not name the compiled examples/mask.c");
+    for (int seed = 1; seed <= 5; seed++) {
+        snprintf(command, sizeof command, "'%s' %d", program, seed);
+        FILE *f = popen(command, "r");
+        assert_non_null(f);
+        bool got = fgets(line, sizeof line, f) != NULL;
+        struct json *v = json_parse(line, strlen(line), &e);
+        int64_t n = -1;
+        CHECK(pclose(f) == 0 && got && json_is(v, JSON_OBJECT) && json_get(v, "room") && json_i64(json_get(v, "brightness"), &n) && n >= 0 && n <= 100, "seed %d: %s", seed, line);
+        json_free(v);
+    }
+}
+
 TEST_MAIN

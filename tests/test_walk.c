@@ -433,4 +433,86 @@ TEST(response_format_answers_one_value)
     engine_close(en);
 }
 
+/* The matrix: choice x format. What may come: a call, text of the format. */
+static const struct { const char *format, *choice; bool call, text; const char *begins; } mixed[] = {
+    { "{'type':'regex','pattern':'x/[0-9]{2}'}", "'auto'", true, true, "x/" }, { "{'type':'regex','pattern':'x/[0-9]{2}'}", "'none'", false, true, "x/" },
+    { "{'type':'regex','pattern':'x/[0-9]{2}'}", "'required'", true, false, "" }, { "{'type':'regex','pattern':'x/[0-9]{2}'}", "{'type':'function','name':'f'}", true, false, "" },
+    { "{'type':'grammar','grammar':'root ::= [\\\\x79] [a-c]{1,3}'}", "'auto'", true, true, "y" }, { "{'type':'grammar','grammar':'root ::= [\\\\x79] [a-c]{1,3}','syntax':'gbnf'}", "'none'", false, true, "y" },
+    { "{'type':'grammar','grammar':'root = z ([0-9] | end); end = [a-c]; z = [z]','syntax':'tenon'}", "'auto'", true, true, "z" },
+    { "{'type':'json_object'}", "'auto'", true, true, "{" }, { "{'type':'json_object'}", "'none'", false, true, "{" }, { "{'type':'json_object'}", "'required'", true, false, "" },
+    { "{'type':'text'}", "'required'", true, false, "" },
+};
+
+TEST(choice_times_format)
+{
+    struct engine *en = engine_of(0);
+    for (size_t i = 0; i < LEN(mixed); i++) {
+        int n_call = 0, n_text = 0;
+        for (int seed = 0; seed < 12; seed++) {
+            struct err e = { 0 };
+            struct request r;
+            struct message m = { 0 };
+            struct json *body = parse("{'messages':[{'role':'user','content':'x'}],'tools':[{'name':'f'}],'max_tokens':60,'temperature':2}");
+            json_set(body, "response_format", parse(mixed[i].format));
+            json_set(body, "tool_choice", parse(mixed[i].choice));
+            json_set(body, "seed", json_new_int(seed));
+            bool read = request_read(&r, body, &e);
+            CHECK(read, "%s: %s", mixed[i].format, e.msg);
+            if (!read) continue;
+            CHECK(engine_run(en, &r, message_event, &m, &e), "%s: %s", mixed[i].format, e.msg);
+            n_call += m.n_call > 0;
+            n_text += m.text.len > 0;
+            if (m.text.len) CHECK(!strncmp(m.text.p, mixed[i].begins, strlen(mixed[i].begins)), "%s gave %s", mixed[i].format, m.text.p);
+            message_done(&m);
+            request_done(&r);
+        }
+        CHECK((mixed[i].call || !n_call) && (mixed[i].text || !n_text) && n_call + n_text == 12, "%s, %s: %d calls, %d texts", mixed[i].format, mixed[i].choice, n_call, n_text);
+    }
+    engine_close(en);
+}
+
+TEST(formats_that_are_wrong_are_refused)
+{
+    static const struct { const char *format, *says; } bad[] = {
+        { "{'type':'regex','pattern':'(a'}", "response_format" }, { "{'type':'grammar','grammar':'root ::= x'}", "rule x is not given" },
+        { "{'type':'grammar','grammar':'root = x','syntax':'tenon'}", "rule x is not given" }, { "{'type':'json_schema','json_schema':{'schema':{'type':'nothing'}}}", "/type" } };
+    struct engine *en = engine_of(0);
+    for (size_t i = 0; i < LEN(bad); i++)
+        for (int tools = 0; tools < 2; tools++) {
+            struct err e = { 0 };
+            struct request r;
+            struct message m = { 0 };
+            struct json *body = parse("{'messages':[{'role':'user','content':'x'}],'max_tokens':60}");
+            if (tools) json_set(body, "tools", parse("[{'name':'f'}]"));
+            json_set(body, "response_format", parse(bad[i].format));
+            assert_true(request_read(&r, body, &e));
+            CHECK(!engine_run(en, &r, message_event, &m, &e) && strstr(e.msg, bad[i].says) && !strncmp(e.msg, "response_format: ", 17), "%s: %s", bad[i].format, e.msg);
+            message_done(&m);
+            request_done(&r);
+        }
+    engine_close(en);
+}
+
+/* A pattern with a back-reference is no regular language: strict refuses it, otherwise it is let go. */
+TEST(a_strict_format_is_not_relaxed)
+{
+    struct engine *en = engine_of(0);
+    for (int how = 0; how < 4; how++) {
+        bool strict = how & 1;
+        struct err e = { 0 };
+        struct request r;
+        struct message m = { 0 };
+        struct json *body = parse("{'messages':[{'role':'user','content':'x'}],'max_tokens':60}");
+        if (how & 2) json_set(body, "tools", parse("[{'name':'f'}]"));
+        json_set(body, "response_format", parse(strict ? "{'type':'json_schema','json_schema':{'strict':true,'schema':{'type':'string','pattern':'(a)\\\\1'}}}"
+                                                       : "{'type':'json_schema','json_schema':{'schema':{'type':'string','pattern':'(a)\\\\1'}}}"));
+        assert_true(request_read(&r, body, &e));
+        CHECK(engine_run(en, &r, message_event, &m, &e) != strict, "strict %d tools %d: %s", strict, how & 2, e.msg);
+        if (strict) CHECK(e.code == ERR_UNSUPPORTED && !strncmp(e.msg, "response_format: ", 17) && strstr(e.msg, "/pattern"), "%s", e.msg);
+        message_done(&m);
+        request_done(&r);
+    }
+    engine_close(en);
+}
+
 TEST_MAIN

@@ -9,7 +9,8 @@ OK, FAILED, SKIPPED = (re.compile(p, re.M) for p in (r"^\[       OK \]", r"^\[  
 
 
 def run_c(path):
-    env = dict(os.environ, TENON_EXAMPLE=os.path.join(os.path.dirname(path), "example_call"))
+    example = lambda name: os.path.join(os.path.dirname(path), "example_" + name)
+    env = dict(os.environ, TENON_EXAMPLE=example("call"), TENON_EXAMPLE_MASK=example("mask"))
     p = subprocess.run([path], capture_output=True, text=True, errors="replace", timeout=1500, env=env)
     out = p.stdout + p.stderr
     ran = len(re.findall(r"^\[ RUN      \]", out, re.M))

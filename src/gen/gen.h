@@ -20,11 +20,18 @@ struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, fre
 enum steer { STEER_TURN = 1,                                          /* call or text: by mass, not by the best token */
              STEER_NAME = 2,                                          /* names of tools compared as wholes, with a prior of shared words */
              STEER_ALL = 3 };
+/* What text must be (response_format): anything, any JSON object, a value of a schema, or a text of a grammar. */
+enum format_kind { FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA, FORMAT_REGEX, FORMAT_GBNF, FORMAT_ENVELOPE };
+struct format {
+    enum format_kind kind;
+    const struct json *schema;                                        /* FORMAT_SCHEMA */
+    const char *text;                                                 /* pattern or grammar */
+    bool strict;                                                      /* keywords that cannot be enforced are refused, not relaxed */
+};
 struct request {
     struct json *body;                                                /* owns everything lent below */
     const struct json *messages, *tools;                              /* arrays; tools wrapped, NULL if none */
-    const struct json *response_schema;                               /* response_format json_schema, or NULL */
-    bool json_object;                                                 /* response_format json_object */
+    struct format format;
     enum tool_choice choice;
     const char *choice_name;                                          /* CHOICE_NAMED */
     uint8_t *allowed;                                                 /* [tools] allowed_tools; NULL: all; ours */

@@ -249,24 +249,65 @@ static bool read_tools(struct request *r, struct err *e)
 
 /* ---- response_format, spelling --------------------------------------------------------------- */
 
+static bool read_schema(struct format *f, const struct json *schema, const char *where,
+                        struct err *e)
+{
+    if (!schema) return err_set(e, ERR_ARG, "%s: missing", where);
+    if (!json_is(schema, JSON_OBJECT) && !json_is(schema, JSON_BOOL))
+        return err_set(e, ERR_SCHEMA, "%s: must be an object", where);
+    f->kind = FORMAT_SCHEMA;
+    f->schema = schema;
+    return true;
+}
+
+static bool read_json_schema(struct format *f, const struct json *v, struct err *e)
+{
+    const struct json *inner = member(v, "json_schema"), *name = member(inner, "name");
+    size_t len = 0;
+    if (!json_is(inner, JSON_OBJECT))
+        return err_set(e, ERR_ARG, "response_format.json_schema: must be an object");
+    if (name && (!json_str(name, &len) || !len || len > 64))
+        return err_set(e, ERR_ARG,
+                       "response_format.json_schema.name: must be a string of 1 to 64 characters");
+    if (member(inner, "strict") && !json_is(member(inner, "strict"), JSON_BOOL))
+        return err_set(e, ERR_ARG, "response_format.json_schema.strict: must be true or false");
+    f->strict = json_bool(member(inner, "strict"));
+    return read_schema(f, member(inner, "schema"), "response_format.json_schema.schema", e);
+}
+
+/* Ours: {"type":"regex","pattern":…} and {"type":"grammar","grammar":…,"syntax":"gbnf"}. */
+static bool read_grammar(struct format *f, const struct json *v, const char *key, struct err *e)
+{
+    const struct json *syntax = member(v, "syntax");
+    size_t len = 0;
+    f->text = json_str(member(v, key), &len);
+    if (!f->text || !len || strlen(f->text) != len)
+        return err_set(e, ERR_ARG,
+                       "response_format.%s: must be a text that is not empty and holds no NUL",
+                       key);
+    if (f->kind == FORMAT_REGEX || !syntax || json_str_is(syntax, "gbnf")) return true;
+    f->kind = FORMAT_ENVELOPE;
+    return json_str_is(syntax, "tenon") ||
+           err_set(e, ERR_ARG, "response_format.syntax: 'gbnf' and 'tenon' are accepted");
+}
+
 static bool read_format(struct request *r, struct err *e)
 {
-    const struct json *v = member(r->body, "response_format"), *type = json_get(v, "type"), *schema;
+    const struct json *v = member(r->body, "response_format"), *type = json_get(v, "type");
+    struct format *f = &r->format;
     if (!v || json_str_is(type, "text")) return true;
     if (json_str_is(type, "json_object")) {
-        schema = member(v, "schema");
-        r->json_object = !schema;
-    } else if (json_str_is(type, "json_schema")) {
-        schema = member(member(v, "json_schema"), "schema");
-        if (!schema) return err_set(e, ERR_ARG, "response_format.json_schema.schema: missing");
-    } else
-        return err_set(
-            e, ERR_ARG,
-            "response_format.type: 'text', 'json_object' and 'json_schema' are accepted");
-    if (schema && !json_is(schema, JSON_OBJECT) && !json_is(schema, JSON_BOOL))
-        return err_set(e, ERR_SCHEMA, "response_format.json_schema.schema: must be an object");
-    r->response_schema = schema;
-    return true;
+        f->kind = FORMAT_OBJECT;
+        return !member(v, "schema") ||
+               read_schema(f, member(v, "schema"), "response_format.schema", e);
+    }
+    if (json_str_is(type, "json_schema")) return read_json_schema(f, v, e);
+    f->kind = json_str_is(type, "regex") ? FORMAT_REGEX : FORMAT_GBNF;
+    if (f->kind == FORMAT_REGEX) return read_grammar(f, v, "pattern", e);
+    if (json_str_is(type, "grammar")) return read_grammar(f, v, "grammar", e);
+    return err_set(e, ERR_ARG,
+                   "response_format.type: 'text', 'json_object', 'json_schema', 'regex' and "
+                   "'grammar' are accepted");
 }
 
 static bool read_word(const struct json *body, const char *key, const char *const *word, int n,

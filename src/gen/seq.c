@@ -78,31 +78,59 @@ static void fill_opts(const struct seq *s, struct grammar_opts *g)
 /* The schema of response_format, NULL without one; json_object: any object. */
 static const struct json *answer_schema(struct seq *s)
 {
-    const struct request *r = s->o.r;
-    if (r->json_object && !s->any_object)
+    const struct format *f = &s->o.r->format;
+    if (f->kind == FORMAT_OBJECT && !s->any_object)
         s->any_object = json_parse("{\"type\":\"object\"}", 17, NULL);
-    return r->json_object ? s->any_object : r->response_schema;
+    return f->kind == FORMAT_OBJECT ? s->any_object : f->schema;
 }
 
-/* The whole answer is one value. */
-static bool compile_value(struct seq *s, struct grammar_opts *g, struct err *e)
+static bool format_is_strict(const struct request *r) { return r->strict || r->format.strict; }
+
+/* The whole answer is what response_format says. */
+static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
 {
     const struct request *r = s->o.r;
-    bool strict = r->strict ||
-                  json_bool(json_get(json_get(json_get(r->body, "response_format"), "json_schema"),
-                                     "strict"));
+    const struct format *f = &r->format;
     if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
     if (r->declared_order < 0) g->declared_order = false;
-    g->relax = !strict;
-    s->grammar = grammar_of_schema(answer_schema(s), g, e);
-    return s->grammar ? true : err_in(e, "response_format");
+    g->relax = !format_is_strict(r);
+    s->grammar = f->kind == FORMAT_REGEX      ? grammar_of_regex(f->text, g, e)
+                 : f->kind == FORMAT_GBNF     ? grammar_of_gbnf(f->text, g, e)
+                 : f->kind == FORMAT_ENVELOPE ? grammar_compile(f->text, NULL, 0, NULL, 0, g, e)
+                                              : grammar_of_schema(answer_schema(s), g, e);
+    if (!s->grammar) return err_in(e, "response_format");
+    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
+        log_line(LOG_INFO, "relaxed what=\"response_format: %s\"", grammar_relaxed(s->grammar, i));
+    return true;
 }
 
-/* A keyword that was relaxed although its tool is strict. Entries begin with "tool NAME:". */
+/* response_format as a piece of an envelope, its schema the one with number 0. */
+static void format_piece(const struct format *f, struct str *out)
+{
+    if (!f->text) {
+        str_puts(out, "schema(0, json)");
+        return;
+    }
+    str_puts(out, f->kind == FORMAT_REGEX  ? "regex(\""
+                  : f->kind == FORMAT_GBNF ? "gbnf(\""
+                                           : "envelope(\"");
+    for (const char *p = f->text; *p; p++) {
+        if (*p == '"' || *p == '\\') str_putc(out, '\\');
+        str_putc(out, *p);
+    }
+    str_puts(out, "\")");
+}
+
+/* A keyword that was relaxed although its tool, or response_format, is strict. Entries begin with "tool NAME:". */
 static bool refuse_relaxed(const struct seq *s, struct err *e)
 {
     for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++) {
         const char *what = grammar_relaxed(s->grammar, i);
+        if (strncmp(what, "tool ", 5) && format_is_strict(s->o.r))
+            return err_set(
+                e, ERR_UNSUPPORTED,
+                "response_format: %s: this keyword cannot be enforced while the answer is written",
+                what);
         for (int t = 0; t < s->n_tool; t++) {
             size_t n = strlen(s->tool[t].name);
             bool mine = !strncmp(what, "tool ", 5) && !strncmp(what + 5, s->tool[t].name, n) &&
@@ -118,38 +146,46 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
     return true;
 }
 
-/* The envelope of the turn. Where text would have to be a value of a schema, the turn is either
- * calls or that value: the dialect's root rule (its envelope begins with it) becomes one of two. */
-static bool make_envelope(struct seq *s, const struct json *value, struct str *out, struct err *e)
+/* The envelope of the turn. Where text has a format, the turn is either calls or that: the dialect's root rule (its
+ * envelope begins with it) becomes one of two. */
+static bool make_envelope(struct seq *s, bool formatted, struct str *out, struct err *e)
 {
     const struct request *r = s->o.r;
     const struct dialect *d = s->o.voice.dialect;
     enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
-    if (!value) return d->grammar(c, r->parallel, out, e);
+    if (!formatted) return d->grammar(c, r->parallel, out, e);
     struct str calls = { 0 };
     bool ok = d->grammar(CHOICE_REQUIRED, r->parallel, &calls, e);
     if (ok && strncmp(calls.p, "root = ", 7))
         ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root",
                      d->name);
-    if (ok) str_fmt(out, "root = either_calls | schema(0, json);\neither_calls = %s", calls.p + 7);
+    if (ok) {
+        str_puts(out, "root = either_calls | ");
+        format_piece(&r->format, out);
+        str_fmt(out, ";\neither_calls = %s", calls.p + 7);
+    }
     str_done(&calls);
     return ok;
 }
 
 static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
 {
-    const struct json *value = s->o.r->choice == CHOICE_AUTO ? answer_schema(s) : NULL;
+    bool formatted =
+        s->n_tool && s->o.r->choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
+    const struct json *value = formatted ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
-    g->relax = false;
+    g->relax = value && !format_is_strict(s->o.r);
     for (int i = 0; i < s->n_tool; i++) {
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
         if (!s->tool[i].is_strict) g->relax = true; /* then the strict ones are looked at below */
     }
-    if (make_envelope(s, value, &envelope, e))
+    if (make_envelope(s, formatted, &envelope, e))
         s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
     str_done(&envelope);
     mem_free(pair);
+    if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5))
+        return err_in(e, "response_format");
     return s->grammar && refuse_relaxed(s, e);
 }
 
@@ -178,8 +214,8 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
     fill_opts(s, &g);
-    bool only_value = !s->n_tool && answer_schema(s);
-    if (!(only_value ? compile_value(s, &g, e) : compile_calls(s, &g, e))) goto fail;
+    bool only_format = !s->n_tool && o->r->format.kind != FORMAT_TEXT;
+    if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) goto fail;
     s->matcher = matcher_new(s->grammar, o->voice.vocab, e);
     if (!s->matcher || !check_budget(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);

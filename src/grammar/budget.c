@@ -342,7 +342,9 @@ static uint32_t cost_of(const struct matcher *m, const struct conf *c, int s)
     case C_LIT: return cost_add(cost_text(m, c->ref, c->n), op_rest(m, o->next, c->frame, s));
     case C_CLASS:
     case C_SPECIAL: return cost_add(1, op_rest(m, o->next, c->frame, s));
-    case C_TEXT:  return cost_add((uint32_t)utf8_pending(c->lex), op_rest(m, o->next, c->frame, s));
+    case C_TEXT:
+    case C_CHARS:
+    case C_RE:    return cost_add(stretch_cost(m->g, c), op_rest(m, o->next, c->frame, s));
     case C_NAME:  return cost_name(m, c, s);
     case C_VALUE: return cost_add(cost_goal(m, c->ref, s), frame_need(m, c->frame, s));
     case C_STR:   return cost_str(m, c, s);
@@ -394,7 +396,7 @@ bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, ui
         *all = cost_add(*whole, pending);
         return true;
     }
-    if (c->kind == C_TEXT) {
+    if (c->kind == C_TEXT && stretch_dense(m->g, c, (uint32_t)m->v->max_len)) {
         *whole = conf_cost(m, c);
         *all = cost_add(*whole, pending);
         return true;

@@ -137,7 +137,7 @@ static bool read_schemas(struct grammar *g, const struct grammar_pair *pair, int
     return schemas_read(g, e);
 }
 
-static bool build(struct grammar *g, const char *envelope, const struct grammar_pair *pair, int n_pair,
+static bool build(struct grammar *g, enum syntax syntax, const char *envelope, const struct grammar_pair *pair, int n_pair,
                   const struct json *const *schema, int n_schema, struct err *e)
 {
     size_t n = (size_t)(n_pair + n_schema);
@@ -152,7 +152,7 @@ static bool build(struct grammar *g, const char *envelope, const struct grammar_
     if (g->s.risky && !goal_all_open(g, e)) return false;
     for (size_t i = 0; i < n && !g->o.validate; i++)
         if (!goal_satisfiable(g, goal[i], e)) return false;
-    return envelope_parse(g, envelope, (uint32_t)n_schema, goal + n_pair, e) &&
+    return envelope_parse(g, syntax, envelope, (uint32_t)n_schema, goal + n_pair, e) &&
            check_surfaces(g, where, goal + n_pair, n_schema, e);
 }
 
@@ -174,9 +174,8 @@ static void keep_opts(struct grammar *g, const struct grammar_opts *o)
     if (o->validate) g->o.declared_order = false;
 }
 
-struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
-                                const struct json *const *schema, int n_schema,
-                                const struct grammar_opts *o, struct err *e)
+static struct grammar *compile(enum syntax syntax, const char *envelope, const struct grammar_pair *pair, int n_pair,
+                               const struct json *const *schema, int n_schema, const struct grammar_opts *o, struct err *e)
 {
     static const struct grammar_opts none;
     struct err own = { 0 };
@@ -190,11 +189,28 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
     keep_opts(g, o);
     schemas_init(g);
     bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) &&
-              build(g, envelope, pair, n_pair, schema, n_schema, &own);
+              build(g, syntax, envelope, pair, n_pair, schema, n_schema, &own);
     if (ok) return g;
     err_set(e, own.code, "%s", own.msg);
     grammar_free(g);
     return NULL;
+}
+
+struct grammar *grammar_compile(const char *envelope, const struct grammar_pair *pair, int n_pair,
+                                const struct json *const *schema, int n_schema,
+                                const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_ENVELOPE, envelope, pair, n_pair, schema, n_schema, o, e);
+}
+
+struct grammar *grammar_of_gbnf(const char *text, const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_GBNF, text, NULL, 0, NULL, 0, o, e);
+}
+
+struct grammar *grammar_of_regex(const char *pattern, const struct grammar_opts *o, struct err *e)
+{
+    return compile(SYNTAX_REGEX, pattern, NULL, 0, NULL, 0, o, e);
 }
 
 struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o,
@@ -215,6 +231,9 @@ void grammar_free(struct grammar *g)
     mem_free(g->cls);
     mem_free(g->special);
     mem_free(g->trig);
+    mem_free(g->chars);
+    for (uint32_t i = 0; i < g->n_re; i++) dfa_close(g->re[i]);
+    mem_free(g->re);
     schemas_done(g);
     for (size_t i = 0; i < LEN(g->goal_chunk); i++) mem_free(g->goal_chunk[i]);
     mem_free(g->relaxed);

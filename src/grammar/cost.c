@@ -413,7 +413,9 @@ static uint32_t op_cost(struct bind *b, const struct grammar *g, uint32_t op, ui
     uint32_t next = op_at(g, k, o->next, pair, s);
     switch (o->kind) {
     case OP_LIT:   return cost_add(cost_wide(k->text[op][0]), next);
-    case OP_TEXT:  return next;
+    case OP_TEXT:
+    case OP_CHARS:
+    case OP_RE:    return cost_add(stretch_op_cost(g, op), next);
     case OP_NAME:  return cost_add(cost_wide(k->name[o->a][pair][0]), next);
     case OP_VALUE: return cost_add(slot_cost(b, g, g->pair_goal[pair], o->a, s), next);
     case OP_SLOT:  return cost_add(slot_cost(b, g, o->b, o->a, s), next);

@@ -26,24 +26,37 @@ static uint64_t stirring(const struct triggers *t)
     return out;
 }
 
-/* Takes out of `bits` all tokens that complete a trigger, the automaton being in state n. */
-static void without_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *bits)
+/* Nodes of the trie at which a trigger becomes complete, the automaton being in state n. */
+uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *n_node)
 {
     const struct vtrie *a = &v->all;
     uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
+    uint32_t *list = NULL, cap = 0;
     uint64_t stir = stirring(t);
     state[0] = (uint16_t)n;
+    *n_node = 0;
     for (uint32_t i = 0; i < a->n;) {
         uint32_t d = a->depth[i];
         state[d] = t->next[state[d - 1]][a->byte[i]];
         if (state[d] == UINT16_MAX) {
-            for (uint32_t k = a->first[i]; k < a->first[a->skip[i]]; k++)
-                bits[a->list[k] / 32] &= ~(1u << (a->list[k] % 32));
+            MEM_GROW(list, *n_node, cap);
+            list[(*n_node)++] = i;
             i = a->skip[i];
         } else if (!state[d] && !(a->below[i] & stir)) i = a->skip[i];
         else i++;
     }
     mem_free(state);
+    return list;
+}
+
+static void without_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *bits)
+{
+    const struct vtrie *a = &v->all;
+    uint32_t n_node, *node = dense_triggers(v, t, n, &n_node);
+    for (uint32_t i = 0; i < n_node; i++)
+        for (uint32_t k = a->first[node[i]]; k < a->first[a->skip[node[i]]]; k++)
+            bits[a->list[k] / 32] &= ~(1u << (a->list[k] % 32));
+    mem_free(node);
 }
 
 void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
@@ -51,9 +64,7 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
     const struct vocab *v = m->v;
     const struct op *o = &m->g->op[c->ref];
     const struct triggers *t = o->kind == OP_TEXT ? &m->g->trig[o->a] : NULL;
-    bool watched = t && t->n_state > 1;                 /* triggers of one byte need no state */
-    for (int b = 0; t && !watched && b < 256; b++) watched |= t->next[0][b] == UINT16_MAX;
-    if (!watched) {
+    if (!t || t->any) {
         for (size_t i = 0; i < v->n_word; i++) bits[i] |= v->text_all[i];
         return;
     }

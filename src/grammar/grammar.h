@@ -9,8 +9,10 @@
  * Envelope text (docs/grammar.md has the whole of it):
  *     "bytes"            literal, with \n \t \r \\ \" \xHH            [a-z0-9_] [^"\n]   byte classes
  *     @"<|special|>"     the special token, never its text            seq | alt, ? * + {m,n}, ( )
- *     text               free text; text("<|x|>", …) free text up to (not including) a trigger,
- *                        which is a "literal" or a @"special"
+ *     /[a-z]+/           a text that matches the pattern as a whole
+ *     text               free text; text("<f=", !"bad", …) free text without these; text{0,200} limits its
+ *                        characters
+ *     gbnf("root ::= …") a whole grammar in another language; envelope("…") in this one
  *     each { … name … value … }   one alternative per (name, schema) pair handed over
  *     schema(3, json)    schema slot by number, surface json | python-arguments | python | raw;
  *                        inside each: name, value(json), value(python-arguments), …
@@ -65,6 +67,10 @@ struct grammar *grammar_compile(const char *envelope, const struct grammar_pair 
                                 const struct grammar_opts *o, struct err *e);
 /* The whole output is one value of the schema (response_format, `debug grammar`). */
 struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o, struct err *e);
+/* The whole output is a text of a GBNF grammar (llama.cpp's language, rule `root`), or matches a pattern (ECMA-262, u flag)
+ * from its first character to its last. */
+struct grammar *grammar_of_gbnf(const char *text, const struct grammar_opts *o, struct err *e);
+struct grammar *grammar_of_regex(const char *pattern, const struct grammar_opts *o, struct err *e);
 void        grammar_free(struct grammar *g);
 size_t      grammar_bytes(const struct grammar *g);                   /* memory it holds, what was bound to it included */
 size_t      grammar_n_relaxed(const struct grammar *g);

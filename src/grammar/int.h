@@ -4,9 +4,11 @@
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c   bags -> shapes, one JSON type each;  literal.c: enum and const
  *   solve.c     which goals some value can meet, and how deep it must nest
- *   envelope.c  text of the envelope         -> ops (a small program over bytes)
+ *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
+ *   envelope_lay.c  tree                     -> ops (a small program over bytes)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
  *   value.c scalars and containers, object.c keys, unique.c uniqueItems: the JSON side of stepping
+ *   stretch.c   free text, runs of code points, patterns: what one op repeats by itself
  *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
@@ -189,16 +191,22 @@ struct goal {
 
 /* ---- envelope program ------------------------------------------------------------------------ */
 
-enum op_kind { OP_LIT, OP_CLASS, OP_SPECIAL, OP_TEXT, OP_NAME, OP_VALUE, OP_SLOT, OP_SPLIT, OP_CALL, OP_EACH, OP_RET, OP_NEVER };
+enum op_kind { OP_LIT, OP_CLASS, OP_SPECIAL, OP_TEXT, OP_CHARS, OP_RE, OP_NAME, OP_VALUE, OP_SLOT, OP_SPLIT, OP_CALL, OP_EACH, OP_RET, OP_NEVER };
 enum surface { SURF_JSON, SURF_PYTHON, SURF_ARGS, SURF_RAW };
-/* a: LIT text offset, CLASS index, SPECIAL name index, TEXT trigger set, NAME 1 = JSON-escaped,
+/* a: LIT text offset, CLASS index, SPECIAL name index, TEXT trigger set, CHARS run, RE pattern, NAME 1 = JSON-escaped,
  * VALUE/SLOT surface, SPLIT second branch, CALL/EACH entry. b: LIT length, SLOT goal. */
 struct op { uint8_t kind; uint32_t next, a, b; };
 struct byteset { uint64_t w[4]; };
 static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w[b >> 6] >> (b & 63) & 1; }
 static inline void byteset_add(struct byteset *s, uint8_t b) { s->w[b >> 6] |= 1ull << (b & 63); }
 /* Aho-Corasick over trigger literals, complete transition table; state 0 is the start. */
-struct triggers { uint32_t n_state; uint16_t (*next)[256]; uint64_t hash; };  /* next UINT16_MAX: a trigger is complete */
+struct triggers {
+    uint32_t n_state; uint16_t (*next)[256]; uint64_t hash;           /* next UINT16_MAX: a trigger is complete */
+    uint32_t min, max;                                                /* code points of the text; max NONE: any number */
+    bool any;                                                         /* no triggers at all */
+};
+/* min to max code points out of sorted ranges [lo, hi] that do not touch; shortest: bytes of the cheapest one. */
+struct chars { uint32_t (*range)[2], n_range, min, max; uint64_t ascii[2]; uint8_t shortest; };
 
 /* ---- the compiled grammar -------------------------------------------------------------------- */
 
@@ -228,6 +236,8 @@ struct grammar {
     struct byteset *cls; uint32_t n_cls;
     const char **special; uint32_t n_special;
     struct triggers *trig; uint32_t n_trig;
+    struct chars *chars; uint32_t n_chars;
+    struct dfa **re; uint32_t n_re;                                   /* patterns of the envelope, counted references */
     struct schemas s;
     struct goal *goal_chunk[MOST_GOAL / GOAL_CHUNK]; _Atomic uint32_t n_goal;
     uint32_t *pair_goal, n_pair;
@@ -244,8 +254,10 @@ static inline struct goal *goal_at(const struct grammar *g, uint32_t i)
     return &g->goal_chunk[i / GOAL_CHUNK][i % GOAL_CHUNK];
 }
 
-/* What envelope.c finds out; compile.c hands in the numbers it may refer to. */
-bool envelope_parse(struct grammar *g, const char *text, uint32_t n_schema, const uint32_t *slot_goal, struct err *e);
+/* envelope.c: text in one of the syntaxes becomes g's program; compile.c hands in the goals that slots refer to. */
+enum syntax { SYNTAX_ENVELOPE, SYNTAX_GBNF, SYNTAX_REGEX };
+bool envelope_parse(struct grammar *g, enum syntax syntax, const char *text, uint32_t n_schema, const uint32_t *slot_goal,
+                    struct err *e);
 
 /* ---- schema.c: documents become nodes -------------------------------------------------------- */
 
@@ -375,7 +387,7 @@ struct frame {
     uint64_t key;
 };
 
-enum conf_kind { C_LIT, C_CLASS, C_SPECIAL, C_TEXT, C_NAME,           /* as op kinds; ref = op */
+enum conf_kind { C_LIT, C_CLASS, C_SPECIAL, C_TEXT, C_CHARS, C_RE, C_NAME,           /* as op kinds; ref = op */
                  C_VALUE, C_STR, C_KEY, C_NUM, C_WORD, C_NUMLIT, C_OPEN, C_SEP, C_QUOTE, C_COLON, C_NEXT, C_END };
 struct conf {
     uint32_t frame, ref;                /* ref: op, or goal */
@@ -480,6 +492,18 @@ bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
 uint64_t number_hash(const char *text, size_t len);
+
+/* stretch.c: C_TEXT (free text of OP_TEXT or a raw slot), C_CHARS and C_RE. A set of STRETCH_ bits: neither is dead. */
+enum { STRETCH_GOES = 1, STRETCH_ENDS = 2 };                          /* the configuration waits for bytes; what follows may come */
+int      stretch_start(const struct grammar *g, uint32_t op, struct conf *c); /* fills kind, ref and position */
+int      stretch_step(const struct grammar *g, struct conf *c, uint8_t b);
+uint32_t stretch_cost(const struct grammar *g, const struct conf *c); /* tokens to its nearest end, without what follows */
+uint32_t stretch_op_cost(const struct grammar *g, uint32_t op);
+void     stretch_clip(const struct grammar *g, struct conf *c, uint32_t reach); /* forgets counts beyond reach code points */
+bool     stretch_dense(const struct grammar *g, const struct conf *c, uint32_t reach); /* text whose counts do not matter within reach */
+/* stretch_mask.c: ORs the tokens that may come at c and whose output costs at most `most`; the others go to refused(). */
+void     stretch_mask(struct matcher *m, const struct conf *c, uint32_t *bits, uint32_t most,
+                      void (*refused)(void *ctx, int32_t token), void *ctx);
 
 /* ---- lex.c: strings -------------------------------------------------------------------------- */
 
@@ -593,6 +617,8 @@ void store_clear(struct mask_store *s);
 
 /* ORs all content tokens after which the text can still be finished; a text of len code points in state. */
 void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t *bits);
+/* Trie nodes at which a trigger becomes complete, its automaton being in state n. Caller frees. */
+uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *n_node);
 void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits);        /* ORs what free text may go on with */
 
 /* ---- bind: one grammar x one vocabulary (budget.c) ------------------------------------------- */

@@ -327,22 +327,12 @@ static uint32_t content_room(const struct matcher *m, const struct conf *c)
     return max == NONE ? NONE : max - MIN(max, c->m);
 }
 
-/* Content tokens, those that end inside of a code point or escape aside if whole_only. */
-static void take_content(struct walk *w, const struct conf *c, bool whole_only)
+static void take_content(struct walk *w, const struct conf *c)
 {
-    const struct vocab *v = w->m->v;
-    uint32_t *own = w->bits;
-    if (whole_only) own = mem_zero(v->n_word * sizeof *own);
-    if (c->kind == C_TEXT) dense_text(w->m, c, own);
-    else {
-        struct strs s = *strs_of(w->m, c);
-        uint32_t room = content_room(w->m, c);
-        if (room != NONE) s.max = c->m + room;
-        dense_strs(v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, own);
-    }
-    if (!whole_only) return;
-    for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= own[i] & ~v->is_part[i];
-    mem_free(own);
+    struct strs s = *strs_of(w->m, c);
+    uint32_t room = content_room(w->m, c);
+    if (room != NONE) s.max = c->m + room;
+    dense_strs(w->m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, w->bits);
 }
 
 /* Walks one configuration by itself along the whole trie. */
@@ -359,18 +349,51 @@ static void walk_alone(struct walk *w, const struct conf *list, uint32_t n)
     matcher_reset(m, before);
 }
 
+/* Tokens that hold the end of free text, a trigger and the beginning of what follows. */
+static void cross_triggers(struct walk *w, const struct conf *c)
+{
+    struct matcher *m = w->m;
+    const struct op *o = &m->g->op[c->ref];
+    const struct triggers *t = o->kind == OP_TEXT && !m->g->trig[o->a].any ? &m->g->trig[o->a] : NULL;
+    uint32_t n = 0, *node = t ? dense_triggers(m->v, t, c->n, &n) : NULL;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = m->v->all.first[node[i]]; k < m->v->all.first[m->v->all.skip[node[i]]]; k++) {
+            struct mark before = matcher_mark(m);
+            MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+            m->conf[m->n_conf++] = *c;
+            run_token(w, m->v->all.list[k], 0, before.conf, 1);
+            matcher_reset(m, before);
+        }
+    mem_free(node);
+}
+
+static void refuse_token(void *walk, int32_t token) { refused(walk, token); }
+
+/* Free text, runs of code points, patterns of the envelope: the first from remembered masks where nothing limits it. */
+static void take_stretch(struct walk *w, const struct conf *c)
+{
+    uint32_t all, whole;
+    bool easy = c->kind == C_TEXT && !c->lex && conf_bound(w->m, c, &all, &whole) && all <= w->most;
+    if (easy) dense_text(w->m, c, w->bits);
+    else stretch_mask(w->m, c, w->bits, w->most, refuse_token, w);
+    if (easy) cross_triggers(w, c);
+}
+
 /* Takes c by its class where it is dense; false: it must be walked. */
 static bool take_dense(struct walk *w, const struct conf *c)
 {
     const struct matcher *m = w->m;
     uint32_t all = 0, whole = 0;
-    bool text = c->kind == C_TEXT;
-    if (validating(m) || c->lex != LEX_NORMAL || (!text && !is_string(m, c))) return false;
+    if (c->kind == C_TEXT || c->kind == C_CHARS || c->kind == C_RE) {
+        take_stretch(w, c);
+        return true;
+    }
+    if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
     if (tight(w) && !conf_bound(m, c, &all, &whole)) return false;
     if (tight(w) && all > w->most) return false;
-    take_content(w, c, false);
-    if (!text) leave_string(w, c);
+    take_content(w, c);
+    leave_string(w, c);
     return true;
 }
 
@@ -419,6 +442,7 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
             c.m = room;
             c.n = need;
         } else if (c.kind == C_KEY && c.cls && !m->frame[c.frame].n_dyn && c.n == NONE) c.aux = 0;
+        stretch_clip(m->g, &c, reach);
         h = conf_hash(m, &c, h);
     }
     return h | 1;

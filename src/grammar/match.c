@@ -86,12 +86,24 @@ bool set_accepts(const struct matcher *m, uint32_t from, uint32_t n)
 
 /* ---- following the envelope ------------------------------------------------------------------ */
 
+/* Emits a stretch if it goes on, and what follows it if it may end here. */
+static void stretch_emit(struct matcher *m, struct conf c, int bits)
+{
+    if (bits & STRETCH_GOES) set_emit(m, c);
+    if (bits & STRETCH_ENDS) op_close(m, m->g->op[c.ref].next, c.frame, c.style);
+}
+
+static void stretch_go(struct matcher *m, struct conf c, uint32_t op)
+{
+    int bits = stretch_start(m->g, op, &c);
+    stretch_emit(m, c, bits);
+}
+
 static void slot_enter(struct matcher *m, uint32_t at, uint32_t goal, uint32_t frame, uint8_t style)
 {
     const struct op *o = &m->g->op[at];
     if (o->a == SURF_RAW) {
-        set_emit(m, (struct conf){ .kind = C_TEXT, .ref = at, .frame = frame, .style = style });
-        op_close(m, o->next, frame, style);
+        stretch_go(m, (struct conf){ .frame = frame, .style = style }, at);
         return;
     }
     uint32_t call =
@@ -131,10 +143,9 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
             set_emit(m,
                      (struct conf){ .kind = o->kind, .ref = op, .frame = frame, .style = style });
             return;
-        case OP_TEXT:
-            set_emit(m, (struct conf){ .kind = C_TEXT, .ref = op, .frame = frame, .style = style });
-            op = o->next;
-            break;
+        case OP_TEXT: case OP_CHARS: case OP_RE:
+            stretch_go(m, (struct conf){ .frame = frame, .style = style }, op);
+            return;
         case OP_VALUE: value_op(m, op, frame, style); return;
         case OP_SLOT:  slot_enter(m, op, o->b, frame, style); return;
         case OP_SPLIT:
@@ -165,20 +176,6 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
 }
 
 /* ---- one byte -------------------------------------------------------------------------------- */
-
-static void step_text(struct matcher *m, struct conf c, uint8_t b)
-{
-    const struct op *o = &m->g->op[c.ref];
-    int to = utf8_dfa(c.lex, b);
-    if (to < 0) return;
-    c.lex = (uint16_t)to;
-    if (o->kind == OP_TEXT) {
-        c.n = m->g->trig[o->a].next[c.n][b];
-        if (c.n == UINT16_MAX) return;
-    }
-    set_emit(m, c);
-    if (!to) op_close(m, o->next, c.frame, c.style);
-}
 
 static void step_name(struct matcher *m, struct conf c, uint8_t b)
 {
@@ -211,7 +208,11 @@ static void conf_step(struct matcher *m, struct conf c, uint8_t b)
         o = &m->g->op[c.ref];
         if (byteset_has(&m->g->cls[o->a], b)) op_close(m, o->next, c.frame, c.style);
         return;
-    case C_TEXT: step_text(m, c, b); return;
+    case C_TEXT: case C_CHARS: case C_RE: {
+        int bits = stretch_step(m->g, &c, b);
+        stretch_emit(m, c, bits);
+        return;
+    }
     case C_NAME: step_name(m, c, b); return;
     case C_SPECIAL: case C_END: return;
     default: value_step(m, c, b);
