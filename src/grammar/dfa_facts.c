@@ -1,5 +1,12 @@
-/* dfa_facts.c -- what is known of the texts from a term to acceptance: liveness, lengths, counts. */
+/* dfa_facts.c -- what is known of the texts from a term to acceptance: liveness, lengths, counts.
+ *
+ * Terms without intersection, complement or loop names show it by their structure (regex_term.c). The
+ * others are searched over their derivatives, best first, until only plain terms are left or the
+ * work runs out: then they count as alive and keep the bounds of their structure, `every_len` false.
+ * All of it runs under the automaton's lock. */
 #include "grammar/dfa_int.h"
+
+enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 19 };
 
 void facts_classes(struct dfa *d)
 {
@@ -15,22 +22,512 @@ void facts_classes(struct dfa *d)
     }
 }
 
-void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
+/* ---- liveness ---------------------------------------------------------------------------------- */
+
+struct visit { uint32_t term, from; };
+
+/* Alive for sure, without a search. */
+static bool surely(const struct terms *s, uint32_t t)
 {
-    const struct term *t = term_at(&d->s, term);
-    st->accepts = t->nullable;
-    st->min_len = t->min_len;
-    st->max_len = t->max_len;
-    st->every_len = t->every;
-    st->shortest = t->shortest;
+    const struct term *x = term_at(s, t);
+    return t != EMPTY && (x->nullable || !x->complex || x->alive == 1);
+}
+
+static bool search_alive(struct dfa *d, uint32_t term)
+{
+    struct terms *s = &d->s;
+    struct visit *seen = NULL;
+    uint32_t n = 0, cap = 0, found = UINT32_MAX;
+    bool out_of_work = false;
+    MEM_GROW(seen, n, cap);
+    seen[n++] = (struct visit){ term, UINT32_MAX };
+    term_at(s, term)->alive = 3;
+    for (uint32_t i = 0; i < n && found == UINT32_MAX && !out_of_work; i++) {
+        for (uint32_t c = 0; c < s->n_class && found == UINT32_MAX; c++) {
+            if (d->kind[c] == K_NEVER) continue;
+            uint32_t to = term_derive(s, seen[i].term, c);
+            if (to == EMPTY) continue;
+            if (surely(s, to)) { found = i; break; }
+            const struct term *x = term_at(s, to);
+            uint32_t n_part = x->op == T_ALT ? x->b : 1, at = x->a;
+            for (uint32_t k = 0; k < n_part; k++) {                    /* one live branch is enough */
+                uint32_t part = n_part > 1 ? s->list[at + k] : to;
+                if (surely(s, part)) { found = i; break; }
+                if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
+                term_at(s, part)->alive = 3;
+                MEM_GROW(seen, n, cap);
+                seen[n++] = (struct visit){ part, i };
+            }
+        }
+        out_of_work = s->broken || n > ALIVE_WORK;
+    }
+    bool alive = found != UINT32_MAX || out_of_work;
+    for (uint32_t i = 0; i < n; i++) term_at(s, seen[i].term)->alive = alive ? 0 : 2;
+    for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) term_at(s, seen[i].term)->alive = 1;
+    if (alive) term_at(s, term)->alive = 1;
+    mem_free(seen);
+    return alive;
 }
 
 bool facts_alive(struct dfa *d, uint32_t term)
 {
-    return term != EMPTY;
+    const struct terms *s = &d->s;
+    for (;;) {
+        const struct term *x = term_at(s, term);
+        if (term == EMPTY || x->alive == 2) return false;
+        if (surely(s, term)) return true;
+        if (x->op == T_CAT) {
+            if (!facts_alive(d, x->a)) return false;
+            term = x->b;
+            continue;
+        }
+        if (x->op == T_REP) { term = x->a; continue; }
+        return search_alive(d, term);
+    }
 }
-bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { const struct dfa_state *s = dfa_state(d, state); return s->min_len <= hi && s->max_len >= lo; }
-uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi) { (void)lo; (void)hi; return dfa_state(d, state)->shortest; }
-uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap) { (void)d; (void)state; return cap; }
+
+/* ---- runs -------------------------------------------------------------------------------------- */
+
+struct run { uint64_t set[2]; bool utf8; uint32_t max; };
+
+/* Which code points a body is: its ASCII bytes, and whether all others belong. False: not one code point. */
+static bool one_of(const struct terms *s, uint32_t body, struct run *r)
+{
+    const struct term *x = term_at(s, body), *any = term_at(s, s->any);
+    uint32_t only[1] = { body }, n = x->op == T_ALT ? x->b : 1, wide = 0, same = 0;
+    const uint32_t *kid = x->op == T_ALT ? s->list + x->a : only;
+    r->set[0] = r->set[1] = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct term *k = term_at(s, kid[i]);
+        if (k->op == T_SET) {
+            const struct bset *b = &s->set[k->set];
+            if (b->w[2] | b->w[3]) return false;
+            r->set[0] = b->w[0];
+            r->set[1] = b->w[1];
+            continue;
+        }
+        wide++;
+        for (uint32_t j = 0; j < any->b; j++) same += s->list[any->a + j] == kid[i];
+    }
+    r->utf8 = wide == same && same == any->b - 1;
+    return true;
+}
+
+static void run_all(struct run *r)
+{
+    *r = (struct run){ { ~0ULL, ~0ULL }, true, INF };
+}
+
+static void run_without(struct run *r, const struct bset *stop)
+{
+    r->set[0] &= ~stop->w[0];
+    r->set[1] &= ~stop->w[1];
+    r->utf8 = r->utf8 && !(stop->w[2] | stop->w[3]);
+}
+
+static bool run_of(const struct terms *s, uint32_t t, struct run *r);
+
+/* Only what leaves every member of an intersection as it is. */
+static bool run_and(const struct terms *s, const struct term *x, struct run *r)
+{
+    run_all(r);
+    for (uint32_t i = 0; i < x->b; i++) {
+        struct run k;
+        if (!run_of(s, s->list[x->a + i], &k) || k.max != INF) return false;
+        r->set[0] &= k.set[0];
+        r->set[1] &= k.set[1];
+        r->utf8 = r->utf8 && k.utf8;
+    }
+    return true;
+}
+
+static bool run_of(const struct terms *s, uint32_t t, struct run *r)
+{
+    const struct term *x = term_at(s, t);
+    if (t == ALL || t == s->valid) { run_all(r); return true; }
+    if (x->op == T_NOT) return run_of(s, x->a, r) && r->max == INF;
+    if (x->op == T_AND) return run_and(s, x, r);
+    uint32_t head = x->op == T_CAT ? x->a : t, rest = x->op == T_CAT ? x->b : EPS;
+    const struct term *h = term_at(s, head);
+    if (head == ALL) run_all(r);
+    else if (h->op != T_REP || !one_of(s, h->a, r)) return false;
+    else r->max = h->max != INF ? h->max : h->min ? h->min : INF;
+    struct bset stop = term_first(s, rest, 40);
+    run_without(r, &stop);
+    /* What follows must live for a count to lead anywhere; plain terms do. */
+    return r->max == INF || !term_at(s, rest)->complex;
+}
+
+/* ---- lengths of searched terms ------------------------------------------------------------------- */
+
+enum weigh { BY_LEN, BY_COST };
+struct reach { uint32_t term, dist, bound; bool done; };
+
+static uint32_t weight(const struct dfa *d, uint32_t c, enum weigh by)
+{
+    return by == BY_COST ? d->cost[c] : d->kind[c] != K_CONT;
+}
+
+static uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
+
+/* The least weight of a text of t: best first; the bound of the structure when the work runs out (*exact). */
+static uint32_t least(struct dfa *d, uint32_t t, enum weigh by, bool *exact)
+{
+    struct terms *s = &d->s;
+    struct reach *q = NULL;
+    uint32_t n = 0, cap = 0, work = 0, floor = by == BY_COST ? term_at(s, t)->shortest : term_at(s, t)->min_len;
+    MEM_GROW(q, n, cap);
+    q[n++] = (struct reach){ t, 0, floor, false };
+    for (;;) {
+        uint32_t best = UINT32_MAX;
+        for (uint32_t i = 0; i < n; i++)
+            if (!q[i].done && (best == UINT32_MAX || q[i].bound < q[best].bound)) best = i;
+        if (best == UINT32_MAX) { floor = INF; break; }
+        struct reach at = q[best];
+        floor = MAX(floor, at.bound);
+        const struct term *x = term_at(s, at.term);
+        if (!x->complex || (x->nullable && at.bound == at.dist)) break;
+        if (work++ == LENGTH_WORK || s->broken) { *exact = false; break; }
+        q[best].done = true;
+        if (x->nullable) {                                             /* it may also end here */
+            MEM_GROW(q, n, cap);
+            q[n++] = (struct reach){ EPS, at.dist, at.dist, false };
+        }
+        for (uint32_t c = 0; c < s->n_class; c++) {
+            if (d->kind[c] == K_NEVER) continue;
+            uint32_t to = term_derive(s, at.term, c);
+            if (!facts_alive(d, to)) continue;
+            const struct term *y = term_at(s, to);
+            uint32_t dist = at.dist + weight(d, c, by), bound = plus(dist, by == BY_COST ? y->shortest : y->min_len), i = 0;
+            while (i < n && q[i].term != to) i++;
+            if (i == n) { MEM_GROW(q, n, cap); q[n++] = (struct reach){ to, dist, bound, false }; }
+            else if (dist < q[i].dist) q[i].dist = dist, q[i].bound = bound, q[i].done = false;
+        }
+    }
+    mem_free(q);
+    return floor;
+}
+
+struct spans { struct { uint32_t lo, hi; } at[64]; uint32_t n; bool gap; };
+
+static void span_add(struct spans *s, uint32_t lo, uint32_t hi)
+{
+    if (s->n < LEN(s->at)) s->at[s->n].lo = lo, s->at[s->n++].hi = hi;
+    else s->gap = true;
+}
+
+/* How far the spans reach from lo on without a gap. */
+static uint32_t span_reach(const struct spans *s, uint32_t lo)
+{
+    uint32_t reach = lo ? lo - 1 : 0, before;
+    bool any = lo > 0;
+    do {
+        before = reach;
+        bool had = any;
+        for (uint32_t i = 0; i < s->n; i++)
+            if (any ? s->at[i].lo <= plus(reach, 1) && s->at[i].hi > reach : s->at[i].lo == 0) {
+                reach = s->at[i].hi;
+                any = true;
+            }
+        if (any != had) before = reach + 1;
+    } while (reach != before);
+    return reach;
+}
+
+/* Is there one code point after which nothing has changed? Then there is no longest text. */
+static bool stays(struct dfa *d, uint32_t t)
+{
+    for (uint32_t c = 0; c < d->s.n_class; c++)
+        if (d->kind[c] == K_ASCII && term_derive(&d->s, t, c) == t) return true;
+    return false;
+}
+
+/* The lengths of a searched term whose least is known: the longest, and whether all occur. */
+static void spread(struct dfa *d, uint32_t t, uint32_t min, uint32_t *max, bool *every)
+{
+    struct terms *s = &d->s;
+    struct reach q[512];
+    struct spans sp = { .n = 0 };
+    uint32_t n = 0, i = 0, most = term_at(s, t)->max_len;
+    bool exact = true, over = false;
+    q[n++] = (struct reach){ t, 0, 0, false };
+    for (; i < n && !over; i++) {
+        const struct term *x = term_at(s, q[i].term);
+        if (!x->complex) {
+            if (x->every) span_add(&sp, q[i].dist + x->min_len, plus(q[i].dist, x->max_len));
+            else span_add(&sp, plus(q[i].dist, x->max_len), plus(q[i].dist, x->max_len)), sp.gap = true;
+            over = !sp.gap && span_reach(&sp, min) >= most;
+            continue;
+        }
+        if (x->nullable) span_add(&sp, q[i].dist, q[i].dist);
+        if (i == LENGTH_WORK || s->broken) { exact = false; break; }
+        if (stays(d, q[i].term)) {
+            span_add(&sp, q[i].dist + least(d, q[i].term, BY_LEN, &exact), INF);
+            over = !sp.gap && exact && span_reach(&sp, min) >= most;
+            continue;
+        }
+        for (uint32_t c = 0; c < s->n_class && exact; c++) {
+            if (d->kind[c] == K_NEVER) continue;
+            uint32_t to = term_derive(s, q[i].term, c), dist = q[i].dist + weight(d, c, BY_LEN), k = 0;
+            if (!facts_alive(d, to)) continue;
+            while (k < n && (q[k].term != to || q[k].dist != dist)) k++;
+            if (k < n) continue;
+            if (n == LEN(q)) exact = false;
+            else q[n++] = (struct reach){ to, dist, 0, false };
+        }
+    }
+    uint32_t last = 0;
+    for (uint32_t k = 0; k < sp.n; k++) last = MAX(last, sp.at[k].hi);
+    *max = exact && !over && sp.n < LEN(sp.at) ? last : most;
+    *every = !sp.gap && exact && span_reach(&sp, min) >= *max;
+    if (over) *every = true;
+}
+
+/* From here on every text can be completed, for ever. */
+static bool is_total(const struct terms *s, uint32_t t)
+{
+    const struct term *x = term_at(s, t);
+    if (t == ALL || t == s->valid) return true;
+    if (x->op == T_CAT) return (x->a == ALL || x->a == s->valid) && !term_at(s, x->b)->complex;
+    if (x->op == T_ALT)
+        for (uint32_t i = 0; i < x->b; i++)
+            if (is_total(s, s->list[x->a + i])) return true;
+    return false;
+}
+
+void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
+{
+    struct term t = *term_at(&d->s, term);
+    struct run r;
+    st->accepts = t.nullable;
+    st->min_len = t.min_len;
+    st->max_len = t.max_len;
+    st->every_len = t.every;
+    st->shortest = t.shortest;
+    if (t.complex) {
+        bool exact = true, cost = true;
+        st->min_len = least(d, term, BY_LEN, &exact);
+        st->shortest = least(d, term, BY_COST, &cost);
+        st->every_len = false;
+        if (exact) spread(d, term, st->min_len, &st->max_len, &st->every_len);
+        d->s.broken = false;
+    }
+    st->total = is_total(&d->s, term);
+    if (term != EMPTY && run_of(&d->s, term, &r) && (r.set[0] | r.set[1] || r.utf8)) {
+        st->run[0] = r.set[0];
+        st->run[1] = r.set[1];
+        st->run_utf8 = r.utf8;
+        st->run_max = r.max;
+    }
+}
+
+/* ---- lengths within bounds -------------------------------------------------------------------------- */
+
+/* The terms that texts of k code points lead to, layer after layer, with the least cost or the number
+ * of texts of each. */
+struct cell { uint32_t term, cost; uint64_t ways; bool fresh; };
+struct layer { struct cell *at; uint32_t n, cap; uint32_t *slot, n_slot; };
+
+static struct cell *cell(struct layer *l, uint32_t term)
+{
+    if (l->n * 2 >= l->n_slot) {
+        l->n_slot = l->n_slot ? l->n_slot * 2 : 16;
+        mem_free(l->slot);
+        l->slot = mem_zero(l->n_slot * sizeof *l->slot);
+        for (uint32_t i = 0; i < l->n; i++) {
+            uint32_t k = l->at[i].term * 2654435761u & (l->n_slot - 1);
+            while (l->slot[k]) k = (k + 1) & (l->n_slot - 1);
+            l->slot[k] = i + 1;
+        }
+    }
+    uint32_t k = term * 2654435761u & (l->n_slot - 1);
+    for (; l->slot[k]; k = (k + 1) & (l->n_slot - 1))
+        if (l->at[l->slot[k] - 1].term == term) return &l->at[l->slot[k] - 1];
+    MEM_GROW(l->at, l->n, l->cap);
+    l->at[l->n] = (struct cell){ term, INF, 0, true };
+    l->slot[k] = ++l->n;
+    return &l->at[l->n - 1];
+}
+
+static void layer_clear(struct layer *l)
+{
+    l->n = 0;
+    if (l->slot) memset(l->slot, 0, l->n_slot * sizeof *l->slot);
+}
+
+static void layer_done(struct layer *l)
+{
+    mem_free(l->at);
+    mem_free(l->slot);
+}
+
+/* One code point further (by_byte: one byte): out of `from` (whose cells in the middle of a code point are
+ * worked off, too) into `to`. What cannot end within lo to hi more code points is dropped. */
+static void advance(struct dfa *d, struct layer *from, struct layer *to, uint32_t lo, uint32_t hi, bool by_byte)
+{
+    struct terms *s = &d->s;
+    uint32_t again = UINT32_MAX;
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (!from->at[i].fresh) continue;
+        from->at[i].fresh = false;
+        for (uint32_t c = 0; c < s->n_class; c++) {
+            if (d->kind[c] == K_NEVER) continue;
+            struct cell v = from->at[i];
+            uint32_t t = term_derive(s, v.term, c);
+            if (!facts_alive(d, t)) continue;
+            bool same = d->kind[c] == K_CONT && !by_byte;
+            const struct term *x = term_at(s, t);
+            uint32_t left_lo = same || !lo ? lo : lo - 1, left_hi = same || hi == INF ? hi : hi - 1;
+            if (x->min_len > left_hi || x->max_len < left_lo) continue;
+            struct cell *y = cell(same ? from : to, t);
+            uint32_t cost = plus(v.cost, d->cost[c]);
+            if (cost < y->cost) {
+                y->cost = cost;
+                y->fresh = true;
+                if (same) again = MIN(again, (uint32_t)(y - from->at));
+            }
+            y->ways = MIN(y->ways + v.ways * d->width[c], (uint64_t)INF);
+        }
+        if (again <= i) i = again - 1;
+        again = UINT32_MAX;
+    }
+}
+
+static bool overlaps(const struct term *x, uint32_t lo, uint32_t hi)
+{
+    return x->min_len <= hi && x->max_len >= lo;
+}
+
+static void swap(struct layer *a, struct layer *b)
+{
+    struct layer x = *a;
+    *a = *b;
+    *b = x;
+    layer_clear(b);
+}
+
+/* With every layer the bounds that are left shrink by one; a plain term without gaps decides. */
+static bool search_fits(struct dfa *d, uint32_t term, uint32_t lo, uint32_t hi)
+{
+    struct layer now = { 0 }, next = { 0 };
+    bool fits = false;
+    cell(&now, term)->cost = 0;
+    for (uint32_t work = 0; now.n && !fits; swap(&now, &next)) {
+        for (uint32_t i = 0; i < now.n && !fits; i++) {
+            const struct term *x = term_at(&d->s, now.at[i].term);
+            fits = lo == 0 && (x->nullable || hi == INF);
+            fits |= !x->complex && x->every && overlaps(x, lo, hi);
+        }
+        work += now.n;
+        if (fits || hi == 0) break;
+        if (work * 16 > LAYER_WORK || d->s.broken) fits = true;
+        advance(d, &now, &next, lo, hi, false);
+        if (lo) lo--;
+        if (hi != INF) hi--;
+    }
+    layer_done(&now);
+    layer_done(&next);
+    return fits;
+}
+
+static uint32_t search_shortest(struct dfa *d, uint32_t term, uint32_t lo, uint32_t hi)
+{
+    struct layer now = { 0 }, next = { 0 };
+    uint32_t best = INF;
+    cell(&now, term)->cost = 0;
+    for (uint32_t work = 0; now.n; swap(&now, &next)) {
+        for (uint32_t i = 0; i < now.n; i++) {
+            struct cell *c = &now.at[i];
+            const struct term *x = term_at(&d->s, c->term);
+            uint32_t more = INF;
+            if (x->nullable && lo == 0) more = 0;
+            else if (!x->complex && lo <= x->min_len && hi >= x->max_len) more = x->shortest;
+            else if (x->flat && x->every && overlaps(x, lo, hi)) more = MAX(lo, x->min_len) + x->shortest - x->min_len;
+            best = MIN(best, plus(c->cost, more));
+            if (more != INF || plus(c->cost, x->shortest) >= best) c->fresh = false;
+        }
+        work += now.n;
+        if (hi == 0 || work * 16 > LAYER_WORK || d->s.broken) break;
+        advance(d, &now, &next, lo, hi, false);
+        if (lo) lo--;
+        if (hi != INF) hi--;
+    }
+    layer_done(&now);
+    layer_done(&next);
+    return best;
+}
+
+/* Different prefixes of one length have different texts: enough of them are enough. */
+static uint32_t search_count(struct dfa *d, uint32_t term, uint32_t cap)
+{
+    struct layer now = { 0 }, next = { 0 };
+    uint64_t done = 0, open = 0;
+    struct cell *first = cell(&now, term);
+    first->cost = 0;
+    first->ways = 1;
+    for (uint32_t work = 0; now.n; swap(&now, &next)) {
+        open = 0;
+        for (uint32_t i = 0; i < now.n; i++) {
+            const struct term *x = term_at(&d->s, now.at[i].term);
+            if (x->nullable) done += now.at[i].ways;
+            if (now.at[i].term != EPS) open += now.at[i].ways;
+            if (!x->complex && x->max_len == INF) open = cap;
+        }
+        work += now.n;
+        if (done >= cap || open >= cap + (uint64_t)(done > 0) || work * 16 > LAYER_WORK || d->s.broken) {
+            done = cap;
+            break;
+        }
+        advance(d, &now, &next, 0, INF, true);
+    }
+    layer_done(&now);
+    layer_done(&next);
+    return (uint32_t)MIN(done, cap);
+}
+
+/* ---- the door ---------------------------------------------------------------------------------------- */
+
+enum question { Q_FITS, Q_SHORTEST, Q_COUNT };
+
+/* Answers that took a search are kept: masks ask again. */
+static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo, uint32_t hi)
+{
+    struct answer key = { q + 1, state, lo, hi, 0 };
+    struct answer *slot = &d->answer[hash64(&key, sizeof key, 0) % LEN(d->answer)];
+    pthread_mutex_lock(&d->lock);
+    if (slot->question != key.question || slot->state != state || slot->lo != lo || slot->hi != hi) {
+        uint32_t term = term_of(d, state);
+        d->s.fuel = LAYER_WORK;
+        key.value = q == Q_FITS ? search_fits(d, term, lo, hi) :
+                    q == Q_SHORTEST ? search_shortest(d, term, lo, hi) : search_count(d, term, hi);
+        d->s.broken = false;
+        d->s.n_tmp = 0;
+        *slot = key;
+    }
+    uint32_t value = slot->value;
+    pthread_mutex_unlock(&d->lock);
+    return value;
+}
+
+bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
+{
+    const struct dfa_state *st = dfa_state(d, state);
+    if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return false;
+    return st->every_len || (lo <= st->min_len && hi == INF) || ask(d, Q_FITS, state, lo, hi);
+}
+
+uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
+{
+    const struct dfa_state *st = dfa_state(d, state);
+    if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return UINT32_MAX;
+    if (lo <= st->min_len && hi >= st->max_len) return st->shortest;
+    return ask(d, Q_SHORTEST, state, lo, hi);
+}
+
+uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
+{
+    if (!state || !cap || dfa_state(d, state)->min_len == INF) return 0;
+    return ask(d, Q_COUNT, state, 0, cap);
+}
 
 uint32_t dfa_worst(const struct dfa *d) { (void)d; return UINT32_MAX; }

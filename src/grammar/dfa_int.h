@@ -25,6 +25,7 @@ struct dfa {
     bool empty;
     uint8_t kind[256], cost[256];       /* [class] what its bytes are; fewest bytes of one in JSON */
     uint16_t width[256];                /* [class] how many bytes */
+    struct answer { uint32_t question, state, lo, hi, value; } answer[16];
     uint64_t id;
     _Atomic size_t bytes;
     /* The cache's, under its lock. */

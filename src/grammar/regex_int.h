@@ -59,6 +59,7 @@ struct term {
     bool strict;                        /* neither T_ALL nor T_NOT: every text of it is well-formed UTF-8 */
     bool inverts;                       /* holds T_NOT */
     bool every;                         /* lengths: no gap between min_len and max_len */
+    bool flat;                          /* plain: a text of n code points costs n + shortest - min_len at least, and one does */
     uint8_t alive;                      /* 0 not known, 1 alive, 2 empty, 3 being looked at */
     uint32_t hash, chain;
     uint32_t a, b;                      /* CAT: both; NOT, REP: a; ALT, AND: list offset and length; REF: a */

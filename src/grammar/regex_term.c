@@ -155,6 +155,7 @@ static void set_facts(const struct bset *b, struct term *t)
     t->min_len = t->max_len = lead;
     t->shortest = plain ? 1 : (b->w[0] & two) || b->w[1] ? 2 : 6;
     t->every = t->strict = true;
+    t->flat = true;
 }
 
 static void list_facts(const struct terms *s, struct term *t)
@@ -194,6 +195,14 @@ static void list_facts(const struct terms *s, struct term *t)
         if (reach == before && round) break;
     }
     t->every = !first && reach >= t->max_len;
+    /* One branch has every length at one byte a code point, or all cost the same beyond that. */
+    bool alike = t->every && !t->complex;
+    for (uint32_t i = 0; i < t->b; i++) {
+        const struct term *k = term_at(s, x[i]);
+        alike = alike && k->flat && k->shortest - k->min_len == t->shortest - t->min_len;
+        t->flat |= k->flat && k->every && k->shortest == k->min_len && k->min_len == t->min_len && k->max_len == t->max_len;
+    }
+    t->flat = (t->flat || alike) && !t->complex;
 }
 
 static void facts(const struct terms *s, struct term *t)
@@ -202,8 +211,8 @@ static void facts(const struct terms *s, struct term *t)
     const struct term *b = t->op == T_CAT ? term_at(s, t->b) : NULL;
     switch ((enum term_op)t->op) {
     case T_EMPTY: t->min_len = t->shortest = INF; t->every = t->strict = true; t->alive = 2; break;
-    case T_EPS: t->nullable = t->every = t->strict = true; break;
-    case T_ALL: t->nullable = t->every = true; t->max_len = INF; break;
+    case T_EPS: t->nullable = t->every = t->strict = t->flat = true; break;
+    case T_ALL: t->nullable = t->every = t->flat = true; t->max_len = INF; break;
     case T_SET: set_facts(&s->set[t->set], t); break;
     case T_CAT:
         t->nullable = a->nullable && b->nullable;
@@ -211,6 +220,7 @@ static void facts(const struct terms *s, struct term *t)
         t->max_len = plus(a->max_len, b->max_len);
         t->shortest = plus(a->shortest, b->shortest);
         t->every = a->every && b->every;
+        t->flat = t->every && a->flat && b->flat;
         t->complex = a->complex || b->complex;
         t->inverts = a->inverts || b->inverts;
         t->strict = a->strict && b->strict;
@@ -221,6 +231,7 @@ static void facts(const struct terms *s, struct term *t)
         t->max_len = times(a->max_len, t->max);
         t->shortest = times(a->shortest, t->min);
         t->every = a->every && no_gap(a->min_len, a->max_len, t->min, t->max);
+        t->flat = t->every && a->flat && (t->min == t->max || a->shortest == a->min_len);
         t->complex = a->complex;
         t->inverts = a->inverts;
         t->strict = a->strict;
