@@ -546,7 +546,7 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
     struct bag *own = arena_alloc(x->tmp, sizeof *own);
     bool exact = is_exact(x, b, at);
     for (uint32_t k = 0; k < w.n && ok; k++) {
-        if (++x->work > MOST_WORK) ok = too_many(x, "more than 20000 alternatives for one value");
+        if (++x->work > MOST_WAYS) ok = too_many(x, "more than 20000 alternatives for one value");
         if (!ok || !(b->types & w.way[k].types)) {
             k += w.way[k].n_ref == NONE;
             continue;

@@ -40,7 +40,7 @@ enum {
     MOST_GOAL = 1 << 16, MOST_NODE = 1 << 18,
     MOST_SHAPE = 512,                   /* alternatives of one goal, arrays and objects of one enum */
     MOST_BAG = 400,                     /* schemas that apply to one value */
-    MOST_WORK = 20000,                  /* alternatives looked at for one goal */
+    MOST_WAYS = 20000,                  /* alternatives looked at for one goal */
     MOST_TRIE = 1 << 21,                /* nodes of all literal tries together */
     MOST_OP = 1 << 14, MOST_ENVELOPE = 1 << 20,
     MOST_DIGIT = 24,                    /* digits of each part of a generated number, if its bounds need no more */
