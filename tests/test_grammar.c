@@ -273,10 +273,11 @@ TEST(declared_order_is_kept)
 TEST(what_cannot_be_enforced_is_named)
 {
     static const struct { const char *schema; enum err_code code; const char *part; } all[] = {
-        { "{\"properties\":{\"a/b\":{\"type\":\"string\",\"pattern\":\"x\"}}}", ERR_UNSUPPORTED, "tool t: /properties/a~1b/pattern: not supported yet; accepted are type" },
-        { "{\"properties\":{\"a\":{\"format\":\"date\"}}}", ERR_UNSUPPORTED, "/properties/a/format" },
-        { "{\"properties\":{\"a\":{\"oneOf\":[{},{}]}}}", ERR_UNSUPPORTED, "/properties/a/oneOf" },
-        { "{\"properties\":{\"a\":{\"items\":{\"not\":{}}}}}", ERR_UNSUPPORTED, "/properties/a/items/not" },
+        { "{\"properties\":{\"a/b\":{\"type\":\"string\",\"pattern\":\"(x)\\\\1\"}}}", ERR_UNSUPPORTED, "tool t: /properties/a~1b/pattern: (x)\\1: " },
+        { "{\"properties\":{\"a\":{\"pattern\":\"(x\"}}}", ERR_SCHEMA, "/properties/a/pattern: (x: byte " },
+        { "{\"properties\":{\"a\":{\"not\":{\"uniqueItems\":true}}}}", ERR_UNSUPPORTED, "/properties/a/not/uniqueItems" },
+        { "{\"properties\":{\"a\":{\"not\":{\"format\":\"regex\"}}}}", ERR_UNSUPPORTED, "/properties/a/not/format" },
+        { "{\"required\":[\"a\"],\"properties\":{\"a\":{\"oneOf\":[{},{}]}}}", ERR_SCHEMA, "/properties/a: no value" },
         { "{\"$ref\":\"other.json\"}", ERR_UNSUPPORTED, "$ref" },
         { "{\"$ref\":\"#/$defs/x\"}", ERR_SCHEMA, "is not in the schema" },
         { "{\"$ref\":\"#\"}", ERR_SCHEMA, "itself" },
@@ -306,16 +307,16 @@ TEST(relaxed_keywords_are_listed_and_wider)
 {
     struct err e = { 0 };
     struct grammar_opts o = { .relax = true };
-    struct grammar *g = compile("{\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^x\"},\"b\":{\"oneOf\":[{\"type\":\"null\"},{\"type\":\"integer\"}]}},"
-                                "\"patternProperties\":{\"^z\":{\"type\":\"null\"}},\"additionalProperties\":false}", &o, &e);
+    struct grammar *g = compile("{\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^(x)\\\\1\"},\"b\":{\"$ref\":\"http://nobody.example/b\"},"
+                                "\"c\":{\"type\":\"array\",\"not\":{\"uniqueItems\":true}}},\"additionalProperties\":false}", &o, &e);
     CHECK(g, "%s", e.msg);
     if (!g) return;
     CHECK(grammar_n_relaxed(g) == 3, "%zu", grammar_n_relaxed(g));
-    CHECK(accepts(g, "{\"a\":\"yy\",\"b\":1,\"z1\":null}"), "a relaxed grammar accepts more, not less");
-    CHECK(!accepts(g, "{\"b\":\"s\"}"), "what is enforced stays enforced");
+    CHECK(accepts(g, "{\"a\":\"yy\",\"b\":1,\"c\":[1,2]}"), "a relaxed grammar accepts more, not less");
+    CHECK(!accepts(g, "{\"a\":1}") && !accepts(g, "{\"d\":1}") && !accepts(g, "{\"c\":{}}"), "what is enforced stays enforced");
     bool found = false;
     for (size_t i = 0; i < grammar_n_relaxed(g); i++) found |= !strcmp(grammar_relaxed(g, i), "schema: /properties/a/pattern");
-    CHECK(found, "%s", grammar_relaxed(g, 0));
+    CHECK(found, "%s", grammar_n_relaxed(g) ? grammar_relaxed(g, 0) : "none");
     grammar_free(g);
 }
 

@@ -417,6 +417,7 @@ static bool flatten(struct expand *x, struct bag *b, int depth);
 
 static bool todo_add(struct expand *x, struct bag *b, enum todo kind, uint32_t at, uint32_t i)
 {
+    if (x->lenient) return true;
     if (b->n_todo >= LEN(b->todo)) return too_many(x, "more than 64 choices about one value");
     b->todo[b->n_todo].kind = (uint8_t)kind;
     b->todo[b->n_todo].at = at;
@@ -426,6 +427,7 @@ static bool todo_add(struct expand *x, struct bag *b, enum todo kind, uint32_t a
 
 static bool atom_add(struct expand *x, struct bag *b, const struct atom *a, uint32_t from)
 {
+    if (x->lenient) return true;
     if (b->n_atom >= LEN(b->atom)) return too_many(x, "more than 64 negated keywords about one value");
     b->atom[b->n_atom] = *a;
     b->atom[b->n_atom++].from = from;
@@ -589,6 +591,33 @@ bool goal_open_bags(struct expand *x)
     return flatten(x, b, 0);
 }
 
+/* One attempt; its shapes become the goal's. */
+static bool attempt(struct grammar *g, struct goal *p, uint32_t goal, bool lenient, struct err *e)
+{
+    struct arena tmp;
+    arena_init(&tmp, 32768);
+    struct expand x = { .g = g, .goal = goal, .e = e, .tmp = &tmp, .lenient = lenient };
+    bool ok = goal_open_bags(&x);
+    if (ok) {
+        p->shape = arena_alloc(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
+        if (x.n_shape) memcpy(p->shape, x.shape, x.n_shape * sizeof *p->shape);
+        p->n_shape = x.n_shape;
+    }
+    mem_free(x.shape);
+    arena_done(&tmp);
+    return ok;
+}
+
+/* What is too much or cannot be enforced, where that is allowed: without the choices and negations, which makes a
+ * superset; the finished value is checked. */
+static bool relax(struct grammar *g, struct goal *p, uint32_t goal, const struct err *why)
+{
+    struct err again = { 0 };
+    if (!g->o.relax || (why->code != ERR_LIMIT && why->code != ERR_UNSUPPORTED)) return false;
+    schemas_relaxed_as(g, why->msg);
+    return attempt(g, p, goal, true, &again);
+}
+
 bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
 {
     struct goal *p = goal_at(g, goal);
@@ -596,18 +625,9 @@ bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
     pthread_mutex_lock(&g->lock);
     if (p->state == GOAL_NEW) {
         struct err own = { 0 };
-        struct arena tmp;
-        arena_init(&tmp, 32768);
-        struct expand x = { .g = g, .goal = goal, .e = &own, .tmp = &tmp };
         atomic_store(&p->state, GOAL_BUSY);
-        bool ok = goal_open_bags(&x);
-        if (ok) {
-            p->shape = arena_alloc(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
-            if (x.n_shape) memcpy(p->shape, x.shape, x.n_shape * sizeof *p->shape);
-            p->n_shape = x.n_shape;
-        } else if (e && !e->code) *e = own;
-        mem_free(x.shape);
-        arena_done(&tmp);
+        bool ok = attempt(g, p, goal, false, &own) || relax(g, p, goal, &own);
+        if (!ok && e && !e->code) *e = own;
         atomic_store_explicit(&p->state, ok ? GOAL_OPEN : GOAL_FAILED, memory_order_release);
     }
     bool ok = p->state != GOAL_FAILED;

@@ -269,6 +269,7 @@ bool     schemas_read(struct grammar *g, struct err *e);              /* reads a
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
 bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
 void     schemas_relaxed(struct grammar *g, uint32_t node, const char *kw);
+void     schemas_relaxed_as(struct grammar *g, const char *what);     /* "tool x: /pointer/keyword: why" */
 enum { NODE_ANY_OBJECT };                                             /* node 0: {"type":"object"} of our own */
 
 /* ---- goal.c, solve.c, shape*.c, literal.c ---------------------------------------------------- */
@@ -317,6 +318,7 @@ struct expand {
     struct grammar *g; uint32_t goal; struct err *e;
     struct arena *tmp;
     struct shape *shape; uint32_t n_shape, cap_shape, work;
+    bool lenient;                       /* choices and negations are left out: a superset */
     struct names *names;                /* not NULL: the bags are about names of keys (shape_object.c) */
 };
 /* One way a text may be: parts of its language, lengths, formats that no automaton decides. */

@@ -64,16 +64,20 @@ bool schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum er
     return false;
 }
 
+void schemas_relaxed_as(struct grammar *g, const char *what)
+{
+    for (size_t i = 0; i < g->n_relaxed; i++)
+        if (!strcmp(g->relaxed[i], what)) return;
+    if (g->n_relaxed >= 1000) return;
+    MEM_GROW(g->relaxed, g->n_relaxed, g->s.cap_relaxed);
+    g->relaxed[g->n_relaxed++] = arena_str(&g->mem, what, strlen(what));
+}
+
 void schemas_relaxed(struct grammar *g, uint32_t node, const char *kw)
 {
     struct str where = { 0 };
     place(g, node, kw, &where);
-    bool had = g->n_relaxed >= 1000;
-    for (size_t i = 0; i < g->n_relaxed && !had; i++) had = !strcmp(g->relaxed[i], where.p);
-    if (!had) {
-        MEM_GROW(g->relaxed, g->n_relaxed, g->s.cap_relaxed);
-        g->relaxed[g->n_relaxed++] = arena_str(&g->mem, where.p, where.len);
-    }
+    schemas_relaxed_as(g, where.p);
     str_done(&where);
 }
 
@@ -345,6 +349,7 @@ static bool number(struct reading *r, const struct json *v, struct dec *out)
     const char *p = json_number(v, &len);
     if (!p) return bad(r, "must be a number");
     *out = dec_read(&r->g->mem, p, len);
+    if (out->point > 100 || out->n - out->point > 100) r->g->s.risky = true;  /* there is a limit to digits */
     return true;
 }
 
