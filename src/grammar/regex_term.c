@@ -7,6 +7,7 @@
  *
  * Texts are well-formed UTF-8, so ALL may mean all byte strings; a complement stands beside `valid`.
  * Running out of fuel or room sets `broken` and makes EMPTY of everything. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "grammar/regex_int.h"
@@ -30,11 +31,14 @@ static uint32_t hash_of(const struct terms *s, const struct term *t)
         for (uint32_t i = 0; i < t->b; i++) h = mix((uint64_t)h << 32 | s->list[t->a + i]);
         return h;
     }
+    if (t->op == T_SET) {
+        const uint64_t *w = s->set[t->set].w;
+        return mix(w[0] + mix(w[1] + mix(w[2] + mix(w[3] + h))));
+    }
     h = mix((uint64_t)h << 32 | t->a);
     h = mix((uint64_t)h << 32 | t->b);
     h = mix((uint64_t)h << 32 | t->min);
-    h = mix((uint64_t)h << 32 | t->max);
-    return mix((uint64_t)h << 32 | t->set);
+    return mix((uint64_t)h << 32 | t->max);
 }
 
 static bool same(const struct terms *s, const struct term *x, const struct term *y)
@@ -42,7 +46,8 @@ static bool same(const struct terms *s, const struct term *x, const struct term 
     if (x->hash != y->hash || x->op != y->op || x->b != y->b) return false;
     if (x->op == T_ALT || x->op == T_AND)
         return x->a == y->a || !memcmp(s->list + x->a, s->list + y->a, x->b * sizeof(uint32_t));
-    return x->a == y->a && x->min == y->min && x->max == y->max && x->set == y->set;
+    if (x->op == T_SET) return !memcmp(&s->set[x->set], &s->set[y->set], sizeof *s->set);
+    return x->a == y->a && x->min == y->min && x->max == y->max;
 }
 
 static void rehash(struct terms *s)
@@ -91,20 +96,48 @@ static uint32_t intern(struct terms *s, struct term *t)
     return s->n++;
 }
 
-void terms_init(struct terms *s)
+/* What every store begins with, made once a process. */
+static struct terms first_store;
+
+static void make_base(void)
 {
-    memset(s, 0, sizeof *s);
+    struct terms *s = &first_store;
     s->n_bucket = 64;
     s->bucket = mem_zero(s->n_bucket * sizeof *s->bucket);
-    s->fuel = 1 << 20;
-    s->bytes = s->n_bucket * sizeof *s->bucket;
+    s->fuel = TERM_MOST;
     /* EMPTY is number 0, which no chain holds: nobody looks it up. */
     intern(s, &(struct term){ .op = T_EMPTY });
     s->bucket[term_at(s, EMPTY)->hash & (s->n_bucket - 1)] = 0;
     intern(s, &(struct term){ .op = T_EPS });
     intern(s, &(struct term){ .op = T_ALL });
+    struct bset more = { { 0, 0, ~0ULL, 0 } };
+    s->full[0] = EPS;
+    for (int i = 1; i < 4; i++) s->full[i] = term_cat(s, term_set(s, &more), s->full[i - 1]);
     s->any = term_cps(s, &(struct cp_range){ 0, 0x10FFFF }, 1);
     s->valid = term_rep(s, s->any, 0, INF);
+    s->n_class = 1;
+    terms_classes(s);
+}
+
+void terms_init(struct terms *s)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_base);
+    *s = first_store;
+    s->tmp = NULL;
+    s->cap_tmp = 0;
+    s->n_chunk = s->cap_chunk = 0;
+    s->chunk = NULL;
+    for (uint32_t i = 0; i < first_store.n_chunk; i++) {
+        MEM_GROW(s->chunk, s->n_chunk, s->cap_chunk);
+        s->chunk[s->n_chunk++] = mem_alloc(TERM_CHUNK * sizeof **s->chunk);
+        memcpy(s->chunk[i], first_store.chunk[i], MIN(first_store.n - i * TERM_CHUNK, TERM_CHUNK) * sizeof **s->chunk);
+    }
+    s->bucket = mem_dup(first_store.bucket, first_store.n_bucket * sizeof *s->bucket);
+    s->list = mem_dup(first_store.list, first_store.cap_list * sizeof *s->list);
+    s->set = mem_dup(first_store.set, first_store.cap_set * sizeof *s->set);
+    s->fuel = TERM_MOST;
+    s->bytes = s->n_bucket * sizeof *s->bucket + s->n_chunk * TERM_CHUNK * sizeof **s->chunk;
 }
 
 void terms_done(struct terms *s)
@@ -253,13 +286,11 @@ uint32_t term_set(struct terms *s, const struct bset *set)
 {
     if (!(set->w[0] | set->w[1] | set->w[2] | set->w[3])) return EMPTY;
     uint32_t i = s->n_set;
-    while (i-- > 0) if (!memcmp(&s->set[i], set, sizeof *set)) break;
-    if (i == UINT32_MAX) {
-        MEM_GROW(s->set, s->n_set, s->cap_set);
-        i = s->n_set++;
-        s->set[i] = *set;
-    }
-    return intern(s, &(struct term){ .op = T_SET, .set = i });
+    MEM_GROW(s->set, s->n_set, s->cap_set);
+    s->set[s->n_set++] = *set;
+    uint32_t t = intern(s, &(struct term){ .op = T_SET, .set = i });
+    if (term_at(s, t)->set != i || t == EMPTY) s->n_set--;             /* it is known */
+    return t;
 }
 
 uint32_t term_not(struct terms *s, uint32_t a)
@@ -589,9 +620,7 @@ uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b)
 /* Bytes that every byte set of the store treats alike are one class. */
 void terms_classes(struct terms *s)
 {
-    memset(s->cls, 0, sizeof s->cls);
-    s->n_class = 1;
-    for (uint32_t i = 0; i < s->n_set && s->n_class < 256; i++) {
+    for (uint32_t i = s->n_classed; i < s->n_set && s->n_class < 256; i++) {
         uint8_t in[256], out[256];
         uint16_t seen_in[256], seen_out[256];
         memset(seen_in, 0, s->n_class * sizeof *seen_in);
@@ -608,6 +637,7 @@ void terms_classes(struct terms *s)
         if (s->n_class == old) continue;
         for (int b = 0; b < 256; b++) s->cls[b] = bset_has(&s->set[i], (uint8_t)b) ? in[s->cls[b]] : out[s->cls[b]];
     }
+    s->n_classed = s->n_set;
     for (int b = 255; b >= 0; b--) s->rep[s->cls[b]] = (uint8_t)b;
 }
 
