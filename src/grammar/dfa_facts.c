@@ -26,6 +26,43 @@ void facts_classes(struct dfa *d)
 
 struct visit { uint32_t term, from; };
 
+/* How far a text may still be: an intersection needs all its members, so their sum leads the search. */
+static uint32_t guess(const struct terms *s, uint32_t t)
+{
+    const struct term *x = term_at(s, t);
+    uint64_t sum = x->shortest;
+    if (x->op == T_AND) {
+        sum = 0;
+        for (uint32_t i = 0; i < x->b; i++) sum += term_at(s, s->list[x->a + i])->shortest;
+    }
+    return (uint32_t)MIN(sum, (uint64_t)INF - 1);
+}
+
+/* A heap of visits, the best guess on top. */
+struct heap { struct { uint32_t guess, visit; } *at; uint32_t n, cap; };
+
+static void heap_put(struct heap *h, uint32_t g, uint32_t visit)
+{
+    MEM_GROW(h->at, h->n, h->cap);
+    uint32_t i = h->n++;
+    for (; i && h->at[(i - 1) / 2].guess > g; i = (i - 1) / 2) h->at[i] = h->at[(i - 1) / 2];
+    h->at[i].guess = g;
+    h->at[i].visit = visit;
+}
+
+static uint32_t heap_take(struct heap *h)
+{
+    uint32_t top = h->at[0].visit, g = h->at[--h->n].guess, v = h->at[h->n].visit, i = 0;
+    for (uint32_t k; (k = 2 * i + 1) < h->n; i = k) {
+        if (k + 1 < h->n && h->at[k + 1].guess < h->at[k].guess) k++;
+        if (h->at[k].guess >= g) break;
+        h->at[i] = h->at[k];
+    }
+    h->at[i].guess = g;
+    h->at[i].visit = v;
+    return top;
+}
+
 /* Alive for sure, without a search. */
 static bool surely(const struct terms *s, uint32_t t)
 {
@@ -37,12 +74,15 @@ static bool search_alive(struct dfa *d, uint32_t term)
 {
     struct terms *s = &d->s;
     struct visit *seen = NULL;
+    struct heap open = { 0 };
     uint32_t n = 0, cap = 0, found = UINT32_MAX;
     bool out_of_work = false;
     MEM_GROW(seen, n, cap);
     seen[n++] = (struct visit){ term, UINT32_MAX };
     term_at(s, term)->alive = 3;
-    for (uint32_t i = 0; i < n && found == UINT32_MAX && !out_of_work; i++) {
+    heap_put(&open, 0, 0);
+    while (open.n && found == UINT32_MAX && !out_of_work) {
+        uint32_t i = heap_take(&open);
         for (uint32_t c = 0; c < s->n_class && found == UINT32_MAX; c++) {
             if (d->kind[c] == K_NEVER) continue;
             uint32_t to = term_derive(s, seen[i].term, c);
@@ -56,6 +96,7 @@ static bool search_alive(struct dfa *d, uint32_t term)
                 if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
                 term_at(s, part)->alive = 3;
                 MEM_GROW(seen, n, cap);
+                heap_put(&open, guess(s, part), n);
                 seen[n++] = (struct visit){ part, i };
             }
         }
@@ -66,6 +107,7 @@ static bool search_alive(struct dfa *d, uint32_t term)
     for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) term_at(s, seen[i].term)->alive = 1;
     if (alive) term_at(s, term)->alive = 1;
     mem_free(seen);
+    mem_free(open.at);
     return alive;
 }
 

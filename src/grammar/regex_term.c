@@ -460,7 +460,9 @@ static uint32_t join(struct terms *s, uint32_t a, uint32_t b)
     uint32_t body, other, m, n, m2, n2;
     as_counted(s, hx, &body, &m, &n);
     as_counted(s, hy, &other, &m2, &n2);
-    if (body != other || m2 > plus(n, 1) || m > plus(n2, 1)) return EMPTY;
+    if (body != other) return EMPTY;
+    if (rx == ALL) return term_cat(s, term_rep(s, body, MIN(m, m2), MIN(m, m2)), rx);  /* more bodies are less */
+    if (m2 > plus(n, 1) || m > plus(n2, 1)) return EMPTY;
     return term_cat(s, term_rep(s, body, MIN(m, m2), MAX(n, n2)), rx);
 }
 
