@@ -554,7 +554,7 @@ static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo,
 bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
     const struct dfa_state *st = dfa_state(d, state);
-    if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return false;
+    if (lo > hi || hi < st->min_len || lo > st->max_len || st->min_len == INF) return false;
     return st->every_len || (lo <= st->min_len && hi == INF) || ask(d, Q_FITS, state, lo, hi);
 }
 
