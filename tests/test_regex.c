@@ -41,6 +41,9 @@ static const struct { const char *pattern, *text; bool match; } rows[] = {
     { "^(\\b\\w+\\b\\W*)+$", "ab cd", true }, { "x\\b", "x\xC3\xA9", true }, { "^(\\w+\\b,?)*$", "a,b", true },
     { "(?<=a)b", "ab", true }, { "(?<=a)b", "b", false }, { "(?<!a)b", "b", true }, { "(?<!a)b", "ab", false }, { "^\\w+(?<!-)$", "abc", true },
     { "^[\\w-]+(?<!-)$", "a-", false }, { "^[\\w-]+(?<!-)$", "a-b", true }, { "^(a|b(?<!c))+$", "abab", true },
+    { "(?<=ab)c", "xabc", true }, { "(?<=ab)c", "xac", false }, { "(?<!ab)c", "abc", false }, { "(?<!ab)c", "abcc", true }, { "(?<!ab)c", "c", true },
+    { "(?<=a*)b", "b", true }, { "(?<=^ab)c", "abc", true }, { "(?<=^ab)c", "xabc", false }, { "x|(?<=ab)c$", "abc", true }, { "(?<=a|b)c", "bc", true },
+    { "(?<=ab)", "abc", true }, { "(?<!\\u00e9.)\\u00e9", "\xC3\xA9x\xC3\xA9", true }, { "(?<!^|a)b", "b", false }, { "(?<=ab)\\bc", "ab", false },
 };
 
 TEST(pattern_means_what_ecma_says)
@@ -81,7 +84,7 @@ TEST(a_bad_pattern_is_refused_with_its_place)
 
 static void grow(struct rng *r, struct str *out, int depth)
 {
-    static const char *const atom[] = { "a", "b", "c", ".", "[ab]", "[^a]", "\\w", "\xC3\xA9", "^", "$", "\\b", "\\B", "(?<=a)", "(?<!b)" };
+    static const char *const atom[] = { "a", "b", "c", ".", "[ab]", "[^a]", "\\w", "\xC3\xA9", "^", "$", "\\b", "\\B", "(?<=a)", "(?<!b)", "(?<=[ab])" };
     uint32_t pick = rng_below(r, depth > 0 ? 12 : 4);
     if (pick < 4) str_puts(out, atom[rng_below(r, rng_below(r, 4) ? 8 : LEN(atom))]);
     else if (pick < 7) { grow(r, out, depth - 1); grow(r, out, depth - 1); }

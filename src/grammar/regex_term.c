@@ -12,7 +12,8 @@
 
 #include "grammar/regex_int.h"
 
-enum { TERM_MOST = 1 << 20, SUM_MOST = 1u << 31 };
+enum { TERM_MOST = 1 << 20, LIST_MOST = 1 << 24, MEMO_MOST = 1 << 20 };
+#define SUM_MOST (1u << 31)
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
@@ -76,7 +77,7 @@ static uint32_t intern(struct terms *s, struct term *t)
             if (lists) s->n_list = t->a;
             return i;
         }
-    if (s->n >= TERM_MOST || s->fuel == 0) {
+    if (s->n >= TERM_MOST || s->n_list > LIST_MOST || s->fuel == 0) {
         s->broken = true;
         if (lists) s->n_list = t->a;
         return EMPTY;
@@ -654,6 +655,10 @@ static bool remembered(const struct terms *s, uint64_t key, uint32_t *val)
 
 static void remember(struct terms *s, uint64_t key, uint32_t val)
 {
+    if (s->n_memo >= MEMO_MOST) {                                      /* it only saves work: begin again */
+        memset(s->memo, 0, s->cap_memo * sizeof *s->memo);
+        s->n_memo = 0;
+    }
     if (s->n_memo * 2 >= s->cap_memo) {
         struct memo *old = s->memo;
         uint32_t n = s->cap_memo;
