@@ -6,7 +6,7 @@
  * All of it runs under the automaton's lock. */
 #include "grammar/dfa_int.h"
 
-enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 19 };
+enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 18 };
 
 void facts_classes(struct dfa *d)
 {

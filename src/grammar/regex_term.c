@@ -504,6 +504,28 @@ static bool join_branches(struct terms *s, size_t base)
     return any;
 }
 
+static bool has(const uint32_t *x, size_t n, uint32_t t)
+{
+    for (size_t i = 0; i < n; i++) if (x[i] == t) return true;
+    return false;
+}
+
+/* In a union, a & b goes where a is. */
+static void absorb(struct terms *s, size_t base)
+{
+    size_t n = base, end = s->n_tmp;
+    if (end - base > 64) return;
+    for (size_t i = base; i < end; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        bool more = false;
+        for (uint32_t k = 0; t->op == T_AND && k < t->b && !more; k++)
+            more = has(s->tmp + base, end - base, s->list[t->a + k]);
+        if (more) s->tmp[i] = EMPTY;
+    }
+    for (size_t i = base; i < end; i++) if (s->tmp[i] != EMPTY) s->tmp[n++] = s->tmp[i];
+    s->n_tmp = n;
+}
+
 /* The union of tmp[base…), which goes. */
 static uint32_t alt_from(struct terms *s, size_t base)
 {
@@ -521,6 +543,7 @@ static uint32_t alt_from(struct terms *s, size_t base)
             if (s->tmp[i] != EMPTY && !(s->tmp[i] == EPS && other)) s->tmp[n++] = s->tmp[i];
         s->n_tmp = n;
         if (n == base) return EMPTY;
+        absorb(s, base);
     } while (s->n_tmp - base > 1 && join_branches(s, base));
     return list_term(s, base, T_ALT);
 }
@@ -538,6 +561,8 @@ uint32_t term_alt2(struct terms *s, uint32_t a, uint32_t b)
     if (a == b || b == EMPTY) return a;
     return a == EMPTY ? b : term_alt(s, (uint32_t[]){ a, b }, 2);
 }
+
+static uint32_t and_from(struct terms *s, size_t base);
 
 /* The complements in tmp[base…) become one, the byte sets one. */
 static void gather(struct terms *s, size_t base)
@@ -584,6 +609,60 @@ static uint32_t obvious(struct terms *s, size_t base)
     return eps ? nullable ? EPS : EMPTY : ALL;
 }
 
+/* Has the union n every branch of m? */
+static bool covers(const struct terms *s, uint32_t n, uint32_t m)
+{
+    const struct term *x = term_at(s, n), *y = term_at(s, m);
+    if (n == m) return true;
+    if (x->op != T_ALT) return false;
+    if (y->op != T_ALT) return has(s->list + x->a, x->b, m);
+    for (uint32_t i = 0; i < y->b; i++)
+        if (!has(s->list + x->a, x->b, s->list[y->a + i])) return false;
+    return true;
+}
+
+/* A branch b & ¬m without the ¬m that ¬n implies; the branch itself where there is none. */
+static uint32_t strip(struct terms *s, uint32_t branch, uint32_t n)
+{
+    const struct term *t = term_at(s, branch);
+    size_t base = s->n_tmp;
+    if (t->op != T_AND) return branch;
+    for (uint32_t i = 0; i < t->b; i++) {
+        uint32_t k = s->list[t->a + i];
+        if (term_at(s, k)->op != T_NOT || !covers(s, n, term_at(s, k)->a)) push(s, k);
+    }
+    if (s->n_tmp - base == t->b) {
+        s->n_tmp = base;
+        return branch;
+    }
+    return and_from(s, base);
+}
+
+/* (a|b&¬m) & ¬n is (a|b) & ¬n where m ⊆ n. Around a loop with a negative look-ahead every round would
+ * else nest another intersection into the last one. True: a union in the list has changed. */
+static bool strip_unions(struct terms *s, size_t base)
+{
+    uint32_t n = EMPTY;
+    bool changed = false;
+    for (size_t i = base; i < s->n_tmp; i++) if (term_at(s, s->tmp[i])->op == T_NOT) n = term_at(s, s->tmp[i])->a;
+    if (n == EMPTY) return false;
+    for (size_t i = base, end = s->n_tmp; i < end; i++) {
+        struct term t = *term_at(s, s->tmp[i]);
+        if (t.op != T_ALT || !t.inverts) continue;
+        bool other = false;
+        for (uint32_t k = 0; k < t.b; k++) {
+            uint32_t was = s->list[t.a + k], now = strip(s, was, n);
+            other |= was != now;
+            push(s, now);
+        }
+        uint32_t whole = other ? alt_from(s, end) : s->tmp[i];
+        s->tmp[i] = whole;
+        s->n_tmp = end;
+        changed |= other;
+    }
+    return changed;
+}
+
 static uint32_t and_from(struct terms *s, size_t base)
 {
     flatten(s, base, T_AND);
@@ -602,6 +681,7 @@ static uint32_t and_from(struct terms *s, size_t base)
     if (n == base) return ALL;
     uint32_t known = obvious(s, base);
     if (known != ALL) { s->n_tmp = base; return known; }
+    if (strip_unions(s, base)) return and_from(s, base);
     return list_term(s, base, T_AND);
 }
 
