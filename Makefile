@@ -1,8 +1,8 @@
 # What one does with Tenon. The build itself is Meson's (meson.build); SAN=1 builds with address and
 # undefined-behaviour sanitizers in a folder of its own.
 BUILD  := build$(if $(SAN),-san)
-SETUP  := $(if $(SAN),-Db_sanitize=address$(,)undefined -Db_lundef=false)
 ,      := ,
+SETUP  := $(if $(SAN),-Db_sanitize=address$(,)undefined -Db_lundef=false)
 TENON  := $(BUILD)/tenon
 
 .PHONY: all demo test test-shared bench fuzz rooms deps install clean help

@@ -6,7 +6,7 @@
  * All of it runs under the automaton's lock. */
 #include "grammar/dfa_int.h"
 
-enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 19 };
+enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 18 };
 
 void facts_classes(struct dfa *d)
 {
@@ -26,6 +26,43 @@ void facts_classes(struct dfa *d)
 
 struct visit { uint32_t term, from; };
 
+/* How far a text may still be: an intersection needs all its members, so their sum leads the search. */
+static uint32_t guess(const struct terms *s, uint32_t t)
+{
+    const struct term *x = term_at(s, t);
+    uint64_t sum = x->shortest;
+    if (x->op == T_AND) {
+        sum = 0;
+        for (uint32_t i = 0; i < x->b; i++) sum += term_at(s, s->list[x->a + i])->shortest;
+    }
+    return (uint32_t)MIN(sum, (uint64_t)INF - 1);
+}
+
+/* A heap of visits, the best guess on top. */
+struct heap { struct { uint32_t guess, visit; } *at; uint32_t n, cap; };
+
+static void heap_put(struct heap *h, uint32_t g, uint32_t visit)
+{
+    MEM_GROW(h->at, h->n, h->cap);
+    uint32_t i = h->n++;
+    for (; i && h->at[(i - 1) / 2].guess > g; i = (i - 1) / 2) h->at[i] = h->at[(i - 1) / 2];
+    h->at[i].guess = g;
+    h->at[i].visit = visit;
+}
+
+static uint32_t heap_take(struct heap *h)
+{
+    uint32_t top = h->at[0].visit, g = h->at[--h->n].guess, v = h->at[h->n].visit, i = 0;
+    for (uint32_t k; (k = 2 * i + 1) < h->n; i = k) {
+        if (k + 1 < h->n && h->at[k + 1].guess < h->at[k].guess) k++;
+        if (h->at[k].guess >= g) break;
+        h->at[i] = h->at[k];
+    }
+    h->at[i].guess = g;
+    h->at[i].visit = v;
+    return top;
+}
+
 /* Alive for sure, without a search. */
 static bool surely(const struct terms *s, uint32_t t)
 {
@@ -37,12 +74,15 @@ static bool search_alive(struct dfa *d, uint32_t term)
 {
     struct terms *s = &d->s;
     struct visit *seen = NULL;
+    struct heap open = { 0 };
     uint32_t n = 0, cap = 0, found = UINT32_MAX;
     bool out_of_work = false;
     MEM_GROW(seen, n, cap);
     seen[n++] = (struct visit){ term, UINT32_MAX };
     term_at(s, term)->alive = 3;
-    for (uint32_t i = 0; i < n && found == UINT32_MAX && !out_of_work; i++) {
+    heap_put(&open, 0, 0);
+    while (open.n && found == UINT32_MAX && !out_of_work) {
+        uint32_t i = heap_take(&open);
         for (uint32_t c = 0; c < s->n_class && found == UINT32_MAX; c++) {
             if (d->kind[c] == K_NEVER) continue;
             uint32_t to = term_derive(s, seen[i].term, c);
@@ -56,6 +96,7 @@ static bool search_alive(struct dfa *d, uint32_t term)
                 if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
                 term_at(s, part)->alive = 3;
                 MEM_GROW(seen, n, cap);
+                heap_put(&open, guess(s, part), n);
                 seen[n++] = (struct visit){ part, i };
             }
         }
@@ -66,6 +107,7 @@ static bool search_alive(struct dfa *d, uint32_t term)
     for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) term_at(s, seen[i].term)->alive = 1;
     if (alive) term_at(s, term)->alive = 1;
     mem_free(seen);
+    mem_free(open.at);
     return alive;
 }
 
@@ -512,7 +554,7 @@ static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo,
 bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
     const struct dfa_state *st = dfa_state(d, state);
-    if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return false;
+    if (lo > hi || hi < st->min_len || lo > st->max_len || st->min_len == INF) return false;
     return st->every_len || (lo <= st->min_len && hi == INF) || ask(d, Q_FITS, state, lo, hi);
 }
 
@@ -530,4 +572,44 @@ uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
     return ask(d, Q_COUNT, state, 0, cap);
 }
 
-uint32_t dfa_worst(const struct dfa *d) { (void)d; return UINT32_MAX; }
+/* ---- what no state exceeds ------------------------------------------------------------------- */
+
+static uint32_t sum_of(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
+
+/* The most bytes that the shortest text of any derivative of a term takes: the rest of the part that is under way, then
+ * all that must still follow. seen[t]: 1 + the answer, 0: none yet. */
+static uint32_t worst(const struct terms *s, uint32_t id, uint32_t *seen, int depth)
+{
+    const struct term *t = term_at(s, id);
+    if (depth > 1000) return INF;
+    if (seen[id]) return seen[id] - 1;
+    uint32_t out = t->shortest;
+    if (t->op == T_CAT) {
+        uint32_t a = worst(s, t->a, seen, depth + 1), b = worst(s, t->b, seen, depth + 1);
+        out = MAX(sum_of(a, term_at(s, t->b)->shortest), b);
+    } else if (t->op == T_ALT) {
+        for (uint32_t i = 0; i < t->b; i++) {
+            uint32_t k = worst(s, s->list[t->a + i], seen, depth + 1);
+            out = MAX(out, k);
+        }
+    } else if (t->op == T_REP) {
+        const struct term *k = term_at(s, t->a);
+        uint64_t rest = (uint64_t)(t->min ? t->min - 1 : 0) * k->shortest;
+        out = rest > INF / 2 ? INF : sum_of(worst(s, t->a, seen, depth + 1), (uint32_t)rest);
+    } else if (t->op == T_AND || t->op == T_NOT || t->op == T_REF) out = INF;
+    seen[id] = out == INF ? INF : out + 1;
+    return out;
+}
+
+uint32_t dfa_worst(struct dfa *d)
+{
+    uint32_t have = atomic_load(&d->worst);
+    if (have) return have == INF ? INF : have - 1;
+    pthread_mutex_lock(&d->lock);
+    uint32_t *seen = mem_zero(((size_t)d->s.n + 1) * sizeof *seen);
+    uint32_t out = worst(&d->s, term_of(d, DFA_START), seen, 0);
+    mem_free(seen);
+    pthread_mutex_unlock(&d->lock);
+    atomic_store(&d->worst, out == INF ? INF : out + 1);
+    return out;
+}

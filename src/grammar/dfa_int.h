@@ -27,6 +27,7 @@ struct dfa {
     uint16_t width[256];                /* [class] how many bytes */
     struct answer { uint32_t question, state, lo, hi, value; } answer[16];
     uint64_t id;
+    _Atomic uint32_t worst;             /* 1 + dfa_worst(), 0: not known yet */
     _Atomic size_t bytes;
     /* The cache's, under its lock. */
     uint64_t hash;

@@ -63,7 +63,7 @@ bool     dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 /* Fewest bytes (escapes of JSON counted) of an accepted text of lo to hi code points; UINT32_MAX: none. */
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 /* No state that can be reached needs more bytes than this for its shortest text; UINT32_MAX: not known. */
-uint32_t dfa_worst(const struct dfa *d);
+uint32_t dfa_worst(struct dfa *d);
 /* How many different texts are accepted from here, counted up to cap. */
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 
@@ -73,7 +73,7 @@ uint32_t       dfa_n_class(const struct dfa *d);
 
 static inline uint32_t dfa_step(struct dfa *d, const uint8_t *cls, uint32_t state, uint8_t b)
 {
-    uint32_t to = dfa_state(d, state)->row[cls[b]];
+    uint32_t to = __atomic_load_n(&dfa_state(d, state)->row[cls[b]], __ATOMIC_ACQUIRE);
     return to != UINT32_MAX ? to : dfa_fill(d, state, b);
 }
 

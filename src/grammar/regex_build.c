@@ -12,6 +12,7 @@
 #include "grammar/regex_int.h"
 
 enum { SETS_MOST = 4, ATOMS_MOST = 16, UNROLL_MOST = 1000, CONT_MOST = 20000, DEPTH_MOST = 4000 };
+#define BEHIND "a look-behind of more than one code point is supported only at the beginning of a pattern"
 enum cont_kind { C_TREE, C_REP, C_BACK, C_END };
 
 /* A tree (or count of it) and what follows. */
@@ -353,7 +354,7 @@ static uint32_t assertion(struct build *x, struct cont *c, uint32_t ctx, bool st
     }
     const struct ast *one = one_code_point(t->kid);
     if (t->behind) {
-        if (!one) return fail(x, ERR_UNSUPPORTED, "a look-behind of more than one code point is supported only at the beginning of a pattern");
+        if (!one) return fail(x, ERR_UNSUPPORTED, BEHIND);
         return before_is(x, ctx, add_set(x, one->set, one->n_set)) != t->neg ? T(x, c->next, ctx, stalled) : EMPTY;
     }
     uint32_t rest = T(x, c->next, ctx, stalled);
@@ -414,19 +415,68 @@ static uint32_t T(struct build *x, struct cont *c, uint32_t ctx, bool stalled)
 
 /* ---- the search ---------------------------------------------------------------------------------- */
 
-static uint32_t search(struct build *x, struct ast *root)
+/* Is t a look-behind that no atom can answer? */
+static bool far_behind(const struct ast *t)
+{
+    return t && t->op == A_LOOK && t->behind && !one_code_point(t->kid);
+}
+
+/* The texts that end in what `in` matches: plain texts, ^ and then those, alternatives of such. */
+static uint32_t behind(struct build *x, struct ast *in)
+{
+    uint32_t out = EMPTY;
+    if (!in->zero) return term_cat(x->s, x->s->valid, plain(x, in));
+    if (in->op == A_START) return EPS;
+    if (in->op == A_CAT && in->kid->op == A_START && !in->kid->next->zero && !in->kid->next->next) return plain(x, in->kid->next);
+    if (in->op != A_ALT) return fail(x, ERR_UNSUPPORTED, "a look-behind holds an assertion");
+    for (struct ast *k = in->kid; k; k = k->next) {
+        uint32_t one = behind(x, k);
+        out = term_alt2(x->s, out, one);
+    }
+    return out;
+}
+
+static uint32_t holds_behind(struct build *x, struct ast *t)
+{
+    uint32_t before = behind(x, t->kid);
+    return t->neg ? term_not(x->s, before) : before;
+}
+
+/* A match may begin where `when` holds of all that is before. */
+static uint32_t search_when(struct build *x, struct ast *root, uint32_t when)
 {
     struct terms *s = x->s;
     struct cont *c = cont(x, C_TREE, root, end_with(x, ALL));
     uint32_t before = x->look ? s->valid : ALL, start = T(x, c, 0, false);
     if (!root->left) return term_cat(s, before, start);
     if (!x->look && !x->word) return term_alt2(s, start, term_cat(s, ALL, T(x, c, 1, false)));
-    uint32_t out = start;
+    uint32_t out = term_at(s, when)->nullable ? start : EMPTY;
     for (uint32_t i = 0; i < x->n_atom; i++) {
         uint32_t rest = T(x, c, i + 1, false), last = term_cps(s, x->atom[i].cp.r, x->atom[i].cp.n);
-        out = term_alt2(s, out, term_cat(s, s->valid, term_cat(s, last, rest)));
+        uint32_t head = term_and2(s, term_cat(s, s->valid, last), when);
+        out = term_alt2(s, out, term_cat(s, head, rest));
     }
     return out;
+}
+
+static uint32_t search(struct build *x, struct ast *root)
+{
+    uint32_t out = EMPTY, when = ALL;
+    bool far = false;
+    if (root->op == A_ALT)
+        for (struct ast *k = root->kid; k; k = k->next) far |= far_behind(k) || (k->op == A_CAT && far_behind(k->kid));
+    if (far) {
+        for (struct ast *k = root->kid; k; k = k->next) {
+            uint32_t one = search(x, k);
+            out = term_alt2(x->s, out, one);
+        }
+        return out;
+    }
+    if (root->op == A_CAT)
+        for (; far_behind(root->kid); root->kid = root->kid->next) when = term_and2(x->s, when, holds_behind(x, root->kid));
+    if (!far_behind(root)) return search_when(x, root, when);
+    struct ast nothing = { .op = A_EPS, .left = true, .nullable = true };
+    return search_when(x, &nothing, holds_behind(x, root));
 }
 
 bool re_build(struct terms *s, const char *p, size_t len, bool whole, uint32_t *out, struct err *e)

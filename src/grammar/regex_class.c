@@ -185,14 +185,14 @@ static int cover(const struct split *x, uint32_t *i, uint32_t lo, uint32_t hi)
 /* The trailing `more` bytes of the code points base + [0, 64^more). full: all of them belong. */
 static uint32_t tail(struct split *x, int more, uint32_t base, uint32_t i, bool full)
 {
-    if (more == 0) return EPS;
+    if (full || more == 0) return x->s->full[more];
     uint32_t of[64], n = 0, step = 1u << 6 * (more - 1);
     struct bset by[64];
     for (uint32_t b = 0; b < 64; b++) {
         uint32_t lo = base + b * step, k = 0;
-        int c = full ? 2 : cover(x, &i, lo, lo + step - 1);
+        int c = cover(x, &i, lo, lo + step - 1);
         if (!c) continue;
-        uint32_t t = full && n ? of[0] : tail(x, more - 1, lo, i, c == 2);
+        uint32_t t = tail(x, more - 1, lo, i, c == 2);
         while (k < n && of[k] != t) k++;
         if (k == n) { of[n] = t; by[n++] = (struct bset){ { 0 } }; }
         bset_add(&by[k], (uint8_t)(0x80 + b));

@@ -77,7 +77,8 @@ struct terms {
     uint32_t *ref; uint32_t n_ref, cap_ref;             /* definitions of T_REF */
     struct memo *memo; uint32_t n_memo, cap_memo;
     uint32_t any, valid;                                /* one code point; any number of them */
-    uint8_t cls[256], rep[256]; uint32_t n_class;       /* byte -> class, class -> a byte of it */
+    uint32_t full[4];                                   /* that many trailing bytes of a code point */
+    uint8_t cls[256], rep[256]; uint32_t n_class, n_classed;       /* byte -> class, class -> a byte of it */
     uint32_t *tmp; size_t n_tmp, cap_tmp;               /* scratch stack of term numbers */
     uint32_t fuel;                                      /* work left; 0: everything is EMPTY, broken */
     bool broken;

@@ -399,6 +399,13 @@ static struct ast *list_node(struct parser *x, enum ast_op op, struct ast *first
 {
     if (!first) return node(x, A_EPS);
     if (!first->next) return first;
+    bool sets = op == A_ALT;
+    for (struct ast *k = first; k; k = k->next) sets &= k->op == A_SET;
+    if (sets) {                                                        /* (a|b) is [ab] */
+        x->set.n = 0;
+        for (struct ast *k = first; k; k = k->next) cps_add_all(&x->set, k->set, k->n_set, false);
+        return set_node(x, false);
+    }
     struct ast *n = node(x, op);
     n->kid = first;
     n->nullable = op == A_CAT;

@@ -7,11 +7,13 @@
  *
  * Texts are well-formed UTF-8, so ALL may mean all byte strings; a complement stands beside `valid`.
  * Running out of fuel or room sets `broken` and makes EMPTY of everything. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "grammar/regex_int.h"
 
-enum { TERM_MOST = 1 << 20, SUM_MOST = 1u << 31 };
+enum { TERM_MOST = 1 << 20, LIST_MOST = 1 << 24, MEMO_MOST = 1 << 20 };
+#define SUM_MOST (1u << 31)
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
@@ -30,11 +32,14 @@ static uint32_t hash_of(const struct terms *s, const struct term *t)
         for (uint32_t i = 0; i < t->b; i++) h = mix((uint64_t)h << 32 | s->list[t->a + i]);
         return h;
     }
+    if (t->op == T_SET) {
+        const uint64_t *w = s->set[t->set].w;
+        return mix(w[0] + mix(w[1] + mix(w[2] + mix(w[3] + h))));
+    }
     h = mix((uint64_t)h << 32 | t->a);
     h = mix((uint64_t)h << 32 | t->b);
     h = mix((uint64_t)h << 32 | t->min);
-    h = mix((uint64_t)h << 32 | t->max);
-    return mix((uint64_t)h << 32 | t->set);
+    return mix((uint64_t)h << 32 | t->max);
 }
 
 static bool same(const struct terms *s, const struct term *x, const struct term *y)
@@ -42,7 +47,8 @@ static bool same(const struct terms *s, const struct term *x, const struct term 
     if (x->hash != y->hash || x->op != y->op || x->b != y->b) return false;
     if (x->op == T_ALT || x->op == T_AND)
         return x->a == y->a || !memcmp(s->list + x->a, s->list + y->a, x->b * sizeof(uint32_t));
-    return x->a == y->a && x->min == y->min && x->max == y->max && x->set == y->set;
+    if (x->op == T_SET) return !memcmp(&s->set[x->set], &s->set[y->set], sizeof *s->set);
+    return x->a == y->a && x->min == y->min && x->max == y->max;
 }
 
 static void rehash(struct terms *s)
@@ -71,7 +77,7 @@ static uint32_t intern(struct terms *s, struct term *t)
             if (lists) s->n_list = t->a;
             return i;
         }
-    if (s->n >= TERM_MOST || s->fuel == 0) {
+    if (s->n >= TERM_MOST || s->n_list > LIST_MOST || s->fuel == 0) {
         s->broken = true;
         if (lists) s->n_list = t->a;
         return EMPTY;
@@ -91,20 +97,48 @@ static uint32_t intern(struct terms *s, struct term *t)
     return s->n++;
 }
 
-void terms_init(struct terms *s)
+/* What every store begins with, made once a process. */
+static struct terms first_store;
+
+static void make_base(void)
 {
-    memset(s, 0, sizeof *s);
+    struct terms *s = &first_store;
     s->n_bucket = 64;
     s->bucket = mem_zero(s->n_bucket * sizeof *s->bucket);
-    s->fuel = 1 << 20;
-    s->bytes = s->n_bucket * sizeof *s->bucket;
+    s->fuel = TERM_MOST;
     /* EMPTY is number 0, which no chain holds: nobody looks it up. */
     intern(s, &(struct term){ .op = T_EMPTY });
     s->bucket[term_at(s, EMPTY)->hash & (s->n_bucket - 1)] = 0;
     intern(s, &(struct term){ .op = T_EPS });
     intern(s, &(struct term){ .op = T_ALL });
+    struct bset more = { { 0, 0, ~0ULL, 0 } };
+    s->full[0] = EPS;
+    for (int i = 1; i < 4; i++) s->full[i] = term_cat(s, term_set(s, &more), s->full[i - 1]);
     s->any = term_cps(s, &(struct cp_range){ 0, 0x10FFFF }, 1);
     s->valid = term_rep(s, s->any, 0, INF);
+    s->n_class = 1;
+    terms_classes(s);
+}
+
+void terms_init(struct terms *s)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_base);
+    *s = first_store;
+    s->tmp = NULL;
+    s->cap_tmp = 0;
+    s->n_chunk = s->cap_chunk = 0;
+    s->chunk = NULL;
+    for (uint32_t i = 0; i < first_store.n_chunk; i++) {
+        MEM_GROW(s->chunk, s->n_chunk, s->cap_chunk);
+        s->chunk[s->n_chunk++] = mem_alloc(TERM_CHUNK * sizeof **s->chunk);
+        memcpy(s->chunk[i], first_store.chunk[i], MIN(first_store.n - i * TERM_CHUNK, TERM_CHUNK) * sizeof **s->chunk);
+    }
+    s->bucket = mem_dup(first_store.bucket, first_store.n_bucket * sizeof *s->bucket);
+    s->list = mem_dup(first_store.list, first_store.cap_list * sizeof *s->list);
+    s->set = mem_dup(first_store.set, first_store.cap_set * sizeof *s->set);
+    s->fuel = TERM_MOST;
+    s->bytes = s->n_bucket * sizeof *s->bucket + s->n_chunk * TERM_CHUNK * sizeof **s->chunk;
 }
 
 void terms_done(struct terms *s)
@@ -253,13 +287,11 @@ uint32_t term_set(struct terms *s, const struct bset *set)
 {
     if (!(set->w[0] | set->w[1] | set->w[2] | set->w[3])) return EMPTY;
     uint32_t i = s->n_set;
-    while (i-- > 0) if (!memcmp(&s->set[i], set, sizeof *set)) break;
-    if (i == UINT32_MAX) {
-        MEM_GROW(s->set, s->n_set, s->cap_set);
-        i = s->n_set++;
-        s->set[i] = *set;
-    }
-    return intern(s, &(struct term){ .op = T_SET, .set = i });
+    MEM_GROW(s->set, s->n_set, s->cap_set);
+    s->set[s->n_set++] = *set;
+    uint32_t t = intern(s, &(struct term){ .op = T_SET, .set = i });
+    if (term_at(s, t)->set != i || t == EMPTY) s->n_set--;             /* it is known */
+    return t;
 }
 
 uint32_t term_not(struct terms *s, uint32_t a)
@@ -429,7 +461,9 @@ static uint32_t join(struct terms *s, uint32_t a, uint32_t b)
     uint32_t body, other, m, n, m2, n2;
     as_counted(s, hx, &body, &m, &n);
     as_counted(s, hy, &other, &m2, &n2);
-    if (body != other || m2 > plus(n, 1) || m > plus(n2, 1)) return EMPTY;
+    if (body != other) return EMPTY;
+    if (rx == ALL) return term_cat(s, term_rep(s, body, MIN(m, m2), MIN(m, m2)), rx);  /* more bodies are less */
+    if (m2 > plus(n, 1) || m > plus(n2, 1)) return EMPTY;
     return term_cat(s, term_rep(s, body, MIN(m, m2), MAX(n, n2)), rx);
 }
 
@@ -470,6 +504,28 @@ static bool join_branches(struct terms *s, size_t base)
     return any;
 }
 
+static bool has(const uint32_t *x, size_t n, uint32_t t)
+{
+    for (size_t i = 0; i < n; i++) if (x[i] == t) return true;
+    return false;
+}
+
+/* In a union, a & b goes where a is. */
+static void absorb(struct terms *s, size_t base)
+{
+    size_t n = base, end = s->n_tmp;
+    if (end - base > 64) return;
+    for (size_t i = base; i < end; i++) {
+        const struct term *t = term_at(s, s->tmp[i]);
+        bool more = false;
+        for (uint32_t k = 0; t->op == T_AND && k < t->b && !more; k++)
+            more = has(s->tmp + base, end - base, s->list[t->a + k]);
+        if (more) s->tmp[i] = EMPTY;
+    }
+    for (size_t i = base; i < end; i++) if (s->tmp[i] != EMPTY) s->tmp[n++] = s->tmp[i];
+    s->n_tmp = n;
+}
+
 /* The union of tmp[base…), which goes. */
 static uint32_t alt_from(struct terms *s, size_t base)
 {
@@ -487,6 +543,7 @@ static uint32_t alt_from(struct terms *s, size_t base)
             if (s->tmp[i] != EMPTY && !(s->tmp[i] == EPS && other)) s->tmp[n++] = s->tmp[i];
         s->n_tmp = n;
         if (n == base) return EMPTY;
+        absorb(s, base);
     } while (s->n_tmp - base > 1 && join_branches(s, base));
     return list_term(s, base, T_ALT);
 }
@@ -504,6 +561,8 @@ uint32_t term_alt2(struct terms *s, uint32_t a, uint32_t b)
     if (a == b || b == EMPTY) return a;
     return a == EMPTY ? b : term_alt(s, (uint32_t[]){ a, b }, 2);
 }
+
+static uint32_t and_from(struct terms *s, size_t base);
 
 /* The complements in tmp[base…) become one, the byte sets one. */
 static void gather(struct terms *s, size_t base)
@@ -550,6 +609,60 @@ static uint32_t obvious(struct terms *s, size_t base)
     return eps ? nullable ? EPS : EMPTY : ALL;
 }
 
+/* Has the union n every branch of m? */
+static bool covers(const struct terms *s, uint32_t n, uint32_t m)
+{
+    const struct term *x = term_at(s, n), *y = term_at(s, m);
+    if (n == m) return true;
+    if (x->op != T_ALT) return false;
+    if (y->op != T_ALT) return has(s->list + x->a, x->b, m);
+    for (uint32_t i = 0; i < y->b; i++)
+        if (!has(s->list + x->a, x->b, s->list[y->a + i])) return false;
+    return true;
+}
+
+/* A branch b & ¬m without the ¬m that ¬n implies; the branch itself where there is none. */
+static uint32_t strip(struct terms *s, uint32_t branch, uint32_t n)
+{
+    const struct term *t = term_at(s, branch);
+    size_t base = s->n_tmp;
+    if (t->op != T_AND) return branch;
+    for (uint32_t i = 0; i < t->b; i++) {
+        uint32_t k = s->list[t->a + i];
+        if (term_at(s, k)->op != T_NOT || !covers(s, n, term_at(s, k)->a)) push(s, k);
+    }
+    if (s->n_tmp - base == t->b) {
+        s->n_tmp = base;
+        return branch;
+    }
+    return and_from(s, base);
+}
+
+/* (a|b&¬m) & ¬n is (a|b) & ¬n where m ⊆ n. Around a loop with a negative look-ahead every round would
+ * else nest another intersection into the last one. True: a union in the list has changed. */
+static bool strip_unions(struct terms *s, size_t base)
+{
+    uint32_t n = EMPTY;
+    bool changed = false;
+    for (size_t i = base; i < s->n_tmp; i++) if (term_at(s, s->tmp[i])->op == T_NOT) n = term_at(s, s->tmp[i])->a;
+    if (n == EMPTY) return false;
+    for (size_t i = base, end = s->n_tmp; i < end; i++) {
+        struct term t = *term_at(s, s->tmp[i]);
+        if (t.op != T_ALT || !t.inverts) continue;
+        bool other = false;
+        for (uint32_t k = 0; k < t.b; k++) {
+            uint32_t was = s->list[t.a + k], now = strip(s, was, n);
+            other |= was != now;
+            push(s, now);
+        }
+        uint32_t whole = other ? alt_from(s, end) : s->tmp[i];
+        s->tmp[i] = whole;
+        s->n_tmp = end;
+        changed |= other;
+    }
+    return changed;
+}
+
 static uint32_t and_from(struct terms *s, size_t base)
 {
     flatten(s, base, T_AND);
@@ -568,6 +681,7 @@ static uint32_t and_from(struct terms *s, size_t base)
     if (n == base) return ALL;
     uint32_t known = obvious(s, base);
     if (known != ALL) { s->n_tmp = base; return known; }
+    if (strip_unions(s, base)) return and_from(s, base);
     return list_term(s, base, T_AND);
 }
 
@@ -589,9 +703,7 @@ uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b)
 /* Bytes that every byte set of the store treats alike are one class. */
 void terms_classes(struct terms *s)
 {
-    memset(s->cls, 0, sizeof s->cls);
-    s->n_class = 1;
-    for (uint32_t i = 0; i < s->n_set && s->n_class < 256; i++) {
+    for (uint32_t i = s->n_classed; i < s->n_set && s->n_class < 256; i++) {
         uint8_t in[256], out[256];
         uint16_t seen_in[256], seen_out[256];
         memset(seen_in, 0, s->n_class * sizeof *seen_in);
@@ -608,6 +720,7 @@ void terms_classes(struct terms *s)
         if (s->n_class == old) continue;
         for (int b = 0; b < 256; b++) s->cls[b] = bset_has(&s->set[i], (uint8_t)b) ? in[s->cls[b]] : out[s->cls[b]];
     }
+    s->n_classed = s->n_set;
     for (int b = 255; b >= 0; b--) s->rep[s->cls[b]] = (uint8_t)b;
 }
 
@@ -622,6 +735,10 @@ static bool remembered(const struct terms *s, uint64_t key, uint32_t *val)
 
 static void remember(struct terms *s, uint64_t key, uint32_t val)
 {
+    if (s->n_memo >= MEMO_MOST) {                                      /* it only saves work: begin again */
+        memset(s->memo, 0, s->cap_memo * sizeof *s->memo);
+        s->n_memo = 0;
+    }
     if (s->n_memo * 2 >= s->cap_memo) {
         struct memo *old = s->memo;
         uint32_t n = s->cap_memo;

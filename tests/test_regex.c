@@ -1,0 +1,307 @@
+/* test_regex.c -- patterns against their meaning: tables, PCRE2 and counting by hand on small alphabets. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "grammar/regex.h"
+#include "test.h"
+
+static struct dfa *open_one(enum re_kind kind, bool negate, const char *p, struct err *e)
+{
+    struct re_part part = { kind, negate, p, strlen(p) };
+    memset(e, 0, sizeof *e);
+    return dfa_open(&part, 1, e);
+}
+
+static const struct { const char *pattern, *text; bool match; } rows[] = {
+    { "foo", "xfooy", true }, { "foo", "fo", false }, { "", "", true }, { "", "anything", true },
+    { "^a|b$", "ax", true }, { "^a|b$", "xb", true }, { "^a|b$", "xa", false }, { "^(a|b)$", "ab", false },
+    { "a^b", "ab", false }, { "a$b", "ab", false }, { "(^a|x)b", "ab", true }, { "(^a|x)b", "yab", false },
+    { "^$", "", true }, { "^$", "a", false }, { "$^", "", true }, { "(a|^)*b$", "aab", true }, { "^(a|$)+$", "aa", true },
+    { "^.$", "\xC3\xA9", true }, { "^.$", "\xF0\x9F\x98\x80", true }, { "^.$", "\n", false }, { "^.$", "\xE2\x80\xA8", false },
+    { "^[^]$", "\n", true }, { "[]", "a", false }, { "^[^a]$", "\n", true }, { "^[^a]$", "\xC3\xA9", true }, { "^[^\\u00e9]$", "\xC3\xA9", false },
+    { "^\\d+$", "0123", true }, { "^\\d$", "\xD9\xA1", false }, { "^\\w+$", "aZ_9", true }, { "^\\w$", "\xC3\xA9", false },
+    { "^\\s$", "\xEF\xBB\xBF", true }, { "^\\s$", "\xE3\x80\x80", true }, { "^\\S$", "\xC2\xA0", false }, { "^[\\D]$", "5", false },
+    { "^[\\W]$", "\xC3\xA9", true }, { "^[\\S\\s]$", "\n", true }, { "^\\D\\W$", "a-", true },
+    { "^\\cA\\x41\\u0042\\u{43}$", "\x01" "ABC", true }, { "^\\uD83D\\uDE00$", "\xF0\x9F\x98\x80", true }, { "^[\\uD83D\\uDE00]$", "\xF0\x9F\x98\x80", true },
+    { "\\uD83D", "\xF0\x9F\x98\x80", false }, { "^[\\b]$", "\b", true }, { "^\\t\\n\\v\\f\\r$", "\t\n\v\f\r", true },
+    { "^\\p{Lu}$", "\xC3\x89", true }, { "^\\p{Lu}$", "\xC3\xA9", false }, { "^\\P{Lu}$", "\xC3\xA9", true }, { "^\\p{Letter}+$", "a\xC3\xA9", true },
+    { "^\\p{Script=Greek}$", "\xCE\xB1", true }, { "^\\p{sc=Greek}$", "a", false }, { "^\\p{gc=Decimal_Number}$", "\xD9\xA1", true },
+    { "^\\p{Any}$", "\n", true }, { "^\\p{ASCII}$", "\xC3\xA9", false }, { "^\\p{Alphabetic}$", "\xC3\xA9", true }, { "^[\\p{L}\\d]+$", "\xC3\xA9" "5", true },
+    { "^\\p{White_Space}$", " ", true }, { "^\\p{L}\\p{M}*$", "e\xCC\x81", true },
+    { "^a{2,3}$", "aa", true }, { "^a{2,3}$", "aaaa", false }, { "^a{2,}$", "aaaaa", true }, { "^a{0}$", "", true }, { "^(ab){2}$", "abab", true },
+    { "^(ab?){2,3}$", "aab", true }, { "^(a|ab)(c|bcd)$", "abcd", true }, { "^a*?b+?c??$", "aabb", true }, { "^(a{2}){2}$", "aaa", false },
+    { "^(a{2,3}){2}$", "aaaaa", true }, { "^(a{2}){1,3}$", "aaa", false }, { "^(?:(?<n>x)y)+$", "xyxy", true },
+    { "^{$", "{", true }, { "^a{,2}$", "a{,2}", true }, { "^}]$", "}]", true }, { "^\\_\\@\\ \\:\\-\\/$", "_@ :-/", true }, { "^[\\w-.]+$", "a-.", true },
+    { "^(?=a).b$", "ab", true }, { "^(?=a).b$", "bb", false }, { "^(?!foo).*$", "foobar", false }, { "^(?!foo).*$", "fo", true },
+    { "^(?!foo$).*$", "foobar", true }, { "^((?!foo).)*$", "xfoox", false }, { "^((?!foo).)*$", "xfofox", true }, { "(?!a)", "a", true },
+    { "^(?!.*\\.$)[a-z.]+$", "a.b", true }, { "^(?!.*\\.$)[a-z.]+$", "a.", false }, { "^(?=.*\\d)(?=.*[a-z]).{4,8}$", "ab1d", true },
+    { "^(?=.*\\d)(?=.*[a-z]).{4,8}$", "abcd", false }, { "(?=ab)a(?!c)", "ab", true }, { "a(?=b(?!c))", "abc", false }, { "(?!$)(?!\\u00e9)", "\xC3\xA9", false },
+    { "^(?:(?=a)a){3}$", "aaa", true }, { "^(?!a*$)a*b?$", "aab", true }, { "^(?!a*$)a*b?$", "aaa", false },
+    { "\\bcat\\b", "a cat!", true }, { "\\bcat\\b", "concat", false }, { "\\Bcat", "concat", true }, { "\\Bcat", "cat", false }, { "^\\b$", "", false }, { "^\\B$", "", true },
+    { "^(\\b\\w+\\b\\W*)+$", "ab cd", true }, { "x\\b", "x\xC3\xA9", true }, { "^(\\w+\\b,?)*$", "a,b", true },
+    { "(?<=a)b", "ab", true }, { "(?<=a)b", "b", false }, { "(?<!a)b", "b", true }, { "(?<!a)b", "ab", false }, { "^\\w+(?<!-)$", "abc", true },
+    { "^[\\w-]+(?<!-)$", "a-", false }, { "^[\\w-]+(?<!-)$", "a-b", true }, { "^(a|b(?<!c))+$", "abab", true },
+    { "(?<=ab)c", "xabc", true }, { "(?<=ab)c", "xac", false }, { "(?<!ab)c", "abc", false }, { "(?<!ab)c", "abcc", true }, { "(?<!ab)c", "c", true },
+    { "(?<=a*)b", "b", true }, { "(?<=^ab)c", "abc", true }, { "(?<=^ab)c", "xabc", false }, { "x|(?<=ab)c$", "abc", true }, { "(?<=a|b)c", "bc", true },
+    { "(?<=ab)", "abc", true }, { "(?<!\\u00e9.)\\u00e9", "\xC3\xA9x\xC3\xA9", true }, { "(?<!^|a)b", "b", false }, { "(?<=ab)\\bc", "ab", false },
+};
+
+TEST(pattern_means_what_ecma_says)
+{
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct err e;
+        struct dfa *d = open_one(RE_PATTERN, false, rows[i].pattern, &e), *n = open_one(RE_PATTERN, true, rows[i].pattern, &e);
+        CHECK(d && n, "%s: %s", rows[i].pattern, e.msg);
+        if (!d || !n) continue;
+        size_t len = strlen(rows[i].text);
+        CHECK(dfa_match(d, rows[i].text, len) == rows[i].match, "%s on %s", rows[i].pattern, rows[i].text);
+        CHECK(dfa_match(n, rows[i].text, len) != rows[i].match, "not %s on %s", rows[i].pattern, rows[i].text);
+        CHECK(pattern_check(rows[i].pattern, strlen(rows[i].pattern), &e), "%s", rows[i].pattern);
+        dfa_close(d);
+        dfa_close(n);
+    }
+}
+
+static const struct { const char *pattern; enum err_code code; const char *begins; } wrong[] = {
+    { "a(b", ERR_SCHEMA, "byte 1: a group that does not end" }, { "a)", ERR_SCHEMA, "byte 1" }, { "[a", ERR_SCHEMA, "byte 0" }, { "*a", ERR_SCHEMA, "byte 0" },
+    { "a**", ERR_SCHEMA, "byte 2" }, { "a{2,1}", ERR_SCHEMA, "byte 1" }, { "[b-a]", ERR_SCHEMA, "byte 1" }, { "\\", ERR_SCHEMA, "byte 0" }, { "\\u12", ERR_SCHEMA, "byte 0" },
+    { "\\xZ", ERR_SCHEMA, "byte 0" }, { "\\p{Nope}", ERR_SCHEMA, "byte 0" }, { "\\Z", ERR_SCHEMA, "byte 0" }, { "^*", ERR_SCHEMA, "byte 1" }, { "(?P<a>b)", ERR_SCHEMA, "byte 0" },
+    { "\xFF", ERR_SCHEMA, "byte 0" }, { "(a)\\1", ERR_UNSUPPORTED, "byte 3" }, { "(?<x>a)\\k<x>", ERR_UNSUPPORTED, "byte 7" }, { "(?i)a", ERR_UNSUPPORTED, "byte 0" },
+    { "a(?<=ba)", ERR_UNSUPPORTED, "" }, { "a{2000000000}", ERR_LIMIT, "byte 1" },
+};
+
+TEST(a_bad_pattern_is_refused_with_its_place)
+{
+    for (size_t i = 0; i < LEN(wrong); i++) {
+        struct err e;
+        struct dfa *d = open_one(RE_PATTERN, false, wrong[i].pattern, &e);
+        CHECK(!d && e.code == wrong[i].code && !strncmp(e.msg, wrong[i].begins, strlen(wrong[i].begins)), "%s: %s", wrong[i].pattern, e.msg);
+        dfa_close(d);
+    }
+}
+
+/* ---- generated patterns against PCRE2 --------------------------------------------------------------- */
+
+static void grow(struct rng *r, struct str *out, int depth)
+{
+    static const char *const atom[] = { "a", "b", "c", ".", "[ab]", "[^a]", "\\w", "\xC3\xA9", "^", "$", "\\b", "\\B", "(?<=a)", "(?<!b)", "(?<=[ab])" };
+    uint32_t pick = rng_below(r, depth > 0 ? 12 : 4);
+    if (pick < 4) str_puts(out, atom[rng_below(r, rng_below(r, 4) ? 8 : LEN(atom))]);
+    else if (pick < 7) { grow(r, out, depth - 1); grow(r, out, depth - 1); }
+    else if (pick < 8) { str_puts(out, "(?:"); grow(r, out, depth - 1); str_putc(out, '|'); grow(r, out, depth - 1); str_putc(out, ')'); }
+    else if (pick < 11) {
+        static const char *const times[] = { "*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}" };
+        str_puts(out, "(?:");
+        grow(r, out, depth - 1);
+        str_puts(out, ")");
+        str_puts(out, times[rng_below(r, LEN(times))]);
+    } else { str_puts(out, rng_below(r, 2) ? "(?=" : "(?!"); grow(r, out, depth - 1); str_putc(out, ')'); }
+}
+
+static void some_text(struct rng *r, char *out, size_t *len)
+{
+    static const char *const piece[] = { "a", "b", "c", " ", "\xC3\xA9", "a" };
+    *len = 0;
+    for (uint32_t n = rng_below(r, 7); n; n--) {
+        const char *p = piece[rng_below(r, LEN(piece))];
+        memcpy(out + *len, p, strlen(p));
+        *len += strlen(p);
+    }
+}
+
+/* From every state that is met, acceptance is in reach: follow the shortest. */
+static bool reaches(struct dfa *d, uint32_t state)
+{
+    for (int k = 0; k < 200 && !dfa_accepts(d, state); k++) {
+        uint32_t best = 0;
+        for (int b = 0; b < 256; b++) {
+            uint32_t to = dfa_step(d, dfa_classes(d), state, (uint8_t)b);
+            if (to && (!best || dfa_state(d, to)->shortest < dfa_state(d, best)->shortest)) best = to;
+        }
+        if (!best) return false;
+        state = best;
+    }
+    return dfa_accepts(d, state);
+}
+
+TEST(generated_patterns_agree_with_pcre2)
+{
+    pcre2_match_data *m = pcre2_match_data_create(10, NULL);
+    int pairs = 0, opened = 0;
+    for (uint32_t i = 0; i < 4000; i++) {
+        struct rng r = rng_make(11, 1, i);
+        struct str p = { 0 };
+        struct err e;
+        int code;
+        size_t off;
+        grow(&r, &p, 5);
+        pcre2_code *re = pcre2_compile((PCRE2_SPTR)p.p, p.len, PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UCP, &code, &off, NULL);
+        struct dfa *d = open_one(RE_PATTERN, false, p.p, &e);
+        opened += d != NULL;
+        CHECK(d || e.code == ERR_LIMIT || e.code == ERR_SCHEMA, "%s: %s", p.p, e.msg);
+        for (int k = 0; re && d && k < 30; k++) {
+            char text[64];
+            size_t len;
+            some_text(&r, text, &len);
+            int n = pcre2_match(re, (PCRE2_SPTR)text, len, 0, 0, m, NULL);
+            if (n < 0 && n != PCRE2_ERROR_NOMATCH) continue;
+            bool got = dfa_match(d, text, len);
+            CHECK(got == (n >= 0), "%s on \"%.*s\": %d", p.p, (int)len, text, got);
+            pairs++;
+        }
+        for (uint32_t s = 1; d && !dfa_empty(d) && s < dfa_n_state(d) && s < 20; s++) CHECK(reaches(d, s), "%s: state %u", p.p, s);
+        dfa_close(d);
+        if (re) pcre2_code_free(re);
+        str_done(&p);
+    }
+    CHECK(pairs > 60000 && opened > 3500, "%d pairs, %d opened", pairs, opened);
+    pcre2_match_data_free(m);
+}
+
+/* ---- lengths and counts, by trying all texts over a small alphabet ------------------------------------- */
+
+static const char *const small[] = {
+    "^a?b?$", "^(ab)*$", "^(aab|b){1,2}$", "^a{2,4}$", "^(?!ab)[ab]{0,3}$", "^(?=.*b)[ab]{1,4}$", "^(aa|bbb){0,2}$", "^(?!(aa)*$)a{0,5}$", "^[ab]{3}$",
+    "^(\"|a){1,3}$", "^(?!a)(?!b)[ab]$", "^\xC3\xA9?a$", "^((?!bb)[ab]){0,4}$", "^(a\\b|b){0,3}$", "^(a{3}){0,2}b?$",
+};
+enum { LONGEST = 7 };
+
+TEST(lengths_and_counts_are_those_of_all_texts)
+{
+    static const char *const letter[] = { "a", "b", "\"", "\xC3\xA9" };
+    for (size_t i = 0; i < LEN(small); i++) {
+        struct err e;
+        struct dfa *d = open_one(RE_PATTERN, false, small[i], &e);
+        uint32_t count[LONGEST + 1] = { 0 }, cost[LONGEST + 1], all = 0;
+        CHECK(d, "%s: %s", small[i], e.msg);
+        if (!d) continue;
+        memset(cost, 0xFF, sizeof cost);
+        for (uint32_t len = 0, n = 1; len <= LONGEST; len++, n *= LEN(letter))
+            for (uint32_t v = 0; v < n; v++) {
+                char text[32] = "";
+                uint32_t x = v, c = 0;
+                for (uint32_t k = 0; k < len; k++, x /= LEN(letter)) {
+                    strcat(text, letter[x % LEN(letter)]);
+                    c += x % LEN(letter) > 1 ? 2 : 1;
+                }
+                if (!dfa_match(d, text, strlen(text))) continue;
+                count[len]++;
+                all++;
+                cost[len] = MIN(cost[len], c);
+            }
+        const struct dfa_state *st = dfa_state(d, DFA_START);
+        uint32_t first = 0, last = LONGEST, least = UINT32_MAX;
+        while (first <= LONGEST && !count[first]) first++;
+        while (last > 0 && !count[last]) last--;
+        bool endless = dfa_count(d, DFA_START, 100000) == 100000;
+        CHECK(dfa_empty(d) == (all == 0), "%s: empty", small[i]);
+        for (uint32_t lo = 0; lo <= LONGEST; lo++)
+            for (uint32_t hi = lo; hi <= LONGEST; hi++) {
+                uint32_t n = 0, best = UINT32_MAX;
+                for (uint32_t k = lo; k <= hi; k++) n += count[k], best = MIN(best, cost[k]);
+                least = MIN(least, best);
+                CHECK(dfa_fits(d, DFA_START, lo, hi) == (n > 0), "%s: fits %u to %u", small[i], lo, hi);
+                CHECK(dfa_shortest(d, DFA_START, lo, hi) == best, "%s: shortest of %u to %u: %u, not %u", small[i], lo, hi, dfa_shortest(d, DFA_START, lo, hi), best);
+            }
+        if (all) {
+            CHECK(st->min_len == first && st->shortest == least, "%s: min_len %u shortest %u", small[i], st->min_len, st->shortest);
+            CHECK(endless ? st->max_len == UINT32_MAX : st->max_len == last, "%s: max_len %u", small[i], st->max_len);
+            for (uint32_t k = first; st->every_len && k <= last; k++) CHECK(count[k], "%s: no text of %u", small[i], k);
+        }
+        if (!endless) CHECK(dfa_count(d, DFA_START, 100000) == all, "%s: count %u, not %u", small[i], dfa_count(d, DFA_START, 100000), all);
+        dfa_close(d);
+    }
+}
+
+/* A run holds what it says: so many of its code points keep the automaton alive. */
+TEST(runs_stay_alive)
+{
+    static const struct { const char *pattern; uint8_t in, out; uint32_t max; bool wide; } run[] = {
+        { "^[a-z]{1,63}$", 'q', 'A', 63, false }, { "^[a-z]*$", 'q', 'A', UINT32_MAX, false }, { "^.*$", 'q', '\n', UINT32_MAX, false },
+        { "^[^]*$", 'q', 0, UINT32_MAX, true }, { "^[^x]{0,9}$", 'q', 'x', 9, true }, { "foo", 'q', 'f', UINT32_MAX, true }, { "^a{3}b", 'a', 'b', 3, false },
+        { "^[a-z]*z$", 'a', 'z', UINT32_MAX, false }, { "^(?!.*foo)[a-z]*$", 'a', 'f', UINT32_MAX, false },
+    };
+    for (size_t i = 0; i < LEN(run); i++) {
+        struct err e;
+        struct dfa *d = open_one(RE_PATTERN, false, run[i].pattern, &e);
+        const struct dfa_state *st = dfa_state(d, DFA_START);
+        CHECK(st->run[run[i].in / 64] >> run[i].in % 64 & 1, "%s: %c runs", run[i].pattern, run[i].in);
+        CHECK(!run[i].out || !(st->run[run[i].out / 64] >> run[i].out % 64 & 1), "%s: %c does not", run[i].pattern, run[i].out);
+        CHECK(st->run_max == run[i].max && st->run_utf8 == run[i].wide, "%s: %u %d", run[i].pattern, st->run_max, st->run_utf8);
+        uint32_t s = DFA_START;
+        for (uint32_t k = 0; k < MIN(run[i].max, 100u); k++) s = dfa_step(d, dfa_classes(d), s, run[i].in);
+        CHECK(s != DFA_DEAD, "%s: dies", run[i].pattern);
+        dfa_close(d);
+    }
+}
+
+TEST(parts_meet_and_literals_are_exact)
+{
+    struct err e = { 0 };
+    enum { MANY = 3000 };
+    struct re_part *part = mem_alloc((MANY + 1) * sizeof *part);
+    char (*word)[8] = mem_alloc(MANY * sizeof *word);
+    for (int i = 0; i < MANY; i++) {
+        int n = snprintf(word[i], sizeof word[i], "w%d", i * 7919 % 10007);
+        part[i] = (struct re_part){ RE_LITERAL, true, word[i], (size_t)n };
+    }
+    part[MANY] = (struct re_part){ RE_PATTERN, false, "^w[0-9]{1,5}$", 13 };
+    struct dfa *d = dfa_open(part, MANY + 1, &e), *again;
+    CHECK(d, "%s", e.msg);
+    for (int i = 0; i < MANY; i += 17) CHECK(!dfa_match(d, word[i], strlen(word[i])), "%s is out", word[i]);
+    CHECK(dfa_match(d, "w99999", 6) && !dfa_match(d, "x1", 2), "others are in");
+    struct re_part swap = part[0];
+    part[0] = part[MANY];
+    part[MANY] = swap;
+    again = dfa_open(part, MANY + 1, &e);
+    CHECK(again == d, "order does not matter");
+    dfa_close(again);
+    dfa_close(d);
+    d = dfa_open(NULL, 0, &e);
+    CHECK(d && dfa_match(d, "any", 3) && dfa_state(d, DFA_START)->total && dfa_count(d, DFA_START, 9) == 9, "no parts: all texts");
+    dfa_close(d);
+    struct re_part two[] = { { RE_PATTERN, false, "^a", 2 }, { RE_PATTERN, false, "^b", 2 } };
+    d = dfa_open(two, 2, &e);
+    CHECK(d && dfa_empty(d) && !dfa_fits(d, DFA_START, 0, UINT32_MAX) && !dfa_count(d, DFA_START, 5), "nothing begins with both");
+    dfa_close(d);
+    d = open_one(RE_WHOLE, false, "a|bc", &e);
+    CHECK(dfa_match(d, "bc", 2) && !dfa_match(d, "abc", 3) && dfa_count(d, DFA_START, 9) == 2, "the whole text");
+    dfa_close(d);
+    mem_free(word);
+    mem_free(part);
+}
+
+TEST(hostile_patterns_stay_small_or_are_refused)
+{
+    static const char *const hostile[] = {
+        "((a?){1000}a{1000})", "^(a?){1000}a{1000}$", "(.*a){50}", "((a{1,1000}){1,1000}){1,1000}", "[^x]{0,100000}y", "(a|aa)+$",
+        "^(a|b)*a(a|b){25}$", "(x+x+)+y", "^(?=.*a)(?=.*b)(?=.*c)(?=.*d)(?=.*e)(?=.*f).{8,1000}$", "((\\b\\w+\\b\\s?){1,50}){1,50}",
+        "(\\p{L}|\\d)*\\p{Lu}{100}", ".{1000000}", "^(.{500}|a{501})+$", "((((((a{0,30}){0,30}b?){0,30}c?){0,30}d?){0,30}e?){0,30}f?){0,30}",
+    };
+    for (size_t i = 0; i < LEN(hostile); i++) {
+        struct err e;
+        struct rng r = rng_make(5, 1, i);
+        uint64_t from = clock_ns();
+        struct dfa *d = open_one(RE_PATTERN, false, hostile[i], &e);
+        CHECK(d || e.code == ERR_LIMIT, "%s: %s", hostile[i], e.msg);
+        for (uint32_t n = 0, s = DFA_START; d && n < 1000; n++) {
+            uint32_t to = dfa_step(d, dfa_classes(d), s, (uint8_t)"abcxyAB1 -"[rng_below(&r, 10)]);
+            if (to) s = to;
+        }
+        CHECK(!d || dfa_bytes(d) < 64u << 20, "%s: %zu bytes", hostile[i], dfa_bytes(d));
+        dfa_close(d);
+        CHECK(clock_ns() - from < 5000000000u, "%s: too slow", hostile[i]);
+    }
+    struct str deep = { 0 };
+    struct err e = { 0 };
+    for (int i = 0; i < 10000; i++) str_putc(&deep, '(');
+    CHECK(!pattern_check(deep.p, deep.len, &e) && e.code == ERR_LIMIT, "depth: %s", e.msg);
+    str_clear(&deep);
+    for (int i = 0; i < 20000; i++) str_fmt(&deep, "%c?", 'a' + i % 26);
+    struct dfa *d = open_one(RE_PATTERN, false, deep.p, &e);
+    CHECK(d && dfa_match(d, "x", 1), "a long row of optional letters: %s", e.msg);
+    dfa_close(d);
+    str_done(&deep);
+}
+
+TEST_MAIN
