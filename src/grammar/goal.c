@@ -196,6 +196,37 @@ static const struct node *plain(const struct grammar *g, uint32_t id)
     return n;
 }
 
+/* A schema that says nothing but `required`. */
+static bool only_required(const struct node *n)
+{
+    const struct kw_obj *o = n->obj;
+    return n->kind == NODE_READ && !n->lits && !n->num && !n->str && !n->arr && !n->in && (n->types & T_OBJ) && o && o->n_req &&
+           !o->n_prop && !o->n_pattern && !o->n_dep && !o->n_need && o->rest == NONE && o->names == NONE && !o->min &&
+           o->max == NONE && o->uneval == NONE;
+}
+
+/* A schema that says nothing but `not`. */
+static const struct node *only_not(const struct grammar *g, const struct node *n)
+{
+    const struct kw_in *in = n->in;
+    bool only = n->kind == NODE_READ && in && n->types == T_ALL && !n->lits && !n->num && !n->str && !n->arr && !n->obj &&
+                in->no != NONE && in->ref == NONE && !in->n_all && !in->n_any && !in->n_one && in->cond == NONE;
+    return only ? plain(g, in->no) : NULL;
+}
+
+enum dep_kind dep_kind(const struct grammar *g, uint32_t node)
+{
+    const struct node *n = plain(g, node), *not = only_not(g, n);
+    if (only_required(n) && n->types == T_ALL) return DEP_NEED;
+    return not && only_required(not) ? DEP_BAN : DEP_ANY;
+}
+
+const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node)
+{
+    const struct node *n = plain(g, node), *not = only_not(g, n);
+    return not ? not->obj : n->obj;
+}
+
 static bool in_lits(const struct node *n, const struct json *v)
 {
     if (n->is_const) return json_equal(n->lits, v);
@@ -244,22 +275,57 @@ static bool surely_disjoint(const struct grammar *g, uint32_t ia, uint32_t ib, i
     return false;
 }
 
-static bool disjoint(struct expand *x, uint32_t a, uint32_t b, int types)
+/* The same for a property that something else in the bag requires. */
+static bool told_apart(const struct grammar *g, const struct bag *bag, uint32_t ia, uint32_t ib)
 {
-    if (surely_disjoint(x->g, a, b, types)) return true;
-    uint32_t both[2] = { yes(a), yes(b) }, goal = goal_of(x->g, both, 2, NULL);
+    const struct node *a = plain(g, ia), *b = plain(g, ib);
+    if ((bag->types & a->types & b->types) != T_OBJ || !a->obj || !b->obj) return false;
+    for (uint32_t i = 0; i < a->obj->n_prop; i++) {
+        const struct node *p = plain(g, a->obj->prop[i].node), *q = prop_of(g, b, a->obj->prop[i].name);
+        if (!q || !(lits_disjoint(p, q) || !(p->types & q->types))) continue;
+        if (requires(a, a->obj->prop[i].name) || requires(b, a->obj->prop[i].name)) return true;
+        for (uint32_t k = 0; k < bag->n; k++)
+            if (!(bag->item[k].ref & 1) && requires(node_at(g, bag->item[k].ref / 2), a->obj->prop[i].name)) return true;
+    }
+    return false;
+}
+
+/* What else is known of the value, without the schemas that offer choices (the oneOf in question is among them). */
+static uint32_t context(const struct expand *x, const struct bag *b, uint32_t *ref, uint32_t most)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n && n < most; i++) {
+        const struct kw_in *in = node_at(x->g, b->item[i].ref / 2)->in;
+        if (!(b->item[i].ref & 1) && !(in && (in->n_any > 1 || in->n_one > 1 || in->cond != NONE || in->n_all || in->no != NONE)))
+            ref[n++] = b->item[i].ref;
+    }
+    return n;
+}
+
+static bool empty_together(struct expand *x, uint32_t *ref, uint32_t n)
+{
+    uint32_t goal = goal_of(x->g, ref, n, NULL);
     return goal != NONE && !goal_ok(x->g, goal);
+}
+
+static bool disjoint(struct expand *x, const struct bag *bag, uint32_t a, uint32_t b)
+{
+    if (surely_disjoint(x->g, a, b, bag->types) || told_apart(x->g, bag, a, b)) return true;
+    uint32_t ref[32] = { yes(a), yes(b) };
+    if (empty_together(x, ref, 2)) return true;
+    uint32_t n = context(x, bag, ref + 2, LEN(ref) - 2);
+    return n && empty_together(x, ref, n + 2);
 }
 
 /* ---- positive choices ------------------------------------------------------------------------ */
 
-static void ways_one(struct ways *w, const struct kw_in *in, int types)
+static void ways_one(struct ways *w, const struct kw_in *in, const struct bag *b)
 {
     for (uint32_t i = 0; i < in->n_one; i++) {
         struct way *p = way_add(w, T_ALL);
         way_refs(w, p, in->n_one)[p->n_ref++] = yes(in->one[i]);
         for (uint32_t k = 0; k < in->n_one; k++)
-            if (k != i && !disjoint(w->x, in->one[i], in->one[k], types))
+            if (k != i && !disjoint(w->x, b, in->one[i], in->one[k]))
                 w->way[w->n - 1].ref[w->way[w->n - 1].n_ref++] = no(in->one[k]);
     }
 }
@@ -358,7 +424,7 @@ static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
 static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
 {
     if (k->n_prop || k->n_pattern || k->rest != NONE) way_atom(w, T_OBJ, NOT_PROPS, node);
-    for (uint32_t i = 0; i < k->n_req; i++) way_atom(w, T_OBJ, LACKS_KEY, node)->atom.key = k->req[i];
+    if (k->n_req) way_atom(w, T_OBJ, LACKS_ONE, node);
     if (k->names != NONE) way_atom(w, T_OBJ, NOT_NAMES, node);
     if (k->min) way_atom(w, T_OBJ, NOT_MIN_PROPS, node);
     if (k->max != NONE) way_atom(w, T_OBJ, NOT_MAX_PROPS, node);
@@ -449,7 +515,7 @@ static enum added open_yes(struct expand *x, struct bag *b, uint32_t at)
     b->types &= n->types;
     if (n->kind == NODE_FALSE || !b->types) return DEAD;
     for (uint32_t i = 0; n->obj && i < n->obj->n_dep && b->types & T_OBJ; i++)
-        if (!todo_add(x, b, TODO_DEP, at, i)) return TROUBLE;
+        if (dep_kind(x->g, n->obj->dep[i].node) == DEP_ANY && !todo_add(x, b, TODO_DEP, at, i)) return TROUBLE;
     const struct kw_in *in = n->in;
     if (!in) return ADDED;
     enum added r = ADDED;
@@ -526,7 +592,7 @@ static bool list_ways(struct ways *w, const struct bag *b, const struct node *n,
         return true;
     case TODO_ONE: {
         const struct kw_in in = *n->in;                 /* solving may move the list of nodes */
-        ways_one(w, &in, b->types);
+        ways_one(w, &in, b);
         return true;
     }
     case TODO_IF:  ways_if(w, n->in); return true;

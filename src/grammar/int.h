@@ -167,6 +167,7 @@ struct obj {
     uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
     uint8_t owes;                                                     /* bits that must be settled */
     bool has_need;
+    uint64_t **ban; uint32_t n_ban;                                   /* sets of keys that must not all be there */
     uint32_t id_cost;                                                 /* place of its costs in a bind */
 };
 struct cont { uint32_t min, max; };                                   /* contains: how many elements */
@@ -302,7 +303,7 @@ bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);     
  * keyword of a node, negated. */
 enum atom_kind {
     NOT_LITS, NOT_LO, NOT_HI, NOT_MULTIPLE, NOT_MIN_LEN, NOT_MAX_LEN, NOT_PATTERN, NOT_FORMAT, NOT_MIN_ITEMS, NOT_MAX_ITEMS,
-    NOT_UNIQUE, NOT_ITEMS, NOT_CONTAINS, TOO_MANY, NOT_PROPS, NOT_NAMES, NOT_MIN_PROPS, NOT_MAX_PROPS, HAS_KEY, LACKS_KEY,
+    NOT_UNIQUE, NOT_ITEMS, NOT_CONTAINS, TOO_MANY, NOT_PROPS, NOT_NAMES, NOT_MIN_PROPS, NOT_MAX_PROPS, HAS_KEY, LACKS_KEY, LACKS_ONE,
     NOT_UNEVAL_PROPS, NOT_UNEVAL_ITEMS
 };
 struct item { uint32_t ref, from; bool exact; };                      /* exact: what it looks at must be known (unevaluated*) */
@@ -340,6 +341,10 @@ bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struc
 /* Goal of these schemas: as goal_of, with the expansion's errors. */
 uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);
 bool strs_match(const struct strs *s, const char *p, size_t len);
+/* What a schema that depends on a key asks for: more keys, not all of some keys, or anything else. */
+enum dep_kind { DEP_ANY, DEP_NEED, DEP_BAN };
+enum dep_kind dep_kind(const struct grammar *g, uint32_t node);
+const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node); /* of the first two: whose `required` counts */
 /* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
 bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */

@@ -70,6 +70,27 @@ uint32_t obj_missing_after(const struct matcher *m, const struct frame *f, uint3
     return n;
 }
 
+/* Would the key, with what must come along, complete a set that must not be complete? */
+static bool banned(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    for (uint32_t b = 0; b < o->n_ban; b++) {
+        bool whole = true;
+        for (uint32_t w = 0; w < o->n_word && whole; w++) {
+            uint64_t have = m->word[f->seen + w];
+            if (key / 64 == w) have |= 1ull << (key % 64);
+            if (!validating(m)) {
+                if (o->has_need) have |= m->word[f->seen + o->n_word + w] | (o->key[key].need ? o->key[key].need[w] : 0);
+                else for (uint32_t i = w * 64; i < MIN(o->n_key, w * 64 + 64); i++)
+                    if (o->key[i].req) have |= 1ull << (i % 64);
+            }
+            whole = (o->ban[b][w] & ~have) == 0;
+        }
+        if (whole) return true;
+    }
+    return false;
+}
+
 /* Everything the key brings along must be possible (and, in declared order, still to come). */
 static bool needs_fit(const struct matcher *m, const struct frame *f, uint32_t key)
 {
@@ -113,6 +134,7 @@ bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
         if (key < f->next || (must != NONE && key > must)) return false;
     }
     if (f->flags & FL_ARGS && !k->ident) return false;
+    if (o->n_ban && banned(m, f, key)) return false;
     if (!validating(m) && k->need && !needs_fit(m, f, key)) return false;
     for (uint32_t i = 0; i < k->alts.n; i++)
         if (obj_takes(m, f, key, &k->alts.alt[i])) return true;

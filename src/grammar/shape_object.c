@@ -9,7 +9,8 @@
 
 #include "grammar/int.h"
 
-struct debt { uint32_t node; uint8_t kind; };                         /* NOT_PROPS or NOT_NAMES of a node */
+/* NOT_PROPS or NOT_NAMES of a node; bad: names that its propertyNames refuses. */
+struct debt { uint32_t node; uint8_t kind; struct names bad; };
 struct seed { struct text_rule rule; };
 struct members {
     struct expand *x;
@@ -21,6 +22,7 @@ struct members {
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern; uint32_t n_pattern, cap_pattern;           /* all distinct ones */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
+    uint8_t refused;                                                  /* debts whose propertyNames refuse the class at hand */
 };
 enum { MOST_PATTERN = 512, MOST_ALT = 64 };
 
@@ -107,6 +109,11 @@ static void held_names(struct members *mb)
             key_of(mb, k->need[r].key);
             for (uint32_t n = 0; n < k->need[r].n; n++) key_of(mb, k->need[r].name[n]);
         }
+        for (uint32_t d = 0; k && d < k->n_dep; d++) {
+            const struct kw_obj *dep = dep_kind(mb->x->g, k->dep[d].node) ? dep_obj(mb->x->g, k->dep[d].node) : NULL;
+            if (dep) key_of(mb, k->dep[d].name);
+            for (uint32_t n = 0; dep && n < dep->n_req; n++) key_of(mb, dep->req[n]);
+        }
     }
     for (uint32_t i = 0; mb->has_names && i < mb->names.n_lit; i++) key_of(mb, mb->names.lit[i]);
 }
@@ -116,8 +123,15 @@ static bool debt_add(struct members *mb, const struct atom *t)
     if (mb->n_debt >= MOST_OWED)
         return schemas_fail(mb->x->g, mb->x->e, t->node, ERR_LIMIT, "",
                             "more than %d negated schemas for one object", MOST_OWED);
-    mb->debt[mb->n_debt++] = (struct debt){ t->node, t->kind };
+    struct debt *d = &mb->debt[mb->n_debt++];
+    *d = (struct debt){ .node = t->node, .kind = t->kind };
     const struct node *n = node_at(mb->x->g, t->node);
+    if (t->kind == NOT_NAMES) {
+        uint32_t ref = n->obj->names * 2 + 1;
+        if (!names_open(mb->x, &ref, 1, &d->bad)) return false;
+        for (uint32_t i = 0; i < d->bad.n_lit; i++) key_of(mb, d->bad.lit[i]);
+        return true;
+    }
     for (uint32_t p = 0; n->obj && p < n->obj->n_prop; p++) key_of(mb, n->obj->prop[p].name);
     if (n->kind != NODE_LITERAL) return true;
     for (struct json_iter it = json_iter(n->v); json_next(&it);)
@@ -132,6 +146,9 @@ static bool atom_names(struct members *mb, const struct atom *t)
     switch (t->kind) {
     case HAS_KEY: { uint32_t key = key_of(mb, t->key); o->key[key].req = true; return true; }
     case LACKS_KEY: { uint32_t key = key_of(mb, t->key); mb->barred[key] = true; return true; }
+    case LACKS_ONE:
+        for (uint32_t i = 0; i < k->n_req; i++) key_of(mb, k->req[i]);
+        return true;
     case NOT_MIN_PROPS: o->max = MIN(o->max, k->min - 1); return true;
     case NOT_MAX_PROPS: o->min = MAX(o->min, k->max + 1); return true;
     case NOT_PROPS: case NOT_NAMES: return debt_add(mb, t);
@@ -151,6 +168,12 @@ bool names_open(struct expand *x, const uint32_t *ref, uint32_t n, struct names 
     if (goal == NONE) return false;
     struct expand own = { .g = x->g, .goal = goal, .e = x->e, .tmp = x->tmp, .names = out };
     return goal_open_bags(&own);
+}
+
+static void names_done(struct names *n)
+{
+    mem_free(n->rule);
+    mem_free(n->lit);
 }
 
 /* Texts that all propertyNames of the bag allow. */
@@ -305,13 +328,10 @@ static void key_refs(struct members *mb, const struct bytes *name, struct refs_l
 static bool settles(struct members *mb, const struct debt *d, const struct bytes *name, struct refs_list *l)
 {
     const struct node *n = node_at(mb->x->g, d->node);
-    if (d->kind == NOT_NAMES) {         /* invented names: all of them are assumed to pass, see below */
-        struct names names;
-        uint32_t ref = n->obj->names * 2;
-        bool ok = true;
-        if (!name) return true;
-        if (!names_open(mb->x, &ref, 1, &names) || !name_allowed(mb, &names, *name, &ok)) return false;
-        if (!ok) refs_put(mb, l, NONE);
+    if (d->kind == NOT_NAMES) {
+        bool bad = mb->refused >> (d - mb->debt) & 1;
+        if (name && !name_allowed(mb, &d->bad, *name, &bad)) return false;
+        if (bad) refs_put(mb, l, NONE);
         return true;
     }
     if (n->kind == NODE_LITERAL) {
@@ -428,6 +448,33 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
     return true;
 }
 
+/* Classes of names that propertyNames of debts from d on refuse; each stands beside the class it is a part of. */
+static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint8_t refused)
+{
+    struct strs text;
+    bool empty;
+    if (d == mb->n_debt) {
+        if (!strs_make(mb->x, mb->b->item[0].ref / 2, &s->rule, &text, &empty)) return false;
+        mb->refused = refused;
+        bool ok = empty || class_put(mb, s, &text);
+        mb->refused = 0;
+        return ok;
+    }
+    for (uint32_t i = 0; i < mb->debt[d].bad.n_rule; i++) {
+        const struct text_rule *bad = &mb->debt[d].bad.rule[i];
+        struct sorting next = *s;
+        struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + bad->n_part + 1) * sizeof *part);
+        if (s->rule.n_part) memcpy(part, s->rule.part, s->rule.n_part * sizeof *part);
+        if (bad->n_part) memcpy(part + s->rule.n_part, bad->part, bad->n_part * sizeof *part);
+        next.rule.part = part;
+        next.rule.n_part = s->rule.n_part + bad->n_part;
+        next.rule.min = MAX(s->rule.min, bad->min);
+        next.rule.max = MIN(s->rule.max, bad->max);
+        if (!refuse_by(mb, &next, d + 1, (uint8_t)(refused | 1u << d))) return false;
+    }
+    return refuse_by(mb, s, d + 1, refused);
+}
+
 /* Splits what is left by pattern p: names that match it, names that do not; empty parts are dropped. */
 static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p)
 {
@@ -435,7 +482,7 @@ static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p)
     bool empty;
     if (!strs_make(mb->x, mb->b->item[0].ref / 2, &s->rule, &text, &empty)) return false;
     if (empty) return true;
-    if (p == mb->n_pattern) return class_put(mb, s, &text);
+    if (p == mb->n_pattern) return refuse_by(mb, s, 0, 0);
     for (int match = 1; match >= 0; match--) {
         struct sorting next = *s;
         struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + 1) * sizeof *part);
@@ -480,7 +527,42 @@ static void held_needs(struct members *mb)
                 need[j / 64] |= 1ull << (j % 64);
             }
         }
+        for (uint32_t d = 0; k && d < k->n_dep; d++) {
+            if (dep_kind(mb->x->g, k->dep[d].node) != DEP_NEED) continue;
+            const struct kw_obj *dep = dep_obj(mb->x->g, k->dep[d].node);
+            uint64_t *need = need_of(mb, key_of(mb, k->dep[d].name));
+            for (uint32_t n = 0; n < dep->n_req; n++) {
+                uint32_t j = key_of(mb, dep->req[n]);
+                need[j / 64] |= 1ull << (j % 64);
+            }
+        }
     }
+}
+
+/* Sets of keys that must not all be there. */
+static void ban_add(struct members *mb, const struct bytes *first, const struct kw_obj *k)
+{
+    struct obj *o = mb->o;
+    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
+    if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
+    o->ban = more;
+    uint64_t *set = o->ban[o->n_ban++] = arena_zero(&mb->x->g->mem, ((o->n_key + 63) / 64 + 1) * sizeof *set);
+    for (uint32_t i = 0; i < k->n_req + (first != NULL); i++) {
+        uint32_t key = key_of(mb, i < k->n_req ? k->req[i] : *first);
+        set[key / 64] |= 1ull << (key % 64);
+    }
+}
+
+static void bans(struct members *mb)
+{
+    for (uint32_t i = 0; i < mb->b->n; i++) {
+        const struct kw_obj *k = held_obj(mb, i);
+        for (uint32_t d = 0; k && d < k->n_dep; d++)
+            if (dep_kind(mb->x->g, k->dep[d].node) == DEP_BAN)
+                ban_add(mb, &k->dep[d].name, dep_obj(mb->x->g, k->dep[d].node));
+    }
+    for (uint32_t i = 0; i < mb->b->n_atom; i++)
+        if (mb->b->atom[i].kind == LACKS_ONE) ban_add(mb, NULL, node_at(mb->x->g, mb->b->atom[i].node)->obj);
 }
 
 /* Needs of needs are needs; what a required key needs is required. */
@@ -549,9 +631,10 @@ bool bag_object(struct expand *x, const struct bag *b)
     o->owes = (uint8_t)((1u << mb.n_debt) - 1);
     if (ok) held_needs(&mb);
     close_needs(o);
+    if (ok) bans(&mb);
     ok = ok && all_patterns(&mb) && declared_keys(&mb) && invented_keys(&mb);
-    mem_free(mb.names.rule);
-    mem_free(mb.names.lit);
+    names_done(&mb.names);
+    for (uint32_t i = 0; i < mb.n_debt; i++) names_done(&mb.debt[i].bad);
     if (!ok || o->min > o->max) return ok;
     struct shape *sh = shape_add(x, SH_OBJ);
     if (sh) sh->obj = o;

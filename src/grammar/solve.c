@@ -121,9 +121,20 @@ static bool debts_ok(const struct work *w, const struct obj *o, uint16_t *height
     return true;
 }
 
+/* Required keys that must not all be there. */
+static bool banned(const struct obj *o)
+{
+    for (uint32_t b = 0; b < o->n_ban; b++) {
+        bool whole = true;
+        for (uint32_t i = 0; i < o->n_key && whole; i++) whole = !(o->ban[b][i / 64] >> (i % 64) & 1) || o->key[i].req;
+        if (whole) return true;
+    }
+    return false;
+}
+
 static bool obj_ok(const struct work *w, const struct obj *o, uint16_t *height)
 {
-    if (o->n_req > o->max) return false;
+    if (o->n_req > o->max || banned(o)) return false;
     for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
         if (!alts_ok(w, &o->key[i].alts, 0, height)) return false;
     return debts_ok(w, o, height) && (o->min <= o->n_req || more_members(w, o, o->min - o->n_req, height));
