@@ -90,6 +90,7 @@ struct scan {
     const struct dfa_state *at;         /* the state to begin with */
     uint32_t run_most;                  /* code points of the run that are surely fine; 0: no run */
     uint64_t exits;                     /* groups of bytes that may leave the run alive */
+    uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
 };
 
 static uint32_t room_of(const struct strs *s, uint32_t len) { return s->max == NONE ? NONE : s->max - MIN(len, s->max); }
@@ -97,6 +98,20 @@ static uint32_t room_of(const struct strs *s, uint32_t len) { return s->max == N
 static bool alive(const struct scan *w, uint32_t state, uint32_t len)
 {
     return state != DFA_DEAD && (!w->counts || strs_alive(w->s, state, len));
+}
+
+static bool within(const struct scan *w, uint32_t left)
+{
+    if (left > w->limit) { *w->cut = true; return false; }
+    *w->most = MAX(*w->most, left);
+    return true;
+}
+
+static bool ends_within(const struct scan *w, uint32_t state, uint32_t len)
+{
+    if (w->limit == NONE) return true;
+    uint32_t lo = w->s->min > len ? w->s->min - len : 0;
+    return within(w, dfa_shortest(w->s->dfa, state, lo, room_of(w->s, len)));
 }
 
 /* How far the run of the first state reaches, whatever the lengths allow. */
@@ -120,11 +135,14 @@ static bool in_run(const struct dfa_state *q, uint8_t b)
     return b < 128 ? q->run[b >> 6] >> (b & 63) & 1 : q->run_utf8;
 }
 
+/* Under a limit code points of more bytes leave the run: half of one asks for the rest. */
+static bool goes_on(const struct scan *w, uint8_t b) { return in_run(w->at, b) && (b < 128 || w->limit == NONE); }
+
 static uint64_t exits_of(const struct scan *w, uint32_t state)
 {
     uint64_t out = 0;
     for (uint32_t b = 0x20; b < 256; b++)
-        if (content(b) && !in_run(w->at, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
+        if (content(b) && !goes_on(w, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
             out |= 1ull << (b & 63);
     return out;
 }
@@ -135,7 +153,7 @@ static void take_runs(const struct scan *w)
     const struct vocab *v = w->v;
     const int16_t *len = v->str[w->esc].len;
     uint64_t out0 = ~w->at->run[0], out1 = ~w->at->run[1];
-    uint8_t high = !w->at->run_utf8;
+    uint8_t high = !w->at->run_utf8 || w->limit != NONE;
     int most = w->run_most > INT16_MAX ? INT16_MAX : (int)w->run_most;
     for (size_t i = 0; i < v->n_word; i++) {
         uint32_t word = 0;
@@ -165,8 +183,8 @@ static void walk(const struct scan *w, uint32_t state)
         uint32_t to = !content(b) || utf8 < 0 ? DFA_DEAD : dfa_step(w->s->dfa, w->s->cls, up->state, b);
         uint32_t len = up->len + ((b & 0xc0) != 0x80);
         if (!alive(w, to, len)) { i = t->skip[i]; continue; }
-        *own = (struct step){ to, len, (int16_t)utf8, up->run && in_run(w->at, b) };
-        if (t->token[i] >= 0) bit_same(v, w->bits, t->token[i]);
+        *own = (struct step){ to, len, (int16_t)utf8, up->run && goes_on(w, b) };
+        if (t->token[i] >= 0 && ends_within(w, to, len)) bit_same(v, w->bits, t->token[i]);
         bool reach = t->tall[i] < 255 && t->tall[i] <= w->run_most;
         i = own->run && reach && !(t->below[i] & w->exits) ? t->skip[i] : i + 1;
     }
@@ -191,13 +209,16 @@ static void take_escaped(const struct scan *w, uint32_t state)
             if (c.lex == LEX_NORMAL) c.part = 0;
             ok = ok && alive(w, c.dfa, c.m) && strs_escapes(w->esc, w->s, &c);
         }
-        if (ok) bit_set(w->bits, k->escaped[i]);
+        if (ok && (w->limit == NONE || within(w, strs_left(w->s, w->esc, &c)))) bit_set(w->bits, k->escaped[i]);
     }
 }
 
 static void sweep(struct scan *w, uint32_t state)
 {
     w->run_most = run_reach(w);
+    /* no letter of a run makes the way to the end longer, but which lengths fit may */
+    if (w->limit != NONE && (w->counts || w->at->shortest > w->limit)) w->run_most = 0;
+    if (w->run_most && w->limit != NONE) *w->most = MAX(*w->most, w->at->shortest);
     if (w->run_most) {
         w->exits = exits_of(w, state);
         take_runs(w);
@@ -211,7 +232,8 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     uint32_t room = room_of(s, len), reach = (uint32_t)v->max_len + 1;
     if (!s->dfa) { vocab_str_mask(v, esc, room, bits); return; }
     const struct dfa_state *q = dfa_state(s->dfa, state);
-    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .at = q, .counts = s->max != NONE || s->min > len };
+    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .at = q, .counts = s->max != NONE || s->min > len,
+                      .limit = NONE };
     if (q->total && !w.counts) { vocab_str_mask(v, esc, NONE, bits); return; }
     /* far from both ends of the lengths only the automaton decides */
     uint32_t worst = dfa_worst(s->dfa);
@@ -227,4 +249,20 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     }
     for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
     mem_free(own);
+}
+
+bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,
+                       uint32_t *bits, uint32_t *most)
+{
+    uint32_t worst = strs_worst(s, len);
+    bool cut = false;
+    if (worst <= limit) {
+        dense_strs(v, s, state, len, esc, bits);
+        *most = MAX(*most, worst);
+        return false;
+    }
+    struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len, .at = dfa_state(s->dfa, state),
+                      .counts = s->max != NONE || s->min > len, .limit = limit, .most = most, .cut = &cut };
+    sweep(&w, state);
+    return cut;
 }
