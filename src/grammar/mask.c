@@ -257,7 +257,7 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
         if (t.lex == LEX_NORMAL) t.part = 0;
     }
     t.m += len;
-    return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : key_closable(m, &t);
+    return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : t.m <= key_cap(m, &t) && key_closable(m, &t);
 }
 
 /* The tokens of one remainder, whose end has led to this set. */
