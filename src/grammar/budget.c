@@ -334,7 +334,7 @@ uint32_t strs_worst(const struct strs *st, uint32_t len)
     uint32_t worst = dfa_worst(st->dfa), room = st->max == NONE ? NONE : st->max - MIN(len, st->max);
     bool free = st->min <= len && (room == NONE || (worst != NONE && room >= worst));
     uint32_t full = room == NONE || room > COST_MAX / 8 ? COST_MAX : room * 6;        /* as escapes take them */
-    return free ? MIN(worst, full) : full;
+    return cost_add(free ? MIN(worst, full) : full, MOST_PENDING);    /* and half a code point or escape first */
 }
 
 static uint32_t cost_str(const struct matcher *m, const struct conf *c, int s)

@@ -528,10 +528,8 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
         fill(&w, s.conf, s.n_conf);
         arena_done(&w.tmp);
         if (w.p.cut) *cut = is_cut(m, bits);
-        else {
-            growth_put(m->bind, key, w.p.dear > cost ? w.p.dear - cost : 0);
-            remember(m, &s, set_key(m, s.conf, s.n_conf, false), bits);
-        }
+        else remember(m, &s, set_key(m, s.conf, s.n_conf, false), bits);
+        if (!*cut) growth_put(m->bind, key, w.p.dear > cost ? w.p.dear - cost : 0);
         return true;
     }
     memset(bits, 0, m->v->n_word * sizeof *bits);
