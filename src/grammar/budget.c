@@ -268,7 +268,7 @@ static uint32_t behind_name(const struct matcher *m, const struct conf *c, int s
 static uint32_t invent(const struct matcher *m, const struct conf *c, int s)
 {
     uint32_t behind = behind_name(m, c, s);
-    return behind >= COST_MAX ? COST_MAX : cost_add((uint32_t)lex_pending(c->lex) + behind, key_extend(m, c));
+    return behind >= COST_MAX ? COST_MAX : cost_add(behind, key_extend(m, c));
 }
 
 uint32_t cost_behind_text(const struct matcher *m, const struct conf *c)

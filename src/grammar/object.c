@@ -261,7 +261,7 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     return dfa_count(s->dfa, c->dfa, taken + 1) > taken || key_extend(m, c) < COST_MAX;
 }
 
-/* Letters that surely make the name a free one: `a` repeated, tried out. */
+/* Bytes that surely make the name a free one: what was begun, then `a` repeated, tried out. */
 uint32_t key_extend(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
@@ -269,12 +269,15 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
     const struct strs *s = &o->cls[c->cls - 1].s;
     uint32_t taken = c->n == NONE && !f->n_dyn ? 0 : o->n_key + f->n_dyn + 1;
     if (s->dfa) {
-        uint32_t lo = MAX(s->min, 1u), hi = MIN(s->max, key_cap(m, c));
-        if (c->m > hi) return COST_MAX;
-        uint32_t n = dfa_shortest(s->dfa, c->dfa, lo > c->m ? lo - c->m : 0, hi == NONE ? NONE : hi - c->m);
-        return n == NONE ? COST_MAX : cost_add(n, taken);
+        struct strs capped = *s;
+        capped.min = MAX(s->min, 1u);
+        capped.max = MIN(s->max, key_cap(m, c));
+        if (c->m > capped.max) return COST_MAX;
+        uint32_t n = strs_left(&capped, value_escapes(m, c->surf), c);
+        return n >= COST_MAX ? COST_MAX : cost_add(n, taken);
     }
-    if (c->lex != LEX_NORMAL) return cost_add(taken, s->min > c->m ? s->min - c->m : 0);
+    uint32_t half = (uint32_t)lex_pending(c->lex);
+    if (half) return cost_add(half + taken, s->min > c->m ? s->min - c->m : 0);
     struct conf t = *c;
     for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
         if (key_free(m, &t)) return n;
