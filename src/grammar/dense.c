@@ -107,11 +107,11 @@ static bool within(const struct scan *w, uint32_t left)
     return true;
 }
 
-static bool ends_within(const struct scan *w, uint32_t state, uint32_t len)
+static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t len)
 {
     if (w->limit == NONE) return true;
-    uint32_t lo = w->s->min > len ? w->s->min - len : 0;
-    return within(w, dfa_shortest(w->s->dfa, state, lo, room_of(w->s, len)));
+    struct conf c = { .dfa = state, .m = len, .lex = (uint16_t)(utf8 ? LEX_UTF8 + utf8 : LEX_NORMAL) };
+    return within(w, strs_left(w->s, w->esc, &c));
 }
 
 /* How far the run of the first state reaches, whatever the lengths allow. */
@@ -184,7 +184,7 @@ static void walk(const struct scan *w, uint32_t state)
         uint32_t len = up->len + ((b & 0xc0) != 0x80);
         if (!alive(w, to, len)) { i = t->skip[i]; continue; }
         *own = (struct step){ to, len, (int16_t)utf8, up->run && goes_on(w, b) };
-        if (t->token[i] >= 0 && ends_within(w, to, len)) bit_same(v, w->bits, t->token[i]);
+        if (t->token[i] >= 0 && ends_within(w, to, utf8, len)) bit_same(v, w->bits, t->token[i]);
         bool reach = t->tall[i] < 255 && t->tall[i] <= w->run_most;
         i = own->run && reach && !(t->below[i] & w->exits) ? t->skip[i] : i + 1;
     }
