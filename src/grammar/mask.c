@@ -418,6 +418,7 @@ static bool take_dense(struct walk *w, const struct conf *c)
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
+    if (c->kind == C_KEY && !key_roomy(m, c)) return false;
     take_content(w, c);
     leave_string(w, c);
     return true;
