@@ -152,7 +152,7 @@ static void take_runs(const struct scan *w)
 {
     const struct vocab *v = w->v;
     const int16_t *len = v->str[w->esc].len;
-    uint64_t out0 = ~w->at->run[0], out1 = ~w->at->run[1];
+    uint64_t out0 = ~w->at->run[0], out1 = ~w->at->run[1] | 1ull << ('\\' - 64); /* an escape is not the byte */
     uint8_t high = !w->at->run_utf8 || w->limit != NONE;
     int most = w->run_most > INT16_MAX ? INT16_MAX : (int)w->run_most;
     for (size_t i = 0; i < v->n_word; i++) {
