@@ -530,7 +530,8 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
         arena_done(&w.tmp);
         if (w.p.cut) *cut = is_cut(m, bits);
         else remember(m, &s, set_key(m, s.conf, s.n_conf, false), bits);
-        if (!*cut) growth_put(m->bind, key, w.p.dear > cost ? w.p.dear - cost : 0);
+        uint32_t dear = w.p.cut ? w.p.most : w.p.dear;  /* dear is all there is only if nothing was kept back */
+        if (!*cut) growth_put(m->bind, key, dear > cost ? dear - cost : 0);
         return true;
     }
     memset(bits, 0, m->v->n_word * sizeof *bits);
