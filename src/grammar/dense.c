@@ -17,12 +17,12 @@ static void bit_same(const struct vocab *v, uint32_t *bits, int32_t t)
 
 /* ---- free text ------------------------------------------------------------------------------- */
 
-/* Bytes that move the automaton of triggers away from its start, in the groups of vtrie.below. */
-static uint64_t stirring(const struct triggers *t)
+/* Bytes that move the automaton of triggers away from its start. */
+static struct bytemap stirring(const struct triggers *t)
 {
-    uint64_t out = 0;
+    struct bytemap out = { 0 };
     for (int b = 0; b < 256; b++)
-        if (t->next[0][b]) out |= 1ull << (b & 63);
+        if (t->next[0][b]) bytemap_add(&out, (uint8_t)b);
     return out;
 }
 
@@ -32,7 +32,7 @@ uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32
     const struct vtrie *a = &v->all;
     uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
     uint32_t *list = NULL, cap = 0;
-    uint64_t stir = stirring(t);
+    struct bytemap stir = stirring(t);
     state[0] = (uint16_t)n;
     *n_node = 0;
     for (uint32_t i = 0; i < a->n;) {
@@ -42,7 +42,7 @@ uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32
             MEM_GROW(list, *n_node, cap);
             list[(*n_node)++] = i;
             i = a->skip[i];
-        } else if (!state[d] && !(a->below[i] & stir)) i = a->skip[i];
+        } else if (!state[d] && !bytemap_meets(&a->below[i], &stir)) i = a->skip[i];
         else i++;
     }
     mem_free(state);
@@ -89,7 +89,7 @@ struct scan {
     bool counts;                        /* lengths matter within the reach of a token */
     const struct dfa_state *at;         /* the state to begin with */
     uint32_t run_most;                  /* code points of the run that are surely fine; 0: no run */
-    uint64_t exits;                     /* groups of bytes that may leave the run alive */
+    struct bytemap exits;               /* bytes that may leave the run alive */
 };
 
 static uint32_t room_of(const struct strs *s, uint32_t len) { return s->max == NONE ? NONE : s->max - MIN(len, s->max); }
@@ -120,12 +120,12 @@ static bool in_run(const struct dfa_state *q, uint8_t b)
     return b < 128 ? q->run[b >> 6] >> (b & 63) & 1 : q->run_utf8;
 }
 
-static uint64_t exits_of(const struct scan *w, uint32_t state)
+static struct bytemap exits_of(const struct scan *w, uint32_t state)
 {
-    uint64_t out = 0;
+    struct bytemap out = { 0 };
     for (uint32_t b = 0x20; b < 256; b++)
         if (content(b) && !in_run(w->at, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
-            out |= 1ull << (b & 63);
+            bytemap_add(&out, (uint8_t)b);
     return out;
 }
 
@@ -168,7 +168,7 @@ static void walk(const struct scan *w, uint32_t state)
         *own = (struct step){ to, len, (int16_t)utf8, up->run && in_run(w->at, b) };
         if (t->token[i] >= 0) bit_same(v, w->bits, t->token[i]);
         bool reach = t->tall[i] < 255 && t->tall[i] <= w->run_most;
-        i = own->run && reach && !(t->below[i] & w->exits) ? t->skip[i] : i + 1;
+        i = own->run && reach && !bytemap_meets(&t->below[i], &w->exits) ? t->skip[i] : i + 1;
     }
     mem_free(at);
 }

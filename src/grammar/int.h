@@ -534,6 +534,8 @@ enum { NUM_SIGN = 1, NUM_ZERO, NUM_INT, NUM_DOT, NUM_FRAC, NUM_E, NUM_ESIGN, NUM
 bool     num_first(const struct num *p, bool validate, struct conf *c, uint8_t b);  /* first byte of a number */
 bool     num_step(const struct num *p, bool validate, struct conf *c, uint8_t b);
 bool     num_may_end(const struct num *p, const struct conf *c);      /* generate mode */
+/* May up to `reach` more digits follow, whichever they are, and the number end behind each? */
+bool     num_is_open(const struct num *p, const struct conf *c, uint32_t reach);
 uint32_t num_left(const struct num *p, const struct conf *c);         /* the fewest bytes that finish it */
 uint32_t num_shortest(const struct num *p);
 /* Different values within reach (1 and 1.0 are one), counted to cap; c NULL: of a whole number. May
@@ -561,6 +563,11 @@ bool     num_fits(const struct num *p, const struct dec *d);          /* the val
 
 /* ---- lexicon.c ------------------------------------------------------------------------------- */
 
+/* A set of bytes, exact below 128; all others are one (they share the place of 0). */
+struct bytemap { uint64_t w[2]; };
+static inline void bytemap_add(struct bytemap *s, uint8_t b) { b = b < 128 ? b : 0; s->w[b >> 6] |= 1ull << (b & 63); }
+static inline bool bytemap_meets(const struct bytemap *a, const struct bytemap *b) { return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]); }
+
 /* Byte strings in one trie, depth first: node i has a byte, a depth, the token that ends there (-1: none) and the next
  * node outside of its subtree. Children of node i: kid[kid_off[i + 1] .. kid_off[i + 2]), by byte; the root is 0 there
  * and node i is i + 1. Tokens below i, its own first: list[first[i], first[skip[i]]). */
@@ -569,7 +576,7 @@ struct vtrie {
     uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token;
     uint32_t *kid_off, *kid; uint8_t *kid_byte;
     uint32_t *first; int32_t *list;
-    uint64_t *below;                    /* which bytes occur below, 64 groups by their low six bits */
+    struct bytemap *below;              /* which bytes occur below */
     uint8_t *tall;                      /* depth of the deepest token below, 255: that or more */
 };
 /* Content tokens of strings under one set of escapes. len[t]: code points of a token that is pure content, a begun one
@@ -593,6 +600,9 @@ struct vocab {
     int max_len;
     uint8_t *plain_from;                                              /* [n_vocab] from this byte on nothing but plain content
                                                                        * of strings (no quote, backslash, control); 255: never */
+    int32_t *blank; uint32_t blank_end[3][MOST_BLANK + 1];            /* runs of blanks with 0, 1, 2 new lines: those of at most
+                                                                       * k bytes end at blank_end[lines][k] */
+    uint8_t *digits_from;                                             /* [n_vocab] from this byte on nothing but digits */
     struct bytes *special_name; int32_t *special_id; uint32_t n_special;   /* sorted by name */
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
     struct quotes quote[2];

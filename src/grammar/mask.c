@@ -143,92 +143,7 @@ static struct byteset next_bytes(const struct matcher *m, uint32_t from, uint32_
     return s;
 }
 
-/* ---- walking --------------------------------------------------------------------------------- */
-
-/* A place where all plain content of a string may go on: no automaton, no limit near, nobody counting. */
-static bool is_plain(const struct walk *w, const struct conf *c)
-{
-    const struct matcher *m = w->m;
-    uint32_t all, whole;
-    if (c->lex != LEX_NORMAL || m->frame[c->frame].flags & FL_HASH) return false;
-    if (c->kind == C_STR) {
-        const struct shape *sh = shape_at(m, c->ref, c->sh);
-        if (sh->kind != SH_STR || sh->str->max != NONE || sh->str->n_judge) return false;
-        if (sh->str->dfa && !dfa_state(sh->str->dfa, c->dfa)->total) return false;
-        if (sh->str->dfa && sh->str->min > c->m) return false;
-    } else if (c->kind == C_KEY) {
-        if (!c->cls || m->frame[c->frame].flags & FL_ARGS) return false;
-        const struct obj *o = frame_obj(m, &m->frame[c->frame]);
-        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return false;
-    } else return false;
-    return !tight(w) || (conf_bound(m, c, &all, &whole) && all <= w->most);
-}
-
-/* A token whose first d bytes have led to this set: the others one by one. */
-static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n)
-{
-    struct matcher *m = w->m;
-    struct mark before = matcher_mark(m);
-    struct bytes b = m->v->bytes[t];
-    for (size_t i = d; i < b.len && n; i++) {
-        n = set_step(m, from, n, (uint8_t)b.p[i]);
-        from = m->set0;
-    }
-    if (n && affordable(w, t, from, n)) bit_set(w->bits, t);
-    matcher_reset(m, before);
-}
-
-static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n);
-
-/* The subtree below a node reached with a set that holds a plain place. */
-static void take_plain(struct walk *w, uint32_t node, uint32_t from, uint32_t n)
-{
-    const struct vocab *v = w->m->v;
-    const struct vtrie *t = &v->all;
-    uint32_t d = t->depth[node];
-    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++) {
-        int32_t id = t->list[k];
-        if (v->bytes[id].len == d) continue;            /* the node's own */
-        if (v->plain_from[id] <= d) bit_set(w->bits, id);
-        else run_token(w, id, d, from, n);
-    }
-}
-
-static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
-{
-    struct matcher *m = w->m;
-    struct mark before = matcher_mark(m);
-    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
-    if (k) {
-        if (t->token[i] >= 0) leaf(w, t->token[i], at, k);
-        bool plain = false;
-        for (uint32_t j = at; j < at + k && !plain && t == &m->v->all; j++) plain = is_plain(w, &m->conf[j]);
-        if (plain) take_plain(w, i, at, k);
-        else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
-    }
-    matcher_reset(m, before);
-}
-
-/* Children of a node (0: the root) that the set can take. */
-static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n)
-{
-    struct byteset may = next_bytes(w->m, from, n);
-    uint32_t lo = t->kid_off[node], hi = t->kid_off[node + 1];
-    int count = 0;
-    for (int i = 0; i < 4; i++) count += __builtin_popcountll(may.w[i]);
-    if ((uint32_t)count * 8 < hi - lo) {
-        for (int i = 0; i < 4; i++)
-            for (uint64_t b = may.w[i]; b; b &= b - 1) {
-                uint32_t kid = vtrie_kid(t, node, (uint8_t)(i * 64 + __builtin_ctzll(b)));
-                if (kid != NONE) step_kid(w, t, kid - 1, from, n);
-            }
-        return;
-    }
-    for (uint32_t k = lo; k < hi; k++)
-        if (byteset_has(&may, t->kid_byte[k])) step_kid(w, t, t->kid[k] - 1, from, n);
-}
-
-/* ---- leaving a string ------------------------------------------------------------------------ */
+/* ---- strings ---------------------------------------------------------------------------------- */
 
 static bool is_string(const struct matcher *m, const struct conf *c)
 {
@@ -262,6 +177,204 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
     t.m += len;
     return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : key_closable(m, &t);
 }
+
+/* ---- walking --------------------------------------------------------------------------------- */
+
+/* A place where all plain content of a string may go on: no automaton, no limit near, nobody counting. */
+static bool is_plain(const struct walk *w, const struct conf *c)
+{
+    const struct matcher *m = w->m;
+    uint32_t all, whole;
+    if (c->lex != LEX_NORMAL || m->frame[c->frame].flags & FL_HASH) return false;
+    if (c->kind == C_STR) {
+        const struct shape *sh = shape_at(m, c->ref, c->sh);
+        if (sh->kind != SH_STR || sh->str->max != NONE || sh->str->n_judge) return false;
+        if (sh->str->dfa && !dfa_state(sh->str->dfa, c->dfa)->total) return false;
+        if (sh->str->dfa && sh->str->min > c->m) return false;
+    } else if (c->kind == C_KEY) {
+        if (!c->cls || m->frame[c->frame].flags & FL_ARGS) return false;
+        const struct obj *o = frame_obj(m, &m->frame[c->frame]);
+        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return false;
+    } else return false;
+    return !tight(w) || (conf_bound(m, c, &all, &whole) && all <= w->most);
+}
+
+/* A number that may go on with digits for as long as any token does, and end behind each of them. */
+static bool is_digits(const struct walk *w, const struct conf *c)
+{
+    const struct matcher *m = w->m;
+    if (c->kind != C_NUM || validating(m) || tight(w) || m->frame[c->frame].flags & FL_HASH) return false;
+    const struct num *p = shape_at(m, c->ref, c->sh)->num;
+    return (c->lex == NUM_INT || c->lex == NUM_FRAC) &&
+           num_is_open(p, c, (uint32_t)MIN(m->v->max_len, MOST_DIGIT / 2));
+}
+
+/* A token whose first d bytes have led to this set: the others one by one. */
+static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    struct bytes b = m->v->bytes[t];
+    for (size_t i = d; i < b.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)b.p[i]);
+        from = m->set0;
+    }
+    if (n && affordable(w, t, from, n)) bit_set(w->bits, t);
+    matcher_reset(m, before);
+}
+
+static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n);
+
+/* What may follow the closing quote of one configuration, remembered by the bytes that follow: few are different. */
+enum { N_REST = 256 };
+struct rests { const struct conf *c; uint32_t from, n; struct mark mark; struct bytes text[N_REST]; uint8_t ok[N_REST]; };
+
+static void rests_open(struct walk *w, struct rests *r, const struct conf *c)
+{
+    *r = (struct rests){ .c = c, .mark = matcher_mark(w->m) };
+    r->n = set_leave(w->m, c);
+    r->from = w->m->set0;
+}
+
+static bool rest_fits(struct walk *w, struct rests *r, int32_t token, struct bytes rest)
+{
+    struct matcher *m = w->m;
+    size_t at = hash64(rest.p, rest.len, 3) % N_REST;
+    if (r->ok[at] && r->text[at].len == rest.len && !memcmp(r->text[at].p, rest.p, rest.len)) return r->ok[at] == 1;
+    struct mark before = matcher_mark(m);
+    uint32_t from = r->from, n = r->n;
+    for (size_t i = 0; i < rest.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)rest.p[i]);
+        from = m->set0;
+    }
+    bool ok = n && affordable(w, token, from, n);
+    matcher_reset(m, before);
+    r->text[at] = rest;
+    r->ok[at] = ok ? 1 : 2;
+    return ok;
+}
+
+/* A token that is plain content behind byte d, then a bare quote; -1: it is not. Its length without the first d bytes. */
+static int quote_behind(struct bytes b, uint32_t d, uint32_t *len)
+{
+    *len = 0;
+    for (size_t i = d; i < b.len; i++) {
+        uint8_t x = (uint8_t)b.p[i];
+        if (x == '"') return (int)i;
+        if (x < 0x20 || x == '\\') return -1;
+        *len += (x & 0xc0) != 0x80;
+    }
+    return -1;
+}
+
+/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) is allowed. */
+static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    const struct vtrie *t = &v->all;
+    const struct conf own = *c;
+    bool text = c->kind != C_NUM;
+    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
+    struct rests *r = NULL;
+    for (uint32_t k = lo; k < hi; k++) {
+        int32_t id = t->list[k];
+        struct bytes b = v->bytes[id];
+        uint32_t len;
+        if (b.len == d) continue;                       /* the node's own */
+        if (text ? v->plain_from[id] <= d : v->digits_from[id] <= d && b.len - d <= MOST_DIGIT / 2) { bit_set(w->bits, id); continue; }
+        int quote = text && n == 1 ? quote_behind(b, d, &len) : -1;
+        if (quote < 0) { run_token(w, id, d, from, n); continue; }
+        if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
+        struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
+        if (rest_fits(w, r, id, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len)) bit_set(w->bits, id);
+    }
+    if (r) matcher_reset(w->m, r->mark);
+}
+
+/* ---- blanks of flexible spelling ------------------------------------------------------------- */
+
+static bool is_blank(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
+
+/* Can blanks be read here, each leaving the configuration where it is? */
+static bool is_between(const struct matcher *m, const struct conf *c)
+{
+    bool between = c->kind == C_QUOTE || c->kind == C_COLON || c->kind == C_NEXT || c->kind == C_OPEN || c->kind == C_VALUE;
+    return between && m->frame[c->frame].kind != F_CALL;
+}
+
+/* Tokens that are nothing but blanks. */
+static void take_blanks(struct walk *w, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        uint32_t room = MOST_BLANK - MIN(c->blank & 0xffu, (uint32_t)MOST_BLANK), lines = MOST_NEWLINE - (c->blank >> 8);
+        if (!is_between(m, c)) continue;
+        for (uint32_t k = 0; k <= lines; k++)
+            for (uint32_t j = m->v->blank_end[k][0]; j < m->v->blank_end[k][room]; j++) bit_set(w->bits, m->v->blank[j]);
+    }
+}
+
+static struct bytemap solid_bytes(const struct byteset *may)
+{
+    struct bytemap out = { { may->w[0], may->w[1] } };
+    out.w[0] &= ~(1ull << ' ' | 1ull << '\n' | 1ull << '\t' | 1ull << '\r');
+    if (may->w[2] | may->w[3]) out.w[0] |= 1;
+    return out;
+}
+
+static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    if (k) {
+        if (t->token[i] >= 0) leaf(w, t->token[i], at, k);
+        const struct conf *safe = NULL;
+        for (uint32_t j = at; j < at + k && !safe && t == &m->v->all; j++)
+            if (is_plain(w, &m->conf[j]) || is_digits(w, &m->conf[j])) safe = &m->conf[j];
+        if (safe) take_plain(w, safe, i, at, k);
+        else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+/* Behind blanks at the beginning of a token: goes on where something solid lies below. */
+static void step_blank(struct walk *w, uint32_t i, const struct bytemap *solid, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    if (!bytemap_meets(&t->below[i], solid)) return;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    struct byteset may = next_bytes(m, at, k);
+    for (uint32_t j = t->kid_off[i + 1]; k && j < t->kid_off[i + 2]; j++) {
+        uint32_t kid = t->kid[j] - 1;
+        if (!byteset_has(&may, t->kid_byte[j])) continue;
+        if (is_blank(t->kid_byte[j])) step_blank(w, kid, solid, at, k);
+        else step_kid(w, t, kid, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+/* Children of a node (0: the root) that the set can take. */
+static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct byteset may = next_bytes(m, from, n);
+    /* at the root runs of blanks are taken at once; below them only what is not blank is looked for */
+    bool airy = !node && m->g->spell.flexible && !validating(m) && !tight(w) && t == &m->v->all;
+    struct bytemap solid = solid_bytes(&may);
+    if (airy) take_blanks(w, from, n);
+    for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
+        uint32_t i = t->kid[k] - 1;
+        if (!byteset_has(&may, t->kid_byte[k])) continue;
+        if (airy && is_blank(t->kid_byte[k])) step_blank(w, i, &solid, from, n);
+        else step_kid(w, t, i, from, n);
+    }
+}
+
+/* ---- leaving a string ------------------------------------------------------------------------ */
 
 /* The tokens of one remainder, whose end has led to this set. */
 static void take_group(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t group, uint32_t from, uint32_t n)

@@ -159,10 +159,27 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
     return false;
 }
 
+/* Literals as elements: is one of those that can still come a new one? */
+static bool fresh_literal(const struct matcher *m, const struct conf *c, const struct shape *sh, const struct frame *f)
+{
+    const struct tnode *p = &sh->lit->node[c->n];
+    for (uint32_t r = p->lo; r < p->hi; r++) {
+        struct bytes b = sh->lit->str[r];
+        uint64_t h = 0;
+        for (size_t i = 0; sh->kind == SH_STRLIT && i < b.len; i++) h = key_hash(h, (uint8_t)b.p[i]);
+        h = sh->kind == SH_STRLIT ? mix64(h, SALT_TEXT) : number_hash(b.p, b.len);
+        if (!unique_used(m, f, h)) return true;
+    }
+    return false;
+}
+
 bool unique_alive(struct matcher *m, const struct conf *c)
 {
     uint32_t top = guarded(m, c->frame), set0 = m->set0;
     if (top == NONE || roomy(m, c, top)) return true;
+    bool lit = c->kind == C_NUMLIT || (c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT);
+    if (lit && c->frame == top && (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8))
+        return fresh_literal(m, c, shape_at(m, c->ref, c->sh), &m->frame[top]);
     const struct frame f = m->frame[top];
     if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &f)) return true;
     struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn };
