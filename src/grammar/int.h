@@ -566,6 +566,7 @@ bool     num_fits(const struct num *p, const struct dec *d);          /* the val
 /* A set of bytes, exact below 128; all others are one (they share the place of 0). */
 struct bytemap { uint64_t w[2]; };
 static inline void bytemap_add(struct bytemap *s, uint8_t b) { b = b < 128 ? b : 0; s->w[b >> 6] |= 1ull << (b & 63); }
+static inline bool bytemap_has(const struct bytemap *s, uint8_t b) { b = b < 128 ? b : 0; return s->w[b >> 6] >> (b & 63) & 1; }
 static inline bool bytemap_meets(const struct bytemap *a, const struct bytemap *b) { return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]); }
 
 /* Byte strings in one trie, depth first: node i has a byte, a depth, the token that ends there (-1: none) and the next
@@ -606,8 +607,7 @@ struct vocab {
     struct bytes *special_name; int32_t *special_id; uint32_t n_special;   /* sorted by name */
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
     struct quotes quote[2];
-    uint64_t (*sig)[2];                                               /* [n_vocab] which bytes occur: 0-127 exactly */
-    uint8_t *sig_high;                                                /* [n_vocab] bytes from 128 on occur */
+    uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
     struct mask_store *store;
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
@@ -629,6 +629,14 @@ void store_close(struct mask_store *s);
 bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits);   /* writes all words */
 void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base);  /* base NULL: none; lives on */
 void store_clear(struct mask_store *s);
+
+/* ---- sweep.c: tokens by the bytes they are made of -------------------------------------------- */
+
+uint64_t sweep_sign(struct bytes b, uint64_t *first);                 /* classes of a token's bytes, and of its first one */
+/* Classes that lie wholly in a set of bytes below 128 (high: and all others); *swept: their bytes. */
+uint64_t sweep_classes(const uint64_t set[2], bool high, struct bytemap *swept);
+/* bits[n_word] = tokens without a class of `out` that begin with one of `first`. */
+void     sweep_tokens(const uint64_t *sig, const uint64_t *sig_first, uint64_t out, uint64_t first, uint32_t *bits, size_t n_word);
 
 /* ---- dense.c: regular languages x vocabulary --------------------------------------------------- */
 

@@ -242,8 +242,10 @@ static void token_facts(struct vocab *v)
 {
     v->text_all = arena_zero(&v->mem, v->n_word * sizeof *v->text_all);
     v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
-    v->sig = arena_zero(&v->mem, (size_t)v->n_vocab * sizeof *v->sig);
-    v->sig_high = arena_zero(&v->mem, (size_t)v->n_vocab);
+    v->sig = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig);
+    v->sig_first = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig_first);
+    for (size_t t = 0; t < v->n_word * 32; t++)
+        v->sig[t] = sweep_sign(t < (size_t)v->n_vocab ? v->bytes[t] : (struct bytes){ 0 }, &v->sig_first[t]);
     v->plain_from = arena_zero(&v->mem, (size_t)v->n_vocab);
     v->digits_from = arena_zero(&v->mem, (size_t)v->n_vocab);
     for (int t = 0; t < v->n_vocab; t++) {
@@ -253,8 +255,6 @@ static void token_facts(struct vocab *v)
         size_t plain = 0, digits = 0;
         for (size_t i = 0; i < b.len; i++) {
             uint8_t x = (uint8_t)b.p[i];
-            if (x < 128) v->sig[t][x >> 6] |= 1ull << (x & 63);
-            else v->sig_high[t] = 1;
             if (s >= 0) s = utf8_dfa(s, x);
             if (x < 0x20 || x == '"' || x == '\\') plain = i + 1;
             if (x < '0' || x > '9') digits = i + 1;

@@ -162,6 +162,7 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
     const struct strs *s = strs_of(m, c);
     if (c->kind == C_STR && !s->dfa) return c->m + len >= s->min && c->m + len <= s->max;
     struct conf t = *c;
+    if (c->kind == C_KEY && c->m + len > key_cap(m, c)) return false;
     for (size_t i = 0; i < head; i++) {
         uint8_t out[4];
         int n_out;
