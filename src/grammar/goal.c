@@ -290,14 +290,13 @@ static bool told_apart(const struct grammar *g, const struct bag *bag, uint32_t 
     return false;
 }
 
-/* What else is known of the value, without the schemas that offer choices (the oneOf in question is among them). */
+/* What else is known of the value, without the schemas that bring in others: the oneOf in question may be among them. */
 static uint32_t context(const struct expand *x, const struct bag *b, uint32_t *ref, uint32_t most)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->n && n < most; i++) {
-        const struct kw_in *in = node_at(x->g, b->item[i].ref / 2)->in;
-        if (!(b->item[i].ref & 1) && !(in && (in->n_any > 1 || in->n_one > 1 || in->cond != NONE || in->n_all || in->no != NONE)))
-            ref[n++] = b->item[i].ref;
+        const struct node *p = node_at(x->g, b->item[i].ref / 2);
+        if (!(b->item[i].ref & 1) && !p->in && !(p->obj && p->obj->n_dep)) ref[n++] = b->item[i].ref;
     }
     return n;
 }
