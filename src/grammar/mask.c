@@ -303,6 +303,18 @@ static bool is_between(const struct matcher *m, const struct conf *c)
     return between && m->frame[c->frame].kind != F_CALL;
 }
 
+/* Does a blank mean nothing but a blank to all of the set? (In a literal it is a letter.) */
+static bool is_airy(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    bool between = false;
+    struct byteset may = { 0 };
+    for (uint32_t i = from; i < from + n; i++) {
+        if (is_between(m, &m->conf[i])) between = true;
+        else add_bytes(&may, m, &m->conf[i]);
+    }
+    return between && !byteset_has(&may, ' ') && !byteset_has(&may, '\n') && !byteset_has(&may, '\t') && !byteset_has(&may, '\r');
+}
+
 /* Tokens that are nothing but blanks. */
 static void take_blanks(struct walk *w, uint32_t from, uint32_t n)
 {
@@ -364,7 +376,7 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
     struct matcher *m = w->m;
     struct byteset may = next_bytes(m, from, n);
     /* at the root runs of blanks are taken at once; below them only what is not blank is looked for */
-    bool airy = !node && m->g->spell.flexible && !validating(m) && !tight(w) && t == &m->v->all;
+    bool airy = !node && m->g->spell.flexible && !validating(m) && !tight(w) && t == &m->v->all && is_airy(m, from, n);
     struct bytemap solid = solid_bytes(&may);
     if (airy) take_blanks(w, from, n);
     for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
