@@ -115,6 +115,13 @@ bool bag_below(const struct bag *b, uint32_t at, uint32_t top)
     return at == top;
 }
 
+uint32_t bag_item(const struct bag *b, uint32_t ref)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->item[i].ref == ref) return i;
+    return NONE;
+}
+
 enum added { ADDED, DEAD, TROUBLE };
 /* Adds a schema that item `from` brings in. DEAD: the bag cannot be met. */
 static enum added bag_add(struct expand *x, struct bag *b, uint32_t ref, uint32_t from, bool exact)
@@ -141,8 +148,11 @@ static enum added bag_add(struct expand *x, struct bag *b, uint32_t ref, uint32_
 
 enum todo { TODO_ANY, TODO_ONE, TODO_IF, TODO_DEP, TODO_NOT, TODO_NOT_LITERAL };
 
+static uint32_t yes(uint32_t node) { return node * 2; }
+static uint32_t no(uint32_t node) { return node * 2 + 1; }
+
 /* One way on: types that stay, schemas that join, a negated keyword. */
-struct way { int types; uint32_t *ref, n_ref; bool has_atom; struct atom atom; };
+struct way { int types; uint32_t *ref, n_ref; bool has_atom, exact; struct atom atom; };
 struct ways { struct expand *x; struct way *way; uint32_t n, cap; };
 
 static struct way *way_add(struct ways *w, int types)
@@ -177,8 +187,6 @@ static struct way *way_atom(struct ways *w, int types, enum atom_kind kind, uint
     return p;
 }
 
-static uint32_t yes(uint32_t node) { return node * 2; }
-static uint32_t no(uint32_t node) { return node * 2 + 1; }
 
 /* ---- do two schemas have a value in common? -------------------------------------------------- */
 
@@ -409,6 +417,15 @@ static void not_str(struct ways *w, uint32_t node, const struct kw_str *k)
     if (k->format.p) way_atom(w, T_STR, NOT_FORMAT, node);
 }
 
+/* Everything else of the schema holds (so that it is known what it looks at), and something it does not look at fails. */
+static void way_uneval(struct ways *w, int type, enum atom_kind kind, uint32_t node)
+{
+    uint32_t bare = schemas_bare(w->x->g, node);
+    struct way *p = way_atom(w, type, kind, node);
+    p->exact = true;
+    if (bare != NONE) way_refs(w, p, 1)[p->n_ref++] = yes(bare);
+}
+
 static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
 {
     if (k->min) way_atom(w, T_ARR, NOT_MIN_ITEMS, node);
@@ -417,7 +434,7 @@ static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
     if (k->unique) way_atom(w, T_ARR, NOT_UNIQUE, node);
     if (k->contains != NONE && k->least) way_atom(w, T_ARR, NOT_CONTAINS, node);
     if (k->contains != NONE && k->most != NONE) way_atom(w, T_ARR, TOO_MANY, node);
-    if (k->uneval != NONE) way_atom(w, T_ARR, NOT_UNEVAL_ITEMS, node);
+    if (k->uneval != NONE) way_uneval(w, T_ARR, NOT_UNEVAL_ITEMS, node);
 }
 
 static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
@@ -442,19 +459,19 @@ static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
         p->atom.key = k->dep[i].name;
         way_refs(w, p, 1)[p->n_ref++] = no(k->dep[i].node);
     }
-    if (k->uneval != NONE) way_atom(w, T_OBJ, NOT_UNEVAL_PROPS, node);
+    if (k->uneval != NONE) way_uneval(w, T_OBJ, NOT_UNEVAL_PROPS, node);
 }
 
 static void ways_not(struct ways *w, uint32_t id)
 {
-    const struct node *n = node_at(w->x->g, id);
-    if (n->types != T_ALL) way_add(w, T_ALL & ~n->types);
-    if (n->lits) way_atom(w, T_ALL, NOT_LITS, id);
-    if (n->num) not_num(w, id, n->num);
-    if (n->str) not_str(w, id, n->str);
-    if (n->arr) not_arr(w, id, n->arr);
-    if (n->obj) not_obj(w, id, n->obj);
-    if (n->in) not_in(w, n->in);
+    const struct node n = *node_at(w->x->g, id);        /* a copy: the list may move */
+    if (n.types != T_ALL) way_add(w, T_ALL & ~n.types);
+    if (n.lits) way_atom(w, T_ALL, NOT_LITS, id);
+    if (n.num) not_num(w, id, n.num);
+    if (n.str) not_str(w, id, n.str);
+    if (n.arr) not_arr(w, id, n.arr);
+    if (n.obj) not_obj(w, id, n.obj);
+    if (n.in) not_in(w, n.in);
 }
 
 /* Another value than this array or object. */
@@ -575,7 +592,7 @@ static enum added apply(struct expand *x, struct bag *b, const struct way *w, ui
         if (r != ADDED) return r;
     }
     for (uint32_t i = 0; !pair && i < w->n_ref; i++) {
-        enum added r = bag_add(x, b, w->ref[i], at, exact && !(w->ref[i] & 1));
+        enum added r = bag_add(x, b, w->ref[i], at, (exact || w->exact) && !(w->ref[i] & 1));
         if (r != ADDED) return r;
     }
     return pair ? apply(x, b, w + 1, at, exact) : ADDED;

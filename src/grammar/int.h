@@ -49,7 +49,8 @@ enum {
     MOST_OTHER = 16, MOST_EXCEPT = 1 << 14,
     MOST_KEY = 256, MOST_DYN = 128,     /* invented keys of open objects: code points, number */
     MOST_KEY_CLASS = 64,                /* ways in which patterns sort the keys of one object */
-    MOST_OWED = 6,                      /* things of which an array or object needs at least one */
+    MOST_OWED = 6,                      /* things of which an array needs some */
+    MOST_DEBT = 14,                     /* negated schemas of one object */
     MOST_BLANK = 20, MOST_NEWLINE = 2   /* one run of blanks in flexible spelling */
 };
 #define NONE UINT32_MAX
@@ -124,6 +125,7 @@ struct node {
     uint32_t res, scope, parent;                                      /* scope: index into schemas.scope */
     uint16_t doc; uint8_t kind, types; bool draft4;
     const char *kw; struct bytes name;                                /* how the parent leads here, for messages */
+    uint32_t bare;                                                    /* schemas_bare(), 0: not made yet */
     const struct json *lits; bool is_const;                           /* enum's array or const's value */
     struct kw_num *num; struct kw_str *str; struct kw_arr *arr; struct kw_obj *obj; struct kw_in *in;
 };
@@ -155,7 +157,7 @@ struct strs {                                                         /* texts *
     const char **judge; uint32_t n_judge;                             /* validate: formats no automaton decides */
 };
 /* One way to take a member or element: its goal, and what that settles of what the container owes. */
-struct alt { uint32_t goal; uint8_t owed; };
+struct alt { uint32_t goal; uint16_t owed; };
 struct alts { struct alt *alt; uint32_t n; };
 struct okey { struct bytes name; struct alts alts; uint64_t *need; bool req, ident; };  /* need: bitset, NULL: none */
 struct kclass { struct strs s; struct alts alts; };                   /* invented names that are treated alike */
@@ -165,7 +167,7 @@ struct obj {
     uint32_t *next_req;                                               /* [n_key + 1] first required index >= i, or NONE */
     struct kclass *cls; uint32_t n_cls;                               /* none: closed */
     uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
-    uint8_t owes;                                                     /* bits that must be settled */
+    uint16_t owes;                                                    /* bits that must be settled */
     bool has_need;
     uint64_t **ban; uint32_t n_ban;                                   /* sets of keys that must not all be there */
     uint32_t id_cost;                                                 /* place of its costs in a bind */
@@ -268,6 +270,7 @@ void     schemas_done(struct grammar *g);
 uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where, struct err *e);
 bool     schemas_read(struct grammar *g, struct err *e);              /* reads all nodes that can be reached */
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
+uint32_t schemas_bare(struct grammar *g, uint32_t node);              /* the same schema without its unevaluated* */
 bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
 void     schemas_relaxed(struct grammar *g, uint32_t node, const char *kw);
 void     schemas_relaxed_as(struct grammar *g, const char *what);     /* "tool x: /pointer/keyword: why" */
@@ -347,6 +350,7 @@ enum dep_kind dep_kind(const struct grammar *g, uint32_t node);
 const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node); /* of the first two: whose `required` counts */
 /* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
+uint32_t bag_item(const struct bag *b, uint32_t ref);                 /* the item with this schema, or NONE */
 bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */
 static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return &g->s.node[i]; }
 
@@ -384,7 +388,7 @@ struct frame {
     uint32_t parent, ref, count;        /* CALL/EACH ref: return op, EACH count: pair; OBJ/ARR ref: goal; count: members, elements */
     uint16_t sh;                        /* OBJ/ARR: shape of the goal */
     uint8_t kind, flags; uint16_t depth, n_dyn;
-    uint8_t owed;                       /* OBJ: what is not settled yet */
+    uint16_t owed;                      /* OBJ: what is not settled yet */
     uint32_t next, missing;             /* OBJ: next index of declared order; required keys not written yet */
     uint32_t seen, dyn;                 /* OBJ: offsets into words: bitset of declared keys; list of invented ones.
                                          * ARR: counts of contains; list of hashes of elements (unique) */

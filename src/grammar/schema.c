@@ -133,6 +133,29 @@ uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t paren
     return node_add(g, &n, NULL);
 }
 
+uint32_t schemas_bare(struct grammar *g, uint32_t node)
+{
+    struct schemas *s = &g->s;
+    if (s->node[node].bare) return s->node[node].bare;
+    struct node n = s->node[node];
+    if (n.obj) {
+        struct kw_obj *o = arena_small(&g->mem, sizeof *o);
+        *o = *n.obj;
+        o->uneval = NONE;
+        n.obj = o;
+    }
+    if (n.arr) {
+        struct kw_arr *a = arena_small(&g->mem, sizeof *a);
+        *a = *n.arr;
+        a->uneval = NONE;
+        n.arr = a;
+    }
+    if (s->n_node >= MOST_NODE) return NONE;
+    MEM_GROW(s->node, s->n_node, s->cap_node);
+    s->node[s->n_node] = n;
+    return s->node[node].bare = s->n_node++;
+}
+
 /* ---- dynamic scopes -------------------------------------------------------------------------- */
 
 /* Scope reached from `scope` by entering a resource; only the first entry of each counts. */
