@@ -618,6 +618,56 @@ static bool list_ways(struct ways *w, const struct bag *b, const struct node *n,
     }
 }
 
+/* ---- bags that cannot be met, seen early ----------------------------------------------------- */
+
+static bool required_in(const struct grammar *g, const struct bag *b, struct bytes name)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (!(b->item[i].ref & 1) && requires(node_at(g, b->item[i].ref / 2), name)) return true;
+    for (uint32_t i = 0; i < b->n_atom; i++)
+        if (b->atom[i].kind == HAS_KEY && b->atom[i].key.len == name.len && !memcmp(b->atom[i].key.p, name.p, name.len)) return true;
+    return false;
+}
+
+/* A negated schema that speaks of one property: it is there and has none of these values. NULL: another atom. */
+static const struct kw_prop *fails_one(const struct grammar *g, const struct atom *a)
+{
+    const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
+    return k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE && plain(g, k->prop->node)->lits ? k->prop : NULL;
+}
+
+static bool all_in(const struct node *few, const struct node *many)
+{
+    if (few->is_const) return in_lits(many, few->lits);
+    for (size_t i = 0; i < json_len(few->lits); i++)
+        if (!in_lits(many, json_at(few->lits, i))) return false;
+    return true;
+}
+
+/* Values that a property can have, given by two schemas that exclude each other. So that a chain of `if kind = a then …`
+ * opens into as many bags as there are kinds, not into all their combinations. */
+static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, uint32_t atom)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct node *n = node_at(g, b->item[i].ref / 2);
+        for (uint32_t p = 0; !(b->item[i].ref & 1) && n->obj && n->obj->n_prop <= 8 && p < n->obj->n_prop; p++) {
+            const struct node *v = plain(g, n->obj->prop[p].node);
+            struct bytes name = n->obj->prop[p].name;
+            if (!v->lits) continue;
+            for (uint32_t a = i >= item ? 0 : atom; a < b->n_atom; a++) {
+                const struct kw_prop *no = fails_one(g, &b->atom[a]);
+                if (no && no->name.len == name.len && !memcmp(no->name.p, name.p, name.len) && all_in(v, plain(g, no->node))) return true;
+            }
+            if (i < item || !required_in(g, b, name)) continue;
+            for (uint32_t k = 0; k < i; k++) {
+                const struct node *w = b->item[k].ref & 1 ? NULL : prop_of(g, node_at(g, b->item[k].ref / 2), name);
+                if (w && lits_disjoint(v, w)) return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Opens the next choice: every way in a bag of its own. */
 static bool branch(struct expand *x, const struct bag *b, int depth)
 {
@@ -638,7 +688,7 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
         *own = *b;
         own->n_todo--;
         enum added r = apply(x, own, &w.way[k], at, exact);
-        ok = r == DEAD || (r == ADDED && flatten(x, own, depth + 1));
+        ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || flatten(x, own, depth + 1)));
         k += w.way[k].n_ref == NONE;
     }
     arena_reset(x->tmp, mark);
@@ -717,9 +767,13 @@ bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
     return ok;
 }
 
-bool goal_all_open(struct grammar *g, struct err *e)
+bool goal_risky_open(struct grammar *g, struct err *e)
 {
-    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++)
-        if (!goal_expand(g, i, e)) return false;
+    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++) {
+        const struct goal *p = goal_at(g, i);
+        bool risky = false;
+        for (uint32_t k = 0; k < p->n_key && !risky; k++) risky = node_at(g, p->key[k] / 2)->risky;
+        if (risky && !goal_expand(g, i, e)) return false;
+    }
     return true;
 }

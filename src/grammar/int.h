@@ -124,6 +124,7 @@ struct node {
     const struct json *v;
     uint32_t res, scope, parent;                                      /* scope: index into schemas.scope */
     uint16_t doc; uint8_t kind, types; bool draft4;
+    bool risky;                                                       /* it, or something below it, may meet a limit */
     const char *kw; struct bytes name;                                /* how the parent leads here, for messages */
     uint32_t bare;                                                    /* schemas_bare(), 0: not made yet */
     const struct json *lits; bool is_const;                           /* enum's array or const's value */
@@ -223,7 +224,7 @@ struct schemas {
     struct scope *scope; uint32_t n_scope, cap_scope;
     uint32_t *node_slot, n_node_slot, *goal_slot, n_goal_slot;        /* hash tables of ids + 1 */
     uint32_t n_trie_node, cap_relaxed;
-    bool scoped, saw_dynamic, risky;    /* keep dynamic scopes; $dynamicRef was met; expansion may meet a limit */
+    bool scoped, saw_dynamic;           /* keep dynamic scopes; $dynamicRef was met */
     struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
 };
 enum { GOAL_CHUNK = 256 };
@@ -299,7 +300,7 @@ struct work {
 };
 void     work_collect(struct work *w, uint32_t goal);
 void     work_done(struct work *w);
-bool     goal_all_open(struct grammar *g, struct err *e);             /* expands everything there is */
+bool     goal_risky_open(struct grammar *g, struct err *e);           /* expands all goals that may meet a limit */
 bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
 
 /* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one

@@ -23,6 +23,7 @@ struct members {
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern; uint32_t n_pattern, cap_pattern;           /* all distinct ones */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
+    struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
     uint16_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
 };
 enum { MOST_PATTERN = 512, MOST_ALT = 64 };
@@ -119,8 +120,23 @@ static void held_names(struct members *mb)
     for (uint32_t i = 0; mb->has_names && i < mb->names.n_lit; i++) key_of(mb, mb->names.lit[i]);
 }
 
+/* A negated schema that speaks of one property alone: the property is there, and fails. */
+static void must_fail(struct members *mb, const struct kw_prop *p)
+{
+    uint32_t key = key_of(mb, p->name);
+    mb->o->key[key].req = true;
+    MEM_GROW(mb->must, mb->n_must, mb->cap_must);
+    mb->must[mb->n_must].key = key;
+    mb->must[mb->n_must++].ref = p->node * 2 + 1;
+}
+
 static bool debt_add(struct members *mb, const struct atom *t)
 {
+    const struct kw_obj *k = node_at(mb->x->g, t->node)->obj;
+    if (t->kind == NOT_PROPS && k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE) {
+        must_fail(mb, k->prop);
+        return true;
+    }
     if (mb->n_debt >= MOST_DEBT)
         return schemas_fail(mb->x->g, mb->x->e, t->node, ERR_LIMIT, "",
                             "more than %d negated schemas for one object", MOST_DEBT);
@@ -323,6 +339,10 @@ static void key_refs(struct members *mb, const struct bytes *name, struct refs_l
         uint32_t n = applies(mb, k, name, node);
         for (uint32_t j = 0; j < n; j++) refs_put(mb, l, node[j] * 2);
         if (k->uneval != NONE && !looked_at(mb, i, name)) refs_put(mb, l, k->uneval * 2);
+    }
+    for (uint32_t i = 0; name && i < mb->n_must; i++) {
+        struct bytes key = mb->o->key[mb->must[i].key].name;
+        if (key.len == name->len && !memcmp(key.p, name->p, key.len)) refs_put(mb, l, mb->must[i].ref);
     }
 }
 
@@ -668,6 +688,7 @@ bool bag_object(struct expand *x, const struct bag *b)
     if (ok) bans(&mb);
     ok = ok && all_patterns(&mb) && declared_keys(&mb) && invented_keys(&mb);
     names_done(&mb.names);
+    mem_free(mb.must);
     for (uint32_t i = 0; i < mb.n_debt; i++) names_done(&mb.debt[i].bad);
     if (!ok || o->min > o->max) return ok;
     struct shape *sh = shape_add(x, SH_OBJ);
