@@ -13,6 +13,26 @@
  * only the flattest count: they fit wherever the goal is offered at all. cost.c has the tables. */
 #include "grammar/cost.h"
 
+/* ---- what was found out -------------------------------------------------------------------------- */
+
+/* Frames with equal hashes cost the same, so sums over their keys are kept by hash, the newest of each slot. */
+enum { N_MEMO = 1024 };
+struct memo { uint64_t key; uint32_t cost; };
+
+static uint32_t memo_get(const struct matcher *m, uint64_t key)
+{
+    const struct memo *at = m->memo ? &m->memo[(key >> 20) % N_MEMO] : NULL;
+    return at && at->key == key ? at->cost : NONE;
+}
+
+static uint32_t memo_put(const struct matcher *cm, uint64_t key, uint32_t cost)
+{
+    struct matcher *m = (struct matcher *)cm;           /* a cache: nothing that one could ask changes */
+    if (!m->memo) m->memo = mem_zero(N_MEMO * sizeof *m->memo);
+    m->memo[(key >> 20) % N_MEMO] = (struct memo){ key, cost };
+    return cost;
+}
+
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 static uint32_t pair_of(const struct frame *f) { return f->kind == F_EACH ? f->count : NONE; }
@@ -131,7 +151,12 @@ static uint32_t need_of(const struct matcher *m, const struct frame *f, int s)
     switch (f->kind) {
     case F_ROOT: return 1;
     case F_CALL: case F_EACH: return op_rest(m, f->ref, f->parent, s);
-    case F_OBJ: return cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s));
+    case F_OBJ: {
+        uint64_t key = mix64(mix64(f->hash, 0x0b3e), (uint64_t)s);
+        uint32_t have = memo_get(m, key);
+        if (have != NONE) return have;
+        return memo_put(m, key, cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s)));
+    }
     case F_ARR: return cost_add(cost_add(arr_todo(m, f, f->count + 1, s), 1), frame_need(m, f->parent, s));
     default: return frame_need(m, f->parent, s);
     }
@@ -176,6 +201,9 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         if (todo >= COST_MAX) return COST_MAX;
         return key != NONE && o->key[key].req ? todo - key_cost(m, &f, key, 0, s) : todo;
     }
+    uint64_t memo = mix64(mix64(f.hash, 0xaf7e), (uint64_t)key << 16 | (uint64_t)owed << 1 | (uint64_t)s);
+    uint32_t have = memo_get(m, memo);
+    if (have != NONE) return have;
     uint64_t word[2 * 64];              /* a copy of the sets with the key in them */
     uint32_t n = o->has_need ? 2 * o->n_word : o->n_word;
     struct matcher *w = (struct matcher *)m;
@@ -198,7 +226,7 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
     f.count++;
     uint32_t todo = obj_todo(m, &f, s);
     matcher_reset(w, k);
-    return cost_add(todo, around);
+    return memo_put(m, memo, cost_add(todo, around));
 }
 
 /* The best way on among offered keys with ranks in [lo, hi): where says which table entry leads. */
@@ -208,29 +236,46 @@ static uint32_t best_key(const struct matcher *m, const struct conf *c, uint32_t
 {
     const struct frame *f = &m->frame[c->frame];
     const struct obj *o = frame_obj(m, f);
-    uint32_t best = COST_MAX;
+    uint64_t memo = mix64(mix64(mix64(f->hash, (uint64_t)lo << 32 | hi), (uint64_t)at << 8 | (uint64_t)where), (uint64_t)s);
+    uint32_t best = memo_get(m, memo);
+    if (best != NONE) return best;
+    best = COST_MAX;
     for (uint32_t r = lo; r < hi; r++) {
         uint32_t key = o->trie.id[r];
-        if (!obj_offers(m, f, key)) continue;
         const struct seg *g = cost_seg(m, f, key, s);
-        uint16_t lead = where == IN_SEP ? g->sep[at] : where == AT_QUOTE ? g->quote : g->key[at];
-        best = MIN(best, with_key(m, c, key, cost_wide(lead), s));
+        uint32_t lead = cost_wide(where == IN_SEP ? g->sep[at] : where == AT_QUOTE ? g->quote : g->key[at]);
+        if (lead >= best || !obj_offers(m, f, key)) continue;
+        best = MIN(best, with_key(m, c, key, lead, s));
     }
-    return best;
+    return memo_put(m, memo, best);
+}
+
+/* Behind an invented name: its quote, what leads to the value, the value and the rest. */
+static uint32_t behind_name(const struct matcher *m, const struct conf *c, int s)
+{
+    const struct frame *f = &m->frame[c->frame];
+    uint64_t key = mix64(mix64(f->hash, 0xbe41), (uint64_t)c->cls << 1 | (uint64_t)s);
+    uint32_t have = memo_get(m, key);
+    if (have != NONE) return have;
+    const struct alts *l = &frame_obj(m, f)->cls[c->cls - 1].alts;
+    uint32_t colon = f->flags & FL_ARGS ? 0 : cost_colon(m, s, 0), best = COST_MAX;
+    for (uint32_t i = 0; i < l->n && obj_invents(m, f, c->cls - 1u); i++)
+        best = MIN(best, cost_add(cost_goal(m, l->alt[i].goal, s), cost_after_key(m, c->frame, NONE, l->alt[i].owed, s)));
+    return memo_put(m, key, cost_add(1 + colon, best));
 }
 
 /* An invented name of a class from this point on, its value and the rest. */
 static uint32_t invent(const struct matcher *m, const struct conf *c, int s)
 {
-    const struct frame *f = &m->frame[c->frame];
-    const struct kclass *k = &frame_obj(m, f)->cls[c->cls - 1];
-    if (!obj_invents(m, f, c->cls - 1u)) return COST_MAX;
-    uint32_t colon = f->flags & FL_ARGS ? 0 : cost_colon(m, s, 0), best = COST_MAX;
-    uint32_t lead = cost_add((uint32_t)lex_pending(c->lex) + 1 + colon, key_extend(m, c));
-    for (uint32_t i = 0; i < k->alts.n; i++)
-        best = MIN(best, cost_add(cost_goal(m, k->alts.alt[i].goal, s),
-                                  cost_after_key(m, c->frame, NONE, k->alts.alt[i].owed, s)));
-    return cost_add(lead, best);
+    uint32_t behind = behind_name(m, c, s);
+    return behind >= COST_MAX ? COST_MAX : cost_add((uint32_t)lex_pending(c->lex) + behind, key_extend(m, c));
+}
+
+uint32_t cost_behind_text(const struct matcher *m, const struct conf *c)
+{
+    int s = c->style == STYLE_OWN;
+    cost_ready(m);
+    return c->kind == C_KEY ? behind_name(m, c, s) : cost_add(1, frame_need(m, c->frame, s));
 }
 
 static uint32_t cost_key_conf(const struct matcher *m, const struct conf *c, int s)
@@ -246,7 +291,8 @@ static uint32_t cost_key_conf(const struct matcher *m, const struct conf *c, int
     for (uint32_t i = p->child; i < p->child + p->n_child; i++) {
         const struct tnode *k = &t->node[i];
         if (!escape_means(m, k, c, f)) continue;
-        best = MIN(best, cost_add((uint32_t)lex_pending(c->lex), best_key(m, c, k->lo, k->hi, IN_KEY, k->depth, s)));
+        uint32_t left = (uint32_t)lex_left(c->lex, c->part, value_escapes(m, c->surf), k->byte);
+        best = MIN(best, cost_add(left, best_key(m, c, k->lo, k->hi, IN_KEY, k->depth, s)));
     }
     return best;
 }
@@ -268,36 +314,42 @@ static uint32_t cost_next_key(const struct matcher *m, const struct conf *c, enu
 
 /* ---- texts and containers -------------------------------------------------------------------- */
 
-/* Bytes that finish a text from here, the quote included. */
-static uint32_t strs_left(const struct matcher *m, const struct strs *st, const struct conf *c)
+uint32_t strs_left(const struct strs *st, int esc, const struct conf *c)
 {
     uint32_t pending = (uint32_t)lex_pending(c->lex), lo = st->min > c->m ? st->min - c->m : 0;
-    if (!st->dfa) return cost_add(pending + 1, lo);
-    uint32_t hi = st->max == NONE ? NONE : st->max - MIN(c->m, st->max), best = NONE;
-    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) {   /* the automaton stands inside of a code point, too */
-        best = dfa_shortest(st->dfa, c->dfa, lo, hi);
-        return best == NONE ? COST_MAX : cost_add(best, 1);
-    }
+    if (!st->dfa) return cost_add(pending, lo);
+    uint32_t hi = st->max == NONE ? NONE : st->max - MIN(c->m, st->max), best = COST_MAX;
+    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8)     /* the automaton stands inside of a code point, too */
+        return MIN(dfa_shortest(st->dfa, c->dfa, lo, hi), COST_MAX);
     for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1) {
-        if (!lex_may_mean(c->lex, c->part, value_escapes(m, c->surf), (uint8_t)b)) continue;
-        uint32_t to = dfa_step(st->dfa, st->cls, c->dfa, (uint8_t)b);
-        if (to != DFA_DEAD) best = MIN(best, dfa_shortest(st->dfa, to, lo, hi));
+        int more = lex_left(c->lex, c->part, esc, (uint8_t)b);
+        uint32_t to = more < 0 ? DFA_DEAD : dfa_step(st->dfa, st->cls, c->dfa, (uint8_t)b);
+        if (to != DFA_DEAD) best = MIN(best, cost_add((uint32_t)more, MIN(dfa_shortest(st->dfa, to, lo, hi), COST_MAX)));
     }
-    return best == NONE ? COST_MAX : cost_add(best, pending + 1);
+    return best;
+}
+
+uint32_t strs_worst(const struct strs *st, uint32_t len)
+{
+    uint32_t worst = dfa_worst(st->dfa), room = st->max == NONE ? NONE : st->max - MIN(len, st->max);
+    bool free = st->min <= len && (room == NONE || (worst != NONE && room >= worst));
+    uint32_t full = room == NONE || room > COST_MAX / 8 ? COST_MAX : room * 6;        /* as escapes take them */
+    return cost_add(free ? MIN(worst, full) : full, MOST_PENDING);    /* and half a code point or escape first */
 }
 
 static uint32_t cost_str(const struct matcher *m, const struct conf *c, int s)
 {
     const struct shape *sh = shape_at(m, c->ref, c->sh);
-    uint32_t need = frame_need(m, c->frame, s), pending = (uint32_t)lex_pending(c->lex);
-    if (sh->kind == SH_STR) return cost_add(strs_left(m, sh->str, c), need);
+    uint32_t need = frame_need(m, c->frame, s);
+    if (sh->kind == SH_STR) return cost_add(cost_add(strs_left(sh->str, value_escapes(m, c->surf), c), 1), need);
     const uint32_t *cost = cost_lit(m, sh->lit, true);
     if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return cost_add(cost[c->n], need);
     uint32_t best = COST_MAX;
     const struct tnode *p = &sh->lit->node[c->n];
     for (uint32_t i = p->child; i < p->child + p->n_child; i++)
-        if (escape_means(m, &sh->lit->node[i], c, NULL)) best = MIN(best, cost[i]);
-    return cost_add(cost_add(best, pending), need);
+        if (escape_means(m, &sh->lit->node[i], c, NULL))
+            best = MIN(best, cost_add((uint32_t)lex_left(c->lex, c->part, value_escapes(m, c->surf), sh->lit->node[i].byte), cost[i]));
+    return cost_add(best, need);
 }
 
 /* Right behind [ or a whole element, and behind part of a separator. */
@@ -363,8 +415,7 @@ static uint32_t cost_of(const struct matcher *m, const struct conf *c, int s)
     case C_OPEN:
     case C_NEXT:
         if (f->kind == F_ARR) return cost_arr(m, c, s);
-        return f->kind == F_CALL ? frame_need(m, c->frame, s)
-                                 : cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s));
+        return frame_need(m, c->frame, s);
     default:      return 1;                             /* C_END: the end-of-turn token */
     }
 }
@@ -383,31 +434,11 @@ uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)
     return best;
 }
 
-bool conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole)
+bool text_bound(const struct matcher *m, const struct conf *c, uint32_t *whole)
 {
-    const uint32_t pending = 6;         /* the longest half of an escape or code point */
-    const struct frame *f = &m->frame[c->frame];
-    if (c->lex != 0 || f->flags & FL_HASH) return false;
-    if (c->kind == C_STR) {
-        const struct shape *sh = shape_at(m, c->ref, c->sh);
-        if (sh->kind != SH_STR || sh->str->dfa) return false;
-        *whole = conf_cost(m, c);
-        *whole -= c->m < sh->str->min && *whole < COST_MAX;
-        *all = cost_add(*whole, pending);
-        return true;
-    }
-    if (c->kind == C_TEXT && stretch_dense(m->g, c, (uint32_t)m->v->max_len)) {
-        *whole = conf_cost(m, c);
-        *all = cost_add(*whole, pending);
-        return true;
-    }
-    if (c->kind != C_KEY || !c->cls || f->flags & FL_ARGS || frame_obj(m, f)->cls[c->cls - 1].s.dfa) return false;
-    const struct obj *o = frame_obj(m, f);
-    struct conf fresh = *c;
-    fresh.n = NONE;                     /* a name like none before: its close costs what any costs */
-    *whole = conf_cost(m, &fresh);
-    *all = cost_add(*whole, pending + o->n_key + f->n_dyn + 2);
-    return *whole < COST_MAX;
+    if (c->kind != C_TEXT || c->lex || !stretch_dense(m->g, c, (uint32_t)m->v->max_len)) return false;
+    *whole = conf_cost(m, c);
+    return true;
 }
 
 int matcher_shortest(struct matcher *m)

@@ -5,7 +5,7 @@
  * them: those that a value cannot do without, together, to a fixpoint. */
 #include "grammar/cost.h"
 
-enum { PAGE = 256, N_PAGE = 1024 };
+enum { PAGE = 256, N_PAGE = 1024, N_GROWTH = 1 << 13 };
 struct page { _Atomic(void *) slot[PAGE]; };
 struct pages { _Atomic(struct page *) page[N_PAGE]; };                /* grows without moving anything */
 struct goal_cost { uint32_t cost[2]; _Atomic bool known; };
@@ -19,6 +19,7 @@ struct costs {
     uint32_t (*op_pair)[2];                                           /* [row * n_pair + pair] */
     uint32_t (**name_node)[2];                                        /* per NAME op and trie node: name and what follows */
     uint16_t **name[2];                                               /* per pair: from each offset of its name */
+    _Atomic uint64_t growth[N_GROWTH];
 };
 
 static _Atomic(void *) *slot_of(struct bind *b, struct pages *p, uint32_t i)
@@ -504,6 +505,25 @@ uint32_t cost_name_node(const struct matcher *m, uint32_t op, uint32_t node, int
 uint32_t cost_pair_name(const struct matcher *m, uint32_t escaped, uint32_t pair, uint32_t at)
 {
     return cost_wide(m->bind->costs->name[escaped][pair][at]);
+}
+
+/* ---- what one token adds --------------------------------------------------------------------- */
+
+/* One word each, so that no lock is needed: the key's upper bits beside the number. */
+enum { GROWTH_BITS = 20 };
+static _Atomic uint64_t *growth_slot(const struct bind *b, uint64_t key) { return &b->costs->growth[key % N_GROWTH]; }
+
+uint32_t growth_get(const struct bind *b, uint64_t key)
+{
+    uint64_t have = atomic_load_explicit(growth_slot(b, key), memory_order_relaxed);
+    if ((have ^ key) >> GROWTH_BITS) return NONE;
+    return (uint32_t)(have & ((1u << GROWTH_BITS) - 1));
+}
+
+void growth_put(struct bind *b, uint64_t key, uint32_t growth)
+{
+    if (growth >> GROWTH_BITS) return;
+    atomic_store_explicit(growth_slot(b, key), key >> GROWTH_BITS << GROWTH_BITS | growth, memory_order_relaxed);
 }
 
 void cost_ready(const struct matcher *m)

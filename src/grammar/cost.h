@@ -28,7 +28,12 @@ uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n,
 
 /* budget.c */
 uint32_t frame_need(const struct matcher *m, uint32_t frame, int s);
+uint32_t cost_behind_text(const struct matcher *m, const struct conf *c); /* from the closing quote of a text or new name on */
 uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint16_t owed, int s);
+/* unique.c: letters that make a text inside of uniqueItems new, whatever it is. An element itself, told apart by its text? */
+uint32_t unique_slack(const struct matcher *m, const struct conf *c);
+bool     unique_by_text(const struct matcher *m, const struct conf *c);
+uint64_t unique_text_hash(uint64_t aux);
 /* unique.c: bytes that a detour around used values may take from here. object.c: required keys left after `key`. */
 uint32_t unique_detour(const struct matcher *m, const struct conf *c);
 uint32_t obj_missing_after(const struct matcher *m, const struct frame *f, uint32_t key);

@@ -97,6 +97,7 @@ struct scan {
     bool counts;                        /* lengths matter within the reach of a token */
     struct base base[MOST_BASE]; int n_base;
     int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
+    uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
 };
 
 static uint32_t room_of(const struct strs *s, uint32_t len) { return s->max == NONE ? NONE : s->max - MIN(len, s->max); }
@@ -104,6 +105,20 @@ static uint32_t room_of(const struct strs *s, uint32_t len) { return s->max == N
 static bool alive(const struct scan *w, uint32_t state, uint32_t len)
 {
     return state != DFA_DEAD && (!w->counts || strs_alive(w->s, state, len));
+}
+
+static bool within(const struct scan *w, uint32_t left)
+{
+    if (left > w->limit) { *w->cut = true; return false; }
+    *w->most = MAX(*w->most, left);
+    return true;
+}
+
+static bool ends_within(const struct scan *w, uint32_t state, uint32_t len)
+{
+    if (w->limit == NONE) return true;
+    uint32_t lo = w->s->min > len ? w->s->min - len : 0;
+    return within(w, dfa_shortest(w->s->dfa, state, lo, room_of(w->s, len)));
 }
 
 static bool content(uint32_t b) { return b >= 0x20 && b != '"' && b != '\\'; }
@@ -125,8 +140,12 @@ static bool base_make(const struct scan *w, struct base *k, uint32_t state, uint
 {
     *k = (struct base){ .q = dfa_state(w->s->dfa, state) };
     k->most = run_reach(w, k->q, len);
-    if (!k->most) return false;
-    k->classes = sweep_classes(k->q->run, k->q->run_utf8, &k->swept);
+    bool limited = w->limit != NONE;
+    /* no letter of a run makes the way to the end longer, but which lengths fit may */
+    if (!k->most || (limited && (w->counts || k->q->shortest > w->limit))) return false;
+    if (limited) *w->most = MAX(*w->most, k->q->shortest);
+    /* under a limit code points of more bytes leave the run: half of one asks for the rest */
+    k->classes = sweep_classes(k->q->run, k->q->run_utf8 && !limited, &k->swept);
     for (uint32_t b = 0x20; b < 256; b++)
         if (content(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
             bytemap_add(&k->exits, (uint8_t)b);
@@ -213,13 +232,13 @@ static void walk(const struct scan *w, uint32_t state)
         uint32_t d = t->depth[i];
         struct step *own = &at[d];
         if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
-        if (t->token[i] >= 0) bit_same(v, w->bits, t->token[i]);
+        if (t->token[i] >= 0 && ends_within(w, own->state, own->len)) bit_same(v, w->bits, t->token[i]);
         bool skip = false;
         if (own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
             uint32_t most = w->base[own->base].most;
             skip = most == NONE || (t->tall[i] < 255 && t->tall[i] <= most);
         }
-        if (!skip && own->q->total && !w->counts && !own->utf8) {
+        if (!skip && own->q->total && !w->counts && !own->utf8 && w->limit == NONE) {
             take_all_below(w, i);
             skip = true;
         }
@@ -246,7 +265,7 @@ static void take_escaped(const struct scan *w, uint32_t state)
             if (c.lex == LEX_NORMAL) c.part = 0;
             ok = ok && alive(w, c.dfa, c.m) && strs_escapes(w->esc, w->s, &c);
         }
-        if (ok) bit_set(w->bits, k->escaped[i]);
+        if (ok && (w->limit == NONE || within(w, strs_left(w->s, w->esc, &c)))) bit_set(w->bits, k->escaped[i]);
     }
 }
 
@@ -268,7 +287,7 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     uint32_t room = room_of(s, len), reach = (uint32_t)v->max_len + 1;
     if (!s->dfa) { vocab_str_mask(v, esc, room, bits); return; }
     const struct dfa_state *q = dfa_state(s->dfa, state);
-    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .counts = s->max != NONE || s->min > len };
+    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .counts = s->max != NONE || s->min > len, .limit = NONE };
     if (q->total && !w.counts) { vocab_str_mask(v, esc, NONE, bits); return; }
     /* far from both ends of the lengths only the automaton decides */
     uint32_t worst = dfa_worst(s->dfa);
@@ -284,4 +303,20 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     }
     for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
     mem_free(own);
+}
+
+bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,
+                       uint32_t *bits, uint32_t *most)
+{
+    uint32_t worst = strs_worst(s, len);
+    bool cut = false;
+    if (worst <= limit) {
+        dense_strs(v, s, state, len, esc, bits);
+        *most = MAX(*most, worst);
+        return false;
+    }
+    struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len,
+                      .counts = s->max != NONE || s->min > len, .limit = limit, .most = most, .cut = &cut };
+    sweep(&w, state);
+    return cut;
 }

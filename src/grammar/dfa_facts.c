@@ -562,7 +562,8 @@ uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
     const struct dfa_state *st = dfa_state(d, state);
     if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return UINT32_MAX;
-    if (lo <= st->min_len && hi >= st->max_len) return st->shortest;
+    /* a text has no more code points than bytes */
+    if (lo <= st->min_len && hi >= MIN(st->max_len, st->shortest)) return st->shortest;
     return ask(d, Q_SHORTEST, state, lo, hi);
 }
 

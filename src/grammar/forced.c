@@ -148,18 +148,26 @@ static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
 
 /* Free text lies ahead: that it begins with just the punctuation that would change a cut is not worth
  * giving up every opening quote for. */
+static bool is_free(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    if (c->kind == C_TEXT) return !c->lex && stretch_dense(m->g, c, (uint32_t)m->v->max_len);
+    if (c->lex || f->flags & FL_HASH) return false;
+    if (c->kind == C_STR) return shape_at(m, c->ref, c->sh)->kind == SH_STR && !shape_at(m, c->ref, c->sh)->str->dfa;
+    return c->kind == C_KEY && c->cls && !(f->flags & FL_ARGS) && !frame_obj(m, f)->cls[c->cls - 1].s.dfa;
+}
+
 static bool free_ahead(const struct forced *f)
 {
-    uint32_t all, whole;
     for (uint32_t i = f->from; i < f->from + f->n; i++)
-        if (conf_bound(f->m, &f->m->conf[i], &all, &whole)) return true;
+        if (is_free(f->m, &f->m->conf[i])) return true;
     return false;
 }
 
 /* How many of the tokens may be fed, whatever comes next. */
 static int hold_back(struct forced *f)
 {
-    bool is_free = free_ahead(f);
+    bool open = free_ahead(f);
     int keep = f->n_token, i = f->n_token;
     size_t start = f->run.len, inside = 0;
     for (size_t at = f->run.len; at-- > 0 && i > f->n_token - LOOK_BACK && i > 0; ) {
@@ -167,7 +175,7 @@ static int hold_back(struct forced *f)
         size_t token_len = f->m->v->bytes[f->token[i - 1]].len, len = f->run.len - at;
         bool begins = at + token_len == start;
         if (len > (size_t)f->m->v->max_len) break;
-        int n = begins || (!is_free && inside++ < INSIDE) ? longer_tokens(f, len, longer) : 0;
+        int n = begins || (!open && inside++ < INSIDE) ? longer_tokens(f, len, longer) : 0;
         if (begins && n) keep = MIN(keep, i - 1);
         for (int k = 0; !begins && k < n; k++) keep = MIN(keep, agree(f, len, longer[k], keep));
         if (begins) { start = at; i--; }

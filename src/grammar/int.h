@@ -12,7 +12,7 @@
  *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
- *   budget.c    configurations x vocabulary  -> tokens to the nearest end
+ *   budget.c, cost.c  configurations x vocabulary  -> tokens to the nearest end;  afford.c: content that leaves enough
  *
  * Compiling reads every schema that can be reached and checks it; goals are expanded when a matcher
  * first needs them, under the grammar's lock, and never change afterwards. A configuration is a
@@ -424,6 +424,7 @@ struct matcher {
     uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */
+    struct memo *memo;                                                /* budget.c: costs found out, by hash of what they depend on */
     bool mask_hit;
     struct str why;
 };
@@ -531,6 +532,7 @@ int utf8_dfa(int state, uint8_t b);
 int utf8_pending(int state);                                          /* bytes still missing */
 int lex_pending(uint16_t lex);                                        /* bytes that surely finish what was begun */
 int lex_spell(int esc, uint8_t b, char out[8]);                       /* canonical spelling of one byte of a value */
+int  lex_left(uint16_t lex, uint32_t part, int esc, uint8_t b);       /* bytes until the begun escape is b, -1: it cannot be */
 bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b);   /* can the begun escape still become byte b? */
 
 /* ---- number.c, number_exact.c ---------------------------------------------------------------- */
@@ -586,8 +588,8 @@ struct vtrie {
     uint8_t *tall;                      /* depth of the deepest token below, 255: that or more */
 };
 /* Content tokens of strings under one set of escapes. len[t]: code points of a token that is pure content, a begun one
- * included, -1: it is not. escaped: those with a backslash. */
-struct strclass { int16_t *len; uint32_t *all; int32_t *by_len; uint32_t *len_end, n_len; int32_t *escaped; uint32_t n_escaped; };
+ * included, -1: it is not. pending[t]: bytes that finish the begun one. escaped: those with a backslash. */
+struct strclass { int16_t *len; uint8_t *pending; uint32_t *all; int32_t *by_len; uint32_t *len_end, n_len; int32_t *escaped; uint32_t n_escaped; };
 /* Tokens that leave a string: content, then the first bare quote, then a remainder. They are grouped by the remainder,
  * of which there are few: group 0 has none, group k + 1 ends at node k of `trie`; tokens list[from[k], from[k + 1]).
  * head[i]: bytes of content of list[i]; len[i]: their code points. */
@@ -647,6 +649,9 @@ void     sweep_tokens(const uint64_t *sig, const uint64_t *sig_first, uint64_t o
 
 /* ORs all content tokens after which the text can still be finished; a text of len code points in state. */
 void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t *bits);
+/* Only those after which `limit` bytes finish it: *most rises to what the dearest of them leaves to do. True: others were left out. */
+bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,
+                       uint32_t *bits, uint32_t *most);
 /* Trie nodes at which a trigger becomes complete, its automaton being in state n. Caller frees. */
 uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *n_node);
 void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits);        /* ORs what free text may go on with */
@@ -671,7 +676,20 @@ void         bind_free(struct bind *b);
 size_t       bind_bytes(const struct bind *b);
 uint32_t     conf_cost(const struct matcher *m, const struct conf *c); /* tokens to the end of output, never short */
 uint32_t     set_cost(const struct matcher *m, uint32_t from, uint32_t n);
-/* Cost after any pure content token, and after any that ends between code points. False: no dense place. */
-bool         conf_bound(const struct matcher *m, const struct conf *c, uint32_t *all, uint32_t *whole);
+/* Free text far from its limits: cost after any token that ends between code points. False: elsewhere. */
+bool         text_bound(const struct matcher *m, const struct conf *c, uint32_t *whole);
+uint32_t     strs_left(const struct strs *st, int esc, const struct conf *c); /* bytes that finish a text, without its quote */
+uint32_t     strs_worst(const struct strs *st, uint32_t len);         /* the same after any token, from len code points on */
+/* How much one token can add to the cost at most, remembered by key; NONE: not known. */
+uint32_t     growth_get(const struct bind *b, uint64_t key);
+void         growth_put(struct bind *b, uint64_t key, uint32_t growth);
+
+/* ---- afford.c: content of strings under a budget ----------------------------------------------- */
+
+enum { MOST_PENDING = 6 };              /* the longest half of an escape or code point */
+struct price { uint32_t most, dear; bool cut; };        /* dear: no token taken costs more; cut: some are left out, perhaps */
+/* A string or invented name between code points: ORs the content tokens whose output costs at most p->most. */
+void         content_afford(struct matcher *m, const struct conf *c, uint32_t *bits, struct price *p);
+uint32_t     content_bound(const struct matcher *m, const struct conf *c); /* no content token leads to more */
 
 #endif

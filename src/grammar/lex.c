@@ -171,7 +171,7 @@ int lex_spell(int esc, uint8_t b, char out[8])
     return 1;
 }
 
-bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b)
+int lex_left(uint16_t lex, uint32_t part, int esc, uint8_t b)
 {
     char want[8], have[8];
     int n = lex_spell(esc, b, want), k = 0;
@@ -182,5 +182,7 @@ bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b)
     else
         k = lex == LEX_PYHEX ? snprintf(have, sizeof have, "\\x")
                              : snprintf(have, sizeof have, "\\x%x", part);
-    return k < n && !memcmp(want, have, (size_t)k);
+    return k < n && !memcmp(want, have, (size_t)k) ? n - k : -1;
 }
+
+bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b) { return lex_left(lex, part, esc, b) > 0; }

@@ -140,8 +140,8 @@ uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b) { return vtr
 /* ---- classes of strings ---------------------------------------------------------------------- */
 
 /* Code points of a token read inside a string, a begun one included; -1 if it is not pure content. *head: bytes before
- * the first bare quote, -1: there is none or what stands before it is no content. */
-static int content_len(struct bytes b, int esc, int *head)
+ * the first bare quote, -1: there is none or what stands before it is no content. *pending: bytes missing at the end. */
+static int content_len(struct bytes b, int esc, int *head, int *pending)
 {
     uint16_t lex = LEX_NORMAL;
     uint32_t part = 0;
@@ -155,6 +155,7 @@ static int content_len(struct bytes b, int esc, int *head)
         if (r == LEX_NO) return -1;
         n += r == LEX_BEGIN;
     }
+    *pending = lex_pending(lex);
     return n;
 }
 
@@ -191,8 +192,8 @@ static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n
     q->n_token = (uint32_t)n;
     struct bytes *rest = mem_zero((size_t)v->n_vocab * sizeof *rest);
     for (int i = 0; i < n; i++) {
-        int head;
-        content_len(v->bytes[some[i]], esc, &head);
+        int head, pending;
+        content_len(v->bytes[some[i]], esc, &head, &pending);
         rest[some[i]] = (struct bytes){ v->bytes[some[i]].p + head + 1, v->bytes[some[i]].len - (size_t)head - 1 };
     }
     sort_tokens(rest, some, n);
@@ -209,9 +210,9 @@ static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n
     q->head = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->head);
     q->len = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->len);
     for (int i = 0; i < n; i++) {
-        int head;
+        int head, pending;
         q->list[i] = some[i];
-        q->len[i] = (int16_t)content_len(v->bytes[some[i]], esc, &head);
+        q->len[i] = (int16_t)content_len(v->bytes[some[i]], esc, &head, &pending);
         q->head[i] = (uint16_t)head;
     }
     mem_free(rest);
@@ -224,10 +225,12 @@ static void class_build(struct vocab *v, int esc)
     int32_t *some = mem_alloc(((size_t)v->n_vocab + 1) * sizeof *some);
     int n = 0;
     c->len = arena_alloc(&v->mem, (size_t)v->n_vocab * sizeof *c->len);
+    c->pending = arena_zero(&v->mem, (size_t)v->n_vocab);
     c->all = arena_zero(&v->mem, v->n_word * sizeof *c->all);
     for (int t = 0; t < v->n_vocab; t++) {
-        int head = -1;
-        c->len[t] = (int16_t)(v->bytes[t].p ? content_len(v->bytes[t], esc, &head) : -1);
+        int head = -1, pending = 0;
+        c->len[t] = (int16_t)(v->bytes[t].p ? content_len(v->bytes[t], esc, &head, &pending) : -1);
+        c->pending[t] = (uint8_t)pending;
         if (head < 0) continue;
         c->len[t] = -1;
         some[n++] = t;

@@ -5,39 +5,34 @@
  * of strings, invented keys and free text, take ready or remembered masks of content tokens (dense.c); tokens
  * that leave a string are looked at by what follows their quote: few remainders are walked, and each stands
  * for all tokens that end so. Masks are remembered per set of configurations, with string lengths
- * clipped to what a token can reach. Under a budget every allowed token is also priced (budget.c);
- * the cheap lists are used as long as no token of theirs could be too dear. */
+ * clipped to what a token can reach.
+ *
+ * Under a budget every allowed token is also priced (budget.c), content in bulk (afford.c). How much the dearest
+ * token of a mask adds to the cost is remembered: with that much to spare the mask is the plain one. */
 #include "grammar/int.h"
 
-enum { MOST_REFUSED = 512 };
 struct walk {
     struct matcher *m;
-    uint32_t *bits, most;               /* tokens whose output costs more than `most` are refused */
-    int32_t refused[MOST_REFUSED]; int n_refused;
+    uint32_t *bits;
+    bool priced;                        /* tokens whose output costs more than p.most are refused */
+    struct price p;
     struct arena tmp;
 };
 
 static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
-static bool bit_get(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
 
-static void refused(struct walk *w, int32_t t)
+static bool affordable(struct walk *w, uint32_t from, uint32_t n)
 {
-    if (w->n_refused < MOST_REFUSED) w->refused[w->n_refused] = t;
-    w->n_refused++;
-}
-
-static bool tight(const struct walk *w) { return w->most < COST_MAX; }
-
-static bool affordable(struct walk *w, int32_t token, uint32_t from, uint32_t n)
-{
-    if (!tight(w) || set_cost(w->m, from, n) <= w->most) return true;
-    refused(w, token);
-    return false;
+    if (!w->priced) return true;
+    uint32_t cost = set_cost(w->m, from, n);
+    if (cost <= w->p.most) w->p.dear = MAX(w->p.dear, cost);
+    else w->p.cut = true;
+    return cost <= w->p.most;
 }
 
 static void leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
 {
-    if (!affordable(w, token, from, n)) return;
+    if (!affordable(w, from, n)) return;
     for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
 }
 
@@ -182,10 +177,9 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
 /* ---- walking --------------------------------------------------------------------------------- */
 
 /* A place where all plain content of a string may go on: no automaton, no limit near, nobody counting. */
-static bool is_plain(const struct walk *w, const struct conf *c)
+static bool is_plain(struct walk *w, const struct conf *c)
 {
     const struct matcher *m = w->m;
-    uint32_t all, whole;
     if (c->lex != LEX_NORMAL || m->frame[c->frame].flags & FL_HASH) return false;
     if (c->kind == C_STR) {
         const struct shape *sh = shape_at(m, c->ref, c->sh);
@@ -197,14 +191,17 @@ static bool is_plain(const struct walk *w, const struct conf *c)
         const struct obj *o = frame_obj(m, &m->frame[c->frame]);
         if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return false;
     } else return false;
-    return !tight(w) || (conf_bound(m, c, &all, &whole) && all <= w->most);
+    if (!w->priced) return true;
+    uint32_t all = content_bound(m, c);
+    if (all <= w->p.most) w->p.dear = MAX(w->p.dear, all);
+    return all <= w->p.most;
 }
 
 /* A number that may go on with digits for as long as any token does, and end behind each of them. */
 static bool is_digits(const struct walk *w, const struct conf *c)
 {
     const struct matcher *m = w->m;
-    if (c->kind != C_NUM || validating(m) || tight(w) || m->frame[c->frame].flags & FL_HASH) return false;
+    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return false;
     const struct num *p = shape_at(m, c->ref, c->sh)->num;
     return (c->lex == NUM_INT || c->lex == NUM_FRAC) &&
            num_is_open(p, c, (uint32_t)MIN(m->v->max_len, MOST_DIGIT / 2));
@@ -220,7 +217,7 @@ static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint
         n = set_step(m, from, n, (uint8_t)b.p[i]);
         from = m->set0;
     }
-    if (n && affordable(w, t, from, n)) bit_set(w->bits, t);
+    if (n && affordable(w, from, n)) bit_set(w->bits, t);
     matcher_reset(m, before);
 }
 
@@ -237,7 +234,7 @@ static void rests_open(struct walk *w, struct rests *r, const struct conf *c)
     r->from = w->m->set0;
 }
 
-static bool rest_fits(struct walk *w, struct rests *r, int32_t token, struct bytes rest)
+static bool rest_fits(struct walk *w, struct rests *r, struct bytes rest)
 {
     struct matcher *m = w->m;
     size_t at = hash64(rest.p, rest.len, 3) % N_REST;
@@ -248,7 +245,7 @@ static bool rest_fits(struct walk *w, struct rests *r, int32_t token, struct byt
         n = set_step(m, from, n, (uint8_t)rest.p[i]);
         from = m->set0;
     }
-    bool ok = n && affordable(w, token, from, n);
+    bool ok = n && affordable(w, from, n);
     matcher_reset(m, before);
     r->text[at] = rest;
     r->ok[at] = ok ? 1 : 2;
@@ -287,7 +284,7 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint
         if (quote < 0) { run_token(w, id, d, from, n); continue; }
         if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
         struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
-        if (rest_fits(w, r, id, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len)) bit_set(w->bits, id);
+        if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len)) bit_set(w->bits, id);
     }
     if (r) matcher_reset(w->m, r->mark);
 }
@@ -376,7 +373,7 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
     struct matcher *m = w->m;
     struct byteset may = next_bytes(m, from, n);
     /* at the root runs of blanks are taken at once; below them only what is not blank is looked for */
-    bool airy = !node && m->g->spell.flexible && !validating(m) && !tight(w) && t == &m->v->all && is_airy(m, from, n);
+    bool airy = !node && m->g->spell.flexible && !validating(m) && !w->priced && t == &m->v->all && is_airy(m, from, n);
     struct bytemap solid = solid_bytes(&may);
     if (airy) take_blanks(w, from, n);
     for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
@@ -394,7 +391,7 @@ static void take_group(struct walk *w, const struct conf *c, const struct quotes
 {
     const struct vocab *v = w->m->v;
     uint32_t lo = q->from[group], hi = q->from[group + 1];
-    if (lo == hi || !affordable(w, q->list[lo], from, n)) return;
+    if (lo == hi || !affordable(w, from, n)) return;
     for (uint32_t i = lo; i < hi; i++)
         if (ends_behind(w->m, c, v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i])) bit_set(w->bits, q->list[i]);
 }
@@ -455,6 +452,7 @@ static uint32_t content_room(const struct matcher *m, const struct conf *c)
 
 static void take_content(struct walk *w, const struct conf *c)
 {
+    if (w->priced) { content_afford(w->m, c, w->bits, &w->p); return; }
     struct strs s = *strs_of(w->m, c);
     uint32_t room = content_room(w->m, c);
     if (room != NONE) s.max = c->m + room;
@@ -493,31 +491,59 @@ static void cross_triggers(struct walk *w, const struct conf *c)
     mem_free(node);
 }
 
-static void refuse_token(void *walk, int32_t token) { refused(walk, token); }
+static void refuse_token(void *walk, int32_t token)
+{
+    (void)token;
+    ((struct walk *)walk)->p.cut = true;
+}
+
+/* Free text that cannot go on for ever: tokens that end inside of a code point cost its rest. */
+static void text_afford(struct walk *w, const struct conf *c, uint32_t whole)
+{
+    const struct vocab *v = w->m->v;
+    uint32_t *own = mem_zero(v->n_word * sizeof *own), spare = w->p.most - whole;
+    dense_text(w->m, c, own);
+    for (size_t i = 0; i < v->n_word; i++) {
+        for (uint32_t x = own[i] & v->is_part[i]; x; x &= x - 1) {
+            int32_t t = (int32_t)(i * 32) + __builtin_ctz(x);
+            int to = 0;
+            for (size_t k = 0; k < v->bytes[t].len; k++) to = utf8_dfa(to, (uint8_t)v->bytes[t].p[k]);
+            if ((uint32_t)utf8_pending(to) <= spare) continue;
+            own[i] &= ~(1u << (t % 32));
+            w->p.cut = true;
+        }
+        w->bits[i] |= own[i];
+    }
+    mem_free(own);
+}
 
 /* Free text, runs of code points, patterns of the envelope: the first from remembered masks where nothing limits it. */
 static void take_stretch(struct walk *w, const struct conf *c)
 {
-    uint32_t all, whole;
-    bool easy = c->kind == C_TEXT && !c->lex && conf_bound(w->m, c, &all, &whole) && all <= w->most;
-    if (easy) dense_text(w->m, c, w->bits);
-    else stretch_mask(w->m, c, w->bits, w->most, refuse_token, w);
-    if (easy) cross_triggers(w, c);
+    uint32_t whole = 0;
+    bool easy = w->priced ? text_bound(w->m, c, &whole) && whole <= w->p.most
+                          : c->kind == C_TEXT && !c->lex && stretch_dense(w->m->g, c, (uint32_t)w->m->v->max_len);
+    if (!easy) {
+        stretch_mask(w->m, c, w->bits, w->priced ? w->p.most : COST_MAX, refuse_token, w);
+        w->p.dear = COST_MAX;           /* not looked at */
+        return;
+    }
+    if (w->priced && whole + MOST_PENDING > w->p.most) text_afford(w, c, whole);
+    else dense_text(w->m, c, w->bits);
+    w->p.dear = MAX(w->p.dear, whole + MOST_PENDING);
+    cross_triggers(w, c);
 }
 
 /* Takes c by its class where it is dense; false: it must be walked. */
 static bool take_dense(struct walk *w, const struct conf *c)
 {
     const struct matcher *m = w->m;
-    uint32_t all = 0, whole = 0;
     if (c->kind == C_TEXT || c->kind == C_CHARS || c->kind == C_RE) {
         take_stretch(w, c);
         return true;
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
-    if (tight(w) && !conf_bound(m, c, &all, &whole)) return false;
-    if (tight(w) && all > w->most) return false;
     take_content(w, c);
     leave_string(w, c);
     return true;
@@ -542,21 +568,22 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
     struct matcher *m = w->m;
     struct conf *rest = arena_alloc(&w->tmp, (n + 1) * sizeof *rest);
     uint32_t k = 0;
-    for (uint32_t i = from; i < from + n; i++) {
+    for (uint32_t i = from; i < from + n && (!w->priced || w->p.most); i++) {   /* after the last token nothing fits */
         struct conf c = m->conf[i];
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
         if (!take_dense(w, &c)) rest[k++] = c;
     }
     if (k) walk_alone(w, rest, k);
+    if (w->priced && !w->p.most) w->p.cut = true;
     specials(w, from, n);
 }
 
 /* ---- remembered masks ------------------------------------------------------------------------ */
 
-/* Lengths matter to a mask only as far as one token reaches. */
-static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
+/* Lengths matter to a mask only as far as one token reaches. Costs: of texts with an automaton, as they are. */
+static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n, bool costs)
 {
-    uint64_t h = mix64(mix64(0x3a5c, m->g->id), n);
+    uint64_t h = mix64(mix64(0x3a5c, m->g->id), n * 2 + costs);
     uint32_t reach = (uint32_t)m->v->max_len + 1;
     for (uint32_t i = from; i < from + n; i++) {
         struct conf c = m->conf[i];
@@ -565,13 +592,20 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n)
             uint32_t worst = s->dfa ? dfa_worst(s->dfa) : 0, far = worst == NONE ? NONE : cost_add(worst, reach);
             uint32_t room = s->max == NONE ? far : MIN(s->max - c.m, far);
             uint32_t need = s->min > c.m ? MIN(s->min - c.m, far) : 0;
-            c.m = room;
+            if (!costs || !s->dfa || (!need && room == far)) c.m = room;
             c.n = need;
         } else if (c.kind == C_KEY && c.cls && !m->frame[c.frame].n_dyn && c.n == NONE) c.aux = 0;
         stretch_clip(m->g, &c, reach);
         h = conf_hash(m, &c, h);
     }
     return h | 1;
+}
+
+static void remember(struct matcher *m, const struct snap *s, uint64_t key, const uint32_t *bits)
+{
+    const struct conf *c = &m->conf[s->conf];
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    store_put(m->v->store, key, bits, c->kind == C_TEXT ? m->v->text_all : m->v->str[esc].all);
 }
 
 bool matcher_mask_hit(const struct matcher *m) { return m->mask_hit; }
@@ -582,31 +616,48 @@ void matcher_mask(struct matcher *m, uint32_t *bits)
     const struct vocab *v = m->v;
     m->mask_hit = true;
     if (s.finished) { memset(bits, 0, v->n_word * sizeof *bits); return; }
-    uint64_t key = set_key(m, s.conf, s.n_conf);
+    uint64_t key = set_key(m, s.conf, s.n_conf, false);
     if (store_get(v->store, key, bits)) return;
     m->mask_hit = false;
     memset(bits, 0, v->n_word * sizeof *bits);
-    struct walk w = { .m = m, .bits = bits, .most = COST_MAX };
+    struct walk w = { .m = m, .bits = bits };
     arena_init(&w.tmp, 4096);
     fill(&w, s.conf, s.n_conf);
     arena_done(&w.tmp);
-    const struct conf *c = &m->conf[s.conf];
-    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
-    store_put(v->store, key, bits, c->kind == C_TEXT ? v->text_all : v->str[esc].all);
+    remember(m, &s, key, bits);
+}
+
+/* A budget kept some back: was any of them the plain mask's? */
+static bool is_cut(struct matcher *m, const uint32_t *bits)
+{
+    size_t size = m->v->n_word * sizeof *bits;
+    uint32_t *full = mem_alloc(size);
+    matcher_mask(m, full);
+    bool cut = memcmp(bits, full, size);
+    mem_free(full);
+    return cut;
 }
 
 bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
 {
     const struct snap s = *matcher_top(m);
-    memset(bits, 0, m->v->n_word * sizeof *bits);
+    uint32_t cost = s.finished ? 0 : set_cost(m, s.conf, s.n_conf);
+    bool enough = s.finished || (left >= 1 && cost <= (uint32_t)left);
     *cut = false;
-    if (s.finished) return true;
-    if (left < 1 || set_cost(m, s.conf, s.n_conf) > (uint32_t)left) return false;
-    struct walk w = { .m = m, .bits = bits, .most = (uint32_t)left - 1 };
-    arena_init(&w.tmp, 4096);
-    fill(&w, s.conf, s.n_conf);
-    arena_done(&w.tmp);
-    *cut = w.n_refused > MOST_REFUSED;
-    for (int i = 0; i < MIN(w.n_refused, MOST_REFUSED) && !*cut; i++) *cut = !bit_get(bits, w.refused[i]);
-    return true;
+    if (enough && !s.finished) {
+        uint64_t key = set_key(m, s.conf, s.n_conf, true);
+        uint32_t growth = growth_get(m->bind, key);
+        if (growth != NONE && cost_add(cost, growth) < (uint32_t)left) { matcher_mask(m, bits); return true; }
+        memset(bits, 0, m->v->n_word * sizeof *bits);
+        struct walk w = { .m = m, .bits = bits, .priced = true, .p.most = (uint32_t)left - 1 };
+        arena_init(&w.tmp, 4096);
+        fill(&w, s.conf, s.n_conf);
+        arena_done(&w.tmp);
+        if (w.p.cut) *cut = is_cut(m, bits);
+        else remember(m, &s, set_key(m, s.conf, s.n_conf, false), bits);
+        if (!*cut) growth_put(m->bind, key, w.p.dear > cost ? w.p.dear - cost : 0);
+        return true;
+    }
+    memset(bits, 0, m->v->n_word * sizeof *bits);
+    return enough;
 }

@@ -279,6 +279,7 @@ void matcher_free(struct matcher *m)
     mem_free(m->snap);
     mem_free(m->visit);
     mem_free(m->level);
+    mem_free(m->memo);
     str_done(&m->why);
     mem_free(m);
 }
@@ -293,6 +294,7 @@ struct matcher *matcher_fork(const struct matcher *m)
     f->visit = mem_dup(m->visit, (m->g->n_op + 1) * sizeof *m->visit);
     f->why = (struct str){ 0 };
     f->level = NULL;
+    f->memo = NULL;
     return f;
 }
 

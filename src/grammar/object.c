@@ -274,7 +274,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
         uint32_t n = dfa_shortest(s->dfa, c->dfa, lo > c->m ? lo - c->m : 0, hi == NONE ? NONE : hi - c->m);
         return n == NONE ? COST_MAX : cost_add(n, taken);
     }
-    if (c->lex != LEX_NORMAL) return MAX(taken, s->min);
+    if (c->lex != LEX_NORMAL) return cost_add(taken, s->min > c->m ? s->min - c->m : 0);
     struct conf t = *c;
     for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
         if (key_free(m, &t)) return n;

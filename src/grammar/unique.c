@@ -207,14 +207,27 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
     return n;
 }
 
+uint32_t unique_slack(const struct matcher *m, const struct conf *c)
+{
+    uint32_t top = guarded(m, c->frame);
+    return top == NONE ? 0 : m->frame[top].n_dyn;
+}
+
+bool unique_by_text(const struct matcher *m, const struct conf *c)
+{
+    const struct shape *sh = shape_at(m, c->ref, c->sh);
+    return c->kind == C_STR && sh->kind == SH_STR && !sh->str->dfa && m->frame[c->frame].kind == F_ARR &&
+           c->frame == guarded(m, c->frame);
+}
+
+uint64_t unique_text_hash(uint64_t aux) { return mix64(aux, SALT_TEXT); }
+
 uint32_t unique_detour(const struct matcher *m, const struct conf *c)
 {
     uint32_t top = guarded(m, c->frame);
     if (top == NONE) return 0;
     bool own = m->frame[c->frame].kind == F_ARR && c->frame == top;
-    if (c->kind == C_STR && own && c->lex == LEX_NORMAL && shape_at(m, c->ref, c->sh)->kind == SH_STR &&
-        !shape_at(m, c->ref, c->sh)->str->dfa)
-        return text_detour(m, c, top);
+    if (c->lex == LEX_NORMAL && unique_by_text(m, c)) return text_detour(m, c, top);
     if ((c->kind == C_NEXT || c->kind == C_OPEN) && own) return 0;
     return m->frame[top].n_dyn;
 }
