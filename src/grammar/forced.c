@@ -18,15 +18,18 @@ static int only_byte(struct matcher *m, uint32_t from, uint32_t n)
         uint8_t kind = m->conf[i].kind;
         if (kind == C_END || kind == C_SPECIAL || kind == C_TEXT) return -1;
     }
+    struct byteset may = set_bytes(m, from, n);
+    bool single = byteset_count(&may) == 1;
     /* bytes that are seldom alone come first, so that a choice shows early */
     static const char likely[] = "\"0a t}],1[n";
     for (int i = -(int)sizeof likely + 1; i < 256; i++) {
         uint8_t b = i < 0 ? (uint8_t)likely[i + (int)sizeof likely - 1] : (uint8_t)i;
-        if (b == only) continue;
-        bool may = set_step(m, from, n, b) > 0;
+        if (b == only || !byteset_has(&may, b)) continue;
+        if (single) return b;           /* no configuration is dead */
+        bool can = set_step(m, from, n, b) > 0;
         matcher_reset(m, k);
-        if (may && only >= 0) return -1;
-        if (may) only = b;
+        if (can && only >= 0) return -1;
+        if (can) only = b;
     }
     return only;
 }
