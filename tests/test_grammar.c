@@ -658,9 +658,9 @@ TEST(forced_runs_are_the_only_way_and_held_back)
     struct grammar *g = tools("@\"<|call|>\" \"[\" each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" } \"]\" @\"<|end|>\"", one, schema, 1, &o, &e);
     struct matcher *m = matcher_new(g, v, &e);
     int32_t run[64];
-    CHECK(matcher_forced(m, run, 64) == 1 && run[0] == special_id(0), "the marker is forced");
+    CHECK(matcher_forced(m, run, 64, NULL) == 1 && run[0] == special_id(0), "the marker is forced");
     matcher_commit(m, run[0]);
-    int n = matcher_forced(m, run, 64);
+    int n = matcher_forced(m, run, 64, NULL);
     struct str text = { 0 };
     for (int i = 0; i < n; i++) {
         CHECK(matcher_commit(m, run[i]), "a forced token is allowed");
@@ -669,10 +669,10 @@ TEST(forced_runs_are_the_only_way_and_held_back)
     CHECK(text.p && !strcmp(text.p, "[{\"name\":\"get_light\",\"arguments\":{\"room\":\""), "forced up to kit, which kitchen holds back: %s", text.p);
     str_done(&text);
     matcher_commit_bytes(m, "kitc", 4);
-    n = matcher_forced(m, run, 64);
+    n = matcher_forced(m, run, 64, NULL);
     for (int i = 0; i < n; i++) { matcher_commit(m, run[i]); token_text(&text, run[i]); }
     CHECK(text.p && !strcmp(text.p, "hen\"}}]"), "the end is forced: %s", text.p);
-    CHECK(matcher_forced(m, run, 64) == 1 && run[0] == special_id(1), "the closing marker");
+    CHECK(matcher_forced(m, run, 64, NULL) == 1 && run[0] == special_id(1), "the closing marker");
     matcher_commit(m, run[0]);
     CHECK(matcher_finished(m) && matcher_accepting(m), "done");
     str_done(&text);
@@ -711,13 +711,13 @@ TEST(a_longer_token_may_begin_inside_of_the_last_one)
     struct grammar_opts o = { .spelling = SPELL_COMPACT };
     struct grammar *g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1}", &o, &e);
     struct matcher *m = matcher_new(g, v, &e);
-    int n = matcher_forced(m, run, 16);
+    int n = matcher_forced(m, run, 16, NULL);
     CHECK(n == 3 && run[0] == '[' && run[1] == '"' && run[2] == 'a', "%% waits for what follows the quote: %d tokens", n);
     matcher_free(m);
     grammar_free(g);
     g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1,\"maxItems\":1}", &o, &e);
     m = matcher_new(g, v, &e);
-    n = matcher_forced(m, run, 16);
+    n = matcher_forced(m, run, 16, NULL);
     CHECK(n == 5 && run[3] == 256 && run[4] == ']', "all of it is forced when nothing else may follow: %d tokens", n);
     matcher_free(m);
     grammar_free(g);

@@ -227,7 +227,7 @@ static void time_parts(struct masks *r, struct matcher *m)
         samples_add(&r->commit, clock_ns() - t0);
         if (!ok) break;
         t0 = clock_ns();
-        matcher_forced(m, run, LEN(run));
+        matcher_forced(m, run, LEN(run), NULL);
         samples_add(&r->forced, clock_ns() - t0);
         if ((i + 1) % ROLLBACK) continue;
         t0 = clock_ns();

@@ -3,10 +3,12 @@
  * What the language forces is found by other means than forced.c: a second matcher over a
  * vocabulary of the 256 bytes is asked for every byte. A byte is forced where it is the only one
  * that may follow and the end may not. A token is forceable when all its bytes are forced. It was
- * fed when matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a
+ * forced when matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a
  * run that gives another token there is not canonical, and a model would have read something it
- * never writes. `held` counts forceable tokens that were rightly not fed, because a longer token
- * was allowed in their place.
+ * never writes. Drafts are computed with the run before them and kept if the next choice is theirs:
+ * `drafted` counts all, `confirmed` those that stand in the text; a draft that does not was never
+ * part of the output. Fed are forced and confirmed ones. `held` counts forceable tokens that were
+ * rightly not fed, because a longer token was allowed in their place.
  *
  * Instances are written in the spelling and key order of the grammar, members in the order in which
  * the schema declares them; what the grammar refuses then is counted as skipped. */
@@ -17,8 +19,8 @@
 enum { MOST_RUN = 512 };
 
 struct sums {
-    int64_t schemas, instances, skipped, tokens, forceable, fed, fed_forceable, held, runs,
-        not_canonical;
+    int64_t schemas, instances, skipped, tokens, forceable, forced, drafted, confirmed, fed_forceable,
+        held, runs, not_canonical;
 };
 struct set_sums {
     char *name;
@@ -185,17 +187,28 @@ static void not_canonical(struct forced_run *r, const struct mask_case *c, size_
                (int)w.len, w.p, r->text.p);
 }
 
-/* Tokens of a run that stand in r->ids from i on; a run that leaves them is counted. */
-static size_t run_from(struct forced_run *r, const struct mask_case *c, struct matcher *m, size_t i)
+/* How many tokens of a list stand in r->ids from i on. */
+static size_t stands(const struct forced_run *r, size_t i, const int32_t *list, int n)
+{
+    size_t k = 0;
+    while (k < (size_t)MAX(n, 0) && i + k < r->ids.n && list[k] == r->ids.id[i + k]) k++;
+    return k;
+}
+
+/* Tokens of a run that stand in r->ids from i on; a run that leaves them is counted. Without a run:
+ * the same of a draft, *is_draft set. */
+static size_t run_from(struct forced_run *r, const struct mask_case *c, struct matcher *m, size_t i,
+                       bool *is_draft)
 {
     int32_t run[MOST_RUN];
-    int n = matcher_forced(m, run, MOST_RUN);
-    size_t k = 0;
-    while (k < (size_t)MAX(n, 0) && i + k < r->ids.n && run[k] == r->ids.id[i + k]) k++;
+    int n_draft, n = matcher_forced(m, run, MOST_RUN, &n_draft);
+    size_t k = stands(r, i, run, n);
     r->all.runs += n > 0;
     if (k < (size_t)MAX(n, 0) && !(i + k == r->ids.n && tok_is_eog(r->o->tok, run[k])))
         not_canonical(r, c, i + k, run[k]);
-    return k;
+    *is_draft = n <= 0 && n_draft > 0;
+    if (*is_draft) r->all.drafted += n_draft;
+    return *is_draft ? stands(r, i, run, n_draft) : k;
 }
 
 /* Is a token allowed here that begins with token t and is longer? Then t must not be fed: a model
@@ -212,7 +225,10 @@ static bool has_longer(struct forced_run *r, struct matcher *m, int32_t t)
     return false;
 }
 
-static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size_t *byte, bool fed)
+enum way { CHOSEN, FORCED, CONFIRMED };
+
+static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size_t *byte,
+                        enum way way)
 {
     int32_t t = r->ids.id[*i];
     size_t len = tok_bytes(r->o->tok, t).len;
@@ -221,9 +237,10 @@ static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size
         forceable &= r->is_forced[*byte + k];
     r->all.tokens++;
     r->all.forceable += forceable;
-    r->all.fed += fed;
-    r->all.fed_forceable += fed && forceable;
-    r->all.held += forceable && !fed && has_longer(r, m, t);
+    r->all.forced += way == FORCED;
+    r->all.confirmed += way == CONFIRMED;
+    r->all.fed_forceable += way != CHOSEN && forceable;
+    r->all.held += forceable && way == CHOSEN && has_longer(r, m, t);
     *byte += len;
     ++*i;
     return matcher_commit(m, t);
@@ -234,9 +251,11 @@ static void walk_tokens(struct forced_run *r, const struct mask_case *c, struct 
     size_t byte = 0;
     bool ok = true;
     for (size_t i = 0; ok && i < r->ids.n;) {
-        size_t fed = run_from(r, c, m, i);
-        for (size_t k = 0; ok && k < fed; k++) ok = commit_next(r, m, &i, &byte, true);
-        if (ok && i < r->ids.n) ok = commit_next(r, m, &i, &byte, false);
+        bool is_draft;
+        size_t fed = run_from(r, c, m, i, &is_draft);
+        for (size_t k = 0; ok && k < fed; k++)
+            ok = commit_next(r, m, &i, &byte, is_draft ? CONFIRMED : FORCED);
+        if (ok && !fed) ok = commit_next(r, m, &i, &byte, CHOSEN);
     }
     if (!ok)
         faults_add(&r->wrong, c, "bytes were accepted that tokens are not: %s", matcher_why(m));
@@ -305,7 +324,9 @@ static struct json *sums_json(const struct sums *s)
         { "skipped", s->skipped },
         { "tokens", s->tokens },
         { "forceable", s->forceable },
-        { "fed", s->fed },
+        { "forced", s->forced },
+        { "drafted", s->drafted },
+        { "confirmed", s->confirmed },
         { "fed_forceable", s->fed_forceable },
         { "held", s->held },
         { "runs", s->runs },
@@ -314,7 +335,11 @@ static struct json *sums_json(const struct sums *s)
     struct json *o = json_new_object();
     for (size_t i = 0; i < LEN(row); i++) json_set(o, row[i].name, json_new_int(row[i].n));
     json_set(o, "fed_of_forceable", json_new_f64(share(s->fed_forceable, s->forceable)));
-    json_set(o, "fed_of_all", json_new_f64(share(s->fed, s->tokens)));
+    json_set(o, "fed_of_all", json_new_f64(share(s->forced + s->confirmed, s->tokens)));
+    json_set(o, "forced_of_forceable",
+             json_new_f64(share(s->fed_forceable - s->confirmed, s->forceable)));
+    json_set(o, "forced_of_all", json_new_f64(share(s->forced, s->tokens)));
+    json_set(o, "forceable_of_all", json_new_f64(share(s->forceable, s->tokens)));
     return o;
 }
 

@@ -274,7 +274,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, float logp
 static bool take_forced(struct seq *s)
 {
     int32_t run[FORCED_MOST];
-    int n = matcher_forced(s->matcher, run, FORCED_MOST), done = 0;
+    int n = matcher_forced(s->matcher, run, FORCED_MOST, NULL), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
         for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, 0);
