@@ -135,7 +135,7 @@ static void print_forced(const struct json *r, struct str *out)
         { "forceable", "forceable" }, { "forced", "forced" },
         { "drafted", "drafted" },     { "confirmed", "confirmed" },
         { "held", "held back" },      { "runs", "runs" },
-        { "not_canonical", "not canon." },
+        { "not_canonical", "not canon." }, { "broken", "broken" },
     };
     const struct json *all = json_get(r, "all");
     table(out, json_get(r, "sets"), all, column, LEN(column));
@@ -144,7 +144,9 @@ static void print_forced(const struct json *r, struct str *out)
              "tokenizer cuts the whole text;\n"
              "drafted: computed with the run before, confirmed: and then chosen; fed: forced or "
              "confirmed;\n"
-             "held back: forceable and not fed, but a longer token was allowed in its place\n");
+             "held back: forceable and not fed, but a longer token was allowed in its place; broken: "
+             "runs that do not stay\n"
+             "as they are if a random way on is written behind them\n");
     struct json_iter it = json_iter(json_get(r, "sets"));
     str_fmt(out, "\n%-16s %10s %10s %22s %10s %10s\n", "%", "fed of", "forced of", "forceable of all",
             "fed of", "forced of");
@@ -157,7 +159,8 @@ static void print_forced(const struct json *r, struct str *out)
                 real(row, "fed_of_forceable"), real(row, "forced_of_forceable"),
                 real(row, "forceable_of_all"), real(row, "fed_of_all"), real(row, "forced_of_all"));
     }
-    sentences(out, "runs that are not canonical", json_get(r, "wrong"), num(all, "not_canonical"));
+    sentences(out, "runs that are not canonical", json_get(r, "wrong"),
+              num(all, "not_canonical") + num(all, "broken"));
     sentences(out, "skipped", json_get(r, "skips"), num(all, "skipped"));
 }
 

@@ -122,7 +122,6 @@ static int cut_run(const struct forced *f, const char *more, size_t n_more, int3
  * (smallest ids), at most LONGER. Looks at LOOKED of them; first: the bytes of theirs behind the run. */
 static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER], struct byteset *first)
 {
-
     struct matcher *m = f->m;
     const struct vtrie *t = &m->v->all;
     uint32_t node = 0;
@@ -163,16 +162,6 @@ static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
     return same;
 }
 
-/* Free text lies ahead: that it begins with just the punctuation that would change a cut is not worth
- * giving up every opening quote for. */
-static bool free_ahead(const struct forced *f)
-{
-    uint32_t all, whole;
-    for (uint32_t i = f->from; i < f->from + f->n; i++)
-        if (conf_bound(f->m, &f->m->conf[i], &all, &whole)) return true;
-    return false;
-}
-
 /* Longer tokens begin with the last `len` bytes of the run, of which all from `from` on are to stay: how
  * many tokens do, whatever comes? As soon as there are too many to ask about, the first is dropped. */
 static int hold_at(struct forced *f, size_t len, int keep, int begins)
@@ -196,14 +185,13 @@ static int hold_at(struct forced *f, size_t len, int keep, int begins)
 /* How many of the tokens may be fed, whatever comes next. */
 static int hold_back(struct forced *f)
 {
-    bool is_free = free_ahead(f);
     int keep = f->n_token, i = f->n_token;
     size_t start = f->run.len, inside = 0;
     for (size_t at = f->run.len; at-- > 0 && i > f->n_token - LOOK_BACK && i > 0; ) {
         size_t token_len = f->m->v->bytes[f->token[i - 1]].len, len = f->run.len - at;
         bool begins = at + token_len == start;
         if (len > (size_t)f->m->v->max_len) break;
-        if (begins || (!is_free && inside++ < INSIDE)) keep = hold_at(f, len, keep, begins ? i - 1 : -1);
+        if (begins || inside++ < INSIDE) keep = hold_at(f, len, keep, begins ? i - 1 : -1);
         if (begins) { start = at; i--; }
     }
     return keep;
