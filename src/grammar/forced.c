@@ -5,8 +5,9 @@
  * context), and then held back: where a longer token begins at or inside of one of the last tokens
  * and is allowed there, the tokenizer is asked again with it in place, and what changes is dropped.
  * Asked about are texts that end with the longer token; what follows it can only take its own last
- * bytes away, and a shorter token that then comes out is one of those asked about. Tokens already
- * committed are never cut anew.
+ * bytes away, and a shorter token that then comes out is one of those asked about. They are the LONGER
+ * most frequent ones; that this is enough is measured (`bench masks --forced` writes a random way on
+ * behind every run). Tokens already committed are never cut anew.
  *
  * What is held back is still the likeliest way on: `":"` waits only because a string may begin with
  * a slash, and then the model would write `":"/`. Its bytes are forced but the token is not, so
@@ -151,7 +152,7 @@ static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER], stru
     return n;
 }
 
-/* A longer token that begins inside of a cut token: cut with it in place, how many tokens stay? */
+/* With a longer token in place of the last `len` bytes, how many of the first `keep` tokens stay? */
 static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
 {
     struct bytes b = f->m->v->bytes[longer];
@@ -162,8 +163,9 @@ static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
     return same;
 }
 
-/* Longer tokens begin with the last `len` bytes of the run, of which all from `from` on are to stay: how
- * many tokens do, whatever comes? As soon as there are too many to ask about, the first is dropped. */
+/* How many of `keep` tokens stay whichever longer token comes that begins with the last `len` bytes of the
+ * run? begins: the token that begins there, -1: inside of one. That token goes unasked where too many
+ * longer ones begin with it to ask about. */
 static int hold_at(struct forced *f, size_t len, int keep, int begins)
 {
     int32_t longer[LONGER];
