@@ -11,6 +11,7 @@
  *   stretch.c   free text, runs of code points, patterns: what one op repeats by itself
  *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
+ *   bytes.c     configurations           -> bytes that may come, never too few
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   budget.c, cost.c  configurations x vocabulary  -> tokens to the nearest end;  afford.c: content that leaves enough
  *
@@ -626,6 +627,15 @@ enum { MASK_STORE_BYTES = 64 << 20 };
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
+
+struct byteset set_bytes(const struct matcher *m, uint32_t from, uint32_t n);          /* bytes.c: that may come, never too few */
+static inline void byteset_join(struct byteset *s, struct byteset o) { for (int i = 0; i < 4; i++) s->w[i] |= o.w[i]; }
+static inline int byteset_count(const struct byteset *s)
+{
+    int n = 0;
+    for (int i = 0; i < 4; i++) n += __builtin_popcountll(s->w[i]);
+    return n;
+}
 
 /* ---- store.c: masks that are remembered, one store a vocabulary -------------------------------- */
 
