@@ -396,6 +396,7 @@ struct frame {
                                          * ARR: counts of contains; list of hashes of elements (unique) */
     uint32_t need[2];                   /* tokens from the end of the value inside to the end of output; NONE: not known yet */
     uint64_t hash;                      /* of all the content, parents included */
+    uint32_t texts;                     /* HASH: list in words of all values seen so far inside of the outermost such array */
     uint64_t value;                     /* HASH: of the members or elements so far, and of the key being valued */
     uint64_t key;
 };
@@ -425,6 +426,7 @@ struct matcher {
     uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */
+    uint32_t carry;                                                   /* frame.texts of a container just closed, or NONE */
     struct memo *memo;                                                /* budget.c: costs found out, by hash of what they depend on */
     bool mask_hit;
     struct str why;
@@ -502,6 +504,7 @@ bool arr_closes(const struct matcher *m, const struct frame *f);
 /* unique.c. Hashes of values of different types never meet. */
 enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
 bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
+uint32_t unique_guard(const struct matcher *m, uint32_t frame);       /* outermost array around that must not repeat itself, or NONE */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */

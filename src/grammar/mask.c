@@ -49,11 +49,11 @@ static const struct strs *strs_of(const struct matcher *m, const struct conf *c)
     return c->kind == C_STR ? shape_at(m, c->ref, c->sh)->str : &frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s;
 }
 
-/* May the string end behind these bytes of content? */
-static bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len)
+/* May the string end behind these bytes of content? *hash (NULL: nobody asks): tells the text from others. */
+static bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len, uint64_t *hash)
 {
     const struct strs *s = strs_of(m, c);
-    if (c->kind == C_STR && !s->dfa) return c->m + len >= s->min && c->m + len <= s->max;
+    if (c->kind == C_STR && !s->dfa && !hash) return c->m + len >= s->min && c->m + len <= s->max;
     struct conf t = *c;
     if (c->kind == C_KEY && c->m + len > key_cap(m, c)) return false;
     for (size_t i = 0; i < head; i++) {
@@ -62,14 +62,14 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
         lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
         for (int k = 0; k < n_out; k++) {
             if (s->dfa && (t.dfa = dfa_step(s->dfa, s->cls, t.dfa, out[k])) == DFA_DEAD) return false;
-            if (c->kind == C_STR) continue;
             t.aux = key_hash(t.aux, out[k]);
-            if (t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
+            if (c->kind == C_KEY && t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
         }
         if (t.lex == LEX_NORMAL) t.part = 0;
     }
     t.m += len;
-    return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : key_closable(m, &t);
+    if (hash) *hash = mix64(t.aux, SALT_TEXT);
+    return c->kind == C_KEY ? key_closable(m, &t) : strs_ends(s, t.dfa, t.m);
 }
 
 /* ---- walking --------------------------------------------------------------------------------- */
@@ -116,6 +116,18 @@ static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint
         from = m->set0;
     }
     if (n && affordable(w, from, n)) bit_set(w->bits, t);
+    matcher_reset(m, before);
+}
+
+/* A token tried from one configuration. */
+static void try_alone(struct walk *w, const struct conf *c, int32_t t)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    struct conf own = *c;               /* the list may move */
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = own;
+    run_token(w, t, 0, before.conf, 1);
     matcher_reset(m, before);
 }
 
@@ -182,7 +194,7 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint
         if (quote < 0) { run_token(w, id, d, from, n); continue; }
         if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
         struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
-        if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len)) bit_set(w->bits, id);
+        if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len, NULL)) bit_set(w->bits, id);
     }
     if (r) matcher_reset(w->m, r->mark);
 }
@@ -284,56 +296,62 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
 
 /* ---- leaving a string ------------------------------------------------------------------------ */
 
-/* The tokens of one remainder, whose end has led to this set. */
-static void take_group(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t group, uint32_t from, uint32_t n)
+/* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
+ * seen before; texts that have been seen are tried one by one. */
+struct leaving { const struct conf *c; const struct quotes *q; bool guarded; uint64_t seen[16]; };
+
+static void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
 {
-    const struct vocab *v = w->m->v;
-    uint32_t lo = q->from[group], hi = q->from[group + 1];
-    if (lo == hi || !affordable(w, from, n)) return;
-    for (uint32_t i = lo; i < hi; i++)
-        if (ends_behind(w->m, c, v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i])) bit_set(w->bits, q->list[i]);
+    const struct frame *f = &m->frame[c->frame];
+    *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
+    l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
+    for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
+        l->seen[m->word[at] >> 6 & 15] |= 1ull << (m->word[at] & 63);
 }
 
-static void walk_rest(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t node, uint32_t from, uint32_t n)
+/* The tokens of one remainder, whose end has led to this set. */
+static void take_group(struct walk *w, const struct leaving *l, uint32_t group, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    const struct quotes *q = l->q;
+    uint32_t lo = q->from[group], hi = q->from[group + 1];
+    if (lo == hi || !affordable(w, from, n)) return;
+    for (uint32_t i = lo; i < hi; i++) {
+        uint64_t hash = 0;
+        struct bytes b = v->bytes[q->list[i]];
+        if (!ends_behind(w->m, l->c, b, q->head[i], (uint32_t)q->len[i], l->guarded ? &hash : NULL)) continue;
+        if (l->guarded && l->seen[hash >> 6 & 15] >> (hash & 63) & 1) try_alone(w, l->c, q->list[i]);
+        else bit_set(w->bits, q->list[i]);
+    }
+}
+
+static void walk_rest(struct walk *w, const struct leaving *l, uint32_t node, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
     struct byteset may = set_bytes(m, from, n);
-    const struct vtrie *t = &q->trie;
+    const struct vtrie *t = &l->q->trie;
     for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
         if (!byteset_has(&may, t->kid_byte[k])) continue;
         struct mark before = matcher_mark(m);
         uint32_t got = set_step(m, from, n, t->kid_byte[k]), at = m->set0;
         if (got) {
-            take_group(w, c, q, t->kid[k], at, got);
-            walk_rest(w, c, q, t->kid[k], at, got);
+            take_group(w, l, t->kid[k], at, got);
+            walk_rest(w, l, t->kid[k], at, got);
         }
         matcher_reset(m, before);
     }
 }
 
-/* Tokens with a quote, each by itself: where what follows depends on the text (uniqueItems). */
-static void quotes_singly(struct walk *w, const struct conf *c, const struct quotes *q)
-{
-    struct matcher *m = w->m;
-    struct mark before = matcher_mark(m);
-    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-    m->conf[m->n_conf++] = *c;
-    for (uint32_t i = 0; i < q->n_token; i++)
-        if (ends_behind(m, c, m->v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i]))
-            run_token(w, q->list[i], 0, before.conf, 1);
-    matcher_reset(m, before);
-}
-
 static void leave_string(struct walk *w, const struct conf *c)
 {
     struct matcher *m = w->m;
-    const struct quotes *q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
-    if (m->frame[c->frame].flags & FL_HASH) { quotes_singly(w, c, q); return; }
+    struct leaving l;
+    leaving_init(m, &l, c);
     struct mark before = matcher_mark(m);
     uint32_t n = set_leave(m, c), at = m->set0;
     if (n) {
-        take_group(w, c, q, 0, at, n);
-        walk_rest(w, c, q, 0, at, n);
+        take_group(w, &l, 0, at, n);
+        walk_rest(w, &l, 0, at, n);
     }
     matcher_reset(m, before);
 }
@@ -379,13 +397,8 @@ static void cross_triggers(struct walk *w, const struct conf *c)
     const struct triggers *t = o->kind == OP_TEXT && !m->g->trig[o->a].any ? &m->g->trig[o->a] : NULL;
     uint32_t n = 0, *node = t ? dense_triggers(m->v, t, c->n, &n) : NULL;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = m->v->all.first[node[i]]; k < m->v->all.first[m->v->all.skip[node[i]]]; k++) {
-            struct mark before = matcher_mark(m);
-            MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-            m->conf[m->n_conf++] = *c;
-            run_token(w, m->v->all.list[k], 0, before.conf, 1);
-            matcher_reset(m, before);
-        }
+        for (uint32_t k = m->v->all.first[node[i]]; k < m->v->all.first[m->v->all.skip[node[i]]]; k++)
+            try_alone(w, c, m->v->all.list[k]);
     mem_free(node);
 }
 

@@ -173,6 +173,7 @@ uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent
 {
     const struct obj *o = shape_at(m, goal, sh)->obj;
     struct frame f = { .kind = F_OBJ, .parent = parent, .ref = goal, .sh = sh, .missing = o->n_req, .owed = o->owes,
+                       .texts = m->frame[parent].texts,
                        .flags = (uint8_t)((args ? FL_ARGS : 0) | (m->frame[parent].flags & FL_HASH)),
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
     f.seen = words_take(m, o->has_need ? 2 * o->n_word : o->n_word);
