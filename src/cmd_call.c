@@ -143,10 +143,11 @@ static void print_message(const struct call_opts *o, const struct message *m)
         fputs("tenon call: the token limit changed the answer\n", stderr);
     log_line(
         LOG_INFO,
-        "done prompt_tok=%d cached_tok=%d gen_tok=%d forced_tok=%d prefill_ms=%.1f decode_ms=%.1f "
+        "done prompt_tok=%d cached_tok=%d gen_tok=%d jump_tok=%d draft_tok=%d accepted_tok=%d "
+        "prefill_ms=%.1f decode_ms=%.1f "
         "mask_us=%.0f total_ms=%.1f",
         m->usage.prompt_tokens, m->usage.cached_tokens, m->usage.completion_tokens,
-        m->usage.forced_tokens, m->timing.prefill_ms, m->timing.decode_ms, m->timing.mask_us,
+        m->usage.forced_tokens, m->usage.draft_tokens, m->usage.accepted_tokens, m->timing.prefill_ms, m->timing.decode_ms, m->timing.mask_us,
         m->timing.total_ms);
 }
 

@@ -255,7 +255,7 @@ bool tn_matcher_commit_bytes(struct tn_matcher *m, const char *bytes, size_t len
 
 int tn_matcher_forced(struct tn_matcher *m, int32_t *token, int cap)
 {
-    return matcher_forced(m->m, token, cap);
+    return matcher_forced(m->m, token, cap, NULL);
 }
 
 void tn_matcher_rollback(struct tn_matcher *m, int n) { matcher_rollback(m->m, n); }

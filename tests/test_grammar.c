@@ -658,9 +658,9 @@ TEST(forced_runs_are_the_only_way_and_held_back)
     struct grammar *g = tools("@\"<|call|>\" \"[\" each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" } \"]\" @\"<|end|>\"", one, schema, 1, &o, &e);
     struct matcher *m = matcher_new(g, v, &e);
     int32_t run[64];
-    CHECK(matcher_forced(m, run, 64) == 1 && run[0] == special_id(0), "the marker is forced");
+    CHECK(matcher_forced(m, run, 64, NULL) == 1 && run[0] == special_id(0), "the marker is forced");
     matcher_commit(m, run[0]);
-    int n = matcher_forced(m, run, 64);
+    int n = matcher_forced(m, run, 64, NULL);
     struct str text = { 0 };
     for (int i = 0; i < n; i++) {
         CHECK(matcher_commit(m, run[i]), "a forced token is allowed");
@@ -669,15 +669,76 @@ TEST(forced_runs_are_the_only_way_and_held_back)
     CHECK(text.p && !strcmp(text.p, "[{\"name\":\"get_light\",\"arguments\":{\"room\":\""), "forced up to kit, which kitchen holds back: %s", text.p);
     str_done(&text);
     matcher_commit_bytes(m, "kitc", 4);
-    n = matcher_forced(m, run, 64);
+    n = matcher_forced(m, run, 64, NULL);
     for (int i = 0; i < n; i++) { matcher_commit(m, run[i]); token_text(&text, run[i]); }
     CHECK(text.p && !strcmp(text.p, "hen\"}}]"), "the end is forced: %s", text.p);
-    CHECK(matcher_forced(m, run, 64) == 1 && run[0] == special_id(1), "the closing marker");
+    CHECK(matcher_forced(m, run, 64, NULL) == 1 && run[0] == special_id(1), "the closing marker");
     matcher_commit(m, run[0]);
     CHECK(matcher_finished(m) && matcher_accepting(m), "done");
     str_done(&text);
     matcher_free(m);
     grammar_free(g);
+    vocab_close(v);
+}
+
+/* What a run is behind some bytes, and what is drafted behind it. The vocabulary has `":"`, `"a`, `":[`, `-1`, `12`, `1.`, `[{`, `}]`. */
+static const struct { const char *why, *schema, *before, *forced, *draft; enum spelling spelling; } run_rows[] = {
+    { "nothing longer may come: up to the choice", "{'type':'object','properties':{'room':{'type':'string'}},'required':['room'],'additionalProperties':false}",
+      "", "{\"room\":\"", "", SPELL_COMPACT },
+    { "both ways on are longer tokens: held back, no draft", "{'type':'object','properties':{'room':{'enum':['on','off']}},'required':['room'],'additionalProperties':false}",
+      "", "{\"room\":\"", "", SPELL_COMPACT },
+    { "two digits of ten make a longer token: a draft", "{'type':'integer','minimum':100,'maximum':199}",
+      "", "", "1", SPELL_COMPACT },
+    { "every digit that may follow makes one: no draft", "{'enum':[12,100]}",
+      "", "", "", SPELL_COMPACT },
+    { "an array may be empty, `[]` is a token: a draft", "{'type':'array','items':{'type':'integer'}}",
+      "", "", "[", SPELL_COMPACT },
+    { "it may not be empty: forced", "{'type':'array','items':{'type':'integer'},'minItems':1}",
+      "", "[", "", SPELL_COMPACT },
+    { "where the output may end nothing is forced", "{'type':'integer'}",
+      "12", "", "", SPELL_COMPACT },
+    { "the lock is open: the style is a choice", "{'type':'object','properties':{'c':{'type':'boolean'},'d':{'type':'boolean'}},'required':['c','d'],'additionalProperties':false}",
+      "", "{\"c", "", SPELL_LOCK },
+    { "the lock has closed on blanks", "{'type':'object','properties':{'c':{'type':'boolean'},'d':{'type':'boolean'}},'required':['c','d'],'additionalProperties':false}",
+      "{\"c\": true", ", \"d\": ", "", SPELL_LOCK },
+    { "the lock has closed on none", "{'type':'object','properties':{'c':{'type':'boolean'},'d':{'type':'boolean'}},'required':['c','d'],'additionalProperties':false}",
+      "{\"c\":true", ",\"d\":", "", SPELL_LOCK },
+    { "a free choice of blanks forces no separator", "{'type':'object','properties':{'c':{'type':'boolean'},'d':{'type':'boolean'}},'required':['c','d'],'additionalProperties':false}",
+      "{\"c\": true", "", "", SPELL_FLEXIBLE },
+    { "fixed spelling", "{'type':'object','properties':{'c':{'type':'boolean'},'d':{'type':'boolean'}},'required':['c','d'],'additionalProperties':false}",
+      "{\"c\": true", ", \"d\": ", "", SPELL_FIXED },
+};
+
+TEST(forced_runs_and_drafts)
+{
+    struct vocab *v = vocab();
+    for (size_t i = 0; i < LEN(run_rows); i++) {
+        struct err e = { 0 };
+        char *schema = mem_str(run_rows[i].schema);
+        for (char *p = schema; *p; p++) if (*p == '\'') *p = '"';
+        struct grammar_opts o = { .spelling = run_rows[i].spelling, .declared_order = true };
+        struct grammar *g = compile(schema, &o, &e);
+        struct matcher *m = g ? matcher_new(g, v, &e) : NULL;
+        struct str text[2] = { 0 };
+        int32_t run[64];
+        int n_draft = 0;
+        CHECK(m && matcher_commit_bytes(m, run_rows[i].before, strlen(run_rows[i].before)), "%s: %s", run_rows[i].why, e.msg);
+        for (int n, k = 0; k < 8 && (n = matcher_forced(m, run, 64, &n_draft)) > 0; k++)
+            for (int t = 0; t < n; t++) {
+                CHECK(matcher_commit(m, run[t]), "%s: a forced token is allowed", run_rows[i].why);
+                token_text(&text[0], run[t]);
+            }
+        for (int t = 0; t < n_draft; t++) {
+            CHECK(matcher_commit(m, run[t]), "%s: a draft is allowed", run_rows[i].why);
+            token_text(&text[1], run[t]);
+        }
+        CHECK(!strcmp(text[0].p ? text[0].p : "", run_rows[i].forced), "%s: forced %s", run_rows[i].why, text[0].p);
+        CHECK(!strcmp(text[1].p ? text[1].p : "", run_rows[i].draft), "%s: drafted %s", run_rows[i].why, text[1].p);
+        str_done(&text[0]), str_done(&text[1]);
+        matcher_free(m);
+        grammar_free(g);
+        mem_free(schema);
+    }
     vocab_close(v);
 }
 
@@ -704,6 +765,7 @@ TEST(a_longer_token_may_begin_inside_of_the_last_one)
     for (int b = 0; b < 256; b++) token[b] = (struct bytes){ memcpy(text[b], &(char){ (char)b }, 1), 1 };
     token[256] = (struct bytes){ memcpy(text[256], "%\"", 2), 2 };
     token[257] = (struct bytes){ memcpy(text[257], "\",", 2), 2 };
+    token[258] = (struct bytes){ memcpy(text[258], "[[", 2), 2 };
     int32_t eog = 259, run[16];
     struct vocab_spec s = { .n_vocab = 260, .token = token, .eog = &eog, .n_eog = 1, .encode = cut_by_rank, .encode_ctx = token };
     struct err e = { 0 };
@@ -711,14 +773,20 @@ TEST(a_longer_token_may_begin_inside_of_the_last_one)
     struct grammar_opts o = { .spelling = SPELL_COMPACT };
     struct grammar *g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1}", &o, &e);
     struct matcher *m = matcher_new(g, v, &e);
-    int n = matcher_forced(m, run, 16);
+    int n = matcher_forced(m, run, 16, NULL);
     CHECK(n == 3 && run[0] == '[' && run[1] == '"' && run[2] == 'a', "%% waits for what follows the quote: %d tokens", n);
     matcher_free(m);
     grammar_free(g);
     g = compile("{\"type\":\"array\",\"items\":{\"const\":\"a%\"},\"minItems\":1,\"maxItems\":1}", &o, &e);
     m = matcher_new(g, v, &e);
-    n = matcher_forced(m, run, 16);
+    n = matcher_forced(m, run, 16, NULL);
     CHECK(n == 5 && run[3] == 256 && run[4] == ']', "all of it is forced when nothing else may follow: %d tokens", n);
+    matcher_free(m);
+    grammar_free(g);
+    g = compile("{\"type\":\"array\",\"items\":{\"type\":[\"array\",\"integer\"]},\"minItems\":1}", &o, &e);
+    m = matcher_new(g, v, &e);
+    n = matcher_forced(m, run, 16, NULL);
+    CHECK(n == 1 && run[0] == '[', "a longer token that the tokenizer never makes holds nothing back: %d tokens", n);
     matcher_free(m);
     grammar_free(g);
     vocab_close(v);

@@ -246,6 +246,94 @@ TEST(answers_do_not_depend_on_what_was_asked_before)
     engine_close(b);
 }
 
+/* ---- drafts -------------------------------------------------------------------------------------------------------- */
+
+/* A model that takes one token after another, deaf to drafts. */
+struct plain { const struct model *model; struct kv *kv; int seq; struct arena tmp; struct ids prompt; float *logits; };
+
+static bool plain_logits(void *ctx, const int32_t *tok, int n, const int32_t *draft, int n_draft, float **out, struct err *e)
+{
+    struct plain *p = ctx;
+    struct ids all = { 0 };
+    for (size_t i = 0; i < p->prompt.n; i++) ids_put(&all, p->prompt.id[i]);
+    for (int i = 0; i < n; i++) ids_put(&all, tok[i]);
+    p->prompt.n = 0;
+    (void)draft, (void)n_draft;
+    bool ok = true;
+    size_t prompt = all.n - (size_t)n;
+    for (size_t i = 0, k; ok && i < all.n; i += k) {
+        k = i < prompt ? prompt : 1;
+        struct batch b = { .n = (int)k, .seq = p->seq, .token = all.id + i, .phase = i < prompt ? PHASE_PREFILL : PHASE_DECODE, .n_logits = 1 };
+        ok = model_forward(p->model, p->kv, &b, &p->tmp, p->logits, e);
+        arena_reset(&p->tmp, 0);
+    }
+    mem_free(all.id);
+    *out = p->logits;
+    return ok;
+}
+
+static bool plain_run(struct engine *en, const struct gguf *g, const struct request *r, struct message *m, struct err *e)
+{
+    struct plain p = { .model = engine_model(en) };
+    struct tokenizer *t = tok_open(g, e);
+    const struct dialect *d = dialect_detect(g, t);
+    struct vocab *v = vocab_of_tokenizer(t, d, e);
+    struct prompt text = { 0 };
+    arena_init(&p.tmp, 1 << 20);
+    p.kv = kv_open(p.model, 1024, 1, e);
+    p.seq = kv_seq_new(p.kv);
+    p.logits = mem_alloc((size_t)model_config(p.model)->n_vocab * sizeof *p.logits);
+    bool ok = engine_render(en, r, &text, e) && prompt_tokens(&text, t, &p.prompt, e);
+    struct seq_opts o = { .voice = { t, d, v }, .r = r, .budget = r->max_tokens, .budget_why = "max_tokens is", .logits = plain_logits,
+                          .logits_ctx = &p, .fn = message_event, .ctx = m };
+    struct seq *s = ok ? seq_open(&o, e) : NULL;
+    ok = s && seq_run(s, e);
+    seq_close(s);
+    prompt_done(&text);
+    kv_close(p.kv);
+    arena_done(&p.tmp);
+    mem_free(p.prompt.id);
+    mem_free(p.logits);
+    vocab_close(v);
+    tok_close(t);
+    return ok;
+}
+
+static char *message_text(const struct message *m)
+{
+    struct str s = { 0 };
+    struct json *v = message_json(m);
+    json_write(&s, v, JSON_COMPACT);
+    json_free(v);
+    return str_take(&s);
+}
+
+TEST(drafts_change_no_answer)
+{
+    int drafted = 0, accepted = 0;
+    for (size_t d = 0; d < LEN(dialects); d++) {
+        struct engine *en = engine_of(d);
+        for (uint64_t i = 0; i < 24; i++) {
+            struct row row = { .list = 1 + i % 3, .choice = 2, .budget = 5, .parallel = true, .seed = i, .temperature = i % 3 };
+            struct request r;
+            struct message a = { 0 }, b = { 0 };
+            struct err e = { 0 };
+            if (!make_request(&row, &r)) continue;
+            r.steer = 0, r.spelling = SPELL_COMPACT, r.declared_order = 1;
+            if (engine_run(en, &r, message_event, &a, &e) && plain_run(en, model(d), &r, &b, &e)) {
+                char *x = message_text(&a), *y = message_text(&b);
+                CHECK(!strcmp(x, y), "%s %llu:\n%s\n%s", dialects[d], (unsigned long long)i, x, y);
+                mem_free(x), mem_free(y);
+            } else CHECK(false, "%s", e.msg);
+            drafted += a.usage.draft_tokens, accepted += a.usage.accepted_tokens;
+            message_done(&a), message_done(&b);
+            request_done(&r);
+        }
+        engine_close(en);
+    }
+    CHECK(0 < accepted && accepted < drafted, "%d drafts, %d accepted", drafted, accepted);
+}
+
 TEST(seeds_differ)
 {
     struct engine *en = engine_of(0);

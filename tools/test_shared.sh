@@ -1,6 +1,6 @@
 #!/bin/sh
 # The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, random calls, and the
-# token masks: random walks, masks against brute force, every instance in all spellings and cuts.
+# token masks: random walks, masks against brute force, every instance in all spellings and cuts, forced runs.
 # `test_shared.sh TENON masks` is the last part alone.
 set -u
 shared=${TENON_SHARED:-../shared}; bad=0
@@ -18,6 +18,8 @@ if [ -d "$data" ]; then
         echo "token masks, $vocab:"
         "$TENON" bench masks --data "$data" --vocab "$shared/fixtures/tokenizers/ggml-vocab-$vocab.gguf" \
             --walk "${WALKS:-20000}" --exact "${STATES:-5000}" --accept --seed "${SEED:-1}" || bad=1
+        "$TENON" bench masks --data "$data" --vocab "$shared/fixtures/tokenizers/ggml-vocab-$vocab.gguf" \
+            --forced --json >/dev/null || bad=1
     done
 else echo "skipped: token masks ($data is not there)"
 fi

@@ -220,6 +220,7 @@ static void protocol_case(void *ctx, const struct mask_case *c)
 static void time_parts(struct masks *r, struct matcher *m)
 {
     int32_t run[256];
+    int n_draft;
     size_t i = 0;
     for (; i < r->ids.n; i++) {
         uint64_t t0 = clock_ns();
@@ -227,7 +228,7 @@ static void time_parts(struct masks *r, struct matcher *m)
         samples_add(&r->commit, clock_ns() - t0);
         if (!ok) break;
         t0 = clock_ns();
-        matcher_forced(m, run, LEN(run));
+        matcher_forced(m, run, LEN(run), &n_draft);
         samples_add(&r->forced, clock_ns() - t0);
         if ((i + 1) % ROLLBACK) continue;
         t0 = clock_ns();

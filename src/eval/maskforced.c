@@ -3,10 +3,16 @@
  * What the language forces is found by other means than forced.c: a second matcher over a
  * vocabulary of the 256 bytes is asked for every byte. A byte is forced where it is the only one
  * that may follow and the end may not. A token is forceable when all its bytes are forced. It was
- * fed when matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a
+ * forced when matcher_forced() gave it at the place where the tokenizer puts it in the whole text; a
  * run that gives another token there is not canonical, and a model would have read something it
- * never writes. `held` counts forceable tokens that were rightly not fed, because a longer token
- * was allowed in their place.
+ * never writes. Drafts are computed with the run before them and kept if the next choice is theirs:
+ * `drafted` counts all, `confirmed` those that stand in the text; a draft that does not was never
+ * part of the output. Fed are forced and confirmed ones. `held` counts forceable tokens that were
+ * rightly not fed, because a longer token was allowed in their place.
+ *
+ * That no run is wrong for the instances is not enough: behind every run a random way on, out of the
+ * language, is written in place of the instance's, and the tokenizer asked whether the run stays as
+ * it is (`tried`, `broken`).
  *
  * Instances are written in the spelling and key order of the grammar, members in the order in which
  * the schema declares them; what the grammar refuses then is counted as skipped. */
@@ -14,11 +20,11 @@
 
 #include "eval/int.h"
 
-enum { MOST_RUN = 512 };
+enum { MOST_RUN = 512, LOOK_ON = 12 }; /* bytes of another way on */
 
 struct sums {
-    int64_t schemas, instances, skipped, tokens, forceable, fed, fed_forceable, held, runs,
-        not_canonical;
+    int64_t schemas, instances, skipped, tokens, forceable, forced, drafted, confirmed, fed_forceable,
+        held, runs, not_canonical, tried, broken;
 };
 struct set_sums {
     char *name;
@@ -36,6 +42,10 @@ struct forced_run {
     struct sums all;
     struct set_sums *set;
     size_t n_set, cap_set;
+    int32_t byte_token[256];
+    uint64_t n_tried;
+    struct str other; /* the text up to a run, and what might follow instead */
+    struct ids other_ids;
     struct faults wrong, skips;
 };
 
@@ -185,17 +195,69 @@ static void not_canonical(struct forced_run *r, const struct mask_case *c, size_
                (int)w.len, w.p, r->text.p);
 }
 
-/* Tokens of a run that stand in r->ids from i on; a run that leaves them is counted. */
-static size_t run_from(struct forced_run *r, const struct mask_case *c, struct matcher *m, size_t i)
+/* How many tokens of a list stand in r->ids from i on. */
+static size_t stands(const struct forced_run *r, size_t i, const int32_t *list, int n)
+{
+    size_t k = 0;
+    while (k < (size_t)MAX(n, 0) && i + k < r->ids.n && list[k] == r->ids.id[i + k]) k++;
+    return k;
+}
+
+/* A random byte that may come, printable ones for choice; -1: none may. */
+static int any_byte(struct forced_run *r, struct matcher *m, struct rng *g)
+{
+    static const char likely[] = "aeZ09 /\\\"'#-+.,:;!?()[]{}<>|=%$@~_*&^`\n";
+    uint32_t from = rng_below(g, 256);
+    for (uint32_t k = 0; k < 64 + 256; k++) {
+        uint8_t b = k < 64 ? (uint8_t)likely[rng_below(g, sizeof likely - 1)] : (uint8_t)(from + k);
+        if (r->byte_token[b] >= 0 && matcher_check(m, r->byte_token[b])) return b;
+    }
+    return -1;
+}
+
+/* Does a run of n tokens, which begins at token i and byte `at` of the text, stay as it is whatever the model
+ * writes behind it? Asked with one random continuation out of the language. */
+static void try_other(struct forced_run *r, const struct mask_case *c, struct matcher *m, size_t i,
+                      size_t at, const int32_t *run, int n)
+{
+    struct rng g = rng_make(5, 0, r->n_tried++);
+    struct matcher *f = matcher_fork(m);
+    str_clear(&r->other);
+    str_put(&r->other, r->text.p, at);
+    for (int k = 0; k < n; k++) {
+        struct bytes b = tok_bytes(r->o->tok, run[k]);
+        if (!matcher_commit(f, run[k])) break;
+        str_put(&r->other, b.p, b.len);
+    }
+    for (int k = 0, b; k < LOOK_ON && (b = any_byte(r, f, &g)) >= 0 && matcher_commit(f, r->byte_token[b]); k++)
+        str_putc(&r->other, (char)b);
+    matcher_free(f);
+    if (!mask_tokens(r->o, &r->other, &r->other_ids)) return;
+    size_t same = 0;
+    while (same < (size_t)n && i + same < r->other_ids.n && r->other_ids.id[i + same] == run[same]) same++;
+    r->all.tried++;
+    if (same == (size_t)n || tok_is_eog(r->o->tok, run[same])) return;
+    struct bytes b = tok_bytes(r->o->tok, run[same]);
+    r->all.broken++;
+    faults_add(&r->wrong, c, "token %zu is `%.*s`, not so in %.300s", i + same, (int)b.len, b.p,
+               r->other.p + (r->other.len > 60 ? r->other.len - 60 : 0));
+}
+
+/* Tokens of a run that stand in r->ids from i on; a run that leaves them is counted. Without a run:
+ * the same of a draft, *is_draft set. */
+static size_t run_from(struct forced_run *r, const struct mask_case *c, struct matcher *m, size_t i,
+                       size_t byte, bool *is_draft)
 {
     int32_t run[MOST_RUN];
-    int n = matcher_forced(m, run, MOST_RUN);
-    size_t k = 0;
-    while (k < (size_t)MAX(n, 0) && i + k < r->ids.n && run[k] == r->ids.id[i + k]) k++;
+    int n_draft, n = matcher_forced(m, run, MOST_RUN, &n_draft);
+    size_t k = stands(r, i, run, n);
     r->all.runs += n > 0;
+    if (n > 0) try_other(r, c, m, i, byte, run, n);
     if (k < (size_t)MAX(n, 0) && !(i + k == r->ids.n && tok_is_eog(r->o->tok, run[k])))
         not_canonical(r, c, i + k, run[k]);
-    return k;
+    *is_draft = n <= 0 && n_draft > 0;
+    if (*is_draft) r->all.drafted += n_draft;
+    return *is_draft ? stands(r, i, run, n_draft) : k;
 }
 
 /* Is a token allowed here that begins with token t and is longer? Then t must not be fed: a model
@@ -212,7 +274,10 @@ static bool has_longer(struct forced_run *r, struct matcher *m, int32_t t)
     return false;
 }
 
-static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size_t *byte, bool fed)
+enum way { CHOSEN, FORCED, CONFIRMED };
+
+static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size_t *byte,
+                        enum way way)
 {
     int32_t t = r->ids.id[*i];
     size_t len = tok_bytes(r->o->tok, t).len;
@@ -221,9 +286,10 @@ static bool commit_next(struct forced_run *r, struct matcher *m, size_t *i, size
         forceable &= r->is_forced[*byte + k];
     r->all.tokens++;
     r->all.forceable += forceable;
-    r->all.fed += fed;
-    r->all.fed_forceable += fed && forceable;
-    r->all.held += forceable && !fed && has_longer(r, m, t);
+    r->all.forced += way == FORCED;
+    r->all.confirmed += way == CONFIRMED;
+    r->all.fed_forceable += way != CHOSEN && forceable;
+    r->all.held += forceable && way == CHOSEN && has_longer(r, m, t);
     *byte += len;
     ++*i;
     return matcher_commit(m, t);
@@ -234,9 +300,11 @@ static void walk_tokens(struct forced_run *r, const struct mask_case *c, struct 
     size_t byte = 0;
     bool ok = true;
     for (size_t i = 0; ok && i < r->ids.n;) {
-        size_t fed = run_from(r, c, m, i);
-        for (size_t k = 0; ok && k < fed; k++) ok = commit_next(r, m, &i, &byte, true);
-        if (ok && i < r->ids.n) ok = commit_next(r, m, &i, &byte, false);
+        bool is_draft;
+        size_t fed = run_from(r, c, m, i, byte, &is_draft);
+        for (size_t k = 0; ok && k < fed; k++)
+            ok = commit_next(r, m, &i, &byte, is_draft ? CONFIRMED : FORCED);
+        if (ok && !fed) ok = commit_next(r, m, &i, &byte, CHOSEN);
     }
     if (!ok)
         faults_add(&r->wrong, c, "bytes were accepted that tokens are not: %s", matcher_why(m));
@@ -305,16 +373,25 @@ static struct json *sums_json(const struct sums *s)
         { "skipped", s->skipped },
         { "tokens", s->tokens },
         { "forceable", s->forceable },
-        { "fed", s->fed },
+        { "fed", s->forced + s->confirmed },
+        { "forced", s->forced },
+        { "drafted", s->drafted },
+        { "confirmed", s->confirmed },
         { "fed_forceable", s->fed_forceable },
         { "held", s->held },
         { "runs", s->runs },
         { "not_canonical", s->not_canonical },
+        { "tried", s->tried },
+        { "broken", s->broken },
     };
     struct json *o = json_new_object();
     for (size_t i = 0; i < LEN(row); i++) json_set(o, row[i].name, json_new_int(row[i].n));
     json_set(o, "fed_of_forceable", json_new_f64(share(s->fed_forceable, s->forceable)));
-    json_set(o, "fed_of_all", json_new_f64(share(s->fed, s->tokens)));
+    json_set(o, "fed_of_all", json_new_f64(share(s->forced + s->confirmed, s->tokens)));
+    json_set(o, "forced_of_forceable",
+             json_new_f64(share(s->fed_forceable - s->confirmed, s->forceable)));
+    json_set(o, "forced_of_all", json_new_f64(share(s->forced, s->tokens)));
+    json_set(o, "forceable_of_all", json_new_f64(share(s->forceable, s->tokens)));
     return o;
 }
 
@@ -324,6 +401,7 @@ static struct json *report(struct forced_run *r)
     for (size_t i = 0; i < r->n_set; i++) json_set(sets, r->set[i].name, sums_json(&r->set[i].s));
     json_set(o, "kind", json_new_str("forced"));
     json_set(o, "all", sums_json(&r->all));
+    json_set(o, "failures", json_new_int(r->all.not_canonical + r->all.broken));
     json_set(o, "sets", sets);
     json_set(o, "wrong", faults_take(&r->wrong));
     json_set(o, "skips", faults_take(&r->skips));
@@ -335,6 +413,11 @@ struct json *mask_forced(const struct mask_opts *o, struct err *e)
     struct forced_run r = { .o = o, .wrong.all = o->list, .skips.all = o->list };
     r.bytes = byte_vocab(e);
     r.bits = mem_zero(MASK_WORDS(tok_n_vocab(o->tok)) * sizeof *r.bits);
+    memset(r.byte_token, -1, sizeof r.byte_token);
+    for (int32_t t = 0; t < tok_n_vocab(o->tok); t++) {
+        struct bytes b = tok_bytes(o->tok, t);
+        if (b.len == 1) r.byte_token[(uint8_t)*b.p] = t;
+    }
     bool ok = r.bytes && mask_cases(o, one_case, &r, e);
     struct json *out = ok ? report(&r) : NULL;
     json_free(faults_take(&r.wrong));
@@ -342,6 +425,8 @@ struct json *mask_forced(const struct mask_opts *o, struct err *e)
     for (size_t i = 0; i < r.n_set; i++) mem_free(r.set[i].name);
     mem_free(r.set);
     mem_free(r.ids.id);
+    mem_free(r.other_ids.id);
+    str_done(&r.other);
     mem_free(r.is_forced);
     mem_free(r.bits);
     str_done(&r.text);

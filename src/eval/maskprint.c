@@ -132,25 +132,35 @@ static void print_forced(const struct json *r, struct str *out)
     static const char *const column[][2] = {
         { "schemas", "schemas" },     { "instances", "instances" },
         { "skipped", "skipped" },     { "tokens", "tokens" },
-        { "forceable", "forceable" }, { "fed", "fed" },
-        { "fed_forceable", "both" },  { "held", "held back" },
-        { "runs", "runs" },           { "not_canonical", "not canon." },
+        { "forceable", "forceable" }, { "forced", "forced" },
+        { "drafted", "drafted" },     { "confirmed", "confirmed" },
+        { "held", "held back" },      { "runs", "runs" },
+        { "not_canonical", "not canon." }, { "broken", "broken" },
     };
     const struct json *all = json_get(r, "all");
     table(out, json_get(r, "sets"), all, column, LEN(column));
     str_puts(out,
-             "forceable: every byte is the only one possible; fed: by matcher_forced, as the "
+             "forceable: every byte is the only one possible; forced: by matcher_forced, as the "
              "tokenizer cuts the whole text;\n"
-             "held back: forceable and not fed, but a longer token was allowed in its place\n");
+             "drafted: computed with the run before, confirmed: and then chosen; fed: forced or "
+             "confirmed;\n"
+             "held back: forceable and not fed, but a longer token was allowed in its place; broken: "
+             "runs that do not stay\n"
+             "as they are if a random way on is written behind them\n");
     struct json_iter it = json_iter(json_get(r, "sets"));
-    str_fmt(out, "\n%-16s %22s %22s\n", "set", "fed of forceable, %", "fed of all tokens, %");
+    str_fmt(out, "\n%-16s %10s %10s %22s %10s %10s\n", "%", "fed of", "forced of", "forceable of all",
+            "fed of", "forced of");
+    str_fmt(out, "%-16s %10s %10s %22s %10s %10s\n", "set", "forceable", "forceable",
+            "(the bound)", "all", "all");
     for (bool more = true; more;) {
         more = json_next(&it);
         const struct json *row = more ? it.value : all;
-        str_fmt(out, "%-16s %22.2f %22.2f\n", more ? it.key : "all", real(row, "fed_of_forceable"),
-                real(row, "fed_of_all"));
+        str_fmt(out, "%-16s %10.2f %10.2f %22.2f %10.2f %10.2f\n", more ? it.key : "all",
+                real(row, "fed_of_forceable"), real(row, "forced_of_forceable"),
+                real(row, "forceable_of_all"), real(row, "fed_of_all"), real(row, "forced_of_all"));
     }
-    sentences(out, "runs that are not canonical", json_get(r, "wrong"), num(all, "not_canonical"));
+    sentences(out, "runs that are not canonical", json_get(r, "wrong"),
+              num(all, "not_canonical") + num(all, "broken"));
     sentences(out, "skipped", json_get(r, "skips"), num(all, "skipped"));
 }
 

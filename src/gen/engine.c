@@ -21,7 +21,9 @@ struct engine {
     struct ids cached;                                            /* tokens in it */
     struct ids prompt;                                            /* of the request being run */
     struct arena tmp;
-    float *logits;                                                /* [n_vocab] */
+    float *logits;                                                /* [1 + DRAFT_MOST, n_vocab] */
+    struct ids todo;                                              /* to be computed next */
+    int n_draft, row; /* last tokens of cached that are not committed; row of logits before them */
     bool prompt_done;
     struct usage usage;
 };
@@ -123,7 +125,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
         goto fail;
     }
     if (!open_cache(en, o->n_ctx, e)) goto fail;
-    en->logits = mem_alloc((size_t)n_vocab * sizeof *en->logits);
+    en->logits = mem_alloc((size_t)n_vocab * (1 + DRAFT_MOST) * sizeof *en->logits);
     return en;
 fail:
     engine_close(en);
@@ -140,6 +142,7 @@ void engine_close(struct engine *en)
     mem_free(en->template_text);
     mem_free(en->cached.id);
     mem_free(en->prompt.id);
+    mem_free(en->todo.id);
     mem_free(en->logits);
     arena_done(&en->tmp);
     mem_free(en);
@@ -189,10 +192,9 @@ static bool make_prompt(struct engine *en, const struct request *r, struct err *
 /* ---- running --------------------------------------------------------------------------------- */
 
 static bool feed(struct engine *en, const int32_t *tok, int n, enum phase ph, float *logits,
-                 struct err *e)
+                 int n_logits, struct err *e)
 {
-    struct batch b = {
-        .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = logits ? 1 : 0};
+    struct batch b = { .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = n_logits };
     size_t mark = arena_mark(&en->tmp);
     bool ok = model_forward(en->model, en->kv, &b, &en->tmp, logits, e);
     arena_reset(&en->tmp, mark);
@@ -204,6 +206,7 @@ static bool forget(struct engine *en, struct err *e)
 {
     if (en->seq >= 0) kv_seq_free(en->kv, en->seq);
     en->cached.n = 0;
+    en->n_draft = 0;
     en->seq = kv_seq_new(en->kv);
     return en->seq >= 0 || err_set(e, ERR_FULL, "no sequence is free");
 }
@@ -225,27 +228,66 @@ static bool prefill(struct engine *en, float *logits, struct err *e)
     while (en->cached.n < en->prompt.n) {
         int n = (int)MIN(en->prompt.n - en->cached.n, (size_t)CHUNK);
         bool last = en->cached.n + (size_t)n == en->prompt.n;
-        if (!feed(en, en->prompt.id + en->cached.n, n, PHASE_PREFILL, last ? logits : NULL, e))
+        if (!feed(en, en->prompt.id + en->cached.n, n, PHASE_PREFILL, logits,
+                  last && logits, e))
             return false;
     }
     kv_mark(en->kv, en->seq); /* the next request may begin with this one */
     return true;
 }
 
+/* Takes drafts out of the cache. Where the model can only be resumed earlier, the tokens between are to
+ * be computed again: they become the first of todo. */
+static void drop_draft(struct engine *en)
+{
+    size_t keep = en->cached.n - (size_t)en->n_draft, at = keep;
+    en->todo.n = 0;
+    if (en->n_draft) at = (size_t)kv_truncate(en->kv, en->seq, (int)keep);
+    for (size_t i = at; i < keep; i++) ids_put(&en->todo, en->cached.id[i]);
+    en->cached.n = at;
+    en->n_draft = 0;
+}
+
+/* How many of the committed tokens are drafts that were computed already. */
+static int accept_draft(struct engine *en, const int32_t *tok, int n)
+{
+    const int32_t *draft = en->cached.id + en->cached.n - en->n_draft;
+    int same = 0;
+    while (same < MIN(n, en->n_draft) && draft[same] == tok[same]) same++;
+    en->n_draft -= same;
+    en->row += same;
+    return same;
+}
+
 /* logits_fn: the prompt on the first call, then what was committed since. */
-static bool logits_after(void *ctx, const int32_t *tok, int n, float **out, struct err *e)
+static bool logits_after(void *ctx, const int32_t *tok, int n, const int32_t *draft, int n_draft,
+                         float **out, struct err *e)
 {
     struct engine *en = ctx;
-    *out = en->logits;
-    if (!en->prompt_done && !prefill(en, n ? NULL : en->logits, e)) return false;
+    bool begins = !en->prompt_done;
+    if (begins) en->n_draft = en->row = 0;
+    if (begins && !prefill(en, n ? NULL : en->logits, e)) return false;
     en->prompt_done = true;
-    return !n || feed(en, tok, n, PHASE_DECODE, en->logits, e);
+    int same = accept_draft(en, tok, n);
+    if (same < n) {
+        drop_draft(en);
+        for (int i = same; i < n; i++) ids_put(&en->todo, tok[i]);
+        for (int i = 0; i < n_draft; i++) ids_put(&en->todo, draft[i]);
+        en->row = 0;
+        if (!feed(en, en->todo.id, (int)en->todo.n, PHASE_DECODE, en->logits, 1 + n_draft, e))
+            return false;
+        en->n_draft = n_draft;
+    }
+    *out = en->logits + (size_t)en->row * (size_t)model_config(en->model)->n_vocab;
+    return true;
 }
 
 /* ahead_fn: on a fork, which is dropped. */
 static bool logits_ahead(void *ctx, const int32_t *tok, int n, float *rows, struct err *e)
 {
     struct engine *en = ctx;
+    drop_draft(en);
+    if (en->todo.n && !feed(en, en->todo.id, (int)en->todo.n, PHASE_DECODE, NULL, 0, e)) return false;
     int fork = kv_seq_fork(en->kv, en->seq);
     if (fork < 0) return err_set(e, ERR_FULL, "no room to look ahead");
     struct batch b = { .n = n, .seq = fork, .token = tok, .phase = PHASE_DECODE, .n_logits = n };

@@ -69,7 +69,8 @@ struct json *messages_normalise(const struct json *messages, struct err *e);
 enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR };
 enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED };
 enum finish { FINISH_STOP, FINISH_TOOL_CALLS, FINISH_LENGTH, FINISH_CANCEL };
-struct usage { int prompt_tokens, cached_tokens, completion_tokens, forced_tokens; };
+/* Forced tokens need no logits; drafts are computed ahead and accepted if they are then chosen. */
+struct usage { int prompt_tokens, cached_tokens, completion_tokens, forced_tokens, draft_tokens, accepted_tokens; };
 struct timing { double prefill_ms, decode_ms, mask_us, first_token_ms, total_ms; };
 struct event {
     enum event_kind kind;

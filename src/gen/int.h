@@ -70,8 +70,10 @@ void lexical_scores(const struct json *messages, const struct call_tool *tool, i
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 
 /* Where logits come from: *out (n_vocab floats, may be changed by the caller) after the prompt and every
- * token handed over so far. tok are the n tokens committed since the last call. */
-typedef bool logits_fn(void *ctx, const int32_t *tok, int n, float **out, struct err *e);
+ * token committed; tok [n]: those since the last call. draft [n_draft]: tokens that may be committed next,
+ * computed with them, so that a later call finds their logits ready; at most DRAFT_MOST. */
+enum { DRAFT_MOST = 4 };
+typedef bool logits_fn(void *ctx, const int32_t *tok, int n, const int32_t *draft, int n_draft, float **out, struct err *e);
 struct seq_opts {
     struct voice voice;
     const struct request *r;

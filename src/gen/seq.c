@@ -3,7 +3,8 @@
  * What the language forces is never sampled: a forced run is committed at once and reaches the
  * model as one batch with the next token that needs logits. Where there is a choice, the best token
  * is tried against the matcher first; only if it is refused (or the request samples) is a mask
- * computed.
+ * computed. Tokens that are all but forced are drafts: they go along with that batch, so that their
+ * logits are there if they are chosen; nothing else depends on them.
  *
  * The budget: before a token is taken it is known that the output can still be finished within what
  * is left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
@@ -13,6 +14,7 @@
 #include "gen/int.h"
 
 #define FORCED_MOST 256
+#define DRAFTS_LOST 4 /* drafts declined without as many accepted, then no more are made */
 #define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name */
 #define TURN_SHARE 0.3  /* of the best prior counts for a call, */
 #define TURN_BIAS 0.5   /* and this against it */
@@ -27,6 +29,8 @@ struct seq {
     uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
+    int32_t draft[DRAFT_MOST]; /* likely to be chosen next; those from draft_at on are still open */
+    int n_draft, draft_at;
     double *prior;           /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
     struct ids name;         /* chosen as a whole, waiting to be taken */
@@ -264,23 +268,51 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, float logp
     s->used++;
     s->o.usage.completion_tokens++;
     s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
+    s->o.usage.accepted_tokens += origin == ORIGIN_DRAFTED;
     ids_put(&s->pending, id);
     emit_token(&s->em, id, origin, logprob);
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
 
+/* A name is weighed as a whole, with logits at its beginning: no draft may lie there. */
+static bool may_draft(const struct seq *s, int n)
+{
+    int lost = s->o.usage.draft_tokens - 2 * s->o.usage.accepted_tokens;
+    return s->o.logits && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
+           (!(s->o.steer & STEER_NAME) || s->em.in_call);
+}
+
+static void set_draft(struct seq *s, const int32_t *token, int n)
+{
+    s->n_draft = s->draft_at = 0;
+    if (!may_draft(s, n)) return;
+    s->n_draft = MIN(n, DRAFT_MOST);
+    memcpy(s->draft, token, (size_t)s->n_draft * sizeof *token);
+    s->o.usage.draft_tokens += s->n_draft;
+}
+
+/* Was the chosen token the draft's? */
+static bool was_drafted(struct seq *s, int32_t t)
+{
+    if (s->draft_at < s->n_draft && s->draft[s->draft_at] == t) return s->draft_at++, true;
+    s->n_draft = s->draft_at = 0;
+    return false;
+}
+
 /* Takes what the language forces. False: nothing is forced, or it would not fit as it stands. */
 static bool take_forced(struct seq *s)
 {
     int32_t run[FORCED_MOST];
-    int n = matcher_forced(s->matcher, run, FORCED_MOST), done = 0;
+    int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
         for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, 0);
+        s->n_draft = s->draft_at = 0;
         return true;
     }
     matcher_rollback(s->matcher, done);
+    if (s->draft_at == s->n_draft && !n) set_draft(s, run, n_draft);
     return false;
 }
 
@@ -366,7 +398,9 @@ static bool look(struct seq *s, float **logits, struct err *e)
     if (!s->o.logits) { s->pending.n = 0; return true; }
     uint64_t t0 = clock_ns();
     bool first = s->o.timing.decode_ms == 0 && s->o.timing.prefill_ms == 0;
-    if (!s->o.logits(s->o.logits_ctx, s->pending.id, (int)s->pending.n, logits, e)) return false;
+    if (!s->o.logits(s->o.logits_ctx, s->pending.id, (int)s->pending.n, s->draft + s->draft_at,
+                     s->n_draft - s->draft_at, logits, e))
+        return false;
     *(first ? &s->o.timing.prefill_ms : &s->o.timing.decode_ms) += (double)(clock_ns() - t0) * 1e-6;
     s->pending.n = 0;
     if (!s->em.in_call) sample_penalise(*logits, s->n_vocab, &s->text, &s->o.r->sampling);
@@ -388,7 +422,7 @@ static bool step(struct seq *s, bool *more, struct err *e)
     int32_t t = choose(s, logits, e);
     if (t < 0) return false;
     if (want) raw = sample_logprob(logits, s->n_vocab, t);
-    take(s, t, ORIGIN_SAMPLED, raw);
+    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, raw);
     return *more = true;
 }
 

@@ -46,14 +46,14 @@ static uint32_t op_rest(const struct matcher *m, uint32_t op, uint32_t frame, in
 }
 
 /* Separator, name and what leads to the value, then the value. */
-static uint32_t key_cost(const struct matcher *m, const struct frame *f, uint32_t key, uint8_t owed, int s)
+static uint32_t key_cost(const struct matcher *m, const struct frame *f, uint32_t key, uint16_t owed, int s)
 {
     const struct obj *o = frame_obj(m, f);
     return cost_add(cost_wide(cost_seg(m, f, key, s)->sep[0]), cost_alts(m, &o->key[key].alts, owed, s));
 }
 
 /* A whole member with an invented name of class i, its separator included. */
-static uint32_t invented_cost(const struct matcher *m, const struct frame *f, uint32_t i, uint8_t owed, int s)
+static uint32_t invented_cost(const struct matcher *m, const struct frame *f, uint32_t i, uint16_t owed, int s)
 {
     const struct obj *o = frame_obj(m, f);
     const struct kclass *k = &o->cls[i];
@@ -66,7 +66,7 @@ static uint32_t invented_cost(const struct matcher *m, const struct frame *f, ui
 }
 
 /* The cheapest member that settles a debt. */
-static uint32_t debt_cost(const struct matcher *m, const struct frame *f, uint8_t bit, int s)
+static uint32_t debt_cost(const struct matcher *m, const struct frame *f, uint16_t bit, int s)
 {
     const struct obj *o = frame_obj(m, f);
     uint32_t best = COST_MAX;
@@ -82,10 +82,31 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Where keys shut each other out or bring others along, nobody knows which will be left: as if each were the dearest
+ * of them, with all that it brings. */
+static uint32_t any_extra_cost(const struct matcher *m, const struct frame *f, uint32_t n, int s)
+{
+    const struct obj *o = frame_obj(m, f);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < o->n_cls; i++) {
+        uint32_t c = invented_cost(m, f, i, 0, s);
+        if (c < COST_MAX) most = MAX(most, cost_add(c, n));
+    }
+    for (uint32_t i = 0; i < o->n_key; i++) {
+        if (obj_must(m, f, i) || !obj_offers(m, f, i)) continue;
+        uint32_t sum = key_cost(m, f, i, 0, s);
+        for (uint32_t j = 0; o->key[i].need && j < o->n_key; j++)
+            if (o->key[i].need[j / 64] >> (j % 64) & 1 && !obj_seen(m, f, j)) sum = cost_add(sum, key_cost(m, f, j, 0, s));
+        most = MAX(most, sum);
+    }
+    return most ? (uint32_t)MIN((uint64_t)n * most, (uint64_t)COST_MAX) : COST_MAX;
+}
+
 /* n members beyond the required ones: the cheapest there are. */
 static uint32_t extra_cost(const struct matcher *m, const struct frame *f, uint32_t n, int s)
 {
     const struct obj *o = frame_obj(m, f);
+    if (o->n_ban || o->has_need) return any_extra_cost(m, f, n, s);
     uint32_t *list = mem_alloc((o->n_key + 1) * sizeof *list), k = 0, invent = COST_MAX, sum = 0;
     for (uint32_t i = 0; i < o->n_cls; i++) invent = MIN(invent, invented_cost(m, f, i, 0, s));
     if (invent < COST_MAX) invent = cost_add(invent, n);
@@ -111,7 +132,7 @@ static uint32_t obj_todo(const struct matcher *m, const struct frame *f, int s)
     uint32_t sum = 0;
     for (uint32_t i = 0; f->missing && i < o->n_key; i++)
         if (obj_must(m, f, i) && !obj_seen(m, f, i)) sum = cost_add(sum, key_cost(m, f, i, 0, s));
-    for (uint8_t bit = 1; bit && bit <= f->owed; bit = (uint8_t)(bit << 1))
+    for (uint16_t bit = 1; bit && bit <= f->owed; bit = (uint16_t)(bit << 1))
         if (f->owed & bit) sum = cost_add(sum, debt_cost(m, f, bit, s));
     uint32_t come = f->count + f->missing;
     return come < o->min ? cost_add(sum, extra_cost(m, f, o->min - come, s)) : sum;
@@ -130,7 +151,7 @@ static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_
     for (; p < a->n_prefix && (p < a->min || lacking) && sum < COST_MAX; p++) {
         uint32_t best = COST_MAX, which = NONE;
         for (uint32_t i = 0; i < a->n_cont; i++) {
-            uint32_t c = lack[i] ? cost_alts(m, &a->prefix[p], (uint8_t)(1u << i), s) : COST_MAX;
+            uint32_t c = lack[i] ? cost_alts(m, &a->prefix[p], (uint16_t)(1u << i), s) : COST_MAX;
             if (c < best) { best = c; which = i; }
         }
         if (which == NONE) best = cost_alts(m, &a->prefix[p], 0, s);
@@ -139,7 +160,7 @@ static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_
     }
     uint64_t plain = a->min > p ? a->min - p : 0;
     for (uint32_t i = 0; i < a->n_cont; i++)
-        if (lack[i]) sum += (uint64_t)lack[i] * (sep + cost_alts(m, &a->rest, (uint8_t)(1u << i), s));
+        if (lack[i]) sum += (uint64_t)lack[i] * (sep + cost_alts(m, &a->rest, (uint16_t)(1u << i), s));
     plain = plain > lacking ? plain - lacking : 0;
     if (plain) sum += plain * ((uint64_t)sep + cost_alts(m, &a->rest, 0, s));
     if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, s);
@@ -190,7 +211,7 @@ static uint32_t with_key(const struct matcher *m, const struct conf *c, uint32_t
 }
 
 /* What follows the value once the key is written: the object's own needs and all around it. */
-uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint8_t owed, int s)
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint16_t owed, int s)
 {
     struct frame f = m->frame[frame];
     const struct obj *o = frame_obj(m, &f);
@@ -222,7 +243,7 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         f.next = o->n_key;
     }
     f.seen = at;
-    f.owed &= (uint8_t)~owed;
+    f.owed &= (uint16_t)~owed;
     f.count++;
     uint32_t todo = obj_todo(m, &f, s);
     matcher_reset(w, k);

@@ -186,7 +186,7 @@ static uint32_t now(struct bind *b, uint32_t goal, int s)
     return k && k->cost[s] ? k->cost[s] : COST_MAX;
 }
 
-static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct alts *l, uint8_t owed, int s)
+static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct alts *l, uint16_t owed, int s)
 {
     uint16_t height = UINT16_MAX;
     uint32_t best = COST_MAX;
@@ -210,9 +210,9 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
     for (uint32_t i = 0; i < MIN(a->n_prefix, MAX(a->min, lack ? a->n_prefix : 0)); i++)
         sum += sep + alts_now(b, g, &a->prefix[i], 0, s);
     for (uint32_t i = 0; i < a->n_cont; i++) {          /* a bound: as if none of the first elements counted */
-        uint32_t one = alts_now(b, g, &a->rest, (uint8_t)(1u << i), s);
+        uint32_t one = alts_now(b, g, &a->rest, (uint16_t)(1u << i), s);
         for (uint32_t p = 0; p < a->n_prefix; p++) {
-            uint32_t c = alts_now(b, g, &a->prefix[p], (uint8_t)(1u << i), s);
+            uint32_t c = alts_now(b, g, &a->prefix[p], (uint16_t)(1u << i), s);
             if (one >= COST_MAX || (c < COST_MAX && c > one)) one = c;
         }
         most = MAX(most, one);
@@ -223,12 +223,12 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
 
-static uint32_t key_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t i, uint8_t owed, int args, int s)
+static uint32_t key_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t i, uint16_t owed, int args, int s)
 {
     return cost_add(cost_wide(segs_of(b, g, o, args, s)[i].sep[0]), alts_now(b, g, &o->key[i].alts, owed, s));
 }
 
-static uint32_t invented_now(struct bind *b, const struct grammar *g, const struct obj *o, uint8_t owed, uint32_t n, int s)
+static uint32_t invented_now(struct bind *b, const struct grammar *g, const struct obj *o, uint16_t owed, uint32_t n, int s)
 {
     uint32_t best = COST_MAX;
     for (uint32_t i = 0; i < o->n_cls; i++) {
@@ -250,11 +250,20 @@ static uint32_t more_shortest(struct bind *b, const struct grammar *g, const str
         uint32_t c = o->key[i].req ? COST_MAX : key_now(b, g, o, i, 0, args, s);
         if (c < COST_MAX) { sum += c; found++; }
     }
-    if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
+    if (extra && (o->n_ban || o->has_need)) {           /* see any_extra_cost() */
+        uint64_t most = invent < COST_MAX ? invent : 0;
+        for (uint32_t i = 0; i < o->n_key; i++) {
+            uint64_t c = key_now(b, g, o, i, 0, args, s);
+            for (uint32_t j = 0; o->key[i].need && j < o->n_key; j++)
+                if (o->key[i].need[j / 64] >> (j % 64) & 1) c += key_now(b, g, o, j, 0, args, s);
+            if (!o->key[i].req && c < COST_MAX) most = MAX(most, c);
+        }
+        sum = MAX(sum, extra * most);
+    } else if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
     else if (found < extra) return COST_MAX;
     for (int bit = 1; bit <= o->owes; bit <<= 1) {
-        uint32_t best = o->owes & bit ? invented_now(b, g, o, (uint8_t)bit, extra + 8, s) : 0;
-        for (uint32_t i = 0; i < o->n_key && o->owes & bit; i++) best = MIN(best, key_now(b, g, o, i, (uint8_t)bit, args, s));
+        uint32_t best = o->owes & bit ? invented_now(b, g, o, (uint16_t)bit, extra + 8, s) : 0;
+        for (uint32_t i = 0; i < o->n_key && o->owes & bit; i++) best = MIN(best, key_now(b, g, o, i, (uint16_t)bit, args, s));
         sum += best;
     }
     return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
@@ -347,7 +356,7 @@ static uint32_t goal_cost(struct bind *b, const struct grammar *g, uint32_t goal
 
 uint32_t cost_goal(const struct matcher *m, uint32_t goal, int s) { return goal_cost(m->bind, m->g, goal, s); }
 
-uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint8_t owed, int s)
+uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint16_t owed, int s)
 {
     for (uint32_t i = 0; i < l->n; i++)
         if ((l->alt[i].owed & owed) == owed) cost_goal(m, l->alt[i].goal, s);

@@ -2,8 +2,8 @@
  *
  * Free text and plain strings have ready masks. A text with an automaton (pattern, format) is taken
  * in two steps: where the state runs on over a set of bytes (a class that repeats), all tokens made
- * of nothing else are found by one sweep over their byte sets; then the trie is walked, and a subtree
- * is left out as soon as no byte in it can leave the run. What is left is proportional to the exits.
+ * of nothing else are found by one sweep over their byte sets (sweep.c); then the trie is walked, and a
+ * subtree is left out as soon as no byte in it can leave the run. What is left is proportional to the exits.
  * Masks of states of one automaton are the same in every grammar, so they are remembered by the
  * automaton's number, not the grammar's. */
 #include "grammar/int.h"
@@ -17,12 +17,12 @@ static void bit_same(const struct vocab *v, uint32_t *bits, int32_t t)
 
 /* ---- free text ------------------------------------------------------------------------------- */
 
-/* Bytes that move the automaton of triggers away from its start, in the groups of vtrie.below. */
-static uint64_t stirring(const struct triggers *t)
+/* Bytes that move the automaton of triggers away from its start. */
+static struct bytemap stirring(const struct triggers *t)
 {
-    uint64_t out = 0;
+    struct bytemap out = { 0 };
     for (int b = 0; b < 256; b++)
-        if (t->next[0][b]) out |= 1ull << (b & 63);
+        if (t->next[0][b]) bytemap_add(&out, (uint8_t)b);
     return out;
 }
 
@@ -32,7 +32,7 @@ uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32
     const struct vtrie *a = &v->all;
     uint16_t *state = mem_alloc((size_t)(v->max_len + 2) * sizeof *state);
     uint32_t *list = NULL, cap = 0;
-    uint64_t stir = stirring(t);
+    struct bytemap stir = stirring(t);
     state[0] = (uint16_t)n;
     *n_node = 0;
     for (uint32_t i = 0; i < a->n;) {
@@ -42,7 +42,7 @@ uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32
             MEM_GROW(list, *n_node, cap);
             list[(*n_node)++] = i;
             i = a->skip[i];
-        } else if (!state[d] && !(a->below[i] & stir)) i = a->skip[i];
+        } else if (!state[d] && !bytemap_meets(&a->below[i], &stir)) i = a->skip[i];
         else i++;
     }
     mem_free(state);
@@ -81,15 +81,22 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
 
 /* ---- texts with an automaton ----------------------------------------------------------------- */
 
+enum { MOST_BASE = 4 };
+/* A state whose run has been swept: all tokens made of its bytes are taken already. */
+struct base {
+    const struct dfa_state *q;
+    uint64_t classes;                   /* of sweep.c: those that lie in the run as a whole */
+    struct bytemap swept, exits;        /* bytes of these classes; bytes that leave the run alive */
+    uint32_t most;                      /* code points of the run that are surely fine */
+};
 struct scan {
     const struct vocab *v;
     const struct strs *s;
     int esc;
     uint32_t *bits, len;                /* code points before */
     bool counts;                        /* lengths matter within the reach of a token */
-    const struct dfa_state *at;         /* the state to begin with */
-    uint32_t run_most;                  /* code points of the run that are surely fine; 0: no run */
-    uint64_t exits;                     /* groups of bytes that may leave the run alive */
+    struct base base[MOST_BASE]; int n_base;
+    int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
     uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
 };
 
@@ -114,79 +121,128 @@ static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t
     return within(w, strs_left(w->s, w->esc, &c));
 }
 
-/* How far the run of the first state reaches, whatever the lengths allow. */
-static uint32_t run_reach(const struct scan *w)
-{
-    const struct dfa_state *q = w->at;
-    uint32_t n = q->run_max;
-    int wide = __builtin_popcountll(q->run[0]) + __builtin_popcountll(q->run[1]);
-    if (!n || (wide < 8 && !q->run_utf8)) return 0;
-    if (!w->counts) return n;
-    if (!q->every_len) return 0;        /* which lengths can be met must be asked state by state */
-    uint32_t room = room_of(w->s, w->len);
-    if (room == NONE) return n;
-    return room < q->min_len ? 0 : MIN(n, room - q->min_len);
-}
-
 static bool content(uint32_t b) { return b >= 0x20 && b != '"' && b != '\\'; }
 
-static bool in_run(const struct dfa_state *q, uint8_t b)
+/* How far the run of a state reaches when `len` code points lie before it. */
+static uint32_t run_reach(const struct scan *w, const struct dfa_state *q, uint32_t len)
 {
-    return b < 128 ? q->run[b >> 6] >> (b & 63) & 1 : q->run_utf8;
+    int wide = __builtin_popcountll(q->run[0]) + __builtin_popcountll(q->run[1]);
+    if (!q->run_max || (wide < 8 && !q->run_utf8)) return 0;
+    if (!w->counts) return q->run_max;
+    if (!q->every_len) return 0;        /* which lengths can be met must be asked state by state */
+    uint32_t room = room_of(w->s, len);
+    if (room == NONE) return q->run_max;
+    return room < q->min_len ? 0 : MIN(q->run_max, room - q->min_len);
 }
 
-/* Under a limit code points of more bytes leave the run: half of one asks for the rest. */
-static bool goes_on(const struct scan *w, uint8_t b) { return in_run(w->at, b) && (b < 128 || w->limit == NONE); }
-
-static uint64_t exits_of(const struct scan *w, uint32_t state)
+/* The run of a state as a base; false: it has none that is worth a sweep. */
+static bool base_make(const struct scan *w, struct base *k, uint32_t state, uint32_t len)
 {
-    uint64_t out = 0;
+    *k = (struct base){ .q = dfa_state(w->s->dfa, state) };
+    k->most = run_reach(w, k->q, len);
+    bool limited = w->limit != NONE;
+    /* no letter of a run makes the way to the end longer, but which lengths fit may */
+    if (!k->most || (limited && (w->counts || k->q->shortest > w->limit))) return false;
+    if (limited) *w->most = MAX(*w->most, k->q->shortest);
+    /* under a limit code points of more bytes leave the run: half of one asks for the rest */
+    k->classes = sweep_classes(k->q->run, k->q->run_utf8 && !limited, &k->swept);
     for (uint32_t b = 0x20; b < 256; b++)
-        if (content(b) && !goes_on(w, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
-            out |= 1ull << (b & 63);
-    return out;
+        if (content(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
+            bytemap_add(&k->exits, (uint8_t)b);
+    return k->classes != 0;
 }
 
-/* One sweep: tokens made of nothing but bytes of the run. */
-static void take_runs(const struct scan *w)
+/* Tokens of nothing but the base's classes, beginning with one of `first`, of at most `most` code points. */
+static void take_runs(const struct scan *w, const struct base *k, uint64_t first, uint32_t most)
 {
     const struct vocab *v = w->v;
-    const int16_t *len = v->str[w->esc].len;
-    uint64_t out0 = ~w->at->run[0], out1 = ~w->at->run[1] | 1ull << ('\\' - 64); /* an escape is not the byte */
-    uint8_t high = !w->at->run_utf8 || w->limit != NONE;
-    int most = w->run_most > INT16_MAX ? INT16_MAX : (int)w->run_most;
-    for (size_t i = 0; i < v->n_word; i++) {
-        uint32_t word = 0;
-        int n = MIN(32, v->n_vocab - (int)i * 32);
-        for (int k = 0; k < n; k++) {
-            size_t t = i * 32 + (size_t)k;
-            uint32_t ok = ((v->sig[t][0] & out0) | (v->sig[t][1] & out1)) == 0;
-            ok &= !(v->sig_high[t] & high) & (len[t] > 0) & (len[t] <= most);
-            word |= ok << k;
-        }
-        w->bits[i] |= word;
+    const struct strclass *c = &v->str[w->esc];
+    uint32_t *own = mem_alloc(v->n_word * sizeof *own);
+    sweep_tokens(v->sig, v->sig_first, ~k->classes, first, own, v->n_word);
+    for (uint32_t i = most < c->n_len ? c->len_end[most] : c->len_end[c->n_len - 1]; i < c->len_end[c->n_len - 1]; i++)
+        own[c->by_len[i] / 32] &= ~(1u << (c->by_len[i] % 32));
+    for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= own[i] & c->all[i];
+    mem_free(own);
+}
+
+/* Where the first state does not run on itself (`[A-Z][a-z]*`, `[a-z]+`): its successors may. */
+static void bases_behind(struct scan *w, uint32_t state)
+{
+    for (uint32_t b = 0x20; b < 128 && w->n_base < MOST_BASE; b++) {
+        uint32_t to = content(b) ? dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) : DFA_DEAD;
+        if (to == DFA_DEAD || w->by_first[b] >= 0 || !alive(w, to, w->len + 1)) continue;
+        struct base *k = &w->base[w->n_base];
+        if (!base_make(w, k, to, w->len + 1)) continue;
+        struct bytemap first = { 0 };
+        int n = 0;
+        for (uint32_t f = b; f < 128; f++)
+            if (content(f) && bytemap_has(&k->swept, (uint8_t)f) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)f) == to) {
+                bytemap_add(&first, (uint8_t)f);
+                n++;
+            }
+        if (n < 4) continue;
+        struct bytemap whole;
+        uint64_t classes = sweep_classes(first.w, false, &whole);
+        for (uint32_t f = 0; f < 128; f++)
+            if (bytemap_has(&whole, (uint8_t)f)) w->by_first[f] = (int8_t)w->n_base;
+        take_runs(w, k, classes, k->most == NONE ? NONE : k->most + 1);
+        w->n_base++;
     }
 }
 
-/* Walks the trie; below a node that is still in the run and that no exit lies under, all is taken already. */
+/* One depth of the walk: the automaton's state, code points, place inside of a code point, the base it is still in. */
+struct step { const struct dfa_state *q; uint32_t state, len; int16_t utf8; int8_t base; };
+
+/* One byte further; false: no token goes on so. */
+static inline bool advance(const struct scan *w, const uint8_t *cls, const struct step *up, struct step *own, uint8_t b, bool first)
+{
+    if (!content(b)) return false;
+    uint32_t to = __atomic_load_n(&up->q->row[cls[b]], __ATOMIC_ACQUIRE);
+    if (to == UINT32_MAX) to = dfa_fill(w->s->dfa, up->state, b);
+    if (to == DFA_DEAD) return false;
+    int utf8 = b < 0x80 && !up->utf8 ? 0 : utf8_dfa(up->utf8, b);
+    if (utf8 < 0) return false;
+    own->state = to;
+    own->q = to == up->state ? up->q : dfa_state(w->s->dfa, to);
+    own->len = up->len + ((b & 0xc0) != 0x80);
+    own->utf8 = (int16_t)utf8;
+    if (first && w->start < 0) own->base = w->by_first[b];
+    else own->base = up->base >= 0 && bytemap_has(&w->base[up->base].swept, b) ? up->base : -1;
+    return !w->counts || strs_alive(w->s, to, own->len);
+}
+
+/* Below a node whatever comes keeps the text alive: all content is taken. */
+static void take_all_below(const struct scan *w, uint32_t node)
+{
+    const struct vocab *v = w->v;
+    const struct vtrie *t = &v->all;
+    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++)
+        if (v->plain_from[t->list[k]] <= t->depth[node]) bit_set(w->bits, t->list[k]);
+}
+
+/* Walks the trie; below a node that is still in a base and that no exit lies under, all is taken already. */
 static void walk(const struct scan *w, uint32_t state)
 {
     const struct vocab *v = w->v;
     const struct vtrie *t = &v->all;
-    struct step { uint32_t state, len; int16_t utf8; bool run; } *at = mem_alloc((size_t)(v->max_len + 2) * sizeof *at);
-    at[0] = (struct step){ state, w->len, 0, w->run_most > 0 };
+    const uint8_t *cls = w->s->cls;
+    struct step *at = mem_alloc((size_t)(v->max_len + 2) * sizeof *at);
+    at[0] = (struct step){ dfa_state(w->s->dfa, state), state, w->len, 0, w->start };
     for (uint32_t i = 0; i < t->n;) {
-        const struct step *up = &at[t->depth[i] - 1];
-        struct step *own = &at[t->depth[i]];
-        uint8_t b = t->byte[i];
-        int utf8 = b < 0x80 && !up->utf8 ? 0 : utf8_dfa(up->utf8, b);
-        uint32_t to = !content(b) || utf8 < 0 ? DFA_DEAD : dfa_step(w->s->dfa, w->s->cls, up->state, b);
-        uint32_t len = up->len + ((b & 0xc0) != 0x80);
-        if (!alive(w, to, len)) { i = t->skip[i]; continue; }
-        *own = (struct step){ to, len, (int16_t)utf8, up->run && goes_on(w, b) };
-        if (t->token[i] >= 0 && ends_within(w, to, utf8, len)) bit_same(v, w->bits, t->token[i]);
-        bool reach = t->tall[i] < 255 && t->tall[i] <= w->run_most;
-        i = own->run && reach && !(t->below[i] & w->exits) ? t->skip[i] : i + 1;
+        uint32_t d = t->depth[i];
+        struct step *own = &at[d];
+        if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
+        if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
+        bool skip = false;
+        if (own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
+            uint32_t most = w->base[own->base].most;
+            skip = most == NONE || (t->tall[i] < 255 && t->tall[i] <= most);
+        }
+        if (!skip && own->q->total && !w->counts && !own->utf8 && w->limit == NONE) {
+            take_all_below(w, i);
+            skip = true;
+        }
+        i = skip ? t->skip[i] : i + 1;
     }
     mem_free(at);
 }
@@ -215,14 +271,13 @@ static void take_escaped(const struct scan *w, uint32_t state)
 
 static void sweep(struct scan *w, uint32_t state)
 {
-    w->run_most = run_reach(w);
-    /* no letter of a run makes the way to the end longer, but which lengths fit may */
-    if (w->limit != NONE && (w->counts || w->at->shortest > w->limit)) w->run_most = 0;
-    if (w->run_most && w->limit != NONE) *w->most = MAX(*w->most, w->at->shortest);
-    if (w->run_most) {
-        w->exits = exits_of(w, state);
-        take_runs(w);
-    }
+    w->start = -1;
+    memset(w->by_first, -1, sizeof w->by_first);
+    if (base_make(w, &w->base[0], state, w->len)) {
+        w->start = 0;
+        w->n_base = 1;
+        take_runs(w, &w->base[0], ~0ull, w->base[0].most);
+    } else bases_behind(w, state);
     walk(w, state);
     take_escaped(w, state);
 }
@@ -232,8 +287,7 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     uint32_t room = room_of(s, len), reach = (uint32_t)v->max_len + 1;
     if (!s->dfa) { vocab_str_mask(v, esc, room, bits); return; }
     const struct dfa_state *q = dfa_state(s->dfa, state);
-    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .at = q, .counts = s->max != NONE || s->min > len,
-                      .limit = NONE };
+    struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .counts = s->max != NONE || s->min > len, .limit = NONE };
     if (q->total && !w.counts) { vocab_str_mask(v, esc, NONE, bits); return; }
     /* far from both ends of the lengths only the automaton decides */
     uint32_t worst = dfa_worst(s->dfa);
@@ -261,7 +315,7 @@ bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t sta
         *most = MAX(*most, worst);
         return false;
     }
-    struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len, .at = dfa_state(s->dfa, state),
+    struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len,
                       .counts = s->max != NONE || s->min > len, .limit = limit, .most = most, .cut = &cut };
     sweep(&w, state);
     return cut;

@@ -602,6 +602,27 @@ static uint32_t worst(const struct terms *s, uint32_t id, uint32_t *seen, int de
     return out;
 }
 
+enum { MOST_TOUR = 64 };
+
+/* Intersections and complements: all states, if they are few. */
+static uint32_t worst_by_tour(struct dfa *d)
+{
+    uint32_t list[MOST_TOUR] = { DFA_START }, n = 1, out = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t shortest = dfa_state(d, list[i])->shortest;
+        if (shortest == INF) return INF;
+        out = MAX(out, shortest);
+        for (uint32_t c = 0; c < d->s.n_class; c++) {
+            uint32_t to = dfa_fill(d, list[i], d->s.rep[c]), k = 0;
+            while (k < n && list[k] != to) k++;
+            if (to == DFA_DEAD || k < n) continue;
+            if (n == MOST_TOUR) return INF;
+            list[n++] = to;
+        }
+    }
+    return out;
+}
+
 uint32_t dfa_worst(struct dfa *d)
 {
     uint32_t have = atomic_load(&d->worst);
@@ -611,6 +632,7 @@ uint32_t dfa_worst(struct dfa *d)
     uint32_t out = worst(&d->s, term_of(d, DFA_START), seen, 0);
     mem_free(seen);
     pthread_mutex_unlock(&d->lock);
+    if (out == INF) out = worst_by_tour(d);
     atomic_store(&d->worst, out == INF ? INF : out + 1);
     return out;
 }

@@ -2,12 +2,24 @@
  *
  * Forced bytes are easy; the tokens are the hard part, because the last of them would often merge
  * with what comes next. So the run is cut as the tokenizer cuts it (with the bytes before as left
- * context), and then held back: an end is dropped when a longer token of the vocabulary begins with
- * it and is allowed there; where such a token begins inside of a cut one, the tokenizer is asked
- * again with it in place, and what changes is dropped. Tokens already committed are never cut anew. */
+ * context), and then held back: where a longer token begins at or inside of one of the last tokens
+ * and is allowed there, the tokenizer is asked again with it in place, and what changes is dropped.
+ * Asked about are texts that end with the longer token; what follows it can only take its own last
+ * bytes away, and a shorter token that then comes out is one of those asked about. They are the LONGER
+ * most frequent ones; that this is enough is measured (`bench masks --forced` writes a random way on
+ * behind every run). Tokens already committed are never cut anew.
+ *
+ * What is held back is still the likeliest way on: `":"` waits only because a string may begin with
+ * a slash, and then the model would write `":"/`. Its bytes are forced but the token is not, so
+ * feeding it for good would make texts that begin so either unreachable or a sequence no model has
+ * read. It is therefore handed over as a draft: fed in the same batch as the run before it, and kept
+ * only if the choice made at its place, under the usual mask, is that very token. A draft costs a row
+ * of a batch where a token of its own would cost a pass over the weights. One is made where at
+ * most every DRAFT_ODDSth byte that may follow leads into a longer token. */
 #include "grammar/int.h"
 
-enum { MOST_RUN = 4096, CONTEXT = 48, LOOK_BACK = 4, INSIDE = 12, LONGER = 12, LOOKED = 400 };
+enum { MOST_RUN = 4096, CONTEXT = 48, LOOK_BACK = 4, INSIDE = 12, LONGER = 12, LOOKED = 400,
+       DRAFT_ODDS = 4, FEW_BYTES = 32 };
 
 /* The only byte that can follow the set, -1 if there are none, several, or the end or a special may come. */
 static int only_byte(struct matcher *m, uint32_t from, uint32_t n)
@@ -18,15 +30,18 @@ static int only_byte(struct matcher *m, uint32_t from, uint32_t n)
         uint8_t kind = m->conf[i].kind;
         if (kind == C_END || kind == C_SPECIAL || kind == C_TEXT) return -1;
     }
+    struct byteset may = set_bytes(m, from, n);
+    bool single = byteset_count(&may) == 1;
     /* bytes that are seldom alone come first, so that a choice shows early */
     static const char likely[] = "\"0a t}],1[n";
     for (int i = -(int)sizeof likely + 1; i < 256; i++) {
         uint8_t b = i < 0 ? (uint8_t)likely[i + (int)sizeof likely - 1] : (uint8_t)i;
-        if (b == only) continue;
-        bool may = set_step(m, from, n, b) > 0;
+        if (b == only || !byteset_has(&may, b)) continue;
+        if (single) return b;           /* no configuration is dead */
+        bool can = set_step(m, from, n, b) > 0;
         matcher_reset(m, k);
-        if (may && only >= 0) return -1;
-        if (may) only = b;
+        if (can && only >= 0) return -1;
+        if (can) only = b;
     }
     return only;
 }
@@ -76,6 +91,7 @@ struct forced {
     struct str context, run;       /* bytes of the tokens before; the bytes that are forced */
     uint32_t from, n;              /* the set behind the run */
     int32_t *token; int n_token;
+    struct byteset first;          /* bytes behind the run that lead into a longer token */
 };
 
 /* Cuts context + run + more; the tokens of the run go to out. The context's own tokens are taken off if
@@ -104,8 +120,8 @@ static int cut_run(const struct forced *f, const char *more, size_t n_more, int3
 }
 
 /* Allowed tokens that begin with the last `len` bytes of the run and are longer: the most frequent ones
- * (smallest ids), at most LONGER. Looks at LOOKED of them. */
-static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER])
+ * (smallest ids), at most LONGER. Looks at LOOKED of them; first: the bytes of theirs behind the run. */
+static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER], struct byteset *first)
 {
     struct matcher *m = f->m;
     const struct vtrie *t = &m->v->all;
@@ -126,6 +142,7 @@ static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER])
         int32_t id = t->token[i++];
         if (id < 0) continue;
         looked++;
+        byteset_add(first, (uint8_t)m->v->bytes[id].p[len]);
         int at = n < LONGER ? n++ : LONGER - 1;
         if (at == LONGER - 1 && looked > LONGER && out[at] < id) continue;
         for (; at > 0 && out[at - 1] > id; at--) out[at] = out[at - 1];
@@ -135,7 +152,7 @@ static int longer_tokens(struct forced *f, size_t len, int32_t out[LONGER])
     return n;
 }
 
-/* A longer token that begins inside of a cut token: cut with it in place, how many tokens stay? */
+/* With a longer token in place of the last `len` bytes, how many of the first `keep` tokens stay? */
 static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
 {
     struct bytes b = f->m->v->bytes[longer];
@@ -146,41 +163,54 @@ static int agree(const struct forced *f, size_t len, int32_t longer, int keep)
     return same;
 }
 
-/* Free text lies ahead: that it begins with just the punctuation that would change a cut is not worth
- * giving up every opening quote for. */
-static bool is_free(const struct matcher *m, const struct conf *c)
+/* How many of `keep` tokens stay whichever longer token comes that begins with the last `len` bytes of the
+ * run? begins: the token that begins there, -1: inside of one. That token goes unasked where too many
+ * longer ones begin with it to ask about. */
+static int hold_at(struct forced *f, size_t len, int keep, int begins)
 {
-    const struct frame *f = &m->frame[c->frame];
-    if (c->kind == C_TEXT) return !c->lex && stretch_dense(m->g, c, (uint32_t)m->v->max_len);
-    if (c->lex || f->flags & FL_HASH) return false;
-    if (c->kind == C_STR) return shape_at(m, c->ref, c->sh)->kind == SH_STR && !shape_at(m, c->ref, c->sh)->str->dfa;
-    return c->kind == C_KEY && c->cls && !(f->flags & FL_ARGS) && !frame_obj(m, f)->cls[c->cls - 1].s.dfa;
-}
-
-static bool free_ahead(const struct forced *f)
-{
-    for (uint32_t i = f->from; i < f->from + f->n; i++)
-        if (is_free(f->m, &f->m->conf[i])) return true;
-    return false;
+    int32_t longer[LONGER];
+    struct byteset first = { 0 };
+    int n = longer_tokens(f, len, longer, &first), least = keep;
+    if (begins >= 0 && n == LONGER && begins < keep) {
+        for (int i = 0; i < 4; i++) f->first.w[i] |= first.w[i];
+        return begins;
+    }
+    for (int k = 0; k < n; k++) {
+        int same = agree(f, len, longer[k], f->n_token);
+        if (same == f->n_token) continue;
+        byteset_add(&f->first, (uint8_t)f->m->v->bytes[longer[k]].p[len]);
+        least = MIN(least, same);
+    }
+    return least;
 }
 
 /* How many of the tokens may be fed, whatever comes next. */
 static int hold_back(struct forced *f)
 {
-    bool open = free_ahead(f);
     int keep = f->n_token, i = f->n_token;
     size_t start = f->run.len, inside = 0;
     for (size_t at = f->run.len; at-- > 0 && i > f->n_token - LOOK_BACK && i > 0; ) {
-        int32_t longer[LONGER];
         size_t token_len = f->m->v->bytes[f->token[i - 1]].len, len = f->run.len - at;
         bool begins = at + token_len == start;
         if (len > (size_t)f->m->v->max_len) break;
-        int n = begins || (!open && inside++ < INSIDE) ? longer_tokens(f, len, longer) : 0;
-        if (begins && n) keep = MIN(keep, i - 1);
-        for (int k = 0; !begins && k < n; k++) keep = MIN(keep, agree(f, len, longer[k], keep));
+        if (begins || inside++ < INSIDE) keep = hold_at(f, len, keep, begins ? i - 1 : -1);
         if (begins) { start = at; i--; }
     }
     return keep;
+}
+
+/* Is what was held back likely enough to be fed as a draft? */
+static bool is_likely(struct forced *f)
+{
+    struct byteset may = set_bytes(f->m, f->from, f->n);
+    struct mark k = matcher_mark(f->m);
+    int n = byteset_count(&may);
+    for (int b = 0, all = n; all <= FEW_BYTES && b < 256; b++) {
+        if (!byteset_has(&may, (uint8_t)b)) continue;
+        n -= !set_step(f->m, f->from, f->n, (uint8_t)b);
+        matcher_reset(f->m, k);
+    }
+    return byteset_count(&f->first) * DRAFT_ODDS <= n;
 }
 
 /* The special token that alone may come, or -1. */
@@ -197,8 +227,9 @@ static int32_t only_special(const struct matcher *m)
     return only;
 }
 
-int matcher_forced(struct matcher *m, int32_t *token, int cap)
+int matcher_forced(struct matcher *m, int32_t *token, int cap, int *n_draft)
 {
+    if (n_draft) *n_draft = 0;
     if (!m->v || matcher_top(m)->finished || cap < 1) return 0;
     int32_t special = only_special(m);
     if (special >= 0) { token[0] = special; return 1; }
@@ -219,6 +250,7 @@ int matcher_forced(struct matcher *m, int32_t *token, int cap)
         size_t len = 0;
         for (int i = 0; i < keep; i++) len += m->v->bytes[token[i]].len;
         if (len == f.run.len && !ends) keep = hold_back(&f);
+        if (n_draft && keep < f.n_token && is_likely(&f)) *n_draft = f.n_token - keep;
     }
     matcher_reset(m, before);
     str_done(&f.run);

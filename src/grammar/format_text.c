@@ -220,3 +220,15 @@ bool format_is_regular(const char *name)
         if (!strcmp(formats[i].name, name)) return formats[i].exact;
     return false;
 }
+
+const char *format_around(const char *name)
+{
+    static const struct { const char *name, *pattern; } around[] = {
+        { "hostname", "[-.0-9A-Za-z]{1,253}" },
+        { "idn-hostname", "[^\\x00-,\\/:-@\\[-`{-\\x7f]*" },
+        { "idn-email", "[^]*@[^]*" },
+    };
+    for (size_t i = 0; i < LEN(around); i++)
+        if (!strcmp(around[i].name, name)) return around[i].pattern;
+    return format_is_regular(name) ? format_pattern(name) : NULL;
+}

@@ -115,6 +115,13 @@ bool bag_below(const struct bag *b, uint32_t at, uint32_t top)
     return at == top;
 }
 
+uint32_t bag_item(const struct bag *b, uint32_t ref)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->item[i].ref == ref) return i;
+    return NONE;
+}
+
 enum added { ADDED, DEAD, TROUBLE };
 /* Adds a schema that item `from` brings in. DEAD: the bag cannot be met. */
 static enum added bag_add(struct expand *x, struct bag *b, uint32_t ref, uint32_t from, bool exact)
@@ -141,8 +148,11 @@ static enum added bag_add(struct expand *x, struct bag *b, uint32_t ref, uint32_
 
 enum todo { TODO_ANY, TODO_ONE, TODO_IF, TODO_DEP, TODO_NOT, TODO_NOT_LITERAL };
 
+static uint32_t yes(uint32_t node) { return node * 2; }
+static uint32_t no(uint32_t node) { return node * 2 + 1; }
+
 /* One way on: types that stay, schemas that join, a negated keyword. */
-struct way { int types; uint32_t *ref, n_ref; bool has_atom; struct atom atom; };
+struct way { int types; uint32_t *ref, n_ref; bool has_atom, exact; struct atom atom; };
 struct ways { struct expand *x; struct way *way; uint32_t n, cap; };
 
 static struct way *way_add(struct ways *w, int types)
@@ -177,8 +187,6 @@ static struct way *way_atom(struct ways *w, int types, enum atom_kind kind, uint
     return p;
 }
 
-static uint32_t yes(uint32_t node) { return node * 2; }
-static uint32_t no(uint32_t node) { return node * 2 + 1; }
 
 /* ---- do two schemas have a value in common? -------------------------------------------------- */
 
@@ -290,14 +298,13 @@ static bool told_apart(const struct grammar *g, const struct bag *bag, uint32_t 
     return false;
 }
 
-/* What else is known of the value, without the schemas that offer choices (the oneOf in question is among them). */
+/* What else is known of the value, without the schemas that bring in others: the oneOf in question may be among them. */
 static uint32_t context(const struct expand *x, const struct bag *b, uint32_t *ref, uint32_t most)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->n && n < most; i++) {
-        const struct kw_in *in = node_at(x->g, b->item[i].ref / 2)->in;
-        if (!(b->item[i].ref & 1) && !(in && (in->n_any > 1 || in->n_one > 1 || in->cond != NONE || in->n_all || in->no != NONE)))
-            ref[n++] = b->item[i].ref;
+        const struct node *p = node_at(x->g, b->item[i].ref / 2);
+        if (!(b->item[i].ref & 1) && !p->in && !(p->obj && p->obj->n_dep)) ref[n++] = b->item[i].ref;
     }
     return n;
 }
@@ -410,6 +417,15 @@ static void not_str(struct ways *w, uint32_t node, const struct kw_str *k)
     if (k->format.p) way_atom(w, T_STR, NOT_FORMAT, node);
 }
 
+/* Everything else of the schema holds (so that it is known what it looks at), and something it does not look at fails. */
+static void way_uneval(struct ways *w, int type, enum atom_kind kind, uint32_t node)
+{
+    uint32_t bare = schemas_bare(w->x->g, node);
+    struct way *p = way_atom(w, type, kind, node);
+    p->exact = true;
+    if (bare != NONE) way_refs(w, p, 1)[p->n_ref++] = yes(bare);
+}
+
 static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
 {
     if (k->min) way_atom(w, T_ARR, NOT_MIN_ITEMS, node);
@@ -418,7 +434,7 @@ static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
     if (k->unique) way_atom(w, T_ARR, NOT_UNIQUE, node);
     if (k->contains != NONE && k->least) way_atom(w, T_ARR, NOT_CONTAINS, node);
     if (k->contains != NONE && k->most != NONE) way_atom(w, T_ARR, TOO_MANY, node);
-    if (k->uneval != NONE) way_atom(w, T_ARR, NOT_UNEVAL_ITEMS, node);
+    if (k->uneval != NONE) way_uneval(w, T_ARR, NOT_UNEVAL_ITEMS, node);
 }
 
 static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
@@ -443,19 +459,19 @@ static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
         p->atom.key = k->dep[i].name;
         way_refs(w, p, 1)[p->n_ref++] = no(k->dep[i].node);
     }
-    if (k->uneval != NONE) way_atom(w, T_OBJ, NOT_UNEVAL_PROPS, node);
+    if (k->uneval != NONE) way_uneval(w, T_OBJ, NOT_UNEVAL_PROPS, node);
 }
 
 static void ways_not(struct ways *w, uint32_t id)
 {
-    const struct node *n = node_at(w->x->g, id);
-    if (n->types != T_ALL) way_add(w, T_ALL & ~n->types);
-    if (n->lits) way_atom(w, T_ALL, NOT_LITS, id);
-    if (n->num) not_num(w, id, n->num);
-    if (n->str) not_str(w, id, n->str);
-    if (n->arr) not_arr(w, id, n->arr);
-    if (n->obj) not_obj(w, id, n->obj);
-    if (n->in) not_in(w, n->in);
+    const struct node n = *node_at(w->x->g, id);        /* a copy: the list may move */
+    if (n.types != T_ALL) way_add(w, T_ALL & ~n.types);
+    if (n.lits) way_atom(w, T_ALL, NOT_LITS, id);
+    if (n.num) not_num(w, id, n.num);
+    if (n.str) not_str(w, id, n.str);
+    if (n.arr) not_arr(w, id, n.arr);
+    if (n.obj) not_obj(w, id, n.obj);
+    if (n.in) not_in(w, n.in);
 }
 
 /* Another value than this array or object. */
@@ -576,7 +592,7 @@ static enum added apply(struct expand *x, struct bag *b, const struct way *w, ui
         if (r != ADDED) return r;
     }
     for (uint32_t i = 0; !pair && i < w->n_ref; i++) {
-        enum added r = bag_add(x, b, w->ref[i], at, exact && !(w->ref[i] & 1));
+        enum added r = bag_add(x, b, w->ref[i], at, (exact || w->exact) && !(w->ref[i] & 1));
         if (r != ADDED) return r;
     }
     return pair ? apply(x, b, w + 1, at, exact) : ADDED;
@@ -602,6 +618,56 @@ static bool list_ways(struct ways *w, const struct bag *b, const struct node *n,
     }
 }
 
+/* ---- bags that cannot be met, seen early ----------------------------------------------------- */
+
+static bool required_in(const struct grammar *g, const struct bag *b, struct bytes name)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (!(b->item[i].ref & 1) && requires(node_at(g, b->item[i].ref / 2), name)) return true;
+    for (uint32_t i = 0; i < b->n_atom; i++)
+        if (b->atom[i].kind == HAS_KEY && b->atom[i].key.len == name.len && !memcmp(b->atom[i].key.p, name.p, name.len)) return true;
+    return false;
+}
+
+/* A negated schema that speaks of one property: it is there and has none of these values. NULL: another atom. */
+static const struct kw_prop *fails_one(const struct grammar *g, const struct atom *a)
+{
+    const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
+    return k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE && plain(g, k->prop->node)->lits ? k->prop : NULL;
+}
+
+static bool all_in(const struct node *few, const struct node *many)
+{
+    if (few->is_const) return in_lits(many, few->lits);
+    for (size_t i = 0; i < json_len(few->lits); i++)
+        if (!in_lits(many, json_at(few->lits, i))) return false;
+    return true;
+}
+
+/* Values that a property can have, given by two schemas that exclude each other. So that a chain of `if kind = a then …`
+ * opens into as many bags as there are kinds, not into all their combinations. */
+static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, uint32_t atom)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct node *n = node_at(g, b->item[i].ref / 2);
+        for (uint32_t p = 0; !(b->item[i].ref & 1) && n->obj && n->obj->n_prop <= 8 && p < n->obj->n_prop; p++) {
+            const struct node *v = plain(g, n->obj->prop[p].node);
+            struct bytes name = n->obj->prop[p].name;
+            if (!v->lits) continue;
+            for (uint32_t a = i >= item ? 0 : atom; a < b->n_atom; a++) {
+                const struct kw_prop *no = fails_one(g, &b->atom[a]);
+                if (no && no->name.len == name.len && !memcmp(no->name.p, name.p, name.len) && all_in(v, plain(g, no->node))) return true;
+            }
+            if (i < item || !required_in(g, b, name)) continue;
+            for (uint32_t k = 0; k < i; k++) {
+                const struct node *w = b->item[k].ref & 1 ? NULL : prop_of(g, node_at(g, b->item[k].ref / 2), name);
+                if (w && lits_disjoint(v, w)) return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Opens the next choice: every way in a bag of its own. */
 static bool branch(struct expand *x, const struct bag *b, int depth)
 {
@@ -622,7 +688,7 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
         *own = *b;
         own->n_todo--;
         enum added r = apply(x, own, &w.way[k], at, exact);
-        ok = r == DEAD || (r == ADDED && flatten(x, own, depth + 1));
+        ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || flatten(x, own, depth + 1)));
         k += w.way[k].n_ref == NONE;
     }
     arena_reset(x->tmp, mark);
@@ -701,9 +767,13 @@ bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
     return ok;
 }
 
-bool goal_all_open(struct grammar *g, struct err *e)
+bool goal_risky_open(struct grammar *g, struct err *e)
 {
-    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++)
-        if (!goal_expand(g, i, e)) return false;
+    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++) {
+        const struct goal *p = goal_at(g, i);
+        bool risky = false;
+        for (uint32_t k = 0; k < p->n_key && !risky; k++) risky = node_at(g, p->key[k] / 2)->risky;
+        if (risky && !goal_expand(g, i, e)) return false;
+    }
     return true;
 }

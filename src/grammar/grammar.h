@@ -89,8 +89,10 @@ bool matcher_mask_hit(const struct matcher *m);                       /* the las
 bool matcher_check(struct matcher *m, int32_t token);                 /* may it come next? state unchanged */
 bool matcher_commit(struct matcher *m, int32_t token);                /* false: not allowed, state unchanged */
 bool matcher_commit_bytes(struct matcher *m, const char *p, size_t n); /* all or nothing */
-/* Tokens that the language forces from here, canonical with hold-back: at most cap, returns how many. Not committed. */
-int  matcher_forced(struct matcher *m, int32_t *token, int cap);
+/* Tokens that the language forces from here, canonical with hold-back: at most cap, returns how many. Not committed.
+ * *n_draft (NULL: not wanted): how many more follow in token[], their bytes forced too, but held back because a longer
+ * token may take their place, which is unlikely: worth computing ahead, to be kept only if they are then chosen. */
+int  matcher_forced(struct matcher *m, int32_t *token, int cap, int *n_draft);
 void matcher_rollback(struct matcher *m, int n);                      /* undoes the last n commits */
 bool matcher_accepting(const struct matcher *m);                      /* the output may end here */
 bool matcher_finished(const struct matcher *m);                       /* end-of-turn was committed, or nothing but the end may follow */

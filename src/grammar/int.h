@@ -11,6 +11,7 @@
  *   stretch.c   free text, runs of code points, patterns: what one op repeats by itself
  *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
+ *   bytes.c     configurations           -> bytes that may come, never too few
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   budget.c, cost.c  configurations x vocabulary  -> tokens to the nearest end;  afford.c: content that leaves enough
  *
@@ -49,7 +50,8 @@ enum {
     MOST_OTHER = 16, MOST_EXCEPT = 1 << 14,
     MOST_KEY = 256, MOST_DYN = 128,     /* invented keys of open objects: code points, number */
     MOST_KEY_CLASS = 64,                /* ways in which patterns sort the keys of one object */
-    MOST_OWED = 6,                      /* things of which an array or object needs at least one */
+    MOST_OWED = 6,                      /* things of which an array needs some */
+    MOST_DEBT = 14,                     /* negated schemas of one object */
     MOST_BLANK = 20, MOST_NEWLINE = 2   /* one run of blanks in flexible spelling */
 };
 #define NONE UINT32_MAX
@@ -123,7 +125,9 @@ struct node {
     const struct json *v;
     uint32_t res, scope, parent;                                      /* scope: index into schemas.scope */
     uint16_t doc; uint8_t kind, types; bool draft4;
+    bool risky;                                                       /* it, or something below it, may meet a limit */
     const char *kw; struct bytes name;                                /* how the parent leads here, for messages */
+    uint32_t bare;                                                    /* schemas_bare(), 0: not made yet */
     const struct json *lits; bool is_const;                           /* enum's array or const's value */
     struct kw_num *num; struct kw_str *str; struct kw_arr *arr; struct kw_obj *obj; struct kw_in *in;
 };
@@ -155,7 +159,7 @@ struct strs {                                                         /* texts *
     const char **judge; uint32_t n_judge;                             /* validate: formats no automaton decides */
 };
 /* One way to take a member or element: its goal, and what that settles of what the container owes. */
-struct alt { uint32_t goal; uint8_t owed; };
+struct alt { uint32_t goal; uint16_t owed; };
 struct alts { struct alt *alt; uint32_t n; };
 struct okey { struct bytes name; struct alts alts; uint64_t *need; bool req, ident; };  /* need: bitset, NULL: none */
 struct kclass { struct strs s; struct alts alts; };                   /* invented names that are treated alike */
@@ -165,7 +169,7 @@ struct obj {
     uint32_t *next_req;                                               /* [n_key + 1] first required index >= i, or NONE */
     struct kclass *cls; uint32_t n_cls;                               /* none: closed */
     uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
-    uint8_t owes;                                                     /* bits that must be settled */
+    uint16_t owes;                                                    /* bits that must be settled */
     bool has_need;
     uint64_t **ban; uint32_t n_ban;                                   /* sets of keys that must not all be there */
     uint32_t id_cost;                                                 /* place of its costs in a bind */
@@ -221,7 +225,7 @@ struct schemas {
     struct scope *scope; uint32_t n_scope, cap_scope;
     uint32_t *node_slot, n_node_slot, *goal_slot, n_goal_slot;        /* hash tables of ids + 1 */
     uint32_t n_trie_node, cap_relaxed;
-    bool scoped, saw_dynamic, risky;    /* keep dynamic scopes; $dynamicRef was met; expansion may meet a limit */
+    bool scoped, saw_dynamic;           /* keep dynamic scopes; $dynamicRef was met */
     struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
 };
 enum { GOAL_CHUNK = 256 };
@@ -268,6 +272,7 @@ void     schemas_done(struct grammar *g);
 uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where, struct err *e);
 bool     schemas_read(struct grammar *g, struct err *e);              /* reads all nodes that can be reached */
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
+uint32_t schemas_bare(struct grammar *g, uint32_t node);              /* the same schema without its unevaluated* */
 bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
 void     schemas_relaxed(struct grammar *g, uint32_t node, const char *kw);
 void     schemas_relaxed_as(struct grammar *g, const char *what);     /* "tool x: /pointer/keyword: why" */
@@ -296,7 +301,7 @@ struct work {
 };
 void     work_collect(struct work *w, uint32_t goal);
 void     work_done(struct work *w);
-bool     goal_all_open(struct grammar *g, struct err *e);             /* expands everything there is */
+bool     goal_risky_open(struct grammar *g, struct err *e);           /* expands all goals that may meet a limit */
 bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
 
 /* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one
@@ -347,6 +352,7 @@ enum dep_kind dep_kind(const struct grammar *g, uint32_t node);
 const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node); /* of the first two: whose `required` counts */
 /* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
+uint32_t bag_item(const struct bag *b, uint32_t ref);                 /* the item with this schema, or NONE */
 bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */
 static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return &g->s.node[i]; }
 
@@ -384,12 +390,13 @@ struct frame {
     uint32_t parent, ref, count;        /* CALL/EACH ref: return op, EACH count: pair; OBJ/ARR ref: goal; count: members, elements */
     uint16_t sh;                        /* OBJ/ARR: shape of the goal */
     uint8_t kind, flags; uint16_t depth, n_dyn;
-    uint8_t owed;                       /* OBJ: what is not settled yet */
+    uint16_t owed;                      /* OBJ: what is not settled yet */
     uint32_t next, missing;             /* OBJ: next index of declared order; required keys not written yet */
     uint32_t seen, dyn;                 /* OBJ: offsets into words: bitset of declared keys; list of invented ones.
                                          * ARR: counts of contains; list of hashes of elements (unique) */
     uint32_t need[2];                   /* tokens from the end of the value inside to the end of output; NONE: not known yet */
     uint64_t hash;                      /* of all the content, parents included */
+    uint32_t texts;                     /* HASH: list in words of all values seen so far inside of the outermost such array */
     uint64_t value;                     /* HASH: of the members or elements so far, and of the key being valued */
     uint64_t key;
 };
@@ -419,6 +426,7 @@ struct matcher {
     uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */
+    uint32_t carry;                                                   /* frame.texts of a container just closed, or NONE */
     struct memo *memo;                                                /* budget.c: costs found out, by hash of what they depend on */
     bool mask_hit;
     struct str why;
@@ -497,6 +505,7 @@ bool arr_closes(const struct matcher *m, const struct frame *f);
 /* unique.c. Hashes of values of different types never meet. */
 enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
 bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
+uint32_t unique_guard(const struct matcher *m, uint32_t frame);       /* outermost array around that must not repeat itself, or NONE */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
@@ -537,6 +546,8 @@ enum { NUM_SIGN = 1, NUM_ZERO, NUM_INT, NUM_DOT, NUM_FRAC, NUM_E, NUM_ESIGN, NUM
 bool     num_first(const struct num *p, bool validate, struct conf *c, uint8_t b);  /* first byte of a number */
 bool     num_step(const struct num *p, bool validate, struct conf *c, uint8_t b);
 bool     num_may_end(const struct num *p, const struct conf *c);      /* generate mode */
+/* May up to `reach` more digits follow, whichever they are, and the number end behind each? */
+bool     num_is_open(const struct num *p, const struct conf *c, uint32_t reach);
 uint32_t num_left(const struct num *p, const struct conf *c);         /* the fewest bytes that finish it */
 uint32_t num_shortest(const struct num *p);
 /* Different values within reach (1 and 1.0 are one), counted to cap; c NULL: of a whole number. May
@@ -564,6 +575,12 @@ bool     num_fits(const struct num *p, const struct dec *d);          /* the val
 
 /* ---- lexicon.c ------------------------------------------------------------------------------- */
 
+/* A set of bytes, exact below 128; all others are one (they share the place of 0). */
+struct bytemap { uint64_t w[2]; };
+static inline void bytemap_add(struct bytemap *s, uint8_t b) { b = b < 128 ? b : 0; s->w[b >> 6] |= 1ull << (b & 63); }
+static inline bool bytemap_has(const struct bytemap *s, uint8_t b) { b = b < 128 ? b : 0; return s->w[b >> 6] >> (b & 63) & 1; }
+static inline bool bytemap_meets(const struct bytemap *a, const struct bytemap *b) { return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]); }
+
 /* Byte strings in one trie, depth first: node i has a byte, a depth, the token that ends there (-1: none) and the next
  * node outside of its subtree. Children of node i: kid[kid_off[i + 1] .. kid_off[i + 2]), by byte; the root is 0 there
  * and node i is i + 1. Tokens below i, its own first: list[first[i], first[skip[i]]). */
@@ -572,7 +589,7 @@ struct vtrie {
     uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token;
     uint32_t *kid_off, *kid; uint8_t *kid_byte;
     uint32_t *first; int32_t *list;
-    uint64_t *below;                    /* which bytes occur below, 64 groups by their low six bits */
+    struct bytemap *below;              /* which bytes occur below */
     uint8_t *tall;                      /* depth of the deepest token below, 255: that or more */
 };
 /* Content tokens of strings under one set of escapes. len[t]: code points of a token that is pure content, a begun one
@@ -596,11 +613,13 @@ struct vocab {
     int max_len;
     uint8_t *plain_from;                                              /* [n_vocab] from this byte on nothing but plain content
                                                                        * of strings (no quote, backslash, control); 255: never */
+    int32_t *blank; uint32_t blank_end[3][MOST_BLANK + 1];            /* runs of blanks with 0, 1, 2 new lines: those of at most
+                                                                       * k bytes end at blank_end[lines][k] */
+    uint8_t *digits_from;                                             /* [n_vocab] from this byte on nothing but digits */
     struct bytes *special_name; int32_t *special_id; uint32_t n_special;   /* sorted by name */
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
     struct quotes quote[2];
-    uint64_t (*sig)[2];                                               /* [n_vocab] which bytes occur: 0-127 exactly */
-    uint8_t *sig_high;                                                /* [n_vocab] bytes from 128 on occur */
+    uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
     struct mask_store *store;
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
@@ -613,6 +632,15 @@ enum { MASK_STORE_BYTES = 64 << 20 };
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
 
+struct byteset set_bytes(const struct matcher *m, uint32_t from, uint32_t n);          /* bytes.c: that may come, never too few */
+static inline void byteset_join(struct byteset *s, struct byteset o) { for (int i = 0; i < 4; i++) s->w[i] |= o.w[i]; }
+static inline int byteset_count(const struct byteset *s)
+{
+    int n = 0;
+    for (int i = 0; i < 4; i++) n += __builtin_popcountll(s->w[i]);
+    return n;
+}
+
 /* ---- store.c: masks that are remembered, one store a vocabulary -------------------------------- */
 
 /* A mask is a base (content of strings, shared) and a few single tokens, or all its bits. Kept up to a bound, the oldest
@@ -622,6 +650,14 @@ void store_close(struct mask_store *s);
 bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits);   /* writes all words */
 void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base);  /* base NULL: none; lives on */
 void store_clear(struct mask_store *s);
+
+/* ---- sweep.c: tokens by the bytes they are made of -------------------------------------------- */
+
+uint64_t sweep_sign(struct bytes b, uint64_t *first);                 /* classes of a token's bytes, and of its first one */
+/* Classes that lie wholly in a set of bytes below 128 (high: and all others); *swept: their bytes. */
+uint64_t sweep_classes(const uint64_t set[2], bool high, struct bytemap *swept);
+/* bits[n_word] = tokens without a class of `out` that begin with one of `first`. */
+void     sweep_tokens(const uint64_t *sig, const uint64_t *sig_first, uint64_t out, uint64_t first, uint32_t *bits, size_t n_word);
 
 /* ---- dense.c: regular languages x vocabulary --------------------------------------------------- */
 

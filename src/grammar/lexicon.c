@@ -85,10 +85,12 @@ static void trie_spans(struct vtrie *t, int max_len)
         if (i < t->n) open[n_open++] = i;
     }
     for (uint32_t i = t->n; i-- > 0;) {
-        t->below[i] = 0;
+        t->below[i] = (struct bytemap){ 0 };
         t->tall[i] = (uint8_t)MIN(t->depth[i], 255);
         for (uint32_t k = i + 1; k < t->skip[i]; k = t->skip[k]) {
-            t->below[i] |= t->below[k] | 1ull << (t->byte[k] & 63);
+            t->below[i].w[0] |= t->below[k].w[0];
+            t->below[i].w[1] |= t->below[k].w[1];
+            bytemap_add(&t->below[i], t->byte[k]);
             t->tall[i] = MAX(t->tall[i], t->tall[k]);
         }
     }
@@ -243,25 +245,51 @@ static void token_facts(struct vocab *v)
 {
     v->text_all = arena_zero(&v->mem, v->n_word * sizeof *v->text_all);
     v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
-    v->sig = arena_zero(&v->mem, (size_t)v->n_vocab * sizeof *v->sig);
-    v->sig_high = arena_zero(&v->mem, (size_t)v->n_vocab);
+    v->sig = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig);
+    v->sig_first = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig_first);
+    for (size_t t = 0; t < v->n_word * 32; t++)
+        v->sig[t] = sweep_sign(t < (size_t)v->n_vocab ? v->bytes[t] : (struct bytes){ 0 }, &v->sig_first[t]);
     v->plain_from = arena_zero(&v->mem, (size_t)v->n_vocab);
+    v->digits_from = arena_zero(&v->mem, (size_t)v->n_vocab);
     for (int t = 0; t < v->n_vocab; t++) {
         struct bytes b = v->bytes[t];
         if (!b.p) continue;
         int s = 0;
-        size_t plain = 0;
+        size_t plain = 0, digits = 0;
         for (size_t i = 0; i < b.len; i++) {
             uint8_t x = (uint8_t)b.p[i];
-            if (x < 128) v->sig[t][x >> 6] |= 1ull << (x & 63);
-            else v->sig_high[t] = 1;
             if (s >= 0) s = utf8_dfa(s, x);
             if (x < 0x20 || x == '"' || x == '\\') plain = i + 1;
+            if (x < '0' || x > '9') digits = i + 1;
         }
         if (s >= 0) v->text_all[t / 32] |= 1u << (t % 32);
         if (s > 0 || memchr(b.p, '\\', b.len)) v->is_part[t / 32] |= 1u << (t % 32);
+        v->digits_from[t] = (uint8_t)MIN(digits, 255u);
         v->plain_from[t] = (uint8_t)(s < 0 || plain > 254 ? 255 : plain);
     }
+}
+
+/* New lines in a run of blanks; -1: it is something else, or longer than is ever allowed. */
+static int blank_lines(struct bytes b)
+{
+    int lines = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        if (!b.p[i] || !strchr(" \t\r\n", b.p[i])) return -1;
+        lines += b.p[i] == '\n';
+    }
+    return b.len && b.len <= MOST_BLANK ? lines : -1;
+}
+
+static void blanks_build(struct vocab *v)
+{
+    uint32_t n = 0;
+    v->blank = arena_alloc(&v->mem, ((size_t)v->n_vocab + 1) * sizeof *v->blank);
+    for (int lines = 0; lines < 3; lines++)
+        for (uint32_t len = 0; len <= MOST_BLANK; len++) {
+            for (int t = 0; len && t < v->n_vocab; t++)
+                if (v->bytes[t].len == len && blank_lines(v->bytes[t]) == lines) v->blank[n++] = t;
+            v->blank_end[lines][len] = n;
+        }
 }
 
 static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err *e)
@@ -364,6 +392,7 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     token_facts(v);
     class_build(v, ESC_JSON);
     class_build(v, ESC_PYTHON);
+    blanks_build(v);
     specials_index(v);
     v->store = store_open(MASK_STORE_BYTES, v->n_word);
     return v;
@@ -394,11 +423,14 @@ void vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bit
     const struct strclass *c = &v->str[esc];
     uint32_t total = c->len_end[c->n_len - 1];
     uint32_t fit = room >= c->n_len ? total : c->len_end[room];
-    if (fit == total) {
-        for (size_t w = 0; w < v->n_word; w++) bits[w] |= c->all[w];
-    } else {
+    if (fit <= total / 2) {
         for (uint32_t i = 0; i < fit; i++) bits[c->by_len[i] / 32] |= 1u << (c->by_len[i] % 32);
+        return;
     }
+    uint32_t *own = fit < total ? mem_dup(c->all, v->n_word * sizeof *own) : c->all;
+    for (uint32_t i = fit; i < total; i++) own[c->by_len[i] / 32] &= ~(1u << (c->by_len[i] % 32));
+    for (size_t w = 0; w < v->n_word; w++) bits[w] |= own[w];
+    if (own != c->all) mem_free(own);
 }
 
 size_t vocab_bytes(const struct vocab *v) { return sizeof *v + arena_bytes(&v->mem); }

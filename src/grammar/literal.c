@@ -158,18 +158,50 @@ static bool judge(struct expand *x, const struct json *v, bool *ok)
     return true;
 }
 
-/* A goal of one schema that says nothing but a type and the list: nothing to judge but the type. */
-static bool only_list(const struct expand *x, const struct bag *b)
+/* Schemas that a value can be held against in passing: types, lengths of texts, references, other lists. */
+static bool is_simple(const struct node *n)
 {
-    const struct node *n = node_at(x->g, b->item[0].ref / 2);
-    return b->n == 1 && !n->num && !n->str && !n->arr && !n->obj && !n->in &&
-           (n->types & T_NUM) != T_INT && (n->types & T_NUM) != T_FRAC;
+    bool types = (n->types & T_NUM) != T_INT && (n->types & T_NUM) != T_FRAC;
+    bool in = !n->in || (!n->in->n_any && !n->in->n_one && n->in->no == NONE && n->in->cond == NONE);
+    return n->kind == NODE_READ && types && in && !n->num && !n->arr && !n->obj &&
+           !(n->str && (n->str->pattern.p || n->str->format.p));
+}
+
+static bool all_simple(const struct expand *x, const struct bag *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t id = b->item[i].ref / 2;
+        if (b->item[i].ref & 1 || (id != NODE_ANY_OBJECT && !is_simple(node_at(x->g, id)))) return false;
+    }
+    return !b->n_atom && !b->n_todo;
+}
+
+static uint32_t n_lists(const struct expand *x, const struct bag *b)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n; i++) n += node_at(x->g, b->item[i].ref / 2)->lits != NULL;
+    return n;
+}
+
+static bool meets_simply(const struct expand *x, const struct bag *b, const struct json *v)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct node *n = node_at(x->g, b->item[i].ref / 2);
+        if (!(n->types & type_of(v))) return false;
+        if (n->str && type_of(v) == T_STR) {
+            size_t len, points = 0;
+            const char *p = json_str(v, &len);
+            for (size_t k = 0; k < len; k++) points += ((uint8_t)p[k] & 0xc0) != 0x80;
+            if (points < n->str->min || points > n->str->max) return false;
+        }
+    }
+    return true;
 }
 
 static bool by_list(struct expand *x, const struct bag *b, uint32_t id)
 {
     const struct node *n = node_at(x->g, id);
-    bool easy = only_list(x, b) && !x->names;
+    bool easy = n_lists(x, b) == 1 && all_simple(x, b) && !x->names;
     uint32_t count = n->is_const ? 1 : (uint32_t)json_len(n->lits), k = 0;
     int types = n->types;
     const struct json *lits = n->lits, **keep = arena_alloc(x->tmp, (count + 1) * sizeof *keep);
@@ -177,7 +209,8 @@ static bool by_list(struct expand *x, const struct bag *b, uint32_t id)
     for (uint32_t i = 0; i < count; i++) {
         const struct json *v = one ? lits : json_at(lits, i);
         bool ok = (type_of(v) & types) != 0;
-        if (ok && !easy && !judge(x, v, &ok)) return false;
+        if (ok && easy) ok = meets_simply(x, b, v);
+        else if (ok && !judge(x, v, &ok)) return false;
         if (ok) keep[k++] = v;
     }
     for (uint32_t i = 0; x->names && i < k; i++) {

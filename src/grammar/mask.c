@@ -36,106 +36,40 @@ static void leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
     for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
 }
 
-/* ---- bytes that a configuration can take: never too few -------------------------------------- */
+/* ---- strings ---------------------------------------------------------------------------------- */
 
-static const struct byteset every = { { ~0ull, ~0ull, ~0ull, ~0ull } };
-
-static void add_text(struct byteset *s, const char *p)
+static bool is_string(const struct matcher *m, const struct conf *c)
 {
-    for (; *p; p++) byteset_add(s, (uint8_t)*p);
+    if (c->kind == C_STR) return shape_at(m, c->ref, c->sh)->kind == SH_STR;
+    return c->kind == C_KEY && c->cls && !(m->frame[c->frame].flags & FL_ARGS);
 }
 
-static void add_kids(struct byteset *s, const struct trie *t, uint32_t at, bool quoted)
+static const struct strs *strs_of(const struct matcher *m, const struct conf *c)
 {
-    const struct tnode *p = &t->node[at];
-    if (quoted) add_text(s, "\"\\");
-    for (uint32_t i = p->child; i < p->child + p->n_child; i++) byteset_add(s, t->node[i].byte);
+    return c->kind == C_STR ? shape_at(m, c->ref, c->sh)->str : &frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s;
 }
 
-static void add_value(struct byteset *s, const struct matcher *m, const struct conf *c, uint32_t goal)
+/* May the string end behind these bytes of content? *hash (NULL: nobody asks): tells the text from others. */
+static bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len, uint64_t *hash)
 {
-    if (validating(m) || !goal_met(m->g, goal)) { add_text(s, "\"[{-0123456789tfnTFN \t\r\n"); return; }
-    const struct goal *p = goal_at(m->g, goal);
-    for (uint32_t i = 0; i < p->n_shape; i++)
-        switch (p->shape[i].kind) {
-        case SH_NULL: case SH_TRUE: case SH_FALSE: byteset_add(s, (uint8_t)*word_text(p->shape[i].kind, c->surf)); break;
-        case SH_NUM:    add_text(s, "-0123456789"); break;
-        case SH_NUMLIT: add_kids(s, p->shape[i].lit, 0, false); break;
-        case SH_ARR:    byteset_add(s, '['); break;
-        case SH_OBJ:    byteset_add(s, '{'); break;
-        default:        byteset_add(s, '"');
+    const struct strs *s = strs_of(m, c);
+    if (c->kind == C_STR && !s->dfa && !hash) return c->m + len >= s->min && c->m + len <= s->max;
+    struct conf t = *c;
+    if (c->kind == C_KEY && c->m + len > key_cap(m, c)) return false;
+    for (size_t i = 0; i < head; i++) {
+        uint8_t out[4];
+        int n_out;
+        lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
+        for (int k = 0; k < n_out; k++) {
+            if (s->dfa && (t.dfa = dfa_step(s->dfa, s->cls, t.dfa, out[k])) == DFA_DEAD) return false;
+            t.aux = key_hash(t.aux, out[k]);
+            if (c->kind == C_KEY && t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
         }
-}
-
-static void add_blanks(struct byteset *s, const struct matcher *m)
-{
-    if (m->g->spell.flexible) add_text(s, " \n\t\r");
-}
-
-/* A separator's byte at `at`, in both styles. */
-static void add_spelled(struct byteset *s, const char *const text[2], const uint32_t len[2], uint32_t at)
-{
-    for (int i = 0; i < 2; i++)
-        if (at < len[i]) byteset_add(s, (uint8_t)text[i][at]);
-}
-
-static void add_name(struct byteset *s, const struct matcher *m, const struct conf *c)
-{
-    const struct op *o = &m->g->op[c->ref];
-    uint32_t pair = m->frame[c->frame].count;
-    if (pair != NONE) byteset_add(s, (uint8_t)m->g->pair_name[o->a][pair].p[c->n]);
-    else add_kids(s, &m->g->name[o->a], c->n, false);
-}
-
-static void add_bytes(struct byteset *s, const struct matcher *m, const struct conf *c)
-{
-    const struct op *o = &m->g->op[c->kind <= C_NAME ? c->ref : 0];
-    const struct frame *f = &m->frame[c->frame];
-    switch (c->kind) {
-    case C_LIT: byteset_add(s, (uint8_t)m->g->text[o->a + c->n]); return;
-    case C_CLASS:
-        for (int i = 0; i < 4; i++) s->w[i] |= m->g->cls[o->a].w[i];
-        return;
-    case C_NAME: add_name(s, m, c); return;
-    case C_SPECIAL: case C_END: return;
-    case C_VALUE: add_value(s, m, c, c->ref); add_blanks(s, m); return;
-    case C_STR:
-        if (c->lex == LEX_NORMAL && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT && !validating(m))
-            add_kids(s, shape_at(m, c->ref, c->sh)->lit, c->n, true);
-        else *s = every;
-        return;
-    case C_KEY:
-        if (c->lex != LEX_NORMAL || c->cls || c->n == NONE || validating(m)) *s = every;
-        else add_kids(s, &frame_obj(m, f)->trie, c->n, true), byteset_add(s, '=');
-        return;
-    case C_NUM: add_text(s, "-+.eE0123456789"); return;
-    case C_NUMLIT: add_kids(s, shape_at(m, c->ref, c->sh)->lit, c->n, false); return;
-    case C_WORD: byteset_add(s, (uint8_t)word_text(shape_at(m, c->ref, c->sh)->kind, c->surf)[c->n]); return;
-    case C_OPEN:
-        add_text(s, f->kind == F_ARR ? "]\"[{-0123456789tfnTFN" : "\"}");
-        add_blanks(s, m);
-        return;
-    case C_SEP: add_spelled(s, m->g->spell.item, m->g->spell.n_item, c->n); return;
-    case C_COLON:
-        add_spelled(s, m->g->spell.key, m->g->spell.n_key, c->n);
-        add_text(s, ":");
-        add_blanks(s, m);
-        return;
-    case C_QUOTE: add_text(s, "\""); add_blanks(s, m); return;
-    case C_NEXT:
-        add_text(s, ",}]");
-        add_spelled(s, m->g->spell.item, m->g->spell.n_item, 0);
-        add_blanks(s, m);
-        return;
-    default: *s = every;
+        if (t.lex == LEX_NORMAL) t.part = 0;
     }
-}
-
-static struct byteset next_bytes(const struct matcher *m, uint32_t from, uint32_t n)
-{
-    struct byteset s = { 0 };
-    for (uint32_t i = from; i < from + n; i++) add_bytes(&s, m, &m->conf[i]);
-    return s;
+    t.m += len;
+    if (hash) *hash = mix64(t.aux, SALT_TEXT);
+    return c->kind == C_KEY ? key_closable(m, &t) : strs_ends(s, t.dfa, t.m);
 }
 
 /* ---- walking --------------------------------------------------------------------------------- */
@@ -161,6 +95,16 @@ static bool is_plain(struct walk *w, const struct conf *c)
     return all <= w->p.most;
 }
 
+/* A number that may go on with digits for as long as any token does, and end behind each of them. */
+static bool is_digits(const struct walk *w, const struct conf *c)
+{
+    const struct matcher *m = w->m;
+    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return false;
+    const struct num *p = shape_at(m, c->ref, c->sh)->num;
+    return (c->lex == NUM_INT || c->lex == NUM_FRAC) &&
+           num_is_open(p, c, (uint32_t)MIN(m->v->max_len, MOST_DIGIT / 2));
+}
+
 /* A token whose first d bytes have led to this set: the others one by one. */
 static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n)
 {
@@ -175,20 +119,128 @@ static void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint
     matcher_reset(m, before);
 }
 
+/* A token tried from one configuration. */
+static void try_alone(struct walk *w, const struct conf *c, int32_t t)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    struct conf own = *c;               /* the list may move */
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = own;
+    run_token(w, t, 0, before.conf, 1);
+    matcher_reset(m, before);
+}
+
 static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n);
 
-/* The subtree below a node reached with a set that holds a plain place. */
-static void take_plain(struct walk *w, uint32_t node, uint32_t from, uint32_t n)
+/* What may follow the closing quote of one configuration, remembered by the bytes that follow: few are different. */
+enum { N_REST = 256 };
+struct rests { const struct conf *c; uint32_t from, n; struct mark mark; struct bytes text[N_REST]; uint8_t ok[N_REST]; };
+
+static void rests_open(struct walk *w, struct rests *r, const struct conf *c)
+{
+    *r = (struct rests){ .c = c, .mark = matcher_mark(w->m) };
+    r->n = set_leave(w->m, c);
+    r->from = w->m->set0;
+}
+
+static bool rest_fits(struct walk *w, struct rests *r, struct bytes rest)
+{
+    struct matcher *m = w->m;
+    size_t at = hash64(rest.p, rest.len, 3) % N_REST;
+    if (r->ok[at] && r->text[at].len == rest.len && !memcmp(r->text[at].p, rest.p, rest.len)) return r->ok[at] == 1;
+    struct mark before = matcher_mark(m);
+    uint32_t from = r->from, n = r->n;
+    for (size_t i = 0; i < rest.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)rest.p[i]);
+        from = m->set0;
+    }
+    bool ok = n && affordable(w, from, n);
+    matcher_reset(m, before);
+    r->text[at] = rest;
+    r->ok[at] = ok ? 1 : 2;
+    return ok;
+}
+
+/* A token that is plain content behind byte d, then a bare quote; -1: it is not. Its length without the first d bytes. */
+static int quote_behind(struct bytes b, uint32_t d, uint32_t *len)
+{
+    *len = 0;
+    for (size_t i = d; i < b.len; i++) {
+        uint8_t x = (uint8_t)b.p[i];
+        if (x == '"') return (int)i;
+        if (x < 0x20 || x == '\\') return -1;
+        *len += (x & 0xc0) != 0x80;
+    }
+    return -1;
+}
+
+/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) is allowed. */
+static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint32_t from, uint32_t n)
 {
     const struct vocab *v = w->m->v;
     const struct vtrie *t = &v->all;
-    uint32_t d = t->depth[node];
-    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++) {
+    const struct conf own = *c;
+    bool text = c->kind != C_NUM;
+    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
+    struct rests *r = NULL;
+    for (uint32_t k = lo; k < hi; k++) {
         int32_t id = t->list[k];
-        if (v->bytes[id].len == d) continue;            /* the node's own */
-        if (v->plain_from[id] <= d) bit_set(w->bits, id);
-        else run_token(w, id, d, from, n);
+        struct bytes b = v->bytes[id];
+        uint32_t len;
+        if (b.len == d) continue;                       /* the node's own */
+        if (text ? v->plain_from[id] <= d : v->digits_from[id] <= d && b.len - d <= MOST_DIGIT / 2) { bit_set(w->bits, id); continue; }
+        int quote = text && n == 1 ? quote_behind(b, d, &len) : -1;
+        if (quote < 0) { run_token(w, id, d, from, n); continue; }
+        if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
+        struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
+        if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len, NULL)) bit_set(w->bits, id);
     }
+    if (r) matcher_reset(w->m, r->mark);
+}
+
+/* ---- blanks of flexible spelling ------------------------------------------------------------- */
+
+static bool is_blank(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
+
+/* Can blanks be read here, each leaving the configuration where it is? */
+static bool is_between(const struct matcher *m, const struct conf *c)
+{
+    bool between = c->kind == C_QUOTE || c->kind == C_COLON || c->kind == C_NEXT || c->kind == C_OPEN || c->kind == C_VALUE;
+    return between && m->frame[c->frame].kind != F_CALL;
+}
+
+/* Does a blank mean nothing but a blank to all of the set? (In a literal it is a letter.) */
+static bool is_airy(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    bool between = false;
+    struct byteset may = { 0 };
+    for (uint32_t i = from; i < from + n; i++) {
+        if (is_between(m, &m->conf[i])) between = true;
+        else byteset_join(&may, set_bytes(m, i, 1));
+    }
+    return between && !byteset_has(&may, ' ') && !byteset_has(&may, '\n') && !byteset_has(&may, '\t') && !byteset_has(&may, '\r');
+}
+
+/* Tokens that are nothing but blanks. */
+static void take_blanks(struct walk *w, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        uint32_t room = MOST_BLANK - MIN(c->blank & 0xffu, (uint32_t)MOST_BLANK), lines = MOST_NEWLINE - (c->blank >> 8);
+        if (!is_between(m, c)) continue;
+        for (uint32_t k = 0; k <= lines; k++)
+            for (uint32_t j = m->v->blank_end[k][0]; j < m->v->blank_end[k][room]; j++) bit_set(w->bits, m->v->blank[j]);
+    }
+}
+
+static struct bytemap solid_bytes(const struct byteset *may)
+{
+    struct bytemap out = { { may->w[0], may->w[1] } };
+    out.w[0] &= ~(1ull << ' ' | 1ull << '\n' | 1ull << '\t' | 1ull << '\r');
+    if (may->w[2] | may->w[3]) out.w[0] |= 1;
+    return out;
 }
 
 static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
@@ -198,10 +250,29 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
     uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
     if (k) {
         if (t->token[i] >= 0) leaf(w, t->token[i], at, k);
-        bool plain = false;
-        for (uint32_t j = at; j < at + k && !plain && t == &m->v->all; j++) plain = is_plain(w, &m->conf[j]);
-        if (plain) take_plain(w, i, at, k);
+        const struct conf *safe = NULL;
+        for (uint32_t j = at; j < at + k && !safe && t == &m->v->all; j++)
+            if (is_plain(w, &m->conf[j]) || is_digits(w, &m->conf[j])) safe = &m->conf[j];
+        if (safe) take_plain(w, safe, i, at, k);
         else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+/* Behind blanks at the beginning of a token: goes on where something solid lies below. */
+static void step_blank(struct walk *w, uint32_t i, const struct bytemap *solid, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    if (!bytemap_meets(&t->below[i], solid)) return;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    struct byteset may = set_bytes(m, at, k);
+    for (uint32_t j = t->kid_off[i + 1]; k && j < t->kid_off[i + 2]; j++) {
+        uint32_t kid = t->kid[j] - 1;
+        if (!byteset_has(&may, t->kid_byte[j])) continue;
+        if (is_blank(t->kid_byte[j])) step_blank(w, kid, solid, at, k);
+        else step_kid(w, t, kid, at, k);
     }
     matcher_reset(m, before);
 }
@@ -209,107 +280,78 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
 /* Children of a node (0: the root) that the set can take. */
 static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n)
 {
-    struct byteset may = next_bytes(w->m, from, n);
-    uint32_t lo = t->kid_off[node], hi = t->kid_off[node + 1];
-    int count = 0;
-    for (int i = 0; i < 4; i++) count += __builtin_popcountll(may.w[i]);
-    if ((uint32_t)count * 8 < hi - lo) {
-        for (int i = 0; i < 4; i++)
-            for (uint64_t b = may.w[i]; b; b &= b - 1) {
-                uint32_t kid = vtrie_kid(t, node, (uint8_t)(i * 64 + __builtin_ctzll(b)));
-                if (kid != NONE) step_kid(w, t, kid - 1, from, n);
-            }
-        return;
+    struct matcher *m = w->m;
+    struct byteset may = set_bytes(m, from, n);
+    /* at the root runs of blanks are taken at once; below them only what is not blank is looked for */
+    bool airy = !node && m->g->spell.flexible && !validating(m) && !w->priced && t == &m->v->all && is_airy(m, from, n);
+    struct bytemap solid = solid_bytes(&may);
+    if (airy) take_blanks(w, from, n);
+    for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
+        uint32_t i = t->kid[k] - 1;
+        if (!byteset_has(&may, t->kid_byte[k])) continue;
+        if (airy && is_blank(t->kid_byte[k])) step_blank(w, i, &solid, from, n);
+        else step_kid(w, t, i, from, n);
     }
-    for (uint32_t k = lo; k < hi; k++)
-        if (byteset_has(&may, t->kid_byte[k])) step_kid(w, t, t->kid[k] - 1, from, n);
 }
 
 /* ---- leaving a string ------------------------------------------------------------------------ */
 
-static bool is_string(const struct matcher *m, const struct conf *c)
-{
-    if (c->kind == C_STR) return shape_at(m, c->ref, c->sh)->kind == SH_STR;
-    return c->kind == C_KEY && c->cls && !(m->frame[c->frame].flags & FL_ARGS);
-}
+/* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
+ * seen before; texts that have been seen are tried one by one. */
+struct leaving { const struct conf *c; const struct quotes *q; bool guarded; uint64_t seen[16]; };
 
-static const struct strs *strs_of(const struct matcher *m, const struct conf *c)
+static void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
 {
-    return c->kind == C_STR ? shape_at(m, c->ref, c->sh)->str : &frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s;
-}
-
-/* May the string end behind these bytes of content? */
-static bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len)
-{
-    const struct strs *s = strs_of(m, c);
-    if (c->kind == C_STR && !s->dfa) return c->m + len >= s->min && c->m + len <= s->max;
-    struct conf t = *c;
-    for (size_t i = 0; i < head; i++) {
-        uint8_t out[4];
-        int n_out;
-        lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
-        for (int k = 0; k < n_out; k++) {
-            if (s->dfa && (t.dfa = dfa_step(s->dfa, s->cls, t.dfa, out[k])) == DFA_DEAD) return false;
-            if (c->kind == C_STR) continue;
-            t.aux = key_hash(t.aux, out[k]);
-            if (t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
-        }
-        if (t.lex == LEX_NORMAL) t.part = 0;
-    }
-    t.m += len;
-    return c->kind == C_STR ? strs_ends(s, t.dfa, t.m) : t.m <= key_cap(m, &t) && key_closable(m, &t);
+    const struct frame *f = &m->frame[c->frame];
+    *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
+    l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
+    for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
+        l->seen[m->word[at] >> 6 & 15] |= 1ull << (m->word[at] & 63);
 }
 
 /* The tokens of one remainder, whose end has led to this set. */
-static void take_group(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t group, uint32_t from, uint32_t n)
+static void take_group(struct walk *w, const struct leaving *l, uint32_t group, uint32_t from, uint32_t n)
 {
     const struct vocab *v = w->m->v;
+    const struct quotes *q = l->q;
     uint32_t lo = q->from[group], hi = q->from[group + 1];
     if (lo == hi || !affordable(w, from, n)) return;
-    for (uint32_t i = lo; i < hi; i++)
-        if (ends_behind(w->m, c, v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i])) bit_set(w->bits, q->list[i]);
+    for (uint32_t i = lo; i < hi; i++) {
+        uint64_t hash = 0;
+        struct bytes b = v->bytes[q->list[i]];
+        if (!ends_behind(w->m, l->c, b, q->head[i], (uint32_t)q->len[i], l->guarded ? &hash : NULL)) continue;
+        if (l->guarded && l->seen[hash >> 6 & 15] >> (hash & 63) & 1) try_alone(w, l->c, q->list[i]);
+        else bit_set(w->bits, q->list[i]);
+    }
 }
 
-static void walk_rest(struct walk *w, const struct conf *c, const struct quotes *q, uint32_t node, uint32_t from, uint32_t n)
+static void walk_rest(struct walk *w, const struct leaving *l, uint32_t node, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
-    struct byteset may = next_bytes(m, from, n);
-    const struct vtrie *t = &q->trie;
+    struct byteset may = set_bytes(m, from, n);
+    const struct vtrie *t = &l->q->trie;
     for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
         if (!byteset_has(&may, t->kid_byte[k])) continue;
         struct mark before = matcher_mark(m);
         uint32_t got = set_step(m, from, n, t->kid_byte[k]), at = m->set0;
         if (got) {
-            take_group(w, c, q, t->kid[k], at, got);
-            walk_rest(w, c, q, t->kid[k], at, got);
+            take_group(w, l, t->kid[k], at, got);
+            walk_rest(w, l, t->kid[k], at, got);
         }
         matcher_reset(m, before);
     }
 }
 
-/* Tokens with a quote, each by itself: where what follows depends on the text (uniqueItems). */
-static void quotes_singly(struct walk *w, const struct conf *c, const struct quotes *q)
-{
-    struct matcher *m = w->m;
-    struct mark before = matcher_mark(m);
-    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-    m->conf[m->n_conf++] = *c;
-    for (uint32_t i = 0; i < q->n_token; i++)
-        if (ends_behind(m, c, m->v->bytes[q->list[i]], q->head[i], (uint32_t)q->len[i]))
-            run_token(w, q->list[i], 0, before.conf, 1);
-    matcher_reset(m, before);
-}
-
 static void leave_string(struct walk *w, const struct conf *c)
 {
     struct matcher *m = w->m;
-    const struct quotes *q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
-    if (m->frame[c->frame].flags & FL_HASH) { quotes_singly(w, c, q); return; }
+    struct leaving l;
+    leaving_init(m, &l, c);
     struct mark before = matcher_mark(m);
     uint32_t n = set_leave(m, c), at = m->set0;
     if (n) {
-        take_group(w, c, q, 0, at, n);
-        walk_rest(w, c, q, 0, at, n);
+        take_group(w, &l, 0, at, n);
+        walk_rest(w, &l, 0, at, n);
     }
     matcher_reset(m, before);
 }
@@ -355,13 +397,8 @@ static void cross_triggers(struct walk *w, const struct conf *c)
     const struct triggers *t = o->kind == OP_TEXT && !m->g->trig[o->a].any ? &m->g->trig[o->a] : NULL;
     uint32_t n = 0, *node = t ? dense_triggers(m->v, t, c->n, &n) : NULL;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = m->v->all.first[node[i]]; k < m->v->all.first[m->v->all.skip[node[i]]]; k++) {
-            struct mark before = matcher_mark(m);
-            MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-            m->conf[m->n_conf++] = *c;
-            run_token(w, m->v->all.list[k], 0, before.conf, 1);
-            matcher_reset(m, before);
-        }
+        for (uint32_t k = m->v->all.first[node[i]]; k < m->v->all.first[m->v->all.skip[node[i]]]; k++)
+            try_alone(w, c, m->v->all.list[k]);
     mem_free(node);
 }
 

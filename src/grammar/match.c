@@ -107,7 +107,7 @@ static void slot_enter(struct matcher *m, uint32_t at, uint32_t goal, uint32_t f
         return;
     }
     uint32_t call =
-        frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
+        frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next, .texts = NONE });
     value_enter(m, goal, call, style, (uint8_t)o->a);
 }
 
@@ -155,13 +155,13 @@ void op_close(struct matcher *m, uint32_t op, uint32_t frame, uint8_t style)
             break;
         case OP_CALL:
             frame =
-                frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next });
+                frame_push(m, (struct frame){ .kind = F_CALL, .parent = frame, .ref = o->next, .texts = NONE });
             op = o->a;
             break;
         case OP_EACH:
             frame =
                 frame_push(m, (struct frame){
-                                  .kind = F_EACH, .parent = frame, .ref = o->next, .count = NONE });
+                                  .kind = F_EACH, .parent = frame, .ref = o->next, .count = NONE, .texts = NONE });
             op = o->a;
             break;
         default: /* OP_RET */
@@ -259,9 +259,10 @@ struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, stru
     struct matcher *m = mem_zero(sizeof *m);
     m->g = g;
     m->v = v;
+    m->carry = NONE;
     m->visit = mem_zero((g->n_op + 1) * sizeof *m->visit);
     if (v && !(m->bind = bind_get(g, v, e))) { matcher_free(m); return NULL; }
-    uint32_t root = frame_push(m, (struct frame){ .kind = F_ROOT, .parent = NONE });
+    uint32_t root = frame_push(m, (struct frame){ .kind = F_ROOT, .parent = NONE, .texts = NONE });
     begin_step(m);
     op_close(m, g->root, root, g->spell.first);
     MEM_GROW(m->snap, m->n_snap, m->cap_snap);

@@ -194,6 +194,12 @@ static bool validate_step(struct conf *c, uint8_t b)
     }
 }
 
+bool num_is_open(const struct num *p, const struct conf *c, uint32_t reach)
+{
+    if (p->exact || p->part[neg_of(c)].hi.on || !num_may_end(p, c)) return false;
+    return c->n + reach <= (c->lex == NUM_INT ? p->cap_int : p->cap_frac);
+}
+
 bool num_first(const struct num *p, bool validate, struct conf *c, uint8_t b)
 {
     bool neg = b == '-';

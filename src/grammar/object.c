@@ -32,7 +32,7 @@ static uint32_t next_must(const struct matcher *m, const struct frame *f, uint32
 }
 
 /* Debts that keys still to come can settle, `but` aside; index NONE: none left out. */
-static bool debt_open(const struct matcher *m, const struct frame *f, uint8_t bit, uint32_t but)
+static bool debt_open(const struct matcher *m, const struct frame *f, uint16_t bit, uint32_t but)
 {
     const struct obj *o = frame_obj(m, f);
     for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++) {
@@ -46,10 +46,10 @@ static bool debt_open(const struct matcher *m, const struct frame *f, uint8_t bi
     return false;
 }
 
-static int bits_of(uint8_t v) { return __builtin_popcount(v); }
+static int bits_of(uint16_t v) { return __builtin_popcount(v); }
 
 /* With one more member, `missing` required ones and `owed` debts left: is there still room for them? */
-static bool room_for(const struct obj *o, const struct frame *f, uint32_t missing, uint8_t owed)
+static bool room_for(const struct obj *o, const struct frame *f, uint32_t missing, uint16_t owed)
 {
     if (o->max == NONE) return true;
     uint64_t need = (uint64_t)f->count + 1 + missing + (missing ? 0 : (uint32_t)bits_of(owed));
@@ -112,9 +112,9 @@ static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t ke
     const struct obj *o = frame_obj(m, f);
     if (!value_fits(m, a->goal, f->depth)) return false;
     if (validating(m)) return true;
-    uint8_t owed = f->owed & (uint8_t)~a->owed;
+    uint16_t owed = f->owed & (uint16_t)~a->owed;
     if (!room_for(o, f, missing, owed)) return false;
-    for (uint8_t bit = 1; owed >= bit && bit; bit = (uint8_t)(bit << 1))
+    for (uint16_t bit = 1; owed >= bit && bit; bit = (uint16_t)(bit << 1))
         if (owed & bit && !debt_open(m, f, bit, key)) return false;
     return true;
 }
@@ -173,6 +173,7 @@ uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent
 {
     const struct obj *o = shape_at(m, goal, sh)->obj;
     struct frame f = { .kind = F_OBJ, .parent = parent, .ref = goal, .sh = sh, .missing = o->n_req, .owed = o->owes,
+                       .texts = m->frame[parent].texts,
                        .flags = (uint8_t)((args ? FL_ARGS : 0) | (m->frame[parent].flags & FL_HASH)),
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
     f.seen = words_take(m, o->has_need ? 2 * o->n_word : o->n_word);
@@ -371,7 +372,7 @@ static void key_close(struct matcher *m, struct conf c, uint8_t kind)
         if (key != NONE ? !obj_takes(m, &before, key, &l->alt[i]) : !alt_fits(m, &before, NONE, &l->alt[i], before.missing))
             continue;
         struct frame f = with_key(m, &c, key);
-        f.owed &= (uint8_t)~l->alt[i].owed;
+        f.owed &= (uint16_t)~l->alt[i].owed;
         f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
         set_emit(m, (struct conf){ .kind = kind, .ref = l->alt[i].goal, .frame = frame_push(m, f), .style = c.style,
                                    .surf = c.surf });

@@ -88,5 +88,7 @@ struct regex_stats regex_stats(void);
  * generation but neither for a verdict nor for a negation. */
 const char *format_pattern(const char *name);
 bool        format_is_regular(const char *name);
+/* A pattern that every text of the format matches as a whole, good for negation; NULL: none that says much. */
+const char *format_around(const char *name);
 
 #endif

@@ -133,6 +133,29 @@ uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t paren
     return node_add(g, &n, NULL);
 }
 
+uint32_t schemas_bare(struct grammar *g, uint32_t node)
+{
+    struct schemas *s = &g->s;
+    if (s->node[node].bare) return s->node[node].bare;
+    struct node n = s->node[node];
+    if (n.obj) {
+        struct kw_obj *o = arena_small(&g->mem, sizeof *o);
+        *o = *n.obj;
+        o->uneval = NONE;
+        n.obj = o;
+    }
+    if (n.arr) {
+        struct kw_arr *a = arena_small(&g->mem, sizeof *a);
+        *a = *n.arr;
+        a->uneval = NONE;
+        n.arr = a;
+    }
+    if (s->n_node >= MOST_NODE) return NONE;
+    MEM_GROW(s->node, s->n_node, s->cap_node);
+    s->node[s->n_node] = n;
+    return s->node[node].bare = s->n_node++;
+}
+
 /* ---- dynamic scopes -------------------------------------------------------------------------- */
 
 /* Scope reached from `scope` by entering a resource; only the first entry of each counts. */
@@ -349,7 +372,7 @@ static bool number(struct reading *r, const struct json *v, struct dec *out)
     const char *p = json_number(v, &len);
     if (!p) return bad(r, "must be a number");
     *out = dec_read(&r->g->mem, p, len);
-    if (out->point > 100 || out->n - out->point > 100) r->g->s.risky = true;  /* there is a limit to digits */
+    if (out->point > 100 || out->n - out->point > 100) r->n.risky = true;  /* there is a limit to digits */
     return true;
 }
 
@@ -546,6 +569,7 @@ static bool kw_dependencies(struct reading *r, const struct json *v)
 static bool kw_all_of(struct reading *r, const struct json *v)
 {
     struct kw_in *in = in_of(r);
+    if (json_len(v) > 1) r->n.risky = true;             /* choices in several of them multiply */
     return children(r, v, &in->all, &in->n_all);
 }
 
@@ -657,7 +681,7 @@ static bool read_member(struct reading *r, const struct json_iter *it)
     const struct kw_row *row = row_of(it->key, it->key_len);
     if (!row || r->res->draft < row->since || r->res->draft > row->until) return true;
     if (row->flags & ASSERTS && !r->res->asserts) return true;
-    if (row->flags & RISKY) r->g->s.risky = true;
+    if (row->flags & RISKY) r->n.risky = true;
     r->kw = row->name;
     return row->read(r, it->value);
 }
@@ -765,6 +789,44 @@ static void read_again(struct grammar *g)
     s->n_read = 1;
 }
 
+/* ---- what may meet a limit ------------------------------------------------------------------- */
+
+static bool risky(const struct schemas *s, uint32_t id) { return id != NONE && s->node[id].risky; }
+
+static bool any_risky(const struct schemas *s, const uint32_t *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (s->node[list[i]].risky) return true;
+    return false;
+}
+
+static bool props_risky(const struct schemas *s, const struct kw_prop *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (s->node[list[i].node].risky) return true;
+    return false;
+}
+
+static bool below_risky(const struct schemas *s, const struct node *n)
+{
+    const struct kw_in *in = n->in;
+    const struct kw_arr *a = n->arr;
+    const struct kw_obj *o = n->obj;
+    if (in && (risky(s, in->ref) || any_risky(s, in->all, in->n_all) || any_risky(s, in->any, in->n_any))) return true;
+    if (a && (any_risky(s, a->prefix, a->n_prefix) || risky(s, a->rest))) return true;
+    return o && (props_risky(s, o->prop, o->n_prop) || risky(s, o->rest));
+}
+
+/* The rest of the keywords is risky by itself. */
+static void spread_risk(struct schemas *s)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t i = s->n_node; i-- > 1;)          /* children come after: backwards is fast */
+            if (!s->node[i].risky && below_risky(s, &s->node[i])) more = s->node[i].risky = true;
+    }
+}
+
 bool schemas_read(struct grammar *g, struct err *e)
 {
     struct schemas *s = &g->s;
@@ -775,6 +837,7 @@ bool schemas_read(struct grammar *g, struct err *e)
         }
         if (s->saw_dynamic && !s->scoped) { read_again(g); s->n_read = 0; }
     }
+    spread_risk(s);
     return true;
 }
 

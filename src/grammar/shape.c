@@ -126,7 +126,12 @@ static bool format_add(struct expand *x, struct text_rule *r, uint32_t node, boo
         r->judge = more;
         return true;
     }
-    if (format_pattern(name.p) && (!negate || format_is_regular(name.p))) {
+    const char *around = negate ? format_around(name.p) : NULL;
+    if (around && !format_is_regular(name.p)) {         /* generating less than may be */
+        part_add(x, r, RE_WHOLE, true, (struct bytes){ around, strlen(around) });
+        return true;
+    }
+    if (format_pattern(name.p) && (!negate || around)) {
         part_add(x, r, RE_FORMAT, negate, name);
         return true;
     }
@@ -223,7 +228,10 @@ static bool bag_strings(struct expand *x, const struct bag *b)
 {
     struct text_rule r;
     if (!bag_rule(x, b, &r)) return false;
-    if (x->names) {
+    if (x->names) {                     /* outlives the scratch of this choice */
+        struct re_part *own = arena_alloc(&x->g->mem, (r.n_part + 1) * sizeof *own);
+        if (r.n_part) memcpy(own, r.part, r.n_part * sizeof *own);
+        r.part = own;
         MEM_GROW(x->names->rule, x->names->n_rule, x->names->cap_rule);
         x->names->rule[x->names->n_rule++] = r;
         return true;

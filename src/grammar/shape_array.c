@@ -6,8 +6,9 @@
  * unevaluatedItems asks which elements were looked at, the second kind must really not match. */
 #include "grammar/int.h"
 
-/* One thing to be counted. at: its item in the bag (contains), or NONE for a negated items of `node`. */
-struct owed { uint32_t at, node; bool exact, marks; };
+/* One thing to be counted. at: its item in the bag (contains), or NONE for a negated items of `node`. bare: the item of
+ * node without its unevaluatedItems, for that keyword negated; else NONE. */
+struct owed { uint32_t at, node, bare; bool exact, marks; };
 struct elements {
     struct expand *x;
     const struct bag *b;
@@ -45,7 +46,7 @@ static struct cont *owe(struct elements *el, uint32_t node, uint32_t at, bool ex
         schemas_fail(el->x->g, el->x->e, node, ERR_LIMIT, "contains", "more than %d of them for one array", MOST_OWED);
         return NULL;
     }
-    el->owed[a->n_cont] = (struct owed){ at, node, exact, marks };
+    el->owed[a->n_cont] = (struct owed){ at, node, NONE, exact, marks };
     a->cont[a->n_cont] = (struct cont){ 1, NONE };
     return &a->cont[a->n_cont++];
 }
@@ -94,7 +95,9 @@ static bool negated_counts(struct elements *el, const struct atom *t)
     case NOT_UNIQUE:
         return unsupported(el, t->node, "uniqueItems", "cannot be enforced under not");
     case NOT_UNEVAL_ITEMS:
-        return unsupported(el, t->node, "unevaluatedItems", "cannot be enforced under not");
+        if (!owe(el, t->node, NONE, false, false)) return false;
+        el->owed[a->n_cont - 1].bare = bag_item(el->b, schemas_bare(el->x->g, t->node) * 2);
+        return true;
     default: return true;
     }
 }
@@ -115,10 +118,12 @@ static bool looked_at(const struct elements *el, uint32_t top, uint32_t i, uint8
 }
 
 /* What makes element i count for c; NONE: it cannot. */
-static uint32_t counting(struct elements *el, uint32_t c, uint32_t i)
+static uint32_t counting(struct elements *el, uint32_t c, uint32_t i, uint8_t mask)
 {
     const struct node *n = node_at(el->x->g, el->owed[c].node);
     if (el->owed[c].at != NONE) return n->arr->contains * 2;
+    if (el->owed[c].bare != NONE)
+        return looked_at(el, el->owed[c].bare, i, mask) ? NONE : node_at(el->x->g, el->owed[c].node)->arr->uneval * 2 + 1;
     if (n->kind == NODE_LITERAL) {
         const struct json *v = i < json_len(n->v) ? json_at(n->v, i) : NULL;
         uint32_t lit = v ? schemas_literal(el->x->g, v, el->owed[c].node) : NONE;
@@ -142,7 +147,7 @@ static void element_refs(struct elements *el, uint32_t i, uint8_t mask, uint32_t
     for (uint32_t c = 0; c < el->a->n_cont; c++) {
         bool counts = mask >> c & 1;
         if (!counts && !el->owed[c].exact) continue;
-        uint32_t r = counting(el, c, i);
+        uint32_t r = counting(el, c, i, mask);
         if (r == NONE && counts) { *n = NONE; return; }
         if (r != NONE) ref[(*n)++] = counts ? r : r ^ 1;
     }

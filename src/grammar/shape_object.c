@@ -9,8 +9,9 @@
 
 #include "grammar/int.h"
 
-/* NOT_PROPS or NOT_NAMES of a node; bad: names that its propertyNames refuses. */
-struct debt { uint32_t node; uint8_t kind; struct names bad; };
+/* NOT_PROPS, NOT_NAMES or NOT_UNEVAL_PROPS of a node; bad: names that its propertyNames refuses; bare: the item of the
+ * node without its unevaluatedProperties. */
+struct debt { uint32_t node, bare; uint8_t kind; struct names bad; };
 struct seed { struct text_rule rule; };
 struct members {
     struct expand *x;
@@ -18,11 +19,12 @@ struct members {
     struct obj *o;
     uint32_t *slot, n_slot, cap_key;                                  /* names -> key + 1 */
     bool *barred;                                                     /* [n_key] the key must not come */
-    struct debt debt[MOST_OWED]; uint32_t n_debt;
+    struct debt debt[MOST_DEBT]; uint32_t n_debt;
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern; uint32_t n_pattern, cap_pattern;           /* all distinct ones */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
-    uint8_t refused;                                                  /* debts whose propertyNames refuse the class at hand */
+    struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
+    uint16_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
 };
 enum { MOST_PATTERN = 512, MOST_ALT = 64 };
 
@@ -118,13 +120,32 @@ static void held_names(struct members *mb)
     for (uint32_t i = 0; mb->has_names && i < mb->names.n_lit; i++) key_of(mb, mb->names.lit[i]);
 }
 
+/* A negated schema that speaks of one property alone: the property is there, and fails. */
+static void must_fail(struct members *mb, const struct kw_prop *p)
+{
+    uint32_t key = key_of(mb, p->name);
+    mb->o->key[key].req = true;
+    MEM_GROW(mb->must, mb->n_must, mb->cap_must);
+    mb->must[mb->n_must].key = key;
+    mb->must[mb->n_must++].ref = p->node * 2 + 1;
+}
+
 static bool debt_add(struct members *mb, const struct atom *t)
 {
-    if (mb->n_debt >= MOST_OWED)
+    const struct kw_obj *k = node_at(mb->x->g, t->node)->obj;
+    if (t->kind == NOT_PROPS && k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE) {
+        must_fail(mb, k->prop);
+        return true;
+    }
+    if (mb->n_debt >= MOST_DEBT)
         return schemas_fail(mb->x->g, mb->x->e, t->node, ERR_LIMIT, "",
-                            "more than %d negated schemas for one object", MOST_OWED);
+                            "more than %d negated schemas for one object", MOST_DEBT);
     struct debt *d = &mb->debt[mb->n_debt++];
     *d = (struct debt){ .node = t->node, .kind = t->kind };
+    if (t->kind == NOT_UNEVAL_PROPS) {
+        d->bare = bag_item(mb->b, schemas_bare(mb->x->g, t->node) * 2);
+        return true;
+    }
     const struct node *n = node_at(mb->x->g, t->node);
     if (t->kind == NOT_NAMES) {
         uint32_t ref = n->obj->names * 2 + 1;
@@ -151,10 +172,7 @@ static bool atom_names(struct members *mb, const struct atom *t)
         return true;
     case NOT_MIN_PROPS: o->max = MIN(o->max, k->min - 1); return true;
     case NOT_MAX_PROPS: o->min = MAX(o->min, k->max + 1); return true;
-    case NOT_PROPS: case NOT_NAMES: return debt_add(mb, t);
-    case NOT_UNEVAL_PROPS:
-        return schemas_fail(mb->x->g, mb->x->e, t->node, ERR_UNSUPPORTED, "unevaluatedProperties",
-                            "cannot be enforced under not");
+    case NOT_PROPS: case NOT_NAMES: case NOT_UNEVAL_PROPS: return debt_add(mb, t);
     default: return true;
     }
 }
@@ -322,6 +340,10 @@ static void key_refs(struct members *mb, const struct bytes *name, struct refs_l
         for (uint32_t j = 0; j < n; j++) refs_put(mb, l, node[j] * 2);
         if (k->uneval != NONE && !looked_at(mb, i, name)) refs_put(mb, l, k->uneval * 2);
     }
+    for (uint32_t i = 0; name && i < mb->n_must; i++) {
+        struct bytes key = mb->o->key[mb->must[i].key].name;
+        if (key.len == name->len && !memcmp(key.p, name->p, key.len)) refs_put(mb, l, mb->must[i].ref);
+    }
 }
 
 /* Ways in which a key settles a debt: signed nodes to join, NONE: as it is. */
@@ -332,6 +354,10 @@ static bool settles(struct members *mb, const struct debt *d, const struct bytes
         bool bad = mb->refused >> (d - mb->debt) & 1;
         if (name && !name_allowed(mb, &d->bad, *name, &bad)) return false;
         if (bad) refs_put(mb, l, NONE);
+        return true;
+    }
+    if (d->kind == NOT_UNEVAL_PROPS) {
+        if (!looked_at(mb, d->bare, name)) refs_put(mb, l, n->obj->uneval * 2 + 1);
         return true;
     }
     if (n->kind == NODE_LITERAL) {
@@ -353,7 +379,7 @@ static bool impossible(const struct members *mb, const struct refs_list *l)
     return false;
 }
 
-static bool alt_put(struct members *mb, const struct refs_list *l, uint8_t owed, struct alts *out, uint32_t *cap)
+static bool alt_put(struct members *mb, const struct refs_list *l, uint16_t owed, struct alts *out, uint32_t *cap)
 {
     if (impossible(mb, l)) return true;
     uint32_t goal = expand_goal_of(mb->x, l->ref, l->n);
@@ -371,22 +397,45 @@ static bool alt_put(struct members *mb, const struct refs_list *l, uint8_t owed,
     return true;
 }
 
-/* Every combination of settling debts from d on, or not. */
-static bool alts_from(struct members *mb, const struct bytes *name, uint32_t d, struct refs_list *l,
-                      uint8_t owed, struct alts *out, uint32_t *cap)
+static bool empty_with(struct members *mb, struct refs_list *l, uint32_t ref)
+{
+    uint32_t before = l->n;
+    refs_put(mb, l, ref);
+    uint32_t goal = impossible(mb, l) ? NONE : goal_of(mb->x->g, l->ref, l->n, NULL);
+    bool empty = goal == NONE || !goal_ok(mb->x->g, goal);
+    l->n = before;
+    return empty;
+}
+
+/* Of the ways in which the key can settle a debt only those that its goal leaves: what the goal excludes anyway is
+ * settled free of charge (NONE), what it implies cannot be violated. */
+static void sift(struct members *mb, struct refs_list *l, struct refs_list *how)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < how->n; i++) {
+        if (how->ref[i] == NONE || empty_with(mb, l, how->ref[i] ^ 1)) {
+            how->ref[0] = NONE;
+            how->n = 1;
+            return;
+        }
+        if (!empty_with(mb, l, how->ref[i])) how->ref[n++] = how->ref[i];
+    }
+    how->n = n;
+}
+
+/* Every combination of settling debts from d on, or not. how[d]: the ways, sifted against the goal without debts. */
+static bool alts_from(struct members *mb, const struct refs_list *how, uint32_t d, struct refs_list *l, uint16_t owed,
+                      struct alts *out, uint32_t *cap)
 {
     if (d == mb->n_debt) return alt_put(mb, l, owed, out, cap);
-    struct refs_list how = { 0 };
-    if (!settles(mb, &mb->debt[d], name, &how)) return false;
-    bool free_of_charge = false;
-    for (uint32_t i = 0; i < how.n; i++) {
+    for (uint32_t i = 0; i < how[d].n; i++) {
         uint32_t before = l->n;
-        if (how.ref[i] != NONE) refs_put(mb, l, how.ref[i]);
-        else free_of_charge = true;
-        if (!alts_from(mb, name, d + 1, l, (uint8_t)(owed | 1u << d), out, cap)) return false;
+        if (how[d].ref[i] != NONE) refs_put(mb, l, how[d].ref[i]);
+        if (!alts_from(mb, how, d + 1, l, (uint16_t)(owed | 1u << d), out, cap)) return false;
         l->n = before;
+        if (how[d].ref[i] == NONE) return true;
     }
-    return free_of_charge || alts_from(mb, name, d + 1, l, owed, out, cap);
+    return alts_from(mb, how, d + 1, l, owed, out, cap);
 }
 
 static bool key_alts(struct members *mb, const struct bytes *name, struct alts *out)
@@ -395,7 +444,12 @@ static bool key_alts(struct members *mb, const struct bytes *name, struct alts *
     uint32_t cap = 0;
     *out = (struct alts){ 0 };
     key_refs(mb, name, &l);
-    return alts_from(mb, name, 0, &l, 0, out, &cap);
+    struct refs_list how[MOST_DEBT] = { { 0 } };
+    for (uint32_t d = 0; d < mb->n_debt; d++) {
+        if (!settles(mb, &mb->debt[d], name, &how[d])) return false;
+        if (!impossible(mb, &l)) sift(mb, &l, &how[d]);
+    }
+    return alts_from(mb, how, 0, &l, 0, out, &cap);
 }
 
 /* ---- declared keys --------------------------------------------------------------------------- */
@@ -449,7 +503,7 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
 }
 
 /* Classes of names that propertyNames of debts from d on refuse; each stands beside the class it is a part of. */
-static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint8_t refused)
+static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint16_t refused)
 {
     struct strs text;
     bool empty;
@@ -470,7 +524,7 @@ static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, u
         next.rule.n_part = s->rule.n_part + bad->n_part;
         next.rule.min = MAX(s->rule.min, bad->min);
         next.rule.max = MIN(s->rule.max, bad->max);
-        if (!refuse_by(mb, &next, d + 1, (uint8_t)(refused | 1u << d))) return false;
+        if (!refuse_by(mb, &next, d + 1, (uint16_t)(refused | 1u << d))) return false;
     }
     return refuse_by(mb, s, d + 1, refused);
 }
@@ -628,12 +682,13 @@ bool bag_object(struct expand *x, const struct bag *b)
     bool ok = held_property_names(&mb);
     if (ok) held_names(&mb);
     for (uint32_t i = 0; i < b->n_atom && ok; i++) ok = atom_names(&mb, &b->atom[i]);
-    o->owes = (uint8_t)((1u << mb.n_debt) - 1);
+    o->owes = (uint16_t)((1u << mb.n_debt) - 1);
     if (ok) held_needs(&mb);
     close_needs(o);
     if (ok) bans(&mb);
     ok = ok && all_patterns(&mb) && declared_keys(&mb) && invented_keys(&mb);
     names_done(&mb.names);
+    mem_free(mb.must);
     for (uint32_t i = 0; i < mb.n_debt; i++) names_done(&mb.debt[i].bad);
     if (!ok || o->min > o->max) return ok;
     struct shape *sh = shape_add(x, SH_OBJ);

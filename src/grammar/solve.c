@@ -59,7 +59,7 @@ static void want_shape(struct work *w, const struct shape *sh)
 /* ---- one look at a shape --------------------------------------------------------------------- */
 
 /* Best of the alternatives that settle all of `owed`; false: none can be met. */
-static bool alts_ok(const struct work *w, const struct alts *a, uint8_t owed, uint16_t *height)
+static bool alts_ok(const struct work *w, const struct alts *a, uint16_t owed, uint16_t *height)
 {
     uint16_t best = UINT16_MAX;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -78,8 +78,8 @@ static bool counts_ok(const struct work *w, const struct arr *a, uint16_t *heigh
     for (uint32_t c = 0; c < a->n_cont; c++) {
         uint64_t room = 0;
         uint16_t at = 0;
-        for (uint32_t i = 0; i < a->n_prefix; i++) room += alts_ok(w, &a->prefix[i], (uint8_t)(1u << c), &at);
-        if (a->max > a->n_prefix && alts_ok(w, &a->rest, (uint8_t)(1u << c), &at)) room += a->max - a->n_prefix;
+        for (uint32_t i = 0; i < a->n_prefix; i++) room += alts_ok(w, &a->prefix[i], (uint16_t)(1u << c), &at);
+        if (a->max > a->n_prefix && alts_ok(w, &a->rest, (uint16_t)(1u << c), &at)) room += a->max - a->n_prefix;
         if (room < a->cont[c].min || a->cont[c].min > a->cont[c].max) return false;
         if (a->cont[c].min) *height = MAX(*height, at);
     }
@@ -109,8 +109,8 @@ static bool more_members(const struct work *w, const struct obj *o, uint32_t nee
 /* Every debt has a key that can settle it. */
 static bool debts_ok(const struct work *w, const struct obj *o, uint16_t *height)
 {
-    for (int d = 0; d < MOST_OWED; d++) {
-        uint8_t bit = (uint8_t)(1u << d);
+    for (int d = 0; d < MOST_DEBT; d++) {
+        uint16_t bit = (uint16_t)(1u << d);
         bool ok = !(o->owes & bit);
         for (uint32_t i = 0; i < o->n_key && !ok; i++)
             ok = (o->key[i].req || o->n_req < o->max) && alts_ok(w, &o->key[i].alts, bit, height);

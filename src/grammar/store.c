@@ -75,26 +75,26 @@ bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
     return m != NULL;
 }
 
-static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word)
+/* Tokens in which bits and base differ, into list; NONE: more than MOST_TOGGLE. */
+static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + 32])
 {
     uint32_t n = 0;
-    for (size_t i = 0; i < n_word; i++) n += (uint32_t)__builtin_popcount(bits[i] ^ (base ? base[i] : 0));
+    for (size_t i = 0; i < n_word; i++) {
+        for (uint32_t w = bits[i] ^ (base ? base[i] : 0); w; w &= w - 1) list[n++] = (uint32_t)i * 32 + (uint32_t)__builtin_ctz(w);
+        if (n > MOST_TOGGLE) return NONE;
+    }
     return n;
 }
 
 static struct mask *encode(const struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
 {
-    uint32_t n = differences(bits, base, s->n_word), plain = base ? differences(bits, NULL, s->n_word) : n;
-    if (plain <= n) { n = plain; base = NULL; }
-    bool whole = n > MOST_TOGGLE;
-    size_t bytes = sizeof(struct mask) + (whole ? s->n_word : n) * sizeof(uint32_t);
+    uint32_t list[MOST_TOGGLE + 32], n = differences(bits, base, s->n_word, list);
+    if (n == NONE && base) n = differences(bits, base = NULL, s->n_word, list);
+    size_t bytes = sizeof(struct mask) + (n == NONE ? s->n_word : n) * sizeof(uint32_t);
     struct mask *m = mem_alloc(bytes);
-    *m = (struct mask){ .key = key, .base = base, .n = whole ? NONE : n, .bytes = (uint32_t)bytes };
-    if (whole) memcpy(m->token, bits, s->n_word * sizeof *bits);
-    uint32_t k = 0;
-    for (size_t i = 0; i < s->n_word && !whole; i++)
-        for (uint32_t w = bits[i] ^ (base ? base[i] : 0); w; w &= w - 1)
-            m->token[k++] = (uint32_t)i * 32 + (uint32_t)__builtin_ctz(w);
+    *m = (struct mask){ .key = key, .base = base, .n = n, .bytes = (uint32_t)bytes };
+    if (n == NONE) memcpy(m->token, bits, s->n_word * sizeof *bits);
+    else if (n) memcpy(m->token, list, n * sizeof *list);
     return m;
 }
 

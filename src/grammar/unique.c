@@ -28,7 +28,7 @@ uint64_t number_hash(const char *text, size_t len)
 }
 
 /* The outermost array around c that must not repeat an element it already has, or NONE. */
-static uint32_t guarded(const struct matcher *m, uint32_t frame)
+uint32_t unique_guard(const struct matcher *m, uint32_t frame)
 {
     uint32_t found = NONE;
     for (; frame != NONE && m->frame[frame].flags & FL_HASH; frame = m->frame[frame].parent) {
@@ -47,7 +47,7 @@ static bool roomy_text(const struct strs *s, uint32_t state)
 
 bool roomy_string(const struct matcher *m, const struct conf *c)
 {
-    return guarded(m, c->frame) == NONE || roomy_text(shape_at(m, c->ref, c->sh)->str, c->dfa);
+    return unique_guard(m, c->frame) == NONE || roomy_text(shape_at(m, c->ref, c->sh)->str, c->dfa);
 }
 
 static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep);
@@ -159,10 +159,27 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
     return false;
 }
 
+/* Literals as elements: is one of those that can still come a new one? */
+static bool fresh_literal(const struct matcher *m, const struct conf *c, const struct shape *sh, const struct frame *f)
+{
+    const struct tnode *p = &sh->lit->node[c->n];
+    for (uint32_t r = p->lo; r < p->hi; r++) {
+        struct bytes b = sh->lit->str[r];
+        uint64_t h = 0;
+        for (size_t i = 0; sh->kind == SH_STRLIT && i < b.len; i++) h = key_hash(h, (uint8_t)b.p[i]);
+        h = sh->kind == SH_STRLIT ? mix64(h, SALT_TEXT) : number_hash(b.p, b.len);
+        if (!unique_used(m, f, h)) return true;
+    }
+    return false;
+}
+
 bool unique_alive(struct matcher *m, const struct conf *c)
 {
-    uint32_t top = guarded(m, c->frame), set0 = m->set0;
+    uint32_t top = unique_guard(m, c->frame), set0 = m->set0;
     if (top == NONE || roomy(m, c, top)) return true;
+    bool lit = c->kind == C_NUMLIT || (c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT);
+    if (lit && c->frame == top && (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8))
+        return fresh_literal(m, c, shape_at(m, c->ref, c->sh), &m->frame[top]);
     const struct frame f = m->frame[top];
     if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &f)) return true;
     struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn };
@@ -192,7 +209,7 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
 
 uint32_t unique_slack(const struct matcher *m, const struct conf *c)
 {
-    uint32_t top = guarded(m, c->frame);
+    uint32_t top = unique_guard(m, c->frame);
     return top == NONE ? 0 : m->frame[top].n_dyn;
 }
 
@@ -200,14 +217,14 @@ bool unique_by_text(const struct matcher *m, const struct conf *c)
 {
     const struct shape *sh = shape_at(m, c->ref, c->sh);
     return c->kind == C_STR && sh->kind == SH_STR && !sh->str->dfa && m->frame[c->frame].kind == F_ARR &&
-           c->frame == guarded(m, c->frame);
+           c->frame == unique_guard(m, c->frame);
 }
 
 uint64_t unique_text_hash(uint64_t aux) { return mix64(aux, SALT_TEXT); }
 
 uint32_t unique_detour(const struct matcher *m, const struct conf *c)
 {
-    uint32_t top = guarded(m, c->frame);
+    uint32_t top = unique_guard(m, c->frame);
     if (top == NONE) return 0;
     bool own = m->frame[c->frame].kind == F_ARR && c->frame == top;
     if (c->lex == LEX_NORMAL && unique_by_text(m, c)) return text_detour(m, c, top);

@@ -133,7 +133,7 @@ static void arr_elements(struct matcher *m, struct conf c, int first)
 static uint32_t arr_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent)
 {
     const struct arr *a = shape_at(m, goal, sh)->arr;
-    struct frame f = { .kind = F_ARR, .parent = parent, .ref = goal, .sh = sh, .dyn = NONE,
+    struct frame f = { .kind = F_ARR, .parent = parent, .ref = goal, .sh = sh, .dyn = NONE, .texts = m->frame[parent].texts,
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
     if (a->unique || hashing(m, parent)) f.flags = FL_HASH;
     if (a->n_cont) f.seen = words_take(m, a->n_cont);
@@ -181,9 +181,20 @@ static void element_done(struct matcher *m, struct frame f, uint8_t style, uint8
                                .surf = surf });
 }
 
+/* Notes a value inside of a uniqueItems array: mask.c asks whether a text could ever make an element equal another. */
+static void note_value(struct matcher *m, struct frame *f, uint64_t hash)
+{
+    uint32_t before = m->carry != NONE ? m->carry : f->texts, at = words_take(m, 2);
+    m->word[at] = hash;
+    m->word[at + 1] = before;
+    f->texts = at;
+    m->carry = NONE;
+}
+
 void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf, uint64_t hash)
 {
     struct frame f = m->frame[frame];
+    if (f.flags & FL_HASH) note_value(m, &f, hash);
     switch (f.kind) {
     case F_OBJ:
         if (f.flags & FL_HASH) {        /* members in any order make the same value */
@@ -502,6 +513,7 @@ static bool closes(const struct matcher *m, const struct frame *f, uint8_t b)
 static void close_container(struct matcher *m, const struct conf *c)
 {
     const struct frame f = m->frame[c->frame];
+    m->carry = f.flags & FL_HASH ? f.texts : NONE;
     value_done(m, f.parent, c->style, c->surf, f.flags & FL_HASH ? mix64(mix64(f.value, SALT_CONTAINER + f.kind), 1) : 0);
 }
 
