@@ -461,8 +461,15 @@ static uint32_t cost_of(const struct matcher *m, const struct conf *c, int s)
 uint32_t conf_cost(const struct matcher *m, const struct conf *c)
 {
     cost_ready(m);
-    uint32_t cost = cost_of(m, c, c->style == STYLE_OWN);
-    return m->frame[c->frame].flags & FL_HASH ? cost_add(cost, unique_detour(m, c)) : cost;
+    int s = c->style == STYLE_OWN;
+    if (!(m->frame[c->frame].flags & FL_HASH)) return cost_of(m, c, s);
+    const struct conf own = *c;         /* looking ahead moves the list it lies in */
+    uint64_t key = conf_hash(m, &own, 0x0e1f);
+    uint32_t top, have = memo_get(m, key);
+    if (have != NONE) return have;
+    uint32_t way = unique_way(m, &own, &top);
+    if (way != NONE) return memo_put(m, key, cost_add(way, frame_need(m, top, s)));
+    return memo_put(m, key, cost_add(cost_of(m, &own, s), unique_detour(m, &own)));
 }
 
 uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)

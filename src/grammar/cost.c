@@ -201,6 +201,8 @@ static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct a
     return best;
 }
 
+static uint64_t dear_element(const struct grammar *g, const struct arr *a);
+
 static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const struct arr *a, int s)
 {
     uint64_t sum = 0, lack = 0, sep = cost_wide(b->costs->sep[s][0]);
@@ -219,7 +221,7 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
         sum += (uint64_t)a->cont[i].min * (sep + one);
     }
     if (a->min > a->n_prefix) sum += (uint64_t)(a->min - a->n_prefix) * (sep + alts_now(b, g, &a->rest, 0, s));
-    if (a->unique) sum += (uint64_t)a->min * (a->min + 1);
+    if (a->unique) sum += (uint64_t)a->min * (dear_element(g, a) + a->min + 1);
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
 
@@ -363,20 +365,73 @@ uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint16_t owed,
     return alts_now(m->bind, m->g, l, owed, s);
 }
 
-/* A text or number can always be made new by one more byte for each value it may run into; among literals the
- * dearest may be what is left. */
+/* ---- different elements ---------------------------------------------------------------------- */
+
+static uint64_t dear_goal(const struct grammar *g, uint32_t goal, int deep);
+
+static uint64_t dear_alts(const struct grammar *g, const struct alts *l, int deep)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < l->n; i++) most = MAX(most, dear_goal(g, l->alt[i].goal, deep + 1));
+    return most;
+}
+
+/* Bytes of the longest value where there are few: among them the last that is left may be any. Where there are
+ * always more, one more letter makes a new one, and nothing is added. */
+static uint64_t dear_shape(const struct grammar *g, const struct shape *sh, int deep)
+{
+    uint64_t most = 0;
+    switch (sh->kind) {
+    case SH_STRLIT: case SH_NUMLIT:
+        for (uint32_t r = 0; r < sh->lit->n_str; r++) {
+            uint64_t n = 2;
+            for (size_t i = 0; i < sh->lit->str[r].len; i++) {
+                char out[8];
+                n += (uint64_t)lex_spell(ESC_JSON, (uint8_t)sh->lit->str[r].p[i], out);
+            }
+            most = MAX(most, n);
+        }
+        return most;
+    case SH_STR: {
+        const struct dfa_state *q = sh->str->dfa ? dfa_state(sh->str->dfa, DFA_START) : NULL;
+        uint32_t max = MIN(sh->str->max, q ? q->max_len : NONE);
+        return max == NONE ? 0 : (uint64_t)MIN(max, 64u) * (q ? 6 : 1) + 2;
+    }
+    case SH_NUM: return sh->num->integer && sh->num->has_lo && sh->num->has_hi ? MOST_DIGIT + 1 : 0;
+    case SH_OBJ:
+        for (uint32_t i = 0; i < sh->obj->n_key; i++) most += sh->obj->key[i].name.len + 6 + dear_alts(g, &sh->obj->key[i].alts, deep);
+        return most + 2;
+    case SH_ARR: {
+        uint64_t n = sh->arr->max == NONE ? sh->arr->min : MIN(sh->arr->max, 64u);
+        for (uint32_t i = 0; i < sh->arr->n_prefix; i++) most += 2 + dear_alts(g, &sh->arr->prefix[i], deep);
+        return most + n * (2 + dear_alts(g, &sh->arr->rest, deep)) + 2;
+    }
+    default: return 5;
+    }
+}
+
+static uint64_t dear_goal(const struct grammar *g, uint32_t goal, int deep)
+{
+    uint64_t most = 0;
+    if (deep > 4 || !goal_met(g, goal)) return 0;
+    const struct goal *p = goal_at(g, goal);
+    for (uint32_t k = 0; k < p->n_shape; k++) most = MAX(most, dear_shape(g, &p->shape[k], deep));
+    return MIN(most, 100000u);
+}
+
+static uint64_t dear_element(const struct grammar *g, const struct arr *a)
+{
+    uint64_t most = dear_alts(g, &a->rest, 0);
+    for (uint32_t i = 0; i < a->n_prefix; i++) most = MAX(most, dear_alts(g, &a->prefix[i], 0));
+    return most;
+}
+
+/* A text or number can always be made new by one more byte for each value it may run into. */
 uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, int s)
 {
-    const struct arr *a = frame_arr(m, f);
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < a->rest.n; i++) {
-        const struct goal *p = goal_at(m->g, a->rest.alt[i].goal);
-        for (uint32_t k = 0; goal_met(m->g, a->rest.alt[i].goal) && k < p->n_shape; k++) {
-            const struct shape *sh = &p->shape[k];
-            for (uint32_t r = 0; (sh->kind == SH_STRLIT || sh->kind == SH_NUMLIT) && r < sh->lit->n_str; r++)
-                most = MAX(most, sh->lit->str[r].len * 6 + 2);
-        }
-    }
+    (void)s;
+    if (!n) return 0;
+    uint64_t most = dear_element(m->g, frame_arr(m, f));
     return (uint32_t)MIN(n * (most + f->n_dyn + n), (uint64_t)COST_MAX);
 }
 

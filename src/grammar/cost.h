@@ -32,6 +32,8 @@ uint32_t cost_behind_text(const struct matcher *m, const struct conf *c); /* fro
 uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint16_t owed, int s);
 /* unique.c: letters that make a text inside of uniqueItems new, whatever it is. An element itself, told apart by its text? */
 uint32_t unique_slack(const struct matcher *m, const struct conf *c);
+/* Bytes of a way from here to one more element of the array *top around, where values are few; NONE elsewhere. */
+uint32_t unique_way(const struct matcher *m, const struct conf *c, uint32_t *top);
 bool     unique_by_text(const struct matcher *m, const struct conf *c);
 uint64_t unique_text_hash(uint64_t aux);
 /* unique.c: bytes that a detour around used values may take from here. object.c: required keys left after `key`. */

@@ -125,7 +125,7 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
 
 /* ---- looking ahead --------------------------------------------------------------------------- */
 
-struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; int steps; };
+struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; int steps, found; };  /* found: bytes of the way, -1: not known */
 
 /* Has one more element of the guarded array ended in one of these configurations? */
 static bool passed(const struct look *l, uint32_t from, uint32_t n)
@@ -139,17 +139,31 @@ static bool passed(const struct look *l, uint32_t from, uint32_t n)
     return false;
 }
 
+/* Between tokens of JSON a blank leads nowhere that is not reached without it. */
+static bool between(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    for (uint32_t i = from; i < from + n; i++) {
+        uint8_t k = m->conf[i].kind;
+        if (k != C_VALUE && k != C_OPEN && k != C_QUOTE && k != C_COLON && k != C_NEXT) return false;
+    }
+    return m->g->spell.flexible;
+}
+
 /* Depth first, what closes comes first. */
 static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
 {
     static const char first[] = "\"}],:0123456789truefalsn";
     struct matcher *m = l->m;
     struct mark k = matcher_mark(m);
-    if (passed(l, from, n)) return true;
+    if (passed(l, from, n)) { l->found = deep; return true; }
     if (deep >= MOST_DEEP) return false;
+    bool dense = between(m, from, n);
+    struct byteset may = set_bytes(m, from, n);
     for (int i = -(int)(sizeof first - 1); i < 256; i++) {
         uint8_t b = i < 0 ? (uint8_t)first[i + (int)sizeof first - 1] : (uint8_t)i;
         if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
+        if (!byteset_has(&may, b)) continue;
+        if (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r')) continue;
         if (++l->steps > MOST_LOOK) return true;
         uint32_t got = set_step(m, from, n, b);
         bool ok = got && look(l, m->set0, got, deep + 1);
@@ -157,6 +171,27 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
         if (ok) return true;
     }
     return false;
+}
+
+/* Can c become a new element of the guarded array? *way: bytes of one that was found, NONE if it is not known. */
+static bool look_from(struct matcher *m, const struct conf *c, uint32_t top, uint32_t *way)
+{
+    const struct frame f = m->frame[top];
+    const struct conf own = *c;         /* it may lie in the list that grows */
+    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn, .found = -1 };
+    struct mark k = matcher_mark(m);
+    uint32_t set0 = m->set0;
+    int fuel = m->fuel;
+    m->probing++;
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = own;
+    bool alive = look(&l, k.conf, 1, 0);
+    m->probing--;
+    matcher_reset(m, k);
+    m->set0 = set0;
+    m->fuel = fuel;
+    if (way) *way = alive && l.found >= 0 ? (uint32_t)l.found : NONE;
+    return alive;
 }
 
 /* Literals as elements: is one of those that can still come a new one? */
@@ -175,25 +210,13 @@ static bool fresh_literal(const struct matcher *m, const struct conf *c, const s
 
 bool unique_alive(struct matcher *m, const struct conf *c)
 {
-    uint32_t top = unique_guard(m, c->frame), set0 = m->set0;
+    uint32_t top = unique_guard(m, c->frame);
     if (top == NONE || roomy(m, c, top)) return true;
     bool lit = c->kind == C_NUMLIT || (c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT);
     if (lit && c->frame == top && (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8))
         return fresh_literal(m, c, shape_at(m, c->ref, c->sh), &m->frame[top]);
-    const struct frame f = m->frame[top];
-    if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &f)) return true;
-    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn };
-    struct mark k = matcher_mark(m);
-    int fuel = m->fuel;
-    m->probing++;
-    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-    m->conf[m->n_conf++] = *c;
-    bool alive = look(&l, k.conf, 1, 0);
-    m->probing--;
-    matcher_reset(m, k);
-    m->set0 = set0;
-    m->fuel = fuel;
-    return alive;
+    if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &m->frame[top])) return true;
+    return look_from(m, c, top, NULL);
 }
 
 /* ---- the budget's side ----------------------------------------------------------------------- */
@@ -205,6 +228,18 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
     uint32_t n = 0, most = m->frame[top].n_dyn;
     for (; n <= most && unique_used(m, &m->frame[top], mix64(h, SALT_TEXT)); n++) h = key_hash(h, 'a');
     return n;
+}
+
+/* The way that looking ahead finds: from every place on it the rest of it is found again, so it grows shorter byte by byte. */
+uint32_t unique_way(const struct matcher *cm, const struct conf *c, uint32_t *top)
+{
+    struct matcher *m = (struct matcher *)cm;           /* probing leaves nothing behind */
+    uint32_t way = NONE;
+    *top = unique_guard(m, c->frame);
+    if (*top == NONE || roomy(m, c, *top)) return NONE;
+    if (c->frame == *top && (c->kind == C_NEXT || c->kind == C_OPEN)) return NONE;
+    look_from(m, c, *top, &way);
+    return way;
 }
 
 uint32_t unique_slack(const struct matcher *m, const struct conf *c)
