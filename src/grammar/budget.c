@@ -268,7 +268,7 @@ static uint32_t behind_name(const struct matcher *m, const struct conf *c, int s
 static uint32_t invent(const struct matcher *m, const struct conf *c, int s)
 {
     uint32_t behind = behind_name(m, c, s);
-    return behind >= COST_MAX ? COST_MAX : cost_add((uint32_t)lex_pending(c->lex) + behind, key_extend(m, c));
+    return behind >= COST_MAX ? COST_MAX : cost_add(behind, key_extend(m, c));
 }
 
 uint32_t cost_behind_text(const struct matcher *m, const struct conf *c)
@@ -314,14 +314,31 @@ static uint32_t cost_next_key(const struct matcher *m, const struct conf *c, enu
 
 /* ---- texts and containers -------------------------------------------------------------------- */
 
+/* Bytes to the end of a text that stands inside of a code point. The automaton may not tell such places apart (where any
+ * code point will do), so its rest is tried out. */
+static uint32_t half_left(const struct strs *st, int utf8, uint32_t state, uint32_t lo, uint32_t hi)
+{
+    if (!utf8) return MIN(dfa_shortest(st->dfa, state, lo, hi), COST_MAX);
+    uint32_t best = COST_MAX;
+    uint64_t seen[4] = { 0 };
+    for (int b = 0x80; b < 0xc0; b++) {
+        uint8_t cls = st->cls[b];
+        int next = utf8_dfa(utf8, (uint8_t)b);
+        if (next < 0 || seen[cls >> 6] >> (cls & 63) & 1) continue;
+        seen[cls >> 6] |= 1ull << (cls & 63);
+        uint32_t to = dfa_step(st->dfa, st->cls, state, (uint8_t)b);
+        if (to != DFA_DEAD) best = MIN(best, cost_add(1, half_left(st, next, to, lo, hi)));
+    }
+    return best;
+}
+
 uint32_t strs_left(const struct strs *st, int esc, const struct conf *c)
 {
     uint32_t pending = (uint32_t)lex_pending(c->lex), lo = st->min > c->m ? st->min - c->m : 0;
     if (!st->dfa) return cost_add(pending, lo);
     uint32_t hi = st->max == NONE ? NONE : st->max - MIN(c->m, st->max), best = COST_MAX;
-    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8)     /* the automaton stands inside of a code point, too */
-        return MIN(dfa_shortest(st->dfa, c->dfa, lo, hi), COST_MAX);
-    for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1) {
+    if (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8) return half_left(st, c->lex ? c->lex - LEX_UTF8 : 0, c->dfa, lo, hi);
+    for (int b = 1; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1) {
         int more = lex_left(c->lex, c->part, esc, (uint8_t)b);
         uint32_t to = more < 0 ? DFA_DEAD : dfa_step(st->dfa, st->cls, c->dfa, (uint8_t)b);
         if (to != DFA_DEAD) best = MIN(best, cost_add((uint32_t)more, MIN(dfa_shortest(st->dfa, to, lo, hi), COST_MAX)));

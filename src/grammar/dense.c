@@ -114,11 +114,11 @@ static bool within(const struct scan *w, uint32_t left)
     return true;
 }
 
-static bool ends_within(const struct scan *w, uint32_t state, uint32_t len)
+static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t len)
 {
     if (w->limit == NONE) return true;
-    uint32_t lo = w->s->min > len ? w->s->min - len : 0;
-    return within(w, dfa_shortest(w->s->dfa, state, lo, room_of(w->s, len)));
+    struct conf c = { .dfa = state, .m = len, .lex = (uint16_t)(utf8 ? LEX_UTF8 + utf8 : LEX_NORMAL) };
+    return within(w, strs_left(w->s, w->esc, &c));
 }
 
 static bool content(uint32_t b) { return b >= 0x20 && b != '"' && b != '\\'; }
@@ -232,7 +232,7 @@ static void walk(const struct scan *w, uint32_t state)
         uint32_t d = t->depth[i];
         struct step *own = &at[d];
         if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
-        if (t->token[i] >= 0 && ends_within(w, own->state, own->len)) bit_same(v, w->bits, t->token[i]);
+        if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
         bool skip = false;
         if (own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
             uint32_t most = w->base[own->base].most;

@@ -491,7 +491,8 @@ bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);  
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }
 uint32_t key_cap(const struct matcher *m, const struct conf *c);      /* most code points of an invented name */
 bool key_closable(const struct matcher *m, const struct conf *c);     /* may the quote (or =) come now? */
-uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more letters until it may */
+uint32_t key_extend(const struct matcher *m, const struct conf *c);   /* more bytes until it may */
+bool key_roomy(const struct matcher *m, const struct conf *c);        /* are there always more names than are taken? */
 bool escape_leads(const struct matcher *m, const struct trie *t, const struct conf *c, const struct frame *f);
 bool escape_means(const struct matcher *m, const struct tnode *child, const struct conf *c, const struct frame *f);
 

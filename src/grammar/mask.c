@@ -455,6 +455,7 @@ static bool take_dense(struct walk *w, const struct conf *c)
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
+    if (c->kind == C_KEY && !key_roomy(m, c)) return false;
     take_content(w, c);
     leave_string(w, c);
     return true;
@@ -566,7 +567,8 @@ bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut)
         arena_done(&w.tmp);
         if (w.p.cut) *cut = is_cut(m, bits);
         else remember(m, &s, set_key(m, s.conf, s.n_conf, false), bits);
-        if (!*cut) growth_put(m->bind, key, w.p.dear > cost ? w.p.dear - cost : 0);
+        uint32_t dear = w.p.cut ? w.p.most : w.p.dear;  /* dear is all there is only if nothing was kept back */
+        if (!*cut) growth_put(m->bind, key, dear > cost ? dear - cost : 0);
         return true;
     }
     memset(bits, 0, m->v->n_word * sizeof *bits);

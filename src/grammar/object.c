@@ -257,12 +257,35 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     capped.max = MIN(s->max, key_cap(m, c));
     if (!strs_alive(&capped, c->dfa, c->m) || !strs_escapes(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
-    /* declared and used names are no invented ones: there must be another */
-    uint32_t taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
-    return dfa_count(s->dfa, c->dfa, taken + 1) > taken || key_extend(m, c) < COST_MAX;
+    return key_extend(m, c) < COST_MAX; /* declared and used names are no invented ones: there must be another */
 }
 
-/* Letters that surely make the name a free one: `a` repeated, tried out. */
+/* The fewest bytes that lead to a free name, texts of a small finite language tried one by one; less than `best`, else best. */
+static uint32_t free_below(const struct matcher *m, const struct conf *c, const struct strs *s, uint32_t best, int deep)
+{
+    if (!best || deep > MOST_KEY) return best;
+    if (key_free(m, c)) return 0;
+    for (int b = 1; b < 256; b++) {
+        char spelled[8];
+        uint32_t cost = b < 0x80 && (b < 0x20 || b == '"' || b == '\\') ? (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled) : 1;
+        struct conf t = *c;
+        if (cost >= best || (t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
+        if (t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, (uint8_t)b);
+        t.aux = key_hash(t.aux, (uint8_t)b);
+        t.m += (b & 0xc0) != 0x80;
+        if (t.m <= s->max) best = MIN(best, cost + free_below(m, &t, s, best - cost, deep + 1));
+    }
+    return best;
+}
+
+bool key_roomy(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct strs *s = &frame_obj(m, f)->cls[c->cls - 1].s;
+    return !s->dfa || (c->n == NONE && !f->n_dyn) || dfa_state(s->dfa, DFA_START)->max_len == NONE;
+}
+
+/* Bytes that surely make the name a free one: what was begun, then `a` repeated, tried out. */
 uint32_t key_extend(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
@@ -270,12 +293,18 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
     const struct strs *s = &o->cls[c->cls - 1].s;
     uint32_t taken = c->n == NONE && !f->n_dyn ? 0 : o->n_key + f->n_dyn + 1;
     if (s->dfa) {
-        uint32_t lo = MAX(s->min, 1u), hi = MIN(s->max, key_cap(m, c));
-        if (c->m > hi) return COST_MAX;
-        uint32_t n = dfa_shortest(s->dfa, c->dfa, lo > c->m ? lo - c->m : 0, hi == NONE ? NONE : hi - c->m);
-        return n == NONE ? COST_MAX : cost_add(n, taken);
+        struct strs capped = *s;
+        capped.min = MAX(s->min, 1u);
+        capped.max = MIN(s->max, key_cap(m, c));
+        if (c->m > capped.max) return COST_MAX;
+        uint32_t here = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
+        if (here && c->lex == LEX_NORMAL && dfa_count(s->dfa, c->dfa, here + 1) <= here)
+            return free_below(m, c, &capped, COST_MAX, 0);
+        uint32_t n = strs_left(&capped, value_escapes(m, c->surf), c);
+        return n >= COST_MAX ? COST_MAX : cost_add(n, taken);
     }
-    if (c->lex != LEX_NORMAL) return cost_add(taken, s->min > c->m ? s->min - c->m : 0);
+    uint32_t half = (uint32_t)lex_pending(c->lex);
+    if (half) return cost_add(half + taken, s->min > c->m ? s->min - c->m : 0);
     struct conf t = *c;
     for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
         if (key_free(m, &t)) return n;

@@ -381,7 +381,7 @@ bool strs_alive(const struct strs *s, uint32_t state, uint32_t len)
 bool strs_escapes(int esc, const struct strs *s, const struct conf *c)
 {
     if (esc == ESC_ANY || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8 || !s->dfa) return true;
-    for (int b = 0; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1)
+    for (int b = 1; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1)   /* NUL is never written */
         if (lex_may_mean(c->lex, c->part, esc, (uint8_t)b) &&
             strs_alive(s, dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b), c->m))
             return true;
