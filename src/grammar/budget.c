@@ -82,10 +82,31 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Where keys shut each other out or bring others along, nobody knows which will be left: as if each were the dearest
+ * of them, with all that it brings. */
+static uint32_t any_extra_cost(const struct matcher *m, const struct frame *f, uint32_t n, int s)
+{
+    const struct obj *o = frame_obj(m, f);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < o->n_cls; i++) {
+        uint32_t c = invented_cost(m, f, i, 0, s);
+        if (c < COST_MAX) most = MAX(most, cost_add(c, n));
+    }
+    for (uint32_t i = 0; i < o->n_key; i++) {
+        if (obj_must(m, f, i) || !obj_offers(m, f, i)) continue;
+        uint32_t sum = key_cost(m, f, i, 0, s);
+        for (uint32_t j = 0; o->key[i].need && j < o->n_key; j++)
+            if (o->key[i].need[j / 64] >> (j % 64) & 1 && !obj_seen(m, f, j)) sum = cost_add(sum, key_cost(m, f, j, 0, s));
+        most = MAX(most, sum);
+    }
+    return most ? (uint32_t)MIN((uint64_t)n * most, (uint64_t)COST_MAX) : COST_MAX;
+}
+
 /* n members beyond the required ones: the cheapest there are. */
 static uint32_t extra_cost(const struct matcher *m, const struct frame *f, uint32_t n, int s)
 {
     const struct obj *o = frame_obj(m, f);
+    if (o->n_ban || o->has_need) return any_extra_cost(m, f, n, s);
     uint32_t *list = mem_alloc((o->n_key + 1) * sizeof *list), k = 0, invent = COST_MAX, sum = 0;
     for (uint32_t i = 0; i < o->n_cls; i++) invent = MIN(invent, invented_cost(m, f, i, 0, s));
     if (invent < COST_MAX) invent = cost_add(invent, n);

@@ -250,7 +250,16 @@ static uint32_t more_shortest(struct bind *b, const struct grammar *g, const str
         uint32_t c = o->key[i].req ? COST_MAX : key_now(b, g, o, i, 0, args, s);
         if (c < COST_MAX) { sum += c; found++; }
     }
-    if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
+    if (extra && (o->n_ban || o->has_need)) {           /* see any_extra_cost() */
+        uint64_t most = invent < COST_MAX ? invent : 0;
+        for (uint32_t i = 0; i < o->n_key; i++) {
+            uint64_t c = key_now(b, g, o, i, 0, args, s);
+            for (uint32_t j = 0; o->key[i].need && j < o->n_key; j++)
+                if (o->key[i].need[j / 64] >> (j % 64) & 1) c += key_now(b, g, o, j, 0, args, s);
+            if (!o->key[i].req && c < COST_MAX) most = MAX(most, c);
+        }
+        sum = MAX(sum, extra * most);
+    } else if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
     else if (found < extra) return COST_MAX;
     for (int bit = 1; bit <= o->owes; bit <<= 1) {
         uint32_t best = o->owes & bit ? invented_now(b, g, o, (uint16_t)bit, extra + 8, s) : 0;
