@@ -35,7 +35,7 @@
 /* ---- limits (docs/grammar.md lists them) ----------------------------------------------------- */
 
 enum {
-    MOST_CONF = 1024,                   /* live configurations; further alternatives are dropped */
+    MOST_CONF = 1024, MOST_CONF_VALIDATE = 2048,      /* live configurations; further alternatives are dropped */
     MOST_DEPTH = 64,                    /* nesting of generated values */
     MOST_DEPTH_VALIDATE = 500,
     MOST_GOAL = 1 << 16, MOST_NODE = 1 << 18,
