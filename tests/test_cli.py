@@ -82,7 +82,7 @@ BAD_TOOLS = [
     ("the same name twice", tool({}) + tool({}), ["get"]),
     ("unsatisfiable number", tool({"type": "object", "properties": {"a": {"type": "integer", "minimum": 3, "maximum": 2}}, "required": ["a"]}), ["get", "/properties/a"]),
     ("enum against type", tool({"type": "object", "properties": {"a": {"type": "string", "enum": [1, 2]}}, "required": ["a"]}), ["get", "/properties/a"]),
-    ("unsupported keyword", tool({"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]}), ["get", "/properties/a", "not"]),
+    ("unsupported keyword", tool({"type": "object", "properties": {"a": {"not": {"uniqueItems": True}}}, "required": ["a"]}), ["get", "/properties/a/not", "uniqueItems"]),
     ("malformed schema", tool({"type": "object", "properties": {"a": {"type": "strin"}}}), ["get", "/properties/a"]),
     ("reference to nothing", tool({"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "required": ["a"]}), ["get", "$ref"]),
 ]

@@ -95,6 +95,8 @@ struct scan {
     int esc;
     uint32_t *bits, len;                /* code points before */
     bool counts;                        /* lengths matter within the reach of a token */
+    uint32_t taken;                     /* texts that must not come, see dense_strs() */
+    int32_t *doubt; uint32_t n_doubt, cap_doubt;
     struct base base[MOST_BASE]; int n_base;
     int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
     uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
@@ -135,12 +137,22 @@ static uint32_t run_reach(const struct scan *w, const struct dfa_state *q, uint3
     return room < q->min_len ? 0 : MIN(q->run_max, room - q->min_len);
 }
 
+enum { THICK = 3 };
+/* Surely more texts lead on from a state than are taken: as many as its run can spell in a few letters. */
+static bool is_thick(const struct scan *w, const struct dfa_state *q)
+{
+    uint64_t wide = (uint64_t)(__builtin_popcountll(q->run[0]) + __builtin_popcountll(q->run[1])), n = 1;
+    for (uint32_t i = 0; i < MIN(q->run_max, (uint32_t)THICK); i++) n *= wide;
+    return q->max_len == NONE || n > w->taken;
+}
+
 /* The run of a state as a base; false: it has none that is worth a sweep. */
 static bool base_make(const struct scan *w, struct base *k, uint32_t state, uint32_t len)
 {
     *k = (struct base){ .q = dfa_state(w->s->dfa, state) };
     k->most = run_reach(w, k->q, len);
     bool limited = w->limit != NONE;
+    if (w->taken && k->q->max_len != NONE) k->most = k->most > THICK && is_thick(w, k->q) ? k->most - THICK : 0;
     /* no letter of a run makes the way to the end longer, but which lengths fit may */
     if (!k->most || (limited && (w->counts || k->q->shortest > w->limit))) return false;
     if (limited) *w->most = MAX(*w->most, k->q->shortest);
@@ -220,8 +232,16 @@ static void take_all_below(const struct scan *w, uint32_t node)
         if (v->plain_from[t->list[k]] <= t->depth[node]) bit_set(w->bits, t->list[k]);
 }
 
+static void doubt(struct scan *w, int32_t token)
+{
+    for (; token >= 0; token = w->v->same[token]) {
+        MEM_GROW(w->doubt, w->n_doubt, w->cap_doubt);
+        w->doubt[w->n_doubt++] = token;
+    }
+}
+
 /* Walks the trie; below a node that is still in a base and that no exit lies under, all is taken already. */
-static void walk(const struct scan *w, uint32_t state)
+static void walk(struct scan *w, uint32_t state)
 {
     const struct vocab *v = w->v;
     const struct vtrie *t = &v->all;
@@ -232,7 +252,8 @@ static void walk(const struct scan *w, uint32_t state)
         uint32_t d = t->depth[i];
         struct step *own = &at[d];
         if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
-        if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
+        if (t->token[i] >= 0 && w->taken && !is_thick(w, own->q)) doubt(w, t->token[i]);
+        else if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
         bool skip = false;
         if (own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
             uint32_t most = w->base[own->base].most;
@@ -248,7 +269,7 @@ static void walk(const struct scan *w, uint32_t state)
 }
 
 /* Content tokens with a backslash, one by one. */
-static void take_escaped(const struct scan *w, uint32_t state)
+static void take_escaped(struct scan *w, uint32_t state)
 {
     const struct strclass *k = &w->v->str[w->esc];
     for (uint32_t i = 0; i < k->n_escaped; i++) {
@@ -303,6 +324,16 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     }
     for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
     mem_free(own);
+}
+
+int32_t *dense_strs_but(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t taken,
+                        uint32_t *bits, uint32_t *n_doubt)
+{
+    struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len, .counts = s->max != NONE || s->min > len,
+                      .limit = NONE, .taken = taken };
+    sweep(&w, state);
+    *n_doubt = w.n_doubt;
+    return w.doubt;
 }
 
 bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,

@@ -24,6 +24,7 @@
     "\\u{A0000}-\\u{AFFFD}\\u{B0000}-\\u{BFFFD}\\u{C0000}-\\u{CFFFD}\\u{D0000}-\\u{DFFFD}" \
     "\\u{E1000}-\\u{EFFFD}"
 #define IPRIVATE "\\u{E000}-\\u{F8FF}\\u{F0000}-\\u{FFFFD}\\u{100000}-\\u{10FFFD}"
+#define FRACTION "(?:\\.[0-9]+)?"
 #define LDH "[-0-9A-Za-z]"
 #define ALNUM "[0-9A-Za-z]"
 /* unreserved and sub-delims of RFC 3986, inside of a class */
@@ -51,9 +52,9 @@ static const struct rule { const char *name, *text; } rules[] = {
     { "leap-year", "[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00" },
     { "date", "[0-9]{4}-<day>|<leap-year>-02-29" },
     { "hm", "(?:[01][0-9]|2[0-3]):[0-5][0-9]" },
-    { "frac", "(?:\\.[0-9]+)?" },
+    { "frac", FRACTION },
     { "time", "<hm>:[0-5][0-9]<frac>(?:[Zz]|[-+]<hm>)|23:59:60<frac>[Zz]|"
-              "<leap-east><hm>:60<frac>\\+<hm>|<leap-west><hm>:60<frac>-<hm>" },
+              "<leap-second>" },
     { "date-time", "<date>[Tt]<time>" },
     { "dur-time", "[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S" },
     { "dur-date", "[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D" },
@@ -124,45 +125,35 @@ static const struct { const char *name; bool exact; } formats[] = {
 static char *pattern[LEN(formats)];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* ---- the leap second
- * --------------------------------------------------------------------------- */
+/* ---- the leap second ------------------------------------------------------------------------- */
 
-/* After :60 the time must be 23:59 in UTC, so 1,440 local times have one offset each (in either
- * direction). Digit by digit that takes far fewer words: the look-aheads below are met together.
- * West of Greenwich local + offset = 23:59, so each digit has its own partner. */
-static void leap_west(struct str *o)
+/* After :60 the time must be 23:59 in UTC, so each of the 1,440 local times has one offset in either
+ * direction: east of Greenwich one minute more than the time, west of it what is left to 23:59. Written
+ * out digit by digit; a look-ahead that met hours and minutes would be shorter, but an automaton would
+ * have to search for the length of what follows at every state. */
+static void leap_minutes(struct str *o, int hour)
 {
-    str_puts(o, "(?=[0-9]{2}:[0-9](?:");
-    for (int u = 0; u < 10; u++)
-        str_fmt(o, "%s%d:60[.0-9]*-[0-9]{2}:[0-9]%d", u ? "|" : "", u, 9 - u);
-    str_puts(o, ")$)(?=[0-9]{2}:(?:");
-    for (int t = 0; t < 6; t++)
-        str_fmt(o, "%s%d[0-9]:60[.0-9]*-[0-9]{2}:%d[0-9]", t ? "|" : "", t, 5 - t);
-    str_puts(o, ")$)(?=(?:");
-    for (int h = 0; h < 24; h++)
-        str_fmt(o, "%s%02d:[0-9]{2}:60[.0-9]*-%02d:[0-9]{2}", h ? "|" : "", h, 23 - h);
-    str_puts(o, ")$)");
+    for (int m = 0; m < 60; m++) {
+        int east = (hour * 60 + m + 1) % 1440, west = 1439 - hour * 60 - m;
+        str_puts(o, m % 10 ? "|" : m ? ")|" : "(?:");
+        if (m % 10 == 0) str_fmt(o, "%d(?:", m / 10);
+        str_fmt(o, "%d:60" FRACTION "(?:\\+%02d:%02d|-%02d:%02d)", m % 10, east / 60, east % 60, west / 60, west % 60);
+    }
+    str_puts(o, "))");
 }
 
-/* East of it the offset is local + 1 minute, with carries. */
-static void leap_east(struct str *o)
+static void leap_hours(struct str *o)
 {
-    str_puts(o, "(?=[0-9]{2}:[0-9](?:");
-    for (int u = 0; u < 10; u++)
-        str_fmt(o, "%s%d:60[.0-9]*\\+[0-9]{2}:[0-9]%d", u ? "|" : "", u, (u + 1) % 10);
-    str_puts(o, ")$)(?=[0-9]{2}:(?:");
-    for (int t = 0; t < 6; t++)
-        str_fmt(o, "%s%d[0-8]:60[.0-9]*\\+[0-9]{2}:%d[0-9]|%d9:60[.0-9]*\\+[0-9]{2}:%d[0-9]",
-                t ? "|" : "", t, t, t, (t + 1) % 6);
-    str_puts(o, ")$)(?=(?:");
-    for (int h = 0; h < 24; h++)
-        str_fmt(o, "%s%02d:(?:[0-4][0-9]|5[0-8]):60[.0-9]*\\+%02d:[0-9]{2}|"
-                   "%02d:59:60[.0-9]*\\+%02d:[0-9]{2}", h ? "|" : "", h, h, h, (h + 1) % 24);
-    str_puts(o, ")$)");
+    for (int h = 0; h < 24; h++) {
+        str_puts(o, h % 10 ? "|" : h ? ")|" : "(?:");
+        if (h % 10 == 0) str_fmt(o, "%d(?:", h / 10);
+        str_fmt(o, "%d:", h % 10);
+        leap_minutes(o, h);
+    }
+    str_puts(o, "))");
 }
 
-/* ---- rules into patterns
- * ----------------------------------------------------------------------- */
+/* ---- rules into patterns --------------------------------------------------------------------- */
 
 static const struct rule *rule_find(const char *name, size_t len)
 {
@@ -184,8 +175,7 @@ static void expand(struct str *o, const char *text)
             continue;
         }
         size_t len = strcspn(++p, ">");
-        if (rule_is(p, len, "leap-west")) leap_west(o);
-        else if (rule_is(p, len, "leap-east")) leap_east(o);
+        if (rule_is(p, len, "leap-second")) leap_hours(o);
         else {
             const struct rule *r = rule_find(p, len);
             assert(r);

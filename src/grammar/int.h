@@ -2,7 +2,7 @@
  *
  *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
- *   shape.c, shape_array.c, shape_object.c   bags -> shapes, one JSON type each;  literal.c: enum and const
+ *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
  *   solve.c     which goals some value can meet, and how deep it must nest
  *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
  *   envelope_lay.c  tree                     -> ops (a small program over bytes)
@@ -35,7 +35,7 @@
 /* ---- limits (docs/grammar.md lists them) ----------------------------------------------------- */
 
 enum {
-    MOST_CONF = 1024,                   /* live configurations; further alternatives are dropped */
+    MOST_CONF = 1024, MOST_CONF_VALIDATE = 2048,      /* live configurations; further alternatives are dropped */
     MOST_DEPTH = 64,                    /* nesting of generated values */
     MOST_DEPTH_VALIDATE = 500,
     MOST_GOAL = 1 << 16, MOST_NODE = 1 << 18,
@@ -666,6 +666,10 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
 /* Only those after which `limit` bytes finish it: *most rises to what the dearest of them leaves to do. True: others were left out. */
 bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,
                        uint32_t *bits, uint32_t *most);
+/* The same where up to `taken` texts must not come: ORs the tokens behind which surely others are left, returns those to be
+ * tried one by one. Caller frees. */
+int32_t *dense_strs_but(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t taken,
+                        uint32_t *bits, uint32_t *n_doubt);
 /* Trie nodes at which a trigger becomes complete, its automaton being in state n. Caller frees. */
 uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *n_node);
 void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits);        /* ORs what free text may go on with */

@@ -375,6 +375,20 @@ static void take_content(struct walk *w, const struct conf *c)
     dense_strs(w->m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, w->bits);
 }
 
+/* Names of a finite language some of which are taken: where few are left every token is tried. */
+static void take_names(struct walk *w, const struct conf *c)
+{
+    const struct matcher *m = w->m;
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    struct strs s = *strs_of(m, c);
+    s.max = c->m + content_room(m, c);
+    uint32_t n, taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
+    int32_t *list = dense_strs_but(m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, taken, w->bits, &n);
+    for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
+    mem_free(list);
+}
+
 /* Walks one configuration by itself along the whole trie. */
 static void walk_alone(struct walk *w, const struct conf *list, uint32_t n)
 {
@@ -455,8 +469,10 @@ static bool take_dense(struct walk *w, const struct conf *c)
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
-    if (c->kind == C_KEY && !key_roomy(m, c)) return false;
-    take_content(w, c);
+    bool few = c->kind == C_KEY && !key_roomy(m, c);
+    if (few && w->priced) return false;
+    if (few) take_names(w, c);
+    else take_content(w, c);
     leave_string(w, c);
     return true;
 }

@@ -5,7 +5,7 @@
  * emitted. One snapshot per commit: sets, frames and words are stacks, so rollback is truncation and
  * probing (masks, forced runs) is mark and reset.
  *
- * Deterministic: the set depends on the bytes alone. Bounded: at most MOST_CONF configurations and a
+ * Deterministic: the set depends on the bytes alone. Bounded: at most MOST_CONF configurations (twice that when validating) and a
  * fixed amount of following per byte; what exceeds that is dropped, which narrows the language of an
  * absurd grammar but never lets a wrong byte in. value.c has the JSON side. */
 #include "grammar/int.h"
@@ -60,7 +60,7 @@ static bool same_conf(const struct matcher *m, const struct conf *a, const struc
 
 void set_emit(struct matcher *m, struct conf c)
 {
-    if (m->n_conf - m->set0 >= MOST_CONF) return;
+    if (m->n_conf - m->set0 >= (validating(m) ? MOST_CONF_VALIDATE : MOST_CONF)) return;
     for (uint32_t i = m->set0; i < m->n_conf; i++)
         if (same_conf(m, &m->conf[i], &c)) return;
     if (m->frame[c.frame].flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;

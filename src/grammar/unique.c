@@ -47,6 +47,9 @@ static bool roomy_text(const struct strs *s, uint32_t state)
 
 bool roomy_string(const struct matcher *m, const struct conf *c)
 {
+    const struct strs *s = shape_at(m, c->ref, c->sh)->str;
+    /* a text of any letters that has three to spare whatever comes: more ways to go on than elements it may not equal */
+    if (!s->dfa && s->max != NONE && c->m + (uint32_t)m->v->max_len + 3 <= s->max) return true;
     return unique_guard(m, c->frame) == NONE || roomy_text(shape_at(m, c->ref, c->sh)->str, c->dfa);
 }
 

@@ -188,13 +188,13 @@ static void note_value(struct matcher *m, struct frame *f, uint64_t hash)
     m->word[at] = hash;
     m->word[at + 1] = before;
     f->texts = at;
-    m->carry = NONE;
 }
 
 void value_done(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf, uint64_t hash)
 {
     struct frame f = m->frame[frame];
     if (f.flags & FL_HASH) note_value(m, &f, hash);
+    m->carry = NONE;
     switch (f.kind) {
     case F_OBJ:
         if (f.flags & FL_HASH) {        /* members in any order make the same value */

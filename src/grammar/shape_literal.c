@@ -1,4 +1,4 @@
-/* literal.c -- enum and const: their values, each judged by itself, become shapes.
+/* shape_literal.c -- enum and const: their values, each judged by itself, become shapes.
  *
  * A goal that holds a list of values needs no automaton for whatever stands beside the list: every
  * value is judged against the whole goal by check.c, and what remains is one trie of texts, one of
