@@ -32,9 +32,26 @@ static uint32_t slack(const struct matcher *m, const struct conf *c)
 
 static uint32_t lack_of(const struct strs *s, uint32_t len) { return s->min > len ? s->min - len : 0; }
 
+/* Inside of an element that must differ from others, other than as its whole text. */
+static bool is_guarded(const struct matcher *m, const struct conf *c)
+{
+    return m->frame[c->frame].flags & FL_HASH && unique_slack(m, c) && !unique_by_text(m, c);
+}
+
+/* There a text like none before costs the way that looking ahead finds; one seen before a letter more for each. */
+static uint32_t guarded_bound(const struct matcher *m, const struct conf *c, const struct strs *s)
+{
+    struct conf fresh = *c;
+    fresh.aux = ~mix64(c->aux, 0x5eed);
+    fresh.n = c->kind == C_KEY ? NONE : c->n;
+    uint32_t more = s->dfa ? strs_worst(s, c->m) : MOST_PENDING;
+    return cost_add(conf_cost(m, &fresh), cost_add(more, slack(m, c) + unique_slack(m, c) + 8));
+}
+
 uint32_t content_bound(const struct matcher *m, const struct conf *c)
 {
     struct strs s = strs_here(m, c);
+    if (is_guarded(m, c)) return guarded_bound(m, c, &s);
     uint32_t left = s.dfa ? strs_worst(&s, c->m) : cost_add(lack_of(&s, c->m), MOST_PENDING);
     return cost_add(cost_behind_text(m, c), cost_add(left, slack(m, c)));
 }
@@ -129,6 +146,21 @@ static void letters(struct matcher *m, const struct conf *c, const struct strs *
     for (uint32_t i = k->len_end[lo - 1]; i < k->len_end[MIN(room, last)]; i++) bit_set(bits, k->by_len[i]);
 }
 
+/* Too near to the end for bulk: single bytes are enough to go the way that was found. */
+static void bytes_only(struct matcher *m, const struct conf *c, uint32_t *bits, uint32_t most)
+{
+    const struct vtrie *v = &m->v->all;
+    uint32_t *own = mem_zero(m->v->n_word * sizeof *own);
+    for (uint32_t k = v->kid_off[0]; k < v->kid_off[1]; k++) {
+        int32_t t = v->token[v->kid[k] - 1];
+        if (t < 0) continue;
+        bit_set(own, t);
+        try_token(m, c, t, own, most);
+        if (bit_get(own, t)) bit_set(bits, t);
+    }
+    mem_free(own);
+}
+
 /* ---- both kinds ------------------------------------------------------------------------------ */
 
 static void merge(struct matcher *m, uint32_t *bits, const uint32_t *own)
@@ -177,6 +209,17 @@ void content_afford(struct matcher *m, const struct conf *c, uint32_t *bits, str
     if (behind >= COST_MAX) {           /* cannot be ended at all, or never in time */
         p->cut = true;
         if (p->most < COST_MAX) return;
+    }
+    if (is_guarded(m, c)) {
+        if (all > p->most) {
+            p->cut = true;
+            bytes_only(m, c, bits, p->most);
+            return;
+        }
+        p->dear = MAX(p->dear, all);
+        if (s.dfa) dense_strs(m->v, &s, c->dfa, c->m, esc_of(c), bits);
+        else letters(m, c, &s, bits, 0, p->most);
+        return;
     }
     if (s.dfa) { by_automaton(m, c, &s, bits, behind, p); return; }
     if (all <= p->most) {

@@ -239,8 +239,10 @@ uint32_t unique_way(const struct matcher *cm, const struct conf *c, uint32_t *to
     struct matcher *m = (struct matcher *)cm;           /* probing leaves nothing behind */
     uint32_t way = NONE;
     *top = unique_guard(m, c->frame);
-    if (*top == NONE || roomy(m, c, *top)) return NONE;
-    if (c->frame == *top && (c->kind == C_NEXT || c->kind == C_OPEN)) return NONE;
+    if (*top == NONE || (c->frame == *top && (c->kind == C_NEXT || c->kind == C_OPEN))) return NONE;
+    bool text = c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STR;
+    if (text && unique_by_text(m, c) && c->lex == LEX_NORMAL) return NONE;           /* see text_detour() */
+    if (text && shape_at(m, c->ref, c->sh)->str->dfa && roomy(m, c, *top)) return NONE;
     look_from(m, c, *top, &way);
     return way;
 }
