@@ -325,11 +325,45 @@ static void spread(struct dfa *d, uint32_t t, uint32_t min, uint32_t *max, bool 
     if (over) *every = true;
 }
 
+enum { LOOP_WORK = 2000 };
+
+/* The bytes that a plain term repeats without bound. False: not plain, or too large to tell. */
+static bool loops(const struct terms *s, uint32_t t, bool inside, struct bset *out, int *work)
+{
+    const struct term *x = term_at(s, t);
+    if (x->complex || t == ALL || --*work < 0) return false;
+    if (x->op == T_SET && inside)
+        for (int i = 0; i < 4; i++) out->w[i] |= s->set[x->set].w[i];
+    if (x->op == T_CAT) return loops(s, x->a, inside, out, work) && loops(s, x->b, inside, out, work);
+    if (x->op == T_REP) return loops(s, x->a, inside || x->max == INF, out, work);
+    for (uint32_t i = 0; x->op == T_ALT && i < x->b; i++)
+        if (!loops(s, s->list[x->a + i], inside, out, work)) return false;
+    return true;
+}
+
+/* A letter that no excluded term repeats ends every text outside of all of them, if it comes often enough. */
+static bool outside_total(const struct terms *s, uint32_t t)
+{
+    const struct term *x = term_at(s, t);
+    const uint32_t *part = x->op == T_AND ? s->list + x->a : &t;
+    struct bset held = { { 0 } };
+    int work = LOOP_WORK;
+    for (uint32_t i = 0, n = x->op == T_AND ? x->b : 1; i < n; i++) {
+        uint32_t kid = part[i];
+        if (kid == ALL || kid == s->valid) continue;
+        if (term_at(s, kid)->op != T_NOT || !loops(s, term_at(s, kid)->a, false, &held, &work)) return false;
+    }
+    for (uint8_t b = ' '; b < 0x7f; b++)
+        if (!bset_has(&held, b)) return true;
+    return false;
+}
+
 /* From here on every text can be completed, for ever. */
 static bool is_total(const struct terms *s, uint32_t t)
 {
     const struct term *x = term_at(s, t);
     if (t == ALL || t == s->valid) return true;
+    if (x->op == T_AND || x->op == T_NOT) return outside_total(s, t);
     if (x->op == T_CAT) return (x->a == ALL || x->a == s->valid) && !term_at(s, x->b)->complex;
     if (x->op == T_ALT)
         for (uint32_t i = 0; i < x->b; i++)

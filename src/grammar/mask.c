@@ -16,10 +16,12 @@ struct walk {
     uint32_t *bits;
     bool priced;                        /* tokens whose output costs more than p.most are refused */
     struct price p;
+    bool sieve;                         /* what is in bits already need not be looked at */
     struct arena tmp;
 };
 
 static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
+static bool bit_has(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
 
 static bool affordable(struct walk *w, uint32_t from, uint32_t n)
 {
@@ -188,7 +190,7 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint
         int32_t id = t->list[k];
         struct bytes b = v->bytes[id];
         uint32_t len;
-        if (b.len == d) continue;                       /* the node's own */
+        if (b.len == d || (w->sieve && bit_has(w->bits, id))) continue;      /* the node's own, or known */
         if (text ? v->plain_from[id] <= d : v->digits_from[id] <= d && b.len - d <= MOST_DIGIT / 2) { bit_set(w->bits, id); continue; }
         int quote = text && n == 1 ? quote_behind(b, d, &len) : -1;
         if (quote < 0) { run_token(w, id, d, from, n); continue; }
@@ -243,9 +245,18 @@ static struct bytemap solid_bytes(const struct byteset *may)
     return out;
 }
 
+/* Nothing at or below a node is still open. */
+static bool all_taken(const struct walk *w, const struct vtrie *t, uint32_t node)
+{
+    for (uint32_t k = t->first[node], end = t->first[t->skip[node]]; k < end; k++)
+        if (!bit_has(w->bits, t->list[k])) return false;
+    return true;
+}
+
 static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
+    if (w->sieve && all_taken(w, t, i)) return;
     struct mark before = matcher_mark(m);
     uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
     if (k) {
@@ -389,8 +400,8 @@ static void take_names(struct walk *w, const struct conf *c)
     mem_free(list);
 }
 
-/* Walks one configuration by itself along the whole trie. */
-static void walk_alone(struct walk *w, const struct conf *list, uint32_t n)
+/* Walks configurations along the whole trie. */
+static void walk_together(struct walk *w, const struct conf *list, uint32_t n)
 {
     struct matcher *m = w->m;
     struct mark before = matcher_mark(m);
@@ -401,6 +412,22 @@ static void walk_alone(struct walk *w, const struct conf *list, uint32_t n)
     }
     walk_node(w, &m->v->all, 0, at, n);
     matcher_reset(m, before);
+}
+
+enum { FEW = 4 };                       /* so many share their way; more are too much to compare at each step */
+
+/* Many readings of one text mostly allow the same: each looks only below what those before it have left open. */
+static void walk_all(struct walk *w, const struct conf *list, uint32_t n)
+{
+    if (n <= FEW || w->priced) {
+        walk_together(w, list, n);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        walk_together(w, &list[i], 1);
+        w->sieve = true;
+    }
+    w->sieve = false;
 }
 
 /* Tokens that hold the end of free text, a trigger and the beginning of what follows. */
@@ -501,7 +528,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
         if (!take_dense(w, &c)) rest[k++] = c;
     }
-    if (k) walk_alone(w, rest, k);
+    if (k) walk_all(w, rest, k);
     if (w->priced && !w->p.most) w->p.cut = true;
     specials(w, from, n);
 }
