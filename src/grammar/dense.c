@@ -95,6 +95,7 @@ struct scan {
     int esc;
     uint32_t *bits, len;                /* code points before */
     bool counts;                        /* lengths matter within the reach of a token */
+    uint32_t grace;                     /* tokens of so few code points are taken already */
     uint32_t taken;                     /* texts that must not come, see dense_strs() */
     int32_t *doubt; uint32_t n_doubt, cap_doubt;
     struct base base[MOST_BASE]; int n_base;
@@ -254,8 +255,8 @@ static void walk(struct scan *w, uint32_t state)
         if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
         if (t->token[i] >= 0 && w->taken && !is_thick(w, own->q)) doubt(w, t->token[i]);
         else if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
-        bool skip = false;
-        if (own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
+        bool skip = t->tall[i] < 255 && own->len - w->len + t->tall[i] <= w->grace;
+        if (!skip && own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
             uint32_t most = w->base[own->base].most;
             skip = most == NONE || (t->tall[i] < 255 && t->tall[i] <= most);
         }
@@ -290,8 +291,19 @@ static void take_escaped(struct scan *w, uint32_t state)
     }
 }
 
+/* Tokens too short to fail. */
+static void take_short(struct scan *w, uint32_t state)
+{
+    const struct strclass *k = &w->v->str[w->esc];
+    w->grace = w->counts || w->taken || w->limit != NONE ? 0 : dfa_grace(w->s->dfa, state);
+    if (!w->grace) return;
+    vocab_str_mask(w->v, w->esc, w->grace, w->bits);
+    for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
+}
+
 static void sweep(struct scan *w, uint32_t state)
 {
+    take_short(w, state);
     w->start = -1;
     memset(w->by_first, -1, sizeof w->by_first);
     if (base_make(w, &w->base[0], state, w->len)) {

@@ -670,3 +670,45 @@ uint32_t dfa_worst(struct dfa *d)
     atomic_store(&d->worst, out == INF ? INF : out + 1);
     return out;
 }
+
+/* ---- how soon a text may fail ------------------------------------------------------------------ */
+
+enum { GRACE_NODES = 96, GRACE_FAR = 200 };
+struct place { uint32_t state, points; int utf8; bool done; };
+struct tour { struct place at[GRACE_NODES]; uint32_t n; bool full; };
+
+static void tour_add(struct tour *t, struct place p)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->at[i].state == p.state && t->at[i].utf8 == p.utf8) {
+            if (p.points < t->at[i].points) t->at[i].points = p.points, t->at[i].done = false;
+            return;
+        }
+    if (t->n == GRACE_NODES) t->full = true;
+    else t->at[t->n++] = p;
+}
+
+static bool bare(int b) { return b >= 0x20 && b != '"' && b != '\\'; }
+
+uint32_t dfa_grace(struct dfa *d, uint32_t state)
+{
+    struct tour t = { .n = 0 };
+    uint32_t fails = UINT32_MAX;            /* code points, the last begun, of the shortest text known to fail */
+    tour_add(&t, (struct place){ .state = state });
+    for (;;) {
+        struct place *p = NULL;
+        for (uint32_t i = 0; i < t.n; i++)
+            if (!t.at[i].done && (!p || t.at[i].points < p->points)) p = &t.at[i];
+        if (!p || p->points >= fails || fails <= 1) return fails == UINT32_MAX ? GRACE_FAR : fails - 1;
+        if (t.full || p->points >= GRACE_FAR) return MIN(fails - 1, p->points - (p->utf8 && p->points));
+        p->done = true;
+        struct place from = *p;
+        for (int b = 0; b < 256; b++) {
+            int utf8 = bare(b) ? utf8_dfa(from.utf8, (uint8_t)b) : -1;
+            if (utf8 < 0) continue;
+            uint32_t to = dfa_step(d, d->s.cls, from.state, (uint8_t)b), points = from.points + (from.utf8 == 0);
+            if (to == DFA_DEAD) { fails = MIN(fails, points); if (fails <= 1) return 0; }
+            else tour_add(&t, (struct place){ to, points, utf8, false });
+        }
+    }
+}

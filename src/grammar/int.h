@@ -532,9 +532,7 @@ enum lex_result { LEX_NO, LEX_MORE, LEX_CLOSE, LEX_BEGIN };
 /* One byte of a string's inside. out/n_out: decoded bytes it completes. LEX_BEGIN: a new code point
  * begins with this byte (counted at once, so that a limit is never overrun by half a one). */
 enum lex_result lex_step(uint16_t *lex, uint32_t *part, int esc, bool nul_ok, uint8_t b, uint8_t out[4], int *n_out);
-/* UTF-8 as a DFA: 0 = between code points; returns the next state or -1. */
-int utf8_dfa(int state, uint8_t b);
-int utf8_pending(int state);                                          /* bytes still missing */
+int utf8_pending(int state);                                          /* bytes still missing, see utf8_dfa() */
 int lex_pending(uint16_t lex);                                        /* bytes that surely finish what was begun */
 int lex_spell(int esc, uint8_t b, char out[8]);                       /* canonical spelling of one byte of a value */
 int  lex_left(uint16_t lex, uint32_t part, int esc, uint8_t b);       /* bytes until the begun escape is b, -1: it cannot be */

@@ -64,6 +64,8 @@ bool     dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 /* No state that can be reached needs more bytes than this for its shortest text; UINT32_MAX: not known. */
 uint32_t dfa_worst(struct dfa *d);
+/* So many code points may follow, whichever they are (but ", \\ and controls), and leave it alive; a lower bound. */
+uint32_t dfa_grace(struct dfa *d, uint32_t state);
 /* How many different texts are accepted from here, counted up to cap. */
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 
@@ -76,6 +78,9 @@ static inline uint32_t dfa_step(struct dfa *d, const uint8_t *cls, uint32_t stat
     uint32_t to = __atomic_load_n(&dfa_state(d, state)->row[cls[b]], __ATOMIC_ACQUIRE);
     return to != UINT32_MAX ? to : dfa_fill(d, state, b);
 }
+
+/* UTF-8 as a DFA: 0 = between code points; returns the next state or -1. (lex.c) */
+int utf8_dfa(int state, uint8_t b);
 
 /* The cache of automata that nobody holds. */
 void regex_cache_limit(size_t bytes);                                 /* default 64 MiB */
