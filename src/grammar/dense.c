@@ -306,7 +306,8 @@ static void sweep(struct scan *w, uint32_t state)
     take_short(w, state);
     w->start = -1;
     memset(w->by_first, -1, sizeof w->by_first);
-    if (base_make(w, &w->base[0], state, w->len)) {
+    /* a run of one letter (`[a-z]+`) says little: the one behind it says all */
+    if (base_make(w, &w->base[0], state, w->len) && w->base[0].most > 1) {
         w->start = 0;
         w->n_base = 1;
         take_runs(w, &w->base[0], ~0ull, w->base[0].most);

@@ -193,7 +193,7 @@ static bool run_of(const struct terms *s, uint32_t t, struct run *r)
     const struct term *h = term_at(s, head);
     if (head == ALL) run_all(r);
     else if (h->op != T_REP || !one_of(s, h->a, r)) return false;
-    else r->max = h->max != INF ? h->max : h->min ? h->min : INF;
+    else r->max = h->max != INF ? h->max : h->min && rest != EPS ? h->min : INF;      /* once min is met the rest may come */
     struct bset stop = term_first(s, rest, 40);
     run_without(r, &stop);
     /* What follows must live for a count to lead anywhere; plain terms do. */
