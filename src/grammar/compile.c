@@ -150,8 +150,8 @@ static bool build(struct grammar *g, enum syntax syntax, const char *envelope, c
         if ((goal[i] = goal_of(g, key, i < (size_t)n_pair ? 2 : 1, e)) == NONE) return err_in(e, "%s", where[i]);
     }
     if (!goal_risky_open(g, e)) return false;
-    for (size_t i = 0; i < n && !g->o.validate; i++)
-        if (!goal_satisfiable(g, goal[i], e)) return false;
+    for (size_t i = 0; i < n; i++)                      /* what nothing satisfies validates nothing, but beyond a limit is beyond it */
+        if (g->o.validate ? !goal_expand(g, goal[i], e) : !goal_satisfiable(g, goal[i], e)) return false;
     return envelope_parse(g, syntax, envelope, (uint32_t)n_schema, goal + n_pair, e) &&
            check_surfaces(g, where, goal + n_pair, n_schema, e);
 }

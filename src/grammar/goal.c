@@ -255,10 +255,8 @@ static bool lits_disjoint(const struct node *a, const struct node *b)
 
 static const struct node *prop_of(const struct grammar *g, const struct node *n, struct bytes name)
 {
-    for (uint32_t i = 0; n->obj && i < n->obj->n_prop; i++)
-        if (n->obj->prop[i].name.len == name.len && !memcmp(n->obj->prop[i].name.p, name.p, name.len))
-            return plain(g, n->obj->prop[i].node);
-    return NULL;
+    uint32_t at = n->obj ? prop_index(n->obj, name) : NONE;
+    return at != NONE ? plain(g, n->obj->prop[at].node) : NULL;
 }
 
 static bool requires(const struct node *n, struct bytes name)

@@ -114,11 +114,13 @@ struct kw_prop { struct bytes name; uint32_t node; };
 struct kw_need { struct bytes key; struct bytes *name; uint32_t n; };
 struct kw_obj {
     struct kw_prop *prop, *pattern, *dep; uint32_t n_prop, n_pattern, n_dep;  /* dep: dependentSchemas */
+    uint32_t *by_name;                                                /* prop in the order of names, see prop_index() */
     struct bytes *req; uint32_t n_req;
     struct kw_need *need; uint32_t n_need;                            /* dependentRequired */
     uint32_t rest, names, min, max, uneval;
 };
 struct kw_in { uint32_t ref, *all, n_all, *any, n_any, *one, n_one, no, cond, then, other; };  /* same value */
+uint32_t prop_index(const struct kw_obj *k, struct bytes name);       /* into prop; NONE: it lists no such name (schema.c) */
 
 enum node_kind { NODE_TRUE, NODE_FALSE, NODE_READ, NODE_LITERAL };    /* LITERAL: just the value v */
 struct node {

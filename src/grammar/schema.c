@@ -507,10 +507,36 @@ static bool kw_unique_items(struct reading *r, const struct json *v)
     return true;
 }
 
+static int by_name(const void *a, const void *b, void *props)
+{
+    const struct kw_prop *p = props;
+    struct bytes x = p[*(const uint32_t *)a].name, y = p[*(const uint32_t *)b].name;
+    int c = memcmp(x.p, y.p, MIN(x.len, y.len));
+    return c ? c : (x.len > y.len) - (x.len < y.len);
+}
+
 static bool kw_properties(struct reading *r, const struct json *v)
 {
     struct kw_obj *o = obj_of(r);
-    return members(r, v, &o->prop, &o->n_prop);
+    if (!members(r, v, &o->prop, &o->n_prop)) return false;
+    o->by_name = arena_alloc(&r->g->mem, (o->n_prop + 1) * sizeof *o->by_name);
+    for (uint32_t i = 0; i < o->n_prop; i++) o->by_name[i] = i;
+    qsort_r(o->by_name, o->n_prop, sizeof *o->by_name, by_name, o->prop);
+    return true;
+}
+
+uint32_t prop_index(const struct kw_obj *k, struct bytes name)
+{
+    for (uint32_t lo = 0, hi = k->n_prop; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        struct bytes at = k->prop[k->by_name[mid]].name;
+        int c = memcmp(name.p, at.p, MIN(name.len, at.len));
+        if (!c) c = (name.len > at.len) - (name.len < at.len);
+        if (!c) return k->by_name[mid];
+        if (c < 0) hi = mid;
+        else lo = mid + 1;
+    }
+    return NONE;
 }
 
 static bool kw_pattern_properties(struct reading *r, const struct json *v)

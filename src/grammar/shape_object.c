@@ -274,18 +274,16 @@ static bool is_matched(const struct members *mb, struct bytes pattern)
 /* ---- what is said about a key ---------------------------------------------------------------- */
 
 /* The key at hand: a name, or NULL for an invented one; mb->matched says which patterns it matches. */
-static uint32_t prop_index(const struct kw_obj *k, const struct bytes *name)
+static uint32_t listed(const struct kw_obj *k, const struct bytes *name)
 {
-    for (uint32_t i = 0; name && i < k->n_prop; i++)
-        if (k->prop[i].name.len == name->len && !memcmp(k->prop[i].name.p, name->p, name->len)) return i;
-    return NONE;
+    return name ? prop_index(k, *name) : NONE;
 }
 
 /* Nodes that one schema's keywords apply to the key's value. */
 static uint32_t applies(const struct members *mb, const struct kw_obj *k, const struct bytes *name,
                         uint32_t *out)
 {
-    uint32_t n = 0, at = prop_index(k, name);
+    uint32_t n = 0, at = listed(k, name);
     if (at != NONE) out[n++] = k->prop[at].node;
     for (uint32_t i = 0; i < k->n_pattern; i++)
         if (is_matched(mb, k->pattern[i].name)) out[n++] = k->pattern[i].node;
@@ -299,7 +297,7 @@ static bool looked_at(const struct members *mb, uint32_t top, const struct bytes
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
         if (!k || !bag_below(mb->b, i, top)) continue;
-        if (prop_index(k, name) != NONE || k->rest != NONE || (i != top && k->uneval != NONE)) return true;
+        if (listed(k, name) != NONE || k->rest != NONE || (i != top && k->uneval != NONE)) return true;
         for (uint32_t p = 0; p < k->n_pattern; p++)
             if (is_matched(mb, k->pattern[p].name)) return true;
     }
