@@ -242,13 +242,32 @@ void grammar_free(struct grammar *g)
     mem_free(g);
 }
 
+static int by_pointer(const void *a, const void *b)
+{
+    const struct dfa *const *x = a, *const *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Automata are shared: each counts once. */
+static size_t automata_bytes(const struct schemas *s)
+{
+    size_t n = 0;
+    struct dfa **all = mem_alloc((s->n_dfa + 1) * sizeof *all);
+    for (uint32_t i = 0; i < s->n_dfa; i++) all[i] = s->dfa[i];
+    qsort(all, s->n_dfa, sizeof *all, by_pointer);
+    for (uint32_t i = 0; i < s->n_dfa; i++)
+        if (!i || all[i] != all[i - 1]) n += dfa_bytes(all[i]);
+    mem_free(all);
+    return n;
+}
+
 size_t grammar_bytes(const struct grammar *g)
 {
     const struct schemas *s = &g->s;
     size_t n = sizeof *g + arena_bytes(&g->mem) + s->cap_node * sizeof *s->node + s->n_node_slot * sizeof *s->node_slot +
                s->n_goal_slot * sizeof *s->goal_slot + g->n_op * sizeof *g->op;
     for (size_t i = 0; i < LEN(g->goal_chunk); i++) n += g->goal_chunk[i] ? GOAL_CHUNK * sizeof(struct goal) : 0;
-    for (uint32_t i = 0; i < s->n_dfa; i++) n += dfa_bytes(s->dfa[i]);
+    n += automata_bytes(s);
     for (const struct bind *b = g->bind; b; b = b->next) n += bind_bytes(b);
     return n;
 }
