@@ -435,6 +435,29 @@ static const char *const walk_schemas[] = {
     "{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"a\"},\"v\":{\"type\":\"integer\"}},\"required\":[\"k\",\"v\"]},{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"ab\"},\"v\":{\"type\":\"string\"}},\"required\":[\"k\"]},{\"type\":\"null\"}]}",
     "{\"type\":\"object\",\"required\":[\"x\",\"y\"],\"properties\":{\"y\":{\"type\":\"object\",\"required\":[\"p\"],\"properties\":{\"p\":{\"type\":\"array\",\"minItems\":2,\"items\":{\"type\":\"string\",\"minLength\":2}}}}}}",
     "{\"allOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},{\"properties\":{\"a\":{\"minimum\":7},\"b\":{\"type\":\"null\"}}}]}",
+    "{\"type\":\"string\",\"pattern\":\"^a[b-d]{2,4}$\"}",
+    "{\"type\":\"string\",\"pattern\":\"ab\",\"maxLength\":5}",
+    "{\"type\":\"string\",\"format\":\"date\"}",
+    "{\"type\":\"string\",\"format\":\"ipv4\"}",
+    "{\"oneOf\":[{\"type\":\"integer\",\"multipleOf\":3},{\"type\":\"integer\",\"multipleOf\":5}],\"minimum\":-20,\"maximum\":40}",
+    "{\"type\":\"number\",\"multipleOf\":0.25,\"minimum\":-1,\"maximum\":3}",
+    "{\"not\":{\"type\":[\"object\",\"array\",\"string\"]}}",
+    "{\"type\":\"object\",\"properties\":{\"k\":{\"enum\":[1,2]}},\"required\":[\"k\"],\"if\":{\"properties\":{\"k\":{\"const\":1}}},\"then\":{\"required\":[\"ab\"]},\"else\":{\"maxProperties\":2},\"additionalProperties\":{\"type\":\"boolean\"}}",
+    "{\"type\":\"object\",\"patternProperties\":{\"^[ab]+$\":{\"type\":\"integer\"},\"^a\":{\"minimum\":10}},\"additionalProperties\":false,\"minProperties\":2,\"maxProperties\":3}",
+    "{\"type\":\"object\",\"patternProperties\":{\"^a[1-3]$\":{\"type\":\"null\"}},\"additionalProperties\":false,\"required\":[\"a2\"]}",
+    "{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[a-c]{1,2}$\"},\"minProperties\":3,\"maxProperties\":4,\"additionalProperties\":{\"type\":\"null\"}}",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"aa\":{\"type\":\"null\"},\"ab\":{\"type\":\"null\"}},\"dependentRequired\":{\"a\":[\"aa\",\"ab\"]},\"minProperties\":1,\"additionalProperties\":false}",
+    "{\"type\":\"object\",\"dependentSchemas\":{\"a\":{\"required\":[\"ab\"],\"properties\":{\"ab\":{\"type\":\"integer\"}}}},\"properties\":{\"a\":{\"type\":\"boolean\"}},\"minProperties\":1,\"maxProperties\":3}",
+    "{\"type\":\"array\",\"contains\":{\"const\":12},\"minContains\":2,\"maxContains\":3,\"items\":{\"type\":\"integer\",\"minimum\":10,\"maximum\":100},\"maxItems\":5}",
+    "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"boolean\"}],\"contains\":{\"type\":\"null\"},\"items\":{\"type\":[\"null\",\"boolean\"]},\"minItems\":3}",
+    "{\"type\":\"array\",\"items\":{\"enum\":[\"on\",\"off\",\"colour\",\"col\"]},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":12},\"uniqueItems\":true,\"minItems\":3,\"maxItems\":6}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":3},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"on\",\"off\"]},\"b\":{\"type\":\"boolean\"}},\"required\":[\"a\"],\"additionalProperties\":false},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},{\"properties\":{\"ab\":{\"type\":\"boolean\"}}}],\"unevaluatedProperties\":false}",
+    "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"}],\"allOf\":[{\"minItems\":1}],\"unevaluatedItems\":{\"type\":\"boolean\"}}",
+    "{\"type\":\"object\",\"not\":{\"required\":[\"a\",\"ab\"]},\"properties\":{\"a\":{\"type\":\"null\"},\"ab\":{\"type\":\"null\"},\"abc\":{\"type\":\"null\"}},\"minProperties\":2,\"additionalProperties\":false}",
 };
 
 /* One random token of the mask; -1 if it is empty. End of turn taken with some bias once allowed. */
@@ -487,7 +510,7 @@ TEST(walks_are_sound_exact_and_never_stuck)
             struct err e = { 0 };
             struct grammar *g = compile(walk_schemas[i], &o, &e);
             CHECK(g, "%s: %s", walk_schemas[i], e.msg);
-            for (int seed = 0; g && seed < 12; seed++) {
+            for (int seed = 0; g && seed < 40; seed++) {
                 struct rng r = rng_make(11, i * 100 + (uint64_t)mode, (uint64_t)seed);
                 struct matcher *m = matcher_new(g, v, &e);
                 struct str out = { 0 };
@@ -577,6 +600,43 @@ TEST(budget_is_kept)
             grammar_free(g);
         }
     CHECK(n_cut > 1000, "the budget was hardly ever felt: %d", n_cut);
+    vocab_close(v);
+}
+
+/* The same for single schemas: tight budgets, whatever the keywords, end in valid texts. */
+TEST(tight_budgets_end_in_valid_texts)
+{
+    struct vocab *v = vocab();
+    int n_vocab = voc.n + 5;
+    uint32_t bits[32], full[32];
+    for (size_t i = 0; i < LEN(walk_schemas); i++)
+        for (int mode = 0; mode < 8; mode++) {
+            struct grammar_opts o = { .spelling = (enum spelling)(mode % 4), .declared_order = mode >= 4 };
+            struct err e = { 0 };
+            struct grammar *g = compile(walk_schemas[i], &o, &e);
+            for (int seed = 0; g && seed < 60; seed++) {
+                struct rng r = rng_make(13, i * 100 + (uint64_t)mode, (uint64_t)seed);
+                struct matcher *m = matcher_new(g, v, &e);
+                struct str out = { 0 };
+                bool ended = false;
+                for (int left = matcher_shortest(m) + (seed % 2 ? (int)rng_below(&r, 30) : 0); !ended && left > 0; left--) {
+                    bool cut, ok = matcher_mask_budget(m, bits, left, &cut);
+                    int32_t t = ok ? draw(bits, n_vocab, &r, rng_below(&r, 3) == 0) : -1;
+                    matcher_mask(m, full);
+                    CHECK(cut == (memcmp(bits, full, MASK_WORDS(n_vocab) * 4) != 0), "%s: cut %d after %s", walk_schemas[i], cut, out.p);
+                    CHECK(t >= 0, "%s: mode %d: stuck with %d left, %d needed after %s", walk_schemas[i], mode, left, matcher_shortest(m), out.p);
+                    if (t < 0 || !matcher_commit(m, t)) break;
+                    ended = t == special_id(2);
+                    CHECK(ended || matcher_shortest(m) < left, "%s: mode %d: token %d leaves %d of %d after %s", walk_schemas[i], mode, t, matcher_shortest(m), left - 1, out.p);
+                    if (!ended) token_text(&out, t);
+                }
+                CHECK(ended, "%s: no end within the budget: %s", walk_schemas[i], out.p);
+                if (ended) check_value(walk_schemas[i], &out);
+                str_done(&out);
+                matcher_free(m);
+            }
+            grammar_free(g);
+        }
     vocab_close(v);
 }
 

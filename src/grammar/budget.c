@@ -163,7 +163,7 @@ static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_
         if (lack[i]) sum += (uint64_t)lack[i] * (sep + cost_alts(m, &a->rest, (uint16_t)(1u << i), s));
     plain = plain > lacking ? plain - lacking : 0;
     if (plain) sum += plain * ((uint64_t)sep + cost_alts(m, &a->rest, 0, s));
-    if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, s);
+    if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, f->n_dyn + (from - f->count));
     return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
 }
 

@@ -201,7 +201,7 @@ static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct a
     return best;
 }
 
-static uint64_t dear_element(const struct grammar *g, const struct arr *a);
+static uint64_t unique_sum(const struct grammar *g, const struct arr *a, uint32_t n, uint32_t have);
 
 static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const struct arr *a, int s)
 {
@@ -221,7 +221,7 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
         sum += (uint64_t)a->cont[i].min * (sep + one);
     }
     if (a->min > a->n_prefix) sum += (uint64_t)(a->min - a->n_prefix) * (sep + alts_now(b, g, &a->rest, 0, s));
-    if (a->unique) sum += (uint64_t)a->min * (dear_element(g, a) + a->min + 1);
+    if (a->unique) sum += unique_sum(g, a, a->min, 0);
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
 
@@ -426,13 +426,38 @@ static uint64_t dear_element(const struct grammar *g, const struct arr *a)
     return most;
 }
 
-/* A text or number can always be made new by one more byte for each value it may run into. */
-uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, int s)
+/* Bytes that make an element another one where there are always more: of a text or number one, of a container a member. */
+static uint64_t grow_alts(const struct grammar *g, const struct alts *l)
 {
-    (void)s;
-    if (!n) return 0;
-    uint64_t most = dear_element(m->g, frame_arr(m, f));
-    return (uint32_t)MIN(n * (most + f->n_dyn + n), (uint64_t)COST_MAX);
+    uint64_t most = 1;
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (!goal_met(g, l->alt[i].goal)) continue;
+        const struct goal *p = goal_at(g, l->alt[i].goal);
+        for (uint32_t k = 0; k < p->n_shape; k++) {
+            const struct shape *sh = &p->shape[k];
+            if (sh->kind == SH_ARR && sh->arr->rest.n) most = MAX(most, 8 + dear_alts(g, &sh->arr->rest, 0));
+            for (uint32_t c = 0; sh->kind == SH_OBJ && c < sh->obj->n_cls; c++)
+                most = MAX(most, 16 + dear_alts(g, &sh->obj->cls[c].alts, 0));
+        }
+    }
+    return most;
+}
+
+static uint64_t grow_element(const struct grammar *g, const struct arr *a)
+{
+    uint64_t most = grow_alts(g, &a->rest);
+    for (uint32_t i = 0; i < a->n_prefix; i++) most = MAX(most, grow_alts(g, &a->prefix[i]));
+    return most;
+}
+
+static uint64_t unique_sum(const struct grammar *g, const struct arr *a, uint32_t n, uint32_t have)
+{
+    return n ? n * (dear_element(g, a) + ((uint64_t)have + n) * grow_element(g, a)) : 0;
+}
+
+uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, uint32_t have)
+{
+    return (uint32_t)MIN(unique_sum(m->g, frame_arr(m, f), n, have), (uint64_t)COST_MAX);
 }
 
 /* ---- the envelope ---------------------------------------------------------------------------- */

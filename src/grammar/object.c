@@ -70,8 +70,8 @@ uint32_t obj_missing_after(const struct matcher *m, const struct frame *f, uint3
     return n;
 }
 
-/* Would the key, with what must come along, complete a set that must not be complete? */
-static bool banned(const struct matcher *m, const struct frame *f, uint32_t key)
+/* Would the key (and another), with what must come along, complete a set that must not be complete? */
+static bool banned(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t also)
 {
     const struct obj *o = frame_obj(m, f);
     for (uint32_t b = 0; b < o->n_ban; b++) {
@@ -79,6 +79,7 @@ static bool banned(const struct matcher *m, const struct frame *f, uint32_t key)
         for (uint32_t w = 0; w < o->n_word && whole; w++) {
             uint64_t have = m->word[f->seen + w];
             if (key / 64 == w) have |= 1ull << (key % 64);
+            if (also != NONE && also / 64 == w) have |= 1ull << (also % 64);
             if (!validating(m)) {
                 if (o->has_need) have |= m->word[f->seen + o->n_word + w] | (o->key[key].need ? o->key[key].need[w] : 0);
                 else for (uint32_t i = w * 64; i < MIN(o->n_key, w * 64 + 64); i++)
@@ -124,6 +125,8 @@ bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, con
     return alt_fits(m, f, key, a, obj_missing_after(m, f, key));
 }
 
+static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key);
+
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
 {
     const struct obj *o = frame_obj(m, f);
@@ -134,11 +137,110 @@ bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key)
         if (key < f->next || (must != NONE && key > must)) return false;
     }
     if (f->flags & FL_ARGS && !k->ident) return false;
-    if (o->n_ban && banned(m, f, key)) return false;
+    if (o->n_ban && banned(m, f, key, NONE)) return false;
+    if (o->min > f->count + 1 && !validating(m) && !reaches(m, f, key)) return false;
     if (!validating(m) && k->need && !needs_fit(m, f, key)) return false;
     for (uint32_t i = 0; i < k->alts.n; i++)
         if (obj_takes(m, f, key, &k->alts.alt[i])) return true;
     return false;
+}
+
+bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
+{
+    uint32_t at = f->dyn;
+    for (uint16_t i = 0; i < f->n_dyn; i++, at = (uint32_t)m->word[at + 1])
+        if (m->word[at] == hash) return true;
+    return false;
+}
+
+/* The declared key that ends at this trie node, or NONE. */
+static uint32_t key_at(const struct obj *o, uint32_t node)
+{
+    const struct tnode *p = node == NONE ? NULL : &o->trie.node[node];
+    return p && p->is_leaf && p->lo < p->hi ? o->trie.id[p->lo] : NONE;
+}
+
+/* Is the name so far one that may be invented? */
+static bool name_free(const struct matcher *m, const struct frame *f, const struct conf *c)
+{
+    const struct obj *o = frame_obj(m, f);
+    return key_at(o, c->n) == NONE && strs_ends(&o->cls[c->cls - 1].s, c->dfa, c->m) && (c->m || validating(m)) &&
+           !name_used(m, f, c->aux);
+}
+
+/* The fewest bytes that lead to a free name, texts of a small finite language tried one by one; less than `best`, else best. */
+static uint32_t free_below(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint32_t best, int deep)
+{
+    if (!best || deep > MOST_KEY) return best;
+    if (name_free(m, f, c)) return 0;
+    for (int b = 1; b < 256; b++) {
+        char spelled[8];
+        uint32_t cost = b < 0x80 && (b < 0x20 || b == '"' || b == '\\') ? (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled) : 1;
+        struct conf t = *c;
+        if (cost >= best || (t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
+        if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
+        t.aux = key_hash(t.aux, (uint8_t)b);
+        t.m += (b & 0xc0) != 0x80;
+        if (t.m <= s->max) best = MIN(best, cost + free_below(m, f, &t, s, best - cost, deep + 1));
+    }
+    return best;
+}
+
+/* Of a class with few names: is one of them still free? */
+static bool name_left(const struct matcher *m, const struct frame *f, uint32_t cls)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct strs *s = &o->cls[cls].s;
+    uint32_t taken = o->n_key + f->n_dyn;
+    if (!s->dfa || !taken || dfa_state(s->dfa, DFA_START)->max_len == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
+        return true;
+    struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
+    return free_below(m, f, &c, s, COST_MAX, 0) < COST_MAX;
+}
+
+/* Names of a small class that are still free, counted to cap. */
+static uint32_t free_names(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint32_t cap, int deep)
+{
+    uint32_t n = name_free(m, f, c);
+    for (int b = 1; b < 256 && n < cap && deep <= MOST_KEY; b++) {
+        struct conf t = *c;
+        if ((t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
+        if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
+        t.aux = key_hash(t.aux, (uint8_t)b);
+        t.m += (b & 0xc0) != 0x80;
+        n += free_names(m, f, &t, s, cap - n, deep + 1);
+    }
+    return n;
+}
+
+static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (value_fits(m, l->alt[i].goal, depth)) return true;
+    return false;
+}
+
+/* With `key` (NONE: an invented one) written, can enough members follow for the least number? */
+static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key)
+{
+    const struct obj *o = frame_obj(m, f);
+    uint32_t need = o->min - f->count - 1, have = 0;
+    bool invents = key == NONE;
+    for (uint32_t i = 0; i < o->n_cls && have < need; i++) {
+        const struct strs *s = &o->cls[i].s;
+        if (!any_fits(m, &o->cls[i].alts, f->depth)) continue;
+        if (!s->dfa || dfa_state(s->dfa, DFA_START)->max_len == NONE) return true;
+        uint32_t cap = need + 1 + o->n_key + f->n_dyn;
+        if (dfa_count(s->dfa, DFA_START, cap) >= cap) return true;
+        struct conf c = { .kind = C_KEY, .cls = (uint8_t)(i + 1), .dfa = DFA_START };
+        uint32_t n = free_names(m, f, &c, s, need + 1, 0);
+        have += n - (n && invents);
+        invents = invents && !n;
+    }
+    for (uint32_t i = !declared_order(m) ? 0 : key == NONE ? o->n_key : key + 1; i < o->n_key && have < need; i++)
+        have += i != key && !obj_seen(m, f, i) && any_fits(m, &o->key[i].alts, f->depth) &&
+                !(o->n_ban && key != NONE && banned(m, f, key, i)) && !(o->n_ban && key == NONE && banned(m, f, i, NONE));
+    return have >= need;
 }
 
 bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls)
@@ -146,7 +248,8 @@ bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls)
     const struct obj *o = frame_obj(m, f);
     const struct kclass *k = &o->cls[cls];
     if (validating(m)) return true;
-    if (f->n_dyn >= MOST_DYN || (declared_order(m) && f->missing)) return false;
+    if (f->n_dyn >= MOST_DYN || (declared_order(m) && f->missing) || !name_left(m, f, cls)) return false;
+    if (o->min > f->count + 1 && !reaches(m, f, NONE)) return false;
     for (uint32_t i = 0; i < k->alts.n; i++)
         if (alt_fits(m, f, NONE, &k->alts.alt[i], f->missing)) return true;
     return false;
@@ -208,35 +311,11 @@ void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf)
     }
 }
 
-bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash)
-{
-    uint32_t at = f->dyn;
-    for (uint16_t i = 0; i < f->n_dyn; i++, at = (uint32_t)m->word[at + 1])
-        if (m->word[at] == hash) return true;
-    return false;
-}
-
-/* The declared key that ends at this trie node, or NONE. */
-static uint32_t key_at(const struct obj *o, uint32_t node)
-{
-    const struct tnode *p = node == NONE ? NULL : &o->trie.node[node];
-    return p && p->is_leaf && p->lo < p->hi ? o->trie.id[p->lo] : NONE;
-}
-
-/* Is the name so far one that may be invented? */
-static bool key_free(const struct matcher *m, const struct conf *c)
-{
-    const struct frame *f = &m->frame[c->frame];
-    const struct obj *o = frame_obj(m, f);
-    return key_at(o, c->n) == NONE && strs_ends(&o->cls[c->cls - 1].s, c->dfa, c->m) && (c->m || validating(m)) &&
-           !name_used(m, f, c->aux);
-}
-
 bool key_closable(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
     if (c->lex != LEX_NORMAL) return false;
-    if (c->cls) return key_free(m, c);
+    if (c->cls) return name_free(m, f, c);
     uint32_t key = key_at(frame_obj(m, f), c->n);
     return key != NONE && obj_offers(m, f, key);
 }
@@ -260,24 +339,6 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     return key_extend(m, c) < COST_MAX; /* declared and used names are no invented ones: there must be another */
 }
 
-/* The fewest bytes that lead to a free name, texts of a small finite language tried one by one; less than `best`, else best. */
-static uint32_t free_below(const struct matcher *m, const struct conf *c, const struct strs *s, uint32_t best, int deep)
-{
-    if (!best || deep > MOST_KEY) return best;
-    if (key_free(m, c)) return 0;
-    for (int b = 1; b < 256; b++) {
-        char spelled[8];
-        uint32_t cost = b < 0x80 && (b < 0x20 || b == '"' || b == '\\') ? (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled) : 1;
-        struct conf t = *c;
-        if (cost >= best || (t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
-        if (t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, (uint8_t)b);
-        t.aux = key_hash(t.aux, (uint8_t)b);
-        t.m += (b & 0xc0) != 0x80;
-        if (t.m <= s->max) best = MIN(best, cost + free_below(m, &t, s, best - cost, deep + 1));
-    }
-    return best;
-}
-
 bool key_roomy(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
@@ -299,7 +360,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
         if (c->m > capped.max) return COST_MAX;
         uint32_t here = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
         if (here && c->lex == LEX_NORMAL && dfa_count(s->dfa, c->dfa, here + 1) <= here)
-            return free_below(m, c, &capped, COST_MAX, 0);
+            return free_below(m, f, c, &capped, COST_MAX, 0);
         uint32_t n = strs_left(&capped, value_escapes(m, c->surf), c);
         return n >= COST_MAX ? COST_MAX : cost_add(n, taken);
     }
@@ -307,7 +368,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
     if (half) return cost_add(half + taken, s->min > c->m ? s->min - c->m : 0);
     struct conf t = *c;
     for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
-        if (key_free(m, &t)) return n;
+        if (name_free(m, f, &t)) return n;
         t.aux = key_hash(t.aux, 'a');
         if (t.n != NONE) t.n = trie_step(&o->trie, t.n, 'a');
         t.m++;

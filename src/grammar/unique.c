@@ -164,8 +164,8 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
     struct byteset may = set_bytes(m, from, n);
     for (int i = -(int)(sizeof first - 1); i < 256; i++) {
         uint8_t b = i < 0 ? (uint8_t)first[i + (int)sizeof first - 1] : (uint8_t)i;
-        if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
         if (!byteset_has(&may, b)) continue;
+        if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
         if (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r')) continue;
         if (++l->steps > MOST_LOOK) return true;
         uint32_t got = set_step(m, from, n, b);
