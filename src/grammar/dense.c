@@ -110,6 +110,15 @@ static bool alive(const struct scan *w, uint32_t state, uint32_t len)
     return state != DFA_DEAD && (!w->counts || strs_alive(w->s, state, len));
 }
 
+/* As alive(), perhaps within an escape. */
+static bool goes_on(const struct scan *w, const struct conf *c)
+{
+    struct strs free = *w->s;
+    free.min = 0;
+    free.max = NONE;
+    return c->dfa != DFA_DEAD && strs_goes_on(w->esc, w->counts ? w->s : &free, c);
+}
+
 static bool within(const struct scan *w, uint32_t left)
 {
     if (left > w->limit) { *w->cut = true; return false; }
@@ -285,7 +294,7 @@ static void take_escaped(struct scan *w, uint32_t state)
             ok = c.m <= w->s->max;
             for (int n = 0; n < n_out && ok; n++) ok = (c.dfa = dfa_step(w->s->dfa, w->s->cls, c.dfa, out[n])) != DFA_DEAD;
             if (c.lex == LEX_NORMAL) c.part = 0;
-            ok = ok && alive(w, c.dfa, c.m) && strs_escapes(w->esc, w->s, &c);
+            ok = ok && goes_on(w, &c);
         }
         if (ok && (w->limit == NONE || within(w, strs_left(w->s, w->esc, &c)))) bit_set(w->bits, k->escaped[i]);
     }

@@ -473,7 +473,7 @@ const char *word_text(enum shape_kind k, uint8_t surf);
 /* Does a text so far belong to s, or can it still? */
 bool strs_alive(const struct strs *s, uint32_t state, uint32_t len);
 bool strs_ends(const struct strs *s, uint32_t state, uint32_t len);
-bool strs_escapes(int esc, const struct strs *s, const struct conf *c);
+bool strs_goes_on(int esc, const struct strs *s, const struct conf *c);   /* can the text that c is in, perhaps in an escape, be finished? */
 uint32_t set_leave(struct matcher *m, const struct conf *c);          /* the set behind the quote, whatever the text; its size */
 void str_leave(struct matcher *m, const struct conf *c);              /* of a text, into the set being built; key_leave of a name */
 void key_leave(struct matcher *m, const struct conf *c);

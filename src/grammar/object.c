@@ -334,7 +334,7 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     const struct strs *s = &o->cls[c->cls - 1].s;
     struct strs capped = *s;
     capped.max = MIN(s->max, key_cap(m, c));
-    if (!strs_alive(&capped, c->dfa, c->m) || !strs_escapes(value_escapes(m, c->surf), &capped, c)) return false;
+    if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
     return key_extend(m, c) < COST_MAX; /* declared and used names are no invented ones: there must be another */
 }

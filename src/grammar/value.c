@@ -377,15 +377,20 @@ bool strs_alive(const struct strs *s, uint32_t state, uint32_t len)
     return dfa_fits(s->dfa, state, s->min > len ? s->min - len : 0, s->max == NONE ? NONE : s->max - len);
 }
 
-/* A begun escape must still be able to mean a byte that the texts want here. */
-bool strs_escapes(int esc, const struct strs *s, const struct conf *c)
+/* A begun escape, counted already, must still be able to mean a byte that the texts want here. */
+static bool escape_alive(int esc, const struct strs *s, const struct conf *c)
 {
-    if (esc == ESC_ANY || c->lex == LEX_NORMAL || c->lex >= LEX_UTF8 || !s->dfa) return true;
     for (int b = 1; b <= '\\'; b = b == 0x1f ? '"' : b == '"' ? '\\' : b + 1)   /* NUL is never written */
         if (lex_may_mean(c->lex, c->part, esc, (uint8_t)b) &&
             strs_alive(s, dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b), c->m))
             return true;
     return false;
+}
+
+bool strs_goes_on(int esc, const struct strs *s, const struct conf *c)
+{
+    bool escape = esc != ESC_ANY && c->lex != LEX_NORMAL && c->lex < LEX_UTF8 && s->dfa;
+    return escape ? escape_alive(esc, s, c) : strs_alive(s, c->dfa, c->m);
 }
 
 /* Validating: formats that only a predicate decides. */
@@ -444,7 +449,7 @@ static void step_str(struct matcher *m, struct conf c, uint8_t b)
     if (!str_advance(m, sh, &c, out, n_out)) return;
     if (c.lex == LEX_NORMAL) c.part = 0;
     bool alive = sh->kind == SH_STRLIT ? escape_leads(m, sh->lit, &c, NULL)
-                                       : validating(m) || (strs_alive(sh->str, c.dfa, c.m) && strs_escapes(value_escapes(m, c.surf), sh->str, &c));
+                                       : validating(m) || strs_goes_on(value_escapes(m, c.surf), sh->str, &c);
     if (alive) set_emit(m, c);
 }
 
