@@ -175,13 +175,17 @@ static uint32_t free_below(const struct matcher *m, const struct frame *f, const
     if (name_free(m, f, c)) return 0;
     for (int b = 1; b < 256; b++) {
         char spelled[8];
-        uint32_t cost = b < 0x80 && (b < 0x20 || b == '"' || b == '\\') ? (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled) : 1;
         struct conf t = *c;
-        if (cost >= best || (t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
+        if ((t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
+        bool bare = b >= 0x20 && b != '"' && b != '\\';
+        uint32_t cost = bare ? 1 : (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled);
+        if (cost >= best) continue;
         if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
         t.aux = key_hash(t.aux, (uint8_t)b);
         t.m += (b & 0xc0) != 0x80;
-        if (t.m <= s->max) best = MIN(best, cost + free_below(m, f, &t, s, best - cost, deep + 1));
+        if (t.m > s->max) continue;
+        uint32_t more = free_below(m, f, &t, s, best - cost, deep + 1);
+        best = MIN(best, cost + more);
     }
     return best;
 }
