@@ -71,8 +71,8 @@ static uint32_t debt_cost(const struct matcher *m, const struct frame *f, uint16
     const struct obj *o = frame_obj(m, f);
     uint32_t best = COST_MAX;
     for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
-        if (!obj_seen(m, f, i)) best = MIN(best, key_cost(m, f, i, bit, s));
-    for (uint32_t i = 0; i < o->n_cls; i++) best = MIN(best, invented_cost(m, f, i, bit, s));
+        if (!obj_seen(m, f, i)) best = cost_min(best, key_cost(m, f, i, bit, s));
+    for (uint32_t i = 0; i < o->n_cls; i++) best = cost_min(best, invented_cost(m, f, i, bit, s));
     return best;
 }
 
@@ -108,7 +108,7 @@ static uint32_t extra_cost(const struct matcher *m, const struct frame *f, uint3
     const struct obj *o = frame_obj(m, f);
     if (o->n_ban || o->has_need) return any_extra_cost(m, f, n, s);
     uint32_t *list = mem_alloc((o->n_key + 1) * sizeof *list), k = 0, invent = COST_MAX, sum = 0;
-    for (uint32_t i = 0; i < o->n_cls; i++) invent = MIN(invent, invented_cost(m, f, i, 0, s));
+    for (uint32_t i = 0; i < o->n_cls; i++) invent = cost_min(invent, invented_cost(m, f, i, 0, s));
     if (invent < COST_MAX) invent = cost_add(invent, n);
     for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
         if (!obj_must(m, f, i) && !obj_seen(m, f, i) && o->key[i].alts.n) list[k++] = key_cost(m, f, i, 0, s);
@@ -348,7 +348,7 @@ static uint32_t half_left(const struct strs *st, int utf8, uint32_t state, uint3
         if (next < 0 || seen[cls >> 6] >> (cls & 63) & 1) continue;
         seen[cls >> 6] |= 1ull << (cls & 63);
         uint32_t to = dfa_step(st->dfa, st->cls, state, (uint8_t)b);
-        if (to != DFA_DEAD) best = MIN(best, cost_add(1, half_left(st, next, to, lo, hi)));
+        if (to != DFA_DEAD) best = cost_min(best, cost_add(1, half_left(st, next, to, lo, hi)));
     }
     return best;
 }
@@ -386,7 +386,7 @@ static uint32_t cost_str(const struct matcher *m, const struct conf *c, int s)
     const struct tnode *p = &sh->lit->node[c->n];
     for (uint32_t i = p->child; i < p->child + p->n_child; i++)
         if (escape_means(m, &sh->lit->node[i], c, NULL))
-            best = MIN(best, cost_add((uint32_t)lex_left(c->lex, c->part, value_escapes(m, c->surf), sh->lit->node[i].byte), cost[i]));
+            best = cost_min(best, cost_add((uint32_t)lex_left(c->lex, c->part, value_escapes(m, c->surf), sh->lit->node[i].byte), cost[i]));
     return cost_add(best, need);
 }
 
@@ -475,7 +475,7 @@ uint32_t conf_cost(const struct matcher *m, const struct conf *c)
 uint32_t set_cost(const struct matcher *m, uint32_t from, uint32_t n)
 {
     uint32_t best = COST_MAX;
-    for (uint32_t i = from; i < from + n; i++) best = MIN(best, conf_cost(m, &m->conf[i]));
+    for (uint32_t i = from; i < from + n; i++) best = cost_min(best, conf_cost(m, &m->conf[i]));
     return best;
 }
 

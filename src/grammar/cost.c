@@ -527,7 +527,7 @@ static bool op_relax(struct bind *b, const struct grammar *g, uint32_t op)
             if (c < *have) { *have = c; better = true; }
             best = MIN(best, c);
         }
-        if (row == NONE) best = MIN(best, op_cost(b, g, op, NONE, s));
+        if (row == NONE) best = cost_min(best, op_cost(b, g, op, NONE, s));
         if (best < k->op[op][s]) { k->op[op][s] = best; better = true; }
     }
     return better;

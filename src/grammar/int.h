@@ -61,6 +61,8 @@ static inline uint32_t cost_add(uint32_t a, uint32_t b)
 {
     return a + b < COST_MAX ? a + b : COST_MAX;
 }
+/* MIN works its smaller side out twice; this is for what is a search. */
+static inline uint32_t cost_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* ---- exact decimals: dec.c ------------------------------------------------------------------- */
 

@@ -291,7 +291,7 @@ uint32_t num_shortest(const struct num *p)
         if (!p->part[s].ok) continue;
         struct conf c = { .lex = NUM_SIGN };
         put(&c, EQUAL, EQUAL, s);
-        best = MIN(best, (uint32_t)s + num_left(p, &c));
+        best = cost_min(best, (uint32_t)s + num_left(p, &c));
     }
     return best;
 }

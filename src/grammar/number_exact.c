@@ -224,7 +224,7 @@ uint32_t exact_shortest(const struct num *p)
     uint32_t best = COST_MAX;
     for (int s = 0; s < 2; s++) {
         struct conf c = { .lex = NUM_SIGN, .aux = s ? SIGN : 0 };
-        if (p->exact->side[s].ok) best = MIN(best, (uint32_t)s + exact_left(p, &c));
+        if (p->exact->side[s].ok) best = cost_min(best, (uint32_t)s + exact_left(p, &c));
     }
     return best;
 }
