@@ -894,4 +894,55 @@ TEST(hostile_schemas_end_in_errors_or_work)
     str_done(&s);
 }
 
+/* ---- hostile schemas ------------------------------------------------------------------------- */
+
+/* head, the unit n times (# is its number) and tail must compile or be refused with a sentence, in both modes, and answer a first mask. */
+static void hostile(const char *what, const char *head, const char *unit, int n, const char *tail, bool fine)
+{
+    struct str text = { 0 };
+    str_puts(&text, head);
+    for (int i = 0; i < n; i++) {
+        for (const char *p = unit; *p; p++)
+            if (*p == '#') str_fmt(&text, "%d", i);
+            else str_putc(&text, *p);
+    }
+    str_puts(&text, tail);
+    for (int mode = 0; mode < 2; mode++) {
+        struct err e = { 0 };
+        struct grammar_opts o = { .validate = mode };
+        struct grammar *g = compile(text.p, &o, &e);
+        CHECK(g ? true : e.msg[0] != 0, "%s: refused without a word", what);
+        CHECK(!fine || g, "%s: %s", what, e.msg);
+        struct vocab *v = vocab();
+        struct matcher *m = g ? matcher_new(g, v, &e) : NULL;
+        uint32_t bits[32];
+        if (m) matcher_mask(m, bits);
+        matcher_free(m);
+        grammar_free(g);
+        vocab_close(v);
+    }
+    str_done(&text);
+}
+
+TEST(large_schemas_end_in_sentences_or_work)
+{
+    hostile("an enum of 100 000", "{\"enum\":[0", ",\"value #\"", 100000, "]}", true);
+    hostile("40 000 properties", "{\"properties\":{\"a\":{}", ",\"p#\":{\"type\":\"string\"}", 40000, "}}", true);
+    hostile("90 000 properties", "{\"properties\":{\"a\":{}", ",\"p#\":{\"type\":\"string\",\"maxLength\":#}", 90000, "}}", false);
+    hostile("100 000 required", "{\"required\":[\"a\"", ",\"k#\"", 100000, "]}", true);
+    hostile("an odd number of not", "{\"not\":{\"not\":{\"not\":{\"not\":{\"not\":", "", 0, "{\"type\":\"string\"}}}}}}", true);
+    hostile("exponential anyOf", "{\"allOf\":[{}", ",{\"anyOf\":[{\"properties\":{\"p#\":{\"type\":\"string\"}}},{\"properties\":{\"p#\":{\"type\":\"null\"}}}]}", 40, "]}", false);
+    hostile("exponential oneOf", "{\"oneOf\":[{\"required\":[\"a\"]}", ",{\"properties\":{\"k#\":{\"type\":\"string\"}},\"required\":[\"r#\"]}", 40, "]}", false);
+    hostile("a chain of references", "{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"x\":{}", ",\"d#\":{\"items\":{\"$ref\":\"#/$defs/x\"}}", 3000, "}}", false);
+    hostile("2 000 dependencies", "{\"dependentSchemas\":{\"a\":{}", ",\"a#\":{\"required\":[\"b#\"]}", 2000, "}}", false);
+    hostile("lengths", "{\"type\":\"string\",\"maxLength\":1000000000", "", 0, "}", true);
+    hostile("more than there is", "{\"type\":\"array\",\"minItems\":1000000000", "", 0, "}", false);
+    hostile("different numbers", "{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":1000,\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000}", "", 0, "}", true);
+    hostile("a reference to itself", "{\"$ref\":\"#\"", "", 0, "}", false);
+    hostile("(a+)+$", "{\"type\":\"string\",\"pattern\":\"^(a+)+$\"", "", 0, "}", true);
+    hostile("a? 500 times", "{\"type\":\"string\",\"pattern\":\"^(?:a?){500}a{500}$\"", "", 0, "}", true);
+    hostile("a letter 40 from the end", "{\"type\":\"string\",\"pattern\":\"[ab]*a[ab]{40}c\"", "", 0, "}", true);
+    hostile("patterns of names", "{\"patternProperties\":{\"y\":{}", ",\"^[a-z]{#,}x\":{\"type\":\"string\"}", 60, "}}", false);
+}
+
 TEST_MAIN
