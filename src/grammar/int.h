@@ -48,7 +48,7 @@ enum {
     MOST_BOUND_DIGIT = 1000,            /* digits of a bound, written out */
     MOST_EXACT = 18,                    /* digits of a number with multipleOf or excluded values */
     MOST_OTHER = 16, MOST_EXCEPT = 1 << 14,
-    MOST_KEY = 256, MOST_DYN = 128,     /* invented keys of open objects: code points, number */
+    MOST_KEY = 1024, MOST_DYN = 128,    /* invented keys of open objects: code points, number */
     MOST_KEY_CLASS = 64,                /* ways in which patterns sort the keys of one object */
     MOST_OWED = 6,                      /* things of which an array needs some */
     MOST_DEBT = 14,                     /* negated schemas of one object */
