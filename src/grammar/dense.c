@@ -133,8 +133,6 @@ static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t
     return within(w, strs_left(w->s, w->esc, &c));
 }
 
-static bool content(uint32_t b) { return b >= 0x20 && b != '"' && b != '\\'; }
-
 /* How far the run of a state reaches when `len` code points lie before it. */
 static uint32_t run_reach(const struct scan *w, const struct dfa_state *q, uint32_t len)
 {
@@ -169,7 +167,7 @@ static bool base_make(const struct scan *w, struct base *k, uint32_t state, uint
     /* under a limit code points of more bytes leave the run: half of one asks for the rest */
     k->classes = sweep_classes(k->q->run, k->q->run_utf8 && !limited, &k->swept);
     for (uint32_t b = 0x20; b < 256; b++)
-        if (content(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
+        if (byte_is_bare(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
             bytemap_add(&k->exits, (uint8_t)b);
     return k->classes != 0;
 }
@@ -191,14 +189,14 @@ static void take_runs(const struct scan *w, const struct base *k, uint64_t first
 static void bases_behind(struct scan *w, uint32_t state)
 {
     for (uint32_t b = 0x20; b < 128 && w->n_base < MOST_BASE; b++) {
-        uint32_t to = content(b) ? dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) : DFA_DEAD;
+        uint32_t to = byte_is_bare(b) ? dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) : DFA_DEAD;
         if (to == DFA_DEAD || w->by_first[b] >= 0 || !alive(w, to, w->len + 1)) continue;
         struct base *k = &w->base[w->n_base];
         if (!base_make(w, k, to, w->len + 1)) continue;
         struct bytemap first = { 0 };
         int n = 0;
         for (uint32_t f = b; f < 128; f++)
-            if (content(f) && bytemap_has(&k->swept, (uint8_t)f) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)f) == to) {
+            if (byte_is_bare(f) && bytemap_has(&k->swept, (uint8_t)f) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)f) == to) {
                 bytemap_add(&first, (uint8_t)f);
                 n++;
             }
@@ -218,7 +216,7 @@ struct step { const struct dfa_state *q; uint32_t state, len; int16_t utf8; int8
 /* One byte further; false: no token goes on so. */
 static inline bool advance(const struct scan *w, const uint8_t *cls, const struct step *up, struct step *own, uint8_t b, bool first)
 {
-    if (!content(b)) return false;
+    if (!byte_is_bare(b)) return false;
     uint32_t to = __atomic_load_n(&up->q->row[cls[b]], __ATOMIC_ACQUIRE);
     if (to == UINT32_MAX) to = dfa_fill(w->s->dfa, up->state, b);
     if (to == DFA_DEAD) return false;

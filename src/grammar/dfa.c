@@ -20,7 +20,6 @@ bool dfa_accepts(const struct dfa *d, uint32_t state) { return dfa_state(d, stat
 uint64_t dfa_id(const struct dfa *d) { return d->id; }
 bool dfa_empty(const struct dfa *d) { return d->empty; }
 const uint8_t *dfa_classes(const struct dfa *d) { return d->s.cls; }
-uint32_t dfa_n_class(const struct dfa *d) { return d->s.n_class; }
 size_t dfa_bytes(const struct dfa *d) { return atomic_load_explicit(&d->bytes, memory_order_relaxed); }
 size_t dfa_n_state(const struct dfa *d) { return __atomic_load_n(&d->n_state, __ATOMIC_RELAXED); }
 
@@ -222,7 +221,6 @@ static struct {
     uint32_t n_bucket, n;
     struct dfa *newest, *oldest;        /* that nobody holds */
     size_t limit, unused;               /* bytes of those */
-    size_t hits, misses;
 } cache = { .lock = PTHREAD_MUTEX_INITIALIZER, .limit = 64u << 20 };
 
 static void unlink_unused(struct dfa *d)
@@ -304,8 +302,6 @@ static struct dfa *open_sorted(const struct re_part *part, uint32_t n, struct er
     uint64_t hash = hash64(key, len, 0);
     pthread_mutex_lock(&cache.lock);
     struct dfa *d = look_up(hash, key, len);
-    if (d) cache.hits++;
-    else cache.misses++;
     pthread_mutex_unlock(&cache.lock);
     if (!d) {
         struct dfa *made = make(part, n, e);
@@ -347,14 +343,6 @@ struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e)
     return d;
 }
 
-struct dfa *dfa_share(struct dfa *d)
-{
-    pthread_mutex_lock(&cache.lock);
-    d->refs++;
-    pthread_mutex_unlock(&cache.lock);
-    return d;
-}
-
 void dfa_close(struct dfa *d)
 {
     if (!d) return;
@@ -369,25 +357,4 @@ void dfa_close(struct dfa *d)
         evict();
     }
     pthread_mutex_unlock(&cache.lock);
-}
-
-void regex_cache_limit(size_t bytes)
-{
-    pthread_mutex_lock(&cache.lock);
-    cache.limit = bytes;
-    evict();
-    pthread_mutex_unlock(&cache.lock);
-}
-
-struct regex_stats regex_stats(void)
-{
-    pthread_mutex_lock(&cache.lock);
-    struct regex_stats out = { .n_dfa = cache.n, .hits = cache.hits, .misses = cache.misses };
-    for (uint32_t i = 0; i < cache.n_bucket; i++)
-        for (const struct dfa *d = cache.bucket[i]; d; d = d->chain) {
-            out.n_state += dfa_n_state(d);
-            out.bytes += dfa_bytes(d);
-        }
-    pthread_mutex_unlock(&cache.lock);
-    return out;
 }

@@ -609,8 +609,6 @@ uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
 
 /* ---- what no state exceeds ------------------------------------------------------------------- */
 
-static uint32_t sum_of(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
-
 /* The most bytes that the shortest text of any derivative of a term takes: the rest of the part that is under way, then
  * all that must still follow. seen[t]: 1 + the answer, 0: none yet. */
 static uint32_t worst(const struct terms *s, uint32_t id, uint32_t *seen, int depth)
@@ -621,7 +619,7 @@ static uint32_t worst(const struct terms *s, uint32_t id, uint32_t *seen, int de
     uint32_t out = t->shortest;
     if (t->op == T_CAT) {
         uint32_t a = worst(s, t->a, seen, depth + 1), b = worst(s, t->b, seen, depth + 1);
-        out = MAX(sum_of(a, term_at(s, t->b)->shortest), b);
+        out = MAX(plus(a, term_at(s, t->b)->shortest), b);
     } else if (t->op == T_ALT) {
         for (uint32_t i = 0; i < t->b; i++) {
             uint32_t k = worst(s, s->list[t->a + i], seen, depth + 1);
@@ -630,7 +628,7 @@ static uint32_t worst(const struct terms *s, uint32_t id, uint32_t *seen, int de
     } else if (t->op == T_REP) {
         const struct term *k = term_at(s, t->a);
         uint64_t rest = (uint64_t)(t->min ? t->min - 1 : 0) * k->shortest;
-        out = rest > INF / 2 ? INF : sum_of(worst(s, t->a, seen, depth + 1), (uint32_t)rest);
+        out = rest > INF / 2 ? INF : plus(worst(s, t->a, seen, depth + 1), (uint32_t)rest);
     } else if (t->op == T_AND || t->op == T_NOT || t->op == T_REF) out = INF;
     seen[id] = out == INF ? INF : out + 1;
     return out;
@@ -688,8 +686,6 @@ static void tour_add(struct tour *t, struct place p)
     else t->at[t->n++] = p;
 }
 
-static bool bare(int b) { return b >= 0x20 && b != '"' && b != '\\'; }
-
 uint32_t dfa_grace(struct dfa *d, uint32_t state)
 {
     struct tour t = { .n = 0 };
@@ -704,7 +700,7 @@ uint32_t dfa_grace(struct dfa *d, uint32_t state)
         p->done = true;
         struct place from = *p;
         for (int b = 0; b < 256; b++) {
-            int utf8 = bare(b) ? utf8_dfa(from.utf8, (uint8_t)b) : -1;
+            int utf8 = byte_is_bare((uint32_t)b) ? utf8_dfa(from.utf8, (uint8_t)b) : -1;
             if (utf8 < 0) continue;
             uint32_t to = dfa_step(d, d->s.cls, from.state, (uint8_t)b), points = from.points + (from.utf8 == 0);
             if (to == DFA_DEAD) { fails = MIN(fails, points); if (fails <= 1) return 0; }

@@ -482,7 +482,6 @@ void key_leave(struct matcher *m, const struct conf *c);
 
 uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args);
 void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf);         /* emits where a name begins */
-void obj_quote(struct matcher *m, struct conf c);                     /* the same, behind a quote */
 void key_step(struct matcher *m, struct conf c, uint8_t b);
 bool obj_closes(const struct matcher *m, const struct frame *f);
 bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key);

@@ -177,8 +177,7 @@ static uint32_t free_below(const struct matcher *m, const struct frame *f, const
         char spelled[8];
         struct conf t = *c;
         if ((t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
-        bool bare = b >= 0x20 && b != '"' && b != '\\';
-        uint32_t cost = bare ? 1 : (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled);
+        uint32_t cost = byte_is_bare((uint32_t)b) ? 1 : (uint32_t)lex_spell(value_escapes(m, c->surf), (uint8_t)b, spelled);
         if (cost >= best) continue;
         if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
         t.aux = key_hash(t.aux, (uint8_t)b);

@@ -26,11 +26,10 @@ enum { DFA_DEAD = 0, DFA_START = 1 };
 
 struct dfa;
 /* The texts that meet all n parts (n = 0: all texts). Order of the parts does not matter. Counted; a
- * process-wide cache keeps unused ones up to a bound (regex_cache_limit). NULL: ERR_SCHEMA (malformed pattern,
+ * process-wide cache keeps unused ones, 64 MiB of them. NULL: ERR_SCHEMA (malformed pattern,
  * "byte 3: a group that does not end"), ERR_UNSUPPORTED (back-reference), ERR_LIMIT (too large). A
  * language that has no text at all is no error: dfa_empty(). */
 struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e);
-struct dfa *dfa_share(struct dfa *d);                                 /* one more owner */
 void        dfa_close(struct dfa *d);                                 /* NULL is fine */
 uint64_t    dfa_id(const struct dfa *d);                              /* never given twice in a process */
 size_t      dfa_bytes(const struct dfa *d);                           /* memory it holds now */
@@ -71,7 +70,6 @@ uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 
 /* Byte -> class; states have one successor a class. */
 const uint8_t *dfa_classes(const struct dfa *d);                      /* [256] */
-uint32_t       dfa_n_class(const struct dfa *d);
 
 static inline uint32_t dfa_step(struct dfa *d, const uint8_t *cls, uint32_t state, uint8_t b)
 {
@@ -81,11 +79,8 @@ static inline uint32_t dfa_step(struct dfa *d, const uint8_t *cls, uint32_t stat
 
 /* UTF-8 as a DFA: 0 = between code points; returns the next state or -1. (lex.c) */
 int utf8_dfa(int state, uint8_t b);
-
-/* The cache of automata that nobody holds. */
-void regex_cache_limit(size_t bytes);                                 /* default 64 MiB */
-struct regex_stats { size_t n_dfa, n_state, bytes, hits, misses; };
-struct regex_stats regex_stats(void);
+/* A byte that stands in a JSON string as itself. */
+static inline bool byte_is_bare(uint32_t b) { return b >= 0x20 && b != '"' && b != '\\'; }
 
 /* format_text.c: a format as a pattern for the whole text (ECMA-262, look-ahead allowed; u flag), NULL: not
  * known. The text is static. Where format_is_regular() says true it is the format exactly, as the predicate

@@ -106,7 +106,6 @@ uint32_t term_ref(struct terms *s, bool nullable);      /* a new name; its meani
 uint32_t term_cps(struct terms *s, const struct cp_range *r, uint32_t n); /* one code point of these */
 uint32_t term_bytes(struct terms *s, const char *p, size_t len, uint32_t then);
 uint32_t term_derive(struct terms *s, uint32_t t, uint32_t cls);
-bool     term_alive(struct terms *s, uint32_t t);
 struct bset term_first(const struct terms *s, uint32_t t, int depth); /* at least the first bytes */
 
 /* ---- trees to terms (regex_build.c) -------------------------------------------------------- */
