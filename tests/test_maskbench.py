@@ -97,5 +97,5 @@ def test_a_few_of_the_shared_schemas():
 
 @needs_shared
 def test_a_few_walks_of_the_shared_schemas():
-    told = json.loads(masks("--data", DATA, "--vocab", VOCAB, "--limit", 6, "--walk", 90, "--exact", 10, "--accept", "--json")[0])
+    told = json.loads(masks("--data", DATA, "--vocab", VOCAB, "--limit", 2, "--walk", 60, "--exact", 10, "--accept", "--json")[0])
     assert told["failures"] == 0
