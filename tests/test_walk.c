@@ -185,18 +185,7 @@ static struct engine *engine_of(size_t dialect)
     return en;
 }
 
-/* Sanitizers make a step some ten times as long. */
-#if defined(__SANITIZE_ADDRESS__)
-enum { MANY = 90 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-enum { MANY = 90 };
-#else
-enum { MANY = 300 };
-#endif
-#else
-enum { MANY = 300 };
-#endif
+enum { MANY = SANITIZED ? 60 : 300 };
 
 TEST(random_weights_are_valid)
 {

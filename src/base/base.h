@@ -100,6 +100,7 @@ char *str_take(struct str *s);                                        /* caller 
 
 struct bytes { const char *p; size_t len; };                          /* lent, may hold NULs */
 bool bytes_eq(struct bytes a, const char *s);
+static inline bool bytes_same(struct bytes a, struct bytes b) { return a.len == b.len && (!a.len || !memcmp(a.p, b.p, a.len)); }
 
 /* UTF-8. Next code point at p (p < end), its byte length in *n; -1 and *n = 1 for malformed bytes
  * (overlong forms, surrogates, above U+10FFFF included). */

@@ -46,14 +46,14 @@ static uint32_t op_rest(const struct matcher *m, uint32_t op, uint32_t frame, in
 }
 
 /* Separator, name and what leads to the value, then the value. */
-static uint32_t key_cost(const struct matcher *m, const struct frame *f, uint32_t key, uint16_t owed, int s)
+static uint32_t key_cost(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t owed, int s)
 {
     const struct obj *o = frame_obj(m, f);
     return cost_add(cost_wide(cost_seg(m, f, key, s)->sep[0]), cost_alts(m, &o->key[key].alts, owed, s));
 }
 
 /* A whole member with an invented name of class i, its separator included. */
-static uint32_t invented_cost(const struct matcher *m, const struct frame *f, uint32_t i, uint16_t owed, int s)
+static uint32_t invented_cost(const struct matcher *m, const struct frame *f, uint32_t i, uint32_t owed, int s)
 {
     const struct obj *o = frame_obj(m, f);
     const struct kclass *k = &o->cls[i];
@@ -65,15 +65,26 @@ static uint32_t invented_cost(const struct matcher *m, const struct frame *f, ui
     return cost_add(lead, cost_alts(m, &k->alts, owed, s));
 }
 
-/* The cheapest member that settles a debt. */
-static uint32_t debt_cost(const struct matcher *m, const struct frame *f, uint16_t bit, int s)
+struct view { const struct matcher *m; const struct frame *f; int s; };
+static uint32_t member_cost(const void *ctx, uint32_t key, uint32_t bits)
+{
+    const struct view *v = ctx;
+    uint32_t best = COST_MAX;
+    if (!obj_settles(v->m, v->f, key, bits)) return best;
+    if (key != NONE) return key_cost(v->m, v->f, key, bits, v->s);
+    for (uint32_t i = 0; i < frame_obj(v->m, v->f)->n_cls; i++) best = cost_min(best, invented_cost(v->m, v->f, i, bits, v->s));
+    return best;
+}
+
+/* The cheapest members that settle what is owed. */
+static uint32_t debts_cost(const struct matcher *m, const struct frame *f, int s)
 {
     const struct obj *o = frame_obj(m, f);
-    uint32_t best = COST_MAX;
-    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++)
-        if (!obj_seen(m, f, i)) best = cost_min(best, key_cost(m, f, i, bit, s));
-    for (uint32_t i = 0; i < o->n_cls; i++) best = cost_min(best, invented_cost(m, f, i, bit, s));
-    return best;
+    struct view v = { m, f, s };
+    struct owing q = { .o = o, .seen = m->word + f->seen, .must = obj_musts(m, f), .key = NONE, .owed = f->owed,
+                       .next = declared_order(m) ? f->next : 0, .room = o->max == NONE ? NONE : o->max - MIN(o->max, f->count),
+                       .cost = member_cost, .ctx = &v };
+    return owing_settle(&q);
 }
 
 static int by_size(const void *a, const void *b)
@@ -132,8 +143,7 @@ static uint32_t obj_todo(const struct matcher *m, const struct frame *f, int s)
     uint32_t sum = 0;
     for (uint32_t i = 0; f->missing && i < o->n_key; i++)
         if (obj_must(m, f, i) && !obj_seen(m, f, i)) sum = cost_add(sum, key_cost(m, f, i, 0, s));
-    for (uint16_t bit = 1; bit && bit <= f->owed; bit = (uint16_t)(bit << 1))
-        if (f->owed & bit) sum = cost_add(sum, debt_cost(m, f, bit, s));
+    if (f->owed) sum = cost_add(sum, debts_cost(m, f, s));
     uint32_t come = f->count + f->missing;
     return come < o->min ? cost_add(sum, extra_cost(m, f, o->min - come, s)) : sum;
 }
@@ -211,7 +221,7 @@ static uint32_t with_key(const struct matcher *m, const struct conf *c, uint32_t
 }
 
 /* What follows the value once the key is written: the object's own needs and all around it. */
-uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint16_t owed, int s)
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t owed, int s)
 {
     struct frame f = m->frame[frame];
     const struct obj *o = frame_obj(m, &f);
@@ -222,7 +232,7 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         if (todo >= COST_MAX) return COST_MAX;
         return key != NONE && o->key[key].req ? todo - key_cost(m, &f, key, 0, s) : todo;
     }
-    uint64_t memo = mix64(mix64(f.hash, 0xaf7e), (uint64_t)key << 16 | (uint64_t)owed << 1 | (uint64_t)s);
+    uint64_t memo = mix64(mix64(mix64(f.hash, 0xaf7e), owed), (uint64_t)key << 1 | (uint64_t)s);
     uint32_t have = memo_get(m, memo);
     if (have != NONE) return have;
     uint64_t word[2 * 64];              /* a copy of the sets with the key in them */
@@ -243,7 +253,7 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         f.next = o->n_key;
     }
     f.seen = at;
-    f.owed &= (uint16_t)~owed;
+    f.owed &= ~owed;
     f.count++;
     uint32_t todo = obj_todo(m, &f, s);
     matcher_reset(w, k);

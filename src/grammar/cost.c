@@ -186,7 +186,7 @@ static uint32_t now(struct bind *b, uint32_t goal, int s)
     return k && k->cost[s] ? k->cost[s] : COST_MAX;
 }
 
-static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct alts *l, uint16_t owed, int s)
+static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct alts *l, uint32_t owed, int s)
 {
     uint16_t height = UINT16_MAX;
     uint32_t best = COST_MAX;
@@ -225,12 +225,12 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
 
-static uint32_t key_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t i, uint16_t owed, int args, int s)
+static uint32_t key_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t i, uint32_t owed, int args, int s)
 {
     return cost_add(cost_wide(segs_of(b, g, o, args, s)[i].sep[0]), alts_now(b, g, &o->key[i].alts, owed, s));
 }
 
-static uint32_t invented_now(struct bind *b, const struct grammar *g, const struct obj *o, uint16_t owed, uint32_t n, int s)
+static uint32_t invented_now(struct bind *b, const struct grammar *g, const struct obj *o, uint32_t owed, uint32_t n, int s)
 {
     uint32_t best = COST_MAX;
     for (uint32_t i = 0; i < o->n_cls; i++) {
@@ -243,7 +243,7 @@ static uint32_t invented_now(struct bind *b, const struct grammar *g, const stru
     return best;
 }
 
-/* The most that further members, and members that settle a debt, can cost. */
+/* The most that further members can cost. */
 static uint32_t more_shortest(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
 {
     uint64_t sum = 0;
@@ -263,12 +263,22 @@ static uint32_t more_shortest(struct bind *b, const struct grammar *g, const str
         sum = MAX(sum, extra * most);
     } else if (extra && invent < COST_MAX) sum = MAX(sum, (uint64_t)extra * invent);
     else if (found < extra) return COST_MAX;
-    for (int bit = 1; bit <= o->owes; bit <<= 1) {
-        uint32_t best = o->owes & bit ? invented_now(b, g, o, (uint16_t)bit, extra + 8, s) : 0;
-        for (uint32_t i = 0; i < o->n_key && o->owes & bit; i++) best = MIN(best, key_now(b, g, o, i, (uint16_t)bit, args, s));
-        sum += best;
-    }
     return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
+}
+
+struct prices { struct bind *b; const struct grammar *g; const struct obj *o; uint32_t n; int args, s; };
+static uint32_t member_now(const void *ctx, uint32_t key, uint32_t bits)
+{
+    const struct prices *p = ctx;
+    return key == NONE ? invented_now(p->b, p->g, p->o, bits, p->n, p->s) : key_now(p->b, p->g, p->o, key, bits, p->args, p->s);
+}
+
+static uint32_t debts_shortest(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
+{
+    struct prices p = { b, g, o, (uint32_t)__builtin_popcount(o->owes), args, s };
+    struct owing q = { .o = o, .seen = o->none, .must = o->req, .key = NONE, .owed = o->owes, .room = o->max,
+                       .cost = member_now, .ctx = &p };
+    return o->owes ? owing_settle(&q) : 0;
 }
 
 static uint32_t obj_shortest(struct bind *b, const struct grammar *g, const struct obj *o, int args, int s)
@@ -277,7 +287,8 @@ static uint32_t obj_shortest(struct bind *b, const struct grammar *g, const stru
     uint32_t sum = args ? 0 : bare ? b->costs->pair[2] : 2;
     for (uint32_t i = o->next_req[0]; i != NONE; i = o->next_req[i + 1])
         sum = cost_add(sum, key_now(b, g, o, i, 0, args, s));
-    return o->owes || o->min > o->n_req ? cost_add(sum, more_shortest(b, g, o, args, s)) : sum;
+    sum = cost_add(sum, debts_shortest(b, g, o, args, s));
+    return o->min > o->n_req ? cost_add(sum, more_shortest(b, g, o, args, s)) : sum;
 }
 
 static uint32_t word_cost(const struct vocab *v, enum shape_kind k)
@@ -358,7 +369,7 @@ static uint32_t goal_cost(struct bind *b, const struct grammar *g, uint32_t goal
 
 uint32_t cost_goal(const struct matcher *m, uint32_t goal, int s) { return goal_cost(m->bind, m->g, goal, s); }
 
-uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint16_t owed, int s)
+uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint32_t owed, int s)
 {
     for (uint32_t i = 0; i < l->n; i++)
         if ((l->alt[i].owed & owed) == owed) cost_goal(m, l->alt[i].goal, s);

@@ -14,7 +14,7 @@ static inline uint32_t cost_wide(uint16_t c) { return c == 0xffff ? COST_MAX : c
 void     cost_ready(const struct matcher *m);                         /* fills the tables of the envelope, once */
 uint32_t cost_goal(const struct matcher *m, uint32_t goal, int s);    /* its shortest value */
 /* The cheapest of the flattest alternatives that settle all of `owed`. */
-uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint16_t owed, int s);
+uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint32_t owed, int s);
 const struct seg *cost_seg(const struct matcher *m, const struct frame *f, uint32_t key, int s);
 uint32_t cost_sep(const struct matcher *m, int s, uint32_t at);       /* separator of members from byte `at` on */
 uint32_t cost_colon(const struct matcher *m, int s, uint32_t at);
@@ -29,7 +29,7 @@ uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n,
 /* budget.c */
 uint32_t frame_need(const struct matcher *m, uint32_t frame, int s);
 uint32_t cost_behind_text(const struct matcher *m, const struct conf *c); /* from the closing quote of a text or new name on */
-uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint16_t owed, int s);
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t owed, int s);
 /* unique.c: letters that make a text inside of uniqueItems new, whatever it is. An element itself, told apart by its text? */
 uint32_t unique_slack(const struct matcher *m, const struct conf *c);
 /* Bytes of a way from here to one more element of the array *top around, where values are few; NONE elsewhere. */

@@ -437,8 +437,8 @@ static void not_arr(struct ways *w, uint32_t node, const struct kw_arr *k)
 
 static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
 {
-    if (k->n_prop || k->n_pattern || k->rest != NONE) way_atom(w, T_OBJ, NOT_PROPS, node);
-    if (k->n_req) way_atom(w, T_OBJ, LACKS_ONE, node);
+    if (k->n_prop || k->n_pattern || k->rest != NONE) way_atom(w, T_OBJ, NOT_PROPS, node);        /* or lacks one, see debt.c */
+    else if (k->n_req) way_atom(w, T_OBJ, LACKS_ONE, node);
     if (k->names != NONE) way_atom(w, T_OBJ, NOT_NAMES, node);
     if (k->min) way_atom(w, T_OBJ, NOT_MIN_PROPS, node);
     if (k->max != NONE) way_atom(w, T_OBJ, NOT_MAX_PROPS, node);
@@ -485,10 +485,7 @@ static void ways_not_literal(struct ways *w, uint32_t id)
         if (n) way_atom(w, T_ARR, NOT_ITEMS, id);
         return;
     }
-    way_atom(w, T_OBJ, NOT_PROPS, id);                  /* another value of a key, or another key */
-    for (struct json_iter it = json_iter(v); json_next(&it);)
-        way_atom(w, T_OBJ, LACKS_KEY, id)->atom.key =
-            (struct bytes){ arena_str(&w->x->g->mem, it.key, it.key_len), it.key_len };
+    way_atom(w, T_OBJ, NOT_PROPS, id);                  /* another value of a key, another key, or a key is missing */
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -627,11 +624,18 @@ static bool required_in(const struct grammar *g, const struct bag *b, struct byt
     return false;
 }
 
-/* A negated schema that speaks of one property: it is there and has none of these values. NULL: another atom. */
-static const struct kw_prop *fails_one(const struct grammar *g, const struct atom *a)
+bool one_prop(const struct kw_obj *k)
+{
+    return k->n_prop == 1 && !k->n_pattern && k->rest == NONE &&
+           (!k->n_req || (k->n_req == 1 && bytes_same(k->req[0], k->prop->name)));
+}
+
+/* A negated schema that speaks of one property: it has none of these values where it is there. NULL: another atom. */
+static const struct kw_prop *fails_one(const struct grammar *g, const struct bag *b, const struct atom *a)
 {
     const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
-    return k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE && plain(g, k->prop->node)->lits ? k->prop : NULL;
+    if (!k || !one_prop(k) || !plain(g, k->prop->node)->lits) return NULL;
+    return !k->n_req || required_in(g, b, k->prop->name) ? k->prop : NULL;
 }
 
 static bool all_in(const struct node *few, const struct node *many)
@@ -653,7 +657,7 @@ static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, u
             struct bytes name = n->obj->prop[p].name;
             if (!v->lits) continue;
             for (uint32_t a = i >= item ? 0 : atom; a < b->n_atom; a++) {
-                const struct kw_prop *no = fails_one(g, &b->atom[a]);
+                const struct kw_prop *no = fails_one(g, b, &b->atom[a]);
                 if (no && no->name.len == name.len && !memcmp(no->name.p, name.p, name.len) && all_in(v, plain(g, no->node))) return true;
             }
             if (i < item || !required_in(g, b, name)) continue;

@@ -3,7 +3,7 @@
  *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
- *   solve.c     which goals some value can meet, and how deep it must nest
+ *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes
  *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
  *   envelope_lay.c  tree                     -> ops (a small program over bytes)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
@@ -51,7 +51,7 @@ enum {
     MOST_KEY = 1024, MOST_DYN = 128,    /* invented keys of open objects: code points, number */
     MOST_KEY_CLASS = 64,                /* ways in which patterns sort the keys of one object */
     MOST_OWED = 6,                      /* things of which an array needs some */
-    MOST_DEBT = 14,                     /* negated schemas of one object */
+    MOST_DEBT = 30,                     /* negated schemas of one object */
     MOST_BLANK = 20, MOST_NEWLINE = 2   /* one run of blanks in flexible spelling */
 };
 #define NONE UINT32_MAX
@@ -163,9 +163,9 @@ struct strs {                                                         /* texts *
     const char **judge; uint32_t n_judge;                             /* validate: formats no automaton decides */
 };
 /* One way to take a member or element: its goal, and what that settles of what the container owes. */
-struct alt { uint32_t goal; uint16_t owed; };
+struct alt { uint32_t goal, owed; };
 struct alts { struct alt *alt; uint32_t n; };
-struct okey { struct bytes name; struct alts alts; uint64_t *need; bool req, ident; };  /* need: bitset, NULL: none */
+struct okey { struct bytes name; struct alts alts; uint64_t *need; uint32_t owed; bool req, ident; };  /* need: bitset, NULL: none; owed: all of alts */
 struct kclass { struct strs s; struct alts alts; };                   /* invented names that are treated alike */
 struct obj {
     struct okey *key; uint32_t n_key, n_req, n_word;                  /* declared order */
@@ -173,9 +173,11 @@ struct obj {
     uint32_t *next_req;                                               /* [n_key + 1] first required index >= i, or NONE */
     struct kclass *cls; uint32_t n_cls;                               /* none: closed */
     uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
-    uint16_t owes;                                                    /* bits that must be settled */
+    uint32_t owes, cls_owed;                                          /* bits that must be settled; those that invented names can */
     bool has_need;
+    uint64_t *req, *none;                                             /* bitsets of keys: the required ones, empty */
     uint64_t **ban; uint32_t n_ban;                                   /* sets of keys that must not all be there */
+    uint64_t *absent[MOST_DEBT];        /* debts that are settled if one of these keys is not there at the end; NULL: not so */
     uint32_t id_cost;                                                 /* place of its costs in a bind */
 };
 struct cont { uint32_t min, max; };                                   /* contains: how many elements */
@@ -308,6 +310,23 @@ void     work_done(struct work *w);
 bool     goal_risky_open(struct grammar *g, struct err *e);           /* expands all goals that may meet a limit */
 bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
 
+/* debt.c: can an object settle what it owes, and what does the cheapest way cost? */
+struct owing_pick { uint32_t key, bits; };                            /* key NONE: an invented one */
+struct owing {
+    const struct obj *o;
+    const uint64_t *seen, *must;        /* keys written, keys that must be */
+    uint32_t key, next;                 /* the key being written (NONE: none, or an invented one); first index that may still come */
+    uint32_t room;                      /* how many members may follow */
+    uint32_t owed;
+    /* Cost of a member that settles all of bits, COST_MAX: there is none. */
+    uint32_t (*cost)(const void *ctx, uint32_t key, uint32_t bits);
+    const void *ctx;
+    bool any;                           /* the first way that is found will do */
+    struct owing_pick pick[MOST_DEBT]; uint32_t n_pick;               /* found: members that settle debts */
+};
+uint32_t owing_settle(struct owing *q);                               /* COST_MAX: there is no way */
+bool     owing_absent(const struct obj *o, const uint64_t *seen, uint32_t owed);       /* settled if no other key comes? */
+
 /* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one
  * keyword of a node, negated. */
 enum atom_kind {
@@ -352,6 +371,7 @@ uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);
 bool strs_match(const struct strs *s, const char *p, size_t len);
 /* What a schema that depends on a key asks for: more keys, not all of some keys, or anything else. */
 enum dep_kind { DEP_ANY, DEP_NEED, DEP_BAN };
+bool one_prop(const struct kw_obj *k);                                /* it speaks of one property alone */
 enum dep_kind dep_kind(const struct grammar *g, uint32_t node);
 const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node); /* of the first two: whose `required` counts */
 /* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
@@ -394,7 +414,7 @@ struct frame {
     uint32_t parent, ref, count;        /* CALL/EACH ref: return op, EACH count: pair; OBJ/ARR ref: goal; count: members, elements */
     uint16_t sh;                        /* OBJ/ARR: shape of the goal */
     uint8_t kind, flags; uint16_t depth, n_dyn;
-    uint16_t owed;                      /* OBJ: what is not settled yet */
+    uint32_t owed;                      /* OBJ: what no member has settled yet */
     uint32_t next, missing;             /* OBJ: next index of declared order; required keys not written yet */
     uint32_t seen, dyn;                 /* OBJ: offsets into words: bitset of declared keys; list of invented ones.
                                          * ARR: counts of contains; list of hashes of elements (unique) */
@@ -489,6 +509,9 @@ bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls);        /* may the next key be of that class? */
 bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a);   /* the key, in this way? */
 bool obj_must(const struct matcher *m, const struct frame *f, uint32_t key);
+const uint64_t *obj_musts(const struct matcher *m, const struct frame *f);             /* bitset of all these */
+/* Can a member with this key (NONE: an invented one) settle all these debts? */
+bool obj_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits);
 bool obj_more(const struct matcher *m, const struct frame *f);
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }

@@ -31,29 +31,46 @@ static uint32_t next_must(const struct matcher *m, const struct frame *f, uint32
     return NONE;
 }
 
-/* Debts that keys still to come can settle, `but` aside; index NONE: none left out. */
-static bool debt_open(const struct matcher *m, const struct frame *f, uint16_t bit, uint32_t but)
+const uint64_t *obj_musts(const struct matcher *m, const struct frame *f)
 {
     const struct obj *o = frame_obj(m, f);
-    for (uint32_t i = declared_order(m) ? f->next : 0; i < o->n_key; i++) {
-        if (i == but || obj_seen(m, f, i)) continue;
-        for (uint32_t k = 0; k < o->key[i].alts.n; k++)
-            if (o->key[i].alts.alt[k].owed & bit && value_fits(m, o->key[i].alts.alt[k].goal, f->depth)) return true;
-    }
-    for (uint32_t i = 0; i < o->n_cls; i++)
-        for (uint32_t k = 0; k < o->cls[i].alts.n; k++)
-            if (o->cls[i].alts.alt[k].owed & bit && value_fits(m, o->cls[i].alts.alt[k].goal, f->depth)) return true;
+    return o->has_need ? m->word + f->seen + o->n_word : o->req;
+}
+
+static bool alts_settle(const struct matcher *m, const struct frame *f, const struct alts *l, uint32_t bits)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if ((l->alt[i].owed & bits) == bits && value_fits(m, l->alt[i].goal, f->depth)) return true;
     return false;
 }
 
-static int bits_of(uint16_t v) { return __builtin_popcount(v); }
-
-/* With one more member, `missing` required ones and `owed` debts left: is there still room for them? */
-static bool room_for(const struct obj *o, const struct frame *f, uint32_t missing, uint16_t owed)
+bool obj_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits)
 {
-    if (o->max == NONE) return true;
-    uint64_t need = (uint64_t)f->count + 1 + missing + (missing ? 0 : (uint32_t)bits_of(owed));
-    return need <= o->max;
+    const struct obj *o = frame_obj(m, f);
+    if (key != NONE) return (!(f->flags & FL_ARGS) || o->key[key].ident) && alts_settle(m, f, &o->key[key].alts, bits);
+    for (uint32_t i = 0; i < o->n_cls; i++)
+        if (alts_settle(m, f, &o->cls[i].alts, bits)) return true;
+    return false;
+}
+
+struct view { const struct matcher *m; const struct frame *f; };
+static uint32_t member_settles(const void *ctx, uint32_t key, uint32_t bits)
+{
+    const struct view *v = ctx;
+    return obj_settles(v->m, v->f, key, bits) ? 0 : COST_MAX;
+}
+
+/* With one more member, `missing` required ones and `owed` debts left: can all of that still come? */
+static bool debts_fit(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t missing, uint32_t owed)
+{
+    const struct obj *o = frame_obj(m, f);
+    if (o->max != NONE && (uint64_t)f->count + 1 + missing > o->max) return false;
+    if (!owed) return true;
+    struct view v = { m, f };
+    struct owing q = { .o = o, .seen = m->word + f->seen, .must = obj_musts(m, f), .key = key, .owed = owed, .any = true,
+                       .next = !declared_order(m) ? 0 : key == NONE ? o->n_key : key + 1,
+                       .room = o->max == NONE ? NONE : o->max - f->count - 1, .cost = member_settles, .ctx = &v };
+    return owing_settle(&q) < COST_MAX;
 }
 
 /* Required keys that writing `key` brings, itself taken off. */
@@ -80,11 +97,7 @@ static bool banned(const struct matcher *m, const struct frame *f, uint32_t key,
             uint64_t have = m->word[f->seen + w];
             if (key / 64 == w) have |= 1ull << (key % 64);
             if (also != NONE && also / 64 == w) have |= 1ull << (also % 64);
-            if (!validating(m)) {
-                if (o->has_need) have |= m->word[f->seen + o->n_word + w] | (o->key[key].need ? o->key[key].need[w] : 0);
-                else for (uint32_t i = w * 64; i < MIN(o->n_key, w * 64 + 64); i++)
-                    if (o->key[i].req) have |= 1ull << (i % 64);
-            }
+            if (!validating(m)) have |= obj_musts(m, f)[w] | (o->key[key].need ? o->key[key].need[w] : 0);
             whole = (o->ban[b][w] & ~have) == 0;
         }
         if (whole) return true;
@@ -110,14 +123,9 @@ static bool needs_fit(const struct matcher *m, const struct frame *f, uint32_t k
 /* May key i be written with this alternative, and all that is owed still be settled? */
 static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a, uint32_t missing)
 {
-    const struct obj *o = frame_obj(m, f);
     if (!value_fits(m, a->goal, f->depth)) return false;
     if (validating(m)) return true;
-    uint16_t owed = f->owed & (uint16_t)~a->owed;
-    if (!room_for(o, f, missing, owed)) return false;
-    for (uint16_t bit = 1; owed >= bit && bit; bit = (uint16_t)(bit << 1))
-        if (owed & bit && !debt_open(m, f, bit, key)) return false;
-    return true;
+    return debts_fit(m, f, key, missing, f->owed & ~a->owed);
 }
 
 bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a)
@@ -272,7 +280,7 @@ bool obj_more(const struct matcher *m, const struct frame *f)
 bool obj_closes(const struct matcher *m, const struct frame *f)
 {
     const struct obj *o = frame_obj(m, f);
-    return !f->missing && !f->owed && f->count >= o->min && f->count <= o->max;
+    return !f->missing && f->count >= o->min && f->count <= o->max && owing_absent(o, m->word + f->seen, f->owed);
 }
 
 uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args)
@@ -283,8 +291,7 @@ uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent
                        .flags = (uint8_t)((args ? FL_ARGS : 0) | (m->frame[parent].flags & FL_HASH)),
                        .depth = (uint16_t)(m->frame[parent].depth + 1) };
     f.seen = words_take(m, o->has_need ? 2 * o->n_word : o->n_word);
-    for (uint32_t i = 0; o->has_need && i < o->n_key; i++)
-        if (o->key[i].req) m->word[f.seen + o->n_word + i / 64] |= 1ull << (i % 64);
+    for (uint32_t w = 0; o->has_need && w < o->n_word; w++) m->word[f.seen + o->n_word + w] = o->req[w];
     if (obj_more(m, &f)) f.flags |= FL_MORE;
     return frame_push(m, f);
 }
@@ -436,7 +443,7 @@ static void key_close(struct matcher *m, struct conf c, uint8_t kind)
         if (key != NONE ? !obj_takes(m, &before, key, &l->alt[i]) : !alt_fits(m, &before, NONE, &l->alt[i], before.missing))
             continue;
         struct frame f = with_key(m, &c, key);
-        f.owed &= (uint16_t)~l->alt[i].owed;
+        f.owed &= ~l->alt[i].owed;
         f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
         set_emit(m, (struct conf){ .kind = kind, .ref = l->alt[i].goal, .frame = frame_push(m, f), .style = c.style,
                                    .surf = c.surf });

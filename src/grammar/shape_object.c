@@ -10,21 +10,25 @@
 #include "grammar/int.h"
 
 /* NOT_PROPS, NOT_NAMES or NOT_UNEVAL_PROPS of a node; bad: names that its propertyNames refuses; bare: the item of the
- * node without its unevaluatedProperties. */
-struct debt { uint32_t node, bare; uint8_t kind; struct names bad; };
-struct seed { struct text_rule rule; };
+ * node without its unevaluatedProperties; moot: settled whatever comes. */
+struct debt { uint32_t node, bare; uint8_t kind; bool moot; struct names bad; };
+/* A list of signed nodes that grows in the scratch arena. */
+struct refs_list { uint32_t *ref, n, cap; };
+/* What is said of a key, and the ways in which it settles each debt. */
+struct key_ways { struct refs_list said, how[MOST_DEBT]; };
 struct members {
     struct expand *x;
     const struct bag *b;
     struct obj *o;
     uint32_t *slot, n_slot, cap_key;                                  /* names -> key + 1 */
     bool *barred;                                                     /* [n_key] the key must not come */
+    struct key_ways **ways;                                           /* [n_key] once all keys are known */
     struct debt debt[MOST_DEBT]; uint32_t n_debt;
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern; uint32_t n_pattern, cap_pattern;           /* all distinct ones */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
     struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
-    uint16_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
+    uint32_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
 };
 enum { MOST_PATTERN = 512, MOST_ALT = 64 };
 
@@ -120,11 +124,12 @@ static void held_names(struct members *mb)
     for (uint32_t i = 0; mb->has_names && i < mb->names.n_lit; i++) key_of(mb, mb->names.lit[i]);
 }
 
-/* A negated schema that speaks of one property alone: the property is there, and fails. */
-static void must_fail(struct members *mb, const struct kw_prop *p)
+/* A negated schema that speaks of one property alone: it fails, and is there unless the schema requires it. */
+static void must_fail(struct members *mb, const struct kw_obj *k)
 {
+    const struct kw_prop *p = k->prop;
     uint32_t key = key_of(mb, p->name);
-    mb->o->key[key].req = true;
+    mb->o->key[key].req |= !k->n_req;
     MEM_GROW(mb->must, mb->n_must, mb->cap_must);
     mb->must[mb->n_must].key = key;
     mb->must[mb->n_must++].ref = p->node * 2 + 1;
@@ -133,8 +138,8 @@ static void must_fail(struct members *mb, const struct kw_prop *p)
 static bool debt_add(struct members *mb, const struct atom *t)
 {
     const struct kw_obj *k = node_at(mb->x->g, t->node)->obj;
-    if (t->kind == NOT_PROPS && k && k->n_prop == 1 && !k->n_pattern && k->rest == NONE) {
-        must_fail(mb, k->prop);
+    if (t->kind == NOT_PROPS && k && one_prop(k)) {
+        must_fail(mb, k);
         return true;
     }
     if (mb->n_debt >= MOST_DEBT)
@@ -154,6 +159,7 @@ static bool debt_add(struct members *mb, const struct atom *t)
         return true;
     }
     for (uint32_t p = 0; n->obj && p < n->obj->n_prop; p++) key_of(mb, n->obj->prop[p].name);
+    for (uint32_t i = 0; n->obj && i < n->obj->n_req; i++) key_of(mb, n->obj->req[i]);
     if (n->kind != NODE_LITERAL) return true;
     for (struct json_iter it = json_iter(n->v); json_next(&it);)
         key_of(mb, (struct bytes){ arena_str(&mb->x->g->mem, it.key, it.key_len), it.key_len });
@@ -315,8 +321,6 @@ static bool closes_itself(const struct members *mb)
     return false;
 }
 
-/* A list of signed nodes that grows in the scratch arena. */
-struct refs_list { uint32_t *ref, n, cap; };
 static void refs_put(struct members *mb, struct refs_list *l, uint32_t ref)
 {
     if (l->n == l->cap) {
@@ -377,11 +381,13 @@ static bool impossible(const struct members *mb, const struct refs_list *l)
     return false;
 }
 
-static bool alt_put(struct members *mb, const struct refs_list *l, uint16_t owed, struct alts *out, uint32_t *cap)
+static bool alt_put(struct members *mb, const struct refs_list *l, uint32_t owed, struct alts *out, uint32_t *cap)
 {
     if (impossible(mb, l)) return true;
     uint32_t goal = expand_goal_of(mb->x, l->ref, l->n);
     if (goal == NONE) return false;
+    for (uint32_t i = 0; i < out->n; i++)               /* the one that settles most came first */
+        if (out->alt[i].goal == goal && !(owed & ~out->alt[i].owed)) return true;
     if (out->n >= MOST_ALT)
         return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "",
                             "more than %d ways to take one key", MOST_ALT);
@@ -422,32 +428,38 @@ static void sift(struct members *mb, struct refs_list *l, struct refs_list *how)
 }
 
 /* Every combination of settling debts from d on, or not. how[d]: the ways, sifted against the goal without debts. */
-static bool alts_from(struct members *mb, const struct refs_list *how, uint32_t d, struct refs_list *l, uint16_t owed,
+static bool alts_from(struct members *mb, const struct refs_list *how, uint32_t d, struct refs_list *l, uint32_t owed,
                       struct alts *out, uint32_t *cap)
 {
     if (d == mb->n_debt) return alt_put(mb, l, owed, out, cap);
+    if (mb->debt[d].moot) return alts_from(mb, how, d + 1, l, owed, out, cap);
     for (uint32_t i = 0; i < how[d].n; i++) {
         uint32_t before = l->n;
         if (how[d].ref[i] != NONE) refs_put(mb, l, how[d].ref[i]);
-        if (!alts_from(mb, how, d + 1, l, (uint16_t)(owed | 1u << d), out, cap)) return false;
+        if (!alts_from(mb, how, d + 1, l, owed | 1u << d, out, cap)) return false;
         l->n = before;
         if (how[d].ref[i] == NONE) return true;
     }
     return alts_from(mb, how, d + 1, l, owed, out, cap);
 }
 
-static bool key_alts(struct members *mb, const struct bytes *name, struct alts *out)
+/* The ways of the key at hand; NULL: an error. */
+static struct key_ways *key_ways(struct members *mb, const struct bytes *name)
 {
-    struct refs_list l = { 0 };
+    struct key_ways *k = arena_zero(mb->x->tmp, sizeof *k);
+    key_refs(mb, name, &k->said);
+    for (uint32_t d = 0; d < mb->n_debt && !impossible(mb, &k->said); d++) {
+        if (!settles(mb, &mb->debt[d], name, &k->how[d])) return NULL;
+        sift(mb, &k->said, &k->how[d]);
+    }
+    return k;
+}
+
+static bool key_alts(struct members *mb, struct key_ways *k, struct alts *out)
+{
     uint32_t cap = 0;
     *out = (struct alts){ 0 };
-    key_refs(mb, name, &l);
-    struct refs_list how[MOST_DEBT] = { { 0 } };
-    for (uint32_t d = 0; d < mb->n_debt; d++) {
-        if (!settles(mb, &mb->debt[d], name, &how[d])) return false;
-        if (!impossible(mb, &l)) sift(mb, &l, &how[d]);
-    }
-    return alts_from(mb, how, 0, &l, 0, out, &cap);
+    return k && alts_from(mb, k->how, 0, &k->said, 0, out, &cap);
 }
 
 /* ---- declared keys --------------------------------------------------------------------------- */
@@ -464,16 +476,105 @@ static bool match_patterns(struct members *mb, struct bytes name)
     return true;
 }
 
-static bool declared_keys(struct members *mb)
+static uint64_t *key_set(struct members *mb)
+{
+    return arena_zero(&mb->x->g->mem, ((mb->o->n_key + 63) / 64 + 1) * sizeof(uint64_t));
+}
+
+static void ban_put(struct members *mb, uint64_t *set)
 {
     struct obj *o = mb->o;
+    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
+    if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
+    o->ban = more;
+    o->ban[o->n_ban++] = set;
+}
+
+static uint32_t required_keys(const struct obj *o)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->n_key; i++) n += o->key[i].req;
+    return n;
+}
+
+/* Keys whose absence settles a debt. */
+static bool absent_one(struct members *mb, const struct debt *d, uint32_t *key, uint32_t i)
+{
+    const struct node *n = node_at(mb->x->g, d->node);
+    if (d->kind != NOT_PROPS) return false;
+    if (n->kind == NODE_LITERAL) {
+        struct json_iter it = json_iter(n->v);
+        for (bool more = json_next(&it); more; more = json_next(&it))
+            if (!i--) {
+                *key = key_of(mb, (struct bytes){ it.key, it.key_len });
+                return true;
+            }
+        return false;
+    }
+    if (i < n->obj->n_req) *key = key_of(mb, n->obj->req[i]);
+    return i < n->obj->n_req;
+}
+
+/* A debt that a required key settles with any value that it can have, or that relies on a key which cannot come, needs
+ * no keeping in mind. */
+static void find_moot(struct members *mb)
+{
+    struct obj *o = mb->o;
+    for (uint32_t i = 0; i < o->n_key; i++)
+        for (uint32_t d = 0; d < mb->n_debt && o->key[i].req && mb->ways[i]; d++)
+            mb->debt[d].moot |= mb->ways[i]->how[d].n && mb->ways[i]->how[d].ref[0] == NONE;
+    for (uint32_t d = 0; d < mb->n_debt; d++) {
+        uint32_t key = 0;
+        for (uint32_t i = 0; absent_one(mb, &mb->debt[d], &key, i); i++) mb->debt[d].moot |= mb->barred[key];
+        if (!mb->debt[d].moot) o->owes |= 1u << d;
+    }
+}
+
+/* Sets of keys one of which must be missing: free to the debts they settle. Where members beyond the required ones must
+ * come, which are free to be left out is not known before, so that each debt is settled in one way for the whole object:
+ * bit i of `split` says that the i-th such debt is settled by absence. Returns how many objects that makes. */
+static uint32_t set_absent(struct members *mb, uint32_t split)
+{
+    struct obj *o = mb->o;
+    uint32_t n = 1;
+    for (uint32_t d = 0; d < mb->n_debt; d++) {
+        uint32_t key = 0;
+        for (uint32_t i = 0; o->owes >> d & 1 && absent_one(mb, &mb->debt[d], &key, i); i++) {
+            if (!i) o->absent[d] = key_set(mb);
+            o->absent[d][key / 64] |= 1ull << (key % 64);
+        }
+        if (!o->absent[d] || o->min <= required_keys(o)) continue;
+        if (split & n) {
+            ban_put(mb, o->absent[d]);
+            o->owes &= ~(1u << d);
+            mb->debt[d].moot = true;
+        }
+        o->absent[d] = NULL;
+        n *= 2;
+    }
+    return n;
+}
+
+static bool declared_ways(struct members *mb)
+{
+    struct obj *o = mb->o;
+    mb->ways = arena_zero(mb->x->tmp, (o->n_key + 1) * sizeof(struct key_ways *));
     for (uint32_t i = 0; i < o->n_key; i++) {
         struct bytes name = o->key[i].name;
         bool ok = !mb->barred[i];
         if (ok && mb->has_names && !name_allowed(mb, &mb->names, name, &ok)) return false;
-        if (!ok) continue;
-        struct alts alts;
-        if (!match_patterns(mb, name) || !key_alts(mb, &name, &alts)) return false;
+        if (ok && (!match_patterns(mb, name) || !(mb->ways[i] = key_ways(mb, &name)))) return false;
+        mb->barred[i] |= !ok || impossible(mb, &mb->ways[i]->said);
+    }
+    return true;
+}
+
+static bool declared_keys(struct members *mb)
+{
+    struct obj *o = mb->o;
+    for (uint32_t i = 0; i < o->n_key; i++) {
+        struct alts alts = { 0 };
+        if (!mb->barred[i] && !key_alts(mb, mb->ways[i], &alts)) return false;
         o->key[i].alts = alts;
     }
     return true;
@@ -490,7 +591,7 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
     bool any = false;
     memcpy(mb->matched, s->matched, sizeof mb->matched);
     for (uint32_t p = 0; p < mb->n_pattern; p++) any |= s->matched[p / 64] >> (p % 64) & 1;
-    if ((closes_itself(mb) && !any) || !key_alts(mb, NULL, &c.alts)) return closes_itself(mb) && !any;
+    if ((closes_itself(mb) && !any) || !key_alts(mb, key_ways(mb, NULL), &c.alts)) return closes_itself(mb) && !any;
     if (!c.alts.n) return true;
     if (o->n_cls >= MOST_KEY_CLASS)
         return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
@@ -501,7 +602,7 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
 }
 
 /* Classes of names that propertyNames of debts from d on refuse; each stands beside the class it is a part of. */
-static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint16_t refused)
+static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint32_t refused)
 {
     struct strs text;
     bool empty;
@@ -522,7 +623,7 @@ static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, u
         next.rule.n_part = s->rule.n_part + bad->n_part;
         next.rule.min = MAX(s->rule.min, bad->min);
         next.rule.max = MIN(s->rule.max, bad->max);
-        if (!refuse_by(mb, &next, d + 1, (uint16_t)(refused | 1u << d))) return false;
+        if (!refuse_by(mb, &next, d + 1, refused | 1u << d)) return false;
     }
     return refuse_by(mb, s, d + 1, refused);
 }
@@ -564,7 +665,7 @@ static uint64_t *need_of(struct members *mb, uint32_t key)
 {
     struct okey *k = &mb->o->key[key];
     mb->o->has_need = true;
-    if (!k->need) k->need = arena_zero(&mb->x->g->mem, ((mb->o->n_key + 63) / 64 + 1) * sizeof *k->need);
+    if (!k->need) k->need = key_set(mb);
     return k->need;
 }
 
@@ -594,11 +695,8 @@ static void held_needs(struct members *mb)
 /* Sets of keys that must not all be there. */
 static void ban_add(struct members *mb, const struct bytes *first, const struct kw_obj *k)
 {
-    struct obj *o = mb->o;
-    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
-    if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
-    o->ban = more;
-    uint64_t *set = o->ban[o->n_ban++] = arena_zero(&mb->x->g->mem, ((o->n_key + 63) / 64 + 1) * sizeof *set);
+    uint64_t *set = key_set(mb);
+    ban_put(mb, set);
     for (uint32_t i = 0; i < k->n_req + (first != NULL); i++) {
         uint32_t key = key_of(mb, i < k->n_req ? k->req[i] : *first);
         set[key / 64] |= 1ull << (key % 64);
@@ -654,6 +752,14 @@ bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
     }
     o->cap_key++;
     o->n_word = (o->n_key + 63) / 64;
+    o->req = arena_zero(&g->mem, (o->n_word + 1) * sizeof *o->req);
+    o->none = arena_zero(&g->mem, (o->n_word + 1) * sizeof *o->none);
+    for (uint32_t i = 0; i < o->n_key; i++) {
+        if (o->key[i].req) o->req[i / 64] |= 1ull << (i % 64);
+        for (uint32_t k = 0; k < o->key[i].alts.n; k++) o->key[i].owed |= o->key[i].alts.alt[k].owed;
+    }
+    for (uint32_t i = 0; i < o->n_cls; i++)
+        for (uint32_t k = 0; k < o->cls[i].alts.n; k++) o->cls_owed |= o->cls[i].alts.alt[k].owed;
     o->id_cost = g->n_obj++;
     if (!trie_build(&o->trie, &g->mem, name, o->n_key, &g->s.n_trie_node))
         return schemas_fail(g, x->e, node, ERR_LIMIT, "properties", "names of more than %d bytes", MOST_TRIE);
@@ -671,7 +777,7 @@ static void held_counts(struct members *mb)
     }
 }
 
-bool bag_object(struct expand *x, const struct bag *b)
+static bool object_split(struct expand *x, const struct bag *b, uint32_t split, uint32_t *n_split)
 {
     struct obj *o = arena_zero(&x->g->mem, sizeof *o);
     struct members mb = { .x = x, .b = b, .o = o };
@@ -680,11 +786,15 @@ bool bag_object(struct expand *x, const struct bag *b)
     bool ok = held_property_names(&mb);
     if (ok) held_names(&mb);
     for (uint32_t i = 0; i < b->n_atom && ok; i++) ok = atom_names(&mb, &b->atom[i]);
-    o->owes = (uint16_t)((1u << mb.n_debt) - 1);
     if (ok) held_needs(&mb);
     close_needs(o);
     if (ok) bans(&mb);
-    ok = ok && all_patterns(&mb) && declared_keys(&mb) && invented_keys(&mb);
+    ok = ok && all_patterns(&mb) && declared_ways(&mb);
+    if (ok) {
+        find_moot(&mb);
+        *n_split = set_absent(&mb, split);
+    }
+    ok = ok && declared_keys(&mb) && invented_keys(&mb);
     names_done(&mb.names);
     mem_free(mb.must);
     for (uint32_t i = 0; i < mb.n_debt; i++) names_done(&mb.debt[i].bad);
@@ -692,4 +802,11 @@ bool bag_object(struct expand *x, const struct bag *b)
     struct shape *sh = shape_add(x, SH_OBJ);
     if (sh) sh->obj = o;
     return sh && obj_finish(x, b->item[0].ref / 2, o);
+}
+
+bool bag_object(struct expand *x, const struct bag *b)
+{
+    bool ok = true;
+    for (uint32_t i = 0, n = 1; i < n && ok; i++) ok = object_split(x, b, i, &n);
+    return ok;
 }

@@ -50,7 +50,7 @@ static void want_shape(struct work *w, const struct shape *sh)
     }
     if (sh->kind != SH_OBJ) return;
     const struct obj *o = sh->obj;
-    bool all = o->owes || o->min > o->n_req;
+    bool all = !owing_absent(o, o->req, o->owes) || o->min > o->n_req;
     for (uint32_t i = 0; i < o->n_key; i++)
         if (all || o->key[i].req) want_alts(w, &o->key[i].alts);
     for (uint32_t i = 0; i < o->n_cls && all; i++) want_alts(w, &o->cls[i].alts);
@@ -59,7 +59,7 @@ static void want_shape(struct work *w, const struct shape *sh)
 /* ---- one look at a shape --------------------------------------------------------------------- */
 
 /* Best of the alternatives that settle all of `owed`; false: none can be met. */
-static bool alts_ok(const struct work *w, const struct alts *a, uint16_t owed, uint16_t *height)
+static bool alts_ok(const struct work *w, const struct alts *a, uint32_t owed, uint16_t *height)
 {
     uint16_t best = UINT16_MAX;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -106,18 +106,25 @@ static bool more_members(const struct work *w, const struct obj *o, uint32_t nee
     return !need;
 }
 
-/* Every debt has a key that can settle it. */
+struct within { const struct work *w; const struct obj *o; };
+static uint32_t member_ok(const void *ctx, uint32_t key, uint32_t bits)
+{
+    const struct within *in = ctx;
+    uint16_t height = 0;
+    bool ok = key != NONE && alts_ok(in->w, &in->o->key[key].alts, bits, &height);
+    for (uint32_t i = 0; key == NONE && i < in->o->n_cls && !ok; i++) ok = alts_ok(in->w, &in->o->cls[i].alts, bits, &height);
+    return ok ? height : COST_MAX;
+}
+
+/* What it owes can be settled. */
 static bool debts_ok(const struct work *w, const struct obj *o, uint16_t *height)
 {
-    for (int d = 0; d < MOST_DEBT; d++) {
-        uint16_t bit = (uint16_t)(1u << d);
-        bool ok = !(o->owes & bit);
-        for (uint32_t i = 0; i < o->n_key && !ok; i++)
-            ok = (o->key[i].req || o->n_req < o->max) && alts_ok(w, &o->key[i].alts, bit, height);
-        for (uint32_t i = 0; i < o->n_cls && !ok && o->n_req < o->max; i++)
-            ok = alts_ok(w, &o->cls[i].alts, bit, height);
-        if (!ok) return false;
-    }
+    if (owing_absent(o, o->req, o->owes)) return true;
+    struct within in = { .w = w, .o = o };
+    struct owing q = { .o = o, .seen = o->none, .must = o->req, .key = NONE, .owed = o->owes, .any = true,
+                       .room = o->max, .cost = member_ok, .ctx = &in };
+    if (owing_settle(&q) >= COST_MAX) return false;
+    for (uint32_t i = 0; i < q.n_pick; i++) *height = MAX(*height, (uint16_t)member_ok(&in, q.pick[i].key, q.pick[i].bits));
     return true;
 }
 
@@ -126,7 +133,7 @@ static bool banned(const struct obj *o)
 {
     for (uint32_t b = 0; b < o->n_ban; b++) {
         bool whole = true;
-        for (uint32_t i = 0; i < o->n_key && whole; i++) whole = !(o->ban[b][i / 64] >> (i % 64) & 1) || o->key[i].req;
+        for (uint32_t i = 0; i < o->n_word && whole; i++) whole = !(o->ban[b][i] & ~o->req[i]);
         if (whole) return true;
     }
     return false;
