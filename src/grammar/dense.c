@@ -70,10 +70,10 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
     }
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
     uint64_t key = mix64(mix64(mix64(0x7e87, t->hash), c->n), 1) | 1;
-    if (!store_get(v->store, key, own)) {
+    if (!store_get(v->texts, key, own)) {
         memcpy(own, v->text_all, v->n_word * sizeof *own);
         without_triggers(v, t, c->n, own);
-        store_put(v->store, key, own, v->text_all);
+        store_put(v->texts, key, own, v->text_all);
     }
     for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
     mem_free(own);
@@ -336,11 +336,11 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     uint64_t key = mix64(mix64(mix64(0x5a17, dfa_id(s->dfa)), state), (uint64_t)esc << 1 | w.counts);
     if (w.counts) key = mix64(key, (uint64_t)room << 32 | (s->min > len ? s->min - len : 0));
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
-    if (!store_get(v->store, key | 1, own)) {
+    if (!store_get(v->texts, key | 1, own)) {
         memset(own, 0, v->n_word * sizeof *own);
         w.bits = own;
         sweep(&w, state);
-        store_put(v->store, key | 1, own, v->str[esc].all);
+        store_put(v->texts, key | 1, own, v->str[esc].all);
     }
     for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
     mem_free(own);

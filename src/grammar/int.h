@@ -645,13 +645,13 @@ struct vocab {
     struct quotes quote[2];
     uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
-    struct mask_store *store;
+    struct mask_store *store, *texts;   /* of sets of configurations; of places in texts, which all grammars share */
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
 };
 int32_t  vocab_special(const struct vocab *v, const char *name);      /* -1: none */
 uint32_t vtrie_kid(const struct vtrie *t, uint32_t node, uint8_t b);  /* node 0 = root; NONE */
 uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);
-enum { MASK_STORE_BYTES = 64 << 20 };
+enum { MASK_STORE_BYTES = 64 << 20 };                                 /* both stores of a vocabulary together */
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */

@@ -394,7 +394,8 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     class_build(v, ESC_PYTHON);
     blanks_build(v);
     specials_index(v);
-    v->store = store_open(MASK_STORE_BYTES, v->n_word);
+    v->store = store_open(MASK_STORE_BYTES / 2, v->n_word);
+    v->texts = store_open(MASK_STORE_BYTES / 2, v->n_word);
     return v;
 }
 
@@ -402,6 +403,7 @@ void vocab_close(struct vocab *v)
 {
     if (!v) return;
     store_close(v->store);
+    store_close(v->texts);
     arena_done(&v->mem);
     mem_free(v);
 }

@@ -134,13 +134,26 @@ void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const u
     pthread_mutex_unlock(&s->lock);
 }
 
+static void stats_add(struct mask_store *s, struct mask_cache_stats *to)
+{
+    pthread_mutex_lock(&s->lock);
+    to->bytes += s->bytes;
+    to->limit += s->limit;
+    to->hits += s->hits;
+    to->misses += s->misses;
+    pthread_mutex_unlock(&s->lock);
+}
+
 struct mask_cache_stats vocab_cache_stats(const struct vocab *v)
 {
-    struct mask_store *s = v->store;
-    pthread_mutex_lock(&s->lock);
-    struct mask_cache_stats out = { s->bytes, s->limit, s->hits, s->misses };
-    pthread_mutex_unlock(&s->lock);
+    struct mask_cache_stats out = { 0 };
+    stats_add(v->store, &out);
+    stats_add(v->texts, &out);
     return out;
 }
 
-void vocab_cache_clear(struct vocab *v) { store_clear(v->store); }
+void vocab_cache_clear(struct vocab *v)
+{
+    store_clear(v->store);
+    store_clear(v->texts);
+}
