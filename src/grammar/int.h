@@ -669,7 +669,7 @@ static inline int byteset_count(const struct byteset *s)
 
 /* A mask is a base (content of strings, shared) and a few single tokens, or all its bits. Kept up to a bound, the oldest
  * unused go first. key 0 is never stored. */
-struct mask_store *store_open(size_t limit, size_t n_word);
+struct mask_store *store_open(size_t limit, size_t n_word, bool twice);                /* twice: only what is put again is kept */
 void store_close(struct mask_store *s);
 bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits);   /* writes all words */
 void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base);  /* base NULL: none; lives on */

@@ -394,8 +394,8 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     class_build(v, ESC_PYTHON);
     blanks_build(v);
     specials_index(v);
-    v->store = store_open(MASK_STORE_BYTES / 2, v->n_word);
-    v->texts = store_open(MASK_STORE_BYTES / 2, v->n_word);
+    v->store = store_open(MASK_STORE_BYTES / 2, v->n_word, true);
+    v->texts = store_open(MASK_STORE_BYTES / 2, v->n_word, false);
     return v;
 }
 

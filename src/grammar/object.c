@@ -197,18 +197,6 @@ static uint32_t free_below(const struct matcher *m, const struct frame *f, const
     return best;
 }
 
-/* Of a class with few names: is one of them still free? */
-static bool name_left(const struct matcher *m, const struct frame *f, uint32_t cls)
-{
-    const struct obj *o = frame_obj(m, f);
-    const struct strs *s = &o->cls[cls].s;
-    uint32_t taken = o->n_key + f->n_dyn;
-    if (!s->dfa || !taken || dfa_state(s->dfa, DFA_START)->max_len == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
-        return true;
-    struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
-    return free_below(m, f, &c, s, COST_MAX, 0) < COST_MAX;
-}
-
 /* Names of a small class that are still free, counted to cap. */
 static uint32_t free_names(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint32_t cap, int deep)
 {
@@ -219,9 +207,21 @@ static uint32_t free_names(const struct matcher *m, const struct frame *f, const
         if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
         t.aux = key_hash(t.aux, (uint8_t)b);
         t.m += (b & 0xc0) != 0x80;
-        n += free_names(m, f, &t, s, cap - n, deep + 1);
+        if (t.m <= s->max) n += free_names(m, f, &t, s, cap - n, deep + 1);
     }
     return n;
+}
+
+/* Of a class with few names: is one of them still free? */
+static bool name_left(const struct matcher *m, const struct frame *f, uint32_t cls)
+{
+    const struct obj *o = frame_obj(m, f);
+    const struct strs *s = &o->cls[cls].s;
+    uint32_t taken = o->n_key + f->n_dyn;
+    if (!s->dfa || !taken || dfa_state(s->dfa, DFA_START)->max_len == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
+        return true;
+    struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
+    return free_names(m, f, &c, s, 1, 0) > 0;
 }
 
 static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)

@@ -16,14 +16,16 @@ struct mask {
 };
 struct mask_store {
     struct mask **bucket, **ring; size_t n, cap, hand;
+    uint64_t *asked;                    /* [N_BUCKET] keys put once; NULL: the first put is kept */
     size_t n_word, bytes, limit;
     uint64_t hits, misses;
     pthread_mutex_t lock;
 };
 
-struct mask_store *store_open(size_t limit, size_t n_word)
+struct mask_store *store_open(size_t limit, size_t n_word, bool twice)
 {
     struct mask_store *s = mem_zero(sizeof *s);
+    if (twice) s->asked = mem_zero(N_BUCKET * sizeof *s->asked);
     s->bucket = mem_zero(N_BUCKET * sizeof *s->bucket);
     s->limit = limit;
     s->n_word = n_word;
@@ -39,6 +41,7 @@ void store_clear(struct mask_store *s)
         mem_free(s->ring[i]);
     }
     s->n = s->hand = s->bytes = 0;
+    if (s->asked) memset(s->asked, 0, N_BUCKET * sizeof *s->asked);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -49,6 +52,7 @@ void store_close(struct mask_store *s)
     pthread_mutex_destroy(&s->lock);
     mem_free(s->bucket);
     mem_free(s->ring);
+    mem_free(s->asked);
     mem_free(s);
 }
 
@@ -117,8 +121,22 @@ static void make_room(struct mask_store *s)
     }
 }
 
+/* Has the key been put before (or another at its place since)? Most states of a grammar are met once: they would only
+ * drive out the others, and writing them down costs more than many masks do. */
+static bool is_wanted(struct mask_store *s, uint64_t key)
+{
+    if (!s->asked) return true;
+    pthread_mutex_lock(&s->lock);
+    uint64_t *at = &s->asked[key / N_BUCKET % N_BUCKET];
+    bool again = *at == key;
+    *at = key;
+    pthread_mutex_unlock(&s->lock);
+    return again;
+}
+
 void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
 {
+    if (!is_wanted(s, key)) return;
     struct mask *m = encode(s, key, bits, base);
     pthread_mutex_lock(&s->lock);
     if (find(s, key)) mem_free(m);
