@@ -380,11 +380,14 @@ void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
     st->max_len = t.max_len;
     st->every_len = t.every;
     st->shortest = t.shortest;
+    st->exact = true;
+    st->endless = !t.complex && t.max_len == INF;
     if (t.complex) {
         bool exact = true, cost = true;
         st->min_len = least(d, term, BY_LEN, &exact);
         st->shortest = least(d, term, BY_COST, &cost);
         st->every_len = false;
+        st->exact = exact && cost;
         if (exact) spread(d, term, st->min_len, &st->max_len, &st->every_len);
         d->s.broken = false;
     }
@@ -589,7 +592,10 @@ bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
     const struct dfa_state *st = dfa_state(d, state);
     if (lo > hi || hi < st->min_len || lo > st->max_len || st->min_len == INF) return false;
-    return st->every_len || (lo <= st->min_len && hi == INF) || ask(d, Q_FITS, state, lo, hi);
+    if (st->every_len || (hi == INF && (st->endless || lo <= st->min_len))) return true;
+    /* a text has no more code points than bytes */
+    if (st->exact && lo <= st->min_len && hi >= MIN(st->max_len, st->shortest)) return true;
+    return ask(d, Q_FITS, state, lo, hi);
 }
 
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)

@@ -533,6 +533,8 @@ enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
 bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
 uint32_t unique_guard(const struct matcher *m, uint32_t frame);       /* outermost array around that must not repeat itself, or NONE */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
+uint32_t unique_slack(const struct matcher *m, const struct conf *c); /* letters that make a text inside of it new, whatever it is */
+uint32_t unique_spare(const struct matcher *m, const struct conf *c); /* code points to spare with which a text can become new */
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
 uint64_t number_hash(const char *text, size_t len);

@@ -76,25 +76,32 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
 
 /* ---- walking --------------------------------------------------------------------------------- */
 
-/* A place where all plain content of a string may go on: no automaton, no limit near, nobody counting. */
-static bool is_plain(struct walk *w, const struct conf *c)
+/* How many code points of plain content of a string may surely go on here, whatever they are: NONE where nothing limits
+ * them; 0 where an automaton decides, or a limit is near. */
+static uint32_t plain_room(struct walk *w, const struct conf *c)
 {
+    enum { NEAR = 8 };
     const struct matcher *m = w->m;
-    if (c->lex != LEX_NORMAL || m->frame[c->frame].flags & FL_HASH) return false;
+    uint32_t room = NONE;
+    if (c->lex != LEX_NORMAL) return 0;
     if (c->kind == C_STR) {
         const struct shape *sh = shape_at(m, c->ref, c->sh);
-        if (sh->kind != SH_STR || sh->str->max != NONE || sh->str->n_judge) return false;
-        if (sh->str->dfa && !dfa_state(sh->str->dfa, c->dfa)->total) return false;
-        if (sh->str->dfa && sh->str->min > c->m) return false;
+        if (sh->kind != SH_STR || sh->str->n_judge) return 0;
+        const struct strs *s = sh->str;
+        if (s->dfa && (!dfa_state(s->dfa, c->dfa)->total || s->min > c->m || s->max != NONE)) return 0;
+        uint32_t spare = m->frame[c->frame].flags & FL_HASH ? unique_spare(m, c) : 0;
+        if (s->max != NONE && s->max < c->m + spare + NEAR) return 0;
+        if (s->max != NONE) room = s->max - c->m - spare;
     } else if (c->kind == C_KEY) {
-        if (!c->cls || m->frame[c->frame].flags & FL_ARGS) return false;
+        if (!c->cls || m->frame[c->frame].flags & (FL_ARGS | FL_HASH)) return 0;
         const struct obj *o = frame_obj(m, &m->frame[c->frame]);
-        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return false;
-    } else return false;
-    if (!w->priced) return true;
+        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return 0;
+    } else return 0;
+    if (!w->priced) return room;
+    if (room != NONE || m->frame[c->frame].flags & FL_HASH) return 0;
     uint32_t all = content_bound(m, c);
     if (all <= w->p.most) w->p.dear = MAX(w->p.dear, all);
-    return all <= w->p.most;
+    return all <= w->p.most ? room : 0;
 }
 
 /* A number that may go on with digits for as long as any token does, and end behind each of them. */
@@ -177,13 +184,14 @@ static int quote_behind(struct bytes b, uint32_t d, uint32_t *len)
     return -1;
 }
 
-/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) is allowed. */
-static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint32_t from, uint32_t n)
+/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
+ * `room` bytes is allowed. */
+static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
 {
     const struct vocab *v = w->m->v;
     const struct vtrie *t = &v->all;
     const struct conf own = *c;
-    bool text = c->kind != C_NUM;
+    bool text = c->kind != C_NUM, alone = text && n == 1 && !(w->m->frame[c->frame].flags & FL_HASH);
     uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
     struct rests *r = NULL;
     for (uint32_t k = lo; k < hi; k++) {
@@ -191,8 +199,8 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t node, uint
         struct bytes b = v->bytes[id];
         uint32_t len;
         if (b.len == d || (w->sieve && bit_has(w->bits, id))) continue;      /* the node's own, or known */
-        if (text ? v->plain_from[id] <= d : v->digits_from[id] <= d && b.len - d <= MOST_DIGIT / 2) { bit_set(w->bits, id); continue; }
-        int quote = text && n == 1 ? quote_behind(b, d, &len) : -1;
+        if ((text ? v->plain_from[id] <= d : v->digits_from[id] <= d) && b.len - d <= room) { bit_set(w->bits, id); continue; }
+        int quote = alone ? quote_behind(b, d, &len) : -1;
         if (quote < 0) { run_token(w, id, d, from, n); continue; }
         if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
         struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
@@ -262,9 +270,12 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
     if (k) {
         if (t->token[i] >= 0) leaf(w, t->token[i], at, k);
         const struct conf *safe = NULL;
-        for (uint32_t j = at; j < at + k && !safe && t == &m->v->all; j++)
-            if (is_plain(w, &m->conf[j]) || is_digits(w, &m->conf[j])) safe = &m->conf[j];
-        if (safe) take_plain(w, safe, i, at, k);
+        uint32_t room = 0;
+        for (uint32_t j = at; j < at + k && !room && t == &m->v->all; j++) {
+            safe = &m->conf[j];
+            room = is_digits(w, safe) ? MOST_DIGIT / 2 : plain_room(w, safe);
+        }
+        if (room) take_plain(w, safe, room, i, at, k);
         else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
     }
     matcher_reset(m, before);
@@ -368,6 +379,34 @@ static void leave_string(struct walk *w, const struct conf *c)
 }
 
 /* ---- dense places ---------------------------------------------------------------------------- */
+
+/* A text inside of uniqueItems that has an end in sight: what leaves enough letters to become new is content like any
+ * other, what fills the text up must end as a new one. */
+static void take_new(struct walk *w, const struct conf *c)
+{
+    const struct vocab *v = w->m->v;
+    const struct strs *s = strs_of(w->m, c);
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    if (s->dfa) {
+        uint32_t n;
+        int32_t *list = dense_strs_but(v, s, c->dfa, c->m, esc, unique_slack(w->m, c), w->bits, &n);
+        for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
+        mem_free(list);
+        return;
+    }
+    const struct strclass *k = &v->str[esc];
+    uint32_t room = s->max - MIN(c->m, s->max), spare = unique_spare(w->m, c), last = k->n_len - 1;
+    if (room >= spare) vocab_str_mask(v, esc, room - spare, w->bits);
+    struct leaving l;
+    leaving_init(w->m, &l, c);
+    for (uint32_t i = room >= spare ? k->len_end[MIN(room - spare, last)] : 0; i < k->len_end[MIN(room, last)]; i++) {
+        struct bytes b = v->bytes[k->by_len[i]];
+        uint64_t hash;
+        bool whole = !k->pending[k->by_len[i]] && ends_behind(w->m, c, b, b.len, (uint32_t)k->len[k->by_len[i]], &hash);
+        if (whole && !(l.seen[hash >> 6 & 15] >> (hash & 63) & 1)) bit_set(w->bits, k->by_len[i]);
+        else try_alone(w, c, k->by_len[i]);
+    }
+}
 
 static uint32_t content_room(const struct matcher *m, const struct conf *c)
 {
@@ -495,10 +534,11 @@ static bool take_dense(struct walk *w, const struct conf *c)
         return true;
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
-    if (c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c)) return false;
+    bool unsure = c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c);
     bool few = c->kind == C_KEY && !key_roomy(m, c);
-    if (few && w->priced) return false;
+    if ((few || unsure) && w->priced) return false;
     if (few) take_names(w, c);
+    else if (unsure) take_new(w, c);
     else take_content(w, c);
     leave_string(w, c);
     return true;

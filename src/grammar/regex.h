@@ -50,6 +50,7 @@ struct dfa_state {
     bool accepts, total;                /* total: every text whatever can be completed from here on, for ever */
     uint32_t min_len, max_len;          /* code points of the shortest and longest text; UINT32_MAX: no bound */
     bool every_len;                     /* all lengths between the two occur (else ask dfa_fits) */
+    bool exact, endless;                /* min_len and shortest are those of a text; there are texts of more than any length */
     uint32_t shortest;                  /* fewest bytes of an accepted text, escapes of JSON counted */
     /* A run: after up to run_max code points out of `run` (ASCII bytes; run_utf8: and any code point from
      * U+0080 on) the automaton is surely alive, and nothing but the count run_max has changed. 0: none.

@@ -40,67 +40,85 @@ uint32_t unique_guard(const struct matcher *m, uint32_t frame)
 
 /* ---- enough room without looking ------------------------------------------------------------- */
 
-static bool roomy_text(const struct strs *s, uint32_t state)
+/* Code points of which there are more texts than `taken`. */
+static uint32_t slack_of(uint32_t taken)
 {
-    return s->max == NONE && (!s->dfa || dfa_state(s->dfa, state)->max_len == NONE);
+    uint32_t n = 0;
+    for (uint64_t ways = 1; ways <= taken; ways *= 90) n++;           /* of letters that need no escape */
+    return n;
+}
+
+/* Surely more ways to go on behind `len` code points than elements that it may not equal. */
+static bool roomy_text(const struct strs *s, uint32_t state, uint32_t len, uint32_t taken)
+{
+    if (!s->dfa) return s->max == NONE || s->max - MIN(len, s->max) >= slack_of(taken);
+    if (s->max != NONE || s->min > len) return false;
+    return dfa_state(s->dfa, state)->max_len == NONE || dfa_count(s->dfa, state, taken + 1) > taken;
 }
 
 bool roomy_string(const struct matcher *m, const struct conf *c)
 {
     const struct strs *s = shape_at(m, c->ref, c->sh)->str;
-    /* a text of any letters that has three to spare whatever comes: more ways to go on than elements it may not equal */
-    if (!s->dfa && s->max != NONE && c->m + (uint32_t)m->v->max_len + 3 <= s->max) return true;
-    return unique_guard(m, c->frame) == NONE || roomy_text(shape_at(m, c->ref, c->sh)->str, c->dfa);
+    uint32_t slack = unique_spare(m, c);
+    if (!slack || (s->max == NONE && (!s->dfa || dfa_state(s->dfa, c->dfa)->max_len == NONE))) return true;
+    return !s->dfa && c->m + (uint32_t)m->v->max_len + slack <= s->max;
 }
 
-static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep);
+uint32_t unique_spare(const struct matcher *m, const struct conf *c)
+{
+    uint32_t top = unique_guard(m, c->frame);
+    return top == NONE ? 0 : slack_of(m->frame[top].n_dyn);
+}
 
-static bool roomy_alts(const struct matcher *m, const struct alts *l, int deep)
+static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, int deep);
+
+static bool roomy_alts(const struct matcher *m, const struct alts *l, uint32_t taken, int deep)
 {
     for (uint32_t i = 0; i < l->n; i++)
-        if (roomy_goal(m, l->alt[i].goal, deep)) return true;
+        if (roomy_goal(m, l->alt[i].goal, taken, deep)) return true;
     return false;
 }
 
-/* Surely infinitely many values of this shape. */
-static bool roomy_shape(const struct matcher *m, const struct shape *sh, int deep)
+/* Surely more than `taken` values of this shape. */
+static bool roomy_shape(const struct matcher *m, const struct shape *sh, uint32_t taken, int deep)
 {
     if (!sh->met) return false;
     switch (sh->kind) {
     case SH_NUM: return !sh->num->integer || !(sh->num->has_lo && sh->num->has_hi);
-    case SH_STR: return roomy_text(sh->str, DFA_START);
+    case SH_STR: return roomy_text(sh->str, DFA_START, 0, taken);
     case SH_ARR: return sh->arr->max == NONE && sh->arr->rest.n && goal_met(m->g, sh->arr->rest.alt[0].goal);
     case SH_OBJ:
         for (uint32_t i = 0; i < sh->obj->n_cls; i++)
-            if (roomy_text(&sh->obj->cls[i].s, DFA_START) && sh->obj->max == NONE) return true;
+            if (roomy_text(&sh->obj->cls[i].s, DFA_START, 0, taken) && sh->obj->max == NONE) return true;
         for (uint32_t i = 0; i < sh->obj->n_key; i++)
-            if (sh->obj->key[i].req && roomy_alts(m, &sh->obj->key[i].alts, deep + 1)) return true;
+            if (sh->obj->key[i].req && roomy_alts(m, &sh->obj->key[i].alts, taken, deep + 1)) return true;
         return false;
     default: return false;
     }
 }
 
-static bool roomy_goal(const struct matcher *m, uint32_t goal, int deep)
+static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, int deep)
 {
     if (deep > 8 || !goal_met(m->g, goal)) return false;
     const struct goal *p = goal_at(m->g, goal);
     for (uint32_t i = 0; i < p->n_shape; i++)
-        if (roomy_shape(m, &p->shape[i], deep)) return true;
+        if (roomy_shape(m, &p->shape[i], taken, deep)) return true;
     return false;
 }
 
 /* What is open in the containers around, up to the guarded array. */
 static bool roomy_frames(const struct matcher *m, uint32_t frame, uint32_t top)
 {
+    uint32_t taken = m->frame[top].n_dyn;
     for (; frame != top; frame = m->frame[frame].parent) {
         const struct frame *f = &m->frame[frame];
         if (f->kind == F_ARR && frame_arr(m, f)->max == NONE && arr_more(m, f)) return true;
         if (f->kind != F_OBJ) continue;
         const struct obj *o = frame_obj(m, f);
         for (uint32_t i = 0; i < o->n_cls; i++)
-            if (roomy_text(&o->cls[i].s, DFA_START) && obj_invents(m, f, i)) return true;
+            if (roomy_text(&o->cls[i].s, DFA_START, 0, taken + f->n_dyn + o->n_key) && obj_invents(m, f, i)) return true;
         for (uint32_t i = 0; i < o->n_key; i++)
-            if (o->key[i].req && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, 0)) return true;
+            if (o->key[i].req && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, taken, 0)) return true;
     }
     return false;
 }
@@ -108,18 +126,19 @@ static bool roomy_frames(const struct matcher *m, uint32_t frame, uint32_t top)
 static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
 {
     const struct shape *sh = c->kind == C_STR || c->kind == C_NUM ? shape_at(m, c->ref, c->sh) : NULL;
+    uint32_t taken = m->frame[top].n_dyn;
     switch (c->kind) {
-    case C_STR: if (sh->kind == SH_STR && roomy_text(sh->str, c->dfa)) return true; break;
+    case C_STR: if (sh->kind == SH_STR && roomy_text(sh->str, c->dfa, c->m, taken)) return true; break;
     case C_NUM:
         if (c->n < 8 && c->lex < NUM_E && (!sh->num->integer || !sh->num->has_lo || !sh->num->has_hi) && !sh->num->n_multiple)
             return true;
         break;
     case C_KEY:
-        if (c->cls && roomy_text(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, c->dfa)) return true;
+        if (c->cls && roomy_text(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, c->dfa, c->m, MOST_DYN + MOST_KEY)) return true;
         break;
-    case C_VALUE: case C_COLON: if (roomy_goal(m, c->ref, 0)) return true; break;
+    case C_VALUE: case C_COLON: if (roomy_goal(m, c->ref, taken, 0)) return true; break;
     case C_NEXT: case C_SEP:
-        if (c->frame == top && roomy_alts(m, item_alts(frame_arr(m, &m->frame[top]), m->frame[top].count), 0)) return true;
+        if (c->frame == top && roomy_alts(m, item_alts(frame_arr(m, &m->frame[top]), m->frame[top].count), taken, 0)) return true;
         break;
     default: break;
     }
