@@ -481,15 +481,6 @@ static uint64_t *key_set(struct members *mb)
     return arena_zero(&mb->x->g->mem, ((mb->o->n_key + 63) / 64 + 1) * sizeof(uint64_t));
 }
 
-static void ban_put(struct members *mb, uint64_t *set)
-{
-    struct obj *o = mb->o;
-    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
-    if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
-    o->ban = more;
-    o->ban[o->n_ban++] = set;
-}
-
 static uint32_t required_keys(const struct obj *o)
 {
     uint32_t n = 0;
@@ -530,13 +521,21 @@ static void find_moot(struct members *mb)
     }
 }
 
+/* The i-th key of a set that may be left out. */
+static uint32_t optional_key(const struct members *mb, const uint64_t *set, uint32_t i)
+{
+    for (uint32_t k = 0; k < mb->o->n_key; k++)
+        if (set[k / 64] >> (k % 64) & 1 && !mb->o->key[k].req && !mb->barred[k] && !i--) return k;
+    return NONE;
+}
+
 /* Sets of keys one of which must be missing: free to the debts they settle. Where members beyond the required ones must
- * come, which are free to be left out is not known before, so that each debt is settled in one way for the whole object:
- * bit i of `split` says that the i-th such debt is settled by absence. Returns how many objects that makes. */
+ * come, which of them can be left out is not known before, so that each debt is settled in one way for the whole object:
+ * by a member that fails, or by one key that never comes. `split` says which; returns how many objects that makes. */
 static uint32_t set_absent(struct members *mb, uint32_t split)
 {
     struct obj *o = mb->o;
-    uint32_t n = 1;
+    uint32_t n = 1, out[MOST_DEBT], n_out = 0;
     for (uint32_t d = 0; d < mb->n_debt; d++) {
         uint32_t key = 0;
         for (uint32_t i = 0; o->owes >> d & 1 && absent_one(mb, &mb->debt[d], &key, i); i++) {
@@ -544,14 +543,17 @@ static uint32_t set_absent(struct members *mb, uint32_t split)
             o->absent[d][key / 64] |= 1ull << (key % 64);
         }
         if (!o->absent[d] || o->min <= required_keys(o)) continue;
-        if (split & n) {
-            ban_put(mb, o->absent[d]);
+        uint32_t ways = 1;
+        while (optional_key(mb, o->absent[d], ways - 1) != NONE) ways++;
+        if (split / n % ways) {
+            out[n_out++] = optional_key(mb, o->absent[d], split / n % ways - 1);
             o->owes &= ~(1u << d);
             mb->debt[d].moot = true;
         }
         o->absent[d] = NULL;
-        n *= 2;
+        n = MIN(n * ways, (uint32_t)MOST_WAYS);
     }
+    for (uint32_t i = 0; i < n_out; i++) mb->barred[out[i]] = true;
     return n;
 }
 
@@ -695,8 +697,11 @@ static void held_needs(struct members *mb)
 /* Sets of keys that must not all be there. */
 static void ban_add(struct members *mb, const struct bytes *first, const struct kw_obj *k)
 {
-    uint64_t *set = key_set(mb);
-    ban_put(mb, set);
+    struct obj *o = mb->o;
+    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
+    if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
+    o->ban = more;
+    uint64_t *set = o->ban[o->n_ban++] = key_set(mb);
     for (uint32_t i = 0; i < k->n_req + (first != NULL); i++) {
         uint32_t key = key_of(mb, i < k->n_req ? k->req[i] : *first);
         set[key / 64] |= 1ull << (key % 64);
