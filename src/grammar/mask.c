@@ -58,16 +58,20 @@ static bool ends_behind(const struct matcher *m, const struct conf *c, struct by
     if (c->kind == C_STR && !s->dfa && !hash) return c->m + len >= s->min && c->m + len <= s->max;
     struct conf t = *c;
     if (c->kind == C_KEY && c->m + len > key_cap(m, c)) return false;
+    const struct trie *names = c->kind == C_KEY ? &frame_obj(m, &m->frame[c->frame])->trie : NULL;
     for (size_t i = 0; i < head; i++) {
-        uint8_t out[4];
-        int n_out;
-        lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
+        uint8_t out[4] = { (uint8_t)b.p[i] };
+        int n_out = 1;
+        bool plain = t.lex == LEX_NORMAL && out[0] < 0x80 && byte_is_bare(out[0]);
+        if (!plain) lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b.p[i], out, &n_out);
         for (int k = 0; k < n_out; k++) {
             if (s->dfa && (t.dfa = dfa_step(s->dfa, s->cls, t.dfa, out[k])) == DFA_DEAD) return false;
             t.aux = key_hash(t.aux, out[k]);
-            if (c->kind == C_KEY && t.n != NONE) t.n = trie_step(&frame_obj(m, &m->frame[c->frame])->trie, t.n, out[k]);
+            if (names && t.n != NONE) t.n = trie_step(names, t.n, out[k]);
         }
         if (t.lex == LEX_NORMAL) t.part = 0;
+        /* a name that no declared one begins with, and no invented one came before: nothing to compare it with */
+        if (names && t.n == NONE && !s->dfa && !m->frame[c->frame].n_dyn) return strs_ends(s, t.dfa, c->m + len);
     }
     t.m += len;
     if (hash) *hash = mix64(t.aux, SALT_TEXT);
@@ -184,6 +188,19 @@ static int quote_behind(struct bytes b, uint32_t d, uint32_t *len)
     return -1;
 }
 
+/* A set of all configurations of another but one; returns where it begins. */
+static uint32_t set_without(struct matcher *m, uint32_t but, uint32_t from, uint32_t n)
+{
+    uint32_t at = m->n_conf;
+    for (uint32_t i = from; i < from + n; i++) {
+        struct conf own = m->conf[i];   /* the list may move */
+        if (i == but) continue;
+        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+        m->conf[m->n_conf++] = own;
+    }
+    return at;
+}
+
 /* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
  * `room` bytes is allowed. */
 static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
@@ -191,8 +208,9 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
     const struct vocab *v = w->m->v;
     const struct vtrie *t = &v->all;
     const struct conf own = *c;
-    bool text = c->kind != C_NUM, alone = text && n == 1 && !(w->m->frame[c->frame].flags & FL_HASH);
-    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
+    bool text = c->kind != C_NUM, leaves = text && !(w->m->frame[c->frame].flags & FL_HASH);
+    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]], others = 0, but = (uint32_t)(c - w->m->conf);
+    struct mark before = matcher_mark(w->m);
     struct rests *r = NULL;
     for (uint32_t k = lo; k < hi; k++) {
         int32_t id = t->list[k];
@@ -200,13 +218,17 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
         uint32_t len;
         if (b.len == d || (w->sieve && bit_has(w->bits, id))) continue;      /* the node's own, or known */
         if ((text ? v->plain_from[id] <= d : v->digits_from[id] <= d) && b.len - d <= room) { bit_set(w->bits, id); continue; }
-        int quote = alone ? quote_behind(b, d, &len) : -1;
+        int quote = leaves ? quote_behind(b, d, &len) : -1;
         if (quote < 0) { run_token(w, id, d, from, n); continue; }
-        if (!r) rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
+        if (!r) {
+            others = set_without(w->m, but, from, n);
+            rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
+        }
         struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
         if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len, NULL)) bit_set(w->bits, id);
+        else if (n > 1) run_token(w, id, d, others, n - 1);
     }
-    if (r) matcher_reset(w->m, r->mark);
+    matcher_reset(w->m, before);
 }
 
 /* ---- blanks of flexible spelling ------------------------------------------------------------- */

@@ -80,11 +80,16 @@ bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
 }
 
 /* Tokens in which bits and base differ, into list; NONE: more than MOST_TOGGLE. */
-static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + 32])
+static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + 256])
 {
+    enum { STRIDE = 8 };                /* most words are equal: several are compared at once */
+    static const uint32_t none[STRIDE];
     uint32_t n = 0;
-    for (size_t i = 0; i < n_word; i++) {
-        for (uint32_t w = bits[i] ^ (base ? base[i] : 0); w; w &= w - 1) list[n++] = (uint32_t)i * 32 + (uint32_t)__builtin_ctz(w);
+    for (size_t i = 0; i < n_word; i += STRIDE) {
+        size_t some = MIN(n_word - i, (size_t)STRIDE);
+        if (!memcmp(bits + i, base ? base + i : none, some * sizeof *bits)) continue;
+        for (size_t k = i; k < i + some; k++)
+            for (uint32_t w = bits[k] ^ (base ? base[k] : 0); w; w &= w - 1) list[n++] = (uint32_t)k * 32 + (uint32_t)__builtin_ctz(w);
         if (n > MOST_TOGGLE) return NONE;
     }
     return n;
@@ -92,7 +97,7 @@ static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n
 
 static struct mask *encode(const struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
 {
-    uint32_t list[MOST_TOGGLE + 32], n = differences(bits, base, s->n_word, list);
+    uint32_t list[MOST_TOGGLE + 256], n = differences(bits, base, s->n_word, list);
     if (n == NONE && base) n = differences(bits, base = NULL, s->n_word, list);
     size_t bytes = sizeof(struct mask) + (n == NONE ? s->n_word : n) * sizeof(uint32_t);
     struct mask *m = mem_alloc(bytes);
