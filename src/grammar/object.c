@@ -336,6 +336,15 @@ uint32_t key_cap(const struct matcher *m, const struct conf *c)
     return validating(m) ? NONE : frame_obj(m, f)->cap_key + f->n_dyn;
 }
 
+/* Are there no more ways to go on with an invented name than names that are taken? */
+static bool few_names(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    uint32_t taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
+    return taken && c->lex == LEX_NORMAL && dfa_count(o->cls[c->cls - 1].s.dfa, c->dfa, taken + 1) <= taken;
+}
+
 /* Can an invented name so far still become a new one of its class? */
 static bool key_alive(const struct matcher *m, const struct conf *c)
 {
@@ -346,7 +355,8 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     capped.max = MIN(s->max, key_cap(m, c));
     if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
-    return key_extend(m, c) < COST_MAX; /* declared and used names are no invented ones: there must be another */
+    /* declared and used names are no invented ones: there must be another */
+    return few_names(m, c) ? free_names(m, f, c, &capped, 1, 0) > 0 : key_extend(m, c) < COST_MAX;
 }
 
 bool key_roomy(const struct matcher *m, const struct conf *c)
@@ -368,9 +378,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
         capped.min = MAX(s->min, 1u);
         capped.max = MIN(s->max, key_cap(m, c));
         if (c->m > capped.max) return COST_MAX;
-        uint32_t here = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
-        if (here && c->lex == LEX_NORMAL && dfa_count(s->dfa, c->dfa, here + 1) <= here)
-            return free_below(m, f, c, &capped, COST_MAX, 0);
+        if (few_names(m, c)) return free_below(m, f, c, &capped, COST_MAX, 0);
         uint32_t n = strs_left(&capped, value_escapes(m, c->surf), c);
         return n >= COST_MAX ? COST_MAX : cost_add(n, taken);
     }
