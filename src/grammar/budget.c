@@ -13,26 +13,6 @@
  * only the flattest count: they fit wherever the goal is offered at all. cost.c has the tables. */
 #include "grammar/cost.h"
 
-/* ---- what was found out -------------------------------------------------------------------------- */
-
-/* Frames with equal hashes cost the same, so sums over their keys are kept by hash, the newest of each slot. */
-enum { N_MEMO = 1024 };
-struct memo { uint64_t key; uint32_t cost; };
-
-static uint32_t memo_get(const struct matcher *m, uint64_t key)
-{
-    const struct memo *at = m->memo ? &m->memo[(key >> 20) % N_MEMO] : NULL;
-    return at && at->key == key ? at->cost : NONE;
-}
-
-static uint32_t memo_put(const struct matcher *cm, uint64_t key, uint32_t cost)
-{
-    struct matcher *m = (struct matcher *)cm;           /* a cache: nothing that one could ask changes */
-    if (!m->memo) m->memo = mem_zero(N_MEMO * sizeof *m->memo);
-    m->memo[(key >> 20) % N_MEMO] = (struct memo){ key, cost };
-    return cost;
-}
-
 /* ---- frames ---------------------------------------------------------------------------------- */
 
 static uint32_t pair_of(const struct frame *f) { return f->kind == F_EACH ? f->count : NONE; }

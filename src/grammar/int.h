@@ -451,7 +451,7 @@ struct matcher {
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */
     uint32_t carry;                                                   /* frame.texts of a container just closed, or NONE */
-    struct memo *memo;                                                /* budget.c: costs found out, by hash of what they depend on */
+    struct memo *memo;                                                /* what was found out, by hash of what it depends on */
     bool mask_hit;
     struct str why;
 };
@@ -504,6 +504,8 @@ uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent
 void obj_keys(struct matcher *m, uint32_t frame, uint8_t style, uint8_t surf);         /* emits where a name begins */
 void key_step(struct matcher *m, struct conf c, uint8_t b);
 bool obj_closes(const struct matcher *m, const struct frame *f);
+uint32_t memo_get(const struct matcher *m, uint64_t key);             /* match.c; NONE: not known, or no longer */
+uint32_t memo_put(const struct matcher *m, uint64_t key, uint32_t value);              /* returns value */
 bool obj_seen(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_offers(const struct matcher *m, const struct frame *f, uint32_t key);
 bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls);        /* may the next key be of that class? */

@@ -252,6 +252,26 @@ uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token
     return m->n_conf - m->set0;
 }
 
+/* ---- what was found out -------------------------------------------------------------------------- */
+
+/* Equal hashes of what an answer depends on mean equal answers; the newest of each slot is kept. */
+enum { N_MEMO = 1024 };
+struct memo { uint64_t key; uint32_t value; };
+
+uint32_t memo_get(const struct matcher *m, uint64_t key)
+{
+    const struct memo *at = m->memo ? &m->memo[(key >> 20) % N_MEMO] : NULL;
+    return at && at->key == key ? at->value : NONE;
+}
+
+uint32_t memo_put(const struct matcher *cm, uint64_t key, uint32_t value)
+{
+    struct matcher *m = (struct matcher *)cm;           /* a cache: nothing that one could ask changes */
+    if (!m->memo) m->memo = mem_zero(N_MEMO * sizeof *m->memo);
+    m->memo[(key >> 20) % N_MEMO] = (struct memo){ key, value };
+    return value;
+}
+
 /* ---- the matcher ----------------------------------------------------------------------------- */
 
 struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, struct err *e)

@@ -212,6 +212,13 @@ static uint32_t free_names(const struct matcher *m, const struct frame *f, const
     return n;
 }
 
+/* All that free names ahead of a place depend on: the same is asked again and again. */
+static uint64_t names_key(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s)
+{
+    uint64_t key = mix64(mix64(mix64(0xf9ee, frame_obj(m, f)->id_cost), c->cls), f->n_dyn ? m->word[f->dyn + 2] : 0);
+    return mix64(mix64(mix64(key, c->aux), (uint64_t)c->n << 32 | c->dfa), (uint64_t)s->max << 32 | c->m);
+}
+
 /* Of a class with few names: is one of them still free? */
 static bool name_left(const struct matcher *m, const struct frame *f, uint32_t cls)
 {
@@ -221,7 +228,9 @@ static bool name_left(const struct matcher *m, const struct frame *f, uint32_t c
     if (!s->dfa || !taken || dfa_state(s->dfa, DFA_START)->max_len == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
         return true;
     struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
-    return free_names(m, f, &c, s, 1, 0) > 0;
+    uint64_t key = names_key(m, f, &c, s);
+    uint32_t have = memo_get(m, key);
+    return have != NONE ? have : memo_put(m, key, free_names(m, f, &c, s, 1, 0));
 }
 
 static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)
@@ -356,7 +365,11 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
     /* declared and used names are no invented ones: there must be another */
-    return few_names(m, c) ? free_names(m, f, c, &capped, 1, 0) > 0 : key_extend(m, c) < COST_MAX;
+    uint64_t key = mix64(names_key(m, f, c, &capped), (uint64_t)c->lex << 40 | (uint64_t)c->part << 8 | c->surf);
+    uint32_t have = memo_get(m, key);
+    if (have != NONE) return have;
+    bool ok = few_names(m, c) ? free_names(m, f, c, &capped, 1, 0) > 0 : key_extend(m, c) < COST_MAX;
+    return memo_put(m, key, ok);
 }
 
 bool key_roomy(const struct matcher *m, const struct conf *c)
