@@ -81,7 +81,10 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
 
 /* ---- texts with an automaton ----------------------------------------------------------------- */
 
-enum { MOST_BASE = 4 };
+/* What leaves a state as it is: its run (regex.h), or where the automaton names none, the ASCII bytes that lead from it to
+ * itself. */
+struct stay { uint32_t state; bool utf8; uint32_t max; uint64_t run[2]; };
+enum { MOST_BASE = 4, N_STAY = 64 };
 /* A state whose run has been swept: all tokens made of its bytes are taken already. */
 struct base {
     const struct dfa_state *q;
@@ -100,6 +103,7 @@ struct scan {
     int32_t *doubt; uint32_t n_doubt, cap_doubt;
     struct base base[MOST_BASE]; int n_base;
     int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
+    struct stay stay[N_STAY];           /* by state, the newest of each slot */
     uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
 };
 
@@ -133,39 +137,60 @@ static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t
     return within(w, strs_left(w->s, w->esc, &c));
 }
 
-/* How far the run of a state reaches when `len` code points lie before it. */
-static uint32_t run_reach(const struct scan *w, const struct dfa_state *q, uint32_t len)
+static int wide_of(const uint64_t run[2])
 {
-    int wide = __builtin_popcountll(q->run[0]) + __builtin_popcountll(q->run[1]);
-    if (!q->run_max || (wide < 8 && !q->run_utf8)) return 0;
-    if (!w->counts) return q->run_max;
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        for (uint64_t x = run[i]; x; x &= x - 1) n++;
+    return n;
+}
+
+static const struct stay *stay_of(struct scan *w, uint32_t state)
+{
+    struct stay *k = &w->stay[state % N_STAY];
+    if (k->state == state) return k;
+    const struct dfa_state *q = dfa_state(w->s->dfa, state);
+    *k = (struct stay){ state, q->run_utf8, q->run_max, { q->run[0], q->run[1] } };
+    for (uint32_t b = 0x20; b < 0x7f && !q->run_max; b++)
+        if (dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) == state) k->run[b >> 6] |= 1ull << (b & 63);
+    if (!q->run_max && (k->run[0] | k->run[1])) k->max = NONE;
+    return k;
+}
+
+/* How far the run of a state reaches when `len` code points lie before it. */
+static uint32_t run_reach(const struct scan *w, const struct stay *k, uint32_t len)
+{
+    const struct dfa_state *q = dfa_state(w->s->dfa, k->state);
+    if (!k->max || (!k->utf8 && wide_of(k->run) < 8)) return 0;
+    if (!w->counts) return k->max;
     if (!q->every_len) return 0;        /* which lengths can be met must be asked state by state */
     uint32_t room = room_of(w->s, len);
-    if (room == NONE) return q->run_max;
-    return room < q->min_len ? 0 : MIN(q->run_max, room - q->min_len);
+    if (room == NONE) return k->max;
+    return room < q->min_len ? 0 : MIN(k->max, room - q->min_len);
 }
 
 enum { THICK = 3 };
 /* Surely more texts lead on from a state than are taken: as many as its run can spell in a few letters. */
 static bool is_thick(const struct scan *w, const struct dfa_state *q)
 {
-    uint64_t wide = (uint64_t)(__builtin_popcountll(q->run[0]) + __builtin_popcountll(q->run[1])), n = 1;
+    uint64_t wide = (uint64_t)wide_of(q->run), n = 1;
     for (uint32_t i = 0; i < MIN(q->run_max, (uint32_t)THICK); i++) n *= wide;
     return q->max_len == NONE || n > w->taken;
 }
 
 /* The run of a state as a base; false: it has none that is worth a sweep. */
-static bool base_make(const struct scan *w, struct base *k, uint32_t state, uint32_t len)
+static bool base_make(struct scan *w, struct base *k, uint32_t state, uint32_t len)
 {
+    const struct stay *stay = stay_of(w, state);
     *k = (struct base){ .q = dfa_state(w->s->dfa, state) };
-    k->most = run_reach(w, k->q, len);
+    k->most = run_reach(w, stay, len);
     bool limited = w->limit != NONE;
     if (w->taken && k->q->max_len != NONE) k->most = k->most > THICK && is_thick(w, k->q) ? k->most - THICK : 0;
     /* no letter of a run makes the way to the end longer, but which lengths fit may */
     if (!k->most || (limited && (w->counts || k->q->shortest > w->limit))) return false;
     if (limited) *w->most = MAX(*w->most, k->q->shortest);
     /* under a limit code points of more bytes leave the run: half of one asks for the rest */
-    k->classes = sweep_classes(k->q->run, k->q->run_utf8 && !limited, &k->swept);
+    k->classes = sweep_classes(stay->run, stay->utf8 && !limited, &k->swept);
     for (uint32_t b = 0x20; b < 256; b++)
         if (byte_is_bare(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
             bytemap_add(&k->exits, (uint8_t)b);
@@ -248,6 +273,20 @@ static void doubt(struct scan *w, int32_t token)
     }
 }
 
+/* Whatever lies below a node leads on: its bytes are all of the run of the state that is reached there. */
+static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
+{
+    const struct vtrie *t = &w->v->all;
+    if (own->utf8 || w->taken || w->limit != NONE || t->skip[node] == node + 1) return false;
+    const struct stay *k = stay_of(w, own->state);
+    const uint64_t *below = t->below[node].w, *run = k->run;
+    /* quotes, backslashes and controls are no content: what has them is not taken here */
+    const uint64_t other[2] = { 0xfffffffeull | 1ull << '"', 1ull << ('\\' - 64) };
+    if (below[0] & ~(run[0] | k->utf8 | other[0]) || below[1] & ~(run[1] | other[1])) return false;
+    uint32_t most = run_reach(w, k, own->len);
+    return most && (most == NONE || (t->tall[node] < 255 && t->tall[node] <= most));
+}
+
 /* Walks the trie; below a node that is still in a base and that no exit lies under, all is taken already. */
 static void walk(struct scan *w, uint32_t state)
 {
@@ -267,7 +306,7 @@ static void walk(struct scan *w, uint32_t state)
             uint32_t most = w->base[own->base].most;
             skip = most == NONE || (t->tall[i] < 255 && t->tall[i] <= most);
         }
-        if (!skip && own->q->total && !w->counts && !own->utf8 && w->limit == NONE) {
+        if (!skip && ((own->q->total && !w->counts && !own->utf8 && w->limit == NONE) || runs_below(w, own, i))) {
             take_all_below(w, i);
             skip = true;
         }
