@@ -59,9 +59,6 @@ static bool parse_tokens(const char *s, int32_t **out, int *n, struct err *e)
 
 static bool check(const struct logits_opts *o, struct err *e)
 {
-    if (o->lora)
-        return err_set(e, ERR_UNSUPPORTED, "--lora %s: this version runs models without adapters",
-                       o->lora);
     if (!o->tokens) return err_set(e, ERR_USAGE, "--tokens is missing, for example --tokens 1,2,3");
     if (!o->out) return err_set(e, ERR_USAGE, "-o FILE is missing");
     if (o->chunk < 0 || o->chunk > MOST_TOKENS)
@@ -72,9 +69,10 @@ static bool check(const struct logits_opts *o, struct err *e)
 }
 
 /* Runs the tokens piece by piece; logits of each piece go straight to the file. */
-static bool feed(const struct model *m, const struct logits_opts *o, const int32_t *token, int n,
-                 struct file_out *out, struct err *e)
+static bool feed(const struct model *m, const struct adapter *a, const struct logits_opts *o,
+                 const int32_t *token, int n, struct file_out *out, struct err *e)
 {
+    struct lora_use use = { a, (float)o->lora_scale };
     int step = o->decode ? 1 : o->chunk ? (int)o->chunk : n, n_vocab = model_config(m)->n_vocab;
     struct kv *kv = kv_open(m, n, 1, e);
     if (!kv) return false;
@@ -86,7 +84,7 @@ static bool feed(const struct model *m, const struct logits_opts *o, const int32
     bool ok = logits != NULL;
     for (int t = 0; ok && t < n; t += step) {
         int k = MIN(step, n - t);
-        struct batch b = { .n = k, .seq = seq, .token = token + t, .n_logits = k,
+        struct batch b = { .n = k, .seq = seq, .token = token + t, .n_logits = k, .lora = &use, .n_lora = a != NULL,
                            .phase = o->decode ? PHASE_DECODE : PHASE_PREFILL };
         ok = model_forward(m, kv, &b, &tmp, logits, e);
         if (ok) file_out_put(out, logits, (size_t)k * n_vocab * sizeof *logits);
@@ -97,12 +95,12 @@ static bool feed(const struct model *m, const struct logits_opts *o, const int32
     return ok;
 }
 
-static bool write_logits(const struct logits_opts *o, const struct model *m, const int32_t *token,
-                         int n, struct err *e)
+static bool write_logits(const struct logits_opts *o, const struct model *m, const struct adapter *a,
+                         const int32_t *token, int n, struct err *e)
 {
     struct file_out out = { 0 };
     if (!file_out_open(&out, o->out, e)) return false;
-    if (feed(m, o, token, n, &out, e)) return file_out_commit(&out, e);
+    if (feed(m, a, o, token, n, &out, e)) return file_out_commit(&out, e);
     file_out_abort(&out);
     return false;
 }
@@ -111,7 +109,8 @@ static int run(const void *v, int n_arg, char **arg)
 {
     const struct logits_opts *o = v;
     struct err e = { 0 };
-    struct gguf *g = NULL;
+    struct gguf *g = NULL, *g_lora = NULL;
+    struct adapter *a = NULL;
     struct pool *pool = NULL;
     const struct ops *fast = NULL;
     struct model *m = NULL;
@@ -121,8 +120,11 @@ static int run(const void *v, int n_arg, char **arg)
         check(o, &e) && parse_tokens(o->tokens, &token, &n, &e) && (g = front_gguf(o->m.model, &e));
     if (ok && !o->ref)
         ok = (pool = pool_open((int)o->m.threads, &e)) && (fast = cpu_ops_open(pool, NULL, &e));
-    ok = ok && (m = model_open(g, o->ref ? ref_ops() : fast, &e)) &&
-         write_logits(o, m, token, n, &e);
+    ok = ok && (m = model_open(g, o->ref ? ref_ops() : fast, &e));
+    if (ok && o->lora) ok = (g_lora = gguf_open(o->lora, &e)) && (a = adapter_open(m, g_lora, &e));
+    ok = ok && write_logits(o, m, a, token, n, &e);
+    adapter_close(a);
+    gguf_close(g_lora);
     model_close(m);
     cpu_ops_close(fast);
     pool_close(pool);

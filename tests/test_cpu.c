@@ -269,16 +269,19 @@ static void view_free(struct view *w)
 
 TEST(attention_agrees_with_the_reference)
 {
+    static const int windows[] = { 0, 1, 20, 64, 100 };
     EACH_OPS(ops)
         for (size_t i = 0; i < LEN(views); i++)
-            for (int ph = 0; ph < 2; ph++) {
+            for (int way = 0; way < 2 * (int)LEN(windows); way++) {
+                int ph = way % 2;
                 struct view want = view_new(ref_ops(), (int)i), got = view_new(ops, (int)i);
+                want.a.window = got.a.window = windows[way / 2];
                 view_run(ref_ops(), &want, PHASE_PREFILL);
                 view_run(ops, &got, (enum phase)ph);
                 double err =
                     far(got.o, want.o, (size_t)views[i].n * views[i].n_head * views[i].head_dim);
-                CHECK(err < 1e-3, "%s: row %zu, phase %d: relative error %.3g", ops->name, i, ph,
-                      err);
+                CHECK(err < 1e-3, "%s: row %zu, phase %d, window %d: relative error %.3g", ops->name, i, ph,
+                      windows[way / 2], err);
                 view_free(&want);
                 view_free(&got);
             }
@@ -310,18 +313,19 @@ TEST(rows_are_normed_added_and_gated_as_in_the_reference)
         }
 }
 
-TEST(rope_turns_pairs_half_a_head_apart)
+TEST(rope_turns_pairs_as_the_reference_does)
 {
     static const int dims[] = { 2, 20, 32, 64, 128 };
     EACH_OPS(ops)
-        for (size_t i = 0; i < LEN(dims); i++) {
-            int hd = dims[i], n_head = 3, n = 5;
+        for (size_t i = 0; i < 2 * LEN(dims); i++) {
+            int hd = dims[i / 2], n_head = 3, n = 5;
+            enum rope_pairs pairs = i % 2 ? ROPE_NEIGHBOURS : ROPE_HALVES;
             float freq[64], *a = noise((size_t)n * n_head * hd, 9, 1),
                             *b = mem_dup(a, (size_t)n * n_head * hd * sizeof *a);
             int32_t pos[] = { 0, 1, 77, 4095, 32767 };
             for (int j = 0; j < hd / 2; j++) freq[j] = (float)pow(1e6, -2.0 * j / hd);
-            ops->rope(ops->ctx, a, pos, n, n_head, hd, freq);
-            ref_ops()->rope(NULL, b, pos, n, n_head, hd, freq);
+            ops->rope(ops->ctx, a, pos, n, n_head, hd, freq, pairs);
+            ref_ops()->rope(NULL, b, pos, n, n_head, hd, freq, pairs);
             CHECK(far(a, b, (size_t)n * n_head * hd) < 1e-6, "%s: heads of %d", ops->name, hd);
             mem_free(a), mem_free(b);
         }

@@ -313,7 +313,7 @@ TEST(the_exported_model_computes_the_same)
     CHECK(net_step(train_net(t), train_weights(t), &p, o.ops, 1, 0, NULL, row_loss, NULL, &tmp,
                    &loss, &e),
           "%s", e.msg);
-    struct batch b = { 40, kv ? kv_seq_new(kv) : 0, token, PHASE_PREFILL, 40 };
+    struct batch b = { .n = 40, .seq = kv ? kv_seq_new(kv) : 0, .token = token, .phase = PHASE_PREFILL, .n_logits = 40 };
     CHECK(kv && model_forward(m, kv, &b, &tmp, logits, &e), "%s", e.msg);
     for (int i = 0; kv && i < 40; i++) {
         double sum = 0;

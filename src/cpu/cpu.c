@@ -165,20 +165,20 @@ static const float *rope_table(struct cpu *c, const int32_t *pos, int n, int hal
     return c->rope;
 }
 
-struct rope_arg { float *x; const float *table; int n_head, head_dim; };
+struct rope_arg { float *x; const float *table; int n_head, head_dim; enum rope_pairs pairs; };
 
 static void rope_part(const struct span *s, int from, int to)
 {
     const struct rope_arg *a = s->arg;
     for (int t = from; t < to; t++)
         s->c->kern.rope(a->x + (size_t)t * a->n_head * a->head_dim,
-                        a->table + (size_t)t * a->head_dim, a->n_head, a->head_dim);
+                        a->table + (size_t)t * a->head_dim, a->n_head, a->head_dim, a->pairs);
 }
 
 static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
-                    const float *freq)
+                    const float *freq, enum rope_pairs pairs)
 {
-    struct rope_arg a = { x, rope_table(ctx, pos, n, head_dim / 2, freq), n_head, head_dim };
+    struct rope_arg a = { x, rope_table(ctx, pos, n, head_dim / 2, freq), n_head, head_dim, pairs };
     spread(ctx, n, (int64_t)n * n_head * head_dim, rope_part, &a);
 }
 

@@ -44,7 +44,7 @@ struct kern {
     struct peak peak[3];
     void (*rms)(float *y, const float *x, const float *w, int n, int d, float eps);
     /* One row: cs is cos[head_dim/2] and then sin[head_dim/2]. */
-    void (*rope)(float *x, const float *cs, int n_head, int head_dim);
+    void (*rope)(float *x, const float *cs, int n_head, int head_dim, enum rope_pairs pairs);
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     void (*add)(float *y, const float *x, size_t n);
     void (*to_f16)(uint16_t *y, const float *x, size_t n);

@@ -143,8 +143,23 @@ static void rms(float *y, const float *x, const float *w, int n, int d, float ep
     }
 }
 
-static void rope(float *x, const float *cs, int n_head, int head_dim)
+static void rope_neighbours(float *x, const float *cs, int n_head, int head_dim)
 {
+    int half = head_dim / 2;
+    for (int h = 0; h < n_head; h++, x += head_dim)
+        for (int i = 0; i < half; i++) {
+            float a = x[2 * i], b = x[2 * i + 1];
+            x[2 * i] = a * cs[i] - b * cs[half + i];
+            x[2 * i + 1] = b * cs[i] + a * cs[half + i];
+        }
+}
+
+static void rope(float *x, const float *cs, int n_head, int head_dim, enum rope_pairs pairs)
+{
+    if (pairs == ROPE_NEIGHBOURS) {
+        rope_neighbours(x, cs, n_head, head_dim);
+        return;
+    }
     int half = head_dim / 2, whole = half / LANES * LANES;
     const float *sn = cs + half;
     for (int h = 0; h < n_head; h++, x += head_dim) {
@@ -408,9 +423,16 @@ static void query_init(struct query *st, int n, float *o, int width)
     for (int i = 0; i < n; i++) st[i] = (struct query){ -INFINITY, 0, o + (size_t)i * width };
 }
 
+/* Scores of positions outside of [first, n_seen) are -inf. */
+INLINE void hide(float *s, int size, int first, int n_seen)
+{
+    for (int j = 0; j < first; j++) s[j] = -INFINITY;
+    for (int j = n_seen; j < size; j++) s[j] = -INFINITY;
+}
+
 /* s[size] = q . keys, scaled; -inf where masked. */
 INLINE void score_page(float *s, const struct page *p, const float *q, int head_dim, float scale,
-                       int n_seen)
+                       int first, int n_seen)
 {
     for (int j = 0; j < p->size; j += 4 * LANES) {
         vec a[4] = { { 0 } };
@@ -419,7 +441,7 @@ INLINE void score_page(float *s, const struct page *p, const float *q, int head_
                 a[b] += load(p->k + (size_t)i * p->size + j + b * LANES) * q[i];
         for (int b = 0; b < 4; b++) store(s + j + b * LANES, a[b] * scale);
     }
-    for (int j = n_seen; j < p->size; j++) s[j] = -INFINITY;
+    hide(s, p->size, first, n_seen);
 }
 
 /* Turns scores into weights relative to the new maximum; returns by how much the past shrinks. */
@@ -477,14 +499,14 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
     int n_query = (t1 - t0) * group;
     struct query *st = (void *)(o + (size_t)n_query * width);
     query_init(st, n_query, o, width);
-    for (int page = 0; page * a->page < seen; page++) {
+    for (int page = ATTN_FIRST(a, t0) / a->page; page * a->page < seen; page++) {
         unpack_page(&p, a, page, head_kv, MIN(seen - page * a->page, a->page));
         for (int i = 0; i < n_query; i++) {
             int t = t0 + i / group, h = head_kv * group + i % group;
-            int n_seen = a->pos0 + t + 1 - page * a->page;
-            if (n_seen <= 0) continue;
+            int first = ATTN_FIRST(a, t) - page * a->page, n_seen = a->pos0 + t + 1 - page * a->page;
+            if (n_seen <= 0 || first >= a->page) continue;
             score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim,
-                       a->scale, n_seen);
+                       a->scale, first, n_seen);
             mix_page(st[i].o, &p, s, a->page, soften(&st[i], s, a->page));
         }
     }
@@ -552,7 +574,7 @@ static void decode_scores(const struct decoding *d, int page, int n_seen)
     }
 }
 
-static void decode_page(const struct decoding *d, int page, int n_seen)
+static void decode_page(const struct decoding *d, int page, int first, int n_seen)
 {
     int size = d->a->page;
     decode_scores(d, page, n_seen);
@@ -560,7 +582,7 @@ static void decode_page(const struct decoding *d, int page, int n_seen)
         unpack_row(d->p.v + (size_t)j * d->width, d->a, d->a->v[page], j, d->head_kv);
     for (int g = 0; g < d->group; g++) {
         float *s = d->s + g * size;
-        for (int j = n_seen; j < size; j++) s[j] = -INFINITY;
+        hide(s, size, first, n_seen);
         mix_page(d->st[g].o, &d->p, s, (n_seen + 3) & ~3, soften(&d->st[g], s, size));
     }
 }
@@ -585,8 +607,9 @@ static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch
                a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
                (size_t)a->head_dim * sizeof *d.q);
     query_init(d.st, group, o, width);
-    for (int page = 0; page * a->page < seen; page++)
-        decode_page(&d, page, MIN(seen - page * a->page, a->page));
+    int first = ATTN_FIRST(a, t);
+    for (int page = first / a->page; page * a->page < seen; page++)
+        decode_page(&d, page, first - page * a->page, MIN(seen - page * a->page, a->page));
     for (int g = 0; g < group; g++) {
         float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
         for (int j = 0; j < a->head_dim; j++) to[j] = d.st[g].o[j] / d.st[g].sum;

@@ -2,9 +2,9 @@
  * sized by them.
  *
  * Every number comes from the file; what the file may leave out has the default the format
- * names. Keys that would change the computation and that we do not compute (sliding window,
- * bidirectional attention, RoPE scaling, partial rotation) are refused by name instead of being
- * ignored. */
+ * names. Keys that would change the computation and that we do not compute (bidirectional
+ * attention, RoPE scaling that is not linear, partial rotation) are refused by name instead of
+ * being ignored. */
 #include <math.h>
 
 #include "model/int.h"
@@ -42,6 +42,14 @@ static bool read_f32(struct reader *r, const char *tail, double above, double be
                        below);
     *out = (float)v;
     return true;
+}
+
+/* A key that may be missing, or be 0, keeps the default that stands in *out. */
+static bool read_f32_opt(struct reader *r, const char *tail, double above, double below, float *out)
+{
+    double v = 0;
+    if (gguf_has(r->g, key_of(r, tail)) && !gguf_f64(r->g, r->key, &v, r->e)) return false;
+    return v == 0 || read_f32(r, tail, above, below, out);
 }
 
 /* One number for all layers or an array with one per layer. */
@@ -89,7 +97,10 @@ static bool read_heads(struct reader *r, struct model_config *c)
                          "number of heads for all layers is supported",
                          r->key, l, c->n_head, n_head[l]);
     mem_free(n_head);
-    if (!ok || !read_per_layer(r, "attention.head_count_kv", 0, c->n_layer, c->n_head_kv))
+    bool conv = arch_find(c->arch)->conv;
+    for (int l = 0; l < c->n_layer && !conv; l++) c->n_head_kv[l] = c->n_head;
+    bool has = conv || gguf_has(r->g, key_of(r, "attention.head_count_kv"));
+    if (!ok || (has && !read_per_layer(r, "attention.head_count_kv", conv ? 0 : 1, c->n_layer, c->n_head_kv)))
         return false;
     for (int l = 0; l < c->n_layer; l++)
         if (c->n_head_kv[l] && c->n_head % c->n_head_kv[l])
@@ -120,14 +131,9 @@ static bool read_head_dim(struct reader *r, struct model_config *c)
     return true;
 }
 
-static bool refuse_variants(struct reader *r)
+static bool read_variants(struct reader *r, struct model_config *c)
 {
-    int window = 0;
     bool causal = true;
-    if (!read_int_opt(r, "attention.sliding_window", 0, INT32_MAX, &window)) return false;
-    if (window)
-        return err_set(r->e, ERR_UNSUPPORTED, "%s is %d; only full attention (0) is supported",
-                       key_of(r, "attention.sliding_window"), window);
     if (gguf_has(r->g, key_of(r, "attention.causal")) && !gguf_bool(r->g, r->key, &causal, r->e))
         return false;
     if (!causal)
@@ -136,10 +142,28 @@ static bool refuse_variants(struct reader *r)
     struct bytes scaling = { "none", 4 };
     if (gguf_has(r->g, key_of(r, "rope.scaling.type")) && !gguf_str(r->g, r->key, &scaling, r->e))
         return false;
-    if (!bytes_eq(scaling, "none"))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s is \"%.*s\"; only none is supported", r->key,
+    if (!bytes_eq(scaling, "none") && !bytes_eq(scaling, "linear"))
+        return err_set(r->e, ERR_UNSUPPORTED, "%s is \"%.*s\"; none and linear are supported", r->key,
                        (int)MIN(scaling.len, 40), scaling.p);
-    return true;
+    if (bytes_eq(scaling, "linear")) return read_f32_opt(r, "rope.scaling.factor", 0, 1e6, &c->rope_scale);
+    return read_f32_opt(r, "rope.scale_linear", 0, 1e6, &c->rope_scale);     /* its name of old */
+}
+
+/* Experts, if there are any. */
+static bool read_experts(struct reader *r, struct model_config *c)
+{
+    if (!read_int_opt(r, "expert_count", 0, 4096, &c->n_expert)) return false;
+    if (!c->n_expert) return true;
+    int gating = 0;
+    c->n_ff_expert = c->n_ff;
+    c->expert_scale = 1;
+    bool ok = read_int(r, "expert_used_count", 1, c->n_expert, &c->n_used) &&
+              read_int_opt(r, "expert_feed_forward_length", 1, MOST_WIDTH, &c->n_ff_expert) &&
+              read_int_opt(r, "leading_dense_block_count", 0, c->n_layer, &c->n_dense) &&
+              read_int_opt(r, "expert_gating_func", 0, 2, &gating) &&
+              read_f32_opt(r, "expert_weights_scale", 0, 1e6, &c->expert_scale);
+    c->sigmoid = gating == 2 || (!gating && !strcmp(c->arch, "lfm2moe"));
+    return ok;
 }
 
 /* The rows of the embedding say how many tokens there are; the key and the token list may not
@@ -169,7 +193,7 @@ static bool has_conv(const struct model_config *c)
 
 bool model_config_read(struct model_config *c, const struct gguf *g, struct err *e)
 {
-    *c = (struct model_config){ 0 };
+    *c = (struct model_config){ .rope_theta = 10000 };
     struct reader r = { .g = g, .e = e };
     bool ok = read_arch(&r, c) && read_int(&r, "block_count", 1, MODEL_LAYERS, &c->n_layer) &&
               read_int(&r, "embedding_length", 1, MOST_WIDTH, &c->n_embd) &&
@@ -177,7 +201,8 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
               read_int(&r, "context_length", 1, INT32_MAX, &c->n_ctx) && read_heads(&r, c) &&
               read_head_dim(&r, c) &&
               read_f32(&r, "attention.layer_norm_rms_epsilon", 0, 0.1, &c->rms_eps) &&
-              read_f32(&r, "rope.freq_base", 1, 1e30, &c->rope_theta) && refuse_variants(&r) &&
+              read_f32_opt(&r, "rope.freq_base", 1, 1e30, &c->rope_theta) && read_variants(&r, c) &&
+              read_int_opt(&r, "attention.sliding_window", 0, INT32_MAX, &c->window) && read_experts(&r, c) &&
               (!has_conv(c) || read_int(&r, "shortconv.l_cache", 2, 16, &c->conv_taps)) &&
               read_vocab(&r, c);
     return ok || err_in(e, "%s", gguf_name(g));

@@ -20,13 +20,28 @@ struct run { /* one chunk on its way through the layers */
     int seq, n, pos0;
     int keep; /* first row that the last layer still needs */
     enum phase phase;
+    const struct lora_use *lora;
+    int n_lora;
     float *h, *a; /* [n, n_embd] residual stream, normed input */
 };
 
+/* Products that share the input x, adapters included. */
+static void mul_all(const struct run *r, const struct matmul *mm, int n_mm, const float *x, int n)
+{
+    r->ops->matmul(r->ops->ctx, mm, n_mm, x, n, r->phase);
+    for (int i = 0; i < n_mm && r->n_lora; i++)
+        lora_add(r->m, r->lora, r->n_lora, mm[i].y, mm[i].w, x, n, r->phase, r->tmp);
+}
+
 static void mul(const struct run *r, float *y, const struct mat *w, const float *x, int n)
 {
-    struct matmul mm = { y, w };
-    r->ops->matmul(r->ops->ctx, &mm, 1, x, n, r->phase);
+    mul_all(r, &(struct matmul){ y, w }, 1, x, n);
+}
+
+/* y [n, d] += bias [d], where there is one. */
+static void add_bias(const struct run *r, float *y, const float *bias, int n, int d)
+{
+    for (int t = 0; t < n && bias; t++) r->ops->add(r->ops->ctx, y + (size_t)t * d, bias, (size_t)d);
 }
 
 static void rms(const struct run *r, float *y, const float *x, const float *w, int n, int d)
@@ -59,7 +74,7 @@ static void attend(const struct run *r, int l, float *o, const float *q)
     size_t skip = (size_t)r->keep * width;
     struct attn a = { .n = r->n - r->keep, .n_head = c->n_head, .n_head_kv = c->n_head_kv[l],
                       .head_dim = c->head_dim, .page = KV_PAGE, .kv = r->ops->kv, .k = k, .v = v,
-                      .q = q + skip, .o = o + skip, .pos0 = r->pos0 + r->keep,
+                      .q = q + skip, .o = o + skip, .pos0 = r->pos0 + r->keep, .window = c->window,
                       .scale = r->m->attn_scale };
     if (a.n) r->ops->attn(r->ops->ctx, &a, r->phase);
 }
@@ -75,11 +90,14 @@ static float *attention(const struct run *r, int l)
     int32_t *pos = arena_alloc(r->tmp, (size_t)r->n * sizeof *pos);
     for (int t = 0; t < r->n; t++) pos[t] = r->pos0 + t;
     struct matmul mm[] = { { q, &w->q }, { k, &w->k }, { v, &w->v } };
-    r->ops->matmul(r->ops->ctx, mm, 3, r->a, r->n, r->phase);
-    rms(r, q, q, w->norm_q, r->n * c->n_head, hd);
-    rms(r, k, k, w->norm_k, r->n * n_kv, hd);
-    r->ops->rope(r->ops->ctx, q, pos, r->n, c->n_head, hd, r->m->freq);
-    r->ops->rope(r->ops->ctx, k, pos, r->n, n_kv, hd, r->m->freq);
+    mul_all(r, mm, 3, r->a, r->n);
+    add_bias(r, q, w->bias_q, r->n, c->n_head * hd);
+    add_bias(r, k, w->bias_k, r->n, n_kv * hd);
+    add_bias(r, v, w->bias_v, r->n, n_kv * hd);
+    if (w->norm_q) rms(r, q, q, w->norm_q, r->n * c->n_head, hd);
+    if (w->norm_k) rms(r, k, k, w->norm_k, r->n * n_kv, hd);
+    r->ops->rope(r->ops->ctx, q, pos, r->n, c->n_head, hd, r->m->freq, r->m->arch->pairs);
+    r->ops->rope(r->ops->ctx, k, pos, r->n, n_kv, hd, r->m->freq, r->m->arch->pairs);
     store(r, l, k, false, n_kv * hd);
     store(r, l, v, true, n_kv * hd);
     float *o = arena_f32(r->tmp, (size_t)r->n * c->n_head * hd);
@@ -108,12 +126,13 @@ static float *shortconv(const struct run *r, int l)
 
 /* ---- a layer --------------------------------------------------------------------------------- */
 
-/* h += w x for rows [r->keep, n); x is [n, w->n_in]. */
-static void project_add(const struct run *r, const struct mat *w, const float *x)
+/* h += w x + bias for rows [r->keep, n); x is [n, w->n_in]. */
+static void project_add(const struct run *r, const struct mat *w, const float *x, const float *bias)
 {
     int n = r->n - r->keep, d = r->m->cfg.n_embd;
     float *y = arena_f32(r->tmp, (size_t)n * d);
     mul(r, y, w, x + (size_t)r->keep * w->n_in, n);
+    add_bias(r, y, bias, n, d);
     r->ops->add(r->ops->ctx, r->h + (size_t)r->keep * d, y, (size_t)n * d);
 }
 
@@ -125,9 +144,18 @@ static void feed_forward(const struct run *r, const struct layer *w)
     float *a = r->a + (size_t)r->keep * d;
     rms(r, a, r->h + (size_t)r->keep * d, w->norm_ffn, n, d);
     struct matmul mm[] = { { gate + skip, &w->gate }, { up, &w->up } };
-    r->ops->matmul(r->ops->ctx, mm, 2, a, n, r->phase);
+    mul_all(r, mm, 2, a, n);
     r->ops->swiglu(r->ops->ctx, gate + skip, gate + skip, up, count);
-    project_add(r, &w->down, gate);
+    project_add(r, &w->down, gate, NULL);
+}
+
+static void feed_experts(const struct run *r, const struct layer *w)
+{
+    int n = r->n - r->keep, d = r->m->cfg.n_embd;
+    float *h = r->h + (size_t)r->keep * d, *a = r->a + (size_t)r->keep * d, *y = arena_f32(r->tmp, (size_t)n * d);
+    rms(r, a, h, w->norm_ffn, n, d);
+    experts_forward(r->m, w, y, a, n, r->phase, r->tmp);
+    r->ops->add(r->ops->ctx, h, y, (size_t)n * d);
 }
 
 static void run_layer(struct run *r, int l, int wanted_from)
@@ -138,8 +166,8 @@ static void run_layer(struct run *r, int l, int wanted_from)
     rms(r, r->a, r->h, w->norm_mix, r->n, r->m->cfg.n_embd);
     float *mixed = r->m->cfg.n_head_kv[l] ? attention(r, l) : shortconv(r, l);
     if (r->keep < r->n) {
-        project_add(r, &w->out, mixed);
-        feed_forward(r, w);
+        project_add(r, &w->out, mixed, w->bias_out);
+        (w->gate_e ? feed_experts : feed_forward)(r, w);
     }
     arena_reset(r->tmp, mark);
 }
@@ -186,7 +214,9 @@ bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, 
                          .seq = b->seq,
                          .n = MIN(CHUNK, b->n - t),
                          .pos0 = kv_len(kv, b->seq),
-                         .phase = b->phase };
+                         .phase = b->phase,
+                         .lora = b->lora,
+                         .n_lora = b->n_lora };
         int from = MIN(MAX(first - t, 0), r.n);
         run_chunk(&r, b->token + t, from,
                   from < r.n ? logits + (size_t)(t + from - first) * m->cfg.n_vocab : NULL);

@@ -7,23 +7,28 @@
 
 /* ---- architectures: arch.c ------------------------------------------------------------------ */
 
-enum layer_kind { LAYER_CONV = 1, LAYER_ATTN = 2, LAYER_ANY = 3 };
-enum dim { DIM_ONE, DIM_EMBD, DIM_EMBD3, DIM_FF, DIM_Q, DIM_KV, DIM_HEAD, DIM_TAPS, DIM_VOCAB };
-enum slot_kind { SLOT_MATRIX, SLOT_VECTOR, SLOT_TAPS };
+/* A layer mixes by convolution or attention, and feeds forward densely or through experts. */
+enum layer_kind { LAYER_CONV = 1, LAYER_ATTN = 2, LAYER_DENSE = 4, LAYER_MOE = 8 };
+enum dim { DIM_ONE, DIM_EMBD, DIM_EMBD3, DIM_FF, DIM_Q, DIM_KV, DIM_HEAD, DIM_TAPS, DIM_VOCAB, DIM_EXPERT, DIM_FF_EXPERT };
+enum slot_kind { SLOT_MATRIX, SLOT_VECTOR, SLOT_TAPS, SLOT_EXPERTS };
 
 /* One tensor of a layer: its name after "blk.N.", where it is bound, which layers have it, its
- * shape. */
+ * shape. Experts: one tensor of three dimensions, or (`each`, with %d) one for every expert. */
 struct slot {
     const char *name;
     size_t off;                                                       /* in struct layer */
     enum slot_kind kind;
-    enum layer_kind where;
+    int where;                                                        /* layer_kind: its way to mix and its way to feed forward */
     enum dim n_out, n_in;
+    bool optional;
+    const char *each;
 };
 struct arch {
     const char *name;
     const struct slot *slot;
     int n_slot;
+    enum rope_pairs pairs;
+    bool conv;                                                        /* layers without KV heads are convolutions */
 };
 const struct arch *arch_find(const char *name);                       /* NULL if unknown */
 const char        *arch_names(void);                                  /* for sentences: "lfm2" */
@@ -34,10 +39,15 @@ struct layer {
     int slot; /* index among its kind: KV or conv state */
     const float *norm_mix, *norm_ffn, *norm_q, *norm_k; /* [d], [d], [head_dim], [head_dim] */
     const float *taps;                                                /* [K, d], oldest first */
+    const float *bias_q, *bias_k, *bias_v, *bias_out;                 /* NULL: none */
     struct mat q, k, v, in, out, gate, up, down; /* out: of attention or convolution */
+    struct mat router;                                                /* [n_expert, d] */
+    const float *router_bias;                                         /* [n_expert] for choosing only; NULL: none */
+    struct mat *gate_e, *up_e, *down_e;                               /* [n_expert] */
 };
 struct model {
     struct model_config cfg;
+    const struct arch *arch;
     const struct ops *ops;
     struct layer *layer;
     struct mat embd, head; /* the same matrix when tied */
@@ -45,9 +55,22 @@ struct model {
     float *freq; /* [head_dim/2] RoPE angle per position */
     struct arena own; /* vectors: copied, so that they are aligned */
     float attn_scale;                                                 /* 1 / sqrt(head_dim) */
-    int n_attn, n_conv;
+    int n_attn, n_conv, n_mat;                                        /* matrices have ids 1 .. n_mat */
     size_t n_param, step_bytes;
 };
+/* The matrix with this tensor name, NULL: none, or one that is not multiplied with. */
+const struct mat *model_matrix(const struct model *m, const char *name);
+
+/* ---- experts.c: the feed-forward part of a mixture ------------------------------------------------ */
+
+/* y [n, d] = the chosen experts' answers to x [n, d], weighted. */
+void experts_forward(const struct model *m, const struct layer *w, float *y, const float *x, int n, enum phase ph, struct arena *tmp);
+
+/* ---- lora.c --------------------------------------------------------------------------------------- */
+
+/* y [n, w->n_out] += what the adapters make of x [n, w->n_in]. */
+void lora_add(const struct model *m, const struct lora_use *use, int n_use, float *y, const struct mat *w, const float *x, int n,
+              enum phase ph, struct arena *tmp);
 
 /* ---- KV cache: kv.c -------------------------------------------------------------------------- */
 

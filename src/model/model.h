@@ -16,7 +16,12 @@ struct model_config {                                                 /* every n
     char arch[32];
     int n_layer, n_embd, n_ff, n_head, head_dim, n_vocab, n_ctx, conv_taps;
     int n_head_kv[MODEL_LAYERS];                                      /* 0: convolution layer */
-    float rms_eps, rope_theta;
+    float rms_eps, rope_theta, rope_scale;                            /* positions count 1 / rope_scale (0: 1) */
+    int window;                                                       /* positions that attention looks back on, its own included; 0: all */
+    /* Mixture of experts: in all layers from n_dense on, n_used of n_expert work on a token. 0: none. */
+    int n_expert, n_used, n_ff_expert, n_dense;
+    bool sigmoid;                                                     /* the router's scores; else softmax */
+    float expert_scale;                                               /* of what the experts give together */
 };
 
 struct model;                                                         /* any thread may share */
@@ -51,8 +56,18 @@ int  kv_free_positions(const struct kv *kv);                          /* positio
 
 /* ---- running: decoder.c --------------------------------------------------------------------- */
 
+/* ---- adapters: lora.c ----------------------------------------------------------------------- */
+
+/* Low-rank additions to matrices of a model (LoRA, arXiv:2106.09685): y += scale * alpha / r * B (A x). */
+struct adapter;                                                       /* any thread may share */
+/* From a GGUF adapter of the same architecture; g is lent for its life. ERR_FORMAT names the tensor. */
+struct adapter *adapter_open(const struct model *m, const struct gguf *g, struct err *e);
+void            adapter_close(struct adapter *a);                     /* NULL is fine */
+struct lora_use { const struct adapter *a; float scale; };
+
 struct batch {                                                        /* n rows of ONE sequence, appended at its end */
     int n, seq;
+    const struct lora_use *lora; int n_lora;                          /* adapters of this sequence, added up */
     const int32_t *token;                                             /* [n] in [0, n_vocab) */
     enum phase phase;
     int n_logits;                                                     /* logits of the last n_logits rows are wanted: 0 .. n */

@@ -21,22 +21,26 @@ static int64_t dim_of(const struct model_config *c, enum dim d, int layer)
     case DIM_HEAD: return c->head_dim;
     case DIM_TAPS: return c->conv_taps;
     case DIM_VOCAB: return c->n_vocab;
+    case DIM_EXPERT: return c->n_expert;
+    case DIM_FF_EXPERT: return c->n_ff_expert;
     }
     return 0;
 }
 
-static const struct tensor *demand(const struct gguf *g, const char *name, int64_t n_out,
-                                   int64_t n_in, struct err *e)
+static const struct tensor *demand_deep(const struct gguf *g, const char *name, int64_t n_out,
+                                        int64_t n_in, int64_t n_deep, struct err *e)
 {
     const struct tensor *t = gguf_find(g, name);
     if (!t) {
         err_set(e, ERR_FORMAT, "tensor %s is missing", name);
         return NULL;
     }
-    if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != 1 || t->ne[3] != 1) {
-        err_set(e, ERR_FORMAT, "tensor %s is %lld x %lld x %lld x %lld, must be %lld x %lld", name,
+    if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != n_deep || t->ne[3] != 1) {
+        char deep[24] = "";
+        if (n_deep > 1) snprintf(deep, sizeof deep, " x %lld", (long long)n_deep);
+        err_set(e, ERR_FORMAT, "tensor %s is %lld x %lld x %lld x %lld, must be %lld x %lld%s", name,
                 (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], (long long)t->ne[3],
-                (long long)n_in, (long long)n_out);
+                (long long)n_in, (long long)n_out, deep);
         return NULL;
     }
     if (!dtype_info(t->dtype)->unpack) {
@@ -47,10 +51,18 @@ static const struct tensor *demand(const struct gguf *g, const char *name, int64
     return t;
 }
 
-static struct mat mat_of(const struct tensor *t)
+static const struct tensor *demand(const struct gguf *g, const char *name, int64_t n_out,
+                                   int64_t n_in, struct err *e)
 {
-    return (struct mat){ t->dtype, (int)t->ne[1], (int)t->ne[0], t->data,
-                         dtype_bytes(t->dtype, t->ne[0]) };
+    return demand_deep(g, name, n_out, n_in, 1, e);
+}
+
+/* Slice i of a tensor. */
+static struct mat mat_of(struct model *m, const struct tensor *t, int i)
+{
+    size_t row = dtype_bytes(t->dtype, t->ne[0]);
+    return (struct mat){ t->dtype, (int)t->ne[1], (int)t->ne[0],
+                         (const uint8_t *)t->data + (size_t)i * (size_t)t->ne[1] * row, row, ++m->n_mat };
 }
 
 static float *vector_of(struct model *m, const struct tensor *t)
@@ -72,10 +84,34 @@ static float *taps_of(struct model *m, const struct tensor *t)
     return taps;
 }
 
-static void count(struct model *m, const struct tensor *t, bool streamed)
+/* read: bytes of it that one token reads. */
+static void count(struct model *m, const struct tensor *t, size_t read)
 {
-    m->n_param += (size_t)(t->ne[0] * t->ne[1]);
-    if (streamed) m->step_bytes += t->bytes;
+    m->n_param += (size_t)(t->ne[0] * t->ne[1] * t->ne[2]);
+    m->step_bytes += read;
+}
+
+static bool bind_experts(struct model *m, const struct gguf *g, int l, const struct slot *s, struct err *e)
+{
+    const struct model_config *c = &m->cfg;
+    char name[96], each[96];
+    struct mat *list = arena_alloc(&m->own, (size_t)c->n_expert * sizeof *list);
+    int64_t n_out = dim_of(c, s->n_out, l), n_in = dim_of(c, s->n_in, l);
+    *(struct mat **)(void *)((char *)&m->layer[l] + s->off) = list;
+    snprintf(name, sizeof name, "blk.%d.%s", l, s->name);
+    const struct tensor *whole = gguf_find(g, name);
+    for (int i = 0; i < c->n_expert; i++) {
+        snprintf(each, sizeof each, "blk.%d.", l);
+        snprintf(each + strlen(each), sizeof each - strlen(each), s->each, i);
+        bool single = !whole && gguf_find(g, each);
+        const struct tensor *t = single ? demand(g, each, n_out, n_in, e)
+                                        : demand_deep(g, name, n_out, n_in, c->n_expert, e);
+        if (!t) return false;
+        list[i] = mat_of(m, t, single ? 0 : i);
+        if (single) count(m, t, t->bytes / (size_t)c->n_expert * (size_t)c->n_used);
+    }
+    if (whole) count(m, whole, whole->bytes / (size_t)c->n_expert * (size_t)c->n_used);
+    return true;
 }
 
 static bool bind_slot(struct model *m, const struct gguf *g, int l, const struct slot *s,
@@ -83,27 +119,48 @@ static bool bind_slot(struct model *m, const struct gguf *g, int l, const struct
 {
     char name[96];
     snprintf(name, sizeof name, "blk.%d.%s", l, s->name);
+    if (s->kind == SLOT_EXPERTS) return bind_experts(m, g, l, s, e);
+    if (s->optional && !gguf_find(g, name)) return true;
     const struct tensor *t =
         demand(g, name, dim_of(&m->cfg, s->n_out, l), dim_of(&m->cfg, s->n_in, l), e);
     if (!t) return false;
     void *at = (char *)&m->layer[l] + s->off;
-    if (s->kind == SLOT_MATRIX) *(struct mat *)at = mat_of(t);
+    if (s->kind == SLOT_MATRIX) *(struct mat *)at = mat_of(m, t, 0);
     if (s->kind == SLOT_VECTOR) *(const float **)at = vector_of(m, t);
     if (s->kind == SLOT_TAPS) *(const float **)at = taps_of(m, t);
-    count(m, t, true);
+    count(m, t, t->bytes);
     return true;
+}
+
+/* Does a layer have this tensor? */
+static bool has_slot(const struct model *m, int l, const struct slot *s)
+{
+    int mix = m->cfg.n_head_kv[l] ? LAYER_ATTN : LAYER_CONV;
+    int feed = m->cfg.n_expert && l >= m->cfg.n_dense ? LAYER_MOE : LAYER_DENSE;
+    return (s->where & mix) && (s->where & feed);
 }
 
 static bool bind_layers(struct model *m, const struct gguf *g, struct err *e)
 {
-    const struct arch *a = arch_find(m->cfg.arch);
     for (int l = 0; l < m->cfg.n_layer; l++) {
-        enum layer_kind kind = m->cfg.n_head_kv[l] ? LAYER_ATTN : LAYER_CONV;
-        m->layer[l].slot = kind == LAYER_ATTN ? m->n_attn++ : m->n_conv++;
-        for (int i = 0; i < a->n_slot; i++)
-            if ((a->slot[i].where & kind) && !bind_slot(m, g, l, &a->slot[i], e)) return false;
+        m->layer[l].slot = m->cfg.n_head_kv[l] ? m->n_attn++ : m->n_conv++;
+        for (int i = 0; i < m->arch->n_slot; i++)
+            if (has_slot(m, l, &m->arch->slot[i]) && !bind_slot(m, g, l, &m->arch->slot[i], e)) return false;
     }
     return true;
+}
+
+const struct mat *model_matrix(const struct model *m, const char *name)
+{
+    int l = 0, n = 0;
+    if (!strcmp(name, "output.weight")) return m->head.id != m->embd.id ? &m->head : NULL;
+    if (sscanf(name, "blk.%d.%n", &l, &n) != 1 || !n || l < 0 || l >= m->cfg.n_layer) return NULL;
+    for (int i = 0; i < m->arch->n_slot; i++) {
+        const struct slot *s = &m->arch->slot[i];
+        if (s->kind == SLOT_MATRIX && has_slot(m, l, s) && !strcmp(s->name, name + n))
+            return (const struct mat *)(const void *)((const char *)&m->layer[l] + s->off);
+    }
+    return NULL;
 }
 
 /* The final norm is called token_embd_norm in files of this family: it is applied after the last
@@ -119,25 +176,34 @@ static bool bind_ends(struct model *m, const struct gguf *g, struct err *e)
     const struct tensor *t = demand(g, norm, 1, c->n_embd, e);
     if (!t) return false;
     m->norm_out = vector_of(m, t);
-    count(m, t, true);
-    m->embd = m->head = mat_of(embd);
+    count(m, t, t->bytes);
+    m->embd = m->head = mat_of(m, embd, 0);
     bool tied = !gguf_find(g, "output.weight");
-    count(m, embd, tied);
+    count(m, embd, tied ? embd->bytes : 0);
     if (tied) return true;
     t = demand(g, "output.weight", c->n_vocab, c->n_embd, e);
     if (!t) return false;
-    m->head = mat_of(t);
-    count(m, t, true);
+    m->head = mat_of(m, t, 0);
+    count(m, t, t->bytes);
     return true;
 }
 
-static void rope_table(struct model *m)
+/* rope_freqs.weight, where a file has it, holds divisors (the "llama3" scaling). */
+static bool rope_table(struct model *m, const struct gguf *g, struct err *e)
 {
     int half = m->cfg.head_dim / 2;
+    const struct tensor *t = gguf_find(g, "rope_freqs.weight");
+    if (t && !(t = demand(g, "rope_freqs.weight", 1, half, e))) return false;
+    const float *by = t ? vector_of(m, t) : NULL;
     m->freq = arena_f32(&m->own, (size_t)half);
-    for (int i = 0; i < half; i++)
-        m->freq[i] = (float)pow(m->cfg.rope_theta, -2.0 * i / m->cfg.head_dim);
+    for (int i = 0; i < half; i++) {
+        if (by && !(by[i] > 0 && by[i] < 1e9f))
+            return err_set(e, ERR_FORMAT, "entry %d of rope_freqs.weight is %g, must be above 0", i, (double)by[i]);
+        double f = pow(m->cfg.rope_theta, -2.0 * i / m->cfg.head_dim);
+        m->freq[i] = (float)(f / (by ? by[i] : 1) / (m->cfg.rope_scale > 0 ? m->cfg.rope_scale : 1));
+    }
     m->attn_scale = (float)(1 / sqrt(m->cfg.head_dim));
+    return true;
 }
 
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e)
@@ -146,12 +212,12 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
     m->ops = ops;
     arena_init(&m->own, 0);
     if (!model_config_read(&m->cfg, g, e)) goto fail;
+    m->arch = arch_find(m->cfg.arch);
     m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
-    if (!bind_layers(m, g, e) || !bind_ends(m, g, e)) {
+    if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !rope_table(m, g, e)) {
         err_in(e, "%s", gguf_name(g));
         goto fail;
     }
-    rope_table(m);
     return m;
 fail:
     model_close(m);

@@ -52,16 +52,16 @@ static void ref_rms(void *ctx, float *y, const float *x, const float *w, int n, 
 }
 
 static void ref_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
-                     const float *freq)
+                     const float *freq, enum rope_pairs pairs)
 {
-    int half = head_dim / 2;
+    int half = head_dim / 2, step = pairs == ROPE_HALVES ? 1 : 2, gap = pairs == ROPE_HALVES ? half : 1;
     for (int t = 0; t < n; t++)
         for (int h = 0; h < n_head; h++, x += head_dim)
             for (int i = 0; i < half; i++) {
                 double angle = (double)pos[t] * freq[i], c = cos(angle), s = sin(angle);
-                float a = x[i], b = x[i + half];
-                x[i] = (float)(a * c - b * s);
-                x[i + half] = (float)(b * c + a * s);
+                float *a = &x[i * step], *b = a + gap, was = *a;
+                *a = (float)(was * c - *b * s);
+                *b = (float)(*b * c + was * s);
             }
 }
 
@@ -80,17 +80,17 @@ static const float *kv_row(const struct attn *a, const void *const *pages, int p
 /* One query head at one row; p: room for as many weights as there are positions seen. */
 static void attn_head(const struct attn *a, int t, int h, double *p)
 {
-    int seen = a->pos0 + t + 1, hk = h / (a->n_head / a->n_head_kv), d = a->head_dim;
+    int first = ATTN_FIRST(a, t), seen = a->pos0 + t + 1, hk = h / (a->n_head / a->n_head_kv), d = a->head_dim;
     size_t at = ((size_t)t * a->n_head + h) * d;
     double top = -INFINITY, sum = 0;
-    for (int j = 0; j < seen; j++) {
+    for (int j = first; j < seen; j++) {
         p[j] = dot(a->q + at, kv_row(a, a->k, j, hk), d) * a->scale;
         top = fmax(top, p[j]);
     }
-    for (int j = 0; j < seen; j++) sum += p[j] = exp(p[j] - top);
+    for (int j = first; j < seen; j++) sum += p[j] = exp(p[j] - top);
     for (int i = 0; i < d; i++) {
         double s = 0;
-        for (int j = 0; j < seen; j++) s += p[j] * kv_row(a, a->v, j, hk)[i];
+        for (int j = first; j < seen; j++) s += p[j] * kv_row(a, a->v, j, hk)[i];
         a->o[at + i] = (float)(s / sum);
     }
 }

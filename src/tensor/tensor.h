@@ -81,6 +81,7 @@ struct mat {                                                          /* weight 
     int n_out, n_in;
     const void *data;
     size_t row_bytes;
+    int id;                                                           /* its owner's number of it; kernels do not look at it */
 };
 
 /* ---- operations ---------------------------------------------------------------------------- */
@@ -88,6 +89,12 @@ struct mat {                                                          /* weight 
 /* A prompt token always runs through the prefill kernels, a generated one through the decode kernels,
  * whatever the batch: results do not depend on how a prompt was cut or on who else is served. */
 enum phase { PHASE_PREFILL, PHASE_DECODE };
+
+/* Which two numbers of a head make a pair: i and i + head_dim/2 (NeoX), or 2i and 2i + 1 (as Llama was trained). */
+enum rope_pairs { ROPE_HALVES, ROPE_NEIGHBOURS };
+
+/* First position that row i of the attention sees. */
+#define ATTN_FIRST(a, i) ((a)->window && (a)->pos0 + (i) >= (a)->window ? (a)->pos0 + (i) + 1 - (a)->window : 0)
 
 struct matmul { float *y; const struct mat *w; };                     /* y [n, w->n_out] = x [n, w->n_in] w^T */
 
@@ -99,7 +106,8 @@ struct attn {
     const void *const *k, *const *v;                                  /* [pages used] */
     const float *q;                                                   /* [n, n_head, head_dim], after norm and RoPE */
     float *o;                                                         /* [n, n_head, head_dim] */
-    int pos0;                                                         /* row i sees positions 0 .. pos0 + i */
+    int pos0, window;                                                 /* row i sees positions up to pos0 + i, the last `window` of
+                                                                       * them (0: all) */
     float scale;
 };
 
@@ -121,8 +129,9 @@ struct ops {
     void (*matmul)(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph);
     void (*rows)(void *ctx, float *y, const struct mat *w, const int32_t *id, int n);   /* y[i] = w[id[i]] */
     void (*rms)(void *ctx, float *y, const float *x, const float *w, int n, int d, float eps); /* y may be x */
+    /* Turns pair i of every head by pos * freq[i]; freq[head_dim/2]: angle per position. */
     void (*rope)(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
-                 const float *freq);                                  /* NeoX pairs, freq[head_dim/2]: angle per position */
+                 const float *freq, enum rope_pairs pairs);
     void (*kv_store)(void *ctx, void *page, const float *x, int row0, int n, int d); /* f32 rows into a page of dtype kv */
     void (*attn)(void *ctx, const struct attn *a, enum phase ph);
     /* Gated short convolution of one sequence: z [n, 3d] = (B, C, X); u = B*X; v = causal conv of u
