@@ -36,6 +36,7 @@ struct tn_options {                                    /* zeroed: defaults */
     const char *dialect;                               /* how calls are written; NULL: found in the model file */
     int n_ctx;                                         /* tokens of context; 0: the model's, at most 32768 */
     int n_thread;                                      /* 0: one per core */
+    const char *const *lora; int n_lora;               /* GGUF adapters, added up: "FILE" or "FILE=SCALE" */
 };
 
 enum tn_event_kind { TN_REASONING, TN_TEXT, TN_CALL_BEGIN, TN_CALL_ARGS, TN_CALL_END, TN_FINISH, TN_ERROR };

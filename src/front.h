@@ -35,12 +35,16 @@ struct command {
 };
 
 /* Options that every verb with a model shares; the verb's struct begins with a struct model_opts. */
-struct model_opts { const char *model; int64_t threads, ctx; const char *dialect; };
+struct model_opts { const char *model; int64_t threads, ctx; const char *dialect; struct opt_list lora; };
 #define MODEL_OPTS(type) \
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(type, m.model), "GGUF file (default: the embedded model)" }, \
     { "Model", 't', "threads", "N", OPT_INT, offsetof(type, m.threads), "threads (default: one per core)" }, \
     { "Model", 0, "ctx", "N", OPT_INT, offsetof(type, m.ctx), "tokens of context (default: the model's, at most 32768)" }, \
     { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(type, m.dialect), "how calls are written (default: found in the model file)" }
+
+/* For verbs that generate. */
+#define LORA_OPT(type) \
+    { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(type, m.lora), "GGUF adapter and its weight; may be repeated (default: none)" }
 
 /* Opens FILE, or the embedded model for NULL; ERR_UNSUPPORTED if this build has none. */
 struct gguf *front_gguf(const char *path, struct err *e);

@@ -3,6 +3,8 @@
 #include "speaker.h"
 
 #include <limits.h>
+#include <math.h>
+#include <stdlib.h>
 
 #include "cpu/cpu.h"
 #include "embed.h"
@@ -31,8 +33,48 @@ fail:
     return false;
 }
 
+/* "FILE=0.5": only a number behind the last = is a scale; file names may hold one too. */
+static struct str file_of(const char *spec, double *scale)
+{
+    const char *eq = strrchr(spec, '=');
+    char *end = NULL;
+    double v = eq ? strtod(eq + 1, &end) : 1;
+    bool has = eq && end != eq + 1 && !*end && isfinite(v);
+    struct str file = { 0 };
+    *scale = has ? v : 1;
+    str_put(&file, spec, has ? (size_t)(eq - spec) : strlen(spec));
+    return file;
+}
+
+bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e)
+{
+    s->lora = mem_zero((size_t)MAX(n, 1) * sizeof *s->lora);
+    s->lora_file = mem_zero((size_t)MAX(n, 1) * sizeof *s->lora_file);
+    for (; s->n_lora < n; s->n_lora++) {
+        double scale;
+        struct str file = file_of(spec[s->n_lora], &scale);
+        struct gguf *g = gguf_open(file.p ? file.p : "", e);
+        struct adapter *a = g ? adapter_open(engine_model(s->engine), g, e) : NULL;
+        str_done(&file);
+        if (!a) {
+            gguf_close(g);
+            return false;
+        }
+        s->lora_file[s->n_lora] = g;
+        s->lora[s->n_lora] = (struct lora_use){ a, (float)scale };
+    }
+    engine_adapt(s->engine, s->lora, n);
+    return true;
+}
+
 void speaker_close(struct speaker *s)
 {
+    for (int i = 0; i < s->n_lora; i++) {
+        adapter_close((struct adapter *)(uintptr_t)s->lora[i].a);
+        gguf_close(s->lora_file[i]);
+    }
+    mem_free(s->lora);
+    mem_free(s->lora_file);
     engine_close(s->engine);
     cpu_ops_close(s->ops);
     pool_close(s->pool);

@@ -21,7 +21,9 @@ struct tn_engine *tn_open(const char *path, const struct tn_options *options, st
     struct tn_engine *t = mem_zero(sizeof *t);
     struct err e = { 0 };
     if (err) *err = (struct tn_error){ "", "" };
-    if (speaker_open(&t->speaker, path, o.dialect, o.n_ctx, o.n_thread, &e)) return t;
+    bool open = speaker_open(&t->speaker, path, o.dialect, o.n_ctx, o.n_thread, &e);
+    if (open && speaker_adapt(&t->speaker, o.lora, o.n_lora, &e)) return t;
+    if (open) speaker_close(&t->speaker);
     report(err, &e);
     mem_free(t);
     return NULL;

@@ -16,6 +16,7 @@ struct engine {
     char *template_text;                                          /* the file's, NULL without one */
     struct vocab *vocab;
     struct model *model;
+    const struct lora_use *lora; int n_lora;
     struct kv *kv;
     int n_ctx, seq; /* seq: the one sequence, -1 before the first */
     struct ids cached;                                            /* tokens in it */
@@ -194,7 +195,8 @@ static bool make_prompt(struct engine *en, const struct request *r, struct err *
 static bool feed(struct engine *en, const int32_t *tok, int n, enum phase ph, float *logits,
                  int n_logits, struct err *e)
 {
-    struct batch b = { .n = n, .seq = en->seq, .token = tok, .phase = ph, .n_logits = n_logits };
+    struct batch b = { .n = n, .seq = en->seq, .lora = en->lora, .n_lora = en->n_lora, .token = tok, .phase = ph,
+                       .n_logits = n_logits };
     size_t mark = arena_mark(&en->tmp);
     bool ok = model_forward(en->model, en->kv, &b, &en->tmp, logits, e);
     arena_reset(&en->tmp, mark);
@@ -209,6 +211,14 @@ static bool forget(struct engine *en, struct err *e)
     en->n_draft = 0;
     en->seq = kv_seq_new(en->kv);
     return en->seq >= 0 || err_set(e, ERR_FULL, "no sequence is free");
+}
+
+void engine_adapt(struct engine *en, const struct lora_use *use, int n)
+{
+    en->lora = use;
+    en->n_lora = n;
+    if (en->seq >= 0) kv_seq_free(en->kv, en->seq);
+    en->seq = -1;                       /* the next request begins anew */
 }
 
 /* Cuts the cache back to what it shares with the prompt; at least one token is left to compute. */
@@ -290,7 +300,8 @@ static bool logits_ahead(void *ctx, const int32_t *tok, int n, float *rows, stru
     if (en->todo.n && !feed(en, en->todo.id, (int)en->todo.n, PHASE_DECODE, NULL, 0, e)) return false;
     int fork = kv_seq_fork(en->kv, en->seq);
     if (fork < 0) return err_set(e, ERR_FULL, "no room to look ahead");
-    struct batch b = { .n = n, .seq = fork, .token = tok, .phase = PHASE_DECODE, .n_logits = n };
+    struct batch b = { .n = n, .seq = fork, .lora = en->lora, .n_lora = en->n_lora, .token = tok, .phase = PHASE_DECODE,
+                       .n_logits = n };
     size_t mark = arena_mark(&en->tmp);
     bool ok = model_forward(en->model, en->kv, &b, &en->tmp, rows, e);
     arena_reset(&en->tmp, mark);

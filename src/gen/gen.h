@@ -91,6 +91,9 @@ void engine_close(struct engine *en);
 const struct dialect *engine_dialect(const struct engine *en);
 const struct tokenizer *engine_tokenizer(const struct engine *en);
 const struct model *engine_model(const struct engine *en);
+/* The adapters that the next requests go through, added up; what was computed with others is forgotten. use is lent until
+ * the next call or engine_close(). */
+void engine_adapt(struct engine *en, const struct lora_use *use, int n);
 /* Runs one request to its end. False: refused before the first token (e) or failed on the way (an
  * EV_ERROR was sent too). */
 bool engine_run(struct engine *en, const struct request *r, event_fn *fn, void *ctx, struct err *e);
