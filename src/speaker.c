@@ -46,7 +46,7 @@ static struct str file_of(const char *spec, double *scale)
     return file;
 }
 
-bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e)
+bool speaker_adapters(struct speaker *s, const struct model *m, const char *const *spec, int n, struct err *e)
 {
     s->lora = mem_zero((size_t)MAX(n, 1) * sizeof *s->lora);
     s->lora_file = mem_zero((size_t)MAX(n, 1) * sizeof *s->lora_file);
@@ -54,7 +54,7 @@ bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err
         double scale;
         struct str file = file_of(spec[s->n_lora], &scale);
         struct gguf *g = gguf_open(file.p ? file.p : "", e);
-        struct adapter *a = g ? adapter_open(engine_model(s->engine), g, e) : NULL;
+        struct adapter *a = g ? adapter_open(m, g, e) : NULL;
         str_done(&file);
         if (!a) {
             gguf_close(g);
@@ -63,6 +63,12 @@ bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err
         s->lora_file[s->n_lora] = g;
         s->lora[s->n_lora] = (struct lora_use){ a, (float)scale };
     }
+    return true;
+}
+
+bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e)
+{
+    if (!speaker_adapters(s, engine_model(s->engine), spec, n, e)) return false;
     engine_adapt(s->engine, s->lora, n);
     return true;
 }

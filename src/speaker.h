@@ -15,6 +15,7 @@ struct speaker {
 bool speaker_open(struct speaker *s, const char *path, const char *dialect, int64_t n_ctx, int64_t n_thread, struct err *e);
 /* Adapters beside the model: FILE or FILE=SCALE each. False: the speaker is to be closed. */
 bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e);
+bool speaker_adapters(struct speaker *s, const struct model *m, const char *const *spec, int n, struct err *e);        /* opens them only */
 void speaker_close(struct speaker *s);                                /* NULL-safe on a zeroed struct */
 
 #endif

@@ -94,3 +94,34 @@ void lora_add(const struct model *m, const struct lora_use *use, int n_use, floa
         arena_reset(tmp, mark);
     }
 }
+
+static const struct pair *pair_of(const struct model *m, const struct adapter *a, const char *name)
+{
+    const struct mat *w = model_matrix(m, name);
+    return w && w->id <= a->n_mat && a->of[w->id].a.data ? &a->of[w->id] : NULL;
+}
+
+bool adapter_changes(const struct model *m, const struct adapter *a, const char *name)
+{
+    return pair_of(m, a, name) != NULL;
+}
+
+static float *unpacked(const struct mat *w, struct arena *tmp)
+{
+    float *x = arena_f32(tmp, (size_t)w->n_out * (size_t)w->n_in);
+    for (int r = 0; r < w->n_out; r++)
+        dtype_info(w->dtype)->unpack((const uint8_t *)w->data + (size_t)r * w->row_bytes, x + (size_t)r * (size_t)w->n_in, (size_t)w->n_in);
+    return x;
+}
+
+void adapter_merge(const struct model *m, const struct lora_use *use, const char *name, float *w)
+{
+    const struct pair *p = pair_of(m, use->a, name);
+    if (!p) return;
+    struct arena tmp;
+    arena_init(&tmp, 0);
+    float *a = unpacked(&p->a, &tmp), *b = unpacked(&p->b, &tmp);
+    for (size_t i = 0; i < (size_t)p->b.n_out * (size_t)p->b.n_in; i++) b[i] *= p->scale * use->scale;
+    m->ops->gemm_f32(GEMM_NN, p->b.n_out, p->a.n_in, p->a.n_out, b, p->b.n_in, a, p->a.n_in, w, p->a.n_in, true, &tmp);
+    arena_done(&tmp);
+}

@@ -64,6 +64,10 @@ struct adapter;                                                       /* any thr
 struct adapter *adapter_open(const struct model *m, const struct gguf *g, struct err *e);
 void            adapter_close(struct adapter *a);                     /* NULL is fine */
 struct lora_use { const struct adapter *a; float scale; };
+/* Does the adapter change the model's matrix of this tensor name? */
+bool adapter_changes(const struct model *m, const struct adapter *a, const char *name);
+/* The same change made to the matrix itself: w [n_out, n_in] += scale * alpha / r * B A. Nothing if it changes another. */
+void adapter_merge(const struct model *m, const struct lora_use *use, const char *name, float *w);
 
 struct batch {                                                        /* n rows of ONE sequence, appended at its end */
     int n, seq;
