@@ -26,6 +26,7 @@ static const struct mix {
     enum dtype base, output;
     struct rule attn_v, ffn_down, attn_output;
     enum dtype attn_v_gqa;                              /* instead, where 4 heads share a value head */
+    bool mx_experts;                                    /* stacked experts get MXFP4 */
 } mixes[] = {
 #define SAME(d) { d, ALL, d }
 #define PLAIN(name, id, d, out) { name, id, d, out, SAME(d), SAME(d), SAME(d), DT_NONE }
@@ -48,6 +49,7 @@ static const struct mix {
       SAME(DT_IQ4_NL), DT_Q5_K },
     { "IQ4_XS", 30, DT_IQ4_XS, DT_Q6_K, SAME(DT_IQ4_XS), { DT_Q5_K, FIRST_EIGHTH, DT_IQ4_XS },
       SAME(DT_IQ4_XS), DT_Q5_K },
+    { "MXFP4_MOE", 38, DT_Q8_0, DT_Q8_0, SAME(DT_Q8_0), SAME(DT_Q8_0), SAME(DT_Q8_0), DT_NONE, .mx_experts = true },
 };
 
 static bool mix_find(const char *name, const struct mix **out, struct err *e)
@@ -333,7 +335,8 @@ static bool add_tensor(struct plan *p, const struct shape *s, const struct tenso
     struct tensor t = *from;
     if (eligible(from))
         t.dtype =
-            fit_row(p->o->pure ? p->mix->base : wanted(p->mix, s, from->name), from->ne[0]);
+            fit_row(p->mix->mx_experts && from->n_dim == 3 ? DT_MXFP4 : p->o->pure ? p->mix->base : wanted(p->mix, s, from->name),
+                    from->ne[0]);
     const struct dtype_info *in = dtype_info(from->dtype), *to = dtype_info(t.dtype);
     if (t.dtype != from->dtype && in->block > 1 && to->block > 1 && !p->o->requantize)
         return err_set(
@@ -439,7 +442,7 @@ static const struct quantize_opts defaults = { 0 };
 const struct command cmd_quantize = {
     .verb = "quantize", .args = "IN OUT TYPE",
     .sentence = "Write a model with smaller numbers: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 "
-                "Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K.",
+                "Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS MXFP4_MOE Q3_K_L Q3_K_M Q3_K_S Q2_K.",
     .example = "tenon quantize model-f16.gguf model-q4.gguf Q4_K_M",
     .opt = opts, .n_opt = LEN(opts),
     .defaults = &defaults, .opts_bytes = sizeof defaults, .min_arg = 3, .max_arg = 3, .run = run,

@@ -128,6 +128,13 @@ static float el_q5_1(const uint8_t *b, int i)
 static float el_q8_0(const uint8_t *b, int i) { return half_in(b) * (float)(int8_t)b[2 + i]; }
 static float el_iq4_nl(const uint8_t *b, int i) { return half_in(b) * (float)levels[nibble(b + 2, i)]; }
 
+static float el_mxfp4(const uint8_t *b, int i)
+{
+    static const float e2m1[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };
+    int n = nibble(b + 1, i);
+    return (float)ldexp(n > 8 ? -e2m1[n & 7] : e2m1[n & 7], b[0] - 127); /* zero has no sign */
+}
+
 static float el_q2_k(const uint8_t *b, int i)
 {
     int n = i / 128, j = i % 128 / 32, l = i % 32, g = 8 * n + 2 * j + (l >= 16);
@@ -196,6 +203,7 @@ static const struct format { enum dtype d; float (*element)(const uint8_t *, int
     { DT_Q3_K,   el_q3_k,   { 108, -1 },  0.160 }, { DT_Q4_K, el_q4_k, { 0, 2 },    0.076 },
     { DT_Q5_K,   el_q5_k,   { 0, 2 },     0.038 }, { DT_Q6_K, el_q6_k, { 208, -1 }, 0.019 },
     { DT_IQ4_NL, el_iq4_nl, { 0, -1 },    0.082 }, { DT_IQ4_XS, el_iq4_xs, { 0, -1 }, 0.083 },
+    { DT_MXFP4,  el_mxfp4,  { -1, -1 },   0.150 },
 };
 
 static void random_block(uint8_t *b, const struct format *f, struct rng *r)
@@ -203,6 +211,7 @@ static void random_block(uint8_t *b, const struct format *f, struct rng *r)
     for (int i = 0; i < dtype_info(f->d)->bytes; i++) b[i] = (uint8_t)rng_u64(r);
     for (int h = 0; h < 2; h++)
         if (f->half[h] >= 0) b[f->half[h] + 1] &= 0xbb;               /* neither Inf nor NaN */
+    if (f->d == DT_MXFP4) b[0] = (uint8_t)(b[0] % 253);               /* larger exponents overflow */
 }
 
 TEST(unpack_is_the_formula_to_the_bit)

@@ -196,11 +196,23 @@ static void codec_q3_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
 }
 
 /* Nibbles are places in a table of sixteen levels. */
+static inline __m256i codec_level_of(const uint8_t *p, __m128i levels)
+{
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), codec_nibbles(p));
+}
+
 static inline __m256i codec_level(const uint8_t *p)
 {
-    const __m128i levels =
-        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), codec_nibbles(p));
+    return codec_level_of(p, _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+}
+
+static void codec_mxfp4(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
+{
+    const __m128i levels = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    for (int b = 0; b < k / 32; b++, src += 17, q += 32) {
+        scale[b] = fp4_scale(src[0]);
+        codec_store(q, codec_level_of(src + 1, levels));
+    }
 }
 
 static void codec_iq4_nl(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
@@ -230,7 +242,7 @@ static const struct codec codecs[DT_COUNT] = {
     [DT_Q5_1] = { codec_q5_1, 32, true },      [DT_Q4_K] = { codec_q4_k, 32, true },
     [DT_Q5_K] = { codec_q5_k, 32, true },      [DT_Q6_K] = { codec_q6_k, 16, false },
     [DT_Q3_K] = { codec_q3_k, 16, false },     [DT_IQ4_NL] = { codec_iq4_nl, 32, false },
-    [DT_IQ4_XS] = { codec_iq4_xs, 32, false },
+    [DT_IQ4_XS] = { codec_iq4_xs, 32, false }, [DT_MXFP4] = { codec_mxfp4, 32, false },
 };
 
 #endif

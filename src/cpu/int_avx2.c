@@ -135,7 +135,7 @@ INLINE void row_dot(float *y, size_t ldy, const uint8_t *src, const struct dtype
 #define EACH(X) \
     X(q8_0, DT_Q8_0) X(q4_0, DT_Q4_0) X(q4_1, DT_Q4_1) X(q5_0, DT_Q5_0) X(q5_1, DT_Q5_1) \
     X(q4_k, DT_Q4_K) X(q5_k, DT_Q5_K) X(q6_k, DT_Q6_K) X(q3_k, DT_Q3_K) X(iq4_nl, DT_IQ4_NL) \
-    X(iq4_xs, DT_IQ4_XS)
+    X(iq4_xs, DT_IQ4_XS) X(mxfp4, DT_MXFP4)
 EACH(ROWS)
 
 /* ---- prefill: panels ------------------------------------------------------------------------- */

@@ -278,7 +278,8 @@ MUL(mul_16, 16, false)
     X(q8_0, DT_Q8_0, 32, false) X(q4_0, DT_Q4_0, 32, false) X(q4_1, DT_Q4_1, 32, true) \
     X(q5_0, DT_Q5_0, 32, false) X(q5_1, DT_Q5_1, 32, true) X(q4_k, DT_Q4_K, 32, true) \
     X(q5_k, DT_Q5_K, 32, true) X(q6_k, DT_Q6_K, 16, false) X(q3_k, DT_Q3_K, 16, false) \
-    X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false)
+    X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false) \
+    X(mxfp4, DT_MXFP4, 32, false)
 #define PREFILL(t, dt, group, has_min) \
     static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(group, has_min); } \
     static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \

@@ -107,6 +107,7 @@ static void pack_bf16(const float *src, void *dst, size_t n)
 #define FN_DT_Q6_K   unpack_q6_k, pack_q6_k
 #define FN_DT_IQ4_NL unpack_iq4_nl, pack_iq4_nl
 #define FN_DT_IQ4_XS unpack_iq4_xs, pack_iq4_xs
+#define FN_DT_MXFP4  unpack_mxfp4, pack_mxfp4
 #define FN_DT_I32    NULL, NULL
 #define FN_DT_I64    NULL, NULL
 

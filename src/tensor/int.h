@@ -63,7 +63,7 @@ static inline int near_int(float x, int lo, int hi)
     return (int)f32_bits(x + 0x1.8p23f) - 0x4b400000;
 }
 
-#define QUANT_ROWS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) \
+#define QUANT_ROWS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) X(mxfp4) \
                       X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_xs)
 #define X(t) void unpack_##t(const void *src, float *dst, size_t n); \
              void pack_##t(const float *src, void *dst, size_t n);
@@ -73,6 +73,8 @@ QUANT_ROWS(X)
 /* The sixteen levels of IQ4_NL and IQ4_XS, and the index of the nearest one. */
 extern const int8_t iq4_level[16];
 int   iq4_nearest(float x);
+/* Twice the sixteen values of E2M1 (MXFP4). */
+extern const int8_t fp4_level[16];
 /* Best scale for x ~ scale * level, n <= 32 values. */
 float iq4_search(const float *x, int n);
 /* How much the error of each value counts in a search: large values somewhat more. */

@@ -1,6 +1,6 @@
-/* quant.c -- blocks of 32 weights: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL.
+/* quant.c -- blocks of 32 weights: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.
  *
- * A block is one or two f16 scales and 32 small integers. Four-bit codes split by half: the low nibble
+ * A block is one or two f16 scales (MXFP4: a power of two) and 32 small integers. Four-bit codes split by half: the low nibble
  * of byte j is element j, the high nibble element j + 16. Fifth bits lie apart, bit i for element i.
  *
  * Packing rounds to nearest by the rules other writers of these formats follow, so that the same f32
@@ -97,6 +97,21 @@ void unpack_iq4_nl(const void *restrict src, float *restrict dst, size_t n)
         for (int j = 0; j < 16; j++) {
             dst[j] = d * (float)iq4_level[b[2 + j] & 15];
             dst[j + 16] = d * (float)iq4_level[b[2 + j] >> 4];
+        }
+    }
+}
+
+const int8_t fp4_level[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+
+/* OCP Microscaling formats 1.0. */
+void unpack_mxfp4(const void *restrict src, float *restrict dst, size_t n)
+{
+    const uint8_t *b = src;
+    for (size_t i = 0; i < n; i += BLOCK, b += 17, dst += BLOCK) {
+        float d = fp4_scale(b[0]);
+        for (int j = 0; j < 16; j++) {
+            dst[j] = d * (float)fp4_level[b[1 + j] & 15];
+            dst[j + 16] = d * (float)fp4_level[b[1 + j] >> 4];
         }
     }
 }
@@ -270,5 +285,29 @@ void pack_iq4_nl(const float *src, void *dst, size_t n)
         float d = half_put(b, iq4_search(src + i, BLOCK)), id = inverse(d);
         for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)iq4_nearest(src[i + (size_t)j] * id);
         put_nibbles(b + 2, q);
+    }
+}
+
+static uint8_t fp4_nearest(float x)
+{
+    int best = 0;
+    float m = fabsf(x);
+    for (int i = 1; i < 8; i++)
+        if (fabsf(m - (float)fp4_level[i]) < fabsf(m - (float)fp4_level[best])) best = i;
+    return (uint8_t)(best | (x < 0 ? 8 : 0));
+}
+
+/* The largest value gets the largest exponent of E2M1, 2, as the specification says. */
+void pack_mxfp4(const float *src, void *dst, size_t n)
+{
+    uint8_t *b = dst, q[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK, b += 17) {
+        float most = fabsf(extreme(src + i));
+        int e = 0;
+        if (most > 0) frexpf(most, &e);
+        b[0] = most > 0 ? (uint8_t)MIN(MAX(e - 1 - 2 + 127, 0), 252) : 0;
+        float d = fp4_scale(b[0]);
+        for (int j = 0; j < BLOCK; j++) q[j] = fp4_nearest(src[i + (size_t)j] / d);
+        put_nibbles(b + 1, q);
     }
 }

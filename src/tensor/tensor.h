@@ -19,6 +19,7 @@
     X(DT_Q2_K, 10, "Q2_K", 256, 84)   X(DT_Q3_K, 11, "Q3_K", 256, 110) X(DT_Q4_K, 12, "Q4_K", 256, 144) \
     X(DT_Q5_K, 13, "Q5_K", 256, 176)  X(DT_Q6_K, 14, "Q6_K", 256, 210) \
     X(DT_IQ4_NL, 20, "IQ4_NL", 32, 18) X(DT_IQ4_XS, 23, "IQ4_XS", 256, 136) \
+    X(DT_MXFP4, 39, "MXFP4", 32, 17) \
     X(DT_I32,  26, "I32",   1,   4)   X(DT_I64, 27, "I64", 1, 8)
 enum dtype {
 #define X(e, id, name, block, bytes) e,
@@ -57,6 +58,14 @@ static inline float f16_to_f32(uint16_t h)
 static inline float bf16_to_f32(uint16_t h)
 {
     uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+/* Scale of a block of MXFP4, whose levels are stored doubled: 2^(e - 128). */
+static inline float fp4_scale(uint8_t e)
+{
+    uint32_t bits = e > 1 ? (uint32_t)(e - 1) << 23 : 0x00200000u << e;                /* subnormal below 2^-126 */
     float f;
     memcpy(&f, &bits, sizeof f);
     return f;
