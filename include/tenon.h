@@ -36,6 +36,7 @@ struct tn_options {                                    /* zeroed: defaults */
     const char *dialect;                               /* how calls are written; NULL: found in the model file */
     int n_ctx;                                         /* tokens of context; 0: the model's, at most 32768 */
     int n_thread;                                      /* 0: one per core */
+    const char *kv_type;                               /* of the KV cache: "f32", "f16", "bf16", "q8_0"; NULL: "f16" */
     const char *const *lora; int n_lora;               /* GGUF adapters, added up: "FILE" or "FILE=SCALE" */
 };
 

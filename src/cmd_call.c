@@ -21,7 +21,7 @@ static const struct call_opts defaults = { .max_tokens = UNSET, .top_p = 1 };
 
 static const struct opt options[] = {
     MODEL_OPTS(struct call_opts),
-    LORA_OPT(struct call_opts),
+    SPEAK_OPTS(struct call_opts),
     { "Request", 0, "tools", "FILE", OPT_STR, offsetof(struct call_opts, tools),
      "tools that may be called: JSON, - is stdin (default: none)" },
     { "Request", 0, "tool-choice", "CHOICE", OPT_STR, offsetof(struct call_opts, choice),
@@ -156,8 +156,9 @@ static bool answer(const struct call_opts *o, const struct request *r, struct er
 {
     struct speaker s;
     struct message m = { 0 };
-    if (!speaker_open(&s, o->m.model, o->m.dialect, o->m.ctx, o->m.threads, e)) return false;
-    bool ok = speaker_adapt(&s, o->m.lora.item, o->m.lora.n, e) && engine_run(s.engine, r, message_event, &m, e);
+    struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    if (!speaker_open(&s, &so, e)) return false;
+    bool ok = engine_run(s.engine, r, message_event, &m, e);
     if (ok) print_message(o, &m);
     message_done(&m);
     speaker_close(&s);

@@ -16,7 +16,7 @@ static const struct eval_opts defaults = { .limit = 0, .steer = -1 };
 
 static const struct opt options[] = {
     MODEL_OPTS(struct eval_opts),
-    LORA_OPT(struct eval_opts),
+    SPEAK_OPTS(struct eval_opts),
     { "Data", 0, "data", "FILE", OPT_STR, offsetof(struct eval_opts, data),
      "lines {id, kind, tools, messages, expect, must_contain?}, may be .gz (needed)" },
     { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit),
@@ -61,10 +61,10 @@ static bool measure(const struct eval_opts *o, struct err *e)
 {
     struct speaker s;
     struct eval_report r;
-    if (!speaker_open(&s, o->m.model, o->m.dialect, o->m.ctx, o->m.threads, e)) return false;
+    struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    if (!speaker_open(&s, &so, e)) return false;
     struct asker a = { s.engine, o->steer };
-    bool ok = speaker_adapt(&s, o->m.lora.item, o->m.lora.n, e) &&
-              eval_toolcall(o->data, ask, &a, o->out, (int)o->limit, &r, e);
+    bool ok = eval_toolcall(o->data, ask, &a, o->out, (int)o->limit, &r, e);
     if (ok) {
         print_report(&r, o->json);
         eval_report_done(&r);

@@ -11,28 +11,6 @@
 
 #define THREADS_MOST 1024
 
-bool speaker_open(struct speaker *s, const char *path, const char *dialect, int64_t n_ctx,
-                  int64_t n_thread, struct err *e)
-{
-    *s = (struct speaker){ 0 };
-    if (n_thread < 0 || n_thread > THREADS_MOST)
-        return err_set(e, ERR_ARG, "%lld threads: 1 to %d are accepted, 0 is one per core",
-                       (long long)n_thread, THREADS_MOST);
-    if (n_ctx < 0 || n_ctx > INT_MAX)
-        return err_set(e, ERR_ARG, "context of %lld tokens: too many", (long long)n_ctx);
-    s->g = path ? gguf_open(path, e) : embed_open(e);
-    if (!s->g) return false;
-    if (!(s->pool = pool_open((int)n_thread, e))) goto fail;
-    if (!(s->ops = cpu_ops_open(s->pool, NULL, e))) goto fail;
-    struct engine_opts o = {
-        .dialect = dialect, .n_ctx = (int)n_ctx, .n_thread = pool_size(s->pool), .ops = s->ops};
-    if (!(s->engine = engine_open(s->g, &o, e))) goto fail;
-    return true;
-fail:
-    speaker_close(s);
-    return false;
-}
-
 /* "FILE=0.5": only a number behind the last = is a scale; file names may hold one too. */
 static struct str file_of(const char *spec, double *scale)
 {
@@ -66,11 +44,34 @@ bool speaker_adapters(struct speaker *s, const struct model *m, const char *cons
     return true;
 }
 
-bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e)
+static bool check(const struct speaker_opts *o, enum dtype *kv, struct err *e)
 {
-    if (!speaker_adapters(s, engine_model(s->engine), spec, n, e)) return false;
-    engine_adapt(s->engine, s->lora, n);
+    if (o->n_thread < 0 || o->n_thread > THREADS_MOST)
+        return err_set(e, ERR_ARG, "%lld threads: 1 to %d are accepted, 0 is one per core",
+                       (long long)o->n_thread, THREADS_MOST);
+    if (o->n_ctx < 0 || o->n_ctx > INT_MAX)
+        return err_set(e, ERR_ARG, "context of %lld tokens: too many", (long long)o->n_ctx);
+    *kv = o->kv_type ? dtype_find(o->kv_type) : DT_F16;
+    return *kv != DT_NONE || err_set(e, ERR_ARG, "KV cache of type '%.40s': f32, f16, bf16 and q8_0 are accepted", o->kv_type);
+}
+
+bool speaker_open(struct speaker *s, const struct speaker_opts *o, struct err *e)
+{
+    *s = (struct speaker){ 0 };
+    enum dtype kv;
+    if (!check(o, &kv, e)) return false;
+    s->g = o->path ? gguf_open(o->path, e) : embed_open(e);
+    if (!s->g) return false;
+    if (!(s->pool = pool_open((int)o->n_thread, e))) goto fail;
+    if (!(s->ops = cpu_ops_open(s->pool, NULL, e))) goto fail;
+    struct engine_opts eo = { .dialect = o->dialect, .n_ctx = (int)o->n_ctx, .n_thread = pool_size(s->pool), .ops = s->ops, .kv = kv };
+    if (!(s->engine = engine_open(s->g, &eo, e))) goto fail;
+    if (!speaker_adapters(s, engine_model(s->engine), o->lora, o->n_lora, e)) goto fail;
+    engine_adapt(s->engine, s->lora, s->n_lora);
     return true;
+fail:
+    speaker_close(s);
+    return false;
 }
 
 void speaker_close(struct speaker *s)

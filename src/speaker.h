@@ -10,12 +10,16 @@ struct speaker {
     struct gguf **lora_file; struct lora_use *lora; int n_lora;       /* adapters */
 };
 
-/* path NULL: the embedded model; dialect NULL: found in the file; n_ctx, n_thread 0: defaults.
- * False: nothing stays open. */
-bool speaker_open(struct speaker *s, const char *path, const char *dialect, int64_t n_ctx, int64_t n_thread, struct err *e);
-/* Adapters beside the model: FILE or FILE=SCALE each. False: the speaker is to be closed. */
-bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e);
-bool speaker_adapters(struct speaker *s, const struct model *m, const char *const *spec, int n, struct err *e);        /* opens them only */
+struct speaker_opts {                                                 /* zeros: defaults */
+    const char *path, *dialect;                                       /* NULL: the embedded model, found in the file */
+    const char *kv_type;                                              /* of the KV cache: f32, f16, bf16, q8_0; NULL: f16 */
+    int64_t n_ctx, n_thread;
+    const char *const *lora; int n_lora;                              /* adapters: FILE or FILE=SCALE each */
+};
+/* False: nothing stays open. */
+bool speaker_open(struct speaker *s, const struct speaker_opts *o, struct err *e);
+/* Opens adapters only; they are closed with the speaker. */
+bool speaker_adapters(struct speaker *s, const struct model *m, const char *const *spec, int n, struct err *e);
 void speaker_close(struct speaker *s);                                /* NULL-safe on a zeroed struct */
 
 #endif

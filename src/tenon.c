@@ -21,9 +21,9 @@ struct tn_engine *tn_open(const char *path, const struct tn_options *options, st
     struct tn_engine *t = mem_zero(sizeof *t);
     struct err e = { 0 };
     if (err) *err = (struct tn_error){ "", "" };
-    bool open = speaker_open(&t->speaker, path, o.dialect, o.n_ctx, o.n_thread, &e);
-    if (open && speaker_adapt(&t->speaker, o.lora, o.n_lora, &e)) return t;
-    if (open) speaker_close(&t->speaker);
+    struct speaker_opts so = { .path = path, .dialect = o.dialect, .kv_type = o.kv_type, .n_ctx = o.n_ctx, .n_thread = o.n_thread,
+                               .lora = o.lora, .n_lora = o.n_lora };
+    if (speaker_open(&t->speaker, &so, &e)) return t;
     report(err, &e);
     mem_free(t);
     return NULL;

@@ -218,10 +218,10 @@ static const struct { int n_head, n_kv, head_dim, past, n;
 struct view { struct attn a; void *k[8], *v[8]; float *q, *o; };
 
 /* Pages of random keys and values of the backend's own dtype; what lies past the end is poison. */
-static struct view view_new(const struct ops *ops, int i)
+static struct view view_new(const struct ops *ops, int i, enum dtype kv)
 {
     int d = views[i].n_kv * views[i].head_dim, total = views[i].past + views[i].n;
-    size_t page = dtype_bytes(ops->kv, (int64_t)PAGE * d),
+    size_t page = dtype_bytes(kv, (int64_t)PAGE * d),
            n_q = (size_t)views[i].n * views[i].n_head * views[i].head_dim;
     struct view w = { .q = noise(n_q, 3, 1), .o = mem_zero(n_q * sizeof(float)) };
     float *k = noise((size_t)total * d, 4, 1), *v = noise((size_t)total * d, 5, 1);
@@ -232,8 +232,8 @@ static struct view view_new(const struct ops *ops, int i)
         memset(w.v[p], 0xff, page);
         int n = MIN(PAGE, total - (int)p * PAGE);
         if (n <= 0) continue;
-        ops->kv_store(ops->ctx, w.k[p], k + p * PAGE * d, 0, n, d);
-        ops->kv_store(ops->ctx, w.v[p], v + p * PAGE * d, 0, n, d);
+        ops->kv_store(ops->ctx, w.k[p], k + p * PAGE * d, 0, n, d, kv);
+        ops->kv_store(ops->ctx, w.v[p], v + p * PAGE * d, 0, n, d, kv);
     }
     mem_free(k);
     mem_free(v);
@@ -242,7 +242,7 @@ static struct view view_new(const struct ops *ops, int i)
                          .n_head_kv = views[i].n_kv,
                          .head_dim = views[i].head_dim,
                          .page = PAGE,
-                         .kv = ops->kv,
+                         .kv = kv,
                          .q = w.q,
                          .o = w.o,
                          .pos0 = views[i].past,
@@ -270,11 +270,13 @@ static void view_free(struct view *w)
 TEST(attention_agrees_with_the_reference)
 {
     static const int windows[] = { 0, 1, 20, 64, 100 };
+    static const enum dtype types[] = { DT_F16, DT_BF16, DT_F32, DT_Q8_0, DT_F16 };
     EACH_OPS(ops)
         for (size_t i = 0; i < LEN(views); i++)
             for (int way = 0; way < 2 * (int)LEN(windows); way++) {
                 int ph = way % 2;
-                struct view want = view_new(ref_ops(), (int)i), got = view_new(ops, (int)i);
+                enum dtype kv = views[i].head_dim % dtype_info(types[way / 2])->block ? DT_F16 : types[way / 2];
+                struct view want = view_new(ref_ops(), (int)i, kv), got = view_new(ops, (int)i, kv);
                 want.a.window = got.a.window = windows[way / 2];
                 view_run(ref_ops(), &want, PHASE_PREFILL);
                 view_run(ops, &got, (enum phase)ph);

@@ -182,18 +182,20 @@ static void op_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head, 
     spread(ctx, n, (int64_t)n * n_head * head_dim, rope_part, &a);
 }
 
-struct copy_arg { float *y; uint16_t *h; const float *x, *x2; int d; };
+struct copy_arg { float *y; char *to; enum dtype kv; const float *x, *x2; int d; };
 
 static void store_part(const struct span *s, int from, int to)
 {
     const struct copy_arg *a = s->arg;
-    size_t off = (size_t)from * a->d;
-    s->c->kern.to_f16(a->h + off, a->x + off, (size_t)(to - from) * a->d);
+    size_t off = (size_t)from * a->d, n = (size_t)(to - from) * a->d;
+    void *dst = a->to + dtype_bytes(a->kv, (int64_t)off);
+    if (a->kv == DT_F16) s->c->kern.to_f16(dst, a->x + off, n);
+    else dtype_info(a->kv)->pack(a->x + off, dst, n);
 }
 
-static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d)
+static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d, enum dtype kv)
 {
-    struct copy_arg a = { .h = (uint16_t *)page + (size_t)row0 * d, .x = x, .d = d };
+    struct copy_arg a = { .to = (char *)page + dtype_bytes(kv, (int64_t)row0 * d), .kv = kv, .x = x, .d = d };
     spread(ctx, n, (int64_t)n * d, store_part, &a);
 }
 

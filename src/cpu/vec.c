@@ -392,8 +392,8 @@ static void unpack_row(float *dst, const struct attn *a, const void *page, int r
 {
     size_t at = ((size_t)row * a->n_head_kv + head) * a->head_dim;
     int i = 0;
-    if (a->kv == DT_F32) {
-        memcpy(dst, (const float *)page + at, (size_t)a->head_dim * sizeof *dst);
+    if (a->kv != DT_F16) {
+        dtype_info(a->kv)->unpack((const char *)page + dtype_bytes(a->kv, (int64_t)at), dst, (size_t)a->head_dim);
         return;
     }
     const uint16_t *h = (const uint16_t *)page + at;

@@ -99,14 +99,14 @@ static bool read_template(struct engine *en, const struct gguf *g, struct err *e
     return true;
 }
 
-static bool open_cache(struct engine *en, int n_ctx, struct err *e)
+static bool open_cache(struct engine *en, int n_ctx, enum dtype type, struct err *e)
 {
     const struct model_config *c = model_config(en->model);
     int most = c->n_ctx > 0 ? c->n_ctx : CTX_MOST;
     if (n_ctx < 0 || n_ctx > most)
         return err_set(e, ERR_ARG, "context of %d tokens: this model holds 1 to %d", n_ctx, most);
     en->n_ctx = n_ctx ? n_ctx : MIN(most, CTX_MOST);
-    en->kv = kv_open(en->model, en->n_ctx, 2, e); /* the sequence, and a fork that looks ahead */
+    en->kv = kv_open_as(en->model, en->n_ctx, 2, type, e); /* the sequence, and a fork that looks ahead */
     return en->kv != NULL;
 }
 
@@ -125,7 +125,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
                 n_vocab, tok_n_vocab(en->tok));
         goto fail;
     }
-    if (!open_cache(en, o->n_ctx, e)) goto fail;
+    if (!open_cache(en, o->n_ctx, o->ops ? o->kv : DT_F32, e)) goto fail;
     en->logits = mem_alloc((size_t)n_vocab * (1 + DRAFT_MOST) * sizeof *en->logits);
     return en;
 fail:

@@ -84,7 +84,7 @@ typedef bool event_fn(void *ctx, const struct event *ev);             /* false: 
 
 /* ---- engine ---------------------------------------------------------------------------------- */
 
-struct engine_opts { const char *dialect; int n_ctx, n_thread; const struct ops *ops; }; /* zeros: defaults */
+struct engine_opts { const char *dialect; int n_ctx, n_thread; const struct ops *ops; enum dtype kv; }; /* zeros: defaults. ops NULL: plain C; kv: of its KV cache */
 struct engine;                                                        /* one thread at a time */
 struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *en);

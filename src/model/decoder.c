@@ -56,7 +56,7 @@ static void store(const struct run *r, int l, const float *x, bool values, int w
     for (int t = 0; t < r->n;) {
         int pos = r->pos0 + t, row = pos % KV_PAGE, n = MIN(KV_PAGE - row, r->n - t);
         void *page = (values ? kv_values : kv_keys)(r->kv, r->seq, pos / KV_PAGE, l);
-        r->ops->kv_store(r->ops->ctx, page, x + (size_t)t * width, row, n, width);
+        r->ops->kv_store(r->ops->ctx, page, x + (size_t)t * width, row, n, width, kv_type(r->kv));
         t += n;
     }
 }
@@ -73,7 +73,7 @@ static void attend(const struct run *r, int l, float *o, const float *q)
     }
     size_t skip = (size_t)r->keep * width;
     struct attn a = { .n = r->n - r->keep, .n_head = c->n_head, .n_head_kv = c->n_head_kv[l],
-                      .head_dim = c->head_dim, .page = KV_PAGE, .kv = r->ops->kv, .k = k, .v = v,
+                      .head_dim = c->head_dim, .page = KV_PAGE, .kv = kv_type(r->kv), .k = k, .v = v,
                       .q = q + skip, .o = o + skip, .pos0 = r->pos0 + r->keep, .window = c->window,
                       .scale = r->m->attn_scale };
     if (a.n) r->ops->attn(r->ops->ctx, &a, r->phase);

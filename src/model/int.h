@@ -79,6 +79,7 @@ void lora_add(const struct model *m, const struct lora_use *use, int n_use, floa
 bool   kv_reserve(struct kv *kv, int seq, int n, struct err *e);
 void   kv_advance(struct kv *kv, int seq, int n);                     /* they are written now */
 /* [KV_PAGE, n_head_kv, head_dim] */
+enum dtype kv_type(const struct kv *kv);
 void  *kv_keys(const struct kv *kv, int seq, int page, int layer);
 void  *kv_values(const struct kv *kv, int seq, int page, int layer);
 float *kv_conv(const struct kv *kv, int seq, int layer);              /* [K-1, d] running state */

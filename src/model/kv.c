@@ -23,6 +23,7 @@ struct seq {
 };
 struct kv {
     const struct model *m;
+    enum dtype type;
     int n_page, n_seq, n_free, n_slot;
     int *refs, *free_page; /* [n_page]; stack of free pages */
     int *slot_refs;                                                   /* [n_slot] kept states */
@@ -41,7 +42,7 @@ static size_t round64(size_t n)
 static size_t half_bytes(const struct kv *kv, int layer) /* keys of one page and layer */
 {
     const struct model_config *c = &kv->m->cfg;
-    return dtype_bytes(kv->m->ops->kv, (int64_t)KV_PAGE * c->n_head_kv[layer] * c->head_dim);
+    return dtype_bytes(kv->type, (int64_t)KV_PAGE * c->n_head_kv[layer] * c->head_dim);
 }
 
 static void lay_out(struct kv *kv)
@@ -69,10 +70,29 @@ static bool take_slabs(struct kv *kv, struct err *e)
     return kv->kept != NULL;
 }
 
+static bool check_type(const struct model *m, enum dtype type, struct err *e)
+{
+    if (type != DT_F32 && type != DT_F16 && type != DT_BF16 && type != DT_Q8_0)
+        return err_set(e, ERR_ARG, "a KV cache of %s: F32, F16, BF16 and Q8_0 are accepted", dtype_info(type)->name);
+    if (m->cfg.head_dim % dtype_info(type)->block)
+        return err_set(e, ERR_ARG, "a KV cache of %s takes heads of a multiple of %d, this model's have %d", dtype_info(type)->name,
+                       dtype_info(type)->block, m->cfg.head_dim);
+    return true;
+}
+
+enum dtype kv_type(const struct kv *kv) { return kv->type; }
+
 struct kv *kv_open(const struct model *m, int n_ctx, int n_seq, struct err *e)
 {
+    return kv_open_as(m, n_ctx, n_seq, m->ops->kv, e);
+}
+
+struct kv *kv_open_as(const struct model *m, int n_ctx, int n_seq, enum dtype type, struct err *e)
+{
+    if (!check_type(m, type, e)) return NULL;
     struct kv *kv = mem_zero(sizeof *kv);
     kv->m = m;
+    kv->type = type;
     kv->n_seq = MAX(n_seq, 1);
     kv->n_page = kv->n_free = (int)(((int64_t)MAX(n_ctx, 1) + KV_PAGE - 1) / KV_PAGE);
     kv->n_slot = kv->n_seq * MARK_SLOTS_PER_SEQ;

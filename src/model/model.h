@@ -43,6 +43,8 @@ size_t        model_step_bytes(const struct model *m);                /* weight 
 struct kv;                                                            /* engine thread only */
 /* Room for n_ctx positions over all sequences (rounded up to pages) and n_seq sequences. ERR_NOMEM. */
 struct kv *kv_open(const struct model *m, int n_ctx, int n_seq, struct err *e);
+/* The same, keys and values stored as type: F32, F16, BF16 or Q8_0 (head dimension a multiple of 32). */
+struct kv *kv_open_as(const struct model *m, int n_ctx, int n_seq, enum dtype type, struct err *e);
 void kv_close(struct kv *kv);
 int  kv_seq_new(struct kv *kv);                                       /* empty sequence, -1 if no slot is free */
 void kv_seq_free(struct kv *kv, int seq);

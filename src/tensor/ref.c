@@ -65,34 +65,39 @@ static void ref_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head,
             }
 }
 
-static void ref_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d)
+static void ref_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d, enum dtype kv)
 {
-    memcpy((float *)page + (size_t)row0 * d, x, (size_t)n * d * sizeof *x);
+    dtype_info(kv)->pack(x, (char *)page + dtype_bytes(kv, (int64_t)row0 * d), (size_t)n * d);
 }
 
-/* Key or value vector of one position and one KV head. */
-static const float *kv_row(const struct attn *a, const void *const *pages, int pos, int head)
+/* Key or value vector of one position and one KV head, in `row` unless it lies there as it is. */
+static const float *kv_row(const struct attn *a, const void *const *pages, int pos, int head, float *row)
 {
-    size_t row = (size_t)(pos % a->page) * a->n_head_kv + head;
-    return (const float *)pages[pos / a->page] + row * a->head_dim;
+    int64_t at = ((int64_t)(pos % a->page) * a->n_head_kv + head) * a->head_dim;
+    const char *from = (const char *)pages[pos / a->page] + dtype_bytes(a->kv, at);
+    if (a->kv == DT_F32) return (const float *)(const void *)from;
+    dtype_info(a->kv)->unpack(from, row, (size_t)a->head_dim);
+    return row;
 }
 
 /* One query head at one row; p: room for as many weights as there are positions seen. */
 static void attn_head(const struct attn *a, int t, int h, double *p)
 {
+    float row[4096];
     int first = ATTN_FIRST(a, t), seen = a->pos0 + t + 1, hk = h / (a->n_head / a->n_head_kv), d = a->head_dim;
     size_t at = ((size_t)t * a->n_head + h) * d;
     double top = -INFINITY, sum = 0;
     for (int j = first; j < seen; j++) {
-        p[j] = dot(a->q + at, kv_row(a, a->k, j, hk), d) * a->scale;
+        p[j] = dot(a->q + at, kv_row(a, a->k, j, hk, row), d) * a->scale;
         top = fmax(top, p[j]);
     }
     for (int j = first; j < seen; j++) sum += p[j] = exp(p[j] - top);
-    for (int i = 0; i < d; i++) {
-        double s = 0;
-        for (int j = first; j < seen; j++) s += p[j] * kv_row(a, a->v, j, hk)[i];
-        a->o[at + i] = (float)(s / sum);
+    double o[4096] = { 0 };
+    for (int j = first; j < seen; j++) {
+        const float *v = kv_row(a, a->v, j, hk, row);
+        for (int i = 0; i < d; i++) o[i] += p[j] * v[i];
     }
+    for (int i = 0; i < d; i++) a->o[at + i] = (float)(o[i] / sum);
 }
 
 static void ref_attn(void *ctx, const struct attn *a, enum phase ph)

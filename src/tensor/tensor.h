@@ -111,7 +111,7 @@ struct matmul { float *y; const struct mat *w; };                     /* y [n, w
  * [p*page, (p+1)*page); keys/values of one page are [page, n_head_kv, head_dim] of dtype kv. */
 struct attn {
     int n, n_head, n_head_kv, head_dim, page;
-    enum dtype kv;                                                    /* DT_F32 or DT_F16 */
+    enum dtype kv;                                                    /* any that unpacks; head_dim whole blocks */
     const void *const *k, *const *v;                                  /* [pages used] */
     const float *q;                                                   /* [n, n_head, head_dim], after norm and RoPE */
     float *o;                                                         /* [n, n_head, head_dim] */
@@ -133,7 +133,7 @@ typedef void gemm_fn(enum gemm_kind kind, int m, int n, int k, const float *a, i
 struct ops {
     const char *name;                                                 /* "ref", "cpu avx512", … */
     void *ctx;                                                        /* the backend's own: pool, scratch */
-    enum dtype kv;                                                    /* how the KV cache stores keys and values */
+    enum dtype kv;                                                    /* how the KV cache stores keys and values, unless it is told */
     /* n_mm products that share the input x [n, n_in]. */
     void (*matmul)(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph);
     void (*rows)(void *ctx, float *y, const struct mat *w, const int32_t *id, int n);   /* y[i] = w[id[i]] */
@@ -141,7 +141,7 @@ struct ops {
     /* Turns pair i of every head by pos * freq[i]; freq[head_dim/2]: angle per position. */
     void (*rope)(void *ctx, float *x, const int32_t *pos, int n, int n_head, int head_dim,
                  const float *freq, enum rope_pairs pairs);
-    void (*kv_store)(void *ctx, void *page, const float *x, int row0, int n, int d); /* f32 rows into a page of dtype kv */
+    void (*kv_store)(void *ctx, void *page, const float *x, int row0, int n, int d, enum dtype kv); /* f32 rows into a page of kv */
     void (*attn)(void *ctx, const struct attn *a, enum phase ph);
     /* Gated short convolution of one sequence: z [n, 3d] = (B, C, X); u = B*X; v = causal conv of u
      * with taps [K, d] (oldest first); y [n, d] = C*v. state [K-1, d] holds the last u, oldest first, updated. */
