@@ -57,7 +57,7 @@ static bool feed_tokens(const struct session *s, struct matcher *m, const char *
                         size_t *off)
 {
     struct ids ids = { 0 };
-    bool ok = tok_encode(s->tok, p, len, 0, &ids, NULL);
+    bool ok = tok_encode(s->tok, p, len, TOK_INSIDE, &ids, NULL);
     for (size_t i = 0; i < ids.n && ok; i++) {
         int32_t t = ids.id[i];
         matcher_mask(m, s->bits);

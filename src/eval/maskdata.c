@@ -228,7 +228,7 @@ int mask_depth(const struct json *v)
 bool mask_tokens(const struct mask_opts *o, const struct str *text, struct ids *ids)
 {
     ids->n = 0;
-    return tok_encode(o->tok, text->p, text->len, 0, ids, NULL);
+    return tok_encode(o->tok, text->p, text->len, TOK_INSIDE, ids, NULL);
 }
 
 /* ---- samples -------------------------------------------------------------------------------- */

@@ -43,7 +43,7 @@ static int encode_plain(void *ctx, const char *p, size_t n, int32_t *out, int ca
 {
     struct ids l = { 0 };
     int count = -1;
-    if (tok_encode(ctx, p, n, 0, &l, NULL)) {
+    if (tok_encode(ctx, p, n, TOK_INSIDE, &l, NULL)) {
         count = (int)MIN(l.n, (size_t)cap);
         for (int i = 0; i < count; i++) out[i] = l.id[i];
     }

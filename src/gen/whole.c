@@ -100,7 +100,8 @@ static bool candidate_init(struct candidate *c, const struct whole *w, const str
 {
     const char *name = w->tool[tool].name;
     *c = (struct candidate){ .end = end_of_name(m, name) };
-    if (!c->end || !tok_encode(w->voice.tok, name, strlen(name), 0, &c->tok, NULL)) return false;
+    if (!c->end) return false;
+    if (!tok_encode(w->voice.tok, name, strlen(name), TOK_INSIDE, &c->tok, NULL)) return false;
     if (!c->tok.n || c->tok.n > NAME_TOKENS) return false;
     c->prior = w->prior[tool];
     c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab) + c->prior;

@@ -1,120 +1,107 @@
-/* bpe.c -- byte-level BPE: pieces of text become token ids.
+/* bpe.c -- byte-level BPE ("gpt2"): reading such vocabularies, and pieces of text become token ids.
  *
- * Works on decoded bytes and token ids instead of the mapped characters that vocabulary files use:
- * a symbol is a token id, a merge is (a, b) -> ab with its rank. Always the pair with the lowest
- * rank is merged, the leftmost of equal ones; a heap of (rank, position) keeps a piece of n bytes
- * at O(n log n), so a megabyte of one letter is no attack. Entries that no longer fit the symbols
- * they name are skipped when they come up.
+ * Vocabulary files of this kind write each byte as a printable character. Here tokens are decoded
+ * to bytes once at opening, and all later work is on bytes and token ids (merge.c): a merge is a
+ * line "A B" of the file, its order the number of the line.
  *
- * A short piece is remembered with its ids in a cache of the calling thread; the tokenizer itself
- * is only read. A byte the vocabulary has no token for is dropped, as the format asks. */
+ * A byte the vocabulary has no token for is dropped, as the format asks. */
 #include "text/int.h"
 
-#include <pthread.h>
+/* ---- bytes and the characters that stand for them -------------------------------------------- */
 
-#define CACHE_SLOTS 4096                                           /* power of two; 64 bytes each */
-#define CACHE_TEXT 24
-#define CACHE_IDS 5
-#define KEEP_SYMBOLS 65536                              /* scratch larger than this is given back */
-
-struct cached { uint64_t serial; uint8_t len, n; char text[CACHE_TEXT]; int32_t id[CACHE_IDS]; };
-struct symbol { int32_t id, prev, next; };             /* id CONSUMED: merged into the one before */
-enum { CONSUMED = -2 };
-
-struct scratch {
-    struct symbol *sym; size_t cap_sym;
-    uint64_t *heap; size_t n_heap, cap_heap;                          /* rank << 32 | position */
-    struct cached cache[CACHE_SLOTS];
-};
-
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static _Thread_local struct scratch *scratch_mine;
-
-static void scratch_drop(void *p)
+static bool is_own_char(int b)
 {
-    struct scratch *s = p;
-    mem_free(s->sym);
-    mem_free(s->heap);
-    mem_free(s);
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
 }
 
-static void scratch_setup(void) { pthread_key_create(&scratch_key, scratch_drop); }
-
-static struct scratch *scratch(void)
+uint32_t byte_to_char(uint8_t b)
 {
-    if (!scratch_mine) {
-        pthread_once(&scratch_once, scratch_setup);
-        scratch_mine = mem_zero(sizeof *scratch_mine);
-        pthread_setspecific(scratch_key, scratch_mine);
+    if (is_own_char(b)) return b;
+    uint32_t c = 256;
+    for (int i = 0; i < b; i++) c += !is_own_char(i);
+    return c;
+}
+
+int char_to_byte(int32_t cp)
+{
+    if (cp >= 0 && cp < 256) return is_own_char(cp) ? cp : -1;
+    if (cp < 256 || cp > 323) return -1;
+    int n = cp - 256;                             /* the n-th byte without a character of its own */
+    if (n <= 32) return n;
+    return n <= 66 ? 127 + n - 33 : 173;
+}
+
+int64_t bpe_decode(struct bytes text, char *out)
+{
+    const char *p = text.p, *end = p + text.len;
+    int64_t n = 0;
+    while (p < end) {
+        int step = 1, b = char_to_byte(utf8_next(p, end, &step));
+        if (b < 0) return -1;
+        out[n++] = (char)b;
+        p += step;
     }
-    return scratch_mine;
+    return n;
 }
 
-/* ---- heap ------------------------------------------------------------------------------------ */
+/* ---- merges ---------------------------------------------------------------------------------- */
 
-static void heap_push(struct scratch *s, uint64_t v)
+/* One line "A B": both parts and the two joined must be tokens. buf: room for the line. */
+static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m,
+                       struct err *e)
 {
-    MEM_GROW(s->heap, s->n_heap, s->cap_heap);
-    size_t i = s->n_heap++;
-    for (; i && s->heap[(i - 1) / 2] > v; i = (i - 1) / 2) s->heap[i] = s->heap[(i - 1) / 2];
-    s->heap[i] = v;
-}
-
-static uint64_t heap_pop(struct scratch *s)
-{
-    uint64_t top = s->heap[0], v = s->heap[--s->n_heap];
-    size_t i = 0;
-    for (size_t c = 1; c < s->n_heap; c = 2 * i + 1) {
-        if (c + 1 < s->n_heap && s->heap[c + 1] < s->heap[c]) c++;
-        if (s->heap[c] >= v) break;
-        s->heap[i] = s->heap[c];
-        i = c;
+    const char *gap = line.len > 2 ? memchr(line.p + 1, ' ', line.len - 2) : NULL;
+    if (!gap) return err_set(e, ERR_FORMAT, "\"%.*s\" is not two tokens with a space between them",
+                             (int)MIN(line.len, 60), line.p);
+    struct bytes a = { line.p, (size_t)(gap - line.p) }, b = { gap + 1, line.len - a.len - 1 };
+    int64_t na = bpe_decode(a, buf), nb = na < 0 ? -1 : bpe_decode(b, buf + na);
+    if (nb >= 0) {
+        m->a = strmap_find(&t->plain, buf, (size_t)na);
+        m->b = strmap_find(&t->plain, buf + na, (size_t)nb);
+        m->ab = strmap_find(&t->plain, buf, (size_t)(na + nb));
+        if (m->a >= 0 && m->b >= 0 && m->ab >= 0) return true;
     }
-    s->heap[i] = v;
-    return top;
+    const char *what = nb < 0     ? "is not written in byte-level characters"
+                       : m->a < 0 ? "begins with an unknown token"
+                       : m->b < 0 ? "ends with an unknown token"
+                                  : "makes a token that is not in the vocabulary";
+    return err_set(e, ERR_FORMAT, "\"%.*s\" %s", (int)MIN(line.len, 60), line.p, what);
 }
 
-/* ---- merging --------------------------------------------------------------------------------- */
-
-static void offer(const struct tokenizer *t, struct scratch *s, int32_t l)
+bool bpe_merges(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
-    if (l < 0 || s->sym[l].next < 0) return;
-    int32_t rank = merge_find(t, s->sym[l].id, s->sym[s->sym[l].next].id);
-    if (rank >= 0) heap_push(s, (uint64_t)rank << 32 | (uint32_t)l);
-}
-
-static void lay_out(const struct tokenizer *t, struct scratch *s, const char *p, size_t len)
-{
-    if (len > s->cap_sym) {
-        s->cap_sym = MAX(len, 2 * s->cap_sym);
-        s->sym = mem_resize(s->sym, s->cap_sym * sizeof *s->sym);
+    struct bytes *line = NULL;
+    size_t n = 0, longest = 0;
+    if (!gguf_strs(g, "tokenizer.ggml.merges", &line, &n, e)) return false;
+    bool ok =
+        n <= INT32_MAX / 4 || err_set(e, ERR_FORMAT, "tokenizer.ggml.merges has %zu entries", n);
+    for (size_t i = 0; i < n; i++) longest = MAX(longest, line[i].len);
+    char *buf = mem_alloc(longest + 1);
+    t->merge = mem_alloc(MAX(n, 1) * sizeof *t->merge);
+    for (size_t i = 0; ok && i < n; i++) {
+        t->merge[i].order = (uint32_t)i;
+        ok = read_merge(t, line[i], buf, &t->merge[i], e) ||
+             err_in(e, "tokenizer.ggml.merges[%zu]", i);
     }
-    for (size_t i = 0; i < len; i++)
-        s->sym[i] = (struct symbol){ t->byte_id[(uint8_t)p[i]], (int32_t)i - 1,
-                                     i + 1 < len ? (int32_t)i + 1 : -1 };
-    s->n_heap = 0;
-}
-
-static void merge_all(const struct tokenizer *t, struct scratch *s, size_t len)
-{
-    for (size_t i = 0; i + 1 < len; i++) offer(t, s, (int32_t)i);
-    while (s->n_heap) {
-        uint64_t top = heap_pop(s);
-        const struct merge *m = &t->merge[top >> 32];
-        int32_t l = (int32_t)(uint32_t)top, r = s->sym[l].next;
-        if (r < 0 || s->sym[l].id != m->a || s->sym[r].id != m->b) continue;  /* stale */
-        s->sym[l].id = m->ab;
-        s->sym[l].next = s->sym[r].next;
-        s->sym[r].id = CONSUMED;
-        if (s->sym[l].next >= 0) s->sym[s->sym[l].next].prev = l;
-        offer(t, s, s->sym[l].prev);
-        offer(t, s, l);
+    if (ok) {
+        t->n_merge = (int)n;
+        merge_index(t);
     }
+    mem_free(buf);
+    mem_free(line);
+    return ok;
 }
 
-static void encode_piece(const struct tokenizer *t, struct scratch *s, struct bytes piece,
-                         struct ids *out)
+/* ---- encoding -------------------------------------------------------------------------------- */
+
+static void lay_out(const struct tokenizer *t, struct symbol *sym, struct bytes piece)
+{
+    for (size_t i = 0; i < piece.len; i++)
+        sym[i] = (struct symbol){ t->byte_id[(uint8_t)piece.p[i]], (int32_t)i - 1,
+                                  i + 1 < piece.len ? (int32_t)i + 1 : -1, -1 };
+}
+
+static void encode_piece(const struct tokenizer *t, struct bytes piece, struct ids *out)
 {
     if (t->whole_first) {
         int32_t id = strmap_find(&t->plain, piece.p, piece.len);
@@ -123,53 +110,16 @@ static void encode_piece(const struct tokenizer *t, struct scratch *s, struct by
             return;
         }
     }
-    lay_out(t, s, piece.p, piece.len);
-    merge_all(t, s, piece.len);
-    for (int32_t i = 0; i >= 0; i = s->sym[i].next)
-        if (s->sym[i].id >= 0) ids_put(out, s->sym[i].id);
-}
-
-static bool cache_hit(const struct cached *c, const struct tokenizer *t, struct bytes piece)
-{
-    return c->serial == t->serial && c->len == piece.len && !memcmp(c->text, piece.p, piece.len);
-}
-
-static void encode_cached(const struct tokenizer *t, struct scratch *s, struct bytes piece,
-                          struct ids *out)
-{
-    struct cached *c = &s->cache[hash64(piece.p, piece.len, t->serial) & (CACHE_SLOTS - 1)];
-    if (cache_hit(c, t, piece)) {
-        for (int i = 0; i < c->n; i++) ids_put(out, c->id[i]);
-        return;
-    }
-    size_t from = out->n;
-    encode_piece(t, s, piece, out);
-    size_t n = out->n - from;
-    if (n > CACHE_IDS) return;
-    c->serial = t->serial;
-    c->len = (uint8_t)piece.len;
-    c->n = (uint8_t)n;
-    memcpy(c->text, piece.p, piece.len);
-    for (size_t i = 0; i < n; i++) c->id[i] = out->id[from + i];
-}
-
-static void give_back(struct scratch *s)
-{
-    if (s->cap_sym <= KEEP_SYMBOLS) return;
-    mem_free(s->sym);
-    mem_free(s->heap);
-    s->sym = NULL;
-    s->heap = NULL;
-    s->cap_sym = s->n_heap = s->cap_heap = 0;
+    struct symbol *sym = merge_room(piece.len);
+    lay_out(t, sym, piece);
+    merge_all(t);
+    for (int32_t i = 0; i >= 0; i = sym[i].next)
+        if (sym[i].id >= 0) ids_put(out, sym[i].id);
 }
 
 void bpe_encode(const struct tokenizer *t, const char *p, size_t len, struct ids *out)
 {
-    struct scratch *s = scratch();
     struct split_walk w = { .s = t->split, .p = p, .end = p + len };
-    for (struct bytes piece; split_next(&w, &piece);) {
-        if (piece.len <= CACHE_TEXT) encode_cached(t, s, piece, out);
-        else encode_piece(t, s, piece, out);
-    }
-    give_back(s);
+    for (struct bytes piece; split_next(&w, &piece);) merge_cached(t, piece, encode_piece, out);
+    merge_rest();
 }

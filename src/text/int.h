@@ -1,4 +1,4 @@
-/* int.h -- what the files of text/ share: the splitter, the tables of a tokenizer, and the few
+/* int.h -- what the files of text/ share: the splitter, the tables of a tokenizer, merging, and the few
  * helpers that templates, dialects and parsers all need. */
 #ifndef TENON_TEXT_INT_H
 #define TENON_TEXT_INT_H
@@ -19,7 +19,7 @@ bool split_adds_bos(const struct split *s);            /* default of tokenizer.g
 struct split_walk { const struct split *s; const char *p, *end, *run_end, *hit, *hit_end; };
 bool split_next(struct split_walk *w, struct bytes *piece);
 
-/* ---- tables of a tokenizer: vocab.c, used by bpe.c ------------------------------------------- */
+/* ---- tables of a tokenizer: vocab.c ---------------------------------------------------------- */
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED,
                   TOKEN_BYTE };
@@ -30,7 +30,8 @@ void    strmap_init(struct strmap *m, const struct bytes *key, size_t n_most);
 bool    strmap_add(struct strmap *m, int32_t id);          /* false: that string is there already */
 int32_t strmap_find(const struct strmap *m, const char *p, size_t len); /* -1: not there */
 
-struct merge { int32_t a, b, ab; };
+struct merge { int32_t a, b, ab; uint32_t order; };       /* the lowest order goes first */
+struct spm;                                               /* what only SPM has; spm.c */
 struct tokenizer {
     int n_vocab;
     struct bytes *text;                        /* [n_vocab] as in the file, lent from its mapping */
@@ -38,27 +39,57 @@ struct tokenizer {
     uint8_t *type;                                                   /* [n_vocab] enum token_type */
     uint8_t *eog;                                                     /* [n_vocab] */
     char *blob;                                                       /* the decoded bytes */
-    struct strmap plain;                                      /* decoded bytes of ordinary tokens */
+    struct strmap plain;               /* decoded bytes of the tokens that text can be made of */
     struct strmap special;                    /* text of control, user-defined and unknown tokens */
     uint8_t *special_pair;                            /* bit (b0 * 256 + b1): a special begins so */
     uint32_t *special_len; int n_special_len;                  /* distinct lengths, longest first */
     int n_user;                                  /* how many are user-defined: those always match */
     int32_t byte_id[256];                                     /* token of a single byte, -1: none */
-    struct merge *merge; int n_merge;                                 /* by rank */
-    uint32_t *merge_slot; size_t merge_mask;                          /* (a, b) -> rank + 1 */
-    struct split *split;
-    bool whole_first, add_bos, add_eos;
+    struct merge *merge; int n_merge;                                 /* BPE: by rank */
+    uint32_t *merge_slot; size_t merge_mask;                         /* (a, b) -> index + 1 */
+    struct split *split;                                              /* NULL for SPM */
+    struct spm *spm;                                                  /* NULL for BPE */
+    bool is_spm, whole_first, add_bos, add_eos;
+    bool space_first;                       /* a text begins with a space that is not written down */
     int32_t bos, eos;
+    int32_t unknown;                             /* SPM: for a byte without a token, -1: dropped */
     uint64_t serial;                               /* tells tokenizers apart in per-thread caches */
 };
+
+/* ---- merging: merge.c ------------------------------------------------------------------------ */
+
+/* A place of the piece: token id (-1: none), the neighbours' places, merge with the next (-1: none). */
+struct symbol { int32_t id, prev, next, merge; };
+struct symbol *merge_room(size_t n);        /* [n] of the calling thread, lent until merge_rest() */
+void    merge_rest(void);                                 /* gives large scratch back */
+/* Merges the symbols in merge_room() linked from place 0; returns the last merge made, -1: none. */
+int32_t merge_all(const struct tokenizer *t);
+void    merge_index(struct tokenizer *t);                 /* makes merge[] findable */
+int32_t merge_find(const struct tokenizer *t, int32_t a, int32_t b);      /* index in merge[], -1 */
+typedef void piece_fn(const struct tokenizer *t, struct bytes piece, struct ids *out);
+/* encode(), or what it made of the same piece before. */
+void    merge_cached(const struct tokenizer *t, struct bytes piece, piece_fn *encode,
+                     struct ids *out);
+
+/* ---- the two kinds of vocabulary: bpe.c, spm.c ----------------------------------------------- */
+
 /* Byte b as the code point that byte-level vocabularies write for it, and back (-1: none). */
 uint32_t byte_to_char(uint8_t b);
 int      char_to_byte(int32_t cp);
-/* Rank of merging a with b, or -1. */
-int32_t  merge_find(const struct tokenizer *t, int32_t a, int32_t b);
+/* The bytes that a token's text stands for, to out (at least len bytes); -1 if text is never made of
+ * that token: a character that stands for no byte. */
+int64_t bpe_decode(struct bytes text, char *out);
+bool    bpe_merges(struct tokenizer *t, const struct gguf *g, struct err *e);
+/* Splits and merges text that holds no special token. */
+void    bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids *out);
 
-/* Splits and merges text that holds no special token; bpe.c. */
-void bpe_encode(const struct tokenizer *t, const char *s, size_t len, struct ids *out);
+int     spm_byte(struct bytes text);                       /* 10 of "<0x0A>", -1 of any other text */
+int64_t spm_decode(struct bytes text, char *out);          /* -1: as bpe_decode() */
+bool    spm_open(struct tokenizer *t, const struct gguf *g, struct err *e);  /* after the tables */
+void    spm_close(struct spm *s);                                     /* NULL is fine */
+/* space: as if a space stood before s. */
+void    spm_encode(const struct tokenizer *t, const char *s, size_t len, bool space,
+                   struct ids *out);
 
 /* ---- messages and templates: chat.c ---------------------------------------------------------- */
 

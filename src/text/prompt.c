@@ -33,12 +33,14 @@ void prompt_special(struct prompt *p, const char *token)
 }
 
 /* A special token that this vocabulary does not have is written out as text, as any tokenizer
- * would. */
-static bool put_special(const struct tokenizer *t, const char *s, size_t len, struct ids *out,
-                        struct err *e)
+ * would. *inside: the last piece was text. */
+static bool put_piece(const struct tokenizer *t, bool special, const char *s, size_t len,
+                      bool *inside, struct ids *out, struct err *e)
 {
-    int32_t id = strmap_find(&t->special, s, len);
-    if (id < 0) return tok_encode(t, s, len, 0, out, e);
+    int32_t id = special ? strmap_find(&t->special, s, len) : -1;
+    unsigned flags = *inside ? TOK_INSIDE : 0;
+    *inside = id < 0;
+    if (id < 0) return tok_encode(t, s, len, flags, out, e);
     ids_put(out, id);
     return true;
 }
@@ -47,11 +49,11 @@ bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids
                    struct err *e)
 {
     size_t from = out->n;
+    bool inside = false;
     if (t->add_bos) ids_put(out, t->bos);
     for (size_t i = 0; i < p->n_piece; i++) {
         const char *s = p->text.p + p->piece[i].off;
-        if (p->piece[i].special ? !put_special(t, s, p->piece[i].len, out, e)
-                                : !tok_encode(t, s, p->piece[i].len, 0, out, e)) return false;
+        if (!put_piece(t, p->piece[i].special, s, p->piece[i].len, &inside, out, e)) return false;
         /* The template wrote the bos token itself: one is enough. */
         if (!i && t->add_bos && p->piece[0].special && out->n == from + 2 &&
             out->id[from + 1] == t->bos)

@@ -1,16 +1,17 @@
 /* vocab.c -- the tokenizer of a model file: tables, special tokens, and the way text takes through
  * them.
  *
- * Everything comes from tokenizer.ggml.*. Vocabulary files of this kind write each byte as a
- * printable character; here tokens are decoded to bytes once at opening, and all later work is on
- * bytes. Control tokens have a table of their own that ordinary text never reaches: a user who
+ * Everything comes from tokenizer.ggml.*; its model says which of two kinds the vocabulary is,
+ * byte-level BPE (bpe.c) or SPM (spm.c). Either way tokens are decoded to bytes once at opening, and
+ * all later work is on bytes. Control tokens have a table of their own that ordinary text never reaches: a user who
  * types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only for text that we
  * wrote ourselves, looks control tokens up by their text; user-defined tokens always match.
  *
- * True once open: every id in a table is inside the vocabulary, merge rank r is unique to its pair.
+ * True once open: every id in a table is inside the vocabulary, but for the parts of SPM merges that
+ * are characters without a token (spm.c).
  * Read-only from then on, so threads share it freely. The strings of tok_text lend from the file,
  * which must stay open as long as the tokenizer.
- * Not here: splitting and merging (split.c, bpe.c). SentencePiece vocabularies are refused. */
+ * Not here: how text without special tokens is cut and merged (split.c, bpe.c, spm.c, merge.c). */
 #include "text/int.h"
 
 #include <stdatomic.h>
@@ -50,51 +51,23 @@ int32_t strmap_find(const struct strmap *m, const char *p, size_t len)
     return *strmap_slot(m, p, len) - 1;
 }
 
-/* ---- bytes and the characters that stand for them -------------------------------------------- */
-
-static bool is_own_char(int b)
-{
-    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-}
-
-uint32_t byte_to_char(uint8_t b)
-{
-    if (is_own_char(b)) return b;
-    uint32_t c = 256;
-    for (int i = 0; i < b; i++) c += !is_own_char(i);
-    return c;
-}
-
-int char_to_byte(int32_t cp)
-{
-    if (cp >= 0 && cp < 256) return is_own_char(cp) ? cp : -1;
-    if (cp < 256 || cp > 323) return -1;
-    int n = cp - 256;                             /* the n-th byte without a character of its own */
-    if (n <= 32) return n;
-    return n <= 66 ? 127 + n - 33 : 173;
-}
-
-/* Decodes mapped text to out (at least len bytes); returns the byte count or -1 if a character
- * stands for no byte. */
-static int64_t unmap(struct bytes text, char *out)
-{
-    const char *p = text.p, *end = p + text.len;
-    int64_t n = 0;
-    while (p < end) {
-        int step = 1, b = char_to_byte(utf8_next(p, end, &step));
-        if (b < 0) return -1;
-        out[n++] = (char)b;
-        p += step;
-    }
-    return n;
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
+
+/* What an SPM file without token types says by the text alone. */
+static void guess_types(struct tokenizer *t)
+{
+    for (int i = 0; t->is_spm && i < t->n_vocab; i++)
+        if (spm_byte(t->text[i]) >= 0) t->type[i] = TOKEN_BYTE;
+        else if (bytes_eq(t->text[i], "<unk>")) t->type[i] = TOKEN_UNKNOWN;
+}
 
 static bool read_types(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
     memset(t->type, TOKEN_NORMAL, (size_t)t->n_vocab);
-    if (!gguf_has(g, "tokenizer.ggml.token_type")) return true;
+    if (!gguf_has(g, "tokenizer.ggml.token_type")) {
+        guess_types(t);
+        return true;
+    }
     int32_t *v = NULL;
     size_t n = 0;
     if (!gguf_ints(g, "tokenizer.ggml.token_type", 0, 6, &v, &n, e)) return false;
@@ -142,25 +115,51 @@ static bool is_special(const struct tokenizer *t, int32_t id)
            t->type[id] == TOKEN_UNKNOWN;
 }
 
+static int32_t find_text(const struct tokenizer *t, const char *text)
+{
+    for (int i = 0; i < t->n_vocab; i++)
+        if (bytes_eq(t->text[i], text)) return i;
+    return -1;
+}
+
+static bool read_flag(const struct gguf *g, const char *key, bool *flag, struct err *e)
+{
+    return !gguf_has(g, key) || gguf_bool(g, key, flag, e);
+}
+
+/* Where an SPM file says nothing, the customary texts do. */
+static bool read_named(const struct tokenizer *t, const struct gguf *g, const char *key,
+                       const char *text, int32_t *id, struct err *e)
+{
+    if (!read_id(t, g, key, id, e)) return false;
+    if (t->is_spm && !gguf_has(g, key)) *id = find_text(t, text);
+    return true;
+}
+
 static bool read_special_ids(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
-    static const char *const ends[] = {
-        "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id" };
-    if (!read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, e)) return false;
+    static const char *const ends[] = { "tokenizer.ggml.eot_token_id",
+                                        "tokenizer.ggml.eom_token_id" };
+    if (!read_named(t, g, "tokenizer.ggml.bos_token_id", "<s>", &t->bos, e) ||
+        !read_named(t, g, "tokenizer.ggml.eos_token_id", "</s>", &t->eos, e) ||
+        (t->is_spm &&
+         !read_named(t, g, "tokenizer.ggml.unknown_token_id", "<unk>", &t->unknown, e)))
+        return false;
+    if (t->eos >= 0) t->eog[t->eos] = 1;
     for (size_t i = 0; i < LEN(ends); i++) {
         int32_t id;
         if (!read_id(t, g, ends[i], &id, e)) return false;
-        if (!i) t->eos = id;
         if (id >= 0) t->eog[id] = 1;
     }
     /* A file without token types marks at least these as what they are. */
     for (int i = 0; i < t->n_vocab; i++)
         if ((i == t->bos || t->eog[i]) && t->type[i] == TOKEN_NORMAL) t->type[i] = TOKEN_CONTROL;
-    t->add_bos = split_adds_bos(t->split);
-    if (gguf_has(g, "tokenizer.ggml.add_bos_token") &&
-        !gguf_bool(g, "tokenizer.ggml.add_bos_token", &t->add_bos, e)) return false;
-    if (gguf_has(g, "tokenizer.ggml.add_eos_token") &&
-        !gguf_bool(g, "tokenizer.ggml.add_eos_token", &t->add_eos, e)) return false;
+    t->add_bos = t->is_spm || split_adds_bos(t->split);
+    t->space_first = t->is_spm;
+    if (!read_flag(g, "tokenizer.ggml.add_bos_token", &t->add_bos, e) ||
+        !read_flag(g, "tokenizer.ggml.add_eos_token", &t->add_eos, e) ||
+        (t->is_spm && !read_flag(g, "tokenizer.ggml.add_space_prefix", &t->space_first, e)))
+        return false;
     t->add_bos = t->add_bos && t->bos >= 0;
     t->add_eos = t->add_eos && t->eos >= 0;
     return true;
@@ -177,6 +176,24 @@ static void mark_ends(struct tokenizer *t)
     }
 }
 
+static void index_special(struct tokenizer *t, int32_t id)
+{
+    if (t->type[id] == TOKEN_USER) t->bytes[id] = t->text[id];
+    if (t->text[id].len) strmap_add(&t->special, id);
+    t->n_user += t->type[id] == TOKEN_USER && t->text[id].len;
+}
+
+/* A token of one byte; at: where that is kept. false: its text names none. */
+static bool index_byte(struct tokenizer *t, int32_t id, char *at)
+{
+    int b = t->is_spm && t->type[id] == TOKEN_BYTE ? spm_byte(t->text[id]) : -1;
+    if (b < 0) return false;
+    *at = (char)b;
+    t->bytes[id] = (struct bytes){ at, 1 };
+    if (t->byte_id[b] < 0) t->byte_id[b] = id;
+    return true;
+}
+
 /* Decodes every token and fills the two tables. */
 static void index_tokens(struct tokenizer *t)
 {
@@ -186,20 +203,24 @@ static void index_tokens(struct tokenizer *t)
     memset(t->byte_id, 0xff, sizeof t->byte_id);
     for (int i = 0; i < t->n_vocab; i++) {
         if (is_special(t, i)) {
-            if (t->type[i] == TOKEN_USER) t->bytes[i] = t->text[i];
-            if (t->text[i].len) strmap_add(&t->special, i);
-            t->n_user += t->type[i] == TOKEN_USER && t->text[i].len;
+            index_special(t, i);
             continue;
         }
-        int64_t n = unmap(t->text[i], at);
-        if (n < 0) {                        /* not written in mapped characters: taken literally, */
+        if (index_byte(t, i, at)) {
+            at++;
+            continue;
+        }
+        int64_t n = t->is_spm ? spm_decode(t->text[i], at) : bpe_decode(t->text[i], at);
+        if (n < 0) {                        /* not as such a file writes tokens: taken literally, */
             t->bytes[i] = t->text[i];                             /* and never produced from text */
             continue;
         }
         t->bytes[i] = (struct bytes){ at, (size_t)n };
         at += n;
-        if (n && strmap_add(&t->plain, i) && n == 1) t->byte_id[(uint8_t)t->bytes[i].p[0]] = i;
+        if (n) strmap_add(&t->plain, i);
     }
+    for (int b = 0; b < 256; b++)
+        if (t->byte_id[b] < 0) t->byte_id[b] = strmap_find(&t->plain, (char[]){ (char)b }, 1);
 }
 
 static int by_length_down(const void *a, const void *b)
@@ -230,83 +251,9 @@ static void index_specials(struct tokenizer *t)
             t->special_len[t->n_special_len++] = t->special_len[i];
 }
 
-/* ---- merges ---------------------------------------------------------------------------------- */
-
-static uint32_t *merge_slot(const struct tokenizer *t, int32_t a, int32_t b)
+static bool read_splitter(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
-    uint64_t h = ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) * 0x9e3779b97f4a7c15u;
-    size_t i = (h ^ h >> 29) >> 7 & t->merge_mask;
-    for (; t->merge_slot[i]; i = (i + 1) & t->merge_mask) {
-        const struct merge *m = &t->merge[t->merge_slot[i] - 1];
-        if (m->a == a && m->b == b) break;
-    }
-    return &t->merge_slot[i];
-}
-
-int32_t merge_find(const struct tokenizer *t, int32_t a, int32_t b)
-{
-    if (a < 0 || b < 0) return -1;
-    return (int32_t)*merge_slot(t, a, b) - 1;
-}
-
-/* One line "A B": both parts and the two joined must be tokens. buf: room for the line. */
-static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m,
-                       struct err *e)
-{
-    const char *gap = line.len > 2 ? memchr(line.p + 1, ' ', line.len - 2) : NULL;
-    if (!gap) return err_set(e, ERR_FORMAT, "\"%.*s\" is not two tokens with a space between them",
-                             (int)MIN(line.len, 60), line.p);
-    struct bytes a = { line.p, (size_t)(gap - line.p) }, b = { gap + 1, line.len - a.len - 1 };
-    int64_t na = unmap(a, buf), nb = na < 0 ? -1 : unmap(b, buf + na);
-    if (nb >= 0) {
-        m->a = strmap_find(&t->plain, buf, (size_t)na);
-        m->b = strmap_find(&t->plain, buf + na, (size_t)nb);
-        m->ab = strmap_find(&t->plain, buf, (size_t)(na + nb));
-        if (m->a >= 0 && m->b >= 0 && m->ab >= 0) return true;
-    }
-    const char *what = nb < 0     ? "is not written in byte-level characters"
-                       : m->a < 0 ? "begins with an unknown token"
-                       : m->b < 0 ? "ends with an unknown token"
-                                  : "makes a token that is not in the vocabulary";
-    return err_set(e, ERR_FORMAT, "\"%.*s\" %s", (int)MIN(line.len, 60), line.p, what);
-}
-
-static bool read_merges(struct tokenizer *t, const struct gguf *g, struct err *e)
-{
-    struct bytes *line = NULL;
-    size_t n = 0, longest = 0, cap = 16;
-    if (!gguf_strs(g, "tokenizer.ggml.merges", &line, &n, e)) return false;
-    bool ok =
-        n <= INT32_MAX / 4 || err_set(e, ERR_FORMAT, "tokenizer.ggml.merges has %zu entries", n);
-    for (size_t i = 0; i < n; i++) longest = MAX(longest, line[i].len);
-    while (cap < n + n / 2) cap *= 2;
-    char *buf = mem_alloc(longest + 1);
-    t->merge = mem_alloc(MAX(n, 1) * sizeof *t->merge);
-    t->merge_slot = mem_zero(cap * sizeof *t->merge_slot);
-    t->merge_mask = cap - 1;
-    for (size_t i = 0; ok && i < n; i++) {
-        struct merge m;
-        ok = read_merge(t, line[i], buf, &m, e) || err_in(e, "tokenizer.ggml.merges[%zu]", i);
-        if (!ok) break;
-        t->merge[i] = m;
-        uint32_t *slot = merge_slot(t, m.a, m.b);
-        if (!*slot) *slot = (uint32_t)i + 1;        /* the same pair again: the first rank counts */
-    }
-    t->n_merge = (int)n;
-    mem_free(buf);
-    mem_free(line);
-    return ok;
-}
-
-static bool read_kind(struct tokenizer *t, const struct gguf *g, struct err *e)
-{
-    struct bytes model, pre = { "gpt-2", 5 };
-    if (!gguf_str(g, "tokenizer.ggml.model", &model, e)) return false;
-    if (!bytes_eq(model, "gpt2"))
-        return err_set(e, ERR_UNSUPPORTED,
-                       "tokenizer.ggml.model is \"%.*s\"; this build reads byte-level BPE "
-                       "(\"gpt2\")",
-                       (int)MIN(model.len, 40), model.p);
+    struct bytes pre = { "gpt-2", 5 };
     if (gguf_has(g, "tokenizer.ggml.pre")) {
         if (!gguf_str(g, "tokenizer.ggml.pre", &pre, e)) return false;
     } else {
@@ -318,17 +265,30 @@ static bool read_kind(struct tokenizer *t, const struct gguf *g, struct err *e)
     return true;
 }
 
+static bool read_kind(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    struct bytes model;
+    if (!gguf_str(g, "tokenizer.ggml.model", &model, e)) return false;
+    t->is_spm = bytes_eq(model, "llama");
+    if (t->is_spm) return true;
+    if (bytes_eq(model, "gpt2")) return read_splitter(t, g, e);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "tokenizer.ggml.model is \"%.*s\"; this build reads byte-level BPE "
+                   "(\"gpt2\") and SPM (\"llama\")",
+                   (int)MIN(model.len, 40), model.p);
+}
+
 struct tokenizer *tok_open(const struct gguf *g, struct err *e)
 {
     static atomic_uint_fast64_t serial;
     struct tokenizer *t = mem_zero(sizeof *t);
     t->serial = atomic_fetch_add(&serial, 1) + 1;
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->unknown = -1;
     if (!read_kind(t, g, e) || !read_tokens(t, g, e) || !read_special_ids(t, g, e)) goto fail;
     index_tokens(t);
     index_specials(t);
     mark_ends(t);
-    if (!read_merges(t, g, e)) goto fail;
+    if (!(t->is_spm ? spm_open(t, g, e) : bpe_merges(t, g, e))) goto fail;
     return t;
 fail:
     err_in(e, "%s", gguf_name(g));
@@ -344,6 +304,7 @@ void tok_close(struct tokenizer *t)
                             t->merge_slot };
     for (size_t i = 0; i < LEN(parts); i++) mem_free(parts[i]);
     split_close(t->split);
+    spm_close(t->spm);
     mem_free(t);
 }
 
@@ -446,6 +407,14 @@ static void find_specials(const struct tokenizer *t, const char *s, size_t len, 
     if (out->n) keep_longest(out, len);
 }
 
+/* A run of text without special tokens. begins: nothing or a special token stands before it. */
+static void put_text(const struct tokenizer *t, const char *s, size_t len, bool begins,
+                     struct ids *out)
+{
+    if (t->is_spm) spm_encode(t, s, len, begins && t->space_first, out);
+    else bpe_encode(t, s, len, out);
+}
+
 bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags,
                 struct ids *out, struct err *e)
 {
@@ -453,16 +422,26 @@ bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned f
         return err_set(e, ERR_LIMIT, "text of %zu bytes; at most %zu can be tokenized at once", len,
                        TEXT_MOST);
     struct finds at = { 0 };
+    bool begins = !(flags & TOK_INSIDE);
     size_t done = 0;
     find_specials(t, s, len, flags & TOK_SPECIAL, &at);
     if (flags & TOK_ADD && t->add_bos) ids_put(out, t->bos);
-    for (size_t i = 0; i < at.n; i++) {
-        bpe_encode(t, s + done, at.f[i].pos - done, out);
+    for (size_t i = 0; i < at.n; i++, begins = true) {
+        put_text(t, s + done, at.f[i].pos - done, begins, out);
         ids_put(out, at.f[i].id);
         done = at.f[i].pos + at.f[i].len;
     }
-    bpe_encode(t, s + done, len - done, out);
+    put_text(t, s + done, len - done, begins, out);
     if (flags & TOK_ADD && t->add_eos) ids_put(out, t->eos);
     mem_free(at.f);
     return true;
+}
+
+void tok_decode(const struct tokenizer *t, const int32_t *id, size_t n, struct str *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct bytes b = tok_bytes(t, id[i]);
+        size_t skip = !i && t->space_first && b.len && b.p[0] == ' ';
+        str_put(out, b.p + skip, b.len - skip);
+    }
 }
