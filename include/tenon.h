@@ -37,6 +37,7 @@ struct tn_options {                                    /* zeroed: defaults */
     int n_ctx;                                         /* tokens of context; 0: the model's, at most 32768 */
     int n_thread;                                      /* 0: one per core */
     const char *kv_type;                               /* of the KV cache: "f32", "f16", "bf16", "q8_0"; NULL: "f16" */
+    bool no_mmap, mlock;                               /* read the file into memory; keep it from being paged out */
     const char *const *lora; int n_lora;               /* GGUF adapters, added up: "FILE" or "FILE=SCALE" */
 };
 

@@ -35,7 +35,7 @@ struct command {
 };
 
 /* Options that every verb with a model shares; the verb's struct begins with a struct model_opts. */
-struct model_opts { const char *model; int64_t threads, ctx; const char *dialect, *kv_type; struct opt_list lora; };
+struct model_opts { const char *model; int64_t threads, ctx; const char *dialect, *kv_type; bool mlock, no_mmap; struct opt_list lora; };
 #define MODEL_OPTS(type) \
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(type, m.model), "GGUF file (default: the embedded model)" }, \
     { "Model", 't', "threads", "N", OPT_INT, offsetof(type, m.threads), "threads (default: one per core)" }, \
@@ -45,10 +45,13 @@ struct model_opts { const char *model; int64_t threads, ctx; const char *dialect
 /* For verbs that generate. */
 #define SPEAK_OPTS(type) \
     { "Model", 0, "kv-type", "TYPE", OPT_STR, offsetof(type, m.kv_type), "KV cache: f32, f16, bf16 or q8_0 (default: f16)" }, \
+    { "Model", 0, "mlock", NULL, OPT_FLAG, offsetof(type, m.mlock), "keep the model from being paged out (default: off)" }, \
+    { "Model", 0, "no-mmap", NULL, OPT_FLAG, offsetof(type, m.no_mmap), "read the model into memory instead of mapping it (default: off)" }, \
     { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(type, m.lora), "GGUF adapter and its weight; may be repeated (default: none)" }
 
 #define SPEAKER_OPTS(m) \
     { .path = (m)->model, .dialect = (m)->dialect, .kv_type = (m)->kv_type, .n_ctx = (m)->ctx, .n_thread = (m)->threads, \
+      .no_mmap = (m)->no_mmap, .mlock = (m)->mlock, \
       .lora = (m)->lora.item, .n_lora = (m)->lora.n }
 
 /* Opens FILE, or the embedded model for NULL; ERR_UNSUPPORTED if this build has none. */

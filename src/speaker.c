@@ -60,7 +60,8 @@ bool speaker_open(struct speaker *s, const struct speaker_opts *o, struct err *e
     *s = (struct speaker){ 0 };
     enum dtype kv;
     if (!check(o, &kv, e)) return false;
-    s->g = o->path ? gguf_open(o->path, e) : embed_open(e);
+    unsigned flags = (o->no_mmap ? MAP_COPY : 0u) | (o->mlock ? MAP_LOCK : 0u);
+    s->g = o->path ? gguf_open_as(o->path, flags, e) : embed_open(e);
     if (!s->g) return false;
     if (!(s->pool = pool_open((int)o->n_thread, e))) goto fail;
     if (!(s->ops = cpu_ops_open(s->pool, NULL, e))) goto fail;

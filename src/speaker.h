@@ -14,6 +14,7 @@ struct speaker_opts {                                                 /* zeros: 
     const char *path, *dialect;                                       /* NULL: the embedded model, found in the file */
     const char *kv_type;                                              /* of the KV cache: f32, f16, bf16, q8_0; NULL: f16 */
     int64_t n_ctx, n_thread;
+    bool no_mmap, mlock;                                              /* the file read into memory; kept from being paged out */
     const char *const *lora; int n_lora;                              /* adapters: FILE or FILE=SCALE each */
 };
 /* False: nothing stays open. */

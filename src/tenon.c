@@ -22,6 +22,7 @@ struct tn_engine *tn_open(const char *path, const struct tn_options *options, st
     struct err e = { 0 };
     if (err) *err = (struct tn_error){ "", "" };
     struct speaker_opts so = { .path = path, .dialect = o.dialect, .kv_type = o.kv_type, .n_ctx = o.n_ctx, .n_thread = o.n_thread,
+                               .no_mmap = o.no_mmap, .mlock = o.mlock,
                                .lora = o.lora, .n_lora = o.n_lora };
     if (speaker_open(&t->speaker, &so, &e)) return t;
     report(err, &e);

@@ -220,7 +220,10 @@ TEST(files_appear_whole)
     struct err e = { 0 };
     CHECK(file_write(path, "hello", 5, &e), "%s", e.msg);
     struct map m;
-    CHECK(map_open(&m, path, &e) && m.size == 5 && !memcmp(m.data, "hello", 5), "%s", e.msg);
+    for (unsigned flags = 0; flags <= (MAP_COPY | MAP_LOCK); flags++) {
+        CHECK(map_open(&m, path, flags, &e) && m.size == 5 && !memcmp(m.data, "hello", 5), "flags %u: %s", flags, e.msg);
+        if (flags < (MAP_COPY | MAP_LOCK)) map_close(&m);
+    }
     map_close(&m);
     struct file_out o;
     CHECK(file_out_open(&o, path, &e), "%s", e.msg);
@@ -230,7 +233,7 @@ TEST(files_appear_whole)
     CHECK(file_read(path, &s, &e) && s.len == 5, "an aborted write leaves the old content");
     str_done(&s);
     unlink(path);
-    CHECK(!map_open(&m, path, &e) && e.code == ERR_IO, "%s", e.msg);
+    CHECK(!map_open(&m, path, 0, &e) && e.code == ERR_IO, "%s", e.msg);
 }
 
 TEST_MAIN

@@ -137,7 +137,9 @@ uint64_t   hash64(const void *p, size_t n, uint64_t seed);            /* XXH3 */
 
 /* Read-only private mapping with a size snapshot. A file that shrinks while mapped may raise SIGBUS. */
 struct map { const uint8_t *data; size_t size; };
-bool map_open(struct map *m, const char *path, struct err *e);        /* an empty file is size 0, data not NULL */
+/* MAP_COPY reads all into memory of our own instead; MAP_LOCK keeps it from being paged out. */
+enum { MAP_COPY = 1, MAP_LOCK = 2 };
+bool map_open(struct map *m, const char *path, unsigned flags, struct err *e);         /* an empty file is size 0, data not NULL */
 void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +27,31 @@
 
 /* ---- mapping ---- */
 
-bool map_open(struct map *m, const char *path, struct err *e)
+static bool read_all(int fd, uint8_t *to, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t k = read(fd, to + at, MIN(n - at, (size_t)1 << 30));
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) {
+            if (!k) errno = EIO;        /* it became shorter */
+            return false;
+        }
+        at += (size_t)k;
+    }
+    return true;
+}
+
+static bool lock(const struct map *m, const char *path, struct err *e)
+{
+    struct rlimit most;
+    if (!m->size || mlock(m->data, m->size) == 0) return true;
+    int why = errno;
+    bool known = getrlimit(RLIMIT_MEMLOCK, &most) == 0 && most.rlim_cur != RLIM_INFINITY;
+    return err_set(e, ERR_IO, "%s: %zu bytes cannot be locked in memory: %s (this process may lock %lld bytes)", path, m->size,
+                   strerror(why), known ? (long long)most.rlim_cur : -1LL);
+}
+
+bool map_open(struct map *m, const char *path, unsigned flags, struct err *e)
 {
     *m = (struct map){ (const uint8_t *)"", 0 };
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -36,11 +61,16 @@ bool map_open(struct map *m, const char *path, struct err *e)
     if (!ok) err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     else if (!S_ISREG(st.st_mode)) ok = err_set(e, ERR_IO, "%s: not a regular file", path);
     else if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        bool copy = flags & MAP_COPY;
+        void *p = mmap(NULL, (size_t)st.st_size, copy ? PROT_READ | PROT_WRITE : PROT_READ,
+                       copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE, copy ? -1 : fd, 0);
         if (p == MAP_FAILED) ok = err_set(e, ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
         else *m = (struct map){ p, (size_t)st.st_size };
+        if (ok && copy && !read_all(fd, p, m->size)) ok = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     }
     close(fd);
+    ok = ok && (!(flags & MAP_LOCK) || lock(m, path, e));
+    if (!ok) map_close(m);
     return ok;
 }
 

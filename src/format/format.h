@@ -14,6 +14,7 @@ struct gguf;                                                          /* read-on
 /* Maps the file. NULL on error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and
  * tensor or key. A file without tensors (vocabulary only) is fine. */
 struct gguf *gguf_open(const char *path, struct err *e);
+struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e);             /* flags of map_open() */
 /* The same over memory lent for the life of the handle (the embedded model); name is for messages. */
 struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, struct err *e);
 void         gguf_close(struct gguf *g);                              /* NULL is fine */

@@ -373,8 +373,13 @@ static struct gguf *open_bytes(struct gguf *g, const char *name, struct err *e)
 
 struct gguf *gguf_open(const char *path, struct err *e)
 {
+    return gguf_open_as(path, 0, e);
+}
+
+struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e)
+{
     struct map map;
-    if (!map_open(&map, path, e)) return NULL;
+    if (!map_open(&map, path, flags, e)) return NULL;
     struct gguf *g = mem_zero(sizeof *g);
     g->map = map;
     g->data = map.data;

@@ -52,7 +52,7 @@ bool train_save(struct train *t, const char *path, struct err *e)
 /* The mapped file if it is a whole checkpoint; *h is a copy of its head. */
 static bool open_whole(struct map *m, const char *path, struct head *h, struct err *e)
 {
-    if (!map_open(m, path, e)) return false;
+    if (!map_open(m, path, 0, e)) return false;
     if (m->size < sizeof *h + 8) goto bad;
     memcpy(h, m->data, sizeof *h);
     if (h->magic != MAGIC) {
