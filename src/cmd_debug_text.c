@@ -24,6 +24,38 @@ static void print_ids(const struct ids *ids)
     puts("]");
 }
 
+/* One JSON string; bytes that are not UTF-8 become U+FFFD. */
+static void print_string(const struct str *text)
+{
+    struct str s = { 0 };
+    if (text->len) str_put_utf8(&s, text->p, text->len);
+    struct json *v = json_new_strn(s.p ? s.p : "", s.len);
+    print_line(v);
+    json_free(v);
+    str_done(&s);
+}
+
+static bool print_text(const struct tokenizer *t, const struct json *list, struct err *e)
+{
+    struct ids ids = { 0 };
+    struct str text = { 0 };
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_len(list); i++) {
+        int64_t id = -1;
+        ok = (json_i64(json_at(list, i), &id) && id >= 0 && id < tok_n_vocab(t)) ||
+             err_set(e, ERR_ARG, "element %zu is no id of this vocabulary, 0 to %d", i,
+                     tok_n_vocab(t) - 1);
+        ids_put(&ids, (int32_t)id);
+    }
+    if (ok) {
+        tok_decode(t, ids.id, ids.n, &text);
+        print_string(&text);
+    }
+    str_done(&text);
+    mem_free(ids.id);
+    return ok;
+}
+
 static bool tokenize_line(const struct tokenizer *t, const char *line, size_t len, unsigned flags,
                           struct err *e)
 {
@@ -31,11 +63,12 @@ static bool tokenize_line(const struct tokenizer *t, const char *line, size_t le
     size_t n = 0;
     struct json *v = json_parse(line, len, e);
     const char *s = json_str(v, &n);
-    bool ok = v &&
-              (s || err_set(e, ERR_ARG, "is %s; a JSON string is accepted",
-                            json_type_name(json_type(v)))) &&
-              tok_encode(t, s, n, flags, &ids, e);
-    if (ok) print_ids(&ids);
+    bool ok = v != NULL;
+    if (ok && json_is(v, JSON_ARRAY)) ok = print_text(t, v, e);
+    else if (ok && !s)
+        ok = err_set(e, ERR_ARG, "is %s; a JSON string or an array of ids is accepted",
+                     json_type_name(json_type(v)));
+    else if (ok && (ok = tok_encode(t, s, n, flags, &ids, e))) print_ids(&ids);
     mem_free(ids.id);
     json_free(v);
     return ok;
@@ -75,7 +108,7 @@ static const struct opt tokenize_table[] = {
 const struct command cmd_debug_tokenize = {
     .verb = "debug tokenize",
     .args = "< lines",
-    .sentence = "A JSON string per line of stdin becomes a JSON array of token ids.",
+    .sentence = "A JSON string per line of stdin becomes a JSON array of token ids, an array its text.",
     .example = "echo '\"Hello\"' | tenon debug tokenize --no-special",
     .opt = tokenize_table,
     .n_opt = LEN(tokenize_table),

@@ -59,6 +59,26 @@ def test_a_cut_call_is_marked():
     assert "the call was cut" in err, err
 
 
+def test_ids_become_text_again():
+    texts = ["", "Hello", " a\n\té\u6f22\U0001f600 <|im_end|>", "\"\\\u0001"]
+    rc, out, err = tenon("tokenize", "--no-special", stdin="".join(json.dumps(t) + "\n" for t in texts))
+    assert rc == 0 and not err, err
+    rc, back, err = tenon("tokenize", stdin=out)
+    assert rc == 0 and [json.loads(line) for line in back.splitlines()] == texts, back
+
+
+def test_an_spm_sequence_loses_the_space_it_was_given():
+    path = os.path.join(os.environ.get("TENON_SHARED", "../shared"), "fixtures", "tokenizers", "ggml-vocab-llama-spm.gguf")
+    if not os.path.exists(os.path.join(ROOT, path)):
+        import pytest
+        pytest.skip(f"{path} is not there")
+    rows = [("[22172]", "hello"), ("[1,22172]", " hello"), ("[22172,22172]", "hello hello"), ("[29871]", ""), ("[258,35]", "\ufffd ")]
+    rc, out, err = tenon("tokenize", "-m", path, stdin="".join(r[0] + "\n" for r in rows))
+    assert rc == 0 and [json.loads(line) for line in out.splitlines()] == [r[1] for r in rows], (out, err)
+    rc, out, err = tenon("tokenize", "-m", path, stdin="\"hello\"\n\"</s>hello\"\n")
+    assert out == "[1,22172]\n[1,2,22172]\n", out
+
+
 def test_refusals_are_one_line():
     rows = [
         (("parse", "--dialect", "nope"), "", "not known"),
@@ -68,6 +88,10 @@ def test_refusals_are_one_line():
         (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages[0]: content"),
         (("render", "--template", "tenon"), "{\"messages\":[],\"add_generation_prompt\":1}", "add_generation_prompt"),
         (("tokenize", "-m", "README.md"), "\"a\"\n", "README.md"),
+        (("tokenize",), "{}\n", "line 1: is object"),
+        (("tokenize",), "[true]\n", "line 1: element 0 is no id of this vocabulary"),
+        (("tokenize",), "[0,-1]\n", "element 1 is no id"),
+        (("tokenize",), "[99999999999]\n", "element 0 is no id"),
     ]
     for args, stdin, says in rows:
         rc, out, err = tenon(*args, stdin=stdin)

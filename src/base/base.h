@@ -108,6 +108,7 @@ int32_t utf8_next(const char *p, const char *end, int *n);
 bool    utf8_valid(const char *p, size_t len);
 int     utf8_put(char out[4], uint32_t cp);                           /* returns the byte count */
 size_t  utf8_whole(const char *p, size_t len);                        /* length without an incomplete last code point */
+void    str_put_utf8(struct str *s, const char *p, size_t len);       /* malformed bytes become U+FFFD */
 
 /* ---- threads ------------------------------------------------------------------------------ */
 

@@ -129,3 +129,13 @@ size_t utf8_whole(const char *p, size_t len)
     }
     return len;
 }
+
+void str_put_utf8(struct str *s, const char *p, size_t len)
+{
+    for (const char *end = p + len; p < end;) {
+        int n;
+        if (utf8_next(p, end, &n) < 0) str_puts(s, "\xEF\xBF\xBD");
+        else str_put(s, p, (size_t)n);
+        p += n;
+    }
+}

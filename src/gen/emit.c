@@ -35,12 +35,7 @@ static void gate_pass(struct gate *g, const char *p, size_t n, bool last, struct
     str_put(&all, p, n);
     size_t whole = last ? all.len : utf8_whole(all.p ? all.p : "", all.len);
     if (all.len - whole >= sizeof g->hold) whole = all.len;
-    for (size_t i = 0; i < whole;) {
-        int len;
-        if (utf8_next(all.p + i, all.p + whole, &len) < 0) str_puts(out, "\xEF\xBF\xBD");
-        else str_put(out, all.p + i, (size_t)len);
-        i += (size_t)len;
-    }
+    if (whole) str_put_utf8(out, all.p, whole);
     g->n = (int)(all.len - whole);
     if (g->n) memcpy(g->hold, all.p + whole, (size_t)g->n);
     str_done(&all);

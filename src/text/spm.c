@@ -20,7 +20,8 @@
  * anywhere: no merge inside it crosses its ends. So its parts are found out at opening.
  *
  * Characters are as long as their first byte says, cut off at the end of the text; bytes that are not
- * UTF-8 need nothing of their own. */
+ * UTF-8 need nothing of their own.
+ * Not here: special tokens, and where a text begins with a space of its own (vocab.c). */
 #include "text/int.h"
 
 #include <stdlib.h>
@@ -224,7 +225,6 @@ static struct symbol *lay_out(const struct tokenizer *t, struct bytes piece)
     return sym;
 }
 
-/* Byte by byte. A space is the bytes of the character that stands for it. */
 static void put_bytes(const struct tokenizer *t, const char *p, size_t len, struct ids *out)
 {
     for (size_t i = 0; i < len; i++) {
@@ -234,6 +234,7 @@ static void put_bytes(const struct tokenizer *t, const char *p, size_t len, stru
     }
 }
 
+/* A character byte by byte; of a space the bytes of what stands for it. */
 static void put_letter(const struct tokenizer *t, const char *p, struct letter l, struct ids *out)
 {
     if (l.first == ' ') put_bytes(t, SPACE, 3, out);

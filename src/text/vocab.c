@@ -441,7 +441,7 @@ void tok_decode(const struct tokenizer *t, const int32_t *id, size_t n, struct s
 {
     for (size_t i = 0; i < n; i++) {
         struct bytes b = tok_bytes(t, id[i]);
-        size_t skip = !i && t->space_first && b.len && b.p[0] == ' ';
-        str_put(out, b.p + skip, b.len - skip);
+        if (!i && t->space_first && b.len && b.p[0] == ' ') b.p++, b.len--;
+        str_put(out, b.p, b.len);
     }
 }
