@@ -54,6 +54,21 @@ size_t               gguf_file_bytes(const struct gguf *g);
 /* Full scan of the contents for NaN, Inf and non-finite scales; off the normal path. */
 bool gguf_scan(const struct gguf *g, struct err *e);
 
+/* ---- safetensors ---------------------------------------------------------------------------- */
+
+/* The tensors of one file, of a folder's model.safetensors, or of all the shards that a folder's
+ * model.safetensors.index.json names. Shapes come with the fastest dimension first, as everywhere here;
+ * a scalar is a vector of one. Data lies in the mapping, at any address: copy, never cast. */
+struct safetensors;
+/* NULL on error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED (a dtype other than F32, F16, BF16); the message
+ * names file and tensor. */
+struct safetensors *safetensors_open(const char *path, struct err *e);
+struct safetensors *safetensors_open_mem(const void *data, size_t size, const char *name, struct err *e);
+void                safetensors_close(struct safetensors *s);         /* NULL is fine */
+size_t              safetensors_n(const struct safetensors *s);
+const struct tensor *safetensors_tensor(const struct safetensors *s, size_t i);
+const struct tensor *safetensors_find(const struct safetensors *s, const char *name); /* NULL if absent */
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 /* Collects metadata and tensor descriptions, then writes the file in one go; tensor bytes are lent
