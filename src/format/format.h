@@ -91,4 +91,20 @@ typedef bool gguf_fill_fn(void *ctx, const struct tensor *t, void *dst, struct e
 void gguf_out_fill(struct gguf_out *o, const struct tensor *t, gguf_fill_fn *fill, void *ctx);
 bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e);
 
+/* ---- Hugging Face folders -------------------------------------------------------------------- */
+
+/* A folder of config.json, safetensors and tokenizer.json, seen as the GGUF file it makes: tensors under
+ * the names and in the order of that file, vectors and what is never quantised in F32, the rest as it lies.
+ * Metadata goes to `out` at once, all but general.file_type. NULL on error: ERR_IO, ERR_FORMAT,
+ * ERR_UNSUPPORTED; the message names folder, file, and key or tensor. */
+struct hf;
+struct hf           *hf_open(const char *dir, struct gguf_out *out, struct err *e);
+void                 hf_close(struct hf *h);                          /* NULL is fine */
+size_t               hf_n_tensor(const struct hf *h);
+/* data is NULL where the bytes must be gathered (experts, permuted rows, vectors) by hf_fill. */
+const struct tensor *hf_tensor(const struct hf *h, size_t i);
+void                 hf_fill(const struct hf *h, size_t i, void *dst); /* t->bytes bytes */
+struct hf_numbers { const char *arch; int n_layer, n_head, n_head_kv, n_expert; };   /* n_head_kv: of layer 0 */
+struct hf_numbers    hf_numbers(const struct hf *h);
+
 #endif
