@@ -2,6 +2,7 @@
 same folder, an LFM2 model down to its logits, and what a folder can have wrong. TENON names the binary."""
 import json
 import os
+import re
 import struct
 import subprocess
 
@@ -108,15 +109,15 @@ def permute(x, head_dim):
 class Checkpoint:
     """Tensors of the folder, and what the file must hold: name -> (values, stays a matrix of the source's type)."""
 
-    def __init__(self, kind, seed=7):
-        self.kind, self.config = kind, {"model_type": kind, "architectures": ["XForCausalLM"], **CONFIGS[kind]}
-        self.rng, self.folder, self.file = np.random.default_rng(seed), {}, {}
+    def __init__(self, kind, n_vocab=N_VOCAB):
+        self.kind, self.config = kind, {"model_type": kind, "architectures": ["XForCausalLM"], **CONFIGS[kind], "vocab_size": n_vocab}
+        self.rng, self.folder, self.file = np.random.default_rng(7), {}, {}
         self.hd = self.config.get("head_dim", D // HEADS)
         lfm2 = kind.startswith("lfm2")
-        self.add("model.embed_tokens.weight", "token_embd.weight", (N_VOCAB, D))
+        self.add("model.embed_tokens.weight", "token_embd.weight", (n_vocab, D))
         self.add("model.embedding_norm.weight" if lfm2 else "model.norm.weight", "token_embd_norm.weight" if lfm2 else "output_norm.weight", (D,))
         if self.config.get("tie_word_embeddings") is False:
-            self.add("lm_head.weight", "output.weight", (N_VOCAB, D))
+            self.add("lm_head.weight", "output.weight", (n_vocab, D))
         for i in range(LAYERS):
             (self.lfm2_layer if lfm2 else self.llama_layer)(f"model.layers.{i}.", f"blk.{i}.", i)
 
@@ -388,6 +389,36 @@ def test_merges_as_pairs_and_other_places_of_the_same_facts(tmp_path):
     assert m["tokenizer.ggml.merges"] == [f"{a} {b}" for a, b in MERGES]
     assert [m["tokenizer.ggml." + k] for k in ("bos_token_id", "eos_token_id", "eot_token_id", "add_bos_token")] == [1, 3, 2, True]
     assert m["tokenizer.chat_template"] == "new"
+
+
+@pytest.mark.parametrize("kind,pattern", [("lfm2", LLAMA3), ("qwen2", QWEN2), ("llama", None)])
+def test_a_tokenizer_of_the_library_cuts_text_the_same(kind, pattern, tmp_path):
+    lib = pytest.importorskip("tokenizers")
+    pre = lib.pre_tokenizers
+    t = lib.Tokenizer(lib.models.BPE(ignore_merges=kind == "lfm2"))
+    t.pre_tokenizer = pre.ByteLevel(add_prefix_space=False) if pattern is None else pre.Sequence(
+        [pre.Split(lib.Regex(pattern), "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)])
+    with open("README.md", encoding="utf-8") as f:
+        t.train_from_iterator(f, lib.trainers.BpeTrainer(vocab_size=700, special_tokens=["<pad>", "<bos>", "<eos>"], show_progress=False,
+                                                         initial_alphabet=pre.ByteLevel.alphabet()))
+    t.add_tokens([lib.AddedToken("<tool>", normalized=False)])
+    t.post_processor = lib.processors.Sequence([lib.processors.ByteLevel(trim_offsets=False), lib.processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 1)])])
+    c = Checkpoint(kind, t.get_vocab_size())
+    convert(c.write(tmp_path / "m", tok=json.loads(t.to_str())), tmp_path / "out.gguf")
+    with open("CHANGELOG.md", encoding="utf-8") as f:
+        texts = f.read().splitlines(True) + ["wörld <tool> 12345  \n\n x'LL don't\t\t\u3000y", "日本語 🎉🎉 ١٢٣٤", "<tool>a<tool>", "  "]
+    rc, out, err = run("debug", "tokenize", "-m", tmp_path / "out.gguf", stdin="".join(json.dumps(x) + "\n" for x in texts))
+    assert rc == 0, err
+    assert [json.loads(line) for line in out.splitlines()] == [t.encode(x).ids for x in texts]
+
+
+def test_names_are_those_the_gguf_package_knows():
+    known = {"lfm2": "LFM2", "llama": "LLAMA", "mistral": "LLAMA", "mixtral": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
+    for kind, arch in known.items():
+        names, c = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], LAYERS), Checkpoint(kind)
+        plain = {re.sub(r"experts\.\d+\.", "experts.", name) for name in c.folder}
+        assert {names.get_name(n, try_suffixes=(".weight", ".bias")) for n in plain} == set(c.file), kind
 
 
 # ---- LFM2 from folder to logits ----

@@ -63,6 +63,7 @@ static bool check_model(const struct json *model, struct err *e)
     return true;
 }
 
+/* NFC leaves composed text as it is, and text is taken as it is here. */
 static bool check_normalizer(const struct json *v, struct err *e)
 {
     char show[80] = "of no type";
