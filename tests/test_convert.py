@@ -413,6 +413,87 @@ def test_a_tokenizer_of_the_library_cuts_text_the_same(kind, pattern, tmp_path):
     assert [json.loads(line) for line in out.splitlines()] == [t.encode(x).ids for x in texts]
 
 
+# ---- SentencePiece vocabularies ----
+
+PIECES = ["▁", "t", "e", "r", "a", "n", "▁t", "er", "en", "▁te", "ten", "▁ten", "▁▁", "n▁", "on", "o"]      # the best first, after the letters
+
+
+def spm_tokenizer():
+    """As the library makes one of a SentencePiece model: every way to make a piece of two is a merge, the best piece first."""
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *PIECES]
+    merges = []
+    for p in PIECES:
+        ways = [(p[:i], p[i:]) for i in range(1, len(p)) if p[:i] in PIECES and p[i:] in PIECES]
+        merges += [" ".join(w) for w in sorted(ways, key=lambda w: (PIECES.index(w[0]), PIECES.index(w[1])))]
+    return {"added_tokens": [{"id": i, "content": t, "special": True} for i, t in enumerate(tokens[:3])] + [{"id": len(tokens), "content": "<tool>", "special": False}],
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
+            "pre_tokenizer": None, "decoder": None, "post_processor": {"type": "TemplateProcessing", "single": [
+                {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+            "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, "vocab": {t: i for i, t in enumerate(tokens)}, "merges": merges}}
+
+
+N_SPM = 3 + 256 + len(PIECES) + 1
+SPM_CONFIG = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": {"content": "<unk>"}}
+
+
+def spm_file(tmp_path, tok):
+    for t in tok["added_tokens"]:
+        t.update(single_word=False, lstrip=False, rstrip=False, normalized=False)
+    convert(Checkpoint("llama", N_SPM).write(tmp_path / "m", tok=tok, tok_config=SPM_CONFIG), tmp_path / "out.gguf")
+    return tmp_path / "out.gguf"
+
+
+@pytest.mark.parametrize("pre", [None, "first", "never"])
+def test_a_sentencepiece_vocabulary_gets_its_scores_back(pre, tmp_path):
+    tok = spm_tokenizer()
+    if pre:
+        tok.update(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": pre, "split": False})
+    m = metadata(spm_file(tmp_path, tok))
+    key = lambda k: m["tokenizer.ggml." + k]
+    assert (key("model"), key("add_space_prefix"), key("add_bos_token")) == ("llama", pre != "never", True)
+    assert [key(k + "_token_id") for k in ("bos", "eos", "unknown")] == [1, 2, 0] and "tokenizer.ggml.merges" not in m
+    assert key("token_type") == [2, 3, 3] + [6] * 256 + [1] * len(PIECES) + [4]
+    made = [p for p in PIECES if len(p) > 1]
+    score = dict(zip(key("tokens"), key("scores")))
+    assert sorted(made, key=lambda p: -score[p]) == made and all(score[p] < score["on"] for p in PIECES if len(p) == 1)
+    assert score["<unk>"] == score["<0x41>"] == score["<tool>"] == 0
+
+
+def test_a_sentencepiece_vocabulary_cuts_text_as_the_library_does(tmp_path):
+    lib = pytest.importorskip("tokenizers")
+    path, texts = spm_file(tmp_path, spm_tokenizer()), ["ten", "tenon  tenant", "  ", "é ten ten", "tente", "tererren", "eren n  en"]
+    rc, out, err = run("debug", "tokenize", "-m", path, stdin="".join(json.dumps(x) + "\n" for x in texts))
+    if rc and "byte-level BPE" in err:
+        pytest.skip("this build reads no SentencePiece vocabularies")
+    assert rc == 0, err
+    t = lib.Tokenizer.from_file(str(tmp_path / "m" / "tokenizer.json"))
+    assert [json.loads(line) for line in out.splitlines()] == [t.encode(x).ids for x in texts]
+
+
+BAD_SPM = {
+    "a merge is missing": (lambda t: t["model"]["merges"].remove("t en"), "model.merges: t en is missing, so this is not the vocabulary"),
+    "merges of a piece apart": (lambda t: t["model"]["merges"].append(t["model"]["merges"].pop(t["model"]["merges"].index("▁t en"))), "do not stand together"),
+    "a byte is missing": (lambda t: t["model"]["vocab"].pop("<0x7F>"), "<0x7F> is missing; byte_fallback needs"),
+    "spaces stay": (lambda t: t.update(normalizer=None), "neither normalizer nor pre_tokenizer replaces spaces"),
+    "other normalizer": (lambda t: t.update(normalizer={"type": "NFKC"}), "normalizer: its type is NFKC; a SentencePiece"),
+    "cut at spaces": (lambda t: t.update(pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}), "pre_tokenizer: Metaspace must have"),
+    "whole words first": (lambda t: t["model"].update(ignore_merges=True), "model.ignore_merges is true"),
+}
+
+
+@pytest.mark.parametrize("why", BAD_SPM)
+def test_what_is_not_quite_sentencepiece_is_refused(why, tmp_path):
+    change, says = BAD_SPM[why]
+    tok = spm_tokenizer()
+    change(tok)
+    rc, _, err = run("convert", Checkpoint("llama", N_SPM).write(tmp_path / "m", tok=tok, tok_config=SPM_CONFIG), tmp_path / "out.gguf")
+    assert rc == 1 and says in err and err.count("\n") == 1, err
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+# ---- names ----
+
 def test_names_are_those_the_gguf_package_knows():
     known = {"lfm2": "LFM2", "llama": "LLAMA", "mistral": "LLAMA", "mixtral": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
     for kind, arch in known.items():
@@ -499,8 +580,8 @@ BAD = {
     "unknown tensor": (lambda c, t: c.folder.update({"model.vision.weight": np.zeros((2, 2), np.float32)}), "tensor model.vision.weight has no place"),
     "other shape": (lambda c, t: c.config.update(intermediate_size=97), "mlp.gate_proj.weight has the shape [96, 64], config.json makes it [97, 64]"),
     "no output matrix": (lambda c, t: c.folder.pop("lm_head.weight"), "tie_word_embeddings is false, but there is no tensor lm_head.weight"),
-    "SentencePiece": (lambda c, t: t["model"].update(byte_fallback=True), "tokenizer.json: model.byte_fallback is true: a SentencePiece vocabulary"),
-    "unigrams": (lambda c, t: t["model"].update(type="Unigram"), "model.type is Unigram; only byte-level BPE"),
+    "SentencePiece": (lambda c, t: t["model"].update(byte_fallback=True), "tokenizer.json: pre_tokenizer: its type is Sequence; a SentencePiece vocabulary is read with Metaspace"),
+    "unigrams": (lambda c, t: t["model"].update(type="Unigram"), "model.type is Unigram; only BPE"),
     "suffixes": (lambda c, t: t["model"].update(end_of_word_suffix="</w>"), "model.end_of_word_suffix is set"),
     "lower case": (lambda c, t: t.update(normalizer={"type": "Lowercase"}), "normalizer is Lowercase; none or NFC"),
     "no pre-tokenizer": (lambda c, t: t.update(pre_tokenizer=None), "pre_tokenizer: its type is missing; ByteLevel, Split"),

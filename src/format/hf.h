@@ -48,9 +48,25 @@ bool hf_config_read(struct hf_config *c, const struct json *config, const struct
                     struct gguf_out *out, struct err *e);
 void hf_config_done(struct hf_config *c);
 
+/* The tokens of a tokenizer.json, by id. Types are those of tokenizer.ggml.token_type. */
+enum { HF_NORMAL = 1, HF_UNKNOWN = 2, HF_CONTROL = 3, HF_USER = 4, HF_UNUSED = 5, HF_BYTE = 6 };
+struct hf_vocab {
+    const struct json *tokenizer, *vocab, *merges;                    /* vocab: token -> id */
+    int n;                                                            /* rows of the embedding */
+    struct bytes *token;                                              /* [n] */
+    int32_t *type;                                                    /* [n] */
+    struct arena made;                                                /* texts of unused tokens */
+};
 /* Reads tokenizer.json and writes the vocabulary; calls hf_special_read. */
 bool hf_tokenizer_read(const char *dir, const struct json *config, const struct hf_config *c,
                        struct gguf_out *out, struct err *e);
+/* What only a vocabulary of SentencePiece has: checks that it is one, writes its keys. */
+bool hf_spm_read(struct hf_vocab *v, struct gguf_out *out, struct err *e);
+/* One merge, "A B" or ["A", "B"]: line becomes "A B", joined "AB", *gap the length of A; all three must be
+ * in the vocabulary. Errors name merge i. */
+bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct str *joined, size_t *gap,
+                   struct err *e);
+struct bytes hf_text(const struct json *v);                           /* p is NULL if it is no string */
 /* Special ids, whether bos and eos are added, chat templates: from tokenizer_config.json,
  * generation_config.json, config.json and the post-processor of tokenizer.json. */
 bool hf_special_read(const char *dir, const struct json *tokenizer, const struct json *config, int n_vocab,

@@ -1,24 +1,14 @@
 /* hf_tokenizer.c -- the vocabulary of a Hugging Face folder (tokenizer.json) as tokenizer.ggml.* keys.
  *
- * Byte-level BPE only: the same tokens and merges mean the same there and here, given that text is cut
- * into the same pieces first. A GGUF file names that pre-tokenizer instead of carrying its pattern, so
- * the pattern must be one whose name we know; anything else in the pipeline that would change the result
- * is refused by name.
+ * Byte-level BPE: the same tokens and merges mean the same there and here, given that text is cut into
+ * the same pieces first. A GGUF file names that pre-tokenizer instead of carrying its pattern, so the
+ * pattern must be one whose name we know; anything else in the pipeline that would change the result is
+ * refused by name. SentencePiece vocabularies, told by byte_fallback, have a file of their own (hf_spm.c).
  *
  * Rows of the embedding that no token has become unused tokens, as other tools write them. */
 #include "format/hf.h"
 
-enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5 };
-
-struct vocab {
-    const struct json *vocab;                                         /* token -> id */
-    int n;
-    struct bytes *token;                                              /* [n] by id; NULL: none has it */
-    int32_t *type;                                                    /* [n] */
-    struct arena made;                                                /* texts of unused tokens */
-};
-
-static struct bytes text_of(const struct json *v)
+struct bytes hf_text(const struct json *v)
 {
     struct bytes b = { NULL, 0 };
     b.p = json_str(v, &b.len);
@@ -37,7 +27,7 @@ int32_t hf_token_id(const struct json *tokenizer, struct bytes text, int n_vocab
                       *vocab = json_get(json_get(tokenizer, "model"), "vocab"), *found = NULL;
     int64_t id;
     for (size_t i = 0; i < json_len(added) && !found; i++) {
-        struct bytes b = text_of(json_get(json_at(added, i), "content"));
+        struct bytes b = hf_text(json_get(json_at(added, i), "content"));
         if (b.p && bytes_same(b, text)) found = json_get(json_at(added, i), "id");
     }
     if (!found && !memchr(text.p, 0, text.len)) found = json_get(vocab, text.p);
@@ -50,13 +40,10 @@ static bool check_model(const struct json *model, struct err *e)
 {
     static const char *const none[] = { "dropout", "continuing_subword_prefix", "end_of_word_suffix" };
     char show[80] = "missing";
-    struct bytes type = text_of(json_get(model, "type"));
+    struct bytes type = hf_text(json_get(model, "type"));
     if (type.p) gguf_show(type, show);
     if (strcmp(show, "BPE"))
-        return err_set(e, ERR_UNSUPPORTED, "model.type is %s; only byte-level BPE is converted", show);
-    if (json_bool(json_get(model, "byte_fallback")))
-        return err_set(e, ERR_UNSUPPORTED, "model.byte_fallback is true: a SentencePiece vocabulary; only "
-                       "byte-level BPE is converted");
+        return err_set(e, ERR_UNSUPPORTED, "model.type is %s; only BPE is converted", show);
     for (size_t i = 0; i < LEN(none); i++)
         if (!is_absent(json_get(model, none[i])))
             return err_set(e, ERR_UNSUPPORTED, "model.%s is set; only vocabularies without it are converted", none[i]);
@@ -68,7 +55,7 @@ static bool check_normalizer(const struct json *v, struct err *e)
 {
     char show[80] = "of no type";
     if (is_absent(v) || json_str_is(json_get(v, "type"), "NFC")) return true;
-    struct bytes type = text_of(json_get(v, "type"));
+    struct bytes type = hf_text(json_get(v, "type"));
     if (type.p) gguf_show(type, show);
     return err_set(e, ERR_UNSUPPORTED, "normalizer is %s; none or NFC are accepted", show);
 }
@@ -90,7 +77,7 @@ static bool read_split(const struct json *v, struct cut *c, struct err *e)
 {
     const struct json *how = json_get(v, "behavior");
     bool invert = json_bool(json_get(v, "invert"));
-    c->pattern = text_of(json_get(json_get(v, "pattern"), "Regex"));
+    c->pattern = hf_text(json_get(json_get(v, "pattern"), "Regex"));
     if (!c->pattern.p) return err_set(e, ERR_UNSUPPORTED, "its pattern is not a Regex");
     if (++c->n_split > 1) return err_set(e, ERR_UNSUPPORTED, "there is more than one Split");
     if (invert ? json_str_is(how, "Removed") : json_str_is(how, "Isolated")) return true;
@@ -114,7 +101,7 @@ static bool read_cut(const struct json *v, int depth, struct cut *c, struct err 
             if (!read_cut(json_at(list, i), depth + 1, c, e)) return false;
         return true;
     }
-    if (text_of(type).p) gguf_show(text_of(type), show);
+    if (hf_text(type).p) gguf_show(hf_text(type), show);
     return err_set(e, ERR_UNSUPPORTED, "its type is %s; ByteLevel, Split and a Sequence of them are accepted", show);
 }
 
@@ -142,7 +129,7 @@ static const char *pre_of(const struct json *v, const char *arch, struct err *e)
 
 /* ---- tokens ----------------------------------------------------------------------------------- */
 
-static bool put_token(struct vocab *v, struct bytes text, const struct json *at, int32_t type, struct err *e)
+static bool put_token(struct hf_vocab *v, struct bytes text, const struct json *at, int32_t type, struct err *e)
 {
     char show[80], other[80];
     int64_t id;
@@ -163,96 +150,93 @@ static bool looks_special(struct bytes b)
     return b.len >= 4 && b.p[0] == '<' && b.p[1] == '|' && b.p[b.len - 1] == '>' && b.p[b.len - 2] == '|';
 }
 
-static bool read_added(struct vocab *v, const struct json *list, struct err *e)
+static bool read_added(struct hf_vocab *v, const struct json *list, struct err *e)
 {
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json *t = json_at(list, i);
-        struct bytes text = text_of(json_get(t, "content"));
+        struct bytes text = hf_text(json_get(t, "content"));
         if (!text.p || !text.len)
             return err_set(e, ERR_FORMAT, "added_tokens[%zu]: content is missing or empty", i);
         bool is_control = json_bool(json_get(t, "special")) || looks_special(text);
-        if (!put_token(v, text, json_get(t, "id"), is_control ? TYPE_CONTROL : TYPE_USER, e))
+        if (!put_token(v, text, json_get(t, "id"), is_control ? HF_CONTROL : HF_USER, e))
             return err_in(e, "added_tokens[%zu]", i);
     }
     return true;
 }
 
-static void fill_unused(struct vocab *v)
+static void fill_unused(struct hf_vocab *v)
 {
     for (int i = 0; i < v->n; i++) {
         if (v->token[i].p) continue;
         const char *name = arena_fmt(&v->made, "[PAD%d]", i);
         v->token[i] = (struct bytes){ name, strlen(name) };
-        v->type[i] = TYPE_UNUSED;
+        v->type[i] = HF_UNUSED;
     }
 }
 
-static bool read_tokens(struct vocab *v, const struct json *tokenizer, struct gguf_out *out, struct err *e)
+static bool read_tokens(struct hf_vocab *v, struct err *e)
 {
     if (!json_is(v->vocab, JSON_OBJECT) || !json_len(v->vocab))
         return err_set(e, ERR_FORMAT, "model.vocab is missing, empty or not an object");
     for (struct json_iter it = json_iter(v->vocab); json_next(&it);)
-        if (!put_token(v, (struct bytes){ it.key, it.key_len }, it.value, TYPE_NORMAL, e))
+        if (!put_token(v, (struct bytes){ it.key, it.key_len }, it.value, HF_NORMAL, e))
             return err_in(e, "model.vocab");
-    if (!read_added(v, json_get(tokenizer, "added_tokens"), e)) return false;
+    if (!read_added(v, json_get(v->tokenizer, "added_tokens"), e)) return false;
     fill_unused(v);
-    gguf_out_strs(out, "tokenizer.ggml.tokens", v->token, (size_t)v->n);
-    gguf_out_i32s(out, "tokenizer.ggml.token_type", v->type, (size_t)v->n);
     return true;
 }
 
 /* ---- merges ----------------------------------------------------------------------------------- */
 
-/* "A B", or the pair ["A", "B"] that newer files write; line becomes "A B" and joined "AB". */
-static bool read_merge(const struct json *v, struct str *line, struct str *joined, size_t *gap, struct err *e)
+/* "A B", or the pair ["A", "B"] that newer files write. */
+static bool split_merge(const struct json *v, struct bytes *a, struct bytes *b, struct err *e)
 {
-    struct bytes a = text_of(v), b = { NULL, 0 };
-    if (a.p) {
-        const char *space = a.len > 2 ? memchr(a.p + 1, ' ', a.len - 2) : NULL;
+    *a = hf_text(v);
+    if (a->p) {
+        const char *space = a->len > 2 ? memchr(a->p + 1, ' ', a->len - 2) : NULL;
         if (!space) return err_set(e, ERR_FORMAT, "it is not two tokens with a space between them");
-        b = (struct bytes){ space + 1, a.len - (size_t)(space + 1 - a.p) };
-        a.len = (size_t)(space - a.p);
+        *b = (struct bytes){ space + 1, a->len - (size_t)(space + 1 - a->p) };
+        a->len = (size_t)(space - a->p);
     } else {
-        a = text_of(json_at(v, 0));
-        b = text_of(json_at(v, 1));
+        *a = hf_text(json_at(v, 0));
+        *b = hf_text(json_at(v, 1));
     }
-    if (json_len(v) > 2 || !a.p || !b.p || !a.len || !b.len || memchr(b.p, ' ', b.len) || memchr(a.p, ' ', a.len))
-        return err_set(e, ERR_FORMAT, "it is neither \"A B\" nor [\"A\", \"B\"] with two tokens without spaces");
+    if (json_len(v) <= 2 && a->p && b->p && a->len && b->len && !memchr(a->p, ' ', a->len) &&
+        !memchr(b->p, ' ', b->len) && !memchr(a->p, 0, a->len) && !memchr(b->p, 0, b->len)) return true;
+    return err_set(e, ERR_FORMAT, "it is neither \"A B\" nor [\"A\", \"B\"] with two tokens without spaces");
+}
+
+bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct str *joined, size_t *gap,
+                   struct err *e)
+{
+    char show[80];
+    struct bytes a = { NULL, 0 }, b = { NULL, 0 };
+    if (!split_merge(json_at(v->merges, i), &a, &b, e)) return err_in(e, "model.merges[%zu]", i);
     str_clear(line);
     str_clear(joined);
     str_put(line, a.p, a.len);
-    str_putc(line, ' ');
+    str_putc(line, 0);                                                /* two C strings, to look them up */
     str_put(line, b.p, b.len);
     str_put(joined, a.p, a.len);
     str_put(joined, b.p, b.len);
     *gap = a.len;
-    return true;
+    bool ok = json_get(v->vocab, line->p) && json_get(v->vocab, line->p + a.len + 1) &&
+              json_get(v->vocab, joined->p);
+    line->p[a.len] = ' ';
+    return ok || err_set(e, ERR_FORMAT, "model.merges[%zu]: %s: both tokens and the two joined must be in "
+                         "model.vocab", i, gguf_show((struct bytes){ line->p, line->len }, show));
 }
 
-static bool check_merge(const struct vocab *v, struct str *line, const struct str *joined, size_t gap, struct err *e)
-{
-    char show[80];
-    line->p[gap] = 0;
-    bool ok = !memchr(line->p, 0, gap) && strlen(joined->p) == joined->len && json_get(v->vocab, line->p) &&
-              json_get(v->vocab, line->p + gap + 1) && json_get(v->vocab, joined->p);
-    line->p[gap] = ' ';
-    return ok || err_set(e, ERR_FORMAT, "%s: both tokens and the two joined must be in model.vocab",
-                         gguf_show((struct bytes){ line->p, line->len }, show));
-}
-
-static bool read_merges(const struct vocab *v, const struct json *list, struct gguf_out *out, struct err *e)
+static bool read_merges(const struct hf_vocab *v, struct gguf_out *out, struct err *e)
 {
     struct arena lines;
     struct str line = { 0 }, joined = { 0 };
-    size_t n = json_len(list), gap = 0;
-    bool ok = json_is(list, JSON_ARRAY) || err_set(e, ERR_FORMAT, "model.merges is missing or not an array");
+    size_t n = json_len(v->merges), gap = 0;
+    bool ok = true;
     struct bytes *all = mem_alloc((n + 1) * sizeof *all);
     arena_init(&lines, 1 << 20);
-    for (size_t i = 0; ok && i < n; i++) {
-        ok = (read_merge(json_at(list, i), &line, &joined, &gap, e) && check_merge(v, &line, &joined, gap, e)) ||
-             err_in(e, "model.merges[%zu]", i);
-        if (ok) all[i] = (struct bytes){ memcpy(arena_small(&lines, line.len), line.p, line.len), line.len };
-    }
+    for (size_t i = 0; i < n && (ok = hf_merge_read(v, i, &line, &joined, &gap, e)); i++)
+        all[i] = (struct bytes){ memcpy(arena_small(&lines, line.len), line.p, line.len), line.len };
     if (ok) gguf_out_strs(out, "tokenizer.ggml.merges", all, n);
     arena_done(&lines);
     str_done(&line);
@@ -263,19 +247,33 @@ static bool read_merges(const struct vocab *v, const struct json *list, struct g
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-static bool read_vocab(const struct json *tokenizer, const struct hf_config *c, struct gguf_out *out, struct err *e)
+static bool read_byte_level(struct hf_vocab *v, const char *arch, struct gguf_out *out, struct err *e)
 {
-    const struct json *model = json_get(tokenizer, "model");
-    if (!check_model(model, e) || !check_normalizer(json_get(tokenizer, "normalizer"), e)) return false;
-    const char *pre = pre_of(json_get(tokenizer, "pre_tokenizer"), c->kind->arch, e);
+    if (!check_normalizer(json_get(v->tokenizer, "normalizer"), e)) return false;
+    const char *pre = pre_of(json_get(v->tokenizer, "pre_tokenizer"), arch, e);
     if (!pre) return err_in(e, "pre_tokenizer");
     gguf_out_str(out, "tokenizer.ggml.model", "gpt2", 4);
     gguf_out_str(out, "tokenizer.ggml.pre", pre, strlen(pre));
-    struct vocab v = { .vocab = json_get(model, "vocab"), .n = c->dim[HF_VOCAB] };
+    return read_merges(v, out, e);
+}
+
+static bool read_vocab(const struct json *tokenizer, const struct hf_config *c, struct gguf_out *out, struct err *e)
+{
+    const struct json *model = json_get(tokenizer, "model");
+    if (!check_model(model, e)) return false;
+    struct hf_vocab v = { .tokenizer = tokenizer, .vocab = json_get(model, "vocab"),
+                          .merges = json_get(model, "merges"), .n = c->dim[HF_VOCAB] };
+    if (!json_is(v.merges, JSON_ARRAY)) return err_set(e, ERR_FORMAT, "model.merges is missing or not an array");
     v.token = mem_zero((size_t)v.n * sizeof *v.token);
     v.type = mem_zero((size_t)v.n * sizeof *v.type);
     arena_init(&v.made, 0);
-    bool ok = read_tokens(&v, tokenizer, out, e) && read_merges(&v, json_get(model, "merges"), out, e);
+    bool is_spm = json_bool(json_get(model, "byte_fallback")),
+         ok = read_tokens(&v, e) &&
+              (is_spm ? hf_spm_read(&v, out, e) : read_byte_level(&v, c->kind->arch, out, e));
+    if (ok) {
+        gguf_out_strs(out, "tokenizer.ggml.tokens", v.token, (size_t)v.n);
+        gguf_out_i32s(out, "tokenizer.ggml.token_type", v.type, (size_t)v.n);
+    }
     arena_done(&v.made);
     mem_free(v.token);
     mem_free(v.type);
