@@ -415,7 +415,7 @@ def test_a_tokenizer_of_the_library_cuts_text_the_same(kind, pattern, tmp_path):
 
 # ---- SentencePiece vocabularies ----
 
-PIECES = ["▁", "t", "e", "r", "a", "n", "▁t", "er", "en", "▁te", "ten", "▁ten", "▁▁", "n▁", "on", "o"]      # the best first, after the letters
+PIECES = ["▁", "t", "e", "r", "a", "n", "▁t", "er", "en", "▁te", "ten", "▁ten", "n▁", "on", "o", "▁▁", "▁▁▁", "▁▁▁▁"]     # the best first; the last are equal
 
 
 def spm_tokenizer():
@@ -424,7 +424,8 @@ def spm_tokenizer():
     merges = []
     for p in PIECES:
         ways = [(p[:i], p[i:]) for i in range(1, len(p)) if p[:i] in PIECES and p[i:] in PIECES]
-        merges += [" ".join(w) for w in sorted(ways, key=lambda w: (PIECES.index(w[0]), PIECES.index(w[1])))]
+        merges += [" ".join(w) for w in sorted(ways, key=lambda w: (PIECES.index(w[0]), PIECES.index(w[1]))) if p.strip("▁")]
+    merges += sorted((f"{'▁' * a} {'▁' * b}" for a in range(1, 4) for b in range(1, 5 - a)), key=lambda m: (-m.index(" "), -len(m)))
     return {"added_tokens": [{"id": i, "content": t, "special": True} for i, t in enumerate(tokens[:3])] + [{"id": len(tokens), "content": "<tool>", "special": False}],
             "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
             "pre_tokenizer": None, "decoder": None, "post_processor": {"type": "TemplateProcessing", "single": [
@@ -454,15 +455,16 @@ def test_a_sentencepiece_vocabulary_gets_its_scores_back(pre, tmp_path):
     assert (key("model"), key("add_space_prefix"), key("add_bos_token")) == ("llama", pre != "never", True)
     assert [key(k + "_token_id") for k in ("bos", "eos", "unknown")] == [1, 2, 0] and "tokenizer.ggml.merges" not in m
     assert key("token_type") == [2, 3, 3] + [6] * 256 + [1] * len(PIECES) + [4]
-    made = [p for p in PIECES if len(p) > 1]
+    made = [p for p in PIECES if len(p) > 1 and p.strip("▁")]
     score = dict(zip(key("tokens"), key("scores")))
-    assert sorted(made, key=lambda p: -score[p]) == made and all(score[p] < score["on"] for p in PIECES if len(p) == 1)
+    assert sorted(made, key=lambda p: -score[p]) == made and score["on"] > score["▁▁▁▁"] == score["▁▁▁"] > score["▁▁"]
+    assert all(score[p] < score["▁▁"] for p in PIECES if len(p) == 1)
     assert score["<unk>"] == score["<0x41>"] == score["<tool>"] == 0
 
 
 def test_a_sentencepiece_vocabulary_cuts_text_as_the_library_does(tmp_path):
     lib = pytest.importorskip("tokenizers")
-    path, texts = spm_file(tmp_path, spm_tokenizer()), ["ten", "tenon  tenant", "  ", "é ten ten", "tente", "tererren", "eren n  en"]
+    path, texts = spm_file(tmp_path, spm_tokenizer()), ["ten", "tenon  tenant", *(" " * n + "t" for n in range(9)), "é ten ten", "tente", "tererren", "eren n  en"]
     rc, out, err = run("debug", "tokenize", "-m", path, stdin="".join(json.dumps(x) + "\n" for x in texts))
     if rc and "byte-level BPE" in err:
         pytest.skip("this build reads no SentencePiece vocabularies")
@@ -473,7 +475,7 @@ def test_a_sentencepiece_vocabulary_cuts_text_as_the_library_does(tmp_path):
 
 BAD_SPM = {
     "a merge is missing": (lambda t: t["model"]["merges"].remove("t en"), "model.merges: t en is missing, so this is not the vocabulary"),
-    "merges of a piece apart": (lambda t: t["model"]["merges"].append(t["model"]["merges"].pop(t["model"]["merges"].index("▁t en"))), "do not stand together"),
+    "merges of a piece apart": (lambda t: t["model"]["merges"].append(t["model"]["merges"].pop(t["model"]["merges"].index("▁t en"))), "are mixed; SentencePiece keeps"),
     "a byte is missing": (lambda t: t["model"]["vocab"].pop("<0x7F>"), "<0x7F> is missing; byte_fallback needs"),
     "spaces stay": (lambda t: t.update(normalizer=None), "neither normalizer nor pre_tokenizer replaces spaces"),
     "other normalizer": (lambda t: t.update(normalizer={"type": "NFKC"}), "normalizer: its type is NFKC; a SentencePiece"),

@@ -2,9 +2,11 @@
  * and merges in the order of the scores that the file itself has lost.
  *
  * A GGUF file has a score for each piece instead, and no merges: wherever two neighbours together are a
- * piece they may become it, the best score first. The two say the same if the merges of a piece stand
- * together and every way to make a piece of two others is among them; then the score of a piece is its
- * place in that order. Both are checked, so a vocabulary trained as merges is refused and not bent.
+ * piece they may become it, the best score first, the leftmost of equals. The two say the same if the
+ * merges of a piece stand together and every way to make a piece of two others is among them; then the
+ * score of a piece is its place in that order. Both are checked, so a vocabulary trained as merges is
+ * refused and not bent. One mixture is known and harmless: runs of spaces have equal scores, and their
+ * merges are sorted by length, which for a single letter comes to the leftmost pair, too.
  *
  * Spaces are U+2581 in the pieces; the pipeline must replace them and do nothing else. */
 #include "format/hf.h"
@@ -60,29 +62,54 @@ static bool read_pipeline(const struct hf_vocab *v, struct pipeline *p, struct e
 
 /* ---- scores ----------------------------------------------------------------------------------- */
 
-/* score[id] = -(place of its first merge); lines gets every merge. 1 stands for a piece without merges. */
-static bool rank_pieces(const struct hf_vocab *v, struct names *lines, struct arena *mem, float *score,
-                        struct err *e)
+/* The piece that each merge makes, the last merge of each piece, and the merges as lines. */
+struct ranks { int32_t *made, *last; struct names lines; struct arena mem; };
+
+static bool read_ranks(const struct hf_vocab *v, struct ranks *r, struct err *e)
 {
     struct str line = { 0 }, joined = { 0 };
     size_t n = json_len(v->merges), gap;
-    int64_t id, last = -1;
     bool ok = true;
-    for (size_t i = 0; ok && i < n; i++) {
-        ok = hf_merge_read(v, i, &line, &joined, &gap, e);
-        if (!ok) break;
-        char *copy = arena_str(mem, line.p, line.len);
-        names_add(lines, (struct bytes){ copy, line.len });
-        if (!json_i64(json_get(v->vocab, joined.p), &id) || id == last) continue;
-        if (score[id] <= 0)
-            ok = err_set(e, ERR_UNSUPPORTED, "model.merges[%zu]: the merges of one piece do not stand together, as "
-                         "those of SentencePiece do", i);
-        score[id] = -(float)i;
-        last = id;
+    for (size_t i = 0; i < n && (ok = hf_merge_read(v, i, &line, &joined, &gap, e)); i++) {
+        int64_t id = 0;
+        names_add(&r->lines, (struct bytes){ arena_str(&r->mem, line.p, line.len), line.len });
+        json_i64(json_get(v->vocab, joined.p), &id);                  /* checked when the tokens were read */
+        r->made[i] = (int32_t)id;
+        r->last[id] = (int32_t)i;
     }
     str_done(&line);
     str_done(&joined);
     return ok;
+}
+
+/* Both are one and the same letter, repeated. */
+static bool is_same_letter(struct bytes a, struct bytes b)
+{
+    int n;
+    utf8_next(a.p, a.p + a.len, &n);
+    for (size_t i = 0; i < a.len; i++)
+        if (a.p[i] != a.p[i % (size_t)n]) return false;
+    for (size_t i = 0; i < b.len; i++)
+        if (b.p[i] != a.p[i % (size_t)n]) return false;
+    return true;
+}
+
+/* score[id] = -(place of its first merge), one place for pieces whose merges are mixed. */
+static bool score_pieces(const struct hf_vocab *v, const struct ranks *r, float *score, struct err *e)
+{
+    char show[80], other[80];
+    int32_t start = 0, end = -1, first = 0;
+    for (int32_t i = 0; i < (int32_t)json_len(v->merges); i++) {
+        int32_t id = r->made[i];
+        if (i > end) start = i, first = id;
+        if (id != first && !is_same_letter(v->token[first], v->token[id]))
+            return err_set(e, ERR_UNSUPPORTED, "model.merges[%d]: merges of %s and %s are mixed; SentencePiece keeps "
+                           "those of a piece together, but for runs of one letter", (int)i,
+                           gguf_show(v->token[first], show), gguf_show(v->token[id], other));
+        score[id] = -(float)start;
+        end = MAX(end, r->last[id]);
+    }
+    return true;
 }
 
 static bool is_piece(const struct hf_vocab *v, const char *p, size_t len, struct str *buf)
@@ -132,17 +159,19 @@ static bool finish_scores(const struct hf_vocab *v, const struct names *lines, f
 
 static bool put_scores(const struct hf_vocab *v, struct gguf_out *out, struct err *e)
 {
-    struct names lines = { 0 };
-    struct arena mem;
+    size_t n_merge = json_len(v->merges);
+    if (n_merge + (size_t)v->n >= 1 << 24)                            /* floats count exactly so far */
+        return err_set(e, ERR_LIMIT, "more than %d merges and tokens", 1 << 24);
+    struct ranks r = { .made = mem_alloc((n_merge + 1) * sizeof *r.made), .last = mem_zero((size_t)v->n * sizeof *r.last) };
     float *score = mem_alloc((size_t)v->n * sizeof *score);
-    for (int i = 0; i < v->n; i++) score[i] = 1;
-    arena_init(&mem, 1 << 20);
-    bool ok = json_len(v->merges) + (size_t)v->n < 1 << 24 ||         /* floats count exactly so far */
-              err_set(e, ERR_LIMIT, "more than %d merges and tokens", 1 << 24);
-    ok = ok && rank_pieces(v, &lines, &mem, score, e) && finish_scores(v, &lines, score, e);
+    for (int i = 0; i < v->n; i++) score[i] = 1;                      /* without merges */
+    arena_init(&r.mem, 1 << 20);
+    bool ok = read_ranks(v, &r, e) && score_pieces(v, &r, score, e) && finish_scores(v, &r.lines, score, e);
     if (ok) gguf_out_f32s(out, "tokenizer.ggml.scores", score, (size_t)v->n);
-    names_done(&lines);
-    arena_done(&mem);
+    names_done(&r.lines);
+    arena_done(&r.mem);
+    mem_free(r.made);
+    mem_free(r.last);
     mem_free(score);
     return ok;
 }
