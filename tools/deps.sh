@@ -35,5 +35,8 @@ fi
 if [ ! -x .venv/bin/python ]; then
     if ! python3 -m venv .venv >/dev/null 2>&1; then rm -rf .venv; echo "deps: no python3-venv: Python tests will be skipped" >&2; exit 0; fi
     .venv/bin/pip install -q pytest jsonschema jinja2 >/dev/null 2>&1 ||
-        { rm -rf .venv; echo "deps: Python packages cannot be fetched: Python tests will be skipped" >&2; }
+        { rm -rf .venv; echo "deps: Python packages cannot be fetched: Python tests will be skipped" >&2; exit 0; }
 fi
+.venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('numpy', 'gguf', 'tokenizers'))))" ||
+    .venv/bin/pip install -q numpy gguf tokenizers >/dev/null 2>&1 ||
+    echo "deps: numpy, gguf and tokenizers cannot be fetched: the tests of tenon convert will be skipped" >&2

@@ -55,6 +55,21 @@ size_t               gguf_file_bytes(const struct gguf *g);
 /* Full scan of the contents for NaN, Inf and non-finite scales; off the normal path. */
 bool gguf_scan(const struct gguf *g, struct err *e);
 
+/* ---- safetensors ---------------------------------------------------------------------------- */
+
+/* The tensors of one file, of a folder's model.safetensors, or of all the shards that a folder's
+ * model.safetensors.index.json names. Shapes come with the fastest dimension first, as everywhere here;
+ * a scalar is a vector of one. Data lies in the mapping, at any address: copy, never cast. */
+struct safetensors;
+/* NULL on error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED (a dtype other than F32, F16, BF16); the message
+ * names file and tensor. */
+struct safetensors *safetensors_open(const char *path, struct err *e);
+struct safetensors *safetensors_open_mem(const void *data, size_t size, const char *name, struct err *e);
+void                safetensors_close(struct safetensors *s);         /* NULL is fine */
+size_t              safetensors_n(const struct safetensors *s);
+const struct tensor *safetensors_tensor(const struct safetensors *s, size_t i);
+const struct tensor *safetensors_find(const struct safetensors *s, const char *name); /* NULL if absent */
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 /* Collects metadata and tensor descriptions, then writes the file in one go; tensor bytes are lent
@@ -76,5 +91,21 @@ void gguf_out_tensor(struct gguf_out *o, const struct tensor *t);     /* name co
 typedef bool gguf_fill_fn(void *ctx, const struct tensor *t, void *dst, struct err *e);
 void gguf_out_fill(struct gguf_out *o, const struct tensor *t, gguf_fill_fn *fill, void *ctx);
 bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e);
+
+/* ---- Hugging Face folders -------------------------------------------------------------------- */
+
+/* A folder of config.json, safetensors and tokenizer.json, seen as the GGUF file it makes: tensors under
+ * the names and in the order of that file, vectors and what is never quantised in F32, the rest as it lies.
+ * Metadata goes to `out` at once, all but general.file_type. NULL on error: ERR_IO, ERR_FORMAT,
+ * ERR_UNSUPPORTED; the message names folder, file, and key or tensor. */
+struct hf;
+struct hf           *hf_open(const char *dir, struct gguf_out *out, struct err *e);
+void                 hf_close(struct hf *h);                          /* NULL is fine */
+size_t               hf_n_tensor(const struct hf *h);
+/* data is NULL where the bytes must be gathered (experts, permuted rows, vectors) by hf_fill. */
+const struct tensor *hf_tensor(const struct hf *h, size_t i);
+void                 hf_fill(const struct hf *h, size_t i, void *dst); /* t->bytes bytes */
+struct hf_numbers { const char *arch; int n_layer, n_head, n_head_kv, n_expert; };   /* n_head_kv: of layer 0 */
+struct hf_numbers    hf_numbers(const struct hf *h);
 
 #endif
