@@ -325,12 +325,12 @@ def test_numbers_of_the_model(kind, tmp_path):
         assert got[f"{arch}.{key}"] == pytest.approx(v), key
 
 
-def test_a_sliding_window_ends_the_context(tmp_path):
+def test_a_sliding_window_is_named(tmp_path):
     c = Checkpoint("mistral")
     c.config["sliding_window"] = 512
     convert(c.write(tmp_path / "m"), tmp_path / "out.gguf")
     got = metadata(tmp_path / "out.gguf")
-    assert got["llama.context_length"] == 512 and "llama.attention.sliding_window" not in got
+    assert got["llama.context_length"] > 512 and got["llama.attention.sliding_window"] == 512
 
 
 # ---- vocabulary ----

@@ -4,7 +4,7 @@
  * What a config may leave out has the default its model type has in the library that wrote it. What
  * would change the computation and has no key that readers agree on is refused by name. Two things are
  * translated rather than copied: llama3 scaling becomes a tensor of divisors (rope_freqs.weight), and a
- * sliding window becomes the length of the context, within which both attend to the same. */
+ * sliding window of some layers only (Qwen) becomes the length of the context, within which all attend to the same. */
 #include <math.h>
 
 #include "format/hf.h"
@@ -226,7 +226,9 @@ static bool read_context(struct reader *r)
                  json_bool(json_get(r->config, "use_sliding_window"));
     if (!read_int(r, "max_position_embeddings", 1, INT32_MAX, -1, &n_ctx) ||
         (is_on && !read_int(r, "sliding_window", 0, INT32_MAX, 0, &window))) return false;
-    if (window && window < n_ctx) {
+    bool all_layers = !strcmp(r->c->kind->arch, "llama");
+    if (window && all_layers) put_int(r, "attention.sliding_window", window);
+    if (window && window < n_ctx && !all_layers) {
         log_line(LOG_WARN, "sliding_window tokens=%d context_was=%d: the context ends where the window would begin to slide",
                  window, n_ctx);
         n_ctx = window;

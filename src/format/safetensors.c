@@ -198,7 +198,7 @@ static bool read_file(struct safetensors *s, const uint8_t *data, size_t size, s
 static bool add_file(struct safetensors *s, const char *path, struct err *e)
 {
     struct map map;
-    if (!map_open(&map, path, e)) return false;
+    if (!map_open(&map, path, 0, e)) return false;
     bool ok = read_file(s, map.data, map.size, e) || err_in(e, "%s", path);
     MEM_GROW(s->shard, s->n_shard, s->cap_shard);
     s->shard[s->n_shard++] = (struct shard){ map, mem_str(path) };
