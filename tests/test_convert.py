@@ -1,5 +1,5 @@
 """tenon convert on small random checkpoints made here: every tensor and key against what numpy makes of the
-same folder, an LFM2 model down to its logits, and what a folder can have wrong. TENON names the binary."""
+same folder, every type down to its logits, and what a folder can have wrong. TENON names the binary."""
 import json
 import os
 import re
@@ -504,56 +504,102 @@ def test_names_are_those_the_gguf_package_knows():
         assert {names.get_name(n, try_suffixes=(".weight", ".bias")) for n in plain} == set(c.file), kind
 
 
-# ---- LFM2 from folder to logits ----
+# ---- from folder to logits: the models as their own library computes them, in float64 ----
 
-def rms(x, w, eps=1e-5):
-    return w * x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+class Reference:
+    """Reads the tensors of the folder by their names there, so that a row put in the wrong place shows."""
+
+    def __init__(self, c):
+        self.c, self.w = c, {n: x.astype(np.float64) for n, x in c.folder.items()}
+        cfg = c.config
+        self.lfm2, self.eps, self.hd = c.kind.startswith("lfm2"), cfg.get("rms_norm_eps", cfg.get("norm_eps")), c.hd
+        theta = cfg.get("rope_theta", cfg.get("rope_parameters", {}).get("rope_theta", 1e4))
+        self.freq = theta ** (-2 * np.arange(self.hd // 2) / self.hd)
+        if c.kind == "llama":                          # LLAMA_SCALING
+            wave = 2 * np.pi / self.freq
+            s = (64 / wave - 1) / 3
+            self.freq = np.where(wave < 16, self.freq, np.where(wave > 64, self.freq / 8, (1 - s) * self.freq / 8 + s * self.freq))
+
+    def rms(self, x, name):
+        return self.w[name] * x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps)
+
+    def linear(self, x, name):
+        return x @ self.w[name + ".weight"].T + self.w.get(name + ".bias", 0)
+
+    def conv(self, x, at):
+        b, c, u = np.split(self.linear(x, at + "conv.in_proj"), 3, axis=1)
+        u = np.vstack([np.zeros((2, D)), b * u])
+        taps = self.w[at + "conv.conv.weight"][:, 0]
+        return self.linear(c * sum(taps[:, j] * u[j:len(u) - 2 + j] for j in range(3)), at + "conv.out_proj")
+
+    def turn(self, x):
+        a, half = np.arange(len(x))[:, None, None] * self.freq, self.hd // 2
+        lo, hi = x[..., :half], x[..., half:]
+        return np.concatenate([lo * np.cos(a) - hi * np.sin(a), hi * np.cos(a) + lo * np.sin(a)], -1)
+
+    def attention(self, x, at):
+        n, at = len(x), at + "self_attn."
+        q, k, v = (self.linear(x, f"{at}{p}_proj").reshape(n, -1, self.hd) for p in "qkv")
+        norm = "layernorm" if self.lfm2 else "norm"
+        if f"{at}q_{norm}.weight" in self.w:
+            q, k = self.rms(q, f"{at}q_{norm}.weight"), self.rms(k, f"{at}k_{norm}.weight")
+        q, k, window, out = self.turn(q), self.turn(k), self.c.config.get("sliding_window"), np.zeros_like(q)
+        hidden = np.triu(np.ones((n, n), bool), 1)
+        if window and self.c.kind == "mistral":
+            hidden |= np.tril(np.ones((n, n), bool), -window)
+        for h in range(HEADS):
+            s = np.where(hidden, -np.inf, q[:, h] @ k[:, h * KV // HEADS].T / np.sqrt(self.hd))
+            p = np.exp(s - s.max(-1, keepdims=True))
+            out[:, h] = p / p.sum(-1, keepdims=True) @ v[:, h * KV // HEADS]
+        return self.linear(out.reshape(n, -1), at + ("out_proj" if self.lfm2 else "o_proj"))
+
+    def gated(self, x, gate, up, down):
+        g = self.linear(x, gate)
+        return self.linear(g / (1 + np.exp(-g)) * self.linear(x, up), down)
+
+    def experts(self, x, at):
+        r, out = self.linear(x, at + "gate"), np.zeros_like(x)
+        score = 1 / (1 + np.exp(-r)) if self.lfm2 else np.exp(r) / np.exp(r).sum(-1, keepdims=True)
+        order = np.argsort(-(score + self.w.get(at + "expert_bias", 0)), axis=-1)[:, :2]
+        for t, chosen in enumerate(order):
+            for e in chosen:
+                y = self.gated(x[t:t + 1], *(f"{at}experts.{e}.w{i}" for i in (1, 3, 2)))
+                out[t] += (score[t, e] / score[t, chosen].sum() * y)[0]
+        return out
+
+    def feed(self, x, at):
+        for part in ("block_sparse_moe.", "feed_forward."):
+            if f"{at}{part}gate.weight" in self.w:
+                return self.experts(x, at + part)
+        if self.lfm2:
+            return self.gated(x, *(f"{at}feed_forward.w{i}" for i in (1, 3, 2)))
+        return self.gated(x, *(f"{at}mlp.{p}_proj" for p in ("gate", "up", "down")))
+
+    def logits(self, tokens):
+        h = self.w["model.embed_tokens.weight"][tokens]
+        mix, feed = ("operator_norm", "ffn_norm") if self.lfm2 else ("input_layernorm", "post_attention_layernorm")
+        for i in range(LAYERS):
+            at = f"model.layers.{i}."
+            x = self.rms(h, f"{at}{mix}.weight")
+            h = h + (self.conv(x, at) if f"{at}conv.conv.weight" in self.w else self.attention(x, at))
+            h = h + self.feed(self.rms(h, f"{at}{feed}.weight"), at)
+        h = self.rms(h, "model.embedding_norm.weight" if self.lfm2 else "model.norm.weight")
+        return h @ self.w["lm_head.weight" if "lm_head.weight" in self.w else "model.embed_tokens.weight"].T
 
 
-def conv_block(x, w):
-    b, c, u = np.split(x @ w("conv.in_proj").T, 3, axis=1)
-    u = np.vstack([np.zeros((2, D)), b * u])
-    taps = w("conv.conv")[:, 0]
-    v = sum(taps[:, j] * u[j:len(u) - 2 + j] for j in range(3))
-    return (c * v) @ w("conv.out_proj").T
-
-
-def attention_block(x, w, theta=1e6):
-    n = len(x)
-    q, k, v = ((x @ w(f"self_attn.{p}_proj").T).reshape(n, -1, HD) for p in "qkv")
-    q, k = rms(q, w("self_attn.q_layernorm")), rms(k, w("self_attn.k_layernorm"))
-    a = np.arange(n)[:, None] * theta ** (-2 * np.arange(HD // 2) / HD)
-    cos, sin = np.cos(a)[:, None], np.sin(a)[:, None]
-    turn = lambda y: np.concatenate([y[..., :HD // 2] * cos - y[..., HD // 2:] * sin, y[..., HD // 2:] * cos + y[..., :HD // 2] * sin], -1)
-    q, k = turn(q), turn(k)
-    out = np.zeros_like(q)
-    for h in range(HEADS):
-        s = q[:, h] @ k[:, h * KV // HEADS].T / np.sqrt(HD)
-        s[np.triu_indices(n, 1)] = -np.inf
-        p = np.exp(s - s.max(-1, keepdims=True))
-        out[:, h] = p / p.sum(-1, keepdims=True) @ v[:, h * KV // HEADS]
-    return out.reshape(n, -1) @ w("self_attn.out_proj").T
-
-
-def lfm2_logits(weights, tokens):
-    h = weights["model.embed_tokens.weight"][tokens].astype(np.float64)
-    for layer in range(LAYERS):
-        w = lambda name: weights[f"model.layers.{layer}.{name}.weight"].astype(np.float64)
-        x = rms(h, w("operator_norm"))
-        h = h + (attention_block if layer == 1 else conv_block)(x, w)
-        x = rms(h, w("ffn_norm"))
-        gate = x @ w("feed_forward.w1").T
-        h = h + (gate / (1 + np.exp(-gate)) * (x @ w("feed_forward.w3").T)) @ w("feed_forward.w2").T
-    return rms(h, weights["model.embedding_norm.weight"]) @ weights["model.embed_tokens.weight"].T
-
-
-def test_lfm2_gives_the_logits_of_its_folder(lfm2, tmp_path):
-    c, path = lfm2
+@pytest.mark.parametrize("kind", [*CONFIGS, "windowed mistral"])
+def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
+    c = Checkpoint(kind.split()[-1])
+    if kind.startswith("windowed"):
+        c.config["sliding_window"] = 4
+    convert(c.write(tmp_path / "m", "F32"), tmp_path / "out.gguf")
     ids = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
-    rc, _, err = run("debug", "logits", "--ref", "-m", path, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
-    assert rc == 0, err
-    got, want = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB), lfm2_logits(c.folder, ids)
-    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    want = Reference(c).logits(ids)
+    for more, most in ((["--ref"], 1e-5), ([], 2e-3), (["--decode"], 2e-3)):
+        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / "out.gguf", "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
+        assert rc == 0, err
+        got = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, more
 
 
 # ---- what is refused ----
