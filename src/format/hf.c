@@ -15,6 +15,7 @@ struct part {
     const struct tensor **src;                                        /* [n_src] one, or one per expert */
     int n_src;
     bool is_permuted;
+    int slice, n_slice;                                               /* all experts in one source; n_slice 0: they are not */
 };
 struct hf {
     struct safetensors *st;
@@ -96,6 +97,20 @@ static const struct tensor *find_source(struct hf *h, const struct hf_row *row, 
     return t;
 }
 
+/* All experts of the layer in one tensor, as some writers leave them; *out is NULL if this folder has none. */
+static bool find_fused(struct hf *h, const struct hf_row *row, int layer, const struct tensor **out, struct err *e)
+{
+    const struct tensor *t = row->fused ? safetensors_find(h->st, spell(&h->text, row->fused, layer, 0)) : NULL;
+    struct tensor want = shape_of(&h->c, row);
+    *out = t;
+    if (!t) return true;
+    want.n_dim = 3;
+    want.ne[1] *= row->n_slice;
+    want.ne[2] = h->c.n_expert;
+    h->is_used[t - safetensors_tensor(h->st, 0)] = 1;
+    return check_shape(t, &want, e);
+}
+
 static bool is_absent(struct hf *h, const struct hf_row *row, int layer)
 {
     if (!strcmp(row->hf, "lm_head.weight")) return !h->c.has_head;
@@ -118,19 +133,28 @@ static void plan_shape(const struct hf_config *c, const struct hf_row *row, stru
     if (p->n_src == 1 && !is_stack && !p->is_permuted && t->dtype == p->src[0]->dtype) t->data = p->src[0]->data;
 }
 
+static bool find_sources(struct hf *h, const struct hf_row *row, int layer, struct part *p, struct err *e)
+{
+    const struct tensor *fused;
+    if (!find_fused(h, row, layer, &fused, e)) return false;
+    if (fused) p->slice = row->slice, p->n_slice = row->n_slice;
+    for (int x = 0; x < p->n_src; x++) {
+        if (!(p->src[x] = fused ? fused : find_source(h, row, layer, x, e))) return false;
+        if (p->src[x]->dtype != p->src[0]->dtype)
+            return err_set(e, ERR_UNSUPPORTED, "tensors %s and %s are %s and %s; the experts of a layer must be "
+                           "of one dtype", p->src[0]->name, p->src[x]->name, dtype_info(p->src[0]->dtype)->name,
+                           dtype_info(p->src[x]->dtype)->name);
+    }
+    return true;
+}
+
 static bool add_part(struct hf *h, const struct hf_row *row, int layer, struct err *e)
 {
     struct part p = { .n_src = strchr(row->hf, '*') ? h->c.n_expert : 1 };
     if (is_absent(h, row, layer)) return true;
     p.t.name = spell(&h->text, row->gguf, layer, 0);
     p.src = arena_small(&h->text, (size_t)p.n_src * sizeof *p.src);
-    for (int x = 0; x < p.n_src; x++) {
-        if (!(p.src[x] = find_source(h, row, layer, x, e))) return false;
-        if (p.src[x]->dtype != p.src[0]->dtype)
-            return err_set(e, ERR_UNSUPPORTED, "tensors %s and %s are %s and %s; the experts of a layer must be "
-                           "of one dtype", p.src[0]->name, p.src[x]->name, dtype_info(p.src[0]->dtype)->name,
-                           dtype_info(p.src[x]->dtype)->name);
-    }
+    if (!find_sources(h, row, layer, &p, e)) return false;
     plan_shape(&h->c, row, &p);
     MEM_GROW(h->part, h->n_part, h->cap_part);
     h->part[h->n_part++] = p;
@@ -296,5 +320,6 @@ void hf_fill(const struct hf *h, size_t i, void *dst)
     }
     int64_t n = p->t.ne[0] * p->t.ne[1];
     size_t bytes = dtype_bytes(p->t.dtype, n);
-    for (int x = 0; x < p->n_src; x++) put_values(p->t.dtype, (uint8_t *)dst + (size_t)x * bytes, p->src[x], 0, n);
+    for (int64_t x = 0; x < p->n_src; x++)
+        put_values(p->t.dtype, (uint8_t *)dst + (size_t)x * bytes, p->src[x], (x * p->n_slice + p->slice) * n, n);
 }
