@@ -1,7 +1,7 @@
 /* cmd_convert.c -- `tenon convert DIR OUT [TYPE]`: a Hugging Face folder as one GGUF file.
  *
- * One tensor is in memory at a time, twice where it is gathered and repacked; the result appears whole
- * or not at all. */
+ * One tensor is in memory at a time, twice where it is gathered and repacked; the result appears
+ * whole or not at all. */
 #include <unistd.h>
 
 #include "mix.h"
@@ -12,7 +12,7 @@ struct convert_opts { int64_t threads; bool json, pure, verbose; };
 struct job { struct plan *plan; size_t i; };
 struct plan {
     struct hf *hf;
-    const struct mix *mix;                                            /* NULL: matrices stay as they lie */
+    const struct mix *mix;                                /* NULL: matrices stay as they lie */
     bool pure;
     struct pool *pool;
     struct tally tally;
@@ -73,7 +73,8 @@ static const char *type_as_is(const struct tally *w)
     return dtype_info((enum dtype)most)->name;
 }
 
-static bool convert(struct plan *p, const char *dir, const char *path, const char *type, struct err *e)
+static bool convert(struct plan *p, const char *dir, const char *path, const char *type,
+                    struct err *e)
 {
     struct gguf_out *out = gguf_out_new();
     bool ok = (!type || mix_find(type, &p->mix, e)) && (p->hf = hf_open(dir, out, e));
@@ -95,7 +96,8 @@ static int run(const void *v, int n_arg, char **arg)
     const struct convert_opts *o = v;
     struct err e = { 0 };
     struct plan p = { .tally.is_shown = o->verbose || isatty(STDERR_FILENO), .pure = o->pure };
-    bool ok = (p.pool = pool_open((int)o->threads, &e)) && convert(&p, arg[0], arg[1], n_arg > 2 ? arg[2] : NULL, &e);
+    bool ok = (p.pool = pool_open((int)o->threads, &e)) &&
+              convert(&p, arg[0], arg[1], n_arg > 2 ? arg[2] : NULL, &e);
     if (ok) tally_print(&p.tally, arg[1], mix_name(p.mix), o->json);
     pool_close(p.pool);
     hf_close(p.hf);
@@ -117,7 +119,7 @@ static const struct opt opts[] = {
 static const struct convert_opts defaults = { 0 };
 const struct command cmd_convert = {
     .verb = "convert", .args = "DIR OUT [TYPE]",
-    .sentence = "Write a Hugging Face folder as a GGUF file, as it lies or with the types of quantize.",
+    .sentence = "Write a Hugging Face folder as a GGUF file, as it lies or in a TYPE of quantize.",
     .example = "tenon convert LFM2-1.2B-Tool lfm2-1.2b-tool-q4.gguf Q4_K_M",
     .opt = opts, .n_opt = LEN(opts),
     .defaults = &defaults, .opts_bytes = sizeof defaults, .min_arg = 2, .max_arg = 3, .run = run,

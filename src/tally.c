@@ -1,9 +1,9 @@
-/* tally.c -- numbers from one format into another, chunk by chunk over the threads, and the account of
- * it: what was written, what was lost.
+/* tally.c -- numbers from one format into another, chunk by chunk over the threads, and the account
+ * of it: what was written, what was lost.
  *
  * A chunk is whole blocks of every format, so chunks are independent; sums over chunks are taken in
- * their order, whoever computed them. Values that are not finite, or too large for the format, end the
- * run: nothing is clipped silently. */
+ * their order, whoever computed them. Values that are not finite, or too large for the format, end
+ * the run: nothing is clipped silently. */
 #include <math.h>
 #include <stdatomic.h>
 
@@ -83,8 +83,8 @@ static int64_t n_elem(const struct tensor *t)
     return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
 }
 
-bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from, const struct tensor *to,
-                  void *dst, struct err *e)
+bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from,
+                  const struct tensor *to, void *dst, struct err *e)
 {
     struct job j = { .from = from, .in = dtype_info(from->dtype), .out = dtype_info(to->dtype),
                      .dst = dst, .n = n_elem(from) };

@@ -251,6 +251,21 @@ def test_every_tensor_arrives(kind, dtype, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "out.gguf"]
 
 
+def test_experts_in_one_tensor(tmp_path):
+    c = Checkpoint("lfm2_moe")
+    convert(c.write(tmp_path / "apart"), tmp_path / "apart.gguf")
+    for i in (1, 2):
+        hf = f"model.layers.{i}.feed_forward.experts."
+        w = {k: np.stack([c.folder.pop(f"{hf}{e}.{k}.weight") for e in range(4)]) for k in ("w1", "w3", "w2")}
+        c.folder.update({hf + "gate_up_proj": np.concatenate([w["w1"], w["w3"]], 1), hf + "down_proj": w["w2"]})
+    convert(c.write(tmp_path / "fused"), tmp_path / "fused.gguf")
+    one, other = tensors(tmp_path / "apart.gguf"), tensors(tmp_path / "fused.gguf")
+    assert list(one) == list(other) and all(np.array_equal(one[n][1], other[n][1]) for n in one)
+    c.config["moe_intermediate_size"] = 31
+    rc, _, err = run("convert", c.write(tmp_path / "bad"), tmp_path / "bad.gguf")
+    assert rc == 1 and "experts.gate_up_proj has the shape [4, 64, 64], config.json makes it [4, 62, 64]" in err
+
+
 def rotate(x, pos, pairs):
     """x [head_dim] rotated at a position; pairs: (i, j) of each frequency."""
     y = x.copy()

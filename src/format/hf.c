@@ -1,20 +1,22 @@
-/* hf.c -- a Hugging Face folder seen as a GGUF file: which tensors it will have, and their bytes when
- * their turn comes.
+/* hf.c -- a Hugging Face folder seen as a GGUF file: which tensors it will have, and their bytes
+ * when their turn comes.
  *
- * The table of the model type is walked layer by layer; each row names a tensor that must be there in
- * the shape that config.json implies. What is left over in the folder is an error too: a model with
- * parts that we do not know would not be the same model. Bytes are lent from the mapping where they can
- * be, and gathered one tensor at a time where they cannot: experts are stacked, rows of the llama
- * architecture are permuted, vectors are widened.
+ * The table of the model type is walked layer by layer; each row names a tensor that must be there
+ * in the shape that config.json implies. What is left over in the folder is an error too: a model
+ * with parts that we do not know would not be the same model. Bytes are lent from the mapping where
+ * they can be, and gathered one tensor at a time where they cannot: experts are stacked, rows of
+ * the llama architecture are permuted, vectors are widened.
  *
- * Not here: numbers and metadata (hf_config.c), the vocabulary (hf_tokenizer.c), names (hf_names.c). */
+ * Not here: numbers and metadata (hf_config.c), the vocabulary (hf_tokenizer.c), names
+ * (hf_names.c). */
 #include "format/hf.h"
 
 struct part {
     struct tensor t;
-    const struct tensor **src;                                        /* [n_src] one, or one per expert */
+    const struct tensor **src; /* [n_src] one, or one per expert */
     int n_src;
     bool is_permuted;
+    int slice, n_slice; /* all experts in one source; n_slice 0: they are not */
 };
 struct hf {
     struct safetensors *st;
@@ -25,7 +27,7 @@ struct hf {
     struct arena text;                                                /* names, lists of sources */
 };
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /* The name with # and * replaced by layer and expert. */
 static char *spell(struct arena *a, const char *name, int layer, int expert)
@@ -52,11 +54,12 @@ static bool has_row(const struct hf_config *c, const struct hf_row *row, int lay
     }
 }
 
-/* ---- finding ---------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static void put_shape(struct str *s, const struct tensor *t)
 {
-    for (int i = t->n_dim - 1; i >= 0; i--) str_fmt(s, "%s%lld", i == t->n_dim - 1 ? "" : ", ", (long long)t->ne[i]);
+    for (int i = t->n_dim - 1; i >= 0; i--)
+        str_fmt(s, "%s%lld", i == t->n_dim - 1 ? "" : ", ", (long long)t->ne[i]);
 }
 
 static bool check_shape(const struct tensor *t, const struct tensor *want, struct err *e)
@@ -67,7 +70,8 @@ static bool check_shape(const struct tensor *t, const struct tensor *want, struc
     struct str is = { 0 }, must = { 0 };
     put_shape(&is, t);
     put_shape(&must, want);
-    err_set(e, ERR_FORMAT, "tensor %s has the shape [%s], config.json makes it [%s]", t->name, is.p, must.p);
+    err_set(e, ERR_FORMAT, "tensor %s has the shape [%s], config.json makes it [%s]", t->name, is.p,
+            must.p);
     str_done(&is);
     str_done(&must);
     return false;
@@ -81,8 +85,8 @@ static struct tensor shape_of(const struct hf_config *c, const struct hf_row *ro
     return (struct tensor){ .n_dim = row->out == HF_ONE ? 1 : 2, .ne = { in, out, 1, 1 } };
 }
 
-static const struct tensor *find_source(struct hf *h, const struct hf_row *row, int layer, int expert,
-                                        struct err *e)
+static const struct tensor *find_source(struct hf *h, const struct hf_row *row, int layer,
+                                        int expert, struct err *e)
 {
     const char *name = spell(&h->text, row->hf, layer, expert);
     const struct tensor *t = safetensors_find(h->st, name);
@@ -96,10 +100,28 @@ static const struct tensor *find_source(struct hf *h, const struct hf_row *row, 
     return t;
 }
 
+/* All experts of the layer in one tensor, as some writers leave them; *out is NULL if this folder
+ * has none. */
+static bool find_fused(struct hf *h, const struct hf_row *row, int layer, const struct tensor **out,
+                       struct err *e)
+{
+    const struct tensor *t =
+        row->fused ? safetensors_find(h->st, spell(&h->text, row->fused, layer, 0)) : NULL;
+    struct tensor want = shape_of(&h->c, row);
+    *out = t;
+    if (!t) return true;
+    want.n_dim = 3;
+    want.ne[1] *= row->n_slice;
+    want.ne[2] = h->c.n_expert;
+    h->is_used[t - safetensors_tensor(h->st, 0)] = 1;
+    return check_shape(t, &want, e);
+}
+
 static bool is_absent(struct hf *h, const struct hf_row *row, int layer)
 {
     if (!strcmp(row->hf, "lm_head.weight")) return !h->c.has_head;
-    return (row->flags & HF_OPTIONAL) && !safetensors_find(h->st, spell(&h->text, row->hf, layer, 0));
+    return (row->flags & HF_OPTIONAL) &&
+           !safetensors_find(h->st, spell(&h->text, row->hf, layer, 0));
 }
 
 static void plan_shape(const struct hf_config *c, const struct hf_row *row, struct part *p)
@@ -115,7 +137,26 @@ static void plan_shape(const struct hf_config *c, const struct hf_row *row, stru
     t->dtype = is_vector || (row->flags & HF_F32) ? DT_F32 : p->src[0]->dtype;
     t->bytes = dtype_bytes(t->dtype, in * out * t->ne[2]);
     p->is_permuted = row->flags & HF_PERMUTE;
-    if (p->n_src == 1 && !is_stack && !p->is_permuted && t->dtype == p->src[0]->dtype) t->data = p->src[0]->data;
+    if (p->n_src == 1 && !is_stack && !p->is_permuted && t->dtype == p->src[0]->dtype)
+        t->data = p->src[0]->data;
+}
+
+static bool find_sources(struct hf *h, const struct hf_row *row, int layer, struct part *p,
+                         struct err *e)
+{
+    const struct tensor *fused;
+    if (!find_fused(h, row, layer, &fused, e)) return false;
+    if (fused) p->slice = row->slice, p->n_slice = row->n_slice;
+    for (int x = 0; x < p->n_src; x++) {
+        if (!(p->src[x] = fused ? fused : find_source(h, row, layer, x, e))) return false;
+        if (p->src[x]->dtype != p->src[0]->dtype)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "tensors %s and %s are %s and %s; the experts of a layer must be "
+                           "of one dtype",
+                           p->src[0]->name, p->src[x]->name, dtype_info(p->src[0]->dtype)->name,
+                           dtype_info(p->src[x]->dtype)->name);
+    }
+    return true;
 }
 
 static bool add_part(struct hf *h, const struct hf_row *row, int layer, struct err *e)
@@ -124,13 +165,7 @@ static bool add_part(struct hf *h, const struct hf_row *row, int layer, struct e
     if (is_absent(h, row, layer)) return true;
     p.t.name = spell(&h->text, row->gguf, layer, 0);
     p.src = arena_small(&h->text, (size_t)p.n_src * sizeof *p.src);
-    for (int x = 0; x < p.n_src; x++) {
-        if (!(p.src[x] = find_source(h, row, layer, x, e))) return false;
-        if (p.src[x]->dtype != p.src[0]->dtype)
-            return err_set(e, ERR_UNSUPPORTED, "tensors %s and %s are %s and %s; the experts of a layer must be "
-                           "of one dtype", p.src[0]->name, p.src[x]->name, dtype_info(p.src[0]->dtype)->name,
-                           dtype_info(p.src[x]->dtype)->name);
-    }
+    if (!find_sources(h, row, layer, &p, e)) return false;
     plan_shape(&h->c, row, &p);
     MEM_GROW(h->part, h->n_part, h->cap_part);
     h->part[h->n_part++] = p;
@@ -142,8 +177,9 @@ static void add_rope_freqs(struct hf *h)
     struct part p = { 0 };
     int half = h->c.dim[HF_HEAD] / 2;
     if (!h->c.rope_freqs) return;
-    p.t = (struct tensor){ .name = "rope_freqs.weight", .dtype = DT_F32, .n_dim = 1, .ne = { half, 1, 1, 1 },
-                           .data = h->c.rope_freqs, .bytes = (size_t)half * sizeof(float) };
+    p.t = (struct tensor){ .name = "rope_freqs.weight", .dtype = DT_F32, .n_dim = 1,
+                           .ne = { half, 1, 1, 1 }, .data = h->c.rope_freqs,
+                           .bytes = (size_t)half * sizeof(float) };
     MEM_GROW(h->part, h->n_part, h->cap_part);
     h->part[h->n_part++] = p;
 }
@@ -156,17 +192,20 @@ static bool add_parts(struct hf *h, struct err *e)
     add_rope_freqs(h);
     for (int l = 0; l < h->c.n_layer; l++)
         for (size_t i = 0; i < k->n_row; i++)
-            if (strchr(k->row[i].hf, '#') && has_row(&h->c, &k->row[i], l) && !add_part(h, &k->row[i], l, e))
+            if (strchr(k->row[i].hf, '#') && has_row(&h->c, &k->row[i], l) &&
+                !add_part(h, &k->row[i], l, e))
                 return false;
     return true;
 }
 
-/* What a folder may hold besides: a table that follows from config.json, the copy of a tied embedding. */
+/* What a folder may hold besides: a table that follows from config.json, the copy of a tied
+ * embedding. */
 static bool is_spare(const struct hf *h, const char *name)
 {
     static const char inv_freq[] = "rotary_emb.inv_freq";
     size_t n = strlen(name), k = sizeof inv_freq - 1;
-    return (n >= k && !strcmp(name + n - k, inv_freq)) || (!h->c.has_head && !strcmp(name, "lm_head.weight"));
+    return (n >= k && !strcmp(name + n - k, inv_freq)) ||
+           (!h->c.has_head && !strcmp(name, "lm_head.weight"));
 }
 
 static bool check_rest(const struct hf *h, struct err *e)
@@ -175,13 +214,15 @@ static bool check_rest(const struct hf *h, struct err *e)
     for (size_t i = 0; i < safetensors_n(h->st); i++) {
         const char *name = safetensors_tensor(h->st, i)->name;
         if (!h->is_used[i] && !is_spare(h, name))
-            return err_set(e, ERR_UNSUPPORTED, "tensor %s has no place in a model of type %s with %d layers",
-                           gguf_show((struct bytes){ name, strlen(name) }, show), h->c.kind->type, h->c.n_layer);
+            return err_set(e, ERR_UNSUPPORTED,
+                           "tensor %s has no place in a model of type %s with %d layers",
+                           gguf_show((struct bytes){ name, strlen(name) }, show), h->c.kind->type,
+                           h->c.n_layer);
     }
     return true;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 bool hf_json(const char *dir, const char *name, bool optional, struct json **out, struct err *e)
 {
@@ -203,8 +244,8 @@ static void put_name(const char *dir, struct gguf_out *out)
     if (end > from && dir[from] != '.') gguf_out_str(out, "general.name", dir + from, end - from);
 }
 
-static bool read_config(struct hf *h, const char *dir, const struct json *config, struct gguf_out *out,
-                        struct err *e)
+static bool read_config(struct hf *h, const char *dir, const struct json *config,
+                        struct gguf_out *out, struct err *e)
 {
     if (hf_config_read(&h->c, config, h->st, out, e)) return true;
     return err_in(e, "%s/config.json", dir);
@@ -215,7 +256,8 @@ struct hf *hf_open(const char *dir, struct gguf_out *out, struct err *e)
     struct hf *h = mem_zero(sizeof *h);
     struct json *config = NULL;
     arena_init(&h->text, 0);
-    if (!hf_json(dir, "config.json", false, &config, e) || !(h->st = safetensors_open(dir, e))) goto fail;
+    if (!hf_json(dir, "config.json", false, &config, e) || !(h->st = safetensors_open(dir, e)))
+        goto fail;
     h->is_used = mem_zero(safetensors_n(h->st) + 1);
     if (!read_config(h, dir, config, out, e)) goto fail;
     put_name(dir, out);
@@ -256,10 +298,11 @@ const struct tensor *hf_tensor(const struct hf *h, size_t i)
 struct hf_numbers hf_numbers(const struct hf *h)
 {
     const struct hf_config *c = &h->c;
-    return (struct hf_numbers){ c->kind->arch, c->n_layer, c->n_head, c->is_attn[0] ? c->n_head_kv : 0, c->n_expert };
+    return (struct hf_numbers){ c->kind->arch, c->n_layer, c->n_head,
+                                c->is_attn[0] ? c->n_head_kv : 0, c->n_expert };
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------ */
+/* ---- bytes ---------------------------------------------------------------------------------- */
 
 /* n elements of one dtype to another; only ever the same, or to F32. */
 static void put_values(enum dtype to, void *dst, const struct tensor *src, int64_t at, int64_t n)
@@ -270,7 +313,7 @@ static void put_values(enum dtype to, void *dst, const struct tensor *src, int64
     else d->unpack(from, dst, (size_t)n);
 }
 
-/* The folder rotates rows i and i + half of a head together, the llama architecture rows 2i and 2i + 1. */
+/* The folder rotates rows i and i + half of a head together, the llama architecture neighbours. */
 static void put_permuted(const struct part *p, int head_dim, uint8_t *dst)
 {
     const struct tensor *src = p->src[0];
@@ -296,5 +339,7 @@ void hf_fill(const struct hf *h, size_t i, void *dst)
     }
     int64_t n = p->t.ne[0] * p->t.ne[1];
     size_t bytes = dtype_bytes(p->t.dtype, n);
-    for (int x = 0; x < p->n_src; x++) put_values(p->t.dtype, (uint8_t *)dst + (size_t)x * bytes, p->src[x], 0, n);
+    for (int64_t x = 0; x < p->n_src; x++)
+        put_values(p->t.dtype, (uint8_t *)dst + (size_t)x * bytes, p->src[x],
+                   (x * p->n_slice + p->slice) * n, n);
 }

@@ -20,8 +20,16 @@ enum { HF_OPTIONAL = 1,      /* may be absent */
        HF_PERMUTE = 4,       /* rows of each head from half-rotate to interleaved order */
        HF_TAP = 8 };         /* [d, 1, K] in the folder, [d, K] here */
 
-/* Name in the folder, with # for the layer and * for the expert, name in the GGUF file, shape [out, in]. */
-struct hf_row { const char *hf, *gguf; enum hf_dim out, in; enum hf_where where; unsigned flags; };
+/* Name in the folder, with # for the layer and * for the expert, name in the GGUF file, shape [out, in].
+ * fused: the other name, of one tensor with all experts, [experts, n_slice * out, in]; this is slice `slice`. */
+struct hf_row {
+    const char *hf, *gguf;
+    enum hf_dim out, in;
+    enum hf_where where;
+    unsigned flags;
+    const char *fused;
+    int slice, n_slice;
+};
 
 /* A model type: its name in config.json, the architecture it becomes, its tensors. */
 struct hf_kind {

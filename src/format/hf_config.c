@@ -1,10 +1,11 @@
-/* hf_config.c -- the numbers of a model from the config.json of its folder, checked before anything is
- * sized by them, and written as the keys of a GGUF file.
+/* hf_config.c -- the numbers of a model from the config.json of its folder, checked before anything
+ * is sized by them, and written as the keys of a GGUF file.
  *
  * What a config may leave out has the default its model type has in the library that wrote it. What
- * would change the computation and has no key that readers agree on is refused by name. Two things are
- * translated rather than copied: llama3 scaling becomes a tensor of divisors (rope_freqs.weight), and a
- * sliding window of some layers only (Qwen) becomes the length of the context, within which all attend to the same. */
+ * would change the computation and has no key that readers agree on is refused by name. Two things
+ * are translated rather than copied: llama3 scaling becomes a tensor of divisors
+ * (rope_freqs.weight), and a sliding window of some layers only (Qwen) becomes the length of the
+ * context, within which all attend to the same. */
 #include <math.h>
 
 #include "format/hf.h"
@@ -19,7 +20,7 @@ struct reader {
     char key[96];
 };
 
-/* ---- values of the config --------------------------------------------------------------------- */
+/* ---- values of the config ------------------------------------------------------------------- */
 
 /* The first of the names (a list split by |) that is there and not null. */
 static const struct json *pick(const struct json *o, const char *names)
@@ -64,7 +65,7 @@ static bool read_float(struct reader *r, const struct json *o, const char *names
                    (int)strcspn(names, "|"), names, above, below);
 }
 
-/* ---- keys of the architecture ----------------------------------------------------------------- */
+/* ---- keys of the architecture --------------------------------------------------------------- */
 
 static const char *key_of(struct reader *r, const char *tail)
 {
@@ -82,7 +83,7 @@ static void put_float(struct reader *r, const char *tail, double v)
     gguf_out_f32(r->out, key_of(r, tail), (float)v);
 }
 
-/* ---- what we would compute wrongly ------------------------------------------------------------ */
+/* ---- what we would compute wrongly ---------------------------------------------------------- */
 
 static bool is_lfm2(const struct hf_config *c)
 {
@@ -111,19 +112,22 @@ static bool refuse_variants(struct reader *r)
     size_t len = 0;
     const char *class = json_str(json_at(json_get(r->config, "architectures"), 0), &len);
     if (class && (len < 11 || memcmp(class + len - 11, "ForCausalLM", 11)))
-        return err_set(r->e, ERR_UNSUPPORTED, "architectures names %s; only a ...ForCausalLM is converted",
+        return err_set(r->e, ERR_UNSUPPORTED,
+                       "architectures names %s; only a ...ForCausalLM is converted",
                        gguf_show((struct bytes){ class, len }, show));
     if (pick(r->config, "quantization_config"))
-        return err_set(r->e, ERR_UNSUPPORTED, "quantization_config is set; only checkpoints in F32, F16 or "
+        return err_set(r->e, ERR_UNSUPPORTED,
+                       "quantization_config is set; only checkpoints in F32, F16 or "
                        "BF16 are converted");
     double part;
     if (!read_float(r, r->config, "partial_rotary_factor", 0, 1e3, 1, &part)) return false;
     if (part != 1)
-        return err_set(r->e, ERR_UNSUPPORTED, "partial_rotary_factor is %g; only 1 is supported", part);
+        return err_set(r->e, ERR_UNSUPPORTED, "partial_rotary_factor is %g; only 1 is supported",
+                       part);
     return refuse_text(r, "hidden_act", "silu") && refuse_true(r, "conv_bias");
 }
 
-/* ---- shape ------------------------------------------------------------------------------------ */
+/* ---- shape ---------------------------------------------------------------------------------- */
 
 static bool read_heads(struct reader *r)
 {
@@ -132,11 +136,13 @@ static bool read_heads(struct reader *r)
     if (!read_int(r, "num_attention_heads|num_heads", 1, 65536, -1, &c->n_head) ||
         !read_int(r, "num_key_value_heads", 1, 65536, c->n_head, &c->n_head_kv)) return false;
     if (c->n_head % c->n_head_kv)
-        return err_set(r->e, ERR_FORMAT, "num_key_value_heads %d must divide num_attention_heads %d",
-                       c->n_head_kv, c->n_head);
+        return err_set(r->e, ERR_FORMAT,
+                       "num_key_value_heads %d must divide num_attention_heads %d", c->n_head_kv,
+                       c->n_head);
     if (!read_int(r, "head_dim", 2, 4096, MAX(c->dim[HF_EMBD] / c->n_head, 2), &hd)) return false;
     if (hd % 2 || (int64_t)hd * c->n_head > MOST_WIDTH)
-        return err_set(r->e, ERR_FORMAT, "%d heads of %d: head_dim must be even, all heads together at most %d",
+        return err_set(r->e, ERR_FORMAT,
+                       "%d heads of %d: head_dim must be even, all heads together at most %d",
                        c->n_head, hd, MOST_WIDTH);
     c->dim[HF_HEAD] = hd;
     c->dim[HF_Q] = hd * c->n_head;
@@ -161,7 +167,8 @@ static bool read_layer_kinds(struct reader *r)
     const struct json *types = pick(r->config, "layer_types"),
                       *attn = is_lfm2(c) ? pick(r->config, "full_attn_idxs") : NULL;
     if (types && json_len(types) != (size_t)c->n_layer)
-        return err_set(r->e, ERR_FORMAT, "layer_types has %zu entries, must have one for each of %d layers",
+        return err_set(r->e, ERR_FORMAT,
+                       "layer_types has %zu entries, must have one for each of %d layers",
                        json_len(types), c->n_layer);
     for (int l = 0; l < c->n_layer; l++) {
         if (types && !read_layer_type(r, l, json_at(types, (size_t)l))) return false;
@@ -170,7 +177,8 @@ static bool read_layer_kinds(struct reader *r)
     for (size_t i = 0; !types && i < json_len(attn); i++) {
         int64_t l;
         if (!json_i64(json_at(attn, i), &l) || l < 0 || l >= c->n_layer)
-            return err_set(r->e, ERR_FORMAT, "full_attn_idxs[%zu] is not a layer of 0 to %d", i, c->n_layer - 1);
+            return err_set(r->e, ERR_FORMAT, "full_attn_idxs[%zu] is not a layer of 0 to %d", i,
+                           c->n_layer - 1);
         c->is_attn[l] = true;
     }
     return true;
@@ -182,7 +190,8 @@ static void put_heads(struct reader *r)
     int32_t kv[HF_LAYERS];
     put_int(r, "attention.head_count", c->n_head);
     for (int l = 0; l < c->n_layer; l++) kv[l] = c->is_attn[l] ? c->n_head_kv : 0;
-    if (is_lfm2(c)) gguf_out_i32s(r->out, key_of(r, "attention.head_count_kv"), kv, (size_t)c->n_layer);
+    if (is_lfm2(c))
+        gguf_out_i32s(r->out, key_of(r, "attention.head_count_kv"), kv, (size_t)c->n_layer);
     else put_int(r, "attention.head_count_kv", c->n_head_kv);
 }
 
@@ -191,11 +200,14 @@ static void put_heads(struct reader *r)
 static bool read_ff(struct reader *r, const struct safetensors *st)
 {
     struct hf_config *c = r->c;
-    const struct tensor *w1 = is_lfm2(c) ? safetensors_find(st, "model.layers.0.feed_forward.w1.weight") : NULL;
+    const struct tensor *w1 =
+        is_lfm2(c) ? safetensors_find(st, "model.layers.0.feed_forward.w1.weight") : NULL;
     if (!w1) return read_int(r, "intermediate_size", 1, MOST_WIDTH, -1, &c->dim[HF_FF]);
     if (w1->n_dim != 2 || w1->ne[1] > MOST_WIDTH)
-        return err_set(r->e, ERR_FORMAT, "tensor model.layers.0.feed_forward.w1.weight is not a matrix of at "
-                       "most %d rows", MOST_WIDTH);
+        return err_set(r->e, ERR_FORMAT,
+                       "tensor model.layers.0.feed_forward.w1.weight is not a matrix of at "
+                       "most %d rows",
+                       MOST_WIDTH);
     c->dim[HF_FF] = (int)w1->ne[1];
     return true;
 }
@@ -206,8 +218,9 @@ static bool read_shape(struct reader *r, const struct safetensors *st)
     c->dim[HF_ONE] = 1;
     if (!read_int(r, "num_hidden_layers", 1, HF_LAYERS, -1, &c->n_layer) ||
         !read_int(r, "vocab_size", 1, 1 << 24, -1, &c->dim[HF_VOCAB]) ||
-        !read_int(r, "hidden_size|block_dim", 1, MOST_WIDTH, -1, &c->dim[HF_EMBD]) || !read_ff(r, st) ||
-        !read_int(r, "conv_L_cache", 2, 16, 3, &c->dim[HF_TAPS])) return false;
+        !read_int(r, "hidden_size|block_dim", 1, MOST_WIDTH, -1, &c->dim[HF_EMBD]) ||
+        !read_ff(r, st) || !read_int(r, "conv_L_cache", 2, 16, 3, &c->dim[HF_TAPS]))
+        return false;
     c->dim[HF_EMBD3] = 3 * c->dim[HF_EMBD];
     put_int(r, "block_count", c->n_layer);
     put_int(r, "vocab_size", c->dim[HF_VOCAB]);
@@ -229,7 +242,9 @@ static bool read_context(struct reader *r)
     bool all_layers = !strcmp(r->c->kind->arch, "llama");
     if (window && all_layers) put_int(r, "attention.sliding_window", window);
     if (window && window < n_ctx && !all_layers) {
-        log_line(LOG_WARN, "sliding_window tokens=%d context_was=%d: the context ends where the window would begin to slide",
+        log_line(LOG_WARN,
+                 "sliding_window tokens=%d context_was=%d: the context ends where the window would "
+                 "begin to slide",
                  window, n_ctx);
         n_ctx = window;
     }
@@ -237,7 +252,7 @@ static bool read_context(struct reader *r)
     return true;
 }
 
-/* ---- experts ---------------------------------------------------------------------------------- */
+/* ---- experts -------------------------------------------------------------------------------- */
 
 static bool read_lfm2_experts(struct reader *r)
 {
@@ -273,9 +288,10 @@ static bool read_experts(struct reader *r)
     return is_mixtral || read_lfm2_experts(r);
 }
 
-/* ---- rotation --------------------------------------------------------------------------------- */
+/* ---- rotation ------------------------------------------------------------------------------- */
 
-/* Long waves are stretched by `factor`, short ones stay, between the two bounds it goes over smoothly. */
+/* Long waves are stretched by `factor`, short ones stay, between the two bounds it goes over
+ * smoothly. */
 static bool read_llama3(struct reader *r, const struct json *o, double theta)
 {
     struct hf_config *c = r->c;
@@ -286,12 +302,15 @@ static bool read_llama3(struct reader *r, const struct json *o, double theta)
         !read_float(r, o, "high_freq_factor", low, 1e6, NAN, &high) ||
         !read_float(r, o, "original_max_position_embeddings", 0, 1e9, NAN, &orig)) return false;
     if (strcmp(c->kind->arch, "llama"))
-        return err_set(r->e, ERR_UNSUPPORTED, "llama3 scaling is only supported for the llama architecture");
+        return err_set(r->e, ERR_UNSUPPORTED,
+                       "llama3 scaling is only supported for the llama architecture");
     c->rope_freqs = mem_alloc((size_t)half * sizeof *c->rope_freqs);
     for (int i = 0; i < half; i++) {
         double wave = 2 * M_PI * pow(theta, (double)i / half);
         double s = (orig / wave - low) / (high - low);
-        c->rope_freqs[i] = (float)(wave < orig / high ? 1 : wave > orig / low ? factor : 1 / ((1 - s) / factor + s));
+        c->rope_freqs[i] = (float)(wave < orig / high  ? 1
+                                   : wave > orig / low ? factor
+                                                       : 1 / ((1 - s) / factor + s));
     }
     return true;
 }
@@ -311,24 +330,27 @@ static bool read_scaling(struct reader *r, const struct json *o, double theta)
         return true;
     }
     const char *name = json_str(type, &len);
-    return err_set(r->e, ERR_UNSUPPORTED, "rope_type is %s; default, linear and llama3 are supported",
+    return err_set(r->e, ERR_UNSUPPORTED,
+                   "rope_type is %s; default, linear and llama3 are supported",
                    name ? gguf_show((struct bytes){ name, len }, show) : "not a string");
 }
 
 /* Newer configs keep theta and scaling together in rope_parameters. */
 static bool read_rope(struct reader *r)
 {
-    const struct json *both = pick(r->config, "rope_parameters"), *scaling = pick(r->config, "rope_scaling"),
+    const struct json *both = pick(r->config, "rope_parameters"),
+                      *scaling = pick(r->config, "rope_scaling"),
                       *at = pick(both, "rope_theta") ? both : r->config;
     double theta;
-    if (!read_float(r, at, "rope_theta|theta", 1, 1e30, r->c->kind->rope_theta, &theta)) return false;
+    if (!read_float(r, at, "rope_theta|theta", 1, 1e30, r->c->kind->rope_theta, &theta))
+        return false;
     put_float(r, "rope.freq_base", theta);
     put_int(r, "rope.dimension_count", r->c->dim[HF_HEAD]);
     return read_scaling(r, scaling ? scaling : both, theta) ||
            err_in(r->e, scaling ? "rope_scaling" : "rope_parameters");
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 static bool read_kind(struct reader *r)
 {
@@ -348,7 +370,8 @@ static bool read_head(struct reader *r, const struct safetensors *st)
     bool there = safetensors_find(st, "lm_head.weight") != NULL;
     r->c->has_head = tied ? !json_bool(tied) : there;
     return !r->c->has_head || there ||
-           err_set(r->e, ERR_FORMAT, "tie_word_embeddings is false, but there is no tensor lm_head.weight");
+           err_set(r->e, ERR_FORMAT,
+                   "tie_word_embeddings is false, but there is no tensor lm_head.weight");
 }
 
 bool hf_config_read(struct hf_config *c, const struct json *config, const struct safetensors *st,
@@ -362,7 +385,8 @@ bool hf_config_read(struct hf_config *c, const struct json *config, const struct
     gguf_out_str(out, "general.architecture", c->kind->arch, strlen(c->kind->arch));
     gguf_out_str(out, "general.type", "model", 5);
     if (!refuse_variants(&r) || !read_context(&r) || !read_shape(&r, st) || !read_experts(&r) ||
-        !read_float(&r, config, "rms_norm_eps|norm_eps|block_norm_eps", 0, 0.1, is_lfm2(c) ? 1e-5 : 1e-6, &eps))
+        !read_float(&r, config, "rms_norm_eps|norm_eps|block_norm_eps", 0, 0.1,
+                    is_lfm2(c) ? 1e-5 : 1e-6, &eps))
         return false;
     put_float(&r, "attention.layer_norm_rms_epsilon", eps);
     return read_rope(&r) && read_head(&r, st);

@@ -73,9 +73,12 @@ static const struct hf_row lfm2_rows[] = {
     { LAYER "feed_forward.w2.weight", "blk.#.ffn_down.weight", HF_EMBD, HF_FF,   HF_DENSE, 0 },
     { LAYER "feed_forward.gate.weight", "blk.#.ffn_gate_inp.weight", HF_EXPERT, HF_EMBD,   HF_MOE, HF_F32 },
     { LAYER "feed_forward.expert_bias", "blk.#.exp_probs_b.bias",    HF_ONE,    HF_EXPERT, HF_MOE, HF_OPTIONAL },
-    { LAYER "feed_forward.experts.*.w1.weight", "blk.#.ffn_gate_exps.weight", HF_EXPERT_FF, HF_EMBD, HF_MOE, 0 },
-    { LAYER "feed_forward.experts.*.w3.weight", "blk.#.ffn_up_exps.weight",   HF_EXPERT_FF, HF_EMBD, HF_MOE, 0 },
-    { LAYER "feed_forward.experts.*.w2.weight", "blk.#.ffn_down_exps.weight", HF_EMBD, HF_EXPERT_FF, HF_MOE, 0 },
+    { LAYER "feed_forward.experts.*.w1.weight", "blk.#.ffn_gate_exps.weight", HF_EXPERT_FF, HF_EMBD, HF_MOE, 0,
+      LAYER "feed_forward.experts.gate_up_proj", 0, 2 },
+    { LAYER "feed_forward.experts.*.w3.weight", "blk.#.ffn_up_exps.weight",   HF_EXPERT_FF, HF_EMBD, HF_MOE, 0,
+      LAYER "feed_forward.experts.gate_up_proj", 1, 2 },
+    { LAYER "feed_forward.experts.*.w2.weight", "blk.#.ffn_down_exps.weight", HF_EMBD, HF_EXPERT_FF, HF_MOE, 0,
+      LAYER "feed_forward.experts.down_proj",    0, 1 },
 };
 
 static const struct hf_kind kinds[] = {

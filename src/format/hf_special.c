@@ -1,17 +1,17 @@
-/* hf_special.c -- what a Hugging Face folder says about its vocabulary outside of it: special tokens,
- * which of them are added to a prompt, the chat templates.
+/* hf_special.c -- what a Hugging Face folder says about its vocabulary outside of it: special
+ * tokens, which of them are added to a prompt, the chat templates.
  *
- * The same fact may stand in several files. tokenizer_config.json names tokens by text and goes first;
- * generation_config.json and config.json name them by id. A list of ids that end an answer becomes eos
- * and, for what is left, the keys for the end of a turn and of a message. */
+ * The same fact may stand in several files. tokenizer_config.json names tokens by text and goes
+ * first; generation_config.json and config.json name them by id. A list of ids that end an answer
+ * becomes eos and, for what is left, the keys for the end of a turn and of a message. */
 #include "format/hf.h"
 
 #define KEY "tokenizer.ggml."
 #define MOST_ENDS 16
 
 struct special {
-    const struct json *tokenizer, *config;                            /* tokenizer.json, config.json */
-    struct json *own, *generation;                                    /* tokenizer_config.json, generation_config.json, or NULL */
+    const struct json *tokenizer, *config; /* tokenizer.json, config.json */
+    struct json *own, *generation; /* tokenizer_config.json, generation_config.json, or NULL */
     int n_vocab;
     int32_t bos, eos;
     struct gguf_out *out;
@@ -23,7 +23,7 @@ static void put_id(struct special *s, const char *key, int32_t id)
     if (id >= 0) gguf_out_u32(s->out, key, (uint32_t)id);
 }
 
-/* ---- single tokens ---------------------------------------------------------------------------- */
+/* ---- single tokens -------------------------------------------------------------------------- */
 
 /* A token that tokenizer_config.json names: its text, or an object with the text as content. */
 static bool named_id(struct special *s, const char *name, int32_t *id)
@@ -36,11 +36,13 @@ static bool named_id(struct special *s, const char *name, int32_t *id)
     *id = -1;
     if (!text.p || !text.len) return true;
     *id = hf_token_id(s->tokenizer, text, s->n_vocab);
-    return *id >= 0 || err_set(s->e, ERR_FORMAT, "%s %s is not in the vocabulary", name, gguf_show(text, show));
+    return *id >= 0 ||
+           err_set(s->e, ERR_FORMAT, "%s %s is not in the vocabulary", name, gguf_show(text, show));
 }
 
 /* A number or a list of numbers; ids outside of the vocabulary are refused. */
-static bool numbered_ids(struct special *s, const struct json *file, const char *key, int32_t *id, int *n)
+static bool numbered_ids(struct special *s, const struct json *file, const char *key, int32_t *id,
+                         int *n)
 {
     const struct json *v = json_get(file, key);
     bool is_list = json_is(v, JSON_ARRAY);
@@ -49,13 +51,15 @@ static bool numbered_ids(struct special *s, const struct json *file, const char 
         int64_t x;
         if (!json_i64(is_list ? json_at(v, i) : v, &x) || x >= s->n_vocab)
             return err_set(s->e, ERR_FORMAT, "%s is not an id of 0 to %d", key, s->n_vocab - 1);
-        if (*n == MOST_ENDS) return err_set(s->e, ERR_LIMIT, "%s has more than %d ids", key, MOST_ENDS);
+        if (*n == MOST_ENDS)
+            return err_set(s->e, ERR_LIMIT, "%s has more than %d ids", key, MOST_ENDS);
         if (x >= 0) id[(*n)++] = (int32_t)x;                          /* -1: some writers' "none" */
     }
     return true;
 }
 
-static bool read_one(struct special *s, const char *name, const char *id_key, const char *out_key, int32_t *id)
+static bool read_one(struct special *s, const char *name, const char *id_key, const char *out_key,
+                     int32_t *id)
 {
     int32_t ids[MOST_ENDS];
     int n = 0;
@@ -66,7 +70,7 @@ static bool read_one(struct special *s, const char *name, const char *id_key, co
     return true;
 }
 
-/* ---- ends of an answer ------------------------------------------------------------------------ */
+/* ---- ends of an answer ---------------------------------------------------------------------- */
 
 static bool is_text(const struct special *s, int32_t id, const char *text)
 {
@@ -95,34 +99,37 @@ static bool read_ends(struct special *s)
     return true;
 }
 
-/* ---- what is added to a prompt ---------------------------------------------------------------- */
+/* ---- what is added to a prompt -------------------------------------------------------------- */
 
 /* The first or last piece of the template for one text, if it is a token. */
 static struct bytes template_token(const struct json *post, bool last)
 {
     struct bytes text = { NULL, 0 };
     const struct json *list = json_get(post, "processors"), *single = json_get(post, "single");
-    for (size_t i = 0; i < json_len(list) && !single; i++) single = json_get(json_at(list, i), "single");
+    for (size_t i = 0; i < json_len(list) && !single; i++)
+        single = json_get(json_at(list, i), "single");
     size_t n = json_len(single);
     const struct json *piece = n ? json_at(single, last ? n - 1 : 0) : NULL;
     text.p = json_str(json_get(json_get(piece, "SpecialToken"), "id"), &text.len);
     return text;
 }
 
-static bool read_adds(struct special *s, const char *own_key, const char *out_key, bool last, int32_t want)
+static bool read_adds(struct special *s, const char *own_key, const char *out_key, bool last,
+                      int32_t want)
 {
     char show[80];
     const struct json *own = json_get(s->own, own_key);
     struct bytes text = template_token(json_get(s->tokenizer, "post_processor"), last);
     bool is_added = json_is(own, JSON_BOOL) ? json_bool(own) : text.p != NULL;
     if (is_added && text.p && hf_token_id(s->tokenizer, text, s->n_vocab) != want)
-        return err_set(s->e, ERR_UNSUPPORTED, "tokenizer.json: post_processor adds %s, which is not the %s token",
+        return err_set(s->e, ERR_UNSUPPORTED,
+                       "tokenizer.json: post_processor adds %s, which is not the %s token",
                        gguf_show(text, show), last ? "eos" : "bos");
     gguf_out_bool(s->out, out_key, is_added && want >= 0);
     return true;
 }
 
-/* ---- templates -------------------------------------------------------------------------------- */
+/* ---- templates ------------------------------------------------------------------------------ */
 
 static bool put_templates(struct special *s, const struct json *list)
 {
@@ -132,9 +139,13 @@ static bool put_templates(struct special *s, const struct json *list)
         struct bytes name = { NULL, 0 }, text = { NULL, 0 };
         name.p = json_str(json_get(json_at(list, i), "name"), &name.len);
         text.p = json_str(json_get(json_at(list, i), "template"), &text.len);
-        if (!name.p || !text.p || !name.len || name.len > 64 || strlen(name.p) != name.len || n_name == LEN(names))
-            return err_set(s->e, ERR_FORMAT, "chat_template[%zu] must have a name of 1 to 64 bytes and a template, at "
-                           "most %zu of them", i, LEN(names));
+        if (!name.p || !text.p || !name.len || name.len > 64 || strlen(name.p) != name.len ||
+            n_name == LEN(names))
+            return err_set(
+                s->e, ERR_FORMAT,
+                "chat_template[%zu] must have a name of 1 to 64 bytes and a template, at "
+                "most %zu of them",
+                i, LEN(names));
         char key[128];
         snprintf(key, sizeof key, "tokenizer.chat_template.%s", name.p);
         if (!strcmp(name.p, "default")) *strrchr(key, '.') = 0;
@@ -166,7 +177,7 @@ static bool read_templates(struct special *s, const char *dir)
     return ok;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 static bool read_ids(struct special *s)
 {
@@ -178,10 +189,12 @@ static bool read_ids(struct special *s)
            read_adds(s, "add_eos_token", KEY "add_eos_token", true, s->eos);
 }
 
-bool hf_special_read(const char *dir, const struct json *tokenizer, const struct json *config, int n_vocab,
-                     struct gguf_out *out, struct err *e)
+bool hf_special_read(const char *dir, const struct json *tokenizer, const struct json *config,
+                     int n_vocab, struct gguf_out *out, struct err *e)
 {
-    struct special s = { .tokenizer = tokenizer, .config = config, .n_vocab = n_vocab, .out = out, .e = e };
+    struct special s = {
+        .tokenizer = tokenizer, .config = config, .n_vocab = n_vocab, .out = out, .e = e
+    };
     bool ok = hf_json(dir, "tokenizer_config.json", true, &s.own, e) &&
               hf_json(dir, "generation_config.json", true, &s.generation, e) &&
               (read_ids(&s) || err_in(e, "%s", dir)) && read_templates(&s, dir);

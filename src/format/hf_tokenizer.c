@@ -1,9 +1,11 @@
-/* hf_tokenizer.c -- the vocabulary of a Hugging Face folder (tokenizer.json) as tokenizer.ggml.* keys.
+/* hf_tokenizer.c -- the vocabulary of a Hugging Face folder (tokenizer.json) as tokenizer.ggml.*
+ * keys.
  *
- * Byte-level BPE: the same tokens and merges mean the same there and here, given that text is cut into
- * the same pieces first. A GGUF file names that pre-tokenizer instead of carrying its pattern, so the
- * pattern must be one whose name we know; anything else in the pipeline that would change the result is
- * refused by name. SentencePiece vocabularies, told by byte_fallback, have a file of their own (hf_spm.c).
+ * Byte-level BPE: the same tokens and merges mean the same there and here, given that text is cut
+ * into the same pieces first. A GGUF file names that pre-tokenizer instead of carrying its pattern,
+ * so the pattern must be one whose name we know; anything else in the pipeline that would change
+ * the result is refused by name. SentencePiece vocabularies, told by byte_fallback, have a file of
+ * their own (hf_spm.c).
  *
  * Rows of the embedding that no token has become unused tokens, as other tools write them. */
 #include "format/hf.h"
@@ -18,7 +20,8 @@ struct bytes hf_text(const struct json *v)
 static bool is_absent(const struct json *v)
 {
     size_t len;
-    return !v || json_is(v, JSON_NULL) || (json_str(v, &len) && !len);
+    return !v || json_is(v, JSON_NULL) || (json_str(v, &len) && !len) ||
+           (json_is(v, JSON_NUMBER) && json_f64(v) == 0);
 }
 
 int32_t hf_token_id(const struct json *tokenizer, struct bytes text, int n_vocab)
@@ -34,11 +37,12 @@ int32_t hf_token_id(const struct json *tokenizer, struct bytes text, int n_vocab
     return json_i64(found, &id) && id >= 0 && id < n_vocab ? (int32_t)id : -1;
 }
 
-/* ---- what the pipeline does to text ----------------------------------------------------------- */
+/* ---- what the pipeline does to text --------------------------------------------------------- */
 
 static bool check_model(const struct json *model, struct err *e)
 {
-    static const char *const none[] = { "dropout", "continuing_subword_prefix", "end_of_word_suffix" };
+    static const char *const none[] = { "dropout", "continuing_subword_prefix",
+                                        "end_of_word_suffix" };
     char show[80] = "missing";
     struct bytes type = hf_text(json_get(model, "type"));
     if (type.p) gguf_show(type, show);
@@ -46,7 +50,8 @@ static bool check_model(const struct json *model, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, "model.type is %s; only BPE is converted", show);
     for (size_t i = 0; i < LEN(none); i++)
         if (!is_absent(json_get(model, none[i])))
-            return err_set(e, ERR_UNSUPPORTED, "model.%s is set; only vocabularies without it are converted", none[i]);
+            return err_set(e, ERR_UNSUPPORTED,
+                           "model.%s is set; only vocabularies without it are converted", none[i]);
     return true;
 }
 
@@ -94,7 +99,8 @@ static bool read_cut(const struct json *v, int depth, struct cut *c, struct err 
         c->is_byte_level = true;
         c->has_own_pattern = !own || json_bool(own);
         return !json_bool(json_get(v, "add_prefix_space")) ||
-               err_set(e, ERR_UNSUPPORTED, "ByteLevel adds a space in front; only add_prefix_space false is accepted");
+               err_set(e, ERR_UNSUPPORTED,
+                       "ByteLevel adds a space in front; only add_prefix_space false is accepted");
     }
     if (json_str_is(type, "Sequence") && depth < 4) {
         for (size_t i = 0; i < json_len(list); i++)
@@ -102,7 +108,8 @@ static bool read_cut(const struct json *v, int depth, struct cut *c, struct err 
         return true;
     }
     if (hf_text(type).p) gguf_show(hf_text(type), show);
-    return err_set(e, ERR_UNSUPPORTED, "its type is %s; ByteLevel, Split and a Sequence of them are accepted", show);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "its type is %s; ByteLevel, Split and a Sequence of them are accepted", show);
 }
 
 /* The name of the pre-tokenizer; NULL on error. */
@@ -119,35 +126,43 @@ static const char *pre_of(const struct json *v, const char *arch, struct err *e)
     for (size_t i = 0; i < LEN(patterns) && !c.has_own_pattern; i++)
         if (c.n_split && bytes_eq(c.pattern, patterns[i].pattern))
             return !i && !strncmp(arch, "lfm2", 4) ? "lfm2" : patterns[i].pre;
-    if (!c.n_split) err_set(e, ERR_UNSUPPORTED, "it does not cut text into words; the patterns of llama-bpe, qwen2 "
-                            "and gpt-2 are known");
-    else if (c.has_own_pattern) err_set(e, ERR_UNSUPPORTED, "both Split and ByteLevel cut; only one of them may");
-    else err_set(e, ERR_UNSUPPORTED, "its pattern %s is not one of those known, of llama-bpe, qwen2 and gpt-2",
-                 gguf_show(c.pattern, show));
+    if (!c.n_split)
+        err_set(e, ERR_UNSUPPORTED,
+                "it does not cut text into words; the patterns of llama-bpe, qwen2 "
+                "and gpt-2 are known");
+    else if (c.has_own_pattern)
+        err_set(e, ERR_UNSUPPORTED, "both Split and ByteLevel cut; only one of them may");
+    else
+        err_set(e, ERR_UNSUPPORTED,
+                "its pattern %s is not one of those known, of llama-bpe, qwen2 and gpt-2",
+                gguf_show(c.pattern, show));
     return NULL;
 }
 
-/* ---- tokens ----------------------------------------------------------------------------------- */
+/* ---- tokens --------------------------------------------------------------------------------- */
 
-static bool put_token(struct hf_vocab *v, struct bytes text, const struct json *at, int32_t type, struct err *e)
+static bool put_token(struct hf_vocab *v, struct bytes text, const struct json *at, int32_t type,
+                      struct err *e)
 {
     char show[80], other[80];
     int64_t id;
     gguf_show(text, show);
     if (!json_i64(at, &id) || id < 0 || id >= v->n)
-        return err_set(e, ERR_FORMAT, "token %s: its id is not one of the %d rows of the embedding", show, v->n);
+        return err_set(e, ERR_FORMAT, "token %s: its id is not one of the %d rows of the embedding",
+                       show, v->n);
     if (v->token[id].p && !bytes_same(v->token[id], text))
-        return err_set(e, ERR_FORMAT, "tokens %s and %s both have the id %lld", gguf_show(v->token[id], other), show,
-                       (long long)id);
+        return err_set(e, ERR_FORMAT, "tokens %s and %s both have the id %lld",
+                       gguf_show(v->token[id], other), show, (long long)id);
     v->token[id] = text;
     v->type[id] = type;
     return true;
 }
 
-/* Some files call markers like <|im_start|> ordinary; text that a user types must not become one. */
+/* Some files call markers like <|im_start|> ordinary; what a user types must not become one. */
 static bool looks_special(struct bytes b)
 {
-    return b.len >= 4 && b.p[0] == '<' && b.p[1] == '|' && b.p[b.len - 1] == '>' && b.p[b.len - 2] == '|';
+    return b.len >= 4 && b.p[0] == '<' && b.p[1] == '|' && b.p[b.len - 1] == '>' &&
+           b.p[b.len - 2] == '|';
 }
 
 static bool read_added(struct hf_vocab *v, const struct json *list, struct err *e)
@@ -186,7 +201,7 @@ static bool read_tokens(struct hf_vocab *v, struct err *e)
     return true;
 }
 
-/* ---- merges ----------------------------------------------------------------------------------- */
+/* ---- merges --------------------------------------------------------------------------------- */
 
 /* "A B", or the pair ["A", "B"] that newer files write. */
 static bool split_merge(const struct json *v, struct bytes *a, struct bytes *b, struct err *e)
@@ -202,12 +217,14 @@ static bool split_merge(const struct json *v, struct bytes *a, struct bytes *b, 
         *b = hf_text(json_at(v, 1));
     }
     if (json_len(v) <= 2 && a->p && b->p && a->len && b->len && !memchr(a->p, ' ', a->len) &&
-        !memchr(b->p, ' ', b->len) && !memchr(a->p, 0, a->len) && !memchr(b->p, 0, b->len)) return true;
-    return err_set(e, ERR_FORMAT, "it is neither \"A B\" nor [\"A\", \"B\"] with two tokens without spaces");
+        !memchr(b->p, ' ', b->len) && !memchr(a->p, 0, a->len) && !memchr(b->p, 0, b->len))
+        return true;
+    return err_set(e, ERR_FORMAT,
+                   "it is neither \"A B\" nor [\"A\", \"B\"] with two tokens without spaces");
 }
 
-bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct str *joined, size_t *gap,
-                   struct err *e)
+bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct str *joined,
+                   size_t *gap, struct err *e)
 {
     char show[80];
     struct bytes a = { NULL, 0 }, b = { NULL, 0 };
@@ -215,7 +232,7 @@ bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct 
     str_clear(line);
     str_clear(joined);
     str_put(line, a.p, a.len);
-    str_putc(line, 0);                                                /* two C strings, to look them up */
+    str_putc(line, 0); /* two C strings, to look them up */
     str_put(line, b.p, b.len);
     str_put(joined, a.p, a.len);
     str_put(joined, b.p, b.len);
@@ -223,8 +240,10 @@ bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct 
     bool ok = json_get(v->vocab, line->p) && json_get(v->vocab, line->p + a.len + 1) &&
               json_get(v->vocab, joined->p);
     line->p[a.len] = ' ';
-    return ok || err_set(e, ERR_FORMAT, "model.merges[%zu]: %s: both tokens and the two joined must be in "
-                         "model.vocab", i, gguf_show((struct bytes){ line->p, line->len }, show));
+    return ok || err_set(e, ERR_FORMAT,
+                         "model.merges[%zu]: %s: both tokens and the two joined must be in "
+                         "model.vocab",
+                         i, gguf_show((struct bytes){ line->p, line->len }, show));
 }
 
 static bool read_merges(const struct hf_vocab *v, struct gguf_out *out, struct err *e)
@@ -236,7 +255,8 @@ static bool read_merges(const struct hf_vocab *v, struct gguf_out *out, struct e
     struct bytes *all = mem_alloc((n + 1) * sizeof *all);
     arena_init(&lines, 1 << 20);
     for (size_t i = 0; i < n && (ok = hf_merge_read(v, i, &line, &joined, &gap, e)); i++)
-        all[i] = (struct bytes){ memcpy(arena_small(&lines, line.len), line.p, line.len), line.len };
+        all[i] =
+            (struct bytes){ memcpy(arena_small(&lines, line.len), line.p, line.len), line.len };
     if (ok) gguf_out_strs(out, "tokenizer.ggml.merges", all, n);
     arena_done(&lines);
     str_done(&line);
@@ -245,9 +265,10 @@ static bool read_merges(const struct hf_vocab *v, struct gguf_out *out, struct e
     return ok;
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
-static bool read_byte_level(struct hf_vocab *v, const char *arch, struct gguf_out *out, struct err *e)
+static bool read_byte_level(struct hf_vocab *v, const char *arch, struct gguf_out *out,
+                            struct err *e)
 {
     if (!check_normalizer(json_get(v->tokenizer, "normalizer"), e)) return false;
     const char *pre = pre_of(json_get(v->tokenizer, "pre_tokenizer"), arch, e);
@@ -257,13 +278,15 @@ static bool read_byte_level(struct hf_vocab *v, const char *arch, struct gguf_ou
     return read_merges(v, out, e);
 }
 
-static bool read_vocab(const struct json *tokenizer, const struct hf_config *c, struct gguf_out *out, struct err *e)
+static bool read_vocab(const struct json *tokenizer, const struct hf_config *c,
+                       struct gguf_out *out, struct err *e)
 {
     const struct json *model = json_get(tokenizer, "model");
     if (!check_model(model, e)) return false;
     struct hf_vocab v = { .tokenizer = tokenizer, .vocab = json_get(model, "vocab"),
                           .merges = json_get(model, "merges"), .n = c->dim[HF_VOCAB] };
-    if (!json_is(v.merges, JSON_ARRAY)) return err_set(e, ERR_FORMAT, "model.merges is missing or not an array");
+    if (!json_is(v.merges, JSON_ARRAY))
+        return err_set(e, ERR_FORMAT, "model.merges is missing or not an array");
     v.token = mem_zero((size_t)v.n * sizeof *v.token);
     v.type = mem_zero((size_t)v.n * sizeof *v.type);
     arena_init(&v.made, 0);
@@ -286,8 +309,9 @@ bool hf_tokenizer_read(const char *dir, const struct json *config, const struct 
     struct json *tokenizer;
     if (!hf_json(dir, "tokenizer.json", true, &tokenizer, e)) return false;
     if (!tokenizer)
-        return err_set(e, ERR_IO, "%s: tokenizer.json is not in the folder; no other form of a vocabulary is read",
-                       dir);
+        return err_set(
+            e, ERR_IO,
+            "%s: tokenizer.json is not in the folder; no other form of a vocabulary is read", dir);
     bool ok = read_vocab(tokenizer, c, out, e) || err_in(e, "%s/tokenizer.json", dir);
     ok = ok && hf_special_read(dir, tokenizer, config, c->dim[HF_VOCAB], out, e);
     json_free(tokenizer);

@@ -1,13 +1,14 @@
-/* safetensors.c -- reads tensors from the files that Hugging Face folders hold: a JSON header that says
- * where each tensor lies, then the bytes.
+/* safetensors.c -- reads tensors from the files that Hugging Face folders hold: a JSON header that
+ * says where each tensor lies, then the bytes.
  *
- * The file is hostile until shown otherwise. The length of the header is held against the file before
- * the header is read, every shape against overflow, every range against shape, data and neighbours. As
- * the format demands, the ranges fill the data without holes: a file cut short or with something
- * appended does not open. A folder of shards opens as one, through the index that names them.
+ * The file is hostile until shown otherwise. The length of the header is held against the file
+ * before the header is read, every shape against overflow, every range against shape, data and
+ * neighbours. As the format demands, the ranges fill the data without holes: a file cut short or
+ * with something appended does not open. A folder of shards opens as one, through the index that
+ * names them.
  *
- * True of an open handle: names are unique over all shards; every tensor has a dtype whose values we
- * read, 1 to 4 dimensions of at least 1, and lies whole inside its file.
+ * True of an open handle: names are unique over all shards; every tensor has a dtype whose values
+ * we read, 1 to 4 dimensions of at least 1, and lies whole inside its file.
  * Not here: what a name means (hf.c), writing, quantised dtypes (refused by name). */
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -20,16 +21,16 @@
 
 struct shard { struct map map; char *path; };
 struct safetensors {
-    struct shard *shard;                                              /* map is empty when the memory is lent */
+    struct shard *shard; /* map is empty when the memory is lent */
     size_t n_shard, cap_shard;
     struct tensor *tensor;
-    uint32_t *home;                                                   /* the shard each tensor lies in */
+    uint32_t *home; /* the shard each tensor lies in */
     size_t n, cap, cap_home;
     struct names names;                                               /* same numbers as tensor */
     struct arena text;                                                /* names with a closing NUL */
 };
 
-/* ---- one tensor of a header ------------------------------------------------------------------- */
+/* ---- one tensor of a header ----------------------------------------------------------------- */
 
 static bool read_dtype(const struct json *info, struct tensor *t, struct err *e)
 {
@@ -63,7 +64,8 @@ static bool read_shape(const struct json *info, struct tensor *t, int64_t *n_ele
     for (size_t i = 0; i < n; i++) {
         int64_t *ne = &t->ne[n - 1 - i];
         if (!json_i64(json_at(shape, i), ne) || *ne < 1)
-            return err_set(e, ERR_FORMAT, "dimension %zu of its shape is not an integer of at least 1", i);
+            return err_set(e, ERR_FORMAT,
+                           "dimension %zu of its shape is not an integer of at least 1", i);
         if (__builtin_mul_overflow(*n_elem, *ne, n_elem))
             return err_set(e, ERR_FORMAT, "its number of elements overflows");
     }
@@ -94,8 +96,8 @@ static bool read_range(const struct json *info, struct tensor *t, int64_t n_elem
     return true;
 }
 
-static bool read_entry(struct safetensors *s, struct bytes name, const struct json *info, size_t room,
-                       struct err *e)
+static bool read_entry(struct safetensors *s, struct bytes name, const struct json *info,
+                       size_t room, struct err *e)
 {
     struct tensor t = { 0 };
     int64_t n_elem = 0;
@@ -103,7 +105,8 @@ static bool read_entry(struct safetensors *s, struct bytes name, const struct js
         return err_set(e, ERR_FORMAT, "its name has %zu bytes; 1 to %d without NUL are accepted",
                        name.len, GGUF_MOST_NAME);
     if (!json_is(info, JSON_OBJECT))
-        return err_set(e, ERR_FORMAT, "its description is not an object with dtype, shape and data_offsets");
+        return err_set(e, ERR_FORMAT,
+                       "its description is not an object with dtype, shape and data_offsets");
     if (!read_dtype(info, &t, e) || !read_shape(info, &t, &n_elem, e) ||
         !read_range(info, &t, n_elem, room, e))
         return false;
@@ -117,11 +120,12 @@ static bool read_entry(struct safetensors *s, struct bytes name, const struct js
     return true;
 }
 
-/* ---- one file --------------------------------------------------------------------------------- */
+/* ---- one file ------------------------------------------------------------------------------- */
 
 static int by_offset(const void *a, const void *b)
 {
-    const struct tensor *x = *(const struct tensor *const *)a, *y = *(const struct tensor *const *)b;
+    const struct tensor *x = *(const struct tensor *const *)a,
+                        *y = *(const struct tensor *const *)b;
     uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
     return (p > q) - (p < q);
 }
@@ -144,21 +148,25 @@ static bool check_ranges(const struct safetensors *s, size_t first, size_t room,
         size_t from = (uintptr_t)order[i]->data;
         const char *name = show_name(order[i], a);
         if (from < at)
-            ok = err_set(e, ERR_FORMAT, "tensors %s and %s overlap", show_name(order[i - 1], b), name);
+            ok = err_set(e, ERR_FORMAT, "tensors %s and %s overlap", show_name(order[i - 1], b),
+                         name);
         else if (from > at)
-            ok = err_set(e, ERR_FORMAT, "bytes %zu to %zu of the data, before tensor %s, belong to none",
-                         at, from, name);
+            ok = err_set(e, ERR_FORMAT,
+                         "bytes %zu to %zu of the data, before tensor %s, belong to none", at, from,
+                         name);
         at = from + order[i]->bytes;
     }
     if (ok && at != room)
-        ok = err_set(e, ERR_FORMAT, "the tensors end at byte %zu of the data, the file has %zu", at, room);
+        ok = err_set(e, ERR_FORMAT, "the tensors end at byte %zu of the data, the file has %zu", at,
+                     room);
     mem_free(order);
     return ok;
 }
 
 static bool read_entries(struct safetensors *s, const struct json *head, size_t room, struct err *e)
 {
-    if (!json_is(head, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "the header is not a JSON object");
+    if (!json_is(head, JSON_OBJECT))
+        return err_set(e, ERR_FORMAT, "the header is not a JSON object");
     if (json_len(head) > GGUF_MOST_TENSOR)
         return err_set(e, ERR_FORMAT, "the header names %zu tensors, at most %u are accepted",
                        json_len(head), GGUF_MOST_TENSOR);
@@ -166,7 +174,8 @@ static bool read_entries(struct safetensors *s, const struct json *head, size_t 
     for (struct json_iter it = json_iter(head); json_next(&it);) {
         struct bytes name = { it.key, it.key_len };
         if (bytes_eq(name, "__metadata__")) continue;
-        if (!read_entry(s, name, it.value, room, e)) return err_in(e, "tensor %s", gguf_show(name, show));
+        if (!read_entry(s, name, it.value, room, e))
+            return err_in(e, "tensor %s", gguf_show(name, show));
     }
     return true;
 }
@@ -175,13 +184,16 @@ static bool read_file(struct safetensors *s, const uint8_t *data, size_t size, s
 {
     uint64_t head_bytes;
     if (size < sizeof head_bytes)
-        return err_set(e, ERR_FORMAT, "%zu bytes are too few for a safetensors file (the length of its "
-                       "header has 8)", size);
+        return err_set(e, ERR_FORMAT,
+                       "%zu bytes are too few for a safetensors file (the length of its "
+                       "header has 8)",
+                       size);
     memcpy(&head_bytes, data, sizeof head_bytes);
     if (head_bytes > size - sizeof head_bytes)
-        return err_set(e, ERR_FORMAT, "the header is said to have %llu bytes, the file has room for %zu: it "
-                       "is truncated or not a safetensors file", (unsigned long long)head_bytes,
-                       size - sizeof head_bytes);
+        return err_set(e, ERR_FORMAT,
+                       "the header is said to have %llu bytes, the file has room for %zu: it "
+                       "is truncated or not a safetensors file",
+                       (unsigned long long)head_bytes, size - sizeof head_bytes);
     if (head_bytes > MOST_HEADER)
         return err_set(e, ERR_FORMAT, "a header of %llu bytes, at most %llu are accepted",
                        (unsigned long long)head_bytes, (unsigned long long)MOST_HEADER);
@@ -205,7 +217,7 @@ static bool add_file(struct safetensors *s, const char *path, struct err *e)
     return ok;
 }
 
-/* ---- a folder of shards ----------------------------------------------------------------------- */
+/* ---- a folder of shards --------------------------------------------------------------------- */
 
 /* A file beside the index: no way out of the folder, and nothing a terminal would act on. */
 static bool is_plain_name(struct bytes name)
@@ -278,14 +290,16 @@ static bool read_folder(struct safetensors *s, const char *dir, struct err *e)
     str_fmt(&index, "%s/model.safetensors.index.json", dir);
     bool ok = file_exists(index.p)   ? read_index(s, dir, index.p, e)
               : file_exists(whole.p) ? add_file(s, whole.p, e)
-                                     : err_set(e, ERR_IO, "%s: neither model.safetensors nor "
-                                               "model.safetensors.index.json is in the folder", dir);
+                                     : err_set(e, ERR_IO,
+                                               "%s: neither model.safetensors nor "
+                                               "model.safetensors.index.json is in the folder",
+                                               dir);
     str_done(&whole);
     str_done(&index);
     return ok;
 }
 
-/* ---- the door --------------------------------------------------------------------------------- */
+/* ---- the door ------------------------------------------------------------------------------- */
 
 static struct safetensors *new_handle(void)
 {
@@ -304,7 +318,8 @@ struct safetensors *safetensors_open(const char *path, struct err *e)
     return NULL;
 }
 
-struct safetensors *safetensors_open_mem(const void *data, size_t size, const char *name, struct err *e)
+struct safetensors *safetensors_open_mem(const void *data, size_t size, const char *name,
+                                         struct err *e)
 {
     struct safetensors *s = new_handle();
     if (read_file(s, data, size, e)) return s;
