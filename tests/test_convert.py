@@ -610,11 +610,11 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     convert(c.write(tmp_path / "m", "F32"), tmp_path / "out.gguf")
     ids = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
     want = Reference(c).logits(ids)
-    for more, most in ((["--ref"], 1e-5), ([], 2e-3), (["--decode"], 2e-3)):
-        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / "out.gguf", "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
+    for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("out.gguf", [], 2e-3), ("out.gguf", ["--decode"], 2e-3), ("m", ["--ref"], 1e-5)):
+        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
         assert rc == 0, err
         got = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
-        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, more
+        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
 
 
 # ---- what is refused ----

@@ -11,8 +11,8 @@
 
 struct gguf;                                                          /* read-only once open; any thread may read */
 
-/* Maps the file. NULL on error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and
- * tensor or key. A file without tensors (vocabulary only) is fine. */
+/* Maps the file, or takes a Hugging Face folder for the file that `tenon convert` would make of it. NULL on
+ * error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and tensor or key. A file without tensors (vocabulary only) is fine. */
 struct gguf *gguf_open(const char *path, struct err *e);
 struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e);             /* flags of map_open() */
 /* The same over memory lent for the life of the handle (the embedded model); name is for messages. */

@@ -379,6 +379,11 @@ struct gguf *gguf_open(const char *path, struct err *e)
 struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e)
 {
     struct map map;
+    if (is_folder(path)) {
+        if (!flags) return gguf_open_folder(path, e);
+        err_set(e, ERR_UNSUPPORTED, "%s: a folder is mapped as it lies; to lock it or read it into memory convert it to a file", path);
+        return NULL;
+    }
     if (!map_open(&map, path, flags, e)) return NULL;
     struct gguf *g = mem_zero(sizeof *g);
     g->map = map;
@@ -402,6 +407,7 @@ void gguf_close(struct gguf *g)
     names_done(&g->keys);
     names_done(&g->tensors);
     arena_done(&g->text);
+    if (g->done) g->done(g->done_ctx);
     mem_free(g->kv);
     mem_free(g->tensor);
     mem_free(g->name);

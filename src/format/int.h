@@ -36,7 +36,12 @@ struct gguf {
     struct names tensors;                                             /* same numbers as tensor */
     struct arena text;                                                /* tensor names with a closing NUL */
     size_t data_start;
+    void (*done)(void *ctx); void *done_ctx;                          /* called on closing, unless NULL */
 };
+/* Head of the file that gguf_out_write() would write, padding included, and the size of all of it: write.c. */
+bool gguf_out_head(const struct gguf_out *o, struct str *head, size_t *size, struct err *e);
+bool is_folder(const char *path);                                     /* folder.c */
+struct gguf *gguf_open_folder(const char *dir, struct err *e);
 
 /* Bytes of one value; 0 for strings and arrays, whose size is written in the file. */
 int         gguf_type_bytes(enum gguf_type t);

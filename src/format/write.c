@@ -220,16 +220,27 @@ static bool put_data(struct file_out *f, const struct part *p, size_t align, str
     return true;
 }
 
-bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e)
+bool gguf_out_head(const struct gguf_out *o, struct str *head, size_t *size, struct err *e)
 {
     size_t align;
+    if (!check_parts(o, e) || !out_alignment(o, &align, e)) return false;
+    put_head(o, align, head);
+    *size = head->len;
+    for (size_t i = 0; i < o->n_part; i++) *size += padded(o->part[i].t.bytes, align);
+    return true;
+}
+
+bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e)
+{
+    size_t align, size;
     struct file_out f;
-    if (!check_parts(o, e) || !out_alignment(o, &align, e)) return err_in(e, "%s", path);
-    if (!file_out_open(&f, path, e)) return false;
     struct str head = { 0 };
-    put_head(o, align, &head);
-    file_out_put(&f, head.p, head.len);
+    bool ok = out_alignment(o, &align, e) && gguf_out_head(o, &head, &size, e);
+    if (!ok) err_in(e, "%s", path);
+    ok = ok && file_out_open(&f, path, e);
+    if (ok) file_out_put(&f, head.p, head.len);
     str_done(&head);
+    if (!ok) return false;
     for (size_t i = 0; i < o->n_part; i++)
         if (!put_data(&f, &o->part[i], align, e)) {
             file_out_abort(&f);
