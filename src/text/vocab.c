@@ -3,9 +3,10 @@
  *
  * Everything comes from tokenizer.ggml.*; its model says which of two kinds the vocabulary is,
  * byte-level BPE (bpe.c) or SPM (spm.c). Either way tokens are decoded to bytes once at opening, and
- * all later work is on bytes. Control tokens have a table of their own that ordinary text never reaches: a user who
- * types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only for text that we
- * wrote ourselves, looks control tokens up by their text; user-defined tokens always match.
+ * all later work is on bytes. Control tokens have a table of their own that ordinary text never
+ * reaches: a user who types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only
+ * for text that we wrote ourselves, looks control tokens up by their text; user-defined tokens always
+ * match.
  *
  * True once open: every id in a table is inside the vocabulary, but for the parts of SPM merges that
  * are characters without a token (spm.c).
