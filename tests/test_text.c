@@ -385,7 +385,7 @@ static const struct spm_token spm_tokens[] = { SPM_NAMED,
     PIECE("he", -6), PIECE("ll", -7), PIECE("hell", -8), PIECE(U "hello", -10), PIECE("hello", -9.5f),
     PIECE("\xc3\xa9", -58), PIECE("\xc3\xa9" "a", -3.5f), PIECE("xa", -11), PIECE("yx", -12), PIECE("axb", -13),
     TYPED("[I]", 0, TOKEN_CONTROL), TYPED("<u>", 0, TOKEN_USER), TYPED("<u>c", 0, TOKEN_USER), TYPED("bb", -3, TOKEN_UNUSED),
-    TYPED("bbc", -14, TOKEN_UNUSED), TYPED("ee", -3, TOKEN_UNUSED), TYPED("eez", -4, TOKEN_UNUSED), PIECE("o c", 0) };
+    TYPED("bbc", -14, TOKEN_UNUSED), TYPED("ee", -3, TOKEN_UNUSED), TYPED("eez", -4, TOKEN_UNUSED), PIECE("o c", 0), TYPED("q", 0, TOKEN_BYTE) };
 static const struct spm_recipe spm_small = { .token = spm_tokens, .n = LEN(spm_tokens) };
 
 TEST(spm_merges_the_best_scored_pair)
@@ -415,6 +415,7 @@ TEST(spm_merges_the_best_scored_pair)
         { "unused: the parts", "bb", TOK_INSIDE, "b b" },
         { "unused of unused", "bbc", TOK_INSIDE, "b bc" },
         { "unused with a part that is no piece", "eez", TOK_INSIDE, "e e <0x7A>" },
+        { "a byte token that names no byte", "q", TOK_INSIDE, "<0x71>" },
         { "no space in pieces", "o c", TOK_INSIDE, "o " U " c" },
         { "control tokens are not made of text", "[I]", TOK_INSIDE, "<0x5B> <0x49> <0x5D>" },
         { "nor are byte tokens", "<0x41>", TOK_INSIDE, "<0x3C> <0x30> <0x78> <0x34> <0x31> <0x3E>" },

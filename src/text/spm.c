@@ -115,11 +115,10 @@ int64_t spm_decode(struct bytes text, char *out)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Is it found in text by its bytes? Not the second of two that say the same. */
+/* Is text made of it? Not the second of two tokens that say the same. */
 static bool is_piece(const struct tokenizer *t, int32_t id)
 {
-    return t->type[id] != TOKEN_BYTE && t->bytes[id].len &&
-           strmap_find(&t->plain, t->bytes[id].p, t->bytes[id].len) == id;
+    return strmap_find(&t->plain, t->bytes[id].p, t->bytes[id].len) == id;
 }
 
 /* What the characters of all pieces tell: which of them are no pieces, and which bytes meet. */

@@ -1,8 +1,8 @@
 /* text.h -- the door of text/: messages become tokens and tokens become messages.
  *
- * Tokenizer (vocab.c, bpe.c, spm.c, merge.c, split.c), prompts (chat.c), and dialects (dialect.c, dialect_<name>.c):
- * how one model family writes tool calls. Messages are JSON in OpenAI shape. A prompt is built from
- * pieces, so that text of a user that looks like a special token never becomes one. */
+ * Tokenizer (vocab.c, bpe.c, spm.c, merge.c, split.c), prompts (chat.c), and dialects (dialect.c,
+ * dialect_<name>.c): how one model family writes tool calls. Messages are JSON in OpenAI shape. A
+ * prompt is built from pieces, so that text of a user that looks like a special token never becomes one. */
 #ifndef TENON_TEXT_H
 #define TENON_TEXT_H
 
@@ -25,7 +25,8 @@ enum { TOK_ADD = 1,                                               /* bos/eos as 
        TOK_SPECIAL = 2,                               /* text of control tokens becomes the token */
        TOK_INSIDE = 4 };               /* text stands before it: SPM puts no space of its own there */
 /* Appends to out. Bytes that are not UTF-8 are kept (lossless). SPM vocabularies read a text at the
- * beginning or behind a special token as if a space stood before it, unless the file forbids it. */
+ * beginning or behind a special token as if a space stood before it, unless the file forbids it, and
+ * a U+2581 as a space. */
 bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags, struct ids *out, struct err *e);
 /* Appends the text of a whole sequence: tok_bytes() of each token, less one space where SPM put it
  * there, at the very beginning. An answer behind a prompt is no whole sequence: its space stays. */

@@ -3,9 +3,10 @@
  *
  * Everything comes from tokenizer.ggml.*; its model says which of two kinds the vocabulary is,
  * byte-level BPE (bpe.c) or SPM (spm.c). Either way tokens are decoded to bytes once at opening, and
- * all later work is on bytes. Control tokens have a table of their own that ordinary text never reaches: a user who
- * types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only for text that we
- * wrote ourselves, looks control tokens up by their text; user-defined tokens always match.
+ * all later work is on bytes. Control tokens have a table of their own that ordinary text never
+ * reaches: a user who types "<|im_end|>" gets the letters, not the token. Only TOK_SPECIAL, and only
+ * for text that we wrote ourselves, looks control tokens up by their text; user-defined tokens always
+ * match.
  *
  * True once open: every id in a table is inside the vocabulary, but for the parts of SPM merges that
  * are characters without a token (spm.c).
@@ -194,6 +195,13 @@ static bool index_byte(struct tokenizer *t, int32_t id, char *at)
     return true;
 }
 
+/* As bpe_decode(); a token that should be a byte and names none is no piece of text either. */
+static int64_t decode(const struct tokenizer *t, int32_t id, char *at)
+{
+    if (!t->is_spm) return bpe_decode(t->text[id], at);
+    return t->type[id] == TOKEN_BYTE ? -1 : spm_decode(t->text[id], at);
+}
+
 /* Decodes every token and fills the two tables. */
 static void index_tokens(struct tokenizer *t)
 {
@@ -210,7 +218,7 @@ static void index_tokens(struct tokenizer *t)
             at++;
             continue;
         }
-        int64_t n = t->is_spm ? spm_decode(t->text[i], at) : bpe_decode(t->text[i], at);
+        int64_t n = decode(t, i, at);
         if (n < 0) {                        /* not as such a file writes tokens: taken literally, */
             t->bytes[i] = t->text[i];                             /* and never produced from text */
             continue;
