@@ -38,7 +38,7 @@ struct tn_options {                                    /* zeroed: defaults */
     int n_thread;                                      /* 0: one per core */
     const char *kv_type;                               /* of the KV cache: "f32", "f16", "bf16", "q8_0"; NULL: "f16" */
     bool no_mmap, mlock;                               /* read the file into memory; keep it from being paged out */
-    const char *const *lora; int n_lora;               /* GGUF adapters, added up: "FILE" or "FILE=SCALE" */
+    const char *const *lora; int n_lora;               /* adapters (GGUF or PEFT folder), added up: "FILE" or "FILE=SCALE" */
 };
 
 enum tn_event_kind { TN_REASONING, TN_TEXT, TN_CALL_BEGIN, TN_CALL_ARGS, TN_CALL_END, TN_FINISH, TN_ERROR };

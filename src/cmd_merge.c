@@ -88,7 +88,7 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct opt opts[] = {
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct merge_opts, model), "GGUF file (default: the embedded model)" },
-    { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(struct merge_opts, lora), "GGUF adapter and its weight; may be repeated (needed)" },
+    { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(struct merge_opts, lora), "adapter (GGUF or PEFT folder) and its weight; may be repeated (needed)" },
     { "Run", 't', "threads", "N", OPT_INT, offsetof(struct merge_opts, threads), "threads (default: one per core)" },
 };
 

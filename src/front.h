@@ -47,7 +47,7 @@ struct model_opts { const char *model; int64_t threads, ctx; const char *dialect
     { "Model", 0, "kv-type", "TYPE", OPT_STR, offsetof(type, m.kv_type), "KV cache: f32, f16, bf16 or q8_0 (default: f16)" }, \
     { "Model", 0, "mlock", NULL, OPT_FLAG, offsetof(type, m.mlock), "keep the model from being paged out (default: off)" }, \
     { "Model", 0, "no-mmap", NULL, OPT_FLAG, offsetof(type, m.no_mmap), "read the model into memory instead of mapping it (default: off)" }, \
-    { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(type, m.lora), "GGUF adapter and its weight; may be repeated (default: none)" }
+    { "Model", 0, "lora", "FILE[=SCALE]", OPT_LIST, offsetof(type, m.lora), "adapter (GGUF or PEFT folder) and its weight; may be repeated (default: none)" }
 
 #define SPEAKER_OPTS(m) \
     { .path = (m)->model, .dialect = (m)->dialect, .kv_type = (m)->kv_type, .n_ctx = (m)->ctx, .n_thread = (m)->threads, \

@@ -617,6 +617,62 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
         assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
 
 
+# ---- adapters of the PEFT library ----
+
+def peft(folder, changes=None, config=None, drop=()):
+    """An adapter for Checkpoint("llama"), of rank 4: q and v of layer 0, down of layer 2."""
+    folder.mkdir()
+    rng, got = np.random.default_rng(3), {}
+    for module, n_in, n_out in (("0.self_attn.q_proj", D, HEADS * HD), ("0.self_attn.v_proj", D, KV * HD), ("2.mlp.down_proj", FF, D)):
+        at = f"base_model.model.model.layers.{module}."
+        got[at + "lora_A.weight"] = rng.standard_normal((4, n_in)).astype(np.float32) / 8
+        got[at + "lora_B.weight"] = rng.standard_normal((n_out, 4)).astype(np.float32) / 8
+    got.update(changes or {})
+    write_safetensors(folder / "adapter_model.safetensors", {n: x for n, x in got.items() if n not in drop}, "F32")
+    (folder / "adapter_config.json").write_text(json.dumps({
+        "peft_type": "LORA", "r": 4, "lora_alpha": 8, "use_rslora": False, "bias": "none", "target_modules": ["q_proj"],
+        "modules_to_save": None, "rank_pattern": {}, "alpha_pattern": {}, **(config or {})}))
+    return got
+
+
+@pytest.mark.parametrize("rooted", [False, True])
+def test_a_peft_folder_is_an_adapter(rooted, tmp_path):
+    c = Checkpoint("llama")
+    c.write(tmp_path / "m", "F32")
+    got = peft(tmp_path / "a", config={"use_rslora": rooted})
+    ids = [1, 70, 9, 200, 33, 261]
+    scale = 0.5 * 8 / (2 if rooted else 4)
+    for name in [n for n in got if "lora_A" in n]:
+        c.folder[name[len("base_model.model."):].replace("lora_A.", "")] += scale * got[name.replace("_A", "_B")] @ got[name]
+    want = Reference(c).logits(ids)
+    args = ["--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32", "--ref"]
+    rc, _, err = run("debug", "logits", "-m", tmp_path / "m", "--lora", tmp_path / "a", "--lora-scale", 0.5, *args)
+    assert rc == 0, err
+    assert np.linalg.norm(np.fromfile(tmp_path / "out.f32", "<f4") - want.ravel()) / np.linalg.norm(want) < 1e-5
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", f"{tmp_path / 'a'}=0.5", tmp_path / "merged.gguf")
+    assert rc == 0, err
+    rc, _, err = run("debug", "logits", "-m", tmp_path / "merged.gguf", *args)
+    assert rc == 0 and np.linalg.norm(np.fromfile(tmp_path / "out.f32", "<f4") - want.ravel()) / np.linalg.norm(want) < 1e-5, err
+
+
+L0 = "base_model.model.model.layers.0."
+@pytest.mark.parametrize("config,changes,drop,says", [
+    ({"peft_type": "IA3"}, {}, (), "peft_type"), ({"use_dora": True}, {}, (), "use_dora"), ({"bias": "all"}, {}, (), "bias"),
+    ({"lora_alpha": "8"}, {}, (), "lora_alpha"), ({"alpha_pattern": {"q_proj": 4}}, {}, (), "alpha_pattern"),
+    ({}, {"base_model.model.lm_head.weight": np.zeros((3, 3), np.float32)}, (), "lm_head.weight is neither"),
+    ({}, {L0 + "self_attn.w_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "w_proj"),
+    ({}, {L0 + "mlp.up_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "blk.0.ffn_up.weight.lora_b is missing"),
+    ({}, {L0 + "self_attn.q_proj.lora_B.weight": np.zeros((HEADS * HD + 1, 4), np.float32)}, (), "multiple of the 16"),
+    ({}, {L0 + "self_attn.v_proj.lora_B.weight": np.zeros((KV * HD + 1, 4), np.float32)}, (), "must be"),
+])
+def test_what_an_adapter_cannot_be_is_refused(config, changes, drop, says, tmp_path):
+    Checkpoint("llama").write(tmp_path / "m", "F32")
+    peft(tmp_path / "a", changes, config, drop)
+    rc, out, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "a", tmp_path / "out.gguf")
+    assert rc != 0 and not out and says in err and len(err.splitlines()) == 1, err
+    assert not (tmp_path / "out.gguf").exists()
+
+
 # ---- what is refused ----
 
 BAD = {

@@ -7,15 +7,31 @@
 
 #include "format/int.h"
 
+void *slabs_add(struct slabs *s, size_t bytes, struct err *e)
+{
+    void *p = mem_slab(bytes, e);
+    if (!p) return NULL;
+    MEM_GROW(s->p, s->n, s->cap);
+    MEM_GROW(s->bytes, s->n, s->cap_bytes);
+    s->p[s->n] = p;
+    s->bytes[s->n++] = bytes;
+    return p;
+}
+
+void slabs_done(struct slabs *s)
+{
+    for (size_t i = 0; i < s->n; i++) mem_slab_free(s->p[i], s->bytes[i]);
+    mem_free(s->p);
+    mem_free(s->bytes);
+}
+
 /* What must live as long as the file that was made up. */
-struct folder { struct hf *hf; struct str head; void **made; size_t *bytes, n; };
+struct folder { struct hf *hf; struct str head; struct slabs made; };
 
 static void folder_close(void *ctx)
 {
     struct folder *f = ctx;
-    for (size_t i = 0; i < f->n; i++) mem_slab_free(f->made[i], f->bytes[i]);
-    mem_free(f->made);
-    mem_free(f->bytes);
+    slabs_done(&f->made);
     str_done(&f->head);
     hf_close(f->hf);
     mem_free(f);
@@ -27,19 +43,15 @@ bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Tensors of g, in the order of the folder's, get their data. */
-static bool place(struct folder *f, struct gguf *g, struct err *e)
+static bool add_tensors(struct folder *f, struct gguf_out *out, struct err *e)
 {
-    f->made = mem_zero((f->n = hf_n_tensor(f->hf)) * sizeof *f->made);
-    f->bytes = mem_zero(f->n * sizeof *f->bytes);
-    for (size_t i = 0; i < f->n; i++) {
-        const struct tensor *t = hf_tensor(f->hf, i);
-        g->tensor[i].data = t->data;
-        if (t->data) continue;
-        f->bytes[i] = t->bytes;
-        if (!(f->made[i] = mem_slab(t->bytes, e))) return false;
-        hf_fill(f->hf, i, f->made[i]);
-        g->tensor[i].data = f->made[i];
+    for (size_t i = 0; i < hf_n_tensor(f->hf); i++) {
+        struct tensor t = *hf_tensor(f->hf, i);
+        void *made = t.data ? NULL : slabs_add(&f->made, t.bytes, e);
+        if (!t.data && !made) return false;
+        if (made) hf_fill(f->hf, i, made);
+        if (made) t.data = made;
+        gguf_out_tensor(out, &t);
     }
     return true;
 }
@@ -48,20 +60,12 @@ struct gguf *gguf_open_folder(const char *dir, struct err *e)
 {
     struct folder *f = mem_zero(sizeof *f);
     struct gguf_out *out = gguf_out_new();
-    struct gguf *g = NULL;
-    size_t size;
-    if ((f->hf = hf_open(dir, out, e))) {
-        for (size_t i = 0; i < hf_n_tensor(f->hf); i++) gguf_out_tensor(out, hf_tensor(f->hf, i));
-        if (gguf_out_head(out, &f->head, &size, e)) g = gguf_open_mem(f->head.p, size, dir, e);
-    }
+    bool ok = (f->hf = hf_open(dir, out, e)) && add_tensors(f, out, e);
+    struct gguf *g = ok ? gguf_out_open(out, &f->head, dir, e) : NULL;
     gguf_out_free(out);
-    if (!g) {
-        folder_close(f);
-        return NULL;
-    }
-    g->done = folder_close;
-    g->done_ctx = f;
-    if (place(f, g, e)) return g;
-    gguf_close(g);
-    return NULL;
+    if (g) {
+        g->done = folder_close;
+        g->done_ctx = f;
+    } else folder_close(f);
+    return g;
 }

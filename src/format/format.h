@@ -15,6 +15,9 @@ struct gguf;                                                          /* read-on
  * error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and tensor or key. A file without tensors (vocabulary only) is fine. */
 struct gguf *gguf_open(const char *path, struct err *e);
 struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e);             /* flags of map_open() */
+bool is_folder(const char *path);
+/* A folder that the PEFT library wrote, as a GGUF adapter for a model of this architecture and head dimension. */
+struct gguf *gguf_open_peft(const char *dir, const char *arch, int head_dim, struct err *e);
 /* The same over memory lent for the life of the handle (the embedded model); name is for messages. */
 struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, struct err *e);
 void         gguf_close(struct gguf *g);                              /* NULL is fine */

@@ -40,6 +40,8 @@ struct hf_kind {
 };
 const struct hf_kind *hf_kind_find(const char *type);
 const char           *hf_kind_names(void);
+/* The row of a tensor's name in a folder whose model type becomes arch, with its layer; NULL if there is none. */
+const struct hf_row  *hf_row_find(const char *arch, const char *name, int *layer);
 
 struct hf_config {
     const struct hf_kind *kind;

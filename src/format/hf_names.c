@@ -4,6 +4,8 @@
  * A new model type is a row of the last table and, where its names differ, a table of rows. Nothing else
  * knows a tensor's name. Whether the rows of a head are permuted is a matter of the architecture alone:
  * llama rotates neighbouring pairs, all others rotate the halves of a head, as the folder has them. */
+#include <stdlib.h>
+
 #include "format/hf.h"
 
 #define LAYER "model.layers.#."
@@ -95,6 +97,27 @@ const struct hf_kind *hf_kind_find(const char *type)
 {
     for (size_t i = 0; i < LEN(kinds); i++)
         if (!strcmp(kinds[i].type, type)) return &kinds[i];
+    return NULL;
+}
+
+/* "model.layers.12.x" against "model.layers.#.x". */
+static bool is_spelled(const char *row, const char *name, int *layer)
+{
+    *layer = 0;
+    for (; *row && *row == *name; row++, name++) {}
+    if (*row != '#') return !*row && !*name;
+    char *end;
+    if (*name < '0' || *name > '9') return false;
+    long v = strtol(name, &end, 10);
+    *layer = (int)MIN(v, (long)HF_LAYERS);
+    return v < HF_LAYERS && !strcmp(row + 1, end);
+}
+
+const struct hf_row *hf_row_find(const char *arch, const char *name, int *layer)
+{
+    for (size_t i = 0; i < LEN(kinds); i++)
+        for (size_t k = 0; k < kinds[i].n_row && !strcmp(kinds[i].arch, arch); k++)
+            if (is_spelled(kinds[i].row[k].hf, name, layer)) return &kinds[i].row[k];
     return NULL;
 }
 

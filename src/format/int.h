@@ -38,9 +38,13 @@ struct gguf {
     size_t data_start;
     void (*done)(void *ctx); void *done_ctx;                          /* called on closing, unless NULL */
 };
-/* Head of the file that gguf_out_write() would write, padding included, and the size of all of it: write.c. */
-bool gguf_out_head(const struct gguf_out *o, struct str *head, size_t *size, struct err *e);
-bool is_folder(const char *path);                                     /* folder.c */
+/* The file that gguf_out_write() would write, open without one: its head is written to *head, which is lent like the
+ * tensors' data. No tensor may be one that is filled. write.c. */
+struct gguf *gguf_out_open(const struct gguf_out *o, struct str *head, const char *name, struct err *e);
+/* Memory for what must be gathered: folder.c. */
+struct slabs { void **p; size_t *bytes, n, cap, cap_bytes; };
+void *slabs_add(struct slabs *s, size_t bytes, struct err *e);
+void  slabs_done(struct slabs *s);
 struct gguf *gguf_open_folder(const char *dir, struct err *e);
 
 /* Bytes of one value; 0 for strings and arrays, whose size is written in the file. */

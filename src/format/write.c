@@ -220,14 +220,22 @@ static bool put_data(struct file_out *f, const struct part *p, size_t align, str
     return true;
 }
 
-bool gguf_out_head(const struct gguf_out *o, struct str *head, size_t *size, struct err *e)
+static bool make_head(const struct gguf_out *o, size_t align, struct str *head, size_t *size, struct err *e)
 {
-    size_t align;
-    if (!check_parts(o, e) || !out_alignment(o, &align, e)) return false;
+    if (!check_parts(o, e)) return false;
     put_head(o, align, head);
     *size = head->len;
     for (size_t i = 0; i < o->n_part; i++) *size += padded(o->part[i].t.bytes, align);
     return true;
+}
+
+struct gguf *gguf_out_open(const struct gguf_out *o, struct str *head, const char *name, struct err *e)
+{
+    size_t align, size;
+    bool ok = out_alignment(o, &align, e) && make_head(o, align, head, &size, e);
+    struct gguf *g = ok ? gguf_open_mem(head->p, size, name, e) : NULL;
+    for (size_t i = 0; g && i < o->n_part; i++) g->tensor[i].data = o->part[i].t.data;
+    return g;
 }
 
 bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e)
@@ -235,7 +243,7 @@ bool gguf_out_write(struct gguf_out *o, const char *path, struct err *e)
     size_t align, size;
     struct file_out f;
     struct str head = { 0 };
-    bool ok = out_alignment(o, &align, e) && gguf_out_head(o, &head, &size, e);
+    bool ok = out_alignment(o, &align, e) && make_head(o, align, &head, &size, e);
     if (!ok) err_in(e, "%s", path);
     ok = ok && file_out_open(&f, path, e);
     if (ok) file_out_put(&f, head.p, head.len);
