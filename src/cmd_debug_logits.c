@@ -105,12 +105,6 @@ static bool write_logits(const struct logits_opts *o, const struct model *m, con
     return false;
 }
 
-static struct gguf *open_adapter(const struct model *m, const char *path, struct err *e)
-{
-    const struct model_config *c = model_config(m);
-    return is_folder(path) ? gguf_open_peft(path, c->arch, c->head_dim, e) : gguf_open(path, e);
-}
-
 static int run(const void *v, int n_arg, char **arg)
 {
     const struct logits_opts *o = v;
@@ -127,7 +121,7 @@ static int run(const void *v, int n_arg, char **arg)
     if (ok && !o->ref)
         ok = (pool = pool_open((int)o->m.threads, &e)) && (fast = cpu_ops_open(pool, NULL, &e));
     ok = ok && (m = model_open(g, o->ref ? ref_ops() : fast, &e));
-    if (ok && o->lora) ok = (g_lora = open_adapter(m, o->lora, &e)) && (a = adapter_open(m, g_lora, &e));
+    if (ok && o->lora) ok = (g_lora = adapter_file(m, o->lora, &e)) && (a = adapter_open(m, g_lora, &e));
     ok = ok && write_logits(o, m, a, token, n, &e);
     adapter_close(a);
     gguf_close(g_lora);

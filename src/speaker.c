@@ -31,9 +31,7 @@ bool speaker_adapters(struct speaker *s, const struct model *m, const char *cons
     for (; s->n_lora < n; s->n_lora++) {
         double scale;
         struct str file = file_of(spec[s->n_lora], &scale);
-        const char *path = file.p ? file.p : "";
-        const struct model_config *c = model_config(m);
-        struct gguf *g = is_folder(path) ? gguf_open_peft(path, c->arch, c->head_dim, e) : gguf_open(path, e);
+        struct gguf *g = adapter_file(m, file.p ? file.p : "", e);
         struct adapter *a = g ? adapter_open(m, g, e) : NULL;
         str_done(&file);
         if (!a) {

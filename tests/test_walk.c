@@ -185,7 +185,7 @@ static struct engine *engine_of(size_t dialect)
     return en;
 }
 
-enum { MANY = SANITIZED ? 60 : 300 };
+enum { MANY = SANITIZED ? 90 : 300 };
 
 TEST(random_weights_are_valid)
 {

@@ -29,8 +29,7 @@ struct hf {
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-/* The name with # and * replaced by layer and expert. */
-static char *spell(struct arena *a, const char *name, int layer, int expert)
+char *hf_spell(struct arena *a, const char *name, int layer, int expert)
 {
     struct str s = { 0 };
     for (; *name; name++) {
@@ -88,7 +87,7 @@ static struct tensor shape_of(const struct hf_config *c, const struct hf_row *ro
 static const struct tensor *find_source(struct hf *h, const struct hf_row *row, int layer,
                                         int expert, struct err *e)
 {
-    const char *name = spell(&h->text, row->hf, layer, expert);
+    const char *name = hf_spell(&h->text, row->hf, layer, expert);
     const struct tensor *t = safetensors_find(h->st, name);
     struct tensor want = shape_of(&h->c, row);
     if (!t) {
@@ -106,7 +105,7 @@ static bool find_fused(struct hf *h, const struct hf_row *row, int layer, const 
                        struct err *e)
 {
     const struct tensor *t =
-        row->fused ? safetensors_find(h->st, spell(&h->text, row->fused, layer, 0)) : NULL;
+        row->fused ? safetensors_find(h->st, hf_spell(&h->text, row->fused, layer, 0)) : NULL;
     struct tensor want = shape_of(&h->c, row);
     *out = t;
     if (!t) return true;
@@ -121,7 +120,7 @@ static bool is_absent(struct hf *h, const struct hf_row *row, int layer)
 {
     if (!strcmp(row->hf, "lm_head.weight")) return !h->c.has_head;
     return (row->flags & HF_OPTIONAL) &&
-           !safetensors_find(h->st, spell(&h->text, row->hf, layer, 0));
+           !safetensors_find(h->st, hf_spell(&h->text, row->hf, layer, 0));
 }
 
 static void plan_shape(const struct hf_config *c, const struct hf_row *row, struct part *p)
@@ -163,7 +162,7 @@ static bool add_part(struct hf *h, const struct hf_row *row, int layer, struct e
 {
     struct part p = { .n_src = strchr(row->hf, '*') ? h->c.n_expert : 1 };
     if (is_absent(h, row, layer)) return true;
-    p.t.name = spell(&h->text, row->gguf, layer, 0);
+    p.t.name = hf_spell(&h->text, row->gguf, layer, 0);
     p.src = arena_small(&h->text, (size_t)p.n_src * sizeof *p.src);
     if (!find_sources(h, row, layer, &p, e)) return false;
     plan_shape(&h->c, row, &p);
@@ -320,9 +319,7 @@ static void put_permuted(const struct part *p, int head_dim, uint8_t *dst)
     int64_t n_row = p->t.n_dim == 1 ? p->t.ne[0] : p->t.ne[1], n = p->t.n_dim == 1 ? 1 : p->t.ne[0];
     size_t row_bytes = dtype_bytes(p->t.dtype, n);
     for (int64_t r = 0; r < n_row; r++) {
-        int64_t head = r / head_dim, i = r % head_dim, half = head_dim / 2;
-        int64_t to = head * head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
-        put_values(p->t.dtype, dst + (size_t)to * row_bytes, src, r * n, n);
+        put_values(p->t.dtype, dst + (size_t)hf_turned(r, head_dim) * row_bytes, src, r * n, n);
     }
 }
 

@@ -76,6 +76,14 @@ bool hf_spm_read(struct hf_vocab *v, struct gguf_out *out, struct err *e);
  * in the vocabulary. Errors name merge i. */
 bool hf_merge_read(const struct hf_vocab *v, size_t i, struct str *line, struct str *joined, size_t *gap,
                    struct err *e);
+/* The name with # and * replaced by layer and expert: hf.c. */
+char *hf_spell(struct arena *a, const char *name, int layer, int expert);
+/* Where row r of a head goes when halves become neighbours: i and i + half to 2i and 2i + 1. */
+static inline int64_t hf_turned(int64_t r, int64_t head_dim)
+{
+    int64_t i = r % head_dim, half = head_dim / 2;
+    return r - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+}
 struct bytes hf_text(const struct json *v);                           /* p is NULL if it is no string */
 /* Special ids, whether bos and eos are added, chat templates: from tokenizer_config.json,
  * generation_config.json, config.json and the post-processor of tokenizer.json. */

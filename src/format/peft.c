@@ -71,14 +71,10 @@ static char *module_of(struct arena *a, const char *name, bool *is_b)
     return NULL;
 }
 
-/* Rows i and i + half of a head become 2i and 2i + 1. */
 static void turn_rows(uint8_t *dst, const struct tensor *t, int head_dim)
 {
-    size_t row = t->bytes / (size_t)t->ne[1], half = (size_t)head_dim / 2;
-    for (size_t r = 0; r < (size_t)t->ne[1]; r++) {
-        size_t head = r / (size_t)head_dim * (size_t)head_dim, i = r - head;
-        memcpy(dst + (head + (i < half ? 2 * i : 2 * (i - half) + 1)) * row, (const uint8_t *)t->data + r * row, row);
-    }
+    size_t row = t->bytes / (size_t)t->ne[1];
+    for (int64_t r = 0; r < t->ne[1]; r++) memcpy(dst + (size_t)hf_turned(r, head_dim) * row, (const uint8_t *)t->data + (size_t)r * row, row);
 }
 
 static bool add(struct peft *p, size_t i, const char *arch, int head_dim, struct gguf_out *out, struct err *e)
@@ -100,10 +96,7 @@ static bool add(struct peft *p, size_t i, const char *arch, int head_dim, struct
         t.data = made;
     }
     struct str name = { 0 };
-    for (const char *c = row->gguf; *c; c++)
-        if (*c == '#') str_fmt(&name, "%d", layer);
-        else str_putc(&name, *c);
-    str_puts(&name, is_b ? ".lora_b" : ".lora_a");
+    str_fmt(&name, "%s%s", hf_spell(&p->text, row->gguf, layer, 0), is_b ? ".lora_b" : ".lora_a");
     t.name = arena_str(&p->text, name.p, name.len);
     str_done(&name);
     gguf_out_tensor(out, &t);

@@ -57,6 +57,11 @@ static bool bind(struct adapter *a, const struct model *m, const struct gguf *g,
     return true;
 }
 
+struct gguf *adapter_file(const struct model *m, const char *path, struct err *e)
+{
+    return is_folder(path) ? gguf_open_peft(path, m->cfg.arch, m->cfg.head_dim, e) : gguf_open(path, e);
+}
+
 struct adapter *adapter_open(const struct model *m, const struct gguf *g, struct err *e)
 {
     float alpha = 0;

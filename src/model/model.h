@@ -63,6 +63,8 @@ int  kv_free_positions(const struct kv *kv);                          /* positio
 /* Low-rank additions to matrices of a model (LoRA, arXiv:2106.09685): y += scale * alpha / r * B (A x). */
 struct adapter;                                                       /* any thread may share */
 /* From a GGUF adapter of the same architecture; g is lent for its life. ERR_FORMAT names the tensor. */
+/* The file of an adapter for this model: GGUF, or a folder that the PEFT library wrote. */
+struct gguf    *adapter_file(const struct model *m, const char *path, struct err *e);
 struct adapter *adapter_open(const struct model *m, const struct gguf *g, struct err *e);
 void            adapter_close(struct adapter *a);                     /* NULL is fine */
 struct lora_use { const struct adapter *a; float scale; };
