@@ -109,6 +109,16 @@ bool is_python_space(int32_t cp);                    /* what Python's str.strip(
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
 
+/* ---- as Python prints: python.c, typescript.c -------------------------------------------------- */
+
+void python_str(struct str *out, const struct json *v);              /* str(v): True, 1.0, ['a', None] */
+void python_repr_str(struct str *out, const char *s, size_t len);     /* repr() of a string */
+void python_json_ascii(struct str *out, const struct json *v);        /* json.dumps(v), ASCII only */
+/* The tools as Functionary's TypeScript-like text, by either of the two generators that models were
+ * trained with. Tools wrapped or bare; those without a name (code_interpreter) are left out. */
+enum typescript_era { TYPESCRIPT_PYTHON, TYPESCRIPT_JINJA };
+void typescript_put(struct str *out, const struct json *tools, enum typescript_era era);
+
 /* ---- reading what models write: literal.c, parser.c ------------------------------------------ */
 
 #define LITERAL_DEPTH 60                                    /* nested containers inside one value */
