@@ -41,7 +41,7 @@ static void render(const char *s, size_t len)
     for (size_t i = 0; v && dialect_at(i); i++) {
         struct dialect_request r = { .messages = v, .tools = v, .vars = v, .add_generation_prompt = true };
         struct prompt p = { 0 };
-        dialect_at(i)->render(&r, &p, &e);
+        dialect_render(dialect_at(i), &r, &p, &e);
         prompt_done(&p);
         chat_render(own[i % LEN(own)], &r, &p, &e);
         prompt_done(&p);

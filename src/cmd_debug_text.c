@@ -152,19 +152,7 @@ static bool read_body(const struct json *body, struct dialect_request *r, struct
 static bool render_template(const char *name, const struct dialect_request *r, struct prompt *out,
                             struct err *e)
 {
-    struct str text = { 0 };
-    if (!file_exists(name)) return chat_render(name, r, out, e);
-    bool ok = file_read(name, &text, e);
-    const char *own = ok ? chat_template_name(text.p ? text.p : "") : NULL;
-    if (ok && !own)
-        ok = err_set(
-            e, ERR_UNSUPPORTED,
-            "%s: this build renders the templates of LFM2 (lfm2), LFM2.5 (lfm2.5) and of the embedded model (tenon)",
-            name);
-    else if (ok)
-        ok = chat_render(own, r, out, e);
-    str_done(&text);
-    return ok;
+    return chat_render(name, r, out, e);
 }
 
 static char *text_of(struct bytes b)
@@ -179,7 +167,7 @@ static bool render_model(const struct render_opts *o, struct dialect_request *r,
 {
     struct bytes text = { 0 };
     struct tokenizer *t = NULL;
-    char *bos = NULL, *template = NULL;
+    char *bos = NULL;
     struct gguf *g = front_gguf(o->m.model, e);
     bool ok = g && (t = tok_open(g, e));
     const struct dialect *d =
@@ -192,12 +180,12 @@ static bool render_model(const struct render_opts *o, struct dialect_request *r,
         if (!r->bos_token) r->bos_token = bos;
         if (!o->m.dialect && gguf_has(g, "tokenizer.chat_template")) {
             ok = gguf_str(g, "tokenizer.chat_template", &text, e);
-            r->template_text = template = text_of(text);
+            ok = ok && (r->template = jinja_open(text.p, text.len, "chat template", e));
         }
     }
-    ok = ok && d->render(r, out, e);
+    ok = ok && dialect_render(d, r, out, e);
     mem_free(bos);
-    mem_free(template);
+    jinja_close((struct jinja *)(uintptr_t)r->template);
     tok_close(t);
     gguf_close(g);
     return ok;

@@ -13,7 +13,7 @@
 struct engine {
     struct tokenizer *tok;
     const struct dialect *dialect;
-    char *template_text;                                          /* the file's, NULL without one */
+    struct jinja *template;                                       /* the file's, NULL without one */
     struct vocab *vocab;
     struct model *model;
     const struct lora_use *lora; int n_lora;
@@ -94,9 +94,8 @@ static bool read_template(struct engine *en, const struct gguf *g, struct err *e
     struct bytes text;
     if (!gguf_has(g, "tokenizer.chat_template")) return true;
     if (!gguf_str(g, "tokenizer.chat_template", &text, e)) return false;
-    en->template_text = mem_zero(text.len + 1);
-    memcpy(en->template_text, text.p, text.len);
-    return true;
+    en->template = jinja_open(text.p, text.len, "chat template", e);
+    return en->template || err_in(e, "%s", gguf_name(g));
 }
 
 static bool open_cache(struct engine *en, int n_ctx, enum dtype type, struct err *e)
@@ -140,7 +139,7 @@ void engine_close(struct engine *en)
     model_close(en->model);
     vocab_close(en->vocab);
     tok_close(en->tok);
-    mem_free(en->template_text);
+    jinja_close(en->template);
     mem_free(en->cached.id);
     mem_free(en->prompt.id);
     mem_free(en->todo.id);
@@ -163,13 +162,13 @@ bool engine_render(const struct engine *en, const struct request *r, struct prom
                                 .add_generation_prompt = true,
                                 .vars = json_get(r->body, "chat_template_kwargs"),
                                 .bos_token = "",
-                                .template_text = en->template_text};
+                                .template = en->template};
     struct bytes bos = { 0 };
     if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
     char *text = mem_zero(bos.len + 1);
     memcpy(text, bos.p ? bos.p : "", bos.len);
     q.bos_token = text;
-    bool ok = en->dialect->render(&q, out, e);
+    bool ok = dialect_render(en->dialect, &q, out, e);
     mem_free(text);
     return ok;
 }

@@ -14,7 +14,6 @@
 
 #include <stdlib.h>
 
-static const char *const default_bos = "<|startoftext|>";
 static const char *const json_calls_hint =
     "\nTo call functions, answer with a JSON list and nothing else: "
     "[{\"name\":\"NAME\",\"arguments\":{…}}]";
@@ -294,8 +293,8 @@ static void order_results(const struct json *messages, size_t *order, size_t n)
 
 static void put_bos(struct chat *c)
 {
-    const char *bos = c->r->bos_token ? c->r->bos_token : default_bos;
-    if (*bos) prompt_special(c->out, bos);
+    const char *bos = c->r->bos_token;
+    if (bos && *bos) prompt_special(c->out, bos);
 }
 
 static void open_turn(struct chat *c, const char *role, size_t len)
@@ -492,28 +491,14 @@ enum template_kind template_find(const char *text)
                                                                     : TEMPLATE_OTHER;
 }
 
-const char *chat_template_name(const char *template_text)
+bool dialect_render(const struct dialect *d, const struct dialect_request *r, struct prompt *out,
+                    struct err *e)
 {
-    enum template_kind k = template_find(template_text);
+    enum template_kind kind = template_find(r->template ? jinja_source(r->template) : NULL);
+    struct chat c = { .r = r, .out = out, .syntax = strcmp(d->name, "lfm2") ? CALLS_JSON : CALLS_PYTHON };
     for (size_t i = 0; i < LEN(own); i++)
-        if (own[i].kind == k) return own[i].name;
-    return NULL;
-}
-
-bool template_refuse(const char *dialect, struct err *e)
-{
-    return err_set(
-        e, ERR_UNSUPPORTED,
-        "the chat template in the model file is none this build can render (it renders those of "
-        "LFM2, LFM2.5 and the embedded model); --dialect %s would use the template of that dialect "
-        "instead",
-        dialect);
-}
-
-bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
-                 struct prompt *out, struct err *e)
-{
-    struct chat c = { .r = r, .out = out, .kind = kind, .syntax = syntax };
+        if (!strcmp(own[i].name, d->template_name)) c.kind = own[i].kind;
+    if (kind != TEMPLATE_NONE) c.kind = kind;
     return render(&c, e);
 }
 

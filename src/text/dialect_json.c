@@ -16,13 +16,6 @@ static int detect(const char *template_text, const struct tokenizer *t)
     return template_find(template_text) == TEMPLATE_JSON ? 100 : 1;
 }
 
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("json", e);
-    return chat_prompt(r, TEMPLATE_JSON, CALLS_JSON, out, e);
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *out, struct err *e)
 {
     static const char *const text = "text(\"[{\\\"name\\\":\\\"\")";
@@ -39,7 +32,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *out, str
 
 const struct dialect dialect_json = {
     .name = "json",
-    .detect = detect, .render = render, .grammar = grammar,
+    .detect = detect, .template_name = "json", .grammar = grammar,
     .parser_open = parser_new_watching, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = stop, .markers = stop,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,

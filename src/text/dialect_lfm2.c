@@ -41,13 +41,6 @@ static int detect(const char *template_text, const struct tokenizer *t)
     return lfm2_has_markers(t) ? 10 : 0;
 }
 
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("lfm2", e);
-    return chat_prompt(r, kind == TEMPLATE_NONE ? TEMPLATE_LFM2 : kind, CALLS_PYTHON, out, e);
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
     lfm2_envelope(choice, parallel, "each { name \"(\" value(python-arguments) \")\" }", ", ", true,
@@ -57,7 +50,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope
 
 const struct dialect dialect_lfm2 = {
     .name = "lfm2",
-    .detect = detect, .render = render, .grammar = grammar,
+    .detect = detect, .template_name = "lfm2", .grammar = grammar,
     .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,

@@ -13,13 +13,6 @@ static int detect(const char *template_text, const struct tokenizer *t)
     return lfm2_has_markers(t) ? 5 : 0;
 }
 
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("lfm2-json", e);
-    return chat_prompt(r, kind == TEMPLATE_NONE ? TEMPLATE_TENON : kind, CALLS_JSON, out, e);
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
     lfm2_envelope(
@@ -31,7 +24,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope
 
 const struct dialect dialect_lfm2_json = {
     .name = "lfm2-json",
-    .detect = detect, .render = render, .grammar = grammar,
+    .detect = detect, .template_name = "tenon", .grammar = grammar,
     .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,

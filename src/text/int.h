@@ -56,6 +56,13 @@ struct tokenizer {
     uint64_t serial;                               /* tells tokenizers apart in per-thread caches */
 };
 
+/* Special tokens in a text, in order, none over another: the longest win. */
+struct found { uint32_t pos, len; int32_t id; };
+struct finds { struct found *f; size_t n, cap; };                     /* mem_free(f) */
+bool tok_find(const struct tokenizer *t, const struct prompt *p, struct finds *out, struct err *e);
+/* A run of text without special tokens. begins: nothing or a special token stands before it. */
+void tok_put_text(const struct tokenizer *t, const char *s, size_t len, bool begins, struct ids *out);
+
 /* ---- merging: merge.c ------------------------------------------------------------------------ */
 
 /* A place of the piece: token id (-1: none), the neighbours' places, merge with the next (-1: none). */
@@ -93,18 +100,19 @@ void    spm_encode(const struct tokenizer *t, const char *s, size_t len, bool sp
 
 /* ---- messages and templates: chat.c ---------------------------------------------------------- */
 
+/* A string of template variables that is partly ours: past calls that prepare writes into the text of a
+ * message hold special tokens, what a user wrote beside them does not. A JSON string to the template;
+ * no text from outside can be one. marked_new() is the caller's, like any json_new_*(). */
+#define MARKED_KEY "\xff"
+struct json *marked_new(void);
+void marked_put(struct json *marked, bool trusted, const char *s, size_t len);
+
 enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
                    CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
 enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
                      TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
-/* the sentence for TEMPLATE_OTHER; false */
-bool template_refuse(const char *dialect, struct err *e);
-/* The whole prompt of a request: messages are prepared (content parts joined, null content, tool
- * results in call order), then rendered as the template says with past calls in this syntax. */
-bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
-                 struct prompt *out, struct err *e);
 bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);

@@ -55,15 +55,39 @@ void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *b
 
 /* ---- prompts --------------------------------------------------------------------------------- */
 
-/* A rendered prompt: text pieces and special-token pieces in order, with the bytes of all of them. */
-struct piece { bool special; size_t off, len; };
+/* A rendered prompt. Its bytes are what the template prints; pieces, in order and together all of it, say
+ * whose they are: `trusted` ones stand in the template (or are its bos and eos token) and may hold special
+ * tokens, the others came from outside and never do. */
+struct piece { bool trusted; size_t off, len; };
 struct prompt { struct str text; struct piece *piece; size_t n_piece, cap; };
 void prompt_done(struct prompt *p);
+void prompt_put(struct prompt *p, bool trusted, const char *s, size_t len);             /* appends */
 void prompt_text(struct prompt *p, const char *s, size_t len);        /* appends ordinary text */
 void prompt_puts(struct prompt *p, const char *s);                    /* the same for a C string */
 void prompt_special(struct prompt *p, const char *token);  /* appends a special token by its text */
-/* Encodes each piece on its own; adds bos only if the prompt does not begin with it and the file asks. */
+/* The prompt cut at its special tokens (those wholly in one trusted stretch, and user-defined ones
+ * anywhere): id >= 0 is such a token, -1 the text between two. *parts: the caller's, mem_free(). */
+struct prompt_part { int32_t id; size_t off, len; };
+bool prompt_parts(const struct prompt *p, const struct tokenizer *t, struct prompt_part **parts, size_t *n, struct err *e);
+/* Encodes each part on its own; adds bos only if the prompt does not begin with it and the file asks. */
 bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e);
+
+/* ---- templates ------------------------------------------------------------------------------- */
+
+/* Jinja, as the transformers library sets it up (docs/templates.md). */
+struct jinja;                              /* a compiled template; read-only, any thread may share */
+/* name: for errors, which say "name:line:column: …". ERR_FORMAT: what does not parse. */
+struct jinja *jinja_open(const char *text, size_t len, const char *name, struct err *e);
+void jinja_close(struct jinja *j);                                    /* NULL is fine */
+const char *jinja_source(const struct jinja *j);                      /* the text, closed by NUL */
+/* vars: an object, the template's variables; appended to out, also what was printed before an error. The
+ * text of bos_token and eos_token, of marked strings (int.h) where they say so, and of the template itself
+ * is trusted. ERR_ARG: raise_exception and type errors; ERR_LIMIT: steps, memory, depth. */
+bool jinja_render(const struct jinja *j, const struct json *vars, struct prompt *out, struct err *e);
+/* A template of our own (templates/NAME.jinja), compiled when first asked for; lent for good.
+ * NULL: ERR_ARG lists the names. */
+const struct jinja *template_own(const char *name, struct err *e);
+const char *template_own_name(size_t i);                              /* NULL past the end */
 
 /* ---- dialects -------------------------------------------------------------------------------- */
 
@@ -72,8 +96,8 @@ struct dialect_request {                                              /* all len
     const struct json *messages, *tools;     /* OpenAI arrays; tools bare or wrapped; may be NULL */
     const struct json *vars;                        /* further template variables, object or NULL */
     bool add_generation_prompt;
-    const char *bos_token;                                            /* "" without one; NULL: "<|startoftext|>" */
-    const char *template_text;              /* the model file's; NULL: the dialect's own template */
+    const char *bos_token, *eos_token;                                /* NULL: "" */
+    const struct jinja *template;           /* the model file's; NULL: the dialect's own template */
 };
 
 /* What the parser reports, in order; bytes lent during the call. Arguments are compact JSON. */
@@ -87,8 +111,14 @@ struct dialect {
     const char *name;                                                 /* "lfm2", "lfm2-json", "json" */
     /* How well this dialect fits a model: 0 not at all, higher wins. Arguments may be NULL. */
     int (*detect)(const char *template_text, const struct tokenizer *t);
-    /* The whole prompt of a request: prepare, then render. ERR_ARG names the message ("messages[2]: …"). */
-    bool (*render)(const struct dialect_request *r, struct prompt *out, struct err *e);
+    /* What the template is given: an object with `messages`, `tools` and whatever else this family's
+     * templates read; the caller's. r->template (jinja_source) says which text will read it, NULL: the one
+     * named below. dialect_render() adds r->vars, bos_token, eos_token and add_generation_prompt where
+     * prepare did not set them. ERR_ARG names the message ("messages[2]: …"). */
+    struct json *(*prepare)(const struct dialect_request *r, struct err *e);
+    const char *template_name;              /* of our own, used when the model carries none */
+    /* Appends what a tool choice forces the answer to begin with; name: the tool of CHOICE_NAMED. NULL: nothing. */
+    void (*prefix)(enum tool_choice choice, const char *name, struct prompt *out);
     /* Envelope text (grammar.h) of the assistant turn; the grammar's (name, schema) pairs are the tools
      * that the choice allows. */
     bool (*grammar)(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e);
@@ -103,6 +133,8 @@ struct dialect {
     const char *item_sep, *key_sep;                                   /* the dialect's own: ", " and ": " */
     bool declared_order;                                       /* keys in schema order by default */
 };
+/* The whole prompt of a request: prepare, then the model's template, else our own. */
+bool dialect_render(const struct dialect *d, const struct dialect_request *r, struct prompt *out, struct err *e);
 const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
 const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
 /* The key tenon.dialect wins, then the best detect(); never NULL ("json"-like fallback is the last row). */
@@ -117,11 +149,10 @@ void wire_open(struct wire *w, const struct dialect *d, const struct json *tools
 void wire_feed(struct wire *w, const char *bytes, size_t len);
 bool wire_close(struct wire *w, struct err *e);                       /* as parser_close */
 
-/* Renders with a template of our own by name ("lfm2", "lfm2.5", "tenon", "json"), without a model: the bare template. What
- * `lfm2` and `lfm2.5` ask of their caller is not done here, the others need nothing. Template variable tools_as = "json":
- * `tenon` writes tools as JSON instead of signatures. */
-/* which of ours says the same, or NULL */
-const char *chat_template_name(const char *template_text);
+/* The bare template over messages, tools and vars as they are: nothing prepared. */
+bool template_render(const struct jinja *j, const struct dialect_request *r, struct prompt *out, struct err *e);
+/* As prepared for the embedded model and rendered by `tenon`; template variable tools_as = "json": tools as JSON
+ * instead of signatures. */
 bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);
