@@ -104,36 +104,6 @@ static bool read_content(struct chat *c, const struct json *message, struct err 
 
 /* ---- past calls ------------------------------------------------------------------------------ */
 
-static void python_members(struct str *out, const struct json *object)
-{
-    str_putc(out, '{');
-    for (struct json_iter it = json_iter(object); json_next(&it);) {
-        if (it.index) str_puts(out, ", ");
-        json_write_str(out, it.key, it.key_len);
-        str_puts(out, ": ");
-        python_value(out, it.value);
-    }
-    str_putc(out, '}');
-}
-
-void python_value(struct str *out, const struct json *v)
-{
-    switch (json_type(v)) {
-    case JSON_NULL: str_puts(out, "None"); break;
-    case JSON_BOOL: str_puts(out, json_bool(v) ? "True" : "False"); break;
-    case JSON_OBJECT: python_members(out, v); break;
-    case JSON_ARRAY:
-        str_putc(out, '[');
-        for (size_t i = 0; i < json_len(v); i++) {
-            if (i) str_puts(out, ", ");
-            python_value(out, json_at(v, i));
-        }
-        str_putc(out, ']');
-        break;
-    default: json_write(out, v, JSON_COMPACT);       /* JSON strings and numbers are Python's too */
-    }
-}
-
 static bool is_keyword_name(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {

@@ -107,15 +107,66 @@ void    spm_encode(const struct tokenizer *t, const char *s, size_t len, bool sp
 struct json *marked_new(void);
 void marked_put(struct json *marked, bool trusted, const char *s, size_t len);
 
-enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
-                   CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
+enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")], between LFM2's tokens */
+                   CALLS_JSON,             /* [{"name":"f","arguments":{"a":"x"}}], likewise */
+                   CALLS_PLAIN,                                       /* the same without tokens */
+                   CALLS_TAGS,                     /* <tool_call>\n{"name": "f", "arguments": {}} … */
+                   CALLS_LLAMA };                       /* {"name": "f", "parameters": {"a": "x"}} */
 enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
                      TEMPLATE_OTHER };
 /* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
 enum template_kind template_find(const char *text);
 bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
+
+/* ---- past calls as text: past.c -------------------------------------------------------------- */
+
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
+/* JSON with ", " and ": ", numbers as they are written. */
+void json_put_spaced(struct str *out, const struct json *v);
+/* Arguments as an object of the caller's: given so, or as its text; nothing at all is {}. NULL: no JSON object. */
+struct json *arguments_read(const struct json *given);
+/* The calls, markers trusted, at the end of a marked string. */
+void past_calls(struct json *marked, enum call_syntax syntax, const struct json *calls);
+
+/* ---- what templates are given: needs.c, prepare.c, families.c, inline.c ----------------------- */
+
+/* What a template can take, found by rendering small conversations with it; lent for its life. */
+struct needs {
+    bool tools, calls, results, system;               /* has a place for them */
+    bool mapping, string;                          /* arguments of past calls that it prints well */
+    bool one_call;                                         /* fails on two calls in one message */
+    bool no_list;                                                     /* no tools: null will do, else [] */
+    bool thinking;                                                    /* prints message.thinking */
+    bool plain_list;                                                  /* tools without tokens around them */
+};
+const struct needs *jinja_needs(const struct jinja *j);
+struct needs **jinja_needs_slot(const struct jinja *j);               /* where jinja.c keeps them */
+
+struct family {
+    const char *template_name;                                        /* of our own, without a model's */
+    enum call_syntax syntax;                                          /* past calls as text */
+    const char *typescript;                            /* generator of our own template; NULL: its default */
+    bool bare_tools;                                                  /* the function objects alone */
+    bool strict_tools;               /* name, description, parameters, in this order, references spelled out */
+    bool raw_code;                               /* code_interpreter stays one and is called by raw source */
+    bool reasoning;                                                   /* a tool {"type":"reasoning"} is added */
+    bool one_system;                                   /* leading system messages become one */
+    bool calls_first;                   /* past calls before the text, where tools stand between tokens */
+    bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
+};
+struct json *prepare(const struct dialect_request *r, const struct family *f, struct err *e);
+struct json *refs_resolved(const struct json *schema);                /* "$ref" replaced by its target */
+bool tools_declare_code(const struct json *tools);
+void reasoning_tool(struct json *tools, const struct dialect_request *r);
+
+/* For the rows of the dialects: prepare and prefix of each. */
+typedef struct json *prepare_fn(const struct dialect_request *r, struct err *e);
+prepare_fn prepare_lfm2, prepare_lfm2_json, prepare_functionary_v1, prepare_functionary_v2, prepare_functionary_v2_llama3,
+    prepare_functionary_v32, prepare_functionary_v31, prepare_functionary_v4r, prepare_llama31, prepare_hermes, prepare_json;
+typedef void prefix_fn(enum tool_choice choice, const char *name, struct prompt *out);
+prefix_fn prefix_functionary_v2, prefix_functionary_v2_llama3, prefix_functionary_v32, prefix_functionary_v31, prefix_hermes;
 
 /* ---- as Python prints: python.c, typescript.c -------------------------------------------------- */
 
