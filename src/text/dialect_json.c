@@ -11,11 +11,6 @@
 static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
                                     "<|end_of_text|>", "</s>", NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_find(template_text) == TEMPLATE_JSON ? 100 : 1;
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *out, struct err *e)
 {
     static const char *const text = "text(\"[{\\\"name\\\":\\\"\")";
@@ -32,7 +27,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *out, str
 
 const struct dialect dialect_json = {
     .name = "json",
-    .detect = detect, .template_name = "json", .grammar = grammar,
+    .prepare = prepare_json, .template_name = "json", .grammar = grammar,
     .parser_open = parser_new_watching, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = stop, .markers = stop,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,

@@ -11,12 +11,6 @@ const char *const lfm2_stop[] = { "<|im_end|>", "<|endoftext|>", NULL };
 const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", "<|im_end|>",
                                      "<|endoftext|>", NULL };
 
-bool lfm2_has_markers(const struct tokenizer *t)
-{
-    return t && tok_special(t, "<|tool_call_start|>") >= 0 &&
-           tok_special(t, "<|tool_call_end|>") >= 0 && tok_special(t, "<|im_start|>") >= 0;
-}
-
 void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
                    bool text_after, struct str *out)
 {
@@ -34,13 +28,6 @@ void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, con
             after ? text : "", call);
 }
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    enum template_kind kind = template_find(template_text);
-    if (kind == TEMPLATE_LFM2 || kind == TEMPLATE_LFM25) return 100;
-    return lfm2_has_markers(t) ? 10 : 0;
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
     lfm2_envelope(choice, parallel, "each { name \"(\" value(python-arguments) \")\" }", ", ", true,
@@ -50,7 +37,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope
 
 const struct dialect dialect_lfm2 = {
     .name = "lfm2",
-    .detect = detect, .template_name = "lfm2", .grammar = grammar,
+    .prepare = prepare_lfm2, .template_name = "lfm2", .grammar = grammar,
     .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,

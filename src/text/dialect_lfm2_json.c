@@ -7,12 +7,6 @@
  * template `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
 #include "text/int.h"
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    if (template_find(template_text) == TEMPLATE_TENON) return 100;
-    return lfm2_has_markers(t) ? 5 : 0;
-}
-
 static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
 {
     lfm2_envelope(
@@ -24,7 +18,7 @@ static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope
 
 const struct dialect dialect_lfm2_json = {
     .name = "lfm2-json",
-    .detect = detect, .template_name = "tenon", .grammar = grammar,
+    .prepare = prepare_lfm2_json, .template_name = "tenon", .grammar = grammar,
     .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,

@@ -1,11 +1,8 @@
-/* families.c -- what each family of models wants prepared, and what a tool choice puts before its answer.
+/* families.c -- what each family of models wants prepared.
  *
  * The rows of the dialects point here. A row of `struct family` is all there is to say about a family's
- * prompts beyond its template: shapes of tools and calls (prepare.c does the work). The prefixes are the
- * ones of Functionary's servers; generation reaches the same bytes through the grammar. */
+ * prompts beyond its template: shapes of tools and calls (prepare.c does the work). */
 #include "text/int.h"
-
-/* ---- what is prepared ------------------------------------------------------------------------ */
 
 static const struct family
     lfm2 = { .template_name = "lfm2", .syntax = CALLS_PYTHON, .bare_tools = true, .one_system = true, .calls_first = true },
@@ -42,57 +39,4 @@ void reasoning_tool(struct json *tools, const struct dialect_request *r)
     struct json *tool = json_new_object();
     json_set(tool, "type", json_new_str("reasoning"));
     json_push(tools, tool);
-}
-
-/* ---- what a tool choice forces the answer to begin with -------------------------------------- */
-
-/* v2: the recipient is what the prompt stops before. */
-void prefix_functionary_v2(enum tool_choice choice, const char *name, struct prompt *out)
-{
-    if (choice != CHOICE_NONE && choice != CHOICE_NAMED) return;
-    const char *recipient = choice == CHOICE_NONE ? "all" : name;
-    prompt_text(out, recipient, strlen(recipient));
-    prompt_puts(out, "\n");
-    prompt_special(out, "<|content|>");
-}
-
-void prefix_functionary_v2_llama3(enum tool_choice choice, const char *name, struct prompt *out)
-{
-    if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
-    prompt_special(out, "<|reserved_special_token_249|>");
-    if (choice == CHOICE_REQUIRED) return;
-    prompt_puts(out, name);
-    prompt_puts(out, "\n");
-}
-
-void prefix_functionary_v32(enum tool_choice choice, const char *name, struct prompt *out)
-{
-    if (choice != CHOICE_NONE && choice != CHOICE_NAMED) return;
-    prompt_puts(out, choice == CHOICE_NONE ? "all" : name);
-    prompt_puts(out, "\n");
-}
-
-void prefix_functionary_v31(enum tool_choice choice, const char *name, struct prompt *out)
-{
-    if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
-    prompt_puts(out, "<function=");
-    if (choice == CHOICE_REQUIRED) return;
-    prompt_puts(out, name);
-    prompt_puts(out, ">");
-}
-
-/* The tag is a token in some of these vocabularies. The key stays open: either spelling of what follows is the
- * model's choice. */
-void prefix_hermes(enum tool_choice choice, const char *name, struct prompt *out)
-{
-    if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
-    prompt_special(out, "<tool_call>");
-    prompt_puts(out, "\n");
-    if (choice == CHOICE_REQUIRED) return;
-    struct str s = { 0 };
-    str_puts(&s, "{\"name\": ");
-    json_write_str(&s, name, strlen(name));
-    str_puts(&s, ", \"arguments");
-    prompt_text(out, s.p, s.len);
-    str_done(&s);
 }

@@ -134,6 +134,7 @@ void past_calls(struct json *marked, enum call_syntax syntax, const struct json 
 /* What a template can take, found by rendering small conversations with it; lent for its life. */
 struct needs {
     bool tools, calls, results, system;               /* has a place for them */
+    bool results_alone;                        /* results behind a message without calls */
     bool mapping, string;                          /* arguments of past calls that it prints well */
     bool one_call;                                         /* fails on two calls in one message */
     bool no_list;                                                     /* no tools: null will do, else [] */
@@ -161,12 +162,10 @@ struct json *refs_resolved(const struct json *schema);                /* "$ref" 
 bool tools_declare_code(const struct json *tools);
 void reasoning_tool(struct json *tools, const struct dialect_request *r);
 
-/* For the rows of the dialects: prepare and prefix of each. */
+/* For the rows of the dialects. */
 typedef struct json *prepare_fn(const struct dialect_request *r, struct err *e);
 prepare_fn prepare_lfm2, prepare_lfm2_json, prepare_functionary_v1, prepare_functionary_v2, prepare_functionary_v2_llama3,
     prepare_functionary_v32, prepare_functionary_v31, prepare_functionary_v4r, prepare_llama31, prepare_hermes, prepare_json;
-typedef void prefix_fn(enum tool_choice choice, const char *name, struct prompt *out);
-prefix_fn prefix_functionary_v2, prefix_functionary_v2_llama3, prefix_functionary_v32, prefix_functionary_v31, prefix_hermes;
 
 /* ---- as Python prints: python.c, typescript.c -------------------------------------------------- */
 
@@ -217,7 +216,6 @@ void parser_lenient(struct parser *p);                  /* calls without markers
 /* What both LFM2 dialects share. */
 extern const char *const lfm2_stop[];
 extern const char *const lfm2_markers[];
-bool lfm2_has_markers(const struct tokenizer *t);
 /* The envelope of a turn around one `call` and the separator between calls. */
 void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
                    bool text_after, struct str *out);

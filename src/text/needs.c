@@ -57,17 +57,19 @@ static void ask(const struct jinja *j, struct needs *n)
 #define MAPPING CALL("{\"zq_key\":\"zq_value\"}")
 #define STRING CALL("\"{\\\"zq_key\\\": \\\"zq_value\\\"}\"")
     const char *mapping = USER ASSISTANT(MAPPING) RESULT, *string = USER ASSISTANT(STRING) RESULT;
-    const char *two = USER ASSISTANT(MAPPING "," MAPPING) RESULT RESULT;
     n->no_list = prints(j, USER, "null", "zq_user", NULL, NULL);
     const char *none = n->no_list ? "null" : "[]";
     n->tools = prints(j, USER, "[" TOOL "]", "zq_tool", NULL, NULL);
     n->system = prints(j, SYSTEM USER, none, "zq_system", "zq_user", NULL);
     n->mapping = prints(j, mapping, none, "zq_key", "zq_value", "{'zq_key'");
     n->string = prints(j, string, none, "zq_call", "zq_key", NULL);
-    n->calls = prints(j, mapping, none, "zq_call", NULL, NULL) || n->string;
-    n->results = prints(j, mapping, none, "zq_result", NULL, NULL) ||
-                 prints(j, string, none, "zq_result", NULL, NULL);
-    n->one_call = n->mapping && !prints(j, two, none, "zq_call", NULL, NULL);
+    n->calls = n->mapping || n->string;
+    n->results = prints(j, n->mapping ? mapping : string, none, "zq_result", NULL, NULL);
+    n->results_alone = prints(j, USER ",{\"role\":\"assistant\",\"content\":\"zq_text\"}" RESULT, none, "zq_result",
+                              "zq_text", NULL);
+    n->one_call = n->calls && !prints(j, n->mapping ? USER ASSISTANT(MAPPING "," MAPPING) RESULT RESULT
+                                                    : USER ASSISTANT(STRING "," STRING) RESULT RESULT,
+                                      none, "zq_call", NULL, NULL);
     n->thinking = prints(j, USER ",{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"zq_thought\"}", none,
                          "zq_thought", NULL, NULL);
 }

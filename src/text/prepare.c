@@ -566,6 +566,7 @@ static bool find_needs(struct work *w, struct err *e)
     w->needs = *jinja_needs(j);
     w->needs.plain_list = !strstr(jinja_source(j), "<|tool_list_start|>");
     if (w->f->generic && w->r->template) w->needs.tools = w->needs.calls = false;
+    if (!w->needs.calls) w->needs.results = w->needs.results_alone;
     return true;
 }
 
