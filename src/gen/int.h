@@ -45,7 +45,8 @@ struct emitter {                                                      /* committ
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct turn *t,
                const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx);
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logprob);
-/* Flushes. cut: not the speaker ended the answer. False: the parser found a broken call. */
+/* Flushes. cut: neither the speaker ended the answer nor the limit, which leaves it whole. False: the parser found
+ * a broken call. */
 bool emit_close(struct emitter *em, bool cut, struct err *e);
 void emit_event(struct emitter *em, const struct event *ev);
 bool voice_is_special(const struct voice *v, int32_t id);

@@ -445,7 +445,7 @@ bool seq_run(struct seq *s, struct err *e)
     while (ok && more) ok = step(s, &more, e);
     bool cancelled = s->em.cancelled;
     struct err broken = { 0 };
-    bool whole = emit_close(&s->em, !ok || cancelled || s->em.stopped || s->limited, &broken);
+    bool whole = emit_close(&s->em, !ok || cancelled || s->em.stopped, &broken);
     s->emitting = false;
     if (ok && !whole && !cancelled)
         ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
