@@ -13,6 +13,17 @@ static void print_line(const struct json *v)
     str_done(&s);
 }
 
+static const struct dialect *find_dialect(const char *name, struct err *e)
+{
+    const struct dialect *d = dialect_find(name);
+    struct str list = { 0 };
+    if (d) return d;
+    for (size_t i = 0; dialect_at(i); i++) str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
+    err_set(e, ERR_ARG, "dialect \"%.60s\" is not known; there are %s", name, list.p);
+    str_done(&list);
+    return NULL;
+}
+
 /* ---- tokenize -------------------------------------------------------------------------------- */
 
 struct tokenize_opts { struct model_opts m; bool no_special; };
@@ -284,10 +295,10 @@ const struct command cmd_debug_render = {
 
 /* ---- parse ----------------------------------------------------------------------------------- */
 
-struct parse_opts { const char *dialect, *tools, *choice; int64_t stream; };
+struct parse_opts { const char *dialect, *tools, *choice; int64_t stream; bool cut; };
 
 /* Parse events become generation events, and those a message or chunks. */
-struct reader { struct message message; bool chunks; char id[24]; char *name; };
+struct reader { struct message message; bool chunks; int n_done; char id[24]; char *name; };
 
 static void print_chunk(const struct event *ev, struct json *delta)
 {
@@ -297,7 +308,9 @@ static void print_chunk(const struct event *ev, struct json *delta)
     json_set(c, "finish_reason", json_new_null());
     if (ev && ev->kind == EV_FINISH)
         json_set(c, "finish_reason",
-                 json_new_str(ev->reason == FINISH_TOOL_CALLS ? "tool_calls" : "stop"));
+                 json_new_str(ev->reason == FINISH_LENGTH       ? "length"
+                              : ev->reason == FINISH_TOOL_CALLS ? "tool_calls"
+                                                                : "stop"));
     json_push(list, c);
     json_set(o, "object", json_new_str("chat.completion.chunk"));
     json_set(o, "choices", list);
@@ -326,6 +339,7 @@ static void on_parse(void *ctx, const struct parse_event *p)
         mem_free(r->name);
         r->name = text_of((struct bytes){ p->bytes, p->len });
     }
+    r->n_done += p->kind == PARSE_CALL_END;
     ev.id = r->id;
     ev.name = r->name;
     take_event(r, &ev);
@@ -339,33 +353,50 @@ static void print_role(void)
     print_chunk(NULL, delta);
 }
 
+/* What the choice forced stood before the output and is read with it. */
+static void feed_prefix(struct wire *w, const struct dialect *d, const struct turn *t)
+{
+    struct prompt p = { 0 };
+    if (d->prefix) d->prefix(t->choice, t->name, &p);
+    wire_feed(w, p.text.p ? p.text.p : "", p.text.len, false);
+    prompt_done(&p);
+}
+
 static void read_output(struct reader *r, const struct parse_opts *o, const struct dialect *d,
-                        const struct json *tools, const struct str *in)
+                        const struct turn *t, const struct str *in)
 {
     struct wire w;
     struct err e = { 0 };
     size_t step = o->stream > 0 ? (size_t)o->stream : MAX(in->len, 1);
     if (r->chunks) print_role();
-    wire_open(&w, d, tools, on_parse, r);
-    for (size_t i = 0; i < in->len; i += step) wire_feed(&w, in->p + i, MIN(step, in->len - i));
-    if (!wire_close(&w, &e)) fprintf(stderr, "tenon debug parse: %s\n", e.msg);
+    wire_open(&w, d, t, on_parse, r);
+    feed_prefix(&w, d, t);
+    for (size_t i = 0; i < in->len; i += step) wire_feed(&w, in->p + i, MIN(step, in->len - i), false);
+    if (!wire_close(&w, o->cut, &e)) fprintf(stderr, "tenon debug parse: %s\n", e.msg);
     take_event(r, &(struct event){.kind = EV_FINISH,
-                                  .reason = r->message.n_call ? FINISH_TOOL_CALLS : FINISH_STOP});
+                                  .reason = o->cut      ? FINISH_LENGTH
+                                            : r->n_done ? FINISH_TOOL_CALLS
+                                                        : FINISH_STOP});
     if (r->chunks) return;
     struct json *m = message_json(&r->message);
     print_line(m);
     json_free(m);
 }
 
-/* auto, none, required or the name of a tool that is there. These dialects read an answer the same
- * way whatever was asked for. */
-static bool check_choice(const char *choice, const struct json *tools, struct err *e)
+/* auto, none, required or the name of a tool that is there. */
+static bool read_choice(const char *choice, const struct json *tools, struct turn *t, struct err *e)
 {
-    static const char *const words[] = { "auto", "none", "required" };
+    static const struct { const char *word; enum tool_choice choice; } words[] = {
+        { "auto", CHOICE_AUTO }, { "none", CHOICE_NONE }, { "required", CHOICE_REQUIRED } };
+    t->tools = tools;
     for (size_t i = 0; i < LEN(words); i++)
-        if (!choice || !strcmp(choice, words[i])) return true;
-    for (size_t i = 0; i < json_len(tools); i++)
-        if (json_str_is(json_get(tool_function(json_at(tools, i)), "name"), choice)) return true;
+        if (!choice || !strcmp(choice, words[i].word)) return t->choice = words[i].choice, true;
+    t->choice = CHOICE_NAMED;
+    t->name = choice;
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const char *name = tool_name(json_at(tools, i));
+        if (name && !strcmp(name, choice)) return true;
+    }
     return err_set(e, ERR_ARG,
                    "--tool-choice %.80s: not among the tools; auto, none, required or a tool's "
                    "name is accepted",
@@ -379,13 +410,11 @@ static int run_parse(const void *opts, int n_arg, char **arg)
     struct str in = { 0 };
     struct json *tools = NULL;
     struct reader r = { .chunks = o->stream > 0 };
-    const struct dialect *d = dialect_find(o->dialect);
-    bool ok =
-        (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known; lfm2, lfm2-json and json are",
-                      o->dialect)) &&
-        (!o->tools || (tools = tools_read(o->tools, &e))) && check_choice(o->choice, tools, &e) &&
-        file_read("-", &in, &e);
-    if (ok) read_output(&r, o, d, tools, &in);
+    struct turn t = { 0 };
+    const struct dialect *d = find_dialect(o->dialect, &e);
+    bool ok = d && (!o->tools || (tools = tools_read(o->tools, &e))) &&
+              read_choice(o->choice, tools, &t, &e) && file_read("-", &in, &e);
+    if (ok) read_output(&r, o, d, &t, &in);
     message_done(&r.message);
     mem_free(r.name);
     json_free(tools);
@@ -394,9 +423,10 @@ static int run_parse(const void *opts, int n_arg, char **arg)
 }
 
 static const struct opt parse_table[] = {
-    { "Output", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_opts, dialect), "how calls are written: lfm2, lfm2-json, json (default: lfm2-json)" },
+    { "Output", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_opts, dialect), "how calls are written (default: lfm2-json)" },
     { "Output", 0, "tools", "FILE", OPT_STR, offsetof(struct parse_opts, tools), "the tools of the request (default: none)" },
     { "Output", 0, "tool-choice", "C", OPT_STR, offsetof(struct parse_opts, choice), "auto, none, required or a tool's name (default: auto)" },
+    { "Output", 0, "cut", NULL, OPT_FLAG, offsetof(struct parse_opts, cut), "the output ended by a limit, finish_reason length (default: by the model)" },
     { "Output", 0, "stream", "N", OPT_INT, offsetof(struct parse_opts, stream), "cut the output into pieces of N bytes and print chunks (default: 0, the message)" },
 };
 const struct command cmd_debug_parse = {

@@ -7,19 +7,18 @@
  * template `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
 #include "text/int.h"
 
-static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
+static void grammar(const struct turn *t, struct str *envelope)
 {
-    lfm2_envelope(
-        choice, parallel,
-        "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" }", ",",
-        false, envelope);
-    return true;
+    struct str call = { 0 };
+    put_json_call(&call, "arguments", "");
+    struct turn_parts p = lfm2_parts(t, call.p, ",", false);
+    str_done(&call);
+    put_turn(envelope, t, &p);
 }
 
 const struct dialect dialect_lfm2_json = {
     .name = "lfm2-json",
-    .prepare = prepare_lfm2_json, .template_name = "tenon", .grammar = grammar,
-    .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
+    .prepare = prepare_lfm2_json, .template_name = "tenon", .grammar = grammar, .parser_open = blocks_lfm2,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,
 };

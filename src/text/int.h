@@ -159,7 +159,6 @@ struct family {
 };
 struct json *prepare(const struct dialect_request *r, const struct family *f, struct err *e);
 struct json *refs_resolved(const struct json *schema);                /* "$ref" replaced by its target */
-bool tools_declare_code(const struct json *tools);
 void reasoning_tool(struct json *tools, const struct dialect_request *r);
 
 /* For the rows of the dialects. */
@@ -201,23 +200,57 @@ struct literal {
 };
 void literal_start(struct literal *l);                       /* keeps out; clears the flags above */
 enum lit_step literal_byte(struct literal *l, char c);
+/* Bytes that a string takes as they are, used up; 0: none. */
+size_t literal_run(struct literal *l, const char *s, size_t n);
+bool literal_in_string(const struct literal *l);
 bool literal_end(struct literal *l);                    /* the input ends: is the value complete? */
 void literal_done(struct literal *l);
 void json_put_cp(struct str *out, uint32_t cp);               /* a character inside a JSON string */
 
-struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx);
-void parser_input(struct parser *p, const char *bytes, size_t len, bool special);
-bool parser_finish(struct parser *p, struct err *e);
-/* A dialect without markers: calls begin where a text says [{"name":" and nowhere else. */
-struct parser *parser_new_watching(const struct json *tools, parse_sink *sink, void *ctx);
-#define CALLS_BEGIN "[{\"name\":\""
+/* The parsers, as dialects open them. */
+typedef struct parser *parser_open_fn(const struct turn *t, parse_sink *sink, void *ctx);
+parser_open_fn blocks_lfm2, blocks_json, blocks_llama;                /* parser.c */
+parser_open_fn segment_v1, segment_v2, segment_v2_llama3, segment_v3; /* segment.c */
+parser_open_fn tagged_function, tagged_hermes;                        /* tagged.c */
 void parser_lenient(struct parser *p);                  /* calls without markers are accepted too */
+#define CALLS_BEGIN "[{\"name\":\""                  /* of the dialect json: exactly this */
+#define LLAMA_CALL_BEGINS "{\"name\": \"", "{\"name\":\""
+
+/* ---- what grammars share: turn.c ------------------------------------------------------------- */
+
+/* Is marker a token of the vocabulary? Where only text is known: no. */
+bool is_token(const struct turn *t, const char *marker);
+/* The marker in envelope text: @"marker" where it is a token, else its bytes. Without a t->tok: a token. */
+void put_marker(struct str *out, const struct turn *t, const char *marker);
+/* Free text in which none of the markers stands that are mere bytes here, and none of the texts; both
+ * NULL-terminated, NULL: none. */
+void put_text_without(struct str *out, const struct turn *t, const char *const *marker, const char *const *text);
+/* A turn from its parts, each envelope text, NULL: nothing; owned by the caller. */
+struct turn_parts {
+    struct str head;                                                  /* before text */
+    struct str text;                                                  /* free text */
+    struct str between;                                               /* from text to the first call */
+    struct str first;                                                 /* before the first call without text */
+    struct str each;                                                  /* a call of a pair */
+    struct str code, last_code;            /* raw source; last: only as the last call of a turn */
+    struct str sep, close;                                            /* between calls; behind the last */
+    bool single, apart;               /* one call a turn at most; no text beside calls */
+    bool preamble;                                  /* text may come before a call that must */
+};
+/* Appends `root = …;` and what it needs; releases the parts. */
+void put_turn(struct str *out, const struct turn *t, struct turn_parts *p);
 
 /* What both LFM2 dialects share. */
 extern const char *const lfm2_stop[];
 extern const char *const lfm2_markers[];
-/* The envelope of a turn around one `call` and the separator between calls. */
-void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
-                   bool text_after, struct str *out);
+/* The parts around one `call` and the separator between calls. */
+struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char *sep, bool text_after);
+/* What Functionary v3.1 and v4r share. */
+extern const char *const function_stop[];
+extern const char *const function_markers[];
+void function_prefix(enum tool_choice choice, const char *name, struct prompt *out);
+void function_grammar(const struct turn *t, bool preamble, struct str *envelope);
+/* {"name": NAME, KEY: VALUE} with these blanks, as `each`. */
+void put_json_call(struct str *out, const char *key, const char *blank);
 
 #endif

@@ -425,13 +425,6 @@ static void reshape(struct work *w, bool wanted, reshape_fn *fn)
 
 /* ---- tools ----------------------------------------------------------------------------------- */
 
-bool tools_declare_code(const struct json *tools)
-{
-    for (size_t i = 0; i < json_len(tools); i++)
-        if (json_str_is(json_get(json_at(tools, i), "type"), "code_interpreter")) return true;
-    return false;
-}
-
 /* code_interpreter for models that know only functions; the text they were tuned with. */
 static struct json *python_tool(void)
 {
@@ -572,7 +565,7 @@ static bool find_needs(struct work *w, struct err *e)
 
 struct json *prepare(const struct dialect_request *r, const struct family *f, struct err *e)
 {
-    struct work w = { .r = r, .f = f, .code = tools_declare_code(r->tools) };
+    struct work w = { .r = r, .f = f, .code = tools_have_code(r->tools) };
     struct json *tools = NULL, *vars = NULL;
     if (!check(r, e) || !find_needs(&w, e) || !read_messages(&w, e) || !(tools = tools_of(&w, e))) goto done;
     shape_messages(&w);
