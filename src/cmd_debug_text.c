@@ -162,7 +162,7 @@ static bool read_body(const struct json *body, struct dialect_request *r, struct
 /* ---- what a tool choice forces ---- */
 
 /* auto, none, required, or the name in an object or alone; without tools there is nothing but text. */
-static bool read_choice(const struct json *v, const struct json *tools, enum tool_choice *choice, const char **name,
+static bool forced_choice(const struct json *v, const struct json *tools, enum tool_choice *choice, const char **name,
                         struct err *e)
 {
     static const char *const words[] = { "auto", "none", "required" };         /* in order of the enum */
@@ -190,7 +190,7 @@ static bool put_prefix(const struct dialect *d, const struct json *body, struct 
     const char *name = NULL;
     const struct json *wanted = json_get(body, "tool_choice"), *add = json_get(body, "add_generation_prompt");
     if (!wanted || (add && !json_bool(add)) || !d || !d->prefix) return true;
-    if (!read_choice(wanted, json_get(body, "tools"), &choice, &name, e)) return false;
+    if (!forced_choice(wanted, json_get(body, "tools"), &choice, &name, e)) return false;
     d->prefix(choice, name, out);
     return true;
 }

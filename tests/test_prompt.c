@@ -156,14 +156,14 @@ TEST(own_templates_print_what_the_published_ones_do)
 /* ---- what is prepared ------------------------------------------------------------------------ */
 
 #define U "{'role':'user','content':'u'}"
-#define F "{'id':'a','type':'function','function':{'name':'f','arguments':'{\\"x\\":1}'}}"
+#define F "{'id':'a','type':'function','function':{'name':'f','arguments':'{^x^:1}'}}"
 #define G "{'id':'b','type':'function','function':{'name':'g.h','arguments':'{}'}}"
 #define TWO ",{'role':'assistant','content':'t','tool_calls':[" F "," G "]}"
 #define SWAPPED ",{'role':'tool','tool_call_id':'b','content':'rb'},{'role':'tool','tool_call_id':'a','content':'ra'}"
 #define TOOL_F "{'type':'function','function':{'name':'f','strict':true,'parameters':{'type':'object','properties':" \
                "{'x':{'$ref':'#/$defs/n'}},'$defs':{'n':{'type':'integer'}}}}}"
 
-/* Requests, ' for ", to the dialect's own template; what the prompt must hold, and must not. */
+/* Requests, ' for " and ^ for \", to the dialect's own template; what the prompt must hold, and must not. */
 static const struct { const char *why, *dialect, *messages, *tools, *has, *has_not; } prepared[] = {
     { "results stand in the order of the calls; LFM2 calls before it talks", "lfm2", U TWO SWAPPED, "[]",
       "<|im_start|>assistant\n<|tool_call_start|>[f(x=1), g.h()]<|tool_call_end|>t<|im_end|>\n<|im_start|>tool\n"
@@ -179,7 +179,7 @@ static const struct { const char *why, *dialect, *messages, *tools, *has, *has_n
     { "names of results come from their calls", "functionary-v2", U TWO SWAPPED, "[]",
       "\n<|from|>f\n<|recipient|>all\n<|content|>ra\n<|from|>g.h\n<|recipient|>all\n<|content|>rb", NULL },
     { "arguments with blanks behind , and :", "functionary-v2.llama3",
-      U ",{'role':'assistant','content':null,'tool_calls':[{'function':{'name':'f','arguments':'{\\"a\\":[1.10,2e5],\\"b\\":{\\"c\\":\\"d,e:f\\"}}'}}]},"
+      U ",{'role':'assistant','content':null,'tool_calls':[{'function':{'name':'f','arguments':'{^a^:[1.10,2e5],^b^:{^c^:^d,e:f^}}'}}]},"
       "{'role':'tool','content':'r'}", "[]",
       "<|reserved_special_token_249|>f\n{\"a\": [1.10, 2e5], \"b\": {\"c\": \"d,e:f\"}}<|eot_id|>"
       "<|start_header_id|>tool<|end_header_id|>\n\nname=f\nr<|eot_id|>", NULL },
@@ -187,7 +187,7 @@ static const struct { const char *why, *dialect, *messages, *tools, *has, *has_n
       U ",{'role':'assistant','content':'','tool_calls':[{'function':{'name':'f','arguments':' {oops\\n'}}]}", "[]",
       ">>>f\n {oops\n<|eot_id|>", ">>>all\n<|eot" },
     { "the source of a code interpreter is no JSON", "functionary-v3.1",
-      U ",{'role':'assistant','content':'t','tool_calls':[{'function':{'name':'python','arguments':'{\\"a\\":1}'}}]}",
+      U ",{'role':'assistant','content':'t','tool_calls':[{'function':{'name':'python','arguments':'{^a^:1}'}}]}",
       "[{'type':'code_interpreter'}]", "\n\nt<|python_tag|>{\"a\":1}<|eom_id|>", "\"name\": \"python\"" },
     { "tools in the members and the order of Functionary's servers, references spelled out", "functionary-v3.1", U,
       "[" TOOL_F "]",
@@ -214,22 +214,24 @@ static const struct { const char *why, *dialect, *messages, *tools, *has, *has_n
       "\"arguments\": {}}\n</tool_call><|im_end|>\n<|im_start|>tool\n<tool_response>\nra\n</tool_response>\n<tool_response>\nrb", NULL },
     { "plain turns without tools", "hermes", U, "[]", "<|im_start|>user\nu<|im_end|>\n", "tool" },
     { "raw source becomes an argument where code is a function", "hermes",
-      U ",{'role':'assistant','content':'','tool_calls':[{'function':{'name':'python','arguments':'print(\\"é\\")\\n'}}]}",
+      U ",{'role':'assistant','content':'','tool_calls':[{'function':{'name':'python','arguments':'print(^é^)\\n'}}]}",
       "[{'type':'code_interpreter'}]", "{\"name\": \"python\", \"arguments\": {\"code\": \"print(\\\"é\\\")\\n\"}}", NULL },
     { "generic JSON", "json", "{'role':'system','content':'s'}," U TWO, "[{'name':'f'}]",
       "<|im_start|>system\ns\nFunctions:\n{\"name\":\"f\"}\nTo call", NULL },
 };
 
-/* A C literal with ' for " as JSON. */
+/* A C literal as JSON: ' stands for ", ^ for \". */
 static struct json *quoted(const char *text)
 {
     struct err e = { 0 };
-    char *s = mem_str(text);
-    for (char *p = s; *p; p++)
-        if (*p == '\'') *p = '"';
-    struct json *v = json_parse(s, strlen(s), &e);
-    CHECK(v, "%s: %s", s, e.msg);
-    mem_free(s);
+    struct str s = { 0 };
+    for (const char *p = text; *p; p++) {
+        if (*p == '^') str_putc(&s, '\\');
+        str_putc(&s, *p == '^' || *p == '\'' ? '"' : *p);
+    }
+    struct json *v = json_parse(s.p, s.len, &e);
+    CHECK(v, "%s: %s", s.p, e.msg);
+    str_done(&s);
     return v;
 }
 

@@ -136,6 +136,7 @@ struct needs {
     bool tools, calls, results, system;               /* has a place for them */
     bool results_alone;                        /* results behind a message without calls */
     bool mapping, string;                          /* arguments of past calls that it prints well */
+    bool raw;                                      /* a string of them as it is, not as a JSON string */
     bool one_call;                                         /* fails on two calls in one message */
     bool no_list;                                                     /* no tools: null will do, else [] */
     bool thinking;                                                    /* prints message.thinking */
@@ -150,6 +151,7 @@ struct family {
     const char *typescript;                            /* generator of our own template; NULL: its default */
     bool bare_tools;                                                  /* the function objects alone */
     bool strict_tools;               /* name, description, parameters, in this order, references spelled out */
+    bool text_arguments;                              /* as a string, if the template prints it raw */
     bool raw_code;                               /* code_interpreter stays one and is called by raw source */
     bool reasoning;                                                   /* a tool {"type":"reasoning"} is added */
     bool one_system;                                   /* leading system messages become one */
@@ -157,7 +159,7 @@ struct family {
     bool tool_use;                                 /* the template is told in tool_use whether there are tools */
     bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
 };
-struct json *prepare(const struct dialect_request *r, const struct family *f, struct err *e);
+struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);
 struct json *refs_resolved(const struct json *schema);                /* "$ref" replaced by its target */
 void reasoning_tool(struct json *tools, const struct dialect_request *r);
 

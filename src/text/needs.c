@@ -63,6 +63,7 @@ static void ask(const struct jinja *j, struct needs *n)
     n->system = prints(j, SYSTEM USER, none, "zq_system", "zq_user", NULL);
     n->mapping = prints(j, mapping, none, "zq_key", "zq_value", "{'zq_key'");
     n->string = prints(j, string, none, "zq_call", "zq_key", NULL);
+    n->raw = prints(j, string, none, "{\"zq_key\": \"zq_value\"}", NULL, NULL);
     n->calls = n->mapping || n->string;
     n->results = prints(j, n->mapping ? mapping : string, none, "zq_result", NULL, NULL);
     n->results_alone = prints(j, USER ",{\"role\":\"assistant\",\"content\":\"zq_text\"}" RESULT, none, "zq_result",

@@ -91,7 +91,8 @@ static struct json *arguments_of(const struct work *w, const struct json *name, 
     if (code && w->f->raw_code) return json_copy(given);
     struct json *object = code ? code_argument(code, len) : arguments_read(given);
     if (!object) return broken_argument(w, given);
-    if (w->needs.mapping && w->needs.calls) return object;
+    bool as_text = w->f->text_arguments && w->needs.raw;
+    if (w->needs.mapping && w->needs.calls && !as_text) return object;
     struct str s = { 0 };
     json_put_spaced(&s, object);
     json_free(object);
@@ -563,7 +564,7 @@ static bool find_needs(struct work *w, struct err *e)
     return true;
 }
 
-struct json *prepare(const struct dialect_request *r, const struct family *f, struct err *e)
+struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e)
 {
     struct work w = { .r = r, .f = f, .code = tools_have_code(r->tools) };
     struct json *tools = NULL, *vars = NULL;
