@@ -578,7 +578,7 @@ struct json *prepare_family(const struct dialect_request *r, const struct family
     json_set(vars, "messages", json_share(w.out));
     if (listed || !w.needs.no_list) json_set(vars, "tools", json_share(tools));
     else json_set(vars, "tools", json_new_null());
-    if (f->typescript) json_set(vars, "typescript", json_new_str(f->typescript));
+    if (f->typescript && !json_get(r->vars, "typescript")) json_set(vars, "typescript", json_new_str(f->typescript));
     if (f->tool_use) json_set(vars, "tool_use", json_new_bool(listed));
 done:
     json_free(tools);
