@@ -328,6 +328,151 @@ TEST(what_is_no_request_is_named)
         }
 }
 
+/* ---- the fixtures of Functionary --------------------------------------------------------------- */
+
+/* A template as model files carry it: the macros for TypeScript stand behind the first comment where it uses them. */
+static struct jinja *published_template(const char *name)
+{
+    struct err e = { 0 };
+    struct str s = { 0 }, all = { 0 };
+    char below[120];
+    snprintf(below, sizeof below, "fixtures/functionary/templates/%s.txt", name);
+    CHECK(file_read(shared_path(below), &s, &e), "%s", e.msg);
+    const char *head = strstr(s.p, "generate_schema_from_functions") ? strstr(s.p, "{%") : s.p;
+    str_put(&all, s.p, (size_t)(head - s.p));
+    if (head > s.p) {
+        CHECK(file_read(shared_path("fixtures/functionary/templates/json_to_ts_schema.txt"), &all, &e), "%s", e.msg);
+        str_putc(&all, '\n');
+    }
+    str_puts(&all, head);
+    struct jinja *j = jinja_open(all.p, all.len, name, &e);
+    CHECK(j, "%s", e.msg);
+    str_done(&s);
+    str_done(&all);
+    return j;
+}
+
+/* Our dialect for each of them; r1 writes calls as no dialect of ours does. */
+static const struct { const char *template, *dialect; bool reasons; } functionary[] = {
+    { "v2", "functionary-v2", false }, { "v2.llama3", "functionary-v2.llama3", false },
+    { "v3.llama3", "functionary-v3.2", false }, { "v3.llava_llama", "functionary-v3.2", false },
+    { "v3-llama3.1", "functionary-v3.1", false }, { "v3-llama3.1-reasoning", "functionary-v4r", true },
+    { "r1_distilled_llama", "functionary-v3.1", false }, { "r1_distilled_qwen", "hermes", false },
+    { "qwen2.5-text-only", "hermes", false }, { "cogito", "hermes", false }, { "gemma3", "hermes", false },
+    { "r1", NULL, false },
+};
+
+/* The prompt of a request: prepared and through the published template; r1 bare. */
+static char *published_prompt(size_t k, const struct jinja *j, const struct json *messages, const struct json *tools, bool open)
+{
+    struct err e = { 0 };
+    struct prompt p = { 0 };
+    struct dialect_request r = { .messages = messages, .tools = tools, .add_generation_prompt = open, .bos_token = "",
+                                 .template = j };
+    const struct dialect *d = functionary[k].dialect ? dialect_find(functionary[k].dialect) : NULL;
+    bool ok = d ? dialect_render(d, &r, &p, &e) : template_render(j, &r, &p, &e);
+    CHECK(ok, "%s: %s", functionary[k].template, e.msg);
+    char *s = str_take(&p.text);
+    prompt_done(&p);
+    return s;
+}
+
+/* One of the golden prompts. r1 is rendered bare, so its results must be in order already. */
+static void check_golden(size_t k, const struct jinja *j, const struct json *all, size_t i)
+{
+    const struct json *c = json_at(json_get(all, "cases"), i);
+    const char *conversation = text_of(c, "conversation"), *want = text_of(c, "prompt");
+    if (strcmp(text_of(c, "template"), functionary[k].template)) return;
+    if (!functionary[k].dialect && !strcmp(conversation, "parallel_out_of_order")) return;
+    char *got = published_prompt(k, j, json_get(json_get(all, "conversations"), conversation),
+                                 json_get(json_get(all, "tools"), text_of(c, "tools")), json_bool(json_get(c, "add_generation_prompt")));
+    CHECK(!strcmp(got, want), "case %zu, %s, %s, %s: %s", i, functionary[k].template, conversation, text_of(c, "tools"),
+          parting(got, want));
+    mem_free(got);
+}
+
+TEST(golden_prompts_are_what_requests_become)
+{
+    const char *path = shared_path("fixtures/functionary/golden/prompts.json");
+    if (!path) SKIP("the fixtures of Functionary are not there");
+    struct json *all = data(path);
+    for (size_t k = 0; k < LEN(functionary); k++) {
+        struct jinja *j = published_template(functionary[k].template);
+        for (size_t i = 0; j && i < json_len(json_get(all, "cases")); i++) check_golden(k, j, all, i);
+        jinja_close(j);
+    }
+    json_free(all);
+}
+
+/* Equal but for blanks around them. */
+static bool same_trimmed(const char *a, const char *b)
+{
+    size_t n = strlen(a), k = strlen(b);
+    while (n && strchr(" \n", a[n - 1])) n--;
+    while (k && strchr(" \n", b[k - 1])) k--;
+    while (n && strchr(" \n", *a)) a++, n--;
+    while (k && strchr(" \n", *b)) b++, k--;
+    return n == k && !memcmp(a, b, n);
+}
+
+static const struct { const char *expected, *conversation; } expected_prompts[] = {
+    { "prompt_test_%s", "test_case" }, { "golden/prompt_from_test_case.%s", "test_case" },
+    { "golden/prompt_from_test_case_v2.%s", "test_case_v2" },
+};
+
+/* What file i of expected_prompts says for template k, if there is one. */
+static int expect_prompt(size_t k, const struct jinja *j, size_t i)
+{
+    struct err e = { 0 };
+    struct str want = { 0 };
+    char name[100], below[200];
+    snprintf(name, sizeof name, expected_prompts[i].expected, functionary[k].template);
+    snprintf(below, sizeof below, "fixtures/functionary/%s.txt", name);
+    const char *path = shared_path(below);
+    if (!path) return 0;
+    CHECK(file_read(path, &want, &e), "%s", e.msg);
+    snprintf(below, sizeof below, "fixtures/functionary/%s.json",
+             strcmp(functionary[k].template, "v3.llava_llama") ? expected_prompts[i].conversation : "test_case_vision");
+    struct json *c = data(shared_path(below));
+    bool vision = strstr(below, "vision"), bare = vision || !functionary[k].dialect;
+    char *got;
+    if (bare) {
+        json_set(c, "bos_token", json_new_str(""));
+        struct prompt p = { 0 };
+        CHECK(jinja_render(j, c, &p, &e), "%s", e.msg);
+        got = str_take(&p.text);
+        prompt_done(&p);
+    } else {
+        got = published_prompt(k, j, json_get(c, "messages"), json_get(c, "tools"), false);
+    }
+    CHECK(same_trimmed(got, want.p), "%s: %s", name, parting(got, want.p));
+    mem_free(got);
+    json_free(c);
+    str_done(&want);
+    return 1;
+}
+
+TEST(expected_prompts_are_what_conversations_become)
+{
+    if (!shared_path("fixtures/functionary/README.md")) SKIP("the fixtures of Functionary are not there");
+    int n = 0;
+    for (size_t k = 0; k < LEN(functionary); k++) {
+        struct jinja *j = published_template(functionary[k].template);
+        for (size_t i = 0; j && i < LEN(expected_prompts); i++) n += expect_prompt(k, j, i);
+        jinja_close(j);
+    }
+    struct err e = { 0 };
+    struct str want = { 0 };
+    struct json *v1 = data(shared_path("fixtures/functionary/test_case_v1.json"));
+    char *got = bare("functionary-v1", v1);
+    CHECK(file_read(shared_path("fixtures/functionary/prompt_test_v1.txt"), &want, &e), "%s", e.msg);
+    CHECK(same_trimmed(got, want.p), "v1: %s", parting(got, want.p));
+    CHECK(n == 16, "%d expected prompts, not 16", n);
+    mem_free(got);
+    str_done(&want);
+    json_free(v1);
+}
+
 /* ---- detection ------------------------------------------------------------------------------- */
 
 /* What a file says of itself; template "@v2.txt": from the fixtures of Functionary, "@@…": of chat templates. */
