@@ -292,7 +292,8 @@ struct braces { struct rt *r; const struct call *c; struct buf *b; int64_t next;
 /* name(.attr|[item])* of a field. */
 static bool field_value(struct braces *f, const struct val *name, struct val *out)
 {
-    size_t i = strcspn(name->u.s, ".[}!:"), n = MIN(i, name->len);
+    size_t i, n = 0;
+    while (n < name->len && name->u.s[n] != '.' && name->u.s[n] != '[') n++;
     struct val first = sub_str(name, 0, n), key;
     int64_t at = 0;
     bool digits = n > 0;
@@ -315,7 +316,13 @@ static bool field_value(struct braces *f, const struct val *name, struct val *ou
         size_t from = i + 1, to = from;
         while (to < name->len && (item ? name->u.s[to] != ']' : name->u.s[to] != '.' && name->u.s[to] != '[')) to++;
         key = sub_str(name, from, to);
-        if (item && key.len && strspn(key.u.s, "0123456789") >= key.len) key = of_int(strtoll(key.u.s, NULL, 10));
+        int64_t number = 0;
+        bool is_number = item && key.len > 0 && key.len < 10;
+        for (uint32_t k = 0; is_number && k < key.len; k++) {
+            is_number = key.u.s[k] >= '0' && key.u.s[k] <= '9';
+            number = number * 10 + key.u.s[k] - '0';
+        }
+        if (is_number) key = of_int(number);
         struct val on = *out;
         if (item ? !get_subscript(f->r, &on, &key, out) : !get_attr(f->r, &on, &key, out)) return false;
         i = item ? to : to - 1;
@@ -329,8 +336,8 @@ static bool field(struct braces *f, const struct val *inside, int depth)
 {
     const char *s = inside->u.s;
     size_t bang = 0, end = inside->len;
-    while (bang < end && s[bang] != '!' && s[bang] != ':') bang += s[bang] == '[' ? strcspn(s + bang, "]") : 1;
-    bang = MIN(bang, end);
+    for (bool item = false; bang < end && (item || (s[bang] != '!' && s[bang] != ':')); bang++)
+        item = s[bang] == '[' || (item && s[bang] != ']');
     struct val name = sub_str(inside, 0, bang), v, text, spec;
     if (!field_value(f, &name, &v)) return false;
     if (bang < end && s[bang] == '!') {
