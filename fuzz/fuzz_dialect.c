@@ -28,9 +28,9 @@ static void read_pieces(const struct dialect *d, const char *s, size_t len, size
                         struct fold *f, struct err *e)
 {
     struct wire w;
-    wire_open(&w, d, tools, on_event, f);
-    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i));
-    wire_close(&w, e);
+    wire_open(&w, d, &(struct turn){ .tools = tools }, on_event, f);
+    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i), false);
+    wire_close(&w, false, e);
 }
 
 static void render(const char *s, size_t len)

@@ -937,26 +937,27 @@ TEST(a_dialect_is_found_by_template_and_tokens)
 
 TEST(envelopes_follow_choice_and_parallel)
 {
-    static const struct { const char *dialect; enum tool_choice choice; bool parallel; const char *want; } list[] = {
-        { "lfm2-json", CHOICE_NONE, true, "root = text;\n" },
-        { "lfm2-json", CHOICE_AUTO, false, "root = text(@\"<|tool_call_start|>\") block?;\n"
-          "block = @\"<|tool_call_start|>\" \"[\" call \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "lfm2-json", CHOICE_REQUIRED, true, "root = block;\nblock = @\"<|tool_call_start|>\" \"[\" call (\",\" call)* \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "json", CHOICE_AUTO, true, "root = text(\"[{\\\"name\\\":\\\"\") calls?;\ncalls = \"[\" call (\",\" call)* \"]\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "lfm2", CHOICE_NAMED, true, "root = block;\nblock = @\"<|tool_call_start|>\" \"[\" call \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { name \"(\" value(python-arguments) \")\" };\n" },
-        { "lfm2", CHOICE_AUTO, true, "root = text(@\"<|tool_call_start|>\") block?;\n"
-          "block = @\"<|tool_call_start|>\" \"[\" call (\", \" call)* \"]\" @\"<|tool_call_end|>\" text(@\"<|tool_call_start|>\");\n"
-          "call = each { name \"(\" value(python-arguments) \")\" };\n" },
+    static const char json_call[] = "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" } ";
+    static const struct { const char *dialect; struct turn t; const char *root, *calls; } list[] = {
+        { "lfm2-json", { .choice = CHOICE_NONE, .n_pair = 1 }, "root = text ;\n", "" },
+        { "lfm2-json", { .n_pair = 1 }, "root = text (@\"<|tool_call_start|>\" \"[\" calls)?;\n", "calls = call \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2-json", { .n_pair = 2, .choice = CHOICE_REQUIRED, .parallel = true }, "root = @\"<|tool_call_start|>\" \"[\" calls;\n",
+          "calls = call (\",\" call)* \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2", { .n_pair = 1, .choice = CHOICE_NAMED, .parallel = true }, "root = @\"<|tool_call_start|>\" \"[\" calls;\n",
+          "calls = call \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2", { .n_pair = 1, .parallel = true }, "root = text (@\"<|tool_call_start|>\" \"[\" calls)?;\n",
+          "calls = call (\", \" call)* \"]\" @\"<|tool_call_end|>\" text ;\n" },
+        { "json", { .n_pair = 1, .parallel = true, .text = "schema(0)" }, "root = schema(0) | \"[\" calls;\n", "calls = call (\",\" call)* \"]\";\n" },
+        { "llama3.1", { .n_pair = 1, .parallel = true }, "root = text(\"{\\\"name\\\": \\\"\", \"{\\\"name\\\":\\\"\")  | calls;\n", "calls = call ;\n" },
+        { "functionary-v4r", { .n_pair = 1, .choice = CHOICE_REQUIRED }, "root = text(\"<function=\") calls;\n", "calls = call ;\n" },
+        { "functionary-v3.1", { .code = true, .parallel = true }, "root = text(\"<function=\") (calls)?;\n", "calls = last;\n" },
     };
     for (size_t i = 0; i < LEN(list); i++) {
         struct str s = { 0 };
-        struct err e = { 0 };
-        CHECK(dialect_find(list[i].dialect)->grammar(list[i].choice, list[i].parallel, &s, &e), "%s", e.msg);
-        CHECK(s.p && !strcmp(s.p, list[i].want), "%s", s.p ? s.p : "");
+        dialect_find(list[i].dialect)->grammar(&list[i].t, &s);
+        CHECK(s.p && !strncmp(s.p, list[i].root, strlen(list[i].root)), "%s: %s", list[i].dialect, s.p ? s.p : "");
+        CHECK(s.p && s.len >= strlen(list[i].calls) && !strcmp(s.p + s.len - strlen(list[i].calls), list[i].calls), "%s: %s", list[i].dialect, s.p);
+        if (strstr(list[i].dialect, "json") && list[i].t.choice != CHOICE_NONE) CHECK(strstr(s.p, json_call), "%s", s.p);
         str_done(&s);
     }
 }

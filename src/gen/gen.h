@@ -57,7 +57,10 @@ struct json *tool_choice_json(const char *word);
  * an object with a `tools` array, an object whose `commands` and `http` members define tools. */
 struct json *tools_read(const char *path, struct err *e);
 struct json *tools_normalise(const struct json *v, struct err *e);
-/* The schema that the arguments of a tool must satisfy: always an object (owned by the caller). */
+/* The name that calls it: a function's own, `python` of a code interpreter; lent. */
+const char *tool_name(const struct json *tool);
+/* The schema that the arguments of a tool must satisfy: always an object (owned by the caller); of a code
+ * interpreter {"code": string}, for dialects that have no raw source. */
 struct json *tool_schema(const struct json *tool);
 /* The same schema, where objects take no properties but those declared (where that is safe to say). Owned. */
 struct json *schema_closed(const struct json *schema);

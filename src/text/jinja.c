@@ -166,11 +166,14 @@ void jinja_close(struct jinja *j)
 {
     if (!j) return;
     arena_done(&j->mem);
+    mem_free(j->needs);
     mem_free(j->names);
     mem_free(j->source);
     mem_free(j->text);
     mem_free(j->name);
     mem_free(j);
 }
+
+struct needs **jinja_needs_slot(const struct jinja *j) { return (struct needs **)(uintptr_t)&j->needs; }
 
 const char *jinja_source(const struct jinja *j) { return j->text; }

@@ -101,6 +101,7 @@ struct jinja {
     struct list body;
     struct scope *scope;
     struct bytes *names; uint32_t n_names, cap_names;     /* interned */
+    struct needs *needs;                                  /* needs.c; NULL: not asked yet */
 };
 
 /* ---- compiling ------------------------------------------------------------------------------- */
@@ -281,6 +282,7 @@ bool loop_cycle(struct rt *r, struct in *in, struct val *out);            /* loo
 bool loop_changed(struct rt *r, struct in *in, struct val *out);
 /* tables */
 const struct builtin *filter_find(const char *s, size_t len);
+const struct builtin *own_filter_find(const char *s, size_t len);
 const struct builtin *list_filter_find(const char *s, size_t len);
 const struct builtin *test_find(const char *s, size_t len);
 const struct builtin *method_find(const struct val *self, const char *s, size_t len);

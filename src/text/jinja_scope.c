@@ -53,7 +53,7 @@ static struct sym *define(struct compile *c, struct scope *s, uint32_t id, enum 
 /* From outside if there is such a name, else as `without` says. */
 static void load_outer(const struct scope *s, struct sym *y, enum load without)
 {
-    struct place p;
+    struct place p = { 0, 0 };
     bool outside = s->up && find(s->up, y->id, &p);
     y->load = (uint8_t)(outside ? LOAD_OUTER : without);
     if (outside) y->up = (uint16_t)(p.up + 1), y->slot = p.slot;
@@ -61,7 +61,7 @@ static void load_outer(const struct scope *s, struct sym *y, enum load without)
 
 static bool reads(struct compile *c, struct scope *s, uint32_t id)
 {
-    struct place p;
+    struct place p = { 0, 0 };
     return find(s, id, &p) || define(c, s, id, LOAD_RESOLVE);
 }
 
@@ -220,7 +220,7 @@ static bool place_args(struct compile *c, struct scope *s, const struct args *a)
 
 static bool place_name(struct compile *c, struct scope *s, struct node *n)
 {
-    struct place p;
+    struct place p = { 0, 0 };
     if (!find(s, n->id, &p)) {                            /* read where the survey did not look */
         if (!define(c, s, n->id, LOAD_RESOLVE)) return false;
         find(s, n->id, &p);

@@ -20,7 +20,7 @@ static pcre2_code *code[N_CLASS];
 static locale_t utf8_locale;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void prepare(void)
+static void compile_classes(void)
 {
     int why;
     PCRE2_SIZE at;
@@ -32,7 +32,7 @@ static void prepare(void)
 static bool is(uint32_t cp, int class)
 {
     char s[4];
-    pthread_once(&once, prepare);
+    pthread_once(&once, compile_classes);
     if (!code[class]) return false;
     pcre2_match_data *m = pcre2_match_data_create(1, NULL);
     bool yes = pcre2_match(code[class], (PCRE2_SPTR)s, (PCRE2_SIZE)utf8_put(s, cp), 0, PCRE2_NO_UTF_CHECK, m, NULL) > 0;
@@ -82,7 +82,7 @@ int cp_upper(uint32_t cp, uint32_t out[3])
 {
     int n = cp < 0x80 ? 0 : found_several(cp, false, out);
     if (n) return n;
-    pthread_once(&once, prepare);
+    pthread_once(&once, compile_classes);
     if (cp < 0x80) out[0] = cp >= 'a' && cp <= 'z' ? cp - 32 : cp;
     else out[0] = utf8_locale ? (uint32_t)towupper_l((wint_t)cp, utf8_locale) : cp;
     return 1;
@@ -94,7 +94,7 @@ int cp_lower(uint32_t cp, uint32_t out[3])
         out[0] = 'i', out[1] = 0x307;
         return 2;
     }
-    pthread_once(&once, prepare);
+    pthread_once(&once, compile_classes);
     if (cp < 0x80) out[0] = cp >= 'A' && cp <= 'Z' ? cp + 32 : cp;
     else out[0] = utf8_locale ? (uint32_t)towlower_l((wint_t)cp, utf8_locale) : cp;
     return 1;

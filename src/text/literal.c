@@ -524,6 +524,21 @@ enum lit_step literal_byte(struct literal *l, char c)
     return (enum lit_step)s;
 }
 
+/* The first byte of a string goes the usual way: quotes may follow each other. */
+size_t literal_run(struct literal *l, const char *s, size_t n)
+{
+    size_t i = 0;
+    if (l->state != S_STR || l->high) return 0;
+    while (i < n && s[i] != l->quote && s[i] != '\\' && s[i] != '"' && (uint8_t)s[i] >= 0x20) i++;
+    str_put(&l->out, s, i);
+    return i;
+}
+
+bool literal_in_string(const struct literal *l)
+{
+    return l->state >= S_OPEN1 && l->state < S_AFTER && l->state != S_CLOSE;
+}
+
 bool literal_end(struct literal *l)
 {
     if (l->state == S_OPEN2) l->state = S_CLOSE;
