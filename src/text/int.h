@@ -112,10 +112,9 @@ enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")], between LFM
                    CALLS_PLAIN,                                       /* the same without tokens */
                    CALLS_TAGS,                     /* <tool_call>\n{"name": "f", "arguments": {}} … */
                    CALLS_LLAMA };                       /* {"name": "f", "parameters": {"a": "x"}} */
-enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
-                     TEMPLATE_OTHER };
-/* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
-enum template_kind template_find(const char *text);
+/* templates/NAME.jinja, in the order of the build file; ends with a NULL name. */
+struct own_template { const char *name; size_t len; const char *text; };
+extern const struct own_template own_templates[];
 bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
 
 /* ---- past calls as text: past.c -------------------------------------------------------------- */

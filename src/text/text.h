@@ -179,9 +179,6 @@ bool tools_have_code(const struct json *tools);
 
 /* The bare template over messages, tools and vars as they are: nothing prepared. */
 bool template_render(const struct jinja *j, const struct dialect_request *r, struct prompt *out, struct err *e);
-/* As prepared for the embedded model and rendered by `tenon`; template variable tools_as = "json": tools as JSON
- * instead of signatures. */
-bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);
 /* The function object of a tool, wrapped or bare; NULL if it is neither. */
