@@ -57,12 +57,6 @@ static void set_text(struct json *m, const char *key, const struct str *s)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* The source of a code interpreter's call; NULL: an ordinary call. */
-static const char *code_of(const struct work *w, const struct json *name, const struct json *given, size_t *len)
-{
-    return w->code && json_str_is(name, "python") ? json_str(given, len) : NULL;
-}
-
 /* Source as the argument of a function python(code); what is such an argument already stays. */
 static struct json *code_argument(const char *code, size_t len)
 {
@@ -87,9 +81,10 @@ static struct json *broken_argument(const struct work *w, const struct json *giv
 static struct json *arguments_of(const struct work *w, const struct json *name, const struct json *given)
 {
     size_t len = 0;
-    const char *code = code_of(w, name, given, &len);
-    if (code && w->f->raw_code) return json_copy(given);
-    struct json *object = code ? code_argument(code, len) : arguments_read(given);
+    const char *code = json_str_is(name, "python") ? json_str(given, &len) : NULL;
+    if (code && w->code && w->f->raw_code) return json_copy(given);
+    struct json *object = code && w->code ? code_argument(code, len) : arguments_read(given);
+    if (!object && code && !w->f->raw_code) object = code_argument(code, len);
     if (!object) return broken_argument(w, given);
     bool as_text = w->f->text_arguments && w->needs.raw;
     if (w->needs.mapping && w->needs.calls && !as_text) return object;
