@@ -89,7 +89,8 @@ static struct json *arguments_of(const struct work *w, const struct json *name, 
     bool as_text = w->f->text_arguments && w->needs.raw;
     if (w->needs.mapping && w->needs.calls && !as_text) return object;
     struct str s = { 0 };
-    json_put_spaced(&s, object);
+    if (w->f->compact) json_write(&s, object, JSON_COMPACT);
+    else json_put_spaced(&s, object);
     json_free(object);
     struct json *text = json_new_strn(s.p, s.len);
     str_done(&s);
