@@ -328,6 +328,121 @@ TEST(what_is_no_request_is_named)
         }
 }
 
+/* ---- there and back -------------------------------------------------------------------------- */
+
+/* What a parser reports, as a message. */
+struct fold { struct str text; struct json *calls; struct str name, arguments; };
+
+static void end_call(struct fold *f)
+{
+    if (!f->name.len) return;
+    struct json *call = json_new_object(), *function = json_new_object();
+    json_set(function, "name", json_new_strn(f->name.p, f->name.len));
+    json_set(function, "arguments", json_new_strn(f->arguments.p ? f->arguments.p : "", f->arguments.len));
+    json_set(call, "function", function);
+    json_push(f->calls, call);
+    str_clear(&f->name);
+    str_clear(&f->arguments);
+}
+
+static void on_event(void *ctx, const struct parse_event *ev)
+{
+    struct fold *f = ctx;
+    if (ev->kind == PARSE_TEXT) str_put(&f->text, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_BEGIN) str_put(&f->name, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_ARGS) str_put(&f->arguments, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_END) end_call(f);
+}
+
+/* The message that this output is, in pieces of n bytes. */
+static struct json *parsed(const struct dialect *d, const struct json *tools, const char *output, size_t n)
+{
+    struct err e = { 0 };
+    struct fold f = { .calls = json_new_array() };
+    struct turn t = { .tools = tools };
+    struct wire w;
+    wire_open(&w, d, &t, on_event, &f);
+    for (size_t i = 0, len = strlen(output); i < len; i += n) wire_feed(&w, output + i, MIN(n, len - i), false);
+    CHECK(wire_close(&w, false, &e), "%s: %s", d->name, e.msg);
+    struct json *m = json_new_object();
+    json_set(m, "role", json_new_str("assistant"));
+    json_set(m, "content", f.text.len ? json_new_strn(f.text.p, f.text.len) : json_new_null());
+    if (json_len(f.calls)) json_set(m, "tool_calls", f.calls);
+    else json_free(f.calls);
+    str_done(&f.text);
+    str_done(&f.name);
+    str_done(&f.arguments);
+    return m;
+}
+
+/* Which of the answers below a family can say: a text beside calls, several calls, raw source. */
+enum { TEXT = 1, SEVERAL = 2, CODE = 4 };
+static const struct { const char *dialect, *template; int can; } families[] = {
+    { "lfm2-json", NULL, TEXT | SEVERAL }, { "lfm2-json", "lfm2", TEXT | SEVERAL }, { "lfm2", NULL, TEXT | SEVERAL },
+    { "lfm2", "lfm2.5", TEXT | SEVERAL }, { "lfm2", "lfm2.5-moe", TEXT | SEVERAL },
+    { "functionary-v1", NULL, TEXT }, { "functionary-v2", NULL, TEXT | SEVERAL | CODE },
+    { "functionary-v2.llama3", NULL, TEXT | SEVERAL | CODE }, { "functionary-v3.2", NULL, TEXT | SEVERAL | CODE },
+    { "functionary-v3.1", NULL, TEXT | SEVERAL | CODE }, { "functionary-v4r", NULL, TEXT | SEVERAL | CODE },
+    { "llama3.1", NULL, 0 }, { "hermes", NULL, SEVERAL }, { "hermes", "qwen2.5", TEXT | SEVERAL },
+    { "json", NULL, TEXT | SEVERAL },
+};
+
+#define A_CALL(arguments) "{'id':'a','type':'function','function':{'name':'f','arguments':'" arguments "'}}"
+#define SAID(content, calls) "{'role':'assistant','content':" content ",'tool_calls':[" calls "]}"
+static const struct { const char *why, *message; int needs; } answers[] = {
+    { "text", "{'role':'assistant','content':'Well, \\nthere:  é 漢 {^a^: [1]} '}", 0 },
+    { "one call", SAID("null", A_CALL("{^x^:1}")), 0 },
+    { "no arguments", SAID("null", A_CALL("{}")), 0 },
+    { "values of all kinds",
+      SAID("null", A_CALL("{^a^: [1.5, -2, true, null, [], {}], ^b^: {^c d^: ^e^}, ^f^: 12345678901234567890}")), 0 },
+    { "strings that try",
+      SAID("null", A_CALL("{^a^: ^</function> >>>f <tool_call> ]) } <|x|>^, ^b^: ^q:\\\\^ \\\\\\\\ \\\\n\\\\t é 😀^}")), 0 },
+    { "two calls", SAID("''", A_CALL("{^x^:1}") "," "{'function':{'name':'g.h','arguments':{}}}"), SEVERAL },
+    { "text and calls", SAID("'First this.'", A_CALL("{^x^:^y^}") "," A_CALL("{^x^:2}")), TEXT | SEVERAL },
+    { "text and a call", SAID("'First this.'", A_CALL("{^x^:^y^}")), TEXT },
+    { "source", SAID("null", "{'function':{'name':'python','arguments':'import os\\nprint(^{}^)\\n'}}"), CODE },
+    { "text and source", SAID("'Let me see.'", "{'function':{'name':'python','arguments':'x = 1'}}"), CODE | TEXT },
+};
+
+static const char *const there_tools =
+    "[{'type':'function','function':{'name':'f','parameters':{'type':'object'}}},{'type':'function','function':{'name':'g.h'}}%s]";
+
+/* user, then the answer: rendered; what the model would have written is cut out, read, and rendered again. */
+static void check_there_and_back(size_t k, size_t i, size_t cut)
+{
+    struct err e = { 0 };
+    struct str text = { 0 };
+    const struct dialect *d = dialect_find(families[k].dialect);
+    const struct jinja *j = families[k].template ? template_own(families[k].template, &e) : NULL;
+    str_fmt(&text, there_tools, answers[i].needs & CODE ? ",{'type':'code_interpreter'}" : "");
+    struct json *tools = quoted(text.p), *user = quoted("[{'role':'user','content':'u'}]"), *all = json_copy(user),
+                *again = json_copy(user);
+    json_push(all, quoted(answers[i].message));
+    char *before = render_for(d->name, user, tools, j, true), *there = render_for(d->name, all, tools, j, false);
+    size_t n = strlen(before);
+    CHECK(!strncmp(before, there, n), "%s: the prompt goes on otherwise: %s", d->name, parting(there, before));
+    json_push(again, parsed(d, tools, there + MIN(n, strlen(there)), cut));
+    char *back = render_for(d->name, again, tools, j, false);
+    CHECK(!strcmp(back, there), "%s %s, %s, cut %zu: %s", d->name, families[k].template ? families[k].template : "",
+          answers[i].why, cut, parting(back, there));
+    mem_free(before);
+    mem_free(there);
+    mem_free(back);
+    json_free(tools);
+    json_free(user);
+    json_free(all);
+    json_free(again);
+    str_done(&text);
+}
+
+TEST(what_is_rendered_and_read_renders_the_same)
+{
+    for (size_t k = 0; k < LEN(families); k++)
+        for (size_t i = 0; i < LEN(answers); i++)
+            for (size_t cut = 1; cut <= 1000 && !(answers[i].needs & ~families[k].can); cut *= 10)
+                check_there_and_back(k, i, cut);
+}
+
 /* ---- the fixtures of Functionary --------------------------------------------------------------- */
 
 /* Functionary's own code rendered without trim_blocks and lstrip_blocks; one template (r1_distilled_qwen) shows it. The
