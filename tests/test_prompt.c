@@ -743,6 +743,25 @@ TEST(files_say_which_dialect_they_speak)
     CHECK(d.guessed && !strcmp(d.dialect->name, "json"), "%s", d.dialect->name);
 }
 
+/* Names of templates that are not the name of their dialect. */
+static const struct { const char *template, *dialect; } named_otherwise[] = {
+    { "tenon", "lfm2-json" }, { "lfm2.5", "lfm2" }, { "lfm2.5-moe", "lfm2" }, { "qwen2.5", "hermes" }, { "qwen3", "hermes" } };
+
+TEST(our_templates_are_known)
+{
+    for (size_t i = 0; template_own_name(i); i++) {
+        struct err e = { 0 };
+        struct detection d;
+        const char *want = template_own_name(i);
+        const struct jinja *j = template_own(want, &e);
+        for (size_t k = 0; k < LEN(named_otherwise); k++)
+            if (!strcmp(want, named_otherwise[k].template)) want = named_otherwise[k].dialect;
+        CHECK(j, "%s", e.msg);
+        dialect_of_template(jinja_source(j), &d);
+        CHECK(!strcmp(d.dialect->name, want), "%s: %s, %s", template_own_name(i), d.dialect->name, d.why);
+    }
+}
+
 TEST(published_templates_are_known)
 {
     if (!shared_path("fixtures/chat_templates/README.md")) SKIP("the published templates are not there");
