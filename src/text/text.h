@@ -164,7 +164,7 @@ struct detection { const struct dialect *dialect; bool guessed; char why[240]; }
 void dialect_explain(const struct gguf *g, const struct tokenizer *t, struct detection *out);
 /* The same for a chat template alone. */
 void dialect_of_template(const char *text, struct detection *out);
-/* The same, never NULL; a guess is logged as a warning. */
+/* As dialect_explain(); a guess is logged as a warning. */
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
 
 /* Output as it arrives: finds those markers in the text that are no tokens of t->tok (without one, all of them
