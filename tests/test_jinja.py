@@ -150,7 +150,7 @@ class Maker:
         if kind == 6: return f"({a()})[{r.choice(['0', '-1', repr('a'), 'x', 'l'])}]"
         if kind == 11: return f"{r.choice(['l', 's', 'u', 'rows', '(1, 2)', 'range(5)'])}[{r.choice(['1:', ':1', '::-1', '1:3', ':x', '-2:', '5:', 'x:1:-1'])}]"
         if kind == 7: return f"[{a()}, {b()}]"
-        if kind == 8: return f"{{'k': {a()}, {b()}: 1}}"
+        if kind == 8: return f"{{'k': {a()}, {r.choice(['1', 'x', 'none', repr('z'), '2.0'])}: {b()}}}"
         if kind == 9: return f"({a()}).{r.choice(['upper()', 'strip()', 'get(chr)'.replace('chr', repr('a')), 'keys() | list', 'split()', 'k', 'title()', 'items() | list', 'count(1)', 'startswith(chr)'.replace('chr', repr('a')), 'replace(chr, s)'.replace('chr', repr('a'))])}"
         if kind == 10: return f"not {a()}"
         return a()
