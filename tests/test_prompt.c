@@ -328,7 +328,133 @@ TEST(what_is_no_request_is_named)
         }
 }
 
+/* ---- there and back -------------------------------------------------------------------------- */
+
+/* What a parser reports, as a message. */
+struct fold { struct str text; struct json *calls; struct str name, arguments; };
+
+static void end_call(struct fold *f)
+{
+    if (!f->name.len) return;
+    struct json *call = json_new_object(), *function = json_new_object();
+    json_set(function, "name", json_new_strn(f->name.p, f->name.len));
+    json_set(function, "arguments", json_new_strn(f->arguments.p ? f->arguments.p : "", f->arguments.len));
+    json_set(call, "function", function);
+    json_push(f->calls, call);
+    str_clear(&f->name);
+    str_clear(&f->arguments);
+}
+
+static void on_event(void *ctx, const struct parse_event *ev)
+{
+    struct fold *f = ctx;
+    if (ev->kind == PARSE_TEXT) str_put(&f->text, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_BEGIN) str_put(&f->name, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_ARGS) str_put(&f->arguments, ev->bytes, ev->len);
+    if (ev->kind == PARSE_CALL_END) end_call(f);
+}
+
+/* The message that this output is, in pieces of n bytes. */
+static struct json *parsed(const struct dialect *d, const struct json *tools, const char *output, size_t n)
+{
+    struct err e = { 0 };
+    struct fold f = { .calls = json_new_array() };
+    struct turn t = { .tools = tools };
+    struct wire w;
+    wire_open(&w, d, &t, on_event, &f);
+    for (size_t i = 0, len = strlen(output); i < len; i += n) wire_feed(&w, output + i, MIN(n, len - i), false);
+    CHECK(wire_close(&w, false, &e), "%s: %s", d->name, e.msg);
+    struct json *m = json_new_object();
+    json_set(m, "role", json_new_str("assistant"));
+    json_set(m, "content", f.text.len ? json_new_strn(f.text.p, f.text.len) : json_new_null());
+    if (json_len(f.calls)) json_set(m, "tool_calls", f.calls);
+    else json_free(f.calls);
+    str_done(&f.text);
+    str_done(&f.name);
+    str_done(&f.arguments);
+    return m;
+}
+
+/* Which of the answers below a family can say: a text beside calls, several calls, raw source. */
+enum { TEXT = 1, SEVERAL = 2, CODE = 4 };
+static const struct { const char *dialect, *template; int can; } families[] = {
+    { "lfm2-json", NULL, TEXT | SEVERAL }, { "lfm2-json", "lfm2", TEXT | SEVERAL }, { "lfm2", NULL, TEXT | SEVERAL },
+    { "lfm2", "lfm2.5", TEXT | SEVERAL }, { "lfm2", "lfm2.5-moe", TEXT | SEVERAL },
+    { "functionary-v1", NULL, TEXT }, { "functionary-v2", NULL, TEXT | SEVERAL | CODE },
+    { "functionary-v2.llama3", NULL, TEXT | SEVERAL | CODE }, { "functionary-v3.2", NULL, TEXT | SEVERAL | CODE },
+    { "functionary-v3.1", NULL, TEXT | SEVERAL | CODE }, { "functionary-v4r", NULL, TEXT | SEVERAL | CODE },
+    { "llama3.1", NULL, 0 }, { "hermes", NULL, SEVERAL }, { "hermes", "qwen2.5", TEXT | SEVERAL },
+    { "json", NULL, TEXT | SEVERAL },
+};
+
+#define A_CALL(arguments) "{'id':'a','type':'function','function':{'name':'f','arguments':'" arguments "'}}"
+#define SAID(content, calls) "{'role':'assistant','content':" content ",'tool_calls':[" calls "]}"
+static const struct { const char *why, *message; int needs; } answers[] = {
+    { "text", "{'role':'assistant','content':'Well, \\nthere:  é 漢 {^a^: [1]} '}", 0 },
+    { "one call", SAID("null", A_CALL("{^x^:1}")), 0 },
+    { "no arguments", SAID("null", A_CALL("{}")), 0 },
+    { "values of all kinds",
+      SAID("null", A_CALL("{^a^: [1.5, -2, true, null, [], {}], ^b^: {^c d^: ^e^}, ^f^: 12345678901234567890}")), 0 },
+    { "strings that try",
+      SAID("null", A_CALL("{^a^: ^</function> >>>f <tool_call> ]) } <|x|>^, ^b^: ^q:\\\\^ \\\\\\\\ \\\\n\\\\t é 😀^}")), 0 },
+    { "two calls", SAID("''", A_CALL("{^x^:1}") "," "{'function':{'name':'g.h','arguments':{}}}"), SEVERAL },
+    { "text and calls", SAID("'First this.'", A_CALL("{^x^:^y^}") "," A_CALL("{^x^:2}")), TEXT | SEVERAL },
+    { "text and a call", SAID("'First this.'", A_CALL("{^x^:^y^}")), TEXT },
+    { "source", SAID("null", "{'function':{'name':'python','arguments':'import os\\nprint(^{}^)\\n'}}"), CODE },
+    { "text and source", SAID("'Let me see.'", "{'function':{'name':'python','arguments':'x = 1'}}"), CODE | TEXT },
+};
+
+static const char *const there_tools =
+    "[{'type':'function','function':{'name':'f','parameters':{'type':'object'}}},{'type':'function','function':{'name':'g.h'}}%s]";
+
+/* user, then the answer: rendered; what the model would have written is cut out, read, and rendered again. */
+static void check_there_and_back(size_t k, size_t i, size_t cut)
+{
+    struct err e = { 0 };
+    struct str text = { 0 };
+    const struct dialect *d = dialect_find(families[k].dialect);
+    const struct jinja *j = families[k].template ? template_own(families[k].template, &e) : NULL;
+    str_fmt(&text, there_tools, answers[i].needs & CODE ? ",{'type':'code_interpreter'}" : "");
+    struct json *tools = quoted(text.p), *user = quoted("[{'role':'user','content':'u'}]"), *all = json_copy(user),
+                *again = json_copy(user);
+    json_push(all, quoted(answers[i].message));
+    char *before = render_for(d->name, user, tools, j, true), *there = render_for(d->name, all, tools, j, false);
+    size_t n = strlen(before);
+    CHECK(!strncmp(before, there, n), "%s: the prompt goes on otherwise: %s", d->name, parting(there, before));
+    json_push(again, parsed(d, tools, there + MIN(n, strlen(there)), cut));
+    char *back = render_for(d->name, again, tools, j, false);
+    CHECK(!strcmp(back, there), "%s %s, %s, cut %zu: %s", d->name, families[k].template ? families[k].template : "",
+          answers[i].why, cut, parting(back, there));
+    mem_free(before);
+    mem_free(there);
+    mem_free(back);
+    json_free(tools);
+    json_free(user);
+    json_free(all);
+    json_free(again);
+    str_done(&text);
+}
+
+TEST(what_is_rendered_and_read_renders_the_same)
+{
+    for (size_t k = 0; k < LEN(families); k++)
+        for (size_t i = 0; i < LEN(answers); i++)
+            for (size_t cut = 1; cut <= 1000 && !(answers[i].needs & ~families[k].can); cut *= 10)
+                check_there_and_back(k, i, cut);
+}
+
 /* ---- the fixtures of Functionary --------------------------------------------------------------- */
+
+/* Functionary's own code rendered without trim_blocks and lstrip_blocks; one template (r1_distilled_qwen) shows it. The
+ * same text with marks that undo both. */
+static void put_untrimmed(struct str *out, const char *s)
+{
+    for (; *s; s++) {
+        str_putc(out, *s);
+        if (s[0] == '{' && (s[1] == '%' || s[1] == '#') && s[2] == ' ') str_puts(out, s[1] == '%' ? "%+" : "#+"), s++;
+        if (s[0] == '}' && s[1] == '\n' && (s[-1] == '%' || s[-1] == '#')) str_putc(out, '\n');
+    }
+}
 
 /* A template as model files carry it: the macros for TypeScript stand behind the first comment where it uses them. */
 static struct jinja *published_template(const char *name)
@@ -344,7 +470,7 @@ static struct jinja *published_template(const char *name)
         CHECK(file_read(shared_path("fixtures/functionary/templates/json_to_ts_schema.txt"), &all, &e), "%s", e.msg);
         str_putc(&all, '\n');
     }
-    str_puts(&all, head);
+    put_untrimmed(&all, head);
     struct jinja *j = jinja_open(all.p, all.len, name, &e);
     CHECK(j, "%s", e.msg);
     str_done(&s);
@@ -353,13 +479,13 @@ static struct jinja *published_template(const char *name)
 }
 
 /* Our dialect for each of them; r1 writes calls as no dialect of ours does. */
-static const struct { const char *template, *dialect; bool reasons; } functionary[] = {
-    { "v2", "functionary-v2", false }, { "v2.llama3", "functionary-v2.llama3", false },
-    { "v3.llama3", "functionary-v3.2", false }, { "v3.llava_llama", "functionary-v3.2", false },
-    { "v3-llama3.1", "functionary-v3.1", false }, { "v3-llama3.1-reasoning", "functionary-v4r", true },
-    { "r1_distilled_llama", "functionary-v3.1", false }, { "r1_distilled_qwen", "hermes", false },
-    { "qwen2.5-text-only", "hermes", false }, { "cogito", "hermes", false }, { "gemma3", "hermes", false },
-    { "r1", NULL, false },
+static const struct { const char *template, *dialect; } functionary[] = {
+    { "v2", "functionary-v2" }, { "v2.llama3", "functionary-v2.llama3" },
+    { "v3.llama3", "functionary-v3.2" }, { "v3.llava_llama", "functionary-v3.2" },
+    { "v3-llama3.1", "functionary-v3.1" }, { "v3-llama3.1-reasoning", "functionary-v4r" },
+    { "r1_distilled_llama", "functionary-v3.1" }, { "r1_distilled_qwen", "hermes" },
+    { "qwen2.5-text-only", "hermes" }, { "cogito", "hermes" }, { "gemma3", "hermes" },
+    { "r1", NULL },
 };
 
 /* The prompt of a request: prepared and through the published template; r1 bare. */
@@ -377,15 +503,27 @@ static char *published_prompt(size_t k, const struct jinja *j, const struct json
     return s;
 }
 
-/* One of the golden prompts. r1 is rendered bare, so its results must be in order already. */
+/* user, assistant with two calls, result of the second, result of the first: the results in order. */
+static struct json *swapped(const struct json *messages)
+{
+    static const size_t order[] = { 0, 1, 3, 2 };
+    struct json *out = json_new_array();
+    for (size_t i = 0; i < json_len(messages); i++) json_push(out, json_copy(json_at(messages, order[i])));
+    return out;
+}
+
+/* One of the golden prompts. r1 is rendered bare, so its results must be put in order here. */
 static void check_golden(size_t k, const struct jinja *j, const struct json *all, size_t i)
 {
     const struct json *c = json_at(json_get(all, "cases"), i);
     const char *conversation = text_of(c, "conversation"), *want = text_of(c, "prompt");
     if (strcmp(text_of(c, "template"), functionary[k].template)) return;
-    if (!functionary[k].dialect && !strcmp(conversation, "parallel_out_of_order")) return;
-    char *got = published_prompt(k, j, json_get(json_get(all, "conversations"), conversation),
-                                 json_get(json_get(all, "tools"), text_of(c, "tools")), json_bool(json_get(c, "add_generation_prompt")));
+    const struct json *messages = json_get(json_get(all, "conversations"), conversation);
+    bool swap = !functionary[k].dialect && !strcmp(conversation, "parallel_out_of_order");
+    struct json *given = swap ? swapped(messages) : json_copy(messages);
+    char *got = published_prompt(k, j, given, json_get(json_get(all, "tools"), text_of(c, "tools")),
+                                 json_bool(json_get(c, "add_generation_prompt")));
+    json_free(given);
     CHECK(!strcmp(got, want), "case %zu, %s, %s, %s: %s", i, functionary[k].template, conversation, text_of(c, "tools"),
           parting(got, want));
     mem_free(got);
@@ -450,6 +588,39 @@ static int expect_prompt(size_t k, const struct jinja *j, size_t i)
     json_free(c);
     str_done(&want);
     return 1;
+}
+
+/* What a choice appends for a dialect. */
+static char *prefix_of(const char *dialect, enum tool_choice choice, const char *name)
+{
+    struct prompt p = { 0 };
+    const struct dialect *d = dialect_find(dialect);
+    if (d->prefix) d->prefix(choice, name, &p);
+    char *s = str_take(&p.text);
+    prompt_done(&p);
+    return s;
+}
+
+TEST(forced_prefixes_are_those_of_the_servers)
+{
+    static const struct { const char *key; enum tool_choice choice; const char *name; } choices[] = {
+        { "auto", CHOICE_AUTO, NULL }, { "none", CHOICE_NONE, NULL }, { "required", CHOICE_REQUIRED, NULL },
+        { "function:get_weather", CHOICE_NAMED, "get_weather" } };
+    const char *path = shared_path("fixtures/functionary/golden/tool_choice_prefix.json");
+    if (!path) SKIP("the fixtures of Functionary are not there");
+    struct json *all = data(path);
+    for (size_t i = 0; i < json_len(json_get(all, "cases")); i++) {
+        const struct json *c = json_at(json_get(all, "cases"), i);
+        size_t k = 0;
+        while (strcmp(functionary[k].template, text_of(c, "template"))) k++;
+        for (size_t n = 0; functionary[k].dialect && n < LEN(choices); n++) {
+            const char *want = text_of(c, choices[n].key);
+            char *got = prefix_of(functionary[k].dialect, choices[n].choice, choices[n].name);
+            CHECK(!strcmp(got, want), "%s, %s: %s", functionary[k].template, choices[n].key, got);
+            mem_free(got);
+        }
+    }
+    json_free(all);
 }
 
 TEST(expected_prompts_are_what_conversations_become)
@@ -570,6 +741,25 @@ TEST(files_say_which_dialect_they_speak)
     struct detection d;
     dialect_explain(NULL, NULL, &d);
     CHECK(d.guessed && !strcmp(d.dialect->name, "json"), "%s", d.dialect->name);
+}
+
+/* Names of templates that are not the name of their dialect. */
+static const struct { const char *template, *dialect; } named_otherwise[] = {
+    { "tenon", "lfm2-json" }, { "lfm2.5", "lfm2" }, { "lfm2.5-moe", "lfm2" }, { "qwen2.5", "hermes" }, { "qwen3", "hermes" } };
+
+TEST(our_templates_are_known)
+{
+    for (size_t i = 0; template_own_name(i); i++) {
+        struct err e = { 0 };
+        struct detection d;
+        const char *want = template_own_name(i);
+        const struct jinja *j = template_own(want, &e);
+        for (size_t k = 0; k < LEN(named_otherwise); k++)
+            if (!strcmp(want, named_otherwise[k].template)) want = named_otherwise[k].dialect;
+        CHECK(j, "%s", e.msg);
+        dialect_of_template(jinja_source(j), &d);
+        CHECK(!strcmp(d.dialect->name, want), "%s: %s, %s", template_own_name(i), d.dialect->name, d.why);
+    }
 }
 
 TEST(published_templates_are_known)

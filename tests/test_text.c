@@ -803,7 +803,7 @@ static const struct { const char *why, *dialect, *messages, *tools, *vars, *want
       "{\"c\":{\"type\":\"string\"}},\"required\":[\"c\"]}}<|tool_list_end|>" END USER "Hi" END ASSISTANT },
     { "a whole talk", "lfm2-json", talk, weather, NULL,
       SYS "S\n\nD\nTools:\n<|tool_list_start|>w(c: str) Weather<|tool_list_end|>" END USER "ab" END ASSISTANT CALL
-      "[{\"name\":\"w\",\"arguments\":{\"c\":\"Oslo\"}},{\"name\":\"w\",\"arguments\":{\"c\":null,\"a b\":[1.5,true]}}]" CALL_END END
+      "[{\"name\":\"w\",\"arguments\":{\"c\":\"Oslo\"}},{\"name\":\"w\",\"arguments\":{\"c\":null,\"a b\":[1.50,true]}}]" CALL_END END
       TOOL "<|tool_response_start|>one<|tool_response_end|>" END TOOL "<|tool_response_start|>two<|tool_response_end|>" END
       ASSISTANT "Done." END ASSISTANT },
     { "lfm2: a whole talk", "lfm2", talk, weather, NULL,

@@ -6,7 +6,7 @@
 
 static const struct family
     lfm2 = { .template_name = "lfm2", .syntax = CALLS_PYTHON, .bare_tools = true, .one_system = true, .calls_first = true },
-    lfm2_json = { .template_name = "tenon", .syntax = CALLS_JSON, .bare_tools = true, .one_system = true, .calls_first = true },
+    lfm2_json = { .template_name = "tenon", .syntax = CALLS_JSON, .text_arguments = true, .compact = true, .bare_tools = true, .one_system = true, .calls_first = true },
     functionary_v1 = { .template_name = "functionary-v1", .strict_tools = true, .text_arguments = true, .raw_code = true, .typescript = "python" },
     functionary_v2 = { .template_name = "functionary-v2", .strict_tools = true, .text_arguments = true, .raw_code = true, .typescript = "python" },
     functionary_v2_llama3 = { .template_name = "functionary-v2.llama3", .strict_tools = true, .text_arguments = true, .raw_code = true, .typescript = "python" },
@@ -15,7 +15,7 @@ static const struct family
     functionary_v4r = { .template_name = "functionary-v4r", .strict_tools = true, .text_arguments = true, .raw_code = true, .reasoning = true },
     llama31 = { .template_name = "llama3.1", .syntax = CALLS_LLAMA },
     hermes = { .template_name = "hermes", .syntax = CALLS_TAGS, .tool_use = true },
-    generic = { .template_name = "json", .syntax = CALLS_PLAIN, .one_system = true, .generic = true };
+    generic = { .template_name = "json", .syntax = CALLS_PLAIN, .text_arguments = true, .compact = true, .one_system = true, .generic = true };
 
 struct json *prepare_lfm2(const struct dialect_request *r, struct err *e) { return prepare_family(r, &lfm2, e); }
 struct json *prepare_lfm2_json(const struct dialect_request *r, struct err *e) { return prepare_family(r, &lfm2_json, e); }

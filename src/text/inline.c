@@ -8,8 +8,9 @@
 
 #define NODES_MOST 20000
 #define OPEN_MOST 64
+#define DEPTH_MOST 64                                     /* below it references stay as they are */
 
-struct inlining { const struct json *root; const struct json *open[OPEN_MOST]; int n_open; size_t left; };
+struct inlining { const struct json *root; const struct json *open[OPEN_MOST]; int n_open, depth; size_t left; };
 
 /* One step of a JSON pointer: ~1 is /, ~0 is ~, %24 is $ and so on. */
 static void unescape(struct str *out, const char *p, size_t len)
@@ -58,25 +59,30 @@ static bool is_open(const struct inlining *in, const struct json *node)
     return in->n_open == OPEN_MOST;
 }
 
+static struct json *resolved(struct inlining *in, const struct json *v);
+
+static struct json *members(struct inlining *in, const struct json *v)
+{
+    struct json *out = json_is(v, JSON_OBJECT) ? json_new_object() : json_new_array();
+    in->depth++;
+    for (struct json_iter it = json_iter(v); json_is(v, JSON_OBJECT) && json_next(&it);)
+        json_set(out, it.key, resolved(in, it.value));
+    for (size_t i = 0; json_is(v, JSON_ARRAY) && i < json_len(v); i++) json_push(out, resolved(in, json_at(v, i)));
+    in->depth--;
+    return out;
+}
+
 static struct json *resolved(struct inlining *in, const struct json *v)
 {
     const struct json *to = target(in, json_get(v, "$ref"));
     if (in->left) in->left--;
-    if (to && in->left && !is_open(in, to)) {
+    if (to && in->left && in->depth < DEPTH_MOST && !is_open(in, to)) {
         in->open[in->n_open++] = to;
         struct json *out = resolved(in, to);
         in->n_open--;
         return out;
     }
-    if (json_is(v, JSON_OBJECT)) {
-        struct json *out = json_new_object();
-        for (struct json_iter it = json_iter(v); json_next(&it);) json_set(out, it.key, resolved(in, it.value));
-        return out;
-    }
-    if (!json_is(v, JSON_ARRAY)) return json_copy(v);
-    struct json *out = json_new_array();
-    for (size_t i = 0; i < json_len(v); i++) json_push(out, resolved(in, json_at(v, i)));
-    return out;
+    return json_is(v, JSON_OBJECT) || json_is(v, JSON_ARRAY) ? members(in, v) : json_copy(v);
 }
 
 struct json *refs_resolved(const struct json *schema)

@@ -151,6 +151,7 @@ struct family {
     bool bare_tools;                                                  /* the function objects alone */
     bool strict_tools;               /* name, description, parameters, in this order, references spelled out */
     bool text_arguments;                              /* as a string, if the template prints it raw */
+    bool compact;                                                     /* … without blanks */
     bool raw_code;                               /* code_interpreter stays one and is called by raw source */
     bool reasoning;                                                   /* a tool {"type":"reasoning"} is added */
     bool one_system;                                   /* leading system messages become one */

@@ -24,6 +24,14 @@ static bool is_there(const struct json *v) { return v && !json_is(v, JSON_NULL);
 static bool is_role(const struct json *m, const char *role) { return json_str_is(json_get(m, "role"), role); }
 static struct json *mine(const struct json *v) { return (struct json *)(uintptr_t)v; }
 
+/* An object of our own with the same members, shared. */
+static struct json *shallow(const struct json *v)
+{
+    struct json *out = json_new_object();
+    for (struct json_iter it = json_iter(v); json_next(&it);) json_set(out, it.key, json_share(it.value));
+    return out;
+}
+
 /* ---- content --------------------------------------------------------------------------------- */
 
 static bool content_text(struct str *out, const struct json *content, struct err *e)
@@ -57,12 +65,6 @@ static void set_text(struct json *m, const char *key, const struct str *s)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* The source of a code interpreter's call; NULL: an ordinary call. */
-static const char *code_of(const struct work *w, const struct json *name, const struct json *given, size_t *len)
-{
-    return w->code && json_str_is(name, "python") ? json_str(given, len) : NULL;
-}
-
 /* Source as the argument of a function python(code); what is such an argument already stays. */
 static struct json *code_argument(const char *code, size_t len)
 {
@@ -78,23 +80,25 @@ static struct json *code_argument(const char *code, size_t len)
 /* Arguments that are no JSON object, where the template takes nothing but a mapping. */
 static struct json *broken_argument(const struct work *w, const struct json *given)
 {
-    if (w->needs.string || !w->needs.mapping) return json_copy(given);
+    if (w->needs.string || !w->needs.mapping) return json_share(given);
     struct json *object = json_new_object();
-    json_set(object, "arguments", json_copy(given));
+    json_set(object, "arguments", json_share(given));
     return object;
 }
 
 static struct json *arguments_of(const struct work *w, const struct json *name, const struct json *given)
 {
     size_t len = 0;
-    const char *code = code_of(w, name, given, &len);
-    if (code && w->f->raw_code) return json_copy(given);
-    struct json *object = code ? code_argument(code, len) : arguments_read(given);
+    const char *code = json_str_is(name, "python") ? json_str(given, &len) : NULL;
+    if (code && w->code && w->f->raw_code) return json_share(given);
+    struct json *object = code && w->code ? code_argument(code, len) : arguments_read(given);
+    if (!object && code && !w->f->raw_code) object = code_argument(code, len);
     if (!object) return broken_argument(w, given);
     bool as_text = w->f->text_arguments && w->needs.raw;
     if (w->needs.mapping && w->needs.calls && !as_text) return object;
     struct str s = { 0 };
-    json_put_spaced(&s, object);
+    if (w->f->compact) json_write(&s, object, JSON_COMPACT);
+    else json_put_spaced(&s, object);
     json_free(object);
     struct json *text = json_new_strn(s.p, s.len);
     str_done(&s);
@@ -117,9 +121,9 @@ static struct json *call_of(const struct work *w, const struct json *call, struc
         return NULL;
     }
     struct json *out = json_new_object(), *function = json_new_object();
-    if (is_there(id)) json_set(out, "id", json_copy(id));
+    if (is_there(id)) json_set(out, "id", json_share(id));
     json_set(out, "type", json_new_str("function"));
-    json_set(function, "name", json_copy(name));
+    json_set(function, "name", json_share(name));
     json_set(function, "arguments", arguments_of(w, name, given));
     json_set(out, "function", function);
     return out;
@@ -184,7 +188,7 @@ static void set_thoughts(const struct work *w, struct json *m)
 {
     const struct json *thought = json_get(m, "reasoning_content");
     if (w->needs.thinking && json_is(thought, JSON_STRING) && !json_get(m, "thinking"))
-        json_set(m, "thinking", json_copy(thought));
+        json_set(m, "thinking", json_share(thought));
     if (!json_is(json_get(m, "thinking"), JSON_STRING)) json_unset(m, "thinking");
 }
 
@@ -196,7 +200,7 @@ static struct json *message_of(const struct work *w, const struct json *given, s
         err_set(e, ERR_ARG, "role: missing; system, user, assistant or tool is accepted");
         return NULL;
     }
-    struct json *m = json_copy(given);
+    struct json *m = shallow(given);
     json_set(m, "role", json_new_str(role_of(role)));
     bool ok = content_text(&text, json_get(given, "content"), e) && (!is_role(m, "assistant") || set_calls(w, m, e));
     if (ok) set_text(m, "content", &text);
@@ -263,7 +267,7 @@ static void name_results(const struct answers *a, const struct json *messages, c
             if (open < a->n) used[open] = true;
         }
         const struct json *name = json_get(json_get(json_at(a->calls, call), "function"), "name");
-        if (name && !json_is(json_get(m, "name"), JSON_STRING)) json_set(mine(m), "name", json_copy(name));
+        if (name && !json_is(json_get(m, "name"), JSON_STRING)) json_set(mine(m), "name", json_share(name));
     }
     mem_free(used);
 }
@@ -303,8 +307,8 @@ static struct json *ordered(const struct json *messages)
 /* The message with one of its calls, and with its text only if it is the first. */
 static struct json *with_call(const struct json *m, size_t k)
 {
-    struct json *one = json_copy(m), *list = json_new_array();
-    json_push(list, json_copy(json_at(json_get(m, "tool_calls"), k)));
+    struct json *one = shallow(m), *list = json_new_array();
+    json_push(list, json_share(json_at(json_get(m, "tool_calls"), k)));
     json_set(one, "tool_calls", list);
     if (k) json_set(one, "content", json_new_str(""));
     return one;
@@ -350,7 +354,7 @@ static struct json *one_system(const struct json *messages)
     size_t i = 0;
     for (; is_role(json_at(messages, i), "system"); i++) {
         if (first) append_text(first, json_get(json_at(messages, i), "content"));
-        else json_push(out, first = json_copy(json_at(messages, i)));
+        else json_push(out, first = shallow(json_at(messages, i)));
     }
     for (; i < json_len(messages); i++) json_push(out, json_share(json_at(messages, i)));
     return out;
@@ -364,7 +368,7 @@ static struct json *system_into_user(const struct json *messages)
         const struct json *m = json_at(messages, i);
         if (is_role(m, "system")) {
             if (held) append_text(held, json_get(m, "content"));
-            else held = json_copy(m);
+            else held = shallow(m);
         } else if (held && is_role(m, "user")) {
             append_text(held, json_get(m, "content"));
             json_set(held, "role", json_new_str("user"));
@@ -452,8 +456,8 @@ static struct json *strict_function(const struct json *f)
 {
     const struct json *description = json_get(f, "description"), *parameters = json_get(f, "parameters");
     struct json *out = json_new_object();
-    json_set(out, "name", json_copy(json_get(f, "name")));
-    json_set(out, "description", is_there(description) ? json_copy(description) : json_new_str(""));
+    json_set(out, "name", json_share(json_get(f, "name")));
+    json_set(out, "description", is_there(description) ? json_share(description) : json_new_str(""));
     json_set(out, "parameters", is_there(parameters) ? refs_resolved(parameters) : json_new_null());
     return out;
 }
@@ -462,12 +466,12 @@ static struct json *tool_of(const struct work *w, const struct json *tool)
 {
     const struct json *f = tool_function(tool);
     if (json_str_is(json_get(tool, "type"), "code_interpreter"))
-        return w->f->raw_code ? json_copy(tool) : python_tool();
-    if (json_str_is(json_get(tool, "type"), "reasoning") && w->f->strict_tools) return json_copy(tool);
+        return w->f->raw_code ? json_share(tool) : python_tool();
+    if (json_str_is(json_get(tool, "type"), "reasoning") && w->f->strict_tools) return json_share(tool);
     if (!f) return NULL;
     if (w->f->strict_tools) return wrapped(strict_function(f));
-    if (f == tool) return wrapped(json_copy(tool));
-    return json_copy(tool);
+    if (f == tool) return wrapped(json_share(tool));
+    return json_share(tool);
 }
 
 /* All tools in the family's shape; NULL with e set. */
@@ -483,7 +487,7 @@ static struct json *tools_of(const struct work *w, struct err *e)
             return NULL;
         }
         const struct json *f = w->f->bare_tools ? json_get(tool, "function") : NULL;
-        json_push(out, f ? json_copy(f) : json_share(tool));
+        json_push(out, f ? json_share(f) : json_share(tool));
         json_free(tool);
     }
     if (w->f->reasoning) reasoning_tool(out, w->r);
