@@ -132,12 +132,12 @@ const struct command cmd_debug_tokenize = {
 
 /* ---- render ---------------------------------------------------------------------------------- */
 
-struct render_opts { struct model_opts m; const char *template; };
+struct render_opts { struct model_opts m; const char *template; bool lines; };
 
 /* The members of the request that are template variables: all that render itself does not read. */
 static struct json *variables(const struct json *body)
 {
-    static const char *const known[] = { "messages", "tools", "add_generation_prompt", "bos_token", "tool_choice" };
+    static const char *const known[] = { "messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "tool_choice", "template_text" };
     struct json *v = json_copy(body);
     for (size_t i = 0; i < LEN(known); i++) json_unset(v, known[i]);
     return v;
@@ -145,17 +145,20 @@ static struct json *variables(const struct json *body)
 
 static bool read_body(const struct json *body, struct dialect_request *r, struct err *e)
 {
-    const struct json *bos = json_get(body, "bos_token"),
+    const struct json *bos = json_get(body, "bos_token"), *eos = json_get(body, "eos_token"),
                       *add = json_get(body, "add_generation_prompt");
     if (!json_is(body, JSON_OBJECT)) return err_set(e, ERR_ARG, "the request is no JSON object");
     if (bos && !json_is(bos, JSON_STRING) && !json_is(bos, JSON_NULL))
         return err_set(e, ERR_ARG, "bos_token: is no string");
+    if (eos && !json_is(eos, JSON_STRING) && !json_is(eos, JSON_NULL))
+        return err_set(e, ERR_ARG, "eos_token: is no string");
     if (add && !json_is(add, JSON_BOOL))
         return err_set(e, ERR_ARG, "add_generation_prompt: is neither true nor false");
     r->messages = json_get(body, "messages");
     r->tools = json_get(body, "tools");
     r->add_generation_prompt = add ? json_bool(add) : true;
     if (json_is(bos, JSON_STRING)) r->bos_token = json_str(bos, NULL);
+    if (json_is(eos, JSON_STRING)) r->eos_token = json_str(eos, NULL);
     return true;
 }
 
@@ -229,20 +232,81 @@ static bool render_model(const struct render_opts *o, struct dialect_request *r,
     struct tokenizer *t = NULL;
     struct jinja *j = NULL;
     const struct dialect *d = NULL;
-    char *bos = NULL;
+    char *bos = NULL, *eos = NULL;
     struct gguf *g = front_gguf(o->m.model, e);
     bool ok = g && (t = tok_open(g, e)) && dialect_open(g, t, o->m.dialect, &d, &j, e);
     if (ok) {
         bos = text_of(tok_bos(t) < 0 ? (struct bytes){ 0 } : tok_text(t, tok_bos(t)));
+        eos = text_of(tok_eos(t) < 0 ? (struct bytes){ 0 } : tok_text(t, tok_eos(t)));
         if (!r->bos_token) r->bos_token = bos;
+        if (!r->eos_token) r->eos_token = eos;
         r->template = j;
     }
     ok = ok && dialect_render(d, r, out, e) && put_prefix(d, body, out, e);
     mem_free(bos);
+    mem_free(eos);
     jinja_close(j);
     tok_close(t);
     gguf_close(g);
     return ok;
+}
+
+/* The template that the request itself carries. */
+static bool render_text(const struct json *text, const struct dialect_request *r, struct prompt *out, struct err *e)
+{
+    size_t len = 0;
+    const char *s = json_str(text, &len);
+    struct jinja *j = s ? jinja_open(s, len, "template_text", e) : NULL;
+    if (!s) err_set(e, ERR_ARG, "template_text: is no string");
+    bool ok = j && template_render(j, r, out, e);
+    jinja_close(j);
+    return ok;
+}
+
+static bool render_body(const struct render_opts *o, const struct json *body, struct prompt *out, struct err *e)
+{
+    struct dialect_request r = { 0 };
+    const struct json *text = json_get(body, "template_text");
+    if (!read_body(body, &r, e)) return false;
+    struct json *vars = variables(body);
+    r.vars = vars;
+    if ((o->template || text) && !r.bos_token) r.bos_token = "";
+    bool ok = text          ? render_text(text, &r, out, e)
+              : o->template ? render_template(o, &r, body, out, e)
+                            : render_model(o, &r, body, out, e);
+    json_free(vars);
+    return ok;
+}
+
+/* A line of stdin; its answer is a line too, the prompt as a string or what was wrong with it. */
+static void render_line(const struct render_opts *o, const char *line, size_t len)
+{
+    struct err e = { 0 };
+    struct prompt p = { 0 };
+    struct json *body = json_parse(line, len, &e);
+    if (body && render_body(o, body, &p, &e)) {
+        print_string(&p.text);
+    } else {
+        struct json *v = json_new_object();
+        json_set(v, "error", json_new_str(e.msg));
+        print_line(v);
+        json_free(v);
+    }
+    prompt_done(&p);
+    json_free(body);
+}
+
+static bool render_lines(const struct render_opts *o, struct err *e)
+{
+    struct str in = { 0 };
+    if (!file_read("-", &in, e)) return false;
+    for (const char *p = in.p, *end = in.p + in.len; p && p < end;) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+        render_line(o, p, (size_t)(stop - p));
+        p = stop + 1;
+    }
+    str_done(&in);
+    return true;
 }
 
 static int run_render(const void *opts, int n_arg, char **arg)
@@ -250,19 +314,11 @@ static int run_render(const void *opts, int n_arg, char **arg)
     const struct render_opts *o = opts;
     struct err e = { 0 };
     struct prompt p = { 0 };
-    struct dialect_request r = { 0 };
-    struct json *body = json_read("-", &e), *vars = NULL;
-    bool ok = body && read_body(body, &r, &e);
-    if (ok) r.vars = vars = variables(body);
-    if (ok && o->template) {
-        if (!r.bos_token) r.bos_token = "";
-        ok = render_template(o, &r, body, &p, &e);
-    } else if (ok) {
-        ok = render_model(o, &r, body, &p, &e);
-    }
+    if (o->lines) return render_lines(o, &e) ? 0 : front_fail("debug render", &e);
+    struct json *body = json_read("-", &e);
+    bool ok = body && render_body(o, body, &p, &e);
     if (ok) fwrite(p.text.p, 1, p.text.len, stdout);
     prompt_done(&p);
-    json_free(vars);
     json_free(body);
     return ok ? 0 : front_fail("debug render", &e);
 }
@@ -271,6 +327,7 @@ static const struct opt render_table[] = {
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct render_opts, m.model), "render as a request to this model (default: the embedded model)" },
     { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(struct render_opts, m.dialect), "how calls are written (default: found in the model file)" },
     { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: the name of one of ours, or a Jinja file (default: off)" },
+    { "Request", 0, "lines", NULL, OPT_FLAG, offsetof(struct render_opts, lines), "a request a line, a JSON string or {\"error\"} a line out; its member template_text is a template (default: one request)" },
 };
 const struct command cmd_debug_render = {
     .verb = "debug render",

@@ -133,22 +133,29 @@ const struct model *engine_model(const struct engine *en) { return en->model; }
 
 /* ---- prompt ---------------------------------------------------------------------------------- */
 
+/* The text of a token, closed by NUL; empty for none. */
+static char *token_text(const struct tokenizer *t, int32_t id)
+{
+    struct bytes b = id >= 0 ? tok_text(t, id) : (struct bytes){ "", 0 };
+    char *s = mem_zero(b.len + 1);
+    if (b.len) memcpy(s, b.p, b.len);
+    return s;
+}
+
 bool engine_render(const struct engine *en, const struct request *r, struct prompt *out,
                    struct err *e)
 {
+    char *bos = token_text(en->tok, tok_bos(en->tok)), *eos = token_text(en->tok, tok_eos(en->tok));
     struct dialect_request q = {.messages = r->messages,
                                 .tools = r->tools,
                                 .add_generation_prompt = true,
                                 .vars = json_get(r->body, "chat_template_kwargs"),
-                                .bos_token = "",
+                                .bos_token = bos,
+                                .eos_token = eos,
                                 .template = en->template};
-    struct bytes bos = { 0 };
-    if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
-    char *text = mem_zero(bos.len + 1);
-    memcpy(text, bos.p ? bos.p : "", bos.len);
-    q.bos_token = text;
     bool ok = dialect_render(en->dialect, &q, out, e);
-    mem_free(text);
+    mem_free(bos);
+    mem_free(eos);
     return ok;
 }
 

@@ -359,7 +359,7 @@ static bool field(struct braces *f, const struct val *inside, int depth)
 static bool braces(struct braces *f, const struct val *fmt, int depth)
 {
     const char *s = fmt->u.s;
-    if (depth > 2) return FAIL(f->r, "Max string recursion exceeded");
+    if (depth > 3) return FAIL(f->r, "Max string recursion exceeded");
     for (size_t i = 0; i < fmt->len;) {
         size_t to = i;
         while (to < fmt->len && s[to] != '{' && s[to] != '}') to++;

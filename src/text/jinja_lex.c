@@ -97,6 +97,7 @@ static bool tag_end(struct lex *l, const char *close, bool trims, bool plus)
 
 static bool comment(struct lex *l, uint32_t tag)
 {
+    if (l->at >= l->len) return true;                     /* Jinja lets it pass where nothing follows */
     for (; l->at < l->len; l->at++)
         if (tag_end(l, "#}", true, true)) return true;
     return compile_fail(l->c, tag, "the comment is never closed; #} is missing");
@@ -121,6 +122,7 @@ static bool raw_begins(struct lex *l, uint32_t tag)
 static bool raw(struct lex *l, uint32_t tag)
 {
     uint32_t from = l->at;
+    if (from >= l->len) return true;
     l->line_starts = l->at && l->s[l->at - 1] == '\n';
     for (uint32_t i = from; i + 1 < l->len; i++) {
         if (!starts(l, i, "{%")) continue;

@@ -273,7 +273,6 @@ static bool backwards(struct rt *r, const struct val *v, struct val *out)
 static bool f_last(struct rt *r, struct in *in, struct val *out)
 {
     struct val list;
-    if (in->self.kind == K_UNDEFINED) return undefined_fail(r, &in->self);
     if (in->self.kind == K_ITER) return FAIL(r, "'generator' object is not reversible; |list makes a list of it");
     if (!to_list(r, &in->self, &list)) return false;
     *out = list.len ? list.u.l->v[list.len - 1] : undefined_hint("No last item, sequence was empty.");
@@ -284,7 +283,6 @@ static bool f_reverse(struct rt *r, struct in *in, struct val *out)
 {
     struct val minus = of_int(-1), none = NONE;
     if (is_str(&in->self)) return get_slice(r, &in->self, &none, &none, &minus, out);
-    if (in->self.kind == K_UNDEFINED) return undefined_fail(r, &in->self);
     if (!backwards(r, &in->self, out)) return false;
     if (in->self.kind != K_ITER) *out = iter_over(r, *out);
     return true;

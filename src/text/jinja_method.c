@@ -195,10 +195,7 @@ static bool split_blanks(struct rt *r, const struct val *s, int64_t most, struct
         while (i < s->len && is_python_space(utf8_next(s->u.s + i, s->u.s + s->len, &n))) i += (size_t)n;
         size_t from = i;
         if (from >= s->len) break;
-        if (!most--) {
-            struct val rest = sub_str(s, from, s->len), cut;
-            return str_strip(r, &rest, NULL, 2, &cut) && list_put(r, out, cut);
-        }
+        if (!most--) return put_cut(r, out, s, from, s->len);
         while (i < s->len && !is_python_space(utf8_next(s->u.s + i, s->u.s + s->len, &n))) i += (size_t)n;
         if (!put_cut(r, out, s, from, i)) return false;
     }
@@ -233,8 +230,7 @@ static bool rsplit_blanks(struct rt *r, const struct val *s, int64_t most, struc
         if (!rest.len) break;
         size_t from = rest.len;
         if (!most--) {
-            struct val cut;
-            if (!str_strip(r, &rest, NULL, 1, &cut) || !list_put(r, out, cut)) return false;
+            if (!list_put(r, out, rest)) return false;
             break;
         }
         while (from) {

@@ -295,9 +295,9 @@ bool get_slice(struct rt *r, const struct val *obj, const struct val *lo, const 
                struct val *out)
 {
     int64_t n, start, step = 1;
-    *out = undefined_of(r, obj, (struct bytes){ "slice", 5 });
     if (obj->kind == K_UNDEFINED) return undefined_fail(r, obj);
-    if (!(is_str(obj) || is_seq(obj) || obj->kind == K_RANGE) || !is_bound(lo) || !is_bound(hi) || !is_bound(by)) return true;
+    if (!(is_str(obj) || is_seq(obj) || obj->kind == K_RANGE)) return FAIL(r, "'%s' object has no slices", type_name(obj));
+    if (!is_bound(lo) || !is_bound(hi) || !is_bound(by)) return FAIL(r, "slice indices must be integers or None");
     if (as_int(by, &step) && !step) return FAIL(r, "slice step cannot be zero");
     if (step == INT64_MIN) step++;
     if (!length_of(r, obj, &n)) return false;

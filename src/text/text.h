@@ -38,6 +38,7 @@ bool    tok_is_control(const struct tokenizer *t, int32_t id);
 /* id of the control or user-defined token, -1 if none */
 int32_t tok_special(const struct tokenizer *t, const char *text);
 int32_t tok_bos(const struct tokenizer *t);                           /* -1: none */
+int32_t tok_eos(const struct tokenizer *t);                           /* -1: none */
 bool    tok_adds_bos(const struct tokenizer *t);
 /* ends a generation: eos, eot, eom, by id or text */
 bool    tok_is_eog(const struct tokenizer *t, int32_t id);

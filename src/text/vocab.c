@@ -343,6 +343,7 @@ int32_t tok_special(const struct tokenizer *t, const char *text)
 }
 
 int32_t tok_bos(const struct tokenizer *t) { return t->bos; }
+int32_t tok_eos(const struct tokenizer *t) { return t->eos; }
 bool tok_adds_bos(const struct tokenizer *t) { return t->add_bos; }
 bool tok_is_eog(const struct tokenizer *t, int32_t id) { return is_id(t, id) && t->eog[id]; }
 
