@@ -294,7 +294,7 @@ TEST(scraps_read_the_same_however_they_are_cut)
 
 /* What may be waited for, by dialect. A line end may belong to the marker behind it, and so waits for what may
  * still be a stop token too. */
-static const struct { const char *dialect, *head; const char *mark[8]; } waits[] = {
+static const struct { const char *dialect, *head; const char *mark[9]; } waits[] = {
     { V1, "\n", { "<|START_OF_FUNCTION_CALL|>", "<|END_OF_ASSISTANT|>", "<|END_OF_FUNCTION_CALL|>", "\n<|START_OF_FUNCTION_CALL|>", "</s>" } },
     { V2, "all\n<|content|>", { "\n<|from|>", "<|from|>", "<|recipient|>", "<|content|>", "<|stop|>" } },
     { L3, "", { SEP, "<|eot_id|>", "<|end_of_text|>" } },
@@ -401,7 +401,7 @@ TEST(long_input_is_linear)
 {
     static const char *const heads[] = { "", "all\n", "clock\n{\"a\":", "clock\n<|content|>{\"a\":\"", SEP "clock\n", "<function=clock>", OPEN, OPEN "{\"name\": \"clock\", \"arguments\": " };
     static const char *const units[] = { ">", ">>>clock", ">>>", "<", "<function=", "<function=a", OPEN, "{", "[", "\"", "\\", "\\ud83d", " ", "\n", "a", "1", "\xf0", "x <", "<|", "{\"a\":", ", " };
-    enum { TIMES = SANITIZED ? 2000 : 20000 };
+    enum { TIMES = SANITIZED ? 800 : 5000 };
     struct json *tools = tools_of("");
     struct turn t = turn_of("", tools);
     struct str s = { 0 };
