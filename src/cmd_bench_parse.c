@@ -7,10 +7,11 @@
 #include "front.h"
 #include "text/text.h"
 
-struct parse_cmd { int64_t runs; bool json; };
+struct parse_cmd { const char *dialect; int64_t runs; bool json; };
 static const struct parse_cmd defaults = { .runs = 21 };
 
 static const struct opt opts[] = {
+    { "Measurement", 0, "dialect", "NAME", OPT_STR, offsetof(struct parse_cmd, dialect), "this one alone (default: all)" },
     { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct parse_cmd, runs), "repetitions (default: 21)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct parse_cmd, json), "a JSON object (default: a table)" },
 };
@@ -99,8 +100,10 @@ static int run(const void *opts_, int n_arg, char **arg)
     struct json *list = json_parse(tools, sizeof tools - 1, &e), *all = o->json ? json_new_object() : NULL;
     struct turn t = { .tools = list };
     bool ok = o->runs > 0 || err_set(&e, ERR_ARG, "--runs: at least 1");
+    if (ok && o->dialect && !dialect_find(o->dialect)) ok = err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known", o->dialect);
     for (size_t i = 0; ok && i < LEN(shapes); i++) {
         struct str in = { 0 };
+        if (o->dialect && strcmp(o->dialect, shapes[i].dialect)) continue;
         write_answer(&shapes[i], &in);
         double whole = median(&shapes[i], &t, &in, in.len, (int)o->runs), pieces = median(&shapes[i], &t, &in, 4, (int)o->runs);
         if (whole > 0 && pieces > 0) print(all, &shapes[i], in.len, whole, pieces);

@@ -102,7 +102,7 @@ static void put_byte(struct literal *l, char c)
         json_put_cp(&l->out, 0xfffd);
         l->high = 0;
     }
-    if (c & 0x80) str_putc(&l->out, c);
+    if ((uint8_t)c >= 0x20 && c != '"' && c != '\\') str_putc(&l->out, c);
     else json_put_cp(&l->out, (uint8_t)c);
 }
 
