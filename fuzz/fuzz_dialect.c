@@ -35,7 +35,6 @@ static void read_pieces(const struct dialect *d, const char *s, size_t len, size
 
 static void render(const char *s, size_t len)
 {
-    static const char *const own[] = { "lfm2", "lfm2.5", "tenon" };
     struct err e = { 0 };
     struct json *v = json_parse(s, len, &e);
     for (size_t i = 0; v && dialect_at(i); i++) {
@@ -43,7 +42,7 @@ static void render(const char *s, size_t len)
         struct prompt p = { 0 };
         dialect_render(dialect_at(i), &r, &p, &e);
         prompt_done(&p);
-        chat_render(own[i % LEN(own)], &r, &p, &e);
+        if (template_own_name(i)) template_render(template_own(template_own_name(i), &e), &r, &p, &e);
         prompt_done(&p);
     }
     json_free(v);

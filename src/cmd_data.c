@@ -140,7 +140,7 @@ static bool render(const struct json *c, bool tools_as_json, struct prompt *p, s
     struct dialect_request r = { .bos_token = "<|startoftext|>", .messages = messages,
                                  .tools = json_len(tools) ? tools : NULL,
                                  .vars = vars };
-    bool ok = chat_render("tenon", &r, p, e);
+    bool ok = dialect_render(dialect_find("lfm2-json"), &r, p, e);
     json_free(vars);
     json_free(messages);
     return ok;

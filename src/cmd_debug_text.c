@@ -159,11 +159,66 @@ static bool read_body(const struct json *body, struct dialect_request *r, struct
     return true;
 }
 
-/* A template of our own by name, or a file whose text is one that we have a rendering for. */
-static bool render_template(const char *name, const struct dialect_request *r, struct prompt *out,
-                            struct err *e)
+/* ---- what a tool choice forces ---- */
+
+/* auto, none, required, or the name in an object or alone; without tools there is nothing but text. */
+static bool forced_choice(const struct json *v, const struct json *tools, enum tool_choice *choice, const char **name,
+                        struct err *e)
 {
-    return chat_render(name, r, out, e);
+    static const char *const words[] = { "auto", "none", "required" };         /* in order of the enum */
+    const struct json *f = json_get(v, "function");
+    if (!json_len(tools) || !v || json_is(v, JSON_NULL)) {
+        *choice = json_len(tools) ? CHOICE_AUTO : CHOICE_NONE;
+        return true;
+    }
+    for (size_t i = 0; i < LEN(words); i++)
+        if (json_str_is(v, words[i])) {
+            *choice = (enum tool_choice)i;
+            return true;
+        }
+    *choice = CHOICE_NAMED;
+    *name = json_str(json_is(v, JSON_STRING) ? v : json_get(f ? f : v, "name"), NULL);
+    for (size_t i = 0; *name && i < json_len(tools); i++)
+        if (json_str_is(json_get(tool_function(json_at(tools, i)), "name"), *name)) return true;
+    return err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; auto, none, required or a tool is accepted",
+                   *name ? *name : "");
+}
+
+static bool put_prefix(const struct dialect *d, const struct json *body, struct prompt *out, struct err *e)
+{
+    enum tool_choice choice;
+    const char *name = NULL;
+    const struct json *wanted = json_get(body, "tool_choice"), *add = json_get(body, "add_generation_prompt");
+    if (!wanted || (add && !json_bool(add)) || !d || !d->prefix) return true;
+    if (!forced_choice(wanted, json_get(body, "tools"), &choice, &name, e)) return false;
+    d->prefix(choice, name, out);
+    return true;
+}
+
+/* The dialect that a template of our own belongs to; NULL: none. */
+static const struct dialect *dialect_of_template(const char *name)
+{
+    for (size_t i = 0; dialect_at(i); i++)
+        if (!strcmp(dialect_at(i)->template_name, name)) return dialect_at(i);
+    return !strncmp(name, "qwen", 4) ? dialect_find("hermes") : NULL;
+}
+
+/* ---- rendering ---- */
+
+/* A template of our own by name, or a file: as it stands, nothing prepared. */
+static bool render_template(const struct render_opts *o, const struct dialect_request *r, const struct json *body,
+                            struct prompt *out, struct err *e)
+{
+    struct str text = { 0 };
+    struct jinja *file = NULL;
+    const struct dialect *d = o->m.dialect ? dialect_find(o->m.dialect) : dialect_of_template(o->template);
+    bool own = !file_exists(o->template), ok = own || file_read(o->template, &text, e);
+    if (ok && !own) ok = (file = jinja_open(text.p ? text.p : "", text.len, o->template, e)) != NULL;
+    const struct jinja *j = own && ok ? template_own(o->template, e) : file;
+    ok = ok && j && template_render(j, r, out, e) && put_prefix(d, body, out, e);
+    jinja_close(file);
+    str_done(&text);
+    return ok;
 }
 
 static char *text_of(struct bytes b)
@@ -173,28 +228,24 @@ static char *text_of(struct bytes b)
     return s;
 }
 
-static bool render_model(const struct render_opts *o, struct dialect_request *r, struct prompt *out,
-                         struct err *e)
+/* As a request to this model would be rendered. */
+static bool render_model(const struct render_opts *o, struct dialect_request *r, const struct json *body,
+                         struct prompt *out, struct err *e)
 {
-    struct bytes text = { 0 };
     struct tokenizer *t = NULL;
+    struct jinja *j = NULL;
+    const struct dialect *d = NULL;
     char *bos = NULL;
     struct gguf *g = front_gguf(o->m.model, e);
-    bool ok = g && (t = tok_open(g, e));
-    const struct dialect *d =
-        ok ? o->m.dialect ? find_dialect(o->m.dialect, e) : dialect_detect(g, t) : NULL;
-    ok = ok && d;
+    bool ok = g && (t = tok_open(g, e)) && dialect_open(g, t, o->m.dialect, &d, &j, e);
     if (ok) {
-        bos = text_of(tok_text(t, tok_bos(t)));
+        bos = text_of(tok_bos(t) < 0 ? (struct bytes){ 0 } : tok_text(t, tok_bos(t)));
         if (!r->bos_token) r->bos_token = bos;
-        if (!o->m.dialect && gguf_has(g, "tokenizer.chat_template")) {
-            ok = gguf_str(g, "tokenizer.chat_template", &text, e);
-            ok = ok && (r->template = jinja_open(text.p, text.len, "chat template", e));
-        }
+        r->template = j;
     }
-    ok = ok && dialect_render(d, r, out, e);
+    ok = ok && dialect_render(d, r, out, e) && put_prefix(d, body, out, e);
     mem_free(bos);
-    jinja_close((struct jinja *)(uintptr_t)r->template);
+    jinja_close(j);
     tok_close(t);
     gguf_close(g);
     return ok;
@@ -211,9 +262,9 @@ static int run_render(const void *opts, int n_arg, char **arg)
     if (ok) r.vars = vars = variables(body);
     if (ok && o->template) {
         if (!r.bos_token) r.bos_token = "";
-        ok = render_template(o->template, &r, &p, &e);
+        ok = render_template(o, &r, body, &p, &e);
     } else if (ok) {
-        ok = render_model(o, &r, &p, &e);
+        ok = render_model(o, &r, body, &p, &e);
     }
     if (ok) fwrite(p.text.p, 1, p.text.len, stdout);
     prompt_done(&p);
@@ -225,7 +276,7 @@ static int run_render(const void *opts, int n_arg, char **arg)
 static const struct opt render_table[] = {
     { "Model", 'm', "model", "FILE", OPT_STR, offsetof(struct render_opts, m.model), "render as a request to this model (default: the embedded model)" },
     { "Model", 0, "dialect", "NAME", OPT_STR, offsetof(struct render_opts, m.dialect), "how calls are written (default: found in the model file)" },
-    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: lfm2, lfm2.5, tenon, json, or a file with one of these (default: off)" },
+    { "Template", 0, "template", "NAME", OPT_STR, offsetof(struct render_opts, template), "the bare template instead: the name of one of ours, or a Jinja file (default: off)" },
 };
 const struct command cmd_debug_render = {
     .verb = "debug render",

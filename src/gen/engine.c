@@ -77,27 +77,6 @@ struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static bool find_dialect(struct engine *en, const struct gguf *g, const char *name, struct err *e)
-{
-    en->dialect = name ? dialect_find(name) : dialect_detect(g, en->tok);
-    if (en->dialect) return true;
-    struct str list = { 0 };
-    for (size_t i = 0; dialect_at(i); i++)
-        str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
-    err_set(e, ERR_ARG, "dialect '%.40s' is unknown; there are %s", name, list.p ? list.p : "none");
-    str_done(&list);
-    return false;
-}
-
-static bool read_template(struct engine *en, const struct gguf *g, struct err *e)
-{
-    struct bytes text;
-    if (!gguf_has(g, "tokenizer.chat_template")) return true;
-    if (!gguf_str(g, "tokenizer.chat_template", &text, e)) return false;
-    en->template = jinja_open(text.p, text.len, "chat template", e);
-    return en->template || err_in(e, "%s", gguf_name(g));
-}
-
 static bool open_cache(struct engine *en, int n_ctx, enum dtype type, struct err *e)
 {
     const struct model_config *c = model_config(en->model);
@@ -115,7 +94,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
     arena_init(&en->tmp, 0);
     en->seq = -1;
     if (!(en->tok = tok_open(g, e))) goto fail;
-    if (!find_dialect(en, g, o->dialect, e) || !read_template(en, g, e)) goto fail;
+    if (!dialect_open(g, en->tok, o->dialect, &en->dialect, &en->template, e)) goto fail;
     if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
     if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
     int n_vocab = model_config(en->model)->n_vocab;

@@ -1,10 +1,8 @@
-/* dialect.c -- the table of dialects: how model families write tool calls, and which one a file
- * speaks.
+/* dialect.c -- the table of dialects: how model families write tool calls.
  *
- * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said
- * by the metadata key tenon.dialect, else by whoever recognises the chat template or the special
- * tokens best; the last row fits any model a little. Also here: `wire`, which finds markers in
- * output that arrived as mere text. */
+ * A dialect is one row of function pointers in a file of its own; which one a model file speaks is found
+ * by detect.c, and the last row is for those of which it finds nothing. Also here: `wire`, which finds
+ * markers in output that arrived as mere text. */
 #include "text/int.h"
 
 extern const struct dialect dialect_lfm2_json, dialect_lfm2, dialect_functionary_v1, dialect_functionary_v2,
@@ -24,42 +22,6 @@ const struct dialect *dialect_find(const char *name)
     for (size_t i = 0; name && i < LEN(rows); i++)
         if (!strcmp(rows[i]->name, name)) return rows[i];
     return NULL;
-}
-
-static const struct dialect *named_by_file(const struct gguf *g)
-{
-    struct err ignored = { 0 };
-    struct bytes name;
-    if (!g || !gguf_has(g, "tenon.dialect") || !gguf_str(g, "tenon.dialect", &name, &ignored))
-        return NULL;
-    for (size_t i = 0; i < LEN(rows); i++)
-        if (bytes_eq(name, rows[i]->name)) return rows[i];
-    log_line(LOG_WARN, "dialect_unknown file=%s name=%.*s", gguf_name(g), (int)MIN(name.len, 60),
-             name.p);
-    return NULL;
-}
-
-const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t)
-{
-    struct err ignored = { 0 };
-    struct bytes text;
-    char *template_text = NULL;
-    const struct dialect *best = named_by_file(g);
-    int most = 0;
-    if (best) return best;
-    if (g && gguf_has(g, "tokenizer.chat_template") &&
-        gguf_str(g, "tokenizer.chat_template", &text, &ignored)) {
-        template_text = mem_alloc(text.len + 1);
-        memcpy(template_text, text.p, text.len);
-        template_text[text.len] = 0;
-    }
-    best = rows[LEN(rows) - 1];
-    for (size_t i = 0; i < LEN(rows); i++) {
-        int fit = rows[i]->detect(template_text, t);
-        if (fit > most) best = rows[i], most = fit;
-    }
-    mem_free(template_text);
-    return best;
 }
 
 /* ---- markers in mere text -------------------------------------------------------------------- */

@@ -12,12 +12,6 @@ static const char start[] = "<|START_OF_FUNCTION_CALL|>";
 static const char *const stop[] = { "<|END_OF_ASSISTANT|>", "<|END_OF_FUNCTION_CALL|>", "</s>", NULL };
 static const char *const markers[] = { start, NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    if (template_text && strstr(template_text, start)) return 85;
-    return t && tok_special(t, start) >= 0 ? 12 : 0;
-}
-
 static void grammar(const struct turn *t, struct str *envelope)
 {
     struct turn_parts p = { .single = true };
@@ -32,7 +26,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_functionary_v1 = {
     .name = "functionary-v1",
-    .detect = detect, .template_name = "functionary-v1", .grammar = grammar,
+    .prepare = prepare_functionary_v1, .template_name = "functionary-v1", .grammar = grammar,
     .parser_open = segment_v1, .stop = stop, .markers = markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -13,12 +13,6 @@
 static const char *const stop[] = { "<|stop|>", NULL };
 static const char *const markers[] = { "<|from|>", "<|recipient|>", "<|content|>", NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    if (template_text && strstr(template_text, "<|recipient|>") && strstr(template_text, "<|content|>")) return 85;
-    return t && tok_special(t, "<|from|>") >= 0 && tok_special(t, "<|recipient|>") >= 0 ? 12 : 0;
-}
-
 static void prefix(enum tool_choice choice, const char *name, struct prompt *out)
 {
     if (choice != CHOICE_NONE && choice != CHOICE_NAMED) return;
@@ -58,7 +52,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_functionary_v2 = {
     .name = "functionary-v2",
-    .detect = detect, .template_name = "functionary-v2", .prefix = prefix, .grammar = grammar,
+    .prepare = prepare_functionary_v2, .template_name = "functionary-v2", .prefix = prefix, .grammar = grammar,
     .parser_open = segment_v2, .stop = stop, .markers = markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -9,11 +9,6 @@ static const char sep[] = "<|reserved_special_token_249|>";
 static const char *const stop[] = { "<|eot_id|>", "<|end_of_text|>", NULL };
 static const char *const markers[] = { sep, NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_text && strstr(template_text, sep) ? 85 : 0;
-}
-
 static void prefix(enum tool_choice choice, const char *name, struct prompt *out)
 {
     if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
@@ -37,7 +32,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_functionary_v2_llama3 = {
     .name = "functionary-v2.llama3",
-    .detect = detect, .template_name = "functionary-v2.llama3", .prefix = prefix, .grammar = grammar,
+    .prepare = prepare_functionary_v2_llama3, .template_name = "functionary-v2.llama3", .prefix = prefix, .grammar = grammar,
     .parser_open = segment_v2_llama3, .stop = stop, .markers = markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -9,11 +9,6 @@
 const char *const function_stop[] = { "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", NULL };
 const char *const function_markers[] = { "<|python_tag|>", NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_text && strstr(template_text, "<function=") && !strstr(template_text, "Reasoning Mode") ? 85 : 0;
-}
-
 void function_prefix(enum tool_choice choice, const char *name, struct prompt *out)
 {
     if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
@@ -38,7 +33,7 @@ static void grammar(const struct turn *t, struct str *envelope) { function_gramm
 
 const struct dialect dialect_functionary_v3_1 = {
     .name = "functionary-v3.1",
-    .detect = detect, .template_name = "functionary-v3.1", .prefix = function_prefix, .grammar = grammar,
+    .prepare = prepare_functionary_v31, .template_name = "functionary-v3.1", .prefix = function_prefix, .grammar = grammar,
     .parser_open = tagged_function, .stop = function_stop, .markers = function_markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

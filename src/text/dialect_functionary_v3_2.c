@@ -14,11 +14,6 @@
 static const char *const stop[] = { "<|eot_id|>", "<|end_of_text|>", NULL };
 static const char *const markers[] = { NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_text && strstr(template_text, ">>>all") ? 85 : 0;
-}
-
 static void prefix(enum tool_choice choice, const char *name, struct prompt *out)
 {
     if (choice != CHOICE_NONE && choice != CHOICE_NAMED) return;
@@ -63,7 +58,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_functionary_v3_2 = {
     .name = "functionary-v3.2",
-    .detect = detect, .template_name = "functionary-v3.2", .prefix = prefix, .grammar = grammar,
+    .prepare = prepare_functionary_v32, .template_name = "functionary-v3.2", .prefix = prefix, .grammar = grammar,
     .parser_open = segment_v3, .stop = stop, .markers = markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -6,16 +6,11 @@
  * they are how this model decides, they may come before a call that must come, too. */
 #include "text/int.h"
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_text && strstr(template_text, "<function=") && strstr(template_text, "Reasoning Mode") ? 86 : 0;
-}
-
 static void grammar(const struct turn *t, struct str *envelope) { function_grammar(t, true, envelope); }
 
 const struct dialect dialect_functionary_v4r = {
     .name = "functionary-v4r",
-    .detect = detect, .template_name = "functionary-v4r", .prefix = function_prefix, .grammar = grammar,
+    .prepare = prepare_functionary_v4r, .template_name = "functionary-v4r", .prefix = function_prefix, .grammar = grammar,
     .parser_open = tagged_function, .stop = function_stop, .markers = function_markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -15,12 +15,6 @@ static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
 static const char *const markers[] = { NULL };
 static const char *const tags[] = { "<tool_call>", NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    if (template_text && strstr(template_text, "<tool_call>") && strstr(template_text, "</tool_call>")) return 80;
-    return t && tok_special(t, "<tool_call>") >= 0 ? 9 : 0;
-}
-
 static void prefix(enum tool_choice choice, const char *name, struct prompt *out)
 {
     if (choice != CHOICE_REQUIRED && choice != CHOICE_NAMED) return;
@@ -58,7 +52,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_hermes = {
     .name = "hermes",
-    .detect = detect, .template_name = "hermes", .prefix = prefix, .grammar = grammar, .parser_open = tagged_hermes,
+    .prepare = prepare_hermes, .template_name = "hermes", .prefix = prefix, .grammar = grammar, .parser_open = tagged_hermes,
     .stop = stop, .markers = markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

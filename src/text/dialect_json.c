@@ -12,11 +12,6 @@ static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
                                     "<|end_of_text|>", "</s>", NULL };
 static const char *const markers[] = { NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    return template_find(template_text) == TEMPLATE_JSON ? 100 : 1;
-}
-
 static void grammar(const struct turn *t, struct str *envelope)
 {
     static const char *const begins[] = { CALLS_BEGIN, NULL };
@@ -32,7 +27,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_json = {
     .name = "json",
-    .detect = detect, .template_name = "json", .grammar = grammar, .parser_open = blocks_json,
+    .prepare = prepare_json, .template_name = "json", .grammar = grammar, .parser_open = blocks_json,
     .stop = stop, .markers = markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -10,12 +10,6 @@
 const char *const lfm2_stop[] = { "<|im_end|>", "<|endoftext|>", NULL };
 const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", NULL };
 
-bool lfm2_has_markers(const struct tokenizer *t)
-{
-    return t && tok_special(t, "<|tool_call_start|>") >= 0 &&
-           tok_special(t, "<|tool_call_end|>") >= 0 && tok_special(t, "<|im_start|>") >= 0;
-}
-
 struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char *sep, bool text_after)
 {
     struct turn_parts p = { 0 };
@@ -31,13 +25,6 @@ struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char 
     return p;
 }
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    enum template_kind kind = template_find(template_text);
-    if (kind == TEMPLATE_LFM2 || kind == TEMPLATE_LFM25) return 100;
-    return lfm2_has_markers(t) ? 10 : 0;
-}
-
 static void grammar(const struct turn *t, struct str *envelope)
 {
     struct turn_parts p = lfm2_parts(t, "each { name \"(\" value(python-arguments) \")\" } ", ", ", true);
@@ -46,7 +33,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_lfm2 = {
     .name = "lfm2",
-    .detect = detect, .template_name = "lfm2", .grammar = grammar, .parser_open = blocks_lfm2,
+    .prepare = prepare_lfm2, .template_name = "lfm2", .grammar = grammar, .parser_open = blocks_lfm2,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -7,12 +7,6 @@
  * template `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
 #include "text/int.h"
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    if (template_find(template_text) == TEMPLATE_TENON) return 100;
-    return lfm2_has_markers(t) ? 5 : 0;
-}
-
 static void grammar(const struct turn *t, struct str *envelope)
 {
     struct str call = { 0 };
@@ -24,7 +18,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_lfm2_json = {
     .name = "lfm2-json",
-    .detect = detect, .template_name = "tenon", .grammar = grammar, .parser_open = blocks_lfm2,
+    .prepare = prepare_lfm2_json, .template_name = "tenon", .grammar = grammar, .parser_open = blocks_lfm2,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,
 };

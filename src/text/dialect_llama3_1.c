@@ -12,13 +12,6 @@
 static const char *const stop[] = { "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", NULL };
 static const char *const markers[] = { "<|python_tag|>", NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    bool says = template_text && strstr(template_text, "\"parameters\": dictionary of argument name");
-    bool tag = t && tok_special(t, "<|python_tag|>") >= 0 && tok_special(t, "<|eom_id|>") >= 0;
-    return says ? 90 : tag ? 8 : 0;
-}
-
 static void grammar(const struct turn *t, struct str *envelope)
 {
     static const char *const begins[] = { LLAMA_CALL_BEGINS, NULL };
@@ -32,7 +25,7 @@ static void grammar(const struct turn *t, struct str *envelope)
 
 const struct dialect dialect_llama3_1 = {
     .name = "llama3.1",
-    .detect = detect, .template_name = "llama3.1", .grammar = grammar, .parser_open = blocks_llama,
+    .prepare = prepare_llama31, .template_name = "llama3.1", .grammar = grammar, .parser_open = blocks_llama,
     .stop = stop, .markers = markers, .raw_code = true,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

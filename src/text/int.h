@@ -107,15 +107,76 @@ void    spm_encode(const struct tokenizer *t, const char *s, size_t len, bool sp
 struct json *marked_new(void);
 void marked_put(struct json *marked, bool trusted, const char *s, size_t len);
 
-enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
-                   CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
-enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
-                     TEMPLATE_OTHER };
-/* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
-enum template_kind template_find(const char *text);
+enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")], between LFM2's tokens */
+                   CALLS_JSON,             /* [{"name":"f","arguments":{"a":"x"}}], likewise */
+                   CALLS_PLAIN,                                       /* the same without tokens */
+                   CALLS_TAGS,                     /* <tool_call>\n{"name": "f", "arguments": {}} … */
+                   CALLS_LLAMA };                       /* {"name": "f", "parameters": {"a": "x"}} */
+/* templates/NAME.jinja, in the order of the build file; ends with a NULL name. */
+struct own_template { const char *name; size_t len; const char *text; };
+extern const struct own_template own_templates[];
 bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
+
+/* ---- past calls as text: past.c -------------------------------------------------------------- */
+
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
+/* JSON with ", " and ": ", numbers as they are written. */
+void json_put_spaced(struct str *out, const struct json *v);
+/* Arguments as an object of the caller's: given so, or as its text; nothing at all is {}. NULL: no JSON object. */
+struct json *arguments_read(const struct json *given);
+/* The calls, markers trusted, at the end of a marked string. */
+void past_calls(struct json *marked, enum call_syntax syntax, const struct json *calls);
+
+/* ---- what templates are given: needs.c, prepare.c, families.c, inline.c ----------------------- */
+
+/* What a template can take, found by rendering small conversations with it; lent for its life. */
+struct needs {
+    bool tools, calls, results, system;               /* has a place for them */
+    bool results_alone;                        /* results behind a message without calls */
+    bool mapping, string;                          /* arguments of past calls that it prints well */
+    bool raw;                                      /* a string of them as it is, not as a JSON string */
+    bool one_call;                                         /* fails on two calls in one message */
+    bool no_list;                                                     /* no tools: null will do, else [] */
+    bool thinking;                                                    /* prints message.thinking */
+    bool plain_list;                                                  /* tools without tokens around them */
+};
+const struct needs *jinja_needs(const struct jinja *j);
+struct needs **jinja_needs_slot(const struct jinja *j);               /* where jinja.c keeps them */
+
+struct family {
+    const char *template_name;                                        /* of our own, without a model's */
+    enum call_syntax syntax;                                          /* past calls as text */
+    const char *typescript;                            /* generator of our own template; NULL: its default */
+    bool bare_tools;                                                  /* the function objects alone */
+    bool strict_tools;               /* name, description, parameters, in this order, references spelled out */
+    bool text_arguments;                              /* as a string, if the template prints it raw */
+    bool compact;                                                     /* … without blanks */
+    bool raw_code;                               /* code_interpreter stays one and is called by raw source */
+    bool reasoning;                                                   /* a tool {"type":"reasoning"} is added */
+    bool one_system;                                   /* leading system messages become one */
+    bool calls_first;                   /* past calls before the text, where tools stand between tokens */
+    bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
+};
+struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);
+struct json *refs_resolved(const struct json *schema);                /* "$ref" replaced by its target */
+void reasoning_tool(struct json *tools, const struct dialect_request *r);
+
+/* For the rows of the dialects. */
+typedef struct json *prepare_fn(const struct dialect_request *r, struct err *e);
+prepare_fn prepare_lfm2, prepare_lfm2_json, prepare_functionary_v1, prepare_functionary_v2, prepare_functionary_v2_llama3,
+    prepare_functionary_v32, prepare_functionary_v31, prepare_functionary_v4r, prepare_llama31, prepare_hermes, prepare_json;
+
+/* ---- as Python prints: python.c, typescript.c -------------------------------------------------- */
+
+void python_str(struct str *out, const struct json *v);              /* str(v): True, 1.0, ['a', None] */
+void python_repr_str(struct str *out, const char *s, size_t len);     /* repr() of a string */
+void python_json_ascii(struct str *out, const struct json *v);        /* json.dumps(v), ASCII only */
+/* The tools as Functionary's TypeScript-like text, by either of the two generators that models were
+ * trained with. Tools wrapped or bare; those without a name (code_interpreter) are left out. */
+enum typescript_era { TYPESCRIPT_PYTHON, TYPESCRIPT_JINJA };
+void typescript_put(struct str *out, const struct json *tools, enum typescript_era era);
 
 /* ---- reading what models write: literal.c, parser.c ------------------------------------------ */
 
@@ -184,7 +245,6 @@ void put_turn(struct str *out, const struct turn *t, struct turn_parts *p);
 /* What both LFM2 dialects share. */
 extern const char *const lfm2_stop[];
 extern const char *const lfm2_markers[];
-bool lfm2_has_markers(const struct tokenizer *t);
 /* The parts around one `call` and the separator between calls. */
 struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char *sep, bool text_after);
 /* What Functionary v3.1 and v4r share. */

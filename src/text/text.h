@@ -119,8 +119,6 @@ typedef void parse_sink(void *ctx, const struct parse_event *ev);
 struct parser;
 struct dialect {
     const char *name;                                                 /* "lfm2", "lfm2-json", "json" */
-    /* How well this dialect fits a model: 0 not at all, higher wins. Arguments may be NULL. */
-    int (*detect)(const char *template_text, const struct tokenizer *t);
     /* What the template is given: an object with `messages`, `tools` and whatever else this family's
      * templates read; the caller's. r->template (jinja_source) says which text will read it, NULL: the one
      * named below. dialect_render() adds r->vars, bos_token, eos_token and add_generation_prompt where
@@ -149,11 +147,22 @@ bool parser_close(struct parser *p, bool cut, struct err *e);
 /* Within a string of a call's arguments, where no text is a marker? */
 bool parser_in_string(const struct parser *p);
 
-/* The whole prompt of a request: prepare, then the model's template, else our own. */
+/* What a model file is spoken to with: the dialect of that name (NULL: as detected) and the file's template, the
+ * caller's (jinja_close). *out stays NULL where the file carries none, and where another dialect than the
+ * file's was asked for, whose own template is used then. ERR_ARG lists the names. */
+bool dialect_open(const struct gguf *g, const struct tokenizer *t, const char *name, const struct dialect **d,
+                  struct jinja **out, struct err *e);
+/* The whole prompt of a request: prepare, then the model's template, else our own. A model's template that has
+ * no place for tools is not used by a dialect that was trained with them, save the generic one. */
 bool dialect_render(const struct dialect *d, const struct dialect_request *r, struct prompt *out, struct err *e);
 const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
 const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
-/* The key tenon.dialect wins, then the best detect(); never NULL ("json"-like fallback is the last row). */
+/* Which dialect a model file speaks and why, in words: the key tenon.dialect, else the rules of detect.c over
+ * template, special tokens and name. guessed: nothing was found, it is the last row, generic JSON. g and t
+ * may be NULL. */
+struct detection { const struct dialect *dialect; bool guessed; char why[240]; };
+void dialect_explain(const struct gguf *g, const struct tokenizer *t, struct detection *out);
+/* The same, never NULL; a guess is logged as a warning. */
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
 
 /* Output as it arrives: finds those markers in the text that are no tokens of t->tok (without one, all of them
@@ -170,9 +179,6 @@ bool tools_have_code(const struct json *tools);
 
 /* The bare template over messages, tools and vars as they are: nothing prepared. */
 bool template_render(const struct jinja *j, const struct dialect_request *r, struct prompt *out, struct err *e);
-/* As prepared for the embedded model and rendered by `tenon`; template variable tools_as = "json": tools as JSON
- * instead of signatures. */
-bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);
 /* The function object of a tool, wrapped or bare; NULL if it is neither. */

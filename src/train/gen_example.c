@@ -405,7 +405,7 @@ bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum da
                                  .vars = vars };
     struct prompt p = { 0 };
     struct writer w = { .t = t, .text_class = answer_class(c.kind) };
-    bool ok = chat_render("tenon", &r, &p, e) && put_prompt(&w, &p, e);
+    bool ok = dialect_render(dialect_find("lfm2-json"), &r, &p, e) && put_prompt(&w, &p, e);
     if (ok && w.ids.n > (size_t)max_tokens)
         ok = err_set(e, ERR_LIMIT, "conversation %llu has %zu tokens, the limit is %d",
                      (unsigned long long)index, w.ids.n, max_tokens);
