@@ -195,14 +195,6 @@ static bool put_prefix(const struct dialect *d, const struct json *body, struct 
     return true;
 }
 
-/* The dialect that a template of our own belongs to; NULL: none. */
-static const struct dialect *dialect_of_template(const char *name)
-{
-    for (size_t i = 0; dialect_at(i); i++)
-        if (!strcmp(dialect_at(i)->template_name, name)) return dialect_at(i);
-    return !strncmp(name, "qwen", 4) ? dialect_find("hermes") : NULL;
-}
-
 /* ---- rendering ---- */
 
 /* A template of our own by name, or a file: as it stands, nothing prepared. */
@@ -211,11 +203,13 @@ static bool render_template(const struct render_opts *o, const struct dialect_re
 {
     struct str text = { 0 };
     struct jinja *file = NULL;
-    const struct dialect *d = o->m.dialect ? dialect_find(o->m.dialect) : dialect_of_template(o->template);
+    struct detection d = { .dialect = o->m.dialect ? find_dialect(o->m.dialect, e) : NULL };
+    if (o->m.dialect && !d.dialect) return false;
     bool own = !file_exists(o->template), ok = own || file_read(o->template, &text, e);
     if (ok && !own) ok = (file = jinja_open(text.p ? text.p : "", text.len, o->template, e)) != NULL;
     const struct jinja *j = own && ok ? template_own(o->template, e) : file;
-    ok = ok && j && template_render(j, r, out, e) && put_prefix(d, body, out, e);
+    if (j && !d.dialect) dialect_of_template(jinja_source(j), &d);
+    ok = ok && j && template_render(j, r, out, e) && put_prefix(d.dialect, body, out, e);
     jinja_close(file);
     str_done(&text);
     return ok;

@@ -83,7 +83,7 @@ def test_refusals_are_one_line():
     rows = [
         (("parse", "--dialect", "nope"), "", "not known"),
         (("parse", "--dialect", "lfm2", "--tool-choice", "nope"), "", "not among the tools"),
-        (("render", "--template", "nope"), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "not one of ours"),
+        (("render", "--template", "nope"), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "nor one of ours"),
         (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\"", "byte 27"),
         (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages[0]: content"),
         (("render", "--template", "tenon"), "{\"messages\":[],\"add_generation_prompt\":1}", "add_generation_prompt"),

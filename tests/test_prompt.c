@@ -590,6 +590,39 @@ static int expect_prompt(size_t k, const struct jinja *j, size_t i)
     return 1;
 }
 
+/* What a choice appends for a dialect. */
+static char *prefix_of(const char *dialect, enum tool_choice choice, const char *name)
+{
+    struct prompt p = { 0 };
+    const struct dialect *d = dialect_find(dialect);
+    if (d->prefix) d->prefix(choice, name, &p);
+    char *s = str_take(&p.text);
+    prompt_done(&p);
+    return s;
+}
+
+TEST(forced_prefixes_are_those_of_the_servers)
+{
+    static const struct { const char *key; enum tool_choice choice; const char *name; } choices[] = {
+        { "auto", CHOICE_AUTO, NULL }, { "none", CHOICE_NONE, NULL }, { "required", CHOICE_REQUIRED, NULL },
+        { "function:get_weather", CHOICE_NAMED, "get_weather" } };
+    const char *path = shared_path("fixtures/functionary/golden/tool_choice_prefix.json");
+    if (!path) SKIP("the fixtures of Functionary are not there");
+    struct json *all = data(path);
+    for (size_t i = 0; i < json_len(json_get(all, "cases")); i++) {
+        const struct json *c = json_at(json_get(all, "cases"), i);
+        size_t k = 0;
+        while (strcmp(functionary[k].template, text_of(c, "template"))) k++;
+        for (size_t n = 0; functionary[k].dialect && n < LEN(choices); n++) {
+            const char *want = text_of(c, choices[n].key);
+            char *got = prefix_of(functionary[k].dialect, choices[n].choice, choices[n].name);
+            CHECK(!strcmp(got, want), "%s, %s: %s", functionary[k].template, choices[n].key, got);
+            mem_free(got);
+        }
+    }
+    json_free(all);
+}
+
 TEST(expected_prompts_are_what_conversations_become)
 {
     if (!shared_path("fixtures/functionary/README.md")) SKIP("the fixtures of Functionary are not there");
@@ -708,6 +741,25 @@ TEST(files_say_which_dialect_they_speak)
     struct detection d;
     dialect_explain(NULL, NULL, &d);
     CHECK(d.guessed && !strcmp(d.dialect->name, "json"), "%s", d.dialect->name);
+}
+
+/* Names of templates that are not the name of their dialect. */
+static const struct { const char *template, *dialect; } named_otherwise[] = {
+    { "tenon", "lfm2-json" }, { "lfm2.5", "lfm2" }, { "lfm2.5-moe", "lfm2" }, { "qwen2.5", "hermes" }, { "qwen3", "hermes" } };
+
+TEST(our_templates_are_known)
+{
+    for (size_t i = 0; template_own_name(i); i++) {
+        struct err e = { 0 };
+        struct detection d;
+        const char *want = template_own_name(i);
+        const struct jinja *j = template_own(want, &e);
+        for (size_t k = 0; k < LEN(named_otherwise); k++)
+            if (!strcmp(want, named_otherwise[k].template)) want = named_otherwise[k].dialect;
+        CHECK(j, "%s", e.msg);
+        dialect_of_template(jinja_source(j), &d);
+        CHECK(!strcmp(d.dialect->name, want), "%s: %s, %s", template_own_name(i), d.dialect->name, d.why);
+    }
 }
 
 TEST(published_templates_are_known)

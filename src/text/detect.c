@@ -187,6 +187,14 @@ void dialect_explain(const struct gguf *g, const struct tokenizer *t, struct det
     mem_free(c.name);
 }
 
+void dialect_of_template(const char *text, struct detection *d)
+{
+    struct clues c = { .text = (char *)(uintptr_t)text };
+    *d = (struct detection){ 0 };
+    weigh(&c, d);
+    if (!d->dialect) fall_back(&c, d);
+}
+
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t)
 {
     struct detection d;

@@ -4,32 +4,9 @@
  * out as str() spells it: True, None, 1e+20, ['a', {'k': 1}]. A string at the top is itself; inside a
  * container it is quoted, with ' unless it holds one and no ". Numbers come from JSON text: integers
  * keep their digits, everything else is a double with the shortest digits that read back. */
-#include "text/int.h"
+#include "text/jinja_int.h"
 
 #include <math.h>
-
-/* Code points that Python's str.isprintable() denies: controls, formats, separators but the space,
- * surrogates, private use, and the noncharacters. */
-static const struct { int32_t from, to; } hidden[] = {
-    { 0x00, 0x1f }, { 0x7f, 0xa0 }, { 0xad, 0xad }, { 0x600, 0x605 }, { 0x61c, 0x61c },
-    { 0x6dd, 0x6dd }, { 0x70f, 0x70f }, { 0x890, 0x891 }, { 0x8e2, 0x8e2 }, { 0x1680, 0x1680 },
-    { 0x180e, 0x180e }, { 0x2000, 0x200f }, { 0x2028, 0x202f }, { 0x205f, 0x206f },
-    { 0x3000, 0x3000 }, { 0xd800, 0xf8ff }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb },
-    { 0xfffe, 0xffff }, { 0x110bd, 0x110bd }, { 0x110cd, 0x110cd }, { 0x13430, 0x1343f },
-    { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0x1fffe, 0x1ffff }, { 0xe0000, 0xe00ff },
-    { 0xe01f0, 0x10ffff },
-};
-
-static bool is_hidden(int32_t cp)
-{
-    size_t lo = 0, hi = LEN(hidden);
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (cp > hidden[mid].to) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < LEN(hidden) && cp >= hidden[lo].from;
-}
 
 static void put_escaped(struct str *out, int32_t cp)
 {
@@ -48,7 +25,7 @@ void python_repr_str(struct str *out, const char *s, size_t len)
         int n;
         int32_t cp = utf8_next(p, end, &n);
         if (*p == quote || *p == '\\') str_putc(out, '\\');
-        if (cp >= 0 && is_hidden(cp)) put_escaped(out, cp);
+        if (cp >= 0 && !cp_printable((uint32_t)cp)) put_escaped(out, cp);
         else str_put(out, p, (size_t)n);
         p += n;
     }
@@ -63,7 +40,7 @@ static void put_number(struct str *out, const struct json *v)
     else str_puts(out, d < 0 ? "-inf" : "inf");
 }
 
-static void put_repr(struct str *out, const struct json *v)
+static void put_element(struct str *out, const struct json *v)
 {
     size_t len;
     const char *s = json_str(v, &len);
@@ -87,7 +64,7 @@ void python_str(struct str *out, const struct json *v)
         str_putc(out, '[');
         for (size_t i = 0; i < json_len(v); i++) {
             if (i) str_puts(out, ", ");
-            put_repr(out, json_at(v, i));
+            put_element(out, json_at(v, i));
         }
         str_putc(out, ']');
         break;
@@ -97,7 +74,7 @@ void python_str(struct str *out, const struct json *v)
             if (it.index) str_puts(out, ", ");
             python_repr_str(out, it.key, it.key_len);
             str_puts(out, ": ");
-            put_repr(out, it.value);
+            put_element(out, it.value);
         }
         str_putc(out, '}');
     }

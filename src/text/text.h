@@ -162,6 +162,8 @@ const struct dialect *dialect_at(size_t i);                           /* NULL pa
  * may be NULL. */
 struct detection { const struct dialect *dialect; bool guessed; char why[240]; };
 void dialect_explain(const struct gguf *g, const struct tokenizer *t, struct detection *out);
+/* The same for a chat template alone. */
+void dialect_of_template(const char *text, struct detection *out);
 /* The same, never NULL; a guess is logged as a warning. */
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
 
