@@ -178,6 +178,7 @@ static const struct row { const char *why, *dialect, *how, *in, *text, *calls; }
     { "built in", L31, "", TAG "clock.call(a=\"b\")", "", "clock{\"a\":\"b\"};" },
     { "text", L31, "", "It is noon.", "It is noon.", "" },
     { "JSON that is no call", L31, "", "{\"time\": 12}", "{\"time\": 12}", "" },
+    { "an object about something else", L31, "", "{\"name\": \"clocks\", \"parameters\": {}}", "{\"name\": \"clocks\", \"parameters\": {}}", "" },
     { "half a call, cut", L31, "cut", "{\"name\": \"clock\", \"parameters\": {\"a\": \"b", "", "clock{\"a\":\"b" },
     { "a list in an object", "json", "", "{\"tool_calls\": [{\"name\": \"clock\", \"arguments\": {}}, {\"name\": \"weather\", \"arguments\": {\"q\": 2}}]}", "", "clock{}; weather{\"q\":2};" },
     { "a list", "json", "", "[{\"name\": \"clock\", \"arguments\": {}}]", "", "clock{};" },

@@ -252,6 +252,28 @@ TEST(walks_with_real_vocabularies)
     }
 }
 
+/* ---- text of a given form: in its place, whatever the frame of a turn is ------------------------------------------------ */
+
+TEST(text_of_a_format_stands_where_text_stands)
+{
+    static const char *const words[] = { "none", "auto" };
+    for (int i = 0; i < N_VOCAB * 2 * 6; i++)
+        for (size_t d = 0; dialect_at(d); d++) {
+            struct request r;
+            struct message m = { 0 };
+            struct err e = { 0 };
+            struct json *body = parse("{'messages':[{'role':'user','content':'go'}],'max_tokens':60,'tools':[{'name':'f'}]}");
+            json_set(body, "response_format", parse("{'type':'regex','pattern':'x/[0-9]{2}'}"));
+            json_set(body, "tool_choice", json_new_str(words[i % 2]));
+            json_set(body, "seed", json_new_int(i));
+            assert_true(request_read(&r, body, &e));
+            CHECK(random_call(vocab(i / 2 % N_VOCAB), dialect_at(d), &r, message_event, &m, &e), "%s: %s", dialect_at(d)->name, e.msg);
+            CHECK(m.n_call ? i % 2 && !m.text.len : m.text.len == 4 && !strncmp(m.text.p, "x/", 2), "%s: %s", dialect_at(d)->name, m.text.p ? m.text.p : "nothing");
+            message_done(&m);
+            request_done(&r);
+        }
+}
+
 /* ---- requests that are refused ---------------------------------------------------------------------------------------- */
 
 TEST(python_is_either_a_function_or_the_interpreter)

@@ -637,14 +637,26 @@ static int may_be_calls(const struct blocks *p, const char *s, size_t len)
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
 
-/* Llama 3.1: exactly these begin a call, at the beginning of an answer. 2 one does, 1 one may, 0 none. */
+/* Of a declared tool, and the quote behind it? Where no tools are known any name is one. */
+static int is_quoted_name(const struct blocks *p, const char *s, size_t len)
+{
+    size_t i = 0;
+    while (i < len && is_name(s[i])) i++;
+    bool any = !p->r.turn.tools;
+    if (i == len) return any || is_known(&p->r, s, i, true);
+    return s[i] == '"' && i && (any || is_known(&p->r, s, i, false)) ? 2 : 0;
+}
+
+/* Llama 3.1: exactly these and a tool's name begin a call, at the beginning of an answer; other objects are
+ * text. 2 one does, 1 one may, 0 none. */
 static int begins_llama_call(const struct blocks *p, const char *s, size_t len)
 {
     static const char *const begins[] = { LLAMA_CALL_BEGINS };
     int best = 0;
     for (size_t i = 0; p->llama && p->r.turn.choice != CHOICE_NONE && i < LEN(begins); i++) {
         size_t whole = strlen(begins[i]), n = MIN(len, whole);
-        if (!memcmp(s, begins[i], n)) best = MAX(best, n == whole ? 2 : 1);
+        if (memcmp(s, begins[i], n)) continue;
+        best = MAX(best, n < whole ? 1 : is_quoted_name(p, s + whole, len - whole));
     }
     return best;
 }
