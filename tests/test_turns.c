@@ -212,7 +212,7 @@ static bool walk(const struct dialect *d, struct gguf *g, const struct tokenizer
 
 enum { WALKS = SANITIZED ? 40 : 250 };
 
-static void walk_vocab(struct gguf *g, const char *name)
+static void walk_vocab(struct gguf *g, const char *name, int walks)
 {
     static const int budgets[] = { 24, 60, 200 };
     struct err e = { 0 };
@@ -220,21 +220,21 @@ static void walk_vocab(struct gguf *g, const char *name)
     CHECK(t, "%s: %s", name, e.msg);
     for (size_t d = 0; t && dialect_at(d); d++) {
         int done = 0;
-        for (uint64_t i = 0; i < WALKS; i++) {
+        for (uint64_t i = 0; i < (uint64_t)walks; i++) {
             struct rng r = rng_make(17, d, i);
             struct row row = { rng_below(&r, LEN(lists)), rng_below(&r, LEN(choices)), rng_below(&r, 2), budgets[rng_below(&r, LEN(budgets))], i };
             done += walk(dialect_at(d), g, t, &row, name);
         }
-        CHECK(done > WALKS / 3, "%s, %s: %d of %d walks fitted", dialect_at(d)->name, name, done, WALKS);
+        CHECK(done > walks / 3, "%s, %s: %d of %d walks fitted", dialect_at(d)->name, name, done, walks);
     }
     tok_close(t);
 }
 
-TEST(walks_where_markers_are_tokens) { walk_vocab(vocab(VOCAB_TOKENS), "tokens"); }
-TEST(walks_where_markers_are_text) { walk_vocab(vocab(VOCAB_PLAIN), "plain"); }
-TEST(walks_with_sentencepiece) { walk_vocab(vocab(VOCAB_SPM), "spm"); }
+TEST(walks_where_markers_are_tokens) { walk_vocab(vocab(VOCAB_TOKENS), "tokens", WALKS); }
+TEST(walks_where_markers_are_text) { walk_vocab(vocab(VOCAB_PLAIN), "plain", WALKS); }
+TEST(walks_with_sentencepiece) { walk_vocab(vocab(VOCAB_SPM), "spm", WALKS); }
 
-/* TENON_WALK_VOCABS: vocabularies of real models, for make test-shared. */
+/* TENON_WALK_VOCABS: how many walks a dialect over each vocabulary of a real model, for make test-shared. */
 TEST(walks_with_real_vocabularies)
 {
     static const char *const names[] = { "llama-bpe", "qwen2", "llama-spm" };
@@ -247,7 +247,7 @@ TEST(walks_with_real_vocabularies)
         if (!path) SKIP("%s is not there", below);
         struct gguf *g = gguf_open(path, &e);
         CHECK(g, "%s", e.msg);
-        if (g) walk_vocab(g, names[i]);
+        if (g) walk_vocab(g, names[i], atoi(getenv("TENON_WALK_VOCABS")));
         gguf_close(g);
     }
 }
