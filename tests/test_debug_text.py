@@ -37,6 +37,14 @@ OUTPUTS = [
     ("lfm2", f"Wait.{S}[f(a=\"é'\\n\", n=[1, -2.50]), g()]{E}Done."),
     ("lfm2", f"{S}[{{\"name\": \"f\", \"arguments\": {{\"a\": \"\\u00e9 \\ud83d\\ude00\"}}}}]{E}<|im_end|>"),
     ("lfm2-json", f"{S}[{{\"name\":\"f\",\"arguments\":{{}}}}]{E}"),
+    ("functionary-v1", "\nOne moment.\n<|START_OF_FUNCTION_CALL|>f:\n{\"a\": 1}<|END_OF_FUNCTION_CALL|>"),
+    ("functionary-v2", "all\n<|content|>Hi\n<|from|>assistant\n<|recipient|>f\n<|content|>{\"a\": [1, 2]}<|stop|>"),
+    ("functionary-v2.llama3", "Hi\n<|reserved_special_token_249|>f\n{}<|reserved_special_token_249|>g\n{\"a\": \"\\u00e9\"}<|eot_id|>"),
+    ("functionary-v3.2", "f\n{\"a\": \">>>g\\n\"}>>>g\n{}"),
+    ("functionary-v3.1", "a <b <function=f>{\"a\": \"</function>\"}</function> c"),
+    ("functionary-v4r", "So.<function=f>{}</function>"),
+    ("llama3.1", "{\"name\": \"f\", \"parameters\": {\"a\": 1.50}}"),
+    ("hermes", "Hi\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": {}}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>"),
     ("json", "Well: [{\"name\":\"f\",\"arguments\":{\"a\":{\"b\":null}}}]"),
 ]
 
