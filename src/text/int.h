@@ -137,9 +137,11 @@ struct needs {
     bool mapping, string;                          /* arguments of past calls that it prints well */
     bool raw;                                      /* a string of them as it is, not as a JSON string */
     bool one_call;                                         /* fails on two calls in one message */
+    bool alternates;                                       /* fails on two user messages in a row */
     bool no_list;                                                     /* no tools: null will do, else [] */
     bool thinking;                                                    /* prints message.thinking */
     bool plain_list;                                                  /* tools without tokens around them */
+    bool reasons;                                             /* knows the tool {"type":"reasoning"} */
 };
 const struct needs *jinja_needs(const struct jinja *j);
 struct needs **jinja_needs_slot(const struct jinja *j);               /* where jinja.c keeps them */
