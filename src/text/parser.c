@@ -1,19 +1,18 @@
-/* parser.c -- what a model of the LFM2 family writes becomes text, reasoning and tool calls.
+/* parser.c -- reads blocks of calls: LFM2's between markers, Llama 3.1's and JSON's without.
  *
  * One incremental machine for both ways of writing calls, Pythonic `[f(a="x")]` and JSON
  * `[{"name":"f","arguments":{"a":"x"}}]`: the first byte that is not blank decides, call by call.
- * Values are literal.c's business. Events depend on the bytes only, never on how they were cut;
- * nothing is taken back once reported. Bytes that are not UTF-8 become U+FFFD on entry, so all that
- * comes out is whole UTF-8. Every byte costs constant time.
+ * Values are literal.c's business, characters and events reader.c's. Every byte costs constant time.
  *
  * Whatever goes wrong inside a call ends that call without PARSE_CALL_END, is named by
- * parser_finish(), and the calls after it are read as usual. A turn may hold several blocks; text
+ * parser_close(), and the calls after it are read as usual. A turn may hold several blocks; text
  * after a block follows the text before it on a new line. A body that is echoed after its block and
  * closed by an end marker of its own is dropped.
  *
- * Markers are special tokens, text that merely looks like one is text. A parser of output of which
- * only the text is known (struct wire) is `lenient` as well: a whole answer that reads as
- * calls of declared tools is taken for calls even without markers. */
+ * LFM2's markers are special tokens, text that merely looks like one is text. Without markers a block
+ * begins where a text says [{"name":" (JSON), or where an answer begins with {"name": " and a tool's
+ * name (Llama). A parser of output of which only the text is known (struct wire) is `lenient` as well:
+ * a whole answer that reads as calls of declared tools is taken for calls. */
 #include "text/read.h"
 
 #define CALL_NAME_MOST 256
