@@ -357,7 +357,7 @@ static bool find_pair(struct rt *r, const struct dict *d, const struct val *key,
     for (uint32_t i = 0; d->slot ? d->slot[at] : i < d->n; i++, at = (at + 1) & d->mask) {
         struct pair *p = &d->e[d->slot ? d->slot[at] - 1 : i];
         bool same = false;
-        if (p->hash != hash) continue;
+        if (d->slot && p->hash != hash) continue;
         if (!equal(r, &p->key, key, &same)) return false;
         if (!same) continue;
         *out = p;
@@ -374,21 +374,15 @@ static void make_slots(struct rt *r, struct dict *d)
     memset(d->slot, 0, n * sizeof *d->slot);
     d->mask = n - 1;
     for (uint32_t i = 0; i < d->n; i++) {
+        hash_of(r, &d->e[i].key, &d->e[i].hash);          /* small ones go without */
         uint32_t at = d->e[i].hash & d->mask;
         while (d->slot[at]) at = (at + 1) & d->mask;
         d->slot[at] = i + 1;
     }
 }
 
-bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
+bool dict_add(struct rt *r, struct dict *d, struct val key, struct val value)
 {
-    struct pair *p;
-    uint32_t hash;
-    if (!hash_of(r, &key, &hash) || !find_pair(r, d, &key, hash, &p)) return false;
-    if (p) {
-        p->value = value;
-        return true;
-    }
     if (d->n == d->cap) {
         size_t cap = (size_t)d->cap * 2 + 4;
         if (!room(r, cap * sizeof *d->e)) return false;
@@ -396,14 +390,25 @@ bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
         if (d->n) memcpy(e, d->e, d->n * sizeof *e);
         d->e = e;
         d->cap = (uint32_t)cap;
-        if (cap > 8) make_slots(r, d);
+        if (cap > 12) make_slots(r, d);
     }
-    d->e[d->n++] = (struct pair){ key, value, hash };
+    struct pair *p = &d->e[d->n++];
+    *p = (struct pair){ key, value, 0 };
     if (d->slot) {
-        uint32_t at = hash & d->mask;
+        hash_of(r, &key, &p->hash);
+        uint32_t at = p->hash & d->mask;
         while (d->slot[at]) at = (at + 1) & d->mask;
         d->slot[at] = d->n;
     }
+    return true;
+}
+
+bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
+{
+    struct val *there;
+    if (!dict_find(r, d, &key, &there)) return false;
+    if (!there) return dict_add(r, d, key, value);
+    *there = value;
     return true;
 }
 
