@@ -313,6 +313,7 @@ static uint32_t hash_bytes(const char *s, size_t n)
 /* Equal values have equal hashes; false: a list or dictionary is no key. */
 static bool hash_of(struct rt *r, const struct val *v, uint32_t *out)
 {
+    if (!steps(r, 1)) return false;
     switch (v->kind) {
     case K_STR: *out = hash_bytes(v->u.s, v->len); return true;
     case K_BIG: *out = hash_bytes(v->u.s, v->len); return true;
@@ -533,7 +534,7 @@ bool less(struct rt *r, const struct val *a, const struct val *b, const char *op
     if (is_str(a) && is_str(b)) {
         int c = memcmp(a->u.s, b->u.s, MIN(a->len, b->len));
         *out = c ? c < 0 : a->len < b->len;
-        return steps(r, 1);
+        return steps(r, 1 + MIN(a->len, b->len) / 256);
     }
     if (is_seq(a) && a->kind == b->kind) {
         bool ok = deeper(r) && less_items(r, a, b, op, out);
