@@ -12,9 +12,9 @@
 #include <stdarg.h>
 
 #define SOURCE_MOST ((size_t)1 << 19)                                 /* bytes of a template */
-#define STEPS_BASE 400000                                             /* of any rendering */
+#define STEPS_BASE 250000                                             /* of any rendering */
 #define STEPS_PER_BYTE 40                                             /* of the variables */
-#define BYTES_BASE ((size_t)24 << 20)
+#define BYTES_BASE ((size_t)16 << 20)
 #define BYTES_PER_BYTE 64
 #define DEPTH_MOST 900                                                /* of evaluation */
 #define BLOCK ((size_t)60 << 10)

@@ -136,22 +136,43 @@ static bool bind_keyword(struct rt *r, const struct builtin *fn, const struct kw
                 *fn->params ? fn->params : "none");
 }
 
+/* How many parameters there are, and how many of them must be given. */
+static uint32_t count_params(const char *params, uint32_t *need)
+{
+    uint32_t n = *params != 0;
+    *need = UINT32_MAX;
+    for (const char *p = params; *p; p++) {
+        if (*p == '?') *need = n - 1;
+        n += *p == ',';
+    }
+    *need = MIN(*need, n);
+    return n;
+}
+
+static bool call_missing(struct rt *r, const struct builtin *fn, uint32_t i)
+{
+    const char *name = "";
+    bool need;
+    size_t n = param(fn->params, (int)i, &name, &need);
+    return FAIL(r, "%s: the argument '%.*s' is missing", fn->name, (int)n, name);
+}
+
 bool call_builtin(struct rt *r, const struct builtin *fn, const struct val *self, const struct call *c, struct val *out)
 {
-    struct in in = { .self = *self, .call = c };
-    const char *name;
-    bool need;
-    size_t n;
+    struct in in;
+    uint32_t need, n;
+    in.self = *self;
+    in.call = c;
     if (*fn->params == '*') return fn->fn(r, &in, out);
-    for (uint32_t i = 0; i < c->n; i++) {
-        if (i >= ARGS_MOST || !param(fn->params, (int)i, &name, &need))
-            return FAIL(r, "%s got %u arguments; it takes %s", fn->name, c->n, *fn->params ? fn->params : "none");
-        in.a[i] = c->pos[i];
-    }
+    n = count_params(fn->params, &need);
+    if (c->n > n) return FAIL(r, "%s got %u arguments; it takes %s", fn->name, c->n, *fn->params ? fn->params : "none");
+    for (uint32_t i = 0; i < n; i++)
+        if (i < c->n) in.a[i] = c->pos[i];
+        else in.a[i].kind = K_MISSING;
     for (uint32_t i = 0; i < c->n_kw; i++)
         if (!bind_keyword(r, fn, &c->kw[i], &in)) return false;
-    for (int i = 0; i < ARGS_MOST && (n = param(fn->params, i, &name, &need)) && need; i++)
-        if (in.a[i].kind == K_MISSING) return FAIL(r, "%s: the argument '%.*s' is missing", fn->name, (int)n, name);
+    for (uint32_t i = c->n; i < need; i++)
+        if (in.a[i].kind == K_MISSING) return call_missing(r, fn, i);
     return fn->fn(r, &in, out);
 }
 
@@ -221,11 +242,33 @@ static bool eval_args(struct rt *r, struct frame *f, const struct args *a, const
     return !a || (add_star(r, f, a->star, c) && add_star2(r, f, a->star2, c));
 }
 
+/* obj.method(…) without making a value of the method; false in *done: it is no method. */
+static bool call_method(struct rt *r, struct frame *f, const struct node *n, struct val *fn, struct val *out, bool *done)
+{
+    struct val obj;
+    struct call c;
+    const struct node *attr = n->a;
+    if (!eval(r, f, attr->a, &obj)) return false;
+    const struct builtin *m = method_find(&obj, attr->k.u.s, attr->k.len);
+    r->pos = attr->pos;
+    if (!(*done = m != NULL)) return get_attr(r, &obj, &attr->k, fn);
+    if (!eval_args(r, f, n->args, NULL, &c)) return false;
+    r->pos = n->pos;
+    return call_builtin(r, m, &obj, &c, out);
+}
+
 bool eval_call(struct rt *r, struct frame *f, const struct node *n, const struct val *caller, struct val *out)
 {
     struct val fn;
     struct call c;
-    if (!eval(r, f, n->a, &fn) || !eval_args(r, f, n->args, caller, &c)) return false;
+    bool done = false;
+    if (n->a->op == N_ATTR && !caller) {
+        if (!call_method(r, f, n, &fn, out, &done)) return false;
+        if (done) return true;
+    } else if (!eval(r, f, n->a, &fn)) {
+        return false;
+    }
+    if (!eval_args(r, f, n->args, caller, &c)) return false;
     r->pos = n->pos;
     bool ok = deeper(r) && call_value(r, &fn, &c, out);
     r->depth--;

@@ -196,6 +196,7 @@ static bool wrap_put(struct wrap *w, size_t from, size_t to)
 static bool wrap_long(struct wrap *w, size_t from, size_t to)
 {
     while (chars_of(w, from, to) > w->width - w->used) {
+        if (!steps(w->r, 1 + (to - from) / 32)) return false;
         struct val rest = sub_str(w->s, from, to);
         size_t cut = from + str_at(&rest, w->width - w->used);
         if (!wrap_put(w, from, cut) || !wrap_break(w)) return false;
@@ -300,7 +301,7 @@ static bool f_striptags(struct rt *r, struct in *in, struct val *out)
     struct buf *b = buf_new(r, s.len + 8), *text = buf_new(r, s.len + 8);
     for (size_t i = 0, skip; i < s.len; i += MAX(skip, (size_t)1)) {
         skip = s.u.s[i] == '<' ? tag_length(&s, i) : 0;
-        if (!steps(r, skip ? 2 : 0) || (!skip && !buf_put(r, b, s.u.s + i, 1, ours_at(&s, i)))) return false;
+        if (!steps(r, s.u.s[i] == '<' ? 1 + (s.len - i) / 64 : 0) || (!skip && !buf_put(r, b, s.u.s + i, 1, ours_at(&s, i)))) return false;
     }
     struct val bare = buf_val(b, 0, b->len);
     struct call none = { 0 };

@@ -50,7 +50,7 @@ struct val {
 /* Elements; like a buffer, a list that ends where its store ends is continued in place. */
 struct store { struct val *v; uint32_t n, cap; };
 struct pair { struct val key, value; uint32_t hash; };
-struct dict { struct pair *e; uint32_t n, cap, *slot, mask; };        /* slot: above 8 entries */
+struct dict { struct pair *e; uint32_t n, cap, *slot, mask; };        /* slot: above 12 entries */
 struct range { int64_t start, stop, step, n; };
 struct cycler { struct val items; uint32_t at; };
 struct joiner { struct val sep; bool used; };
@@ -118,6 +118,7 @@ struct compile {
     struct err *e;
     struct tok *tok; uint32_t n_tok, cap_tok, at;
     int depth;
+    size_t work;
     bool failed;
     struct { const char *name; uint32_t pos; } open[64]; int n_open;      /* blocks not closed yet */
     uint32_t *slot; uint32_t mask;                                        /* of interned names */
@@ -230,6 +231,7 @@ size_t str_at(const struct val *s, int64_t chars);                        /* byt
 bool list_new(struct rt *r, size_t cap, struct val *out);
 bool list_put(struct rt *r, struct val *list, struct val v);
 struct dict *dict_new(struct rt *r);
+bool dict_add(struct rt *r, struct dict *d, struct val key, struct val value);    /* a key that is not there and can be hashed */
 bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value);
 /* *out NULL: not there; false: a key that cannot be hashed. */
 bool dict_find(struct rt *r, const struct dict *d, const struct val *key, struct val **out);
@@ -282,7 +284,8 @@ bool loop_cycle(struct rt *r, struct in *in, struct val *out);            /* loo
 bool loop_changed(struct rt *r, struct in *in, struct val *out);
 /* tables */
 const struct builtin *filter_find(const char *s, size_t len);
-const struct builtin *own_filter_find(const char *s, size_t len);
+const struct builtin *own_filter_find(const char *s, size_t len);      /* jinja_own.c */
+const struct builtin *own_global_find(const char *s, size_t len);
 const struct builtin *list_filter_find(const char *s, size_t len);
 const struct builtin *test_find(const char *s, size_t len);
 const struct builtin *method_find(const struct val *self, const char *s, size_t len);

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define TOKENS_MOST 60000                                             /* real ones have some thousands */
+
 struct lex {
     struct compile *c;
     const char *s;
@@ -23,6 +25,7 @@ struct lex {
 static struct tok *add(struct lex *l, enum token type, uint32_t pos, uint32_t len)
 {
     struct compile *c = l->c;
+    if (c->n_tok >= TOKENS_MOST) compile_fail(c, pos, "a template of more than %d tokens", TOKENS_MOST), c->n_tok--;
     MEM_GROW(c->tok, c->n_tok, c->cap_tok);
     c->tok[c->n_tok] = (struct tok){ .type = type, .pos = pos, .len = len };
     return &c->tok[c->n_tok++];
@@ -207,7 +210,8 @@ static bool string(struct lex *l)
     for (int used; ok && p < end && *p != quote; p += used) {
         used = 1;
         if (*p != '\\') {
-            str_putc(&out, *p);
+            while (p + used < end && p[used] != quote && p[used] != '\\') used++;
+            str_put(&out, p, (size_t)used);
         } else if (++p < end) {
             ok = escape(l, (uint32_t)(p - l->s), p, end, &used, &out);
         }
@@ -361,7 +365,7 @@ static bool tag(struct lex *l, uint32_t begin, bool block)
 {
     add(l, block ? T_BLOCK_BEGIN : T_PRINT_BEGIN, begin, 2);
     l->n_open = 0;
-    for (;;) {
+    while (!l->c->failed) {
         uint32_t from = l->at;
         if (!l->n_open && tag_end(l, block ? "%}" : "}}", block, block)) {
             add(l, block ? T_BLOCK_END : T_PRINT_END, from, 2);
@@ -373,6 +377,7 @@ static bool tag(struct lex *l, uint32_t begin, bool block)
         if (space_at(l, l->at, &n)) l->at = skip_spaces(l, l->at);
         else if (!one_token(l)) return false;
     }
+    return false;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -404,7 +409,7 @@ static bool whole_tag(struct lex *l, uint32_t at)
 bool jinja_lex(struct compile *c)
 {
     struct lex l = { .c = c, .s = c->j->source, .len = c->j->len, .line_starts = true };
-    while (l.at < l.len) {
+    while (l.at < l.len && !c->failed) {
         uint32_t at = next_tag(&l);
         if (at == l.len) {
             add(&l, T_TEXT, l.at, at - l.at)->v = of_bytes(l.s + l.at, at - l.at, OURS);
@@ -414,5 +419,5 @@ bool jinja_lex(struct compile *c)
         }
     }
     add(&l, T_END, l.len, 0);
-    return true;
+    return !c->failed;
 }

@@ -49,7 +49,7 @@ static bool load_object(struct rt *r, const struct json *v, bool ours, struct va
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         struct val item;
         if (!load_json(r, it.value, ours, &item)) return false;
-        if (!dict_put(r, d, of_bytes(it.key, it.key_len, ours ? OURS : THEIRS), item)) return false;
+        if (!dict_add(r, d, of_bytes(it.key, it.key_len, ours ? OURS : THEIRS), item)) return false;
     }
     *out = (struct val){ .kind = K_DICT, .u.d = d };
     return true;

@@ -134,6 +134,7 @@ bool escape_html(struct rt *r, const struct val *s, struct val *out)
     if (!to_str(r, s, &text)) return false;
     struct buf *b = buf_new(r, text.len + 16);
     size_t done = 0;
+    if (!steps(r, text.len / 8)) return false;
     for (size_t i = 0; i < text.len && !s->markup; i++) {
         const char *f = text.u.s[i] ? strchr(from, text.u.s[i]) : NULL;
         if (!f) continue;
@@ -179,7 +180,7 @@ static bool add_lists(struct rt *r, const struct val *a, const struct val *b, st
 
 static bool repeat(struct rt *r, const struct val *a, int64_t n, struct val *out)
 {
-    n = MAX(n, 0);
+    n = a->len ? MAX(n, 0) : 0;
     size_t unit = is_str(a) ? a->len : a->len * sizeof(struct val);
     if (unit && (uint64_t)n > r->most / unit) return room(r, SIZE_MAX);
     if (!steps(r, (uint64_t)n * a->len / 64 + 1)) return false;

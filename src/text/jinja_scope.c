@@ -11,6 +11,7 @@
 #include "text/jinja_int.h"
 
 #define NAMES_MOST 512                                                /* in one scope */
+#define WORK_MOST 1000000                                             /* names copied for branches */
 #define DEPTH_MOST 1000                                               /* of the tree */
 
 struct place { uint16_t up, slot; };
@@ -121,10 +122,12 @@ static bool survey_target(struct compile *c, struct scope *s, const struct node 
     return true;
 }
 
-static struct scope branch_of(struct compile *c, const struct scope *s)
+/* A copy for one branch; mem_free(*room) afterwards. */
+static struct scope branch_of(struct compile *c, const struct scope *s, struct sym **room)
 {
     struct scope b = *s;
-    b.sym = arena_alloc(&c->j->mem, (s->n + 8) * sizeof *b.sym);
+    c->work += s->n;
+    b.sym = *room = mem_alloc((s->n + 8) * sizeof *b.sym);
     b.cap = s->n + 8;
     if (s->n) memcpy(b.sym, s->sym, s->n * sizeof *b.sym);
     return b;
@@ -134,7 +137,7 @@ static struct scope branch_of(struct compile *c, const struct scope *s)
 static bool join(struct compile *c, struct scope *s, const struct scope *branch, int n)
 {
     uint32_t before = s->n;
-    bool *stored = mem_zero(NAMES_MOST * sizeof *stored);
+    bool stored[NAMES_MOST];
     for (uint32_t i = 0; i < before; i++) stored[i] = s->sym[i].stored;
     bool ok = true;
     for (int b = 0; ok && b < n; b++)
@@ -149,21 +152,25 @@ static bool join(struct compile *c, struct scope *s, const struct scope *branch,
         }
     for (uint32_t i = 0; ok && i < s->n; i++)
         if (s->sym[i].stored && !(i < before && stored[i])) load_outer(s, &s->sym[i], LOAD_RESOLVE);
-    mem_free(stored);
     return ok;
 }
 
 static bool survey_if(struct compile *c, struct scope *s, const struct node *n)
 {
+    struct sym *room[3], *more;
     if (!survey(c, s, n->kids.v[0])) return false;
-    struct scope b[3] = { branch_of(c, s), branch_of(c, s), branch_of(c, s) };
-    if (!survey_list(c, &b[0], &n->kids.v[1]->body)) return false;
-    for (uint32_t i = 2; i < n->kids.n; i += 2) {
-        if (!survey(c, &b[1], n->kids.v[i])) return false;
-        struct scope one = branch_of(c, &b[1]);
-        if (!survey_list(c, &one, &n->kids.v[i + 1]->body) || !join(c, &b[1], &one, 1)) return false;
+    if (c->work > WORK_MOST) return compile_fail(c, n->pos, "too many branches over too many names");
+    struct scope b[3] = { branch_of(c, s, &room[0]), branch_of(c, s, &room[1]), branch_of(c, s, &room[2]) };
+    bool ok = survey_list(c, &b[0], &n->kids.v[1]->body);
+    for (uint32_t i = 2; ok && i < n->kids.n; i += 2) {
+        if (!(ok = survey(c, &b[1], n->kids.v[i]))) break;
+        struct scope one = branch_of(c, &b[1], &more);
+        ok = survey_list(c, &one, &n->kids.v[i + 1]->body) && join(c, &b[1], &one, 1);
+        mem_free(more);
     }
-    return survey_list(c, &b[2], &n->other) && join(c, s, b, 3);
+    ok = ok && survey_list(c, &b[2], &n->other) && join(c, s, b, 3);
+    for (int i = 0; i < 3; i++) mem_free(room[i]);
+    return ok;
 }
 
 static bool survey_one(struct compile *c, struct scope *s, const struct node *n)

@@ -29,7 +29,7 @@ static void compile_classes(void)
     utf8_locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
 
-static bool is(uint32_t cp, int class)
+static bool ask(uint32_t cp, int class)
 {
     char s[4];
     pthread_once(&once, compile_classes);
@@ -38,6 +38,19 @@ static bool is(uint32_t cp, int class)
     bool yes = pcre2_match(code[class], (PCRE2_SPTR)s, (PCRE2_SIZE)utf8_put(s, cp), 0, PCRE2_NO_UTF_CHECK, m, NULL) > 0;
     pcre2_match_data_free(m);
     return yes;
+}
+
+/* A text has few different characters: what was asked is kept. */
+static bool is(uint32_t cp, int class)
+{
+    static _Thread_local struct { uint32_t cp; uint8_t known, yes; } cache[1024];
+    uint8_t bit = (uint8_t)(1 << class);
+    if (cache[cp % LEN(cache)].cp != cp) cache[cp % LEN(cache)].cp = cp, cache[cp % LEN(cache)].known = 0;
+    if (!(cache[cp % LEN(cache)].known & bit)) {
+        cache[cp % LEN(cache)].known |= bit;
+        cache[cp % LEN(cache)].yes = (uint8_t)((cache[cp % LEN(cache)].yes & ~bit) | (ask(cp, class) ? bit : 0));
+    }
+    return cache[cp % LEN(cache)].yes & bit;
 }
 
 static bool ascii_letter(uint32_t cp) { return (cp | 32) >= 'a' && (cp | 32) <= 'z'; }

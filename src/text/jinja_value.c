@@ -313,6 +313,7 @@ static uint32_t hash_bytes(const char *s, size_t n)
 /* Equal values have equal hashes; false: a list or dictionary is no key. */
 static bool hash_of(struct rt *r, const struct val *v, uint32_t *out)
 {
+    if (!steps(r, 1)) return false;
     switch (v->kind) {
     case K_STR: *out = hash_bytes(v->u.s, v->len); return true;
     case K_BIG: *out = hash_bytes(v->u.s, v->len); return true;
@@ -357,7 +358,7 @@ static bool find_pair(struct rt *r, const struct dict *d, const struct val *key,
     for (uint32_t i = 0; d->slot ? d->slot[at] : i < d->n; i++, at = (at + 1) & d->mask) {
         struct pair *p = &d->e[d->slot ? d->slot[at] - 1 : i];
         bool same = false;
-        if (p->hash != hash) continue;
+        if (d->slot && p->hash != hash) continue;
         if (!equal(r, &p->key, key, &same)) return false;
         if (!same) continue;
         *out = p;
@@ -374,21 +375,15 @@ static void make_slots(struct rt *r, struct dict *d)
     memset(d->slot, 0, n * sizeof *d->slot);
     d->mask = n - 1;
     for (uint32_t i = 0; i < d->n; i++) {
+        hash_of(r, &d->e[i].key, &d->e[i].hash);          /* small ones go without */
         uint32_t at = d->e[i].hash & d->mask;
         while (d->slot[at]) at = (at + 1) & d->mask;
         d->slot[at] = i + 1;
     }
 }
 
-bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
+bool dict_add(struct rt *r, struct dict *d, struct val key, struct val value)
 {
-    struct pair *p;
-    uint32_t hash;
-    if (!hash_of(r, &key, &hash) || !find_pair(r, d, &key, hash, &p)) return false;
-    if (p) {
-        p->value = value;
-        return true;
-    }
     if (d->n == d->cap) {
         size_t cap = (size_t)d->cap * 2 + 4;
         if (!room(r, cap * sizeof *d->e)) return false;
@@ -396,14 +391,25 @@ bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
         if (d->n) memcpy(e, d->e, d->n * sizeof *e);
         d->e = e;
         d->cap = (uint32_t)cap;
-        if (cap > 8) make_slots(r, d);
+        if (cap > 12) make_slots(r, d);
     }
-    d->e[d->n++] = (struct pair){ key, value, hash };
+    struct pair *p = &d->e[d->n++];
+    *p = (struct pair){ key, value, 0 };
     if (d->slot) {
-        uint32_t at = hash & d->mask;
+        hash_of(r, &key, &p->hash);
+        uint32_t at = p->hash & d->mask;
         while (d->slot[at]) at = (at + 1) & d->mask;
         d->slot[at] = d->n;
     }
+    return true;
+}
+
+bool dict_put(struct rt *r, struct dict *d, struct val key, struct val value)
+{
+    struct val *there;
+    if (!dict_find(r, d, &key, &there)) return false;
+    if (!there) return dict_add(r, d, key, value);
+    *there = value;
     return true;
 }
 
@@ -528,7 +534,7 @@ bool less(struct rt *r, const struct val *a, const struct val *b, const char *op
     if (is_str(a) && is_str(b)) {
         int c = memcmp(a->u.s, b->u.s, MIN(a->len, b->len));
         *out = c ? c < 0 : a->len < b->len;
-        return steps(r, 1);
+        return steps(r, 1 + MIN(a->len, b->len) / 256);
     }
     if (is_seq(a) && a->kind == b->kind) {
         bool ok = deeper(r) && less_items(r, a, b, op, out);
