@@ -23,6 +23,18 @@ void block_flush(struct blocks *p)
     p->sent = 0;
 }
 
+/* The block is over. What held no call that could be reported, and was not empty either, is text. */
+static void leave(struct blocks *p)
+{
+    p->in_list = false;
+    p->turn = T_AFTER;
+    if (!p->no_call || !p->bad) return;
+    p->no_call = false;
+    p->r.new_line = true;
+    blocks_text(p, p->unread.p, p->unread.len);
+    p->r.new_line = true;
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 static void start_call(struct blocks *p, bool json)
@@ -41,11 +53,14 @@ static void start_call(struct blocks *p, bool json)
 static void open_call(struct blocks *p)
 {
     p->begun = true;
+    p->no_call = false;
+    str_clear(&p->unread);
     begin_call(&p->r, p->name.p ? p->name.p : "", p->name.len);
 }
 
 static void problem(struct blocks *p, const char *why)
 {
+    p->bad = true;
     parse_problem(&p->r, p->name.p, p->has_name ? p->name.len : 0, why);
 }
 
@@ -98,7 +113,7 @@ static void skip_byte(struct blocks *p, char c)
     if (c && strchr("([{", c)) p->skip_depth++;
     if (!p->skip_depth && (c == ',' || c == ']')) {   /* between calls: the list goes on, or ends */
         p->place = B_ITEM;
-        if (c == ']') p->in_list = false, p->turn = T_AFTER;
+        if (c == ']') leave(p);
         return;
     }
     if (c && strchr(")]}", c) && p->skip_depth && !--p->skip_depth) p->place = B_ITEM;
@@ -422,8 +437,7 @@ static void item_byte(struct blocks *p, char c)
     } else if (c == '[' && !p->in_list) {
         p->in_list = true;
     } else if (c == ']' && p->in_list) {
-        p->in_list = false;
-        p->turn = T_AFTER;
+        leave(p);
     } else if (c == '{') {
         start_call(p, true);
         p->place = J_KEY;
@@ -439,6 +453,7 @@ static void item_byte(struct blocks *p, char c)
 
 void block_byte(struct blocks *p, char c)
 {
+    if (p->no_call) str_putc(&p->unread, c);
     switch (p->place) {
     case B_ITEM: item_byte(p, c); break;
     case B_NAME: case B_NAME_END: name_byte(p, c); break;
@@ -468,8 +483,9 @@ void block_start(struct blocks *p)
 {
     p->turn = T_BLOCK;
     p->place = B_ITEM;
-    p->in_list = false;
-    p->block_open = true;
+    p->in_list = p->bad = false;
+    p->block_open = p->no_call = true;
+    str_clear(&p->unread);
 }
 
 /* The block's end marker came, or the output ended: a call still open was cut. */
@@ -477,20 +493,23 @@ void block_finish(struct blocks *p)
 {
     if (p->place != B_ITEM && p->place != B_SKIP) {
         if (p->place == B_VALUE) literal_end(&p->args);
+        bool bad = p->bad;
         problem(p, "the call was cut");
+        p->bad = bad || !p->r.cut;                    /* a limit ended it: not even a name came */
         drop_call(p);
     }
-    p->turn = T_AFTER;
+    leave(p);
     p->block_open = false;
     p->r.new_line = true;
 }
-
 
 /* The value or object being read, as far as it goes. */
 size_t block_span(struct blocks *p, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        i += literal_run(&p->args, s + i, n - i);
+        size_t run = literal_run(&p->args, s + i, n - i);
+        if (p->no_call) str_put(&p->unread, s + i, MIN(run + 1, n - i));
+        i += run;
         if (i == n) break;
         enum lit_step r = literal_byte(&p->args, s[i]);
         if (r == LIT_MORE) continue;

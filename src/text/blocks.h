@@ -28,6 +28,7 @@ struct blocks {
     enum stage turn;
     struct str wait;                                                /* text not yet decided about */
     bool thought, tagged;                 /* tagged: behind <|python_tag|> */
+    struct str unread; bool no_call, bad;          /* a block so far, while no call of it was reported */
     bool bare, wrapped;            /* bare: a block without markers; wrapped: in {"tool_calls": […]} */
 
     enum place place;
@@ -51,6 +52,7 @@ void   block_finish(struct blocks *p);
 /* Bytes of the value or object being read, as far as it goes; at least one is used. */
 size_t block_span(struct blocks *p, const char *s, size_t n);
 void   block_flush(struct blocks *p);                                 /* says the arguments that are final */
+void   blocks_text(struct blocks *p, const char *s, size_t n);        /* is text */
 void   blocks_after(struct blocks *p, char c);                        /* a byte behind a block */
 
 static inline bool is_name_byte(char c)

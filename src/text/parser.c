@@ -21,7 +21,7 @@ static struct blocks *of(struct parser *r) { return (struct blocks *)r; }
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-static void put_text(struct blocks *p, const char *s, size_t len)
+void blocks_text(struct blocks *p, const char *s, size_t len)
 {
     if (!len) return;
     if (p->r.new_line && p->r.any_text) str_putc(&p->r.text, '\n');
@@ -32,7 +32,7 @@ static void put_text(struct blocks *p, const char *s, size_t len)
 
 static void put_held(struct blocks *p)
 {
-    put_text(p, p->wait.p, p->wait.len);
+    blocks_text(p, p->wait.p, p->wait.len);
     str_clear(&p->wait);
 }
 
@@ -178,7 +178,7 @@ static void lead_byte(struct blocks *p, char c)
     if (lead_is_open(p, p->wait.p + blank, p->wait.len - blank, blank)) return;
     p->turn = T_TEXT;
     if (!p->thought) blank = 0;                          /* else blanks belong to the reasoning's marker */
-    put_text(p, p->wait.p + blank, p->wait.len - blank);
+    blocks_text(p, p->wait.p + blank, p->wait.len - blank);
     str_clear(&p->wait);
 }
 
@@ -217,7 +217,7 @@ void blocks_after(struct blocks *p, char c)
     p->r.new_line = true;
     p->turn = !p->bare && (c == '[' || c == '<' || c == '{') ? T_ECHO : T_TEXT;
     if (p->turn == T_ECHO) str_putc(&p->wait, c);
-    else put_text(p, &c, 1);
+    else blocks_text(p, &c, 1);
 }
 
 static void place_byte(struct blocks *p, char c)
@@ -225,7 +225,7 @@ static void place_byte(struct blocks *p, char c)
     switch (p->turn) {
     case T_LEAD: lead_byte(p, c); break;
     case T_THINK: think_byte(p, c); break;
-    case T_TEXT: put_text(p, &c, 1); break;
+    case T_TEXT: blocks_text(p, &c, 1); break;
     case T_WHOLE: case T_ECHO: str_putc(&p->wait, c); break;
     case T_BLOCK: block_byte(p, c); break;
     case T_AFTER: blocks_after(p, c); break;
@@ -328,7 +328,7 @@ static size_t plain_run(struct blocks *p, const char *s, size_t n)
     if (p->turn != T_TEXT || p->n_watched) return 0;
     const char *hit = p->watch ? memchr(s, CALLS_BEGIN[0], n) : NULL;
     size_t run = hit ? (size_t)(hit - s) : n;
-    put_text(p, s, run);
+    blocks_text(p, s, run);
     return run;
 }
 
@@ -379,6 +379,7 @@ static void done(struct parser *r)
     literal_done(&p->args);
     literal_done(&p->take);
     str_done(&p->wait);
+    str_done(&p->unread);
     str_done(&p->name);
     str_done(&p->word);
 }
