@@ -151,7 +151,7 @@ static uint32_t count_params(const char *params, uint32_t *need)
 
 static bool call_missing(struct rt *r, const struct builtin *fn, uint32_t i)
 {
-    const char *name;
+    const char *name = "";
     bool need;
     size_t n = param(fn->params, (int)i, &name, &need);
     return FAIL(r, "%s: the argument '%.*s' is missing", fn->name, (int)n, name);
