@@ -97,6 +97,25 @@ static bool escape(struct args *a, char c, struct str *out)
     return true;
 }
 
+/* Well-formed escapes, \u only for what is below 0x20. */
+void json_unescape(struct str *out, const char *s, size_t n)
+{
+    static const char plain[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] != '\\' || i + 1 == n) {
+            str_putc(out, s[i]);
+            continue;
+        }
+        const char *e = plain;
+        for (i++; *e && *e != s[i];) e += 2;
+        if (*e) str_putc(out, e[1]);
+        else if (i + 4 < n) {
+            str_putc(out, (char)(hex_value(s[i + 3]) << 4 | hex_value(s[i + 4])));
+            i += 4;
+        }
+    }
+}
+
 /* ---- strings --------------------------------------------------------------------------------- */
 
 /* Plain bytes of a string at a time. */

@@ -21,7 +21,7 @@ struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char 
     str_fmt(&p.sep, "\"%s\"", sep);
     str_puts(&p.close, "\"]\" ");
     put_marker(&p.close, t, "<|tool_call_end|>");
-    if (text_after && t->choice == CHOICE_AUTO) str_puts(&p.close, p.text.p);
+    if (text_after && t->choice == CHOICE_AUTO && !t->text) str_puts(&p.close, p.text.p);
     return p;
 }
 

@@ -137,9 +137,11 @@ struct needs {
     bool mapping, string;                          /* arguments of past calls that it prints well */
     bool raw;                                      /* a string of them as it is, not as a JSON string */
     bool one_call;                                         /* fails on two calls in one message */
+    bool alternates;                                       /* fails on two user messages in a row */
     bool no_list;                                                     /* no tools: null will do, else [] */
     bool thinking;                                                    /* prints message.thinking */
     bool plain_list;                                                  /* tools without tokens around them */
+    bool reasons;                                             /* knows the tool {"type":"reasoning"} */
 };
 const struct needs *jinja_needs(const struct jinja *j);
 struct needs **jinja_needs_slot(const struct jinja *j);               /* where jinja.c keeps them */
@@ -157,6 +159,7 @@ struct family {
     bool one_system;                                   /* leading system messages become one */
     bool calls_first;                   /* past calls before the text, where tools stand between tokens */
     bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool signatures;                              /* the template is given those of the tools (signature.c) */
     bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
 };
 struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);

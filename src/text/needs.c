@@ -71,6 +71,7 @@ static void ask(const struct jinja *j, struct needs *n)
     n->one_call = n->calls && !prints(j, n->mapping ? USER ASSISTANT(MAPPING "," MAPPING) RESULT RESULT
                                                     : USER ASSISTANT(STRING "," STRING) RESULT RESULT,
                                       none, "zq_call", NULL, NULL);
+    n->alternates = !prints(j, USER "," USER, none, "zq_user", NULL, NULL);
     n->thinking = prints(j, USER ",{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"zq_thought\"}", none,
                          "zq_thought", NULL, NULL);
 }

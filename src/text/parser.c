@@ -1,19 +1,18 @@
-/* parser.c -- what a model of the LFM2 family writes becomes text, reasoning and tool calls.
+/* parser.c -- reads blocks of calls: LFM2's between markers, Llama 3.1's and JSON's without.
  *
  * One incremental machine for both ways of writing calls, Pythonic `[f(a="x")]` and JSON
  * `[{"name":"f","arguments":{"a":"x"}}]`: the first byte that is not blank decides, call by call.
- * Values are literal.c's business. Events depend on the bytes only, never on how they were cut;
- * nothing is taken back once reported. Bytes that are not UTF-8 become U+FFFD on entry, so all that
- * comes out is whole UTF-8. Every byte costs constant time.
+ * Values are literal.c's business, characters and events reader.c's. Every byte costs constant time.
  *
  * Whatever goes wrong inside a call ends that call without PARSE_CALL_END, is named by
- * parser_finish(), and the calls after it are read as usual. A turn may hold several blocks; text
+ * parser_close(), and the calls after it are read as usual. A turn may hold several blocks; text
  * after a block follows the text before it on a new line. A body that is echoed after its block and
  * closed by an end marker of its own is dropped.
  *
- * Markers are special tokens, text that merely looks like one is text. A parser of output of which
- * only the text is known (struct wire) is `lenient` as well: a whole answer that reads as
- * calls of declared tools is taken for calls even without markers. */
+ * LFM2's markers are special tokens, text that merely looks like one is text. Without markers a block
+ * begins where a text says [{"name":" (JSON), or where an answer begins with {"name": " and a tool's
+ * name (Llama). A parser of output of which only the text is known (struct wire) is `lenient` as well:
+ * a whole answer that reads as calls of declared tools is taken for calls. */
 #include "text/read.h"
 
 #define CALL_NAME_MOST 256
@@ -267,17 +266,15 @@ static void arg_end_byte(struct blocks *p, char c)
     } else bad_call(p, "an argument is not followed by ',' or ')'", 1, c);
 }
 
-static void value_byte(struct blocks *p, char c)
+static void value_result(struct blocks *p, enum lit_step r, char c)
 {
-    switch (literal_byte(&p->args, c)) {
-    case LIT_MORE: break;
-    case LIT_DONE:
-        p->place = B_ARG_END;
-        arg_end_byte(p, c);
-        break;
-    case LIT_BAD: bad_call(p, p->args.why, p->args.depth + 1, c); break;
-    }
+    if (r == LIT_BAD) bad_call(p, p->args.why, p->args.depth + 1, c);
+    if (r != LIT_DONE) return;
+    p->place = B_ARG_END;
+    arg_end_byte(p, c);
 }
+
+static void value_byte(struct blocks *p, char c) { value_result(p, literal_byte(&p->args, c), c); }
 
 static void word_byte(struct blocks *p, char c)
 {
@@ -348,17 +345,14 @@ static void name_byte(struct blocks *p, char c)
 
 /* ---- JSON calls ------------------------------------------------------------------------------ */
 
-/* The text of the JSON string in take.out, decoded. */
+/* The text of the JSON string in take.out, decoded; literal.c left the shortest escapes only. */
 static bool take_string(struct blocks *p, struct str *out)
 {
-    struct err ignored = { 0 };
-    size_t len = 0;
-    struct json *v = json_parse(p->take.out.p, p->take.out.len, &ignored);
-    const char *s = json_str(v, &len);
+    const struct str *t = &p->take.out;
     str_clear(out);
-    if (s) str_put(out, s, len);
-    json_free(v);
-    return s != NULL;
+    if (t->len < 2 || t->p[0] != '"') return false;
+    json_unescape(out, t->p + 1, t->len - 2);
+    return true;
 }
 
 static void start_take(struct blocks *p, enum place place, bool is_key)
@@ -484,17 +478,15 @@ static void take_byte(struct blocks *p, char c)
     }
 }
 
-static void args_byte(struct blocks *p, char c)
+static void args_result(struct blocks *p, enum lit_step r, char c)
 {
-    switch (literal_byte(&p->args, c)) {
-    case LIT_MORE: break;
-    case LIT_BAD: bad_call(p, p->args.why, p->json_depth + p->args.depth, c); break;
-    case LIT_DONE:
-        p->place = J_NEXT;
-        next_byte(p, c);
-        break;
-    }
+    if (r == LIT_BAD) bad_call(p, p->args.why, p->json_depth + p->args.depth, c);
+    if (r != LIT_DONE) return;
+    p->place = J_NEXT;
+    next_byte(p, c);
 }
+
+static void args_byte(struct blocks *p, char c) { args_result(p, literal_byte(&p->args, c), c); }
 
 /* ---- a block --------------------------------------------------------------------------------- */
 
@@ -644,14 +636,26 @@ static int may_be_calls(const struct blocks *p, const char *s, size_t len)
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
 
-/* Llama 3.1: exactly these begin a call, at the beginning of an answer. 2 one does, 1 one may, 0 none. */
+/* Of a declared tool, and the quote behind it? Where no tools are known any name is one. */
+static int is_quoted_name(const struct blocks *p, const char *s, size_t len)
+{
+    size_t i = 0;
+    while (i < len && is_name(s[i])) i++;
+    bool any = !p->r.turn.tools;
+    if (i == len) return any || is_known(&p->r, s, i, true);
+    return s[i] == '"' && i && (any || is_known(&p->r, s, i, false)) ? 2 : 0;
+}
+
+/* Llama 3.1: exactly these and a tool's name begin a call, at the beginning of an answer; other objects are
+ * text. 2 one does, 1 one may, 0 none. */
 static int begins_llama_call(const struct blocks *p, const char *s, size_t len)
 {
     static const char *const begins[] = { LLAMA_CALL_BEGINS };
     int best = 0;
     for (size_t i = 0; p->llama && p->r.turn.choice != CHOICE_NONE && i < LEN(begins); i++) {
         size_t whole = strlen(begins[i]), n = MIN(len, whole);
-        if (!memcmp(s, begins[i], n)) best = MAX(best, n == whole ? 2 : 1);
+        if (memcmp(s, begins[i], n)) continue;
+        best = MAX(best, n < whole ? 1 : is_quoted_name(p, s + whole, len - whole));
     }
     return best;
 }
@@ -841,11 +845,25 @@ static void on_python_tag(struct blocks *p)
 
 /* ---- bytes in -------------------------------------------------------------------------------- */
 
-/* How many bytes can go the short way: nothing in them could change the turn. */
+/* The value or object being read, as far as it goes. */
+static size_t literal_span(struct blocks *p, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        i += literal_run(&p->args, s + i, n - i);
+        if (i == n) break;
+        enum lit_step r = literal_byte(&p->args, s[i]);
+        if (r == LIT_MORE) continue;
+        if (p->place == B_VALUE) value_result(p, r, s[i]);
+        else args_result(p, r, s[i]);
+        return i + 1;
+    }
+    return n;
+}
+
+/* How many bytes can go the short way. */
 static size_t plain_run(struct blocks *p, const char *s, size_t n)
 {
-    if (p->turn == T_BLOCK && p->place == B_VALUE) return literal_run(&p->args, s, n);
-    if (p->turn == T_BLOCK && p->place == J_ARGS) return literal_run(&p->args, s, n);
+    if (p->turn == T_BLOCK && (p->place == B_VALUE || p->place == J_ARGS)) return literal_span(p, s, n);
     if (p->turn == T_CODE) return say_args(&p->r, s, n), n;
     if (p->turn == T_WHOLE || p->turn == T_ECHO) return str_put(&p->wait, s, n), n;
     if (p->turn != T_TEXT || p->n_watched) return 0;

@@ -418,6 +418,25 @@ static struct json *results_into_user(const struct json *messages)
     return out;
 }
 
+/* For templates that want users and assistants by turns: neighbours of one role become one message, unless one
+ * of them holds calls. */
+static struct json *neighbours_joined(const struct json *messages)
+{
+    struct json *out = json_new_array(), *last = NULL;
+    for (size_t i = 0; i < json_len(messages); i++) {
+        const struct json *m = json_at(messages, i);
+        bool plain = json_is(json_get(m, "content"), JSON_STRING) && !json_get(m, "tool_calls") && !is_role(m, "tool");
+        if (plain && last && is_role(m, json_str(json_get(last, "role"), NULL))) {
+            append_text(last, json_get(m, "content"));
+            continue;
+        }
+        struct json *own = shallow(m);
+        json_push(out, own);
+        last = plain ? own : NULL;
+    }
+    return out;
+}
+
 typedef struct json *reshape_fn(const struct json *messages);
 
 static void reshape(struct work *w, bool wanted, reshape_fn *fn)
@@ -490,7 +509,20 @@ static struct json *tools_of(const struct work *w, struct err *e)
         json_push(out, f ? json_share(f) : json_share(tool));
         json_free(tool);
     }
-    if (w->f->reasoning) reasoning_tool(out, w->r);
+    if (w->f->reasoning && w->needs.reasons) reasoning_tool(out, w->r);
+    return out;
+}
+
+/* One a tool, as the template `tenon` would write them itself, a hundred times as slowly. */
+static struct json *signatures_of(const struct json *tools)
+{
+    struct json *out = json_new_array();
+    for (size_t i = 0; i < json_len(tools); i++) {
+        struct str s = { 0 };
+        tool_signature(&s, json_at(tools, i));
+        json_push(out, json_new_strn(s.p, s.len));
+        str_done(&s);
+    }
     return out;
 }
 
@@ -562,6 +594,7 @@ static bool find_needs(struct work *w, struct err *e)
     const struct jinja *j = w->r->template ? w->r->template : template_own(w->f->template_name, e);
     if (!j) return false;
     w->needs = *jinja_needs(j);
+    w->needs.reasons = strstr(jinja_source(j), "\"reasoning\"") != NULL;
     w->needs.plain_list = !strstr(jinja_source(j), "<|tool_list_start|>");
     if (w->f->generic && w->r->template) w->needs.tools = w->needs.calls = false;
     if (!w->needs.calls) w->needs.results = w->needs.results_alone;
@@ -578,11 +611,13 @@ struct json *prepare_family(const struct dialect_request *r, const struct family
     if (listed && !w.needs.tools && f->generic) tools_into_system(&w, tools), listed = false;
     reshape(&w, !w.needs.results, results_into_user);
     reshape(&w, !w.needs.system, system_into_user);
+    reshape(&w, w.needs.alternates, neighbours_joined);
     vars = json_new_object();
     json_set(vars, "messages", json_share(w.out));
     if (listed || !w.needs.no_list) json_set(vars, "tools", json_share(tools));
     else json_set(vars, "tools", json_new_null());
     if (f->typescript && !json_get(r->vars, "typescript")) json_set(vars, "typescript", json_new_str(f->typescript));
+    if (f->signatures && listed) json_set(vars, "signatures", signatures_of(tools));
     if (f->tool_use) json_set(vars, "tool_use", json_new_bool(listed));
 done:
     json_free(tools);

@@ -29,6 +29,8 @@ struct args {
  * appends what they say. Escapes become the fewest. */
 size_t args_read(struct args *a, const char *s, size_t n, struct str *out, enum args_step *r);
 bool   args_in_string(const struct args *a);
+/* What stands between the quotes of a string in compact JSON, decoded. */
+void   json_unescape(struct str *out, const char *s, size_t n);
 static inline bool args_empty(const struct args *a) { return !a->state; }
 
 /* ---- reader.c --------------------------------------------------------------------------------- */
