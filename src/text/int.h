@@ -159,6 +159,7 @@ struct family {
     bool one_system;                                   /* leading system messages become one */
     bool calls_first;                   /* past calls before the text, where tools stand between tokens */
     bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool signatures;                              /* the template is given those of the tools (signature.c) */
     bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
 };
 struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);
