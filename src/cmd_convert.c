@@ -44,7 +44,7 @@ static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
         if (!made) return false;
         hf_fill(p->hf, j->i, made);
     }
-    bool ok = tally_repack(&p->tally, p->pool, &from, t, dst, e);
+    bool ok = tally_repack(&p->tally, p->pool, &from, t, NULL, dst, e);
     mem_slab_free(made, from.bytes);
     return ok;
 }

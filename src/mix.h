@@ -16,7 +16,7 @@ bool        mix_is_quantised(const struct mix *m);
 #define MIX_LAYERS 1024
 struct mix_model {
     int n_layer, gqa, n_expert;                                       /* gqa: query heads per value head of layer 0, or 0 */
-    bool is_llama, has_output;
+    bool is_llama, has_output, has_importance;                       /* an importance matrix is used */
     int attn_v[MIX_LAYERS], ffn_down[MIX_LAYERS];                     /* such matrices in each layer */
 };
 void mix_see(struct mix_model *s, const char *name);
@@ -35,10 +35,11 @@ struct tally {
 };
 /* Plans t in format d: sets dtype and bytes, and counts it. */
 void tally_plan(struct tally *w, struct tensor *t, enum dtype d);
-/* The values of `from` (its data) into dst in the format of `to`, by all threads of the pool. False: a
- * value is not finite, or too large for the format; nothing is clipped silently. */
+/* The values of `from` (its data) into dst in the format of `to`, by all threads of the pool. importance
+ * [experts, row]: of each column (imatrix.h), NULL: none. False: a value is not finite, or too large for
+ * the format; nothing is clipped silently. */
 bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from, const struct tensor *to,
-                  void *dst, struct err *e);
+                  const float *importance, void *dst, struct err *e);
 /* The result on stdout: a line, or one JSON object. */
 void tally_print(const struct tally *w, const char *path, const char *type, bool json);
 

@@ -15,6 +15,7 @@
 /* Shared by the threads that convert one tensor: chunks are taken by number. */
 struct job {
     const struct tensor *from;
+    const float *importance;                                          /* [n_expert, n_in], NULL: none */
     const struct dtype_info *in, *out;
     uint8_t *dst;
     int64_t n;
@@ -31,6 +32,18 @@ static bool finite_all(const float *x, int n)
     return sum == 0;
 }
 
+/* Row by row, since the importance is that of a column: each row's piece is whole blocks. */
+static void pack_rows(const struct job *j, const float *x, uint8_t *dst, int64_t at, int n)
+{
+    enum dtype d = dtype_of_gguf((uint32_t)j->out->gguf_id);
+    int64_t n_in = j->from->ne[0], n_row = j->from->ne[1];
+    for (int64_t i = at, end = at + n; i < end;) {
+        int64_t row = i / n_in, k = MIN((row + 1) * n_in, end) - i, expert = row / n_row;
+        j->out->pack(x + (i - at), j->importance + expert * n_in + i % n_in, dst + dtype_bytes(d, i - at), (size_t)k);
+        i += k;
+    }
+}
+
 static void convert_chunk(struct job *j, int64_t c)
 {
     float x[CHUNK], y[CHUNK];
@@ -40,7 +53,8 @@ static void convert_chunk(struct job *j, int64_t c)
     j->in->unpack((const uint8_t *)j->from->data + dtype_bytes(j->from->dtype, at), x, (size_t)n);
     bool in_ok = finite_all(x, n), out_ok = false;
     if (in_ok) {
-        j->out->pack(x, dst, (size_t)n);
+        if (j->importance) pack_rows(j, x, dst, at, n);
+        else j->out->pack(x, NULL, dst, (size_t)n);
         j->out->unpack(dst, y, (size_t)n);
         out_ok = finite_all(y, n);
     }
@@ -84,10 +98,10 @@ static int64_t n_elem(const struct tensor *t)
 }
 
 bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from,
-                  const struct tensor *to, void *dst, struct err *e)
+                  const struct tensor *to, const float *importance, void *dst, struct err *e)
 {
     struct job j = { .from = from, .in = dtype_info(from->dtype), .out = dtype_info(to->dtype),
-                     .dst = dst, .n = n_elem(from) };
+                     .importance = importance, .dst = dst, .n = n_elem(from) };
     size_t n_chunk = (size_t)((j.n + CHUNK - 1) / CHUNK);
     j.err2 = mem_zero(n_chunk * sizeof *j.err2);
     j.sum2 = mem_zero(n_chunk * sizeof *j.sum2);

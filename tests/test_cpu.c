@@ -71,7 +71,7 @@ static struct product product_new(enum dtype d, int n_out, int n_in, int n)
     float *w = noise((size_t)n_out * n_in, 7, 1 / sqrt(n_in));
     void *packed = mem_alloc(p.w.row_bytes * (size_t)n_out);
     for (int r = 0; r < n_out; r++)
-        dtype_info(d)->pack(w + (size_t)r * n_in, (char *)packed + (size_t)r * p.w.row_bytes,
+        dtype_info(d)->pack(w + (size_t)r * n_in, NULL, (char *)packed + (size_t)r * p.w.row_bytes,
                             (size_t)n_in);
     p.w.data = packed;
     p.x = noise((size_t)n * n_in, 11, 1);
@@ -197,7 +197,7 @@ TEST(extreme_values_do_not_overflow)
                 for (int i = 0; i < 256; i++) wave[i] = i % 32 == 31 ? -w[i] : w[i];
                 for (int r = 0; r < 3; r++)
                     dtype_info((enum dtype)d)
-                        ->pack(r ? wave : w, (char *)p.w.data + r * p.w.row_bytes, 256);
+                        ->pack(r ? wave : w, NULL, (char *)p.w.data + r * p.w.row_bytes, 256);
                 for (int i = 0; i < 2 * 256; i++) p.x[i] = sign & 2 ? -1 : 1;
                 ref_ops()->matmul(NULL, &(struct matmul){ p.want, &p.w }, 1, p.x, 2, PHASE_PREFILL);
                 check_product(ops, &p, PHASE_PREFILL);
