@@ -2,6 +2,7 @@
 same folder, every type down to its logits, and what a folder can have wrong. TENON names the binary."""
 import json
 import os
+import pathlib
 import re
 import struct
 import subprocess
@@ -602,6 +603,12 @@ class Reference:
         return h @ self.w["lm_head.weight" if "lm_head.weight" in self.w else "model.embed_tokens.weight"].T
 
 
+def logits_of(model, ids, tmp_path, *more):
+    rc, _, err = run("debug", "logits", *more, "-m", model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
+    assert rc == 0, err
+    return np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+
+
 @pytest.mark.parametrize("kind", [*CONFIGS, "windowed mistral"])
 def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     c = Checkpoint(kind.split()[-1])
@@ -611,9 +618,31 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     ids = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
     want = Reference(c).logits(ids)
     for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("out.gguf", [], 2e-3), ("out.gguf", ["--decode"], 2e-3), ("m", ["--ref"], 1e-5)):
-        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
-        assert rc == 0, err
-        got = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+        got = logits_of(tmp_path / model, ids, tmp_path, *more)
+        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
+
+
+# ---- the same checkpoints through the library itself; its logits are kept (transformers_logits.py) ----
+
+LIBRARY_IDS = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
+LIBRARY = [*CONFIGS, "windowed mistral"]
+
+
+def library_checkpoint(kind):
+    c = Checkpoint(kind.split()[-1])
+    if c.kind == "mistral":                            # the library knows no biases there
+        c.folder = {n: x for n, x in c.folder.items() if not n.endswith("bias")}
+    if kind.startswith("windowed"):
+        c.config["sliding_window"] = 4
+    return c
+
+
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_the_logits_are_those_of_transformers(kind, tmp_path):
+    want = np.load(pathlib.Path(__file__).parent / "data" / "transformers.npz")[kind]
+    convert(library_checkpoint(kind).write(tmp_path / "m", "F32"), tmp_path / "out.gguf")
+    for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("m", ["--ref"], 1e-5), ("out.gguf", [], 2e-3)):
+        got = logits_of(tmp_path / model, LIBRARY_IDS, tmp_path, *more)
         assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
 
 
