@@ -625,15 +625,21 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
 # ---- the same checkpoints through the library itself; its logits are kept (transformers_logits.py) ----
 
 LIBRARY_IDS = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
-LIBRARY = [*CONFIGS, "windowed mistral"]
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}
+SPECIAL = {
+    "windowed mistral": {"sliding_window": 4},
+    "stretched qwen2": {"rope_scaling": YARN},
+    "stretched llama": {"rope_scaling": {**YARN, "attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 0.5}},
+    "linear llama": {"rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+}
+LIBRARY = [*CONFIGS, *SPECIAL]
 
 
 def library_checkpoint(kind):
     c = Checkpoint(kind.split()[-1])
     if c.kind == "mistral":                            # the library knows no biases there
         c.folder = {n: x for n, x in c.folder.items() if not n.endswith("bias")}
-    if kind.startswith("windowed"):
-        c.config["sliding_window"] = 4
+    c.config.update(SPECIAL.get(kind, {}))
     return c
 
 
@@ -717,7 +723,9 @@ BAD = {
     "width missing": (lambda c, t: c.config.pop("hidden_size"), "config.json: hidden_size is missing"),
     "heads do not divide": (lambda c, t: c.config.update(num_key_value_heads=3), "num_key_value_heads 3 must divide num_attention_heads 4"),
     "odd head": (lambda c, t: c.config.update(head_dim=15), "head_dim must be even"),
-    "yarn": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: rope_type is yarn; default, linear and llama3"),
+    "longrope": (lambda c, t: c.config.update(rope_scaling={"type": "longrope", "factor": 4}), "rope_scaling: rope_type is longrope; default, linear, llama3 and yarn"),
+    "yarn cut short": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: original_max_position_embeddings is missing"),
+    "yarn of another kind": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 8, "mscale": 2}), "mscale, mscale_all_dim"),
     "scaling cut short": (lambda c, t: c.config.update(rope_scaling={"rope_type": "llama3", "factor": 8}), "rope_scaling: low_freq_factor is missing"),
     "theta as text": (lambda c, t: c.config.update(rope_theta="1e6"), "rope_theta must be a number between"),
     "windowed layers": (lambda c, t: c.config.update(layer_types=["full_attention", "sliding_attention", "full_attention"]), "layer_types[1] is not"),

@@ -333,6 +333,33 @@ TEST(rope_turns_pairs_as_the_reference_does)
         }
 }
 
+/* What a query and a key have in common depends on how far apart they are, not on where: at the end of a
+ * context of 128k as at its beginning. The speeds are those of Llama 3.1. */
+TEST(far_positions_turn_as_near_ones_do)
+{
+    enum { HD = 128, APART = 1000 };
+    static const int32_t at[] = { 0, 4096, 32768, 65536, 131071 - APART };
+    float freq[HD / 2];
+    for (int j = 0; j < HD / 2; j++) {
+        double f = pow(5e5, -2.0 * j / HD), wave = 2 * M_PI / f, s = (8192 / wave - 1) / 3;
+        freq[j] = (float)(wave < 2048 ? f : wave > 8192 ? f / 8 : (1 - s) * f / 8 + s * f);
+    }
+    EACH_OPS(ops) {
+        double want = 0;
+        for (size_t i = 0; i < LEN(at); i++) {
+            float *q = noise(HD, 3, 1), *k = noise(HD, 4, 1);
+            int32_t pk = at[i], pq = at[i] + APART;
+            double dot = 0;
+            ops->rope(ops->ctx, q, &pq, 1, 1, HD, freq, ROPE_NEIGHBOURS);
+            ops->rope(ops->ctx, k, &pk, 1, 1, HD, freq, ROPE_NEIGHBOURS);
+            for (int j = 0; j < HD; j++) dot += (double)q[j] * (double)k[j];
+            if (!i) want = dot;
+            CHECK(fabs(dot - want) < 1e-4, "%s: from position %d: %.7f, from 0: %.7f", ops->name, (int)pk, dot, want);
+            mem_free(q), mem_free(k);
+        }
+    }
+}
+
 /* Whole, and in pieces of 1, 2, 3, … rows with the state carried over: the same bits. */
 TEST(convolution_carries_its_state)
 {

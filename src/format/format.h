@@ -11,7 +11,8 @@
 
 struct gguf;                                                          /* read-only once open; any thread may read */
 
-/* Maps the file, or takes a Hugging Face folder for the file that `tenon convert` would make of it. NULL on
+/* Maps the file, or takes a Hugging Face folder for the file that `tenon convert` would make of it; of a model in
+ * several files (<model>-00001-of-00003.gguf) any one stands for all. NULL on
  * error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and tensor or key. A file without tensors (vocabulary only) is fine. */
 struct gguf *gguf_open(const char *path, struct err *e);
 struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e);             /* flags of map_open() */
