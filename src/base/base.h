@@ -141,6 +141,8 @@ struct map { const uint8_t *data; size_t size; };
 /* MAP_COPY reads all into memory of our own instead; MAP_LOCK keeps it from being paged out. */
 enum { MAP_COPY = 1, MAP_LOCK = 2 };
 bool map_open(struct map *m, const char *path, unsigned flags, struct err *e);         /* an empty file is size 0, data not NULL */
+/* All of it will be read soon: where there is memory for twice as much, reading begins now, in the background. */
+void map_prefetch(const struct map *m);
 void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */

@@ -21,6 +21,8 @@ bool is_folder(const char *path);
 struct gguf *gguf_open_peft(const char *dir, const char *arch, int head_dim, struct err *e);
 /* The same over memory lent for the life of the handle (the embedded model); name is for messages. */
 struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, struct err *e);
+/* Most of it will be read soon (a model is about to run). */
+void         gguf_prefetch(const struct gguf *g);
 void         gguf_close(struct gguf *g);                              /* NULL is fine */
 const char  *gguf_name(const struct gguf *g);                         /* path or name given */
 

@@ -406,6 +406,12 @@ struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, stru
     return open_bytes(g, name, e);
 }
 
+void gguf_prefetch(const struct gguf *g)
+{
+    map_prefetch(&g->map);
+    if (g->done == parts_close) parts_prefetch(g->done_ctx);
+}
+
 void gguf_close(struct gguf *g)
 {
     if (!g) return;

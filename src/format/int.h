@@ -50,6 +50,9 @@ struct gguf *gguf_open_folder(const char *dir, struct err *e);
 struct gguf *gguf_open_one(const char *path, unsigned flags, struct err *e);
 /* Does it say that it is one of several? parts.c. */
 bool         gguf_is_part(const struct gguf *g);
+struct parts;                                                         /* the other parts, kept open with the first */
+void parts_close(void *parts);
+void parts_prefetch(const struct parts *p);
 /* The whole model that `part` (taken over) belongs to, its siblings found by the name of path. */
 struct gguf *gguf_open_parts(struct gguf *part, const char *path, unsigned flags, struct err *e);
 

@@ -13,7 +13,12 @@
 
 struct parts { struct gguf **g; int n; };                             /* all but the first */
 
-static void parts_close(void *ctx)
+void parts_prefetch(const struct parts *p)
+{
+    for (int i = 0; i < p->n; i++) gguf_prefetch(p->g[i]);
+}
+
+void parts_close(void *ctx)
 {
     struct parts *p = ctx;
     for (int i = 0; i < p->n; i++) gguf_close(p->g[i]);

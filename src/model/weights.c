@@ -201,6 +201,7 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
     struct model *m = mem_zero(sizeof *m);
     m->ops = ops;
     arena_init(&m->own, 0);
+    gguf_prefetch(g);
     if (!model_config_read(&m->cfg, g, e)) goto fail;
     m->arch = arch_find(m->cfg.arch);
     m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
