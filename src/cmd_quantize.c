@@ -145,7 +145,8 @@ static int run(const void *v, int n_arg, char **arg)
     bool ok = mix_find(arg[2], &p.mix, &e) && (!p.im || imatrix_read(p.im, p.o->imatrix, &e)) && (g = gguf_open(arg[0], &e)) &&
               (p.pool = pool_open((int)p.o->threads, &e));
     p.g = g;
-    p.tally.is_shown = p.o->verbose || isatty(STDERR_FILENO);
+    p.tally.has_bar = isatty(STDERR_FILENO);
+    p.tally.is_shown = p.o->verbose || p.tally.has_bar;
     ok = ok && write_all(&p, arg[1], &e);
     if (ok) tally_print(&p.tally, arg[1], mix_name(p.mix), p.o->json);
     pool_close(p.pool);

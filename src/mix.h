@@ -28,8 +28,9 @@ enum dtype mix_type(const struct mix *m, const struct mix_model *s, const struct
 
 /* What a verb has written so far, and what it lost; also whether a line per matrix is shown. */
 struct tally {
-    bool is_shown;
-    size_t done;                                                      /* matrices repacked */
+    bool is_shown, has_bar;                                           /* a line per matrix; below them a bar (a terminal) */
+    uint64_t start_ns;                                                /* of the first repacking; 0: before it */
+    size_t done, done_bytes, plan_bytes;                              /* matrices repacked, bytes of them, of all that will be */
     double err2, sum2;                                                /* squared error, squared values */
     struct { int64_t elements; size_t bytes; } used[DT_COUNT];
 };
