@@ -130,7 +130,7 @@ static bool write_all(struct plan *p, const char *path, struct err *e)
     bool ok = check_imatrix(p, &s, e);
     for (size_t i = 0; ok && i < gguf_n_tensor(p->g); i++)
         ok = add_tensor(p, &s, gguf_tensor(p->g, i), out, e);
-    if (!ok) err_in(e, "%s", gguf_name(p->g));
+    if (!ok) err_at(e, gguf_name(p->g));
     ok = ok && gguf_out_write(out, path, e);
     gguf_out_free(out);
     return ok;

@@ -154,13 +154,13 @@ bool imatrix_read(struct imatrix *im, const char *path, struct err *e)
     if (!g) return err_in(e, "importance matrix");
     struct bytes type = { 0 };
     size_t before = im->n;
-    bool named = gguf_str(g, "general.type", &type, e) && read_origin(im, g, e), ok = named;   /* these errors name the file */
+    bool ok = gguf_str(g, "general.type", &type, e) && read_origin(im, g, e);
     if (ok && !bytes_eq(type, "imatrix"))
         ok = err_set(e, ERR_FORMAT, "general.type is '%.*s', an importance matrix says 'imatrix'", (int)MIN(type.len, (size_t)40), type.p);
     for (size_t i = 0; ok && i < gguf_n_tensor(g); i++)
         if (ends_with(gguf_tensor(g, i)->name, SUMS)) ok = read_entry(im, g, gguf_tensor(g, i), e);
     if (ok && im->n == before && !im->n) ok = err_set(e, ERR_FORMAT, "no tensor ends in " SUMS);
-    if (named && !ok) err_in(e, "%s", path);
+    if (!ok) err_at(e, path);
     gguf_close(g);
     return ok;
 }

@@ -46,6 +46,7 @@ struct err { enum err_code code; char msg[480]; };                    /* zeroed 
 
 bool        err_set(struct err *e, enum err_code c, const char *fmt, ...) PRINTF_LIKE(3, 4); /* returns false */
 bool        err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* prefix "where: "; returns false */
+bool        err_at(struct err *e, const char *name);                  /* the same with a file's name, unless the message begins with it */
 const char *err_name(enum err_code c);
 int         err_exit_status(enum err_code c);
 int         err_http_status(enum err_code c);

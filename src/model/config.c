@@ -225,5 +225,5 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
               read_int_opt(&r, "attention.sliding_window", 0, INT32_MAX, &c->window) && read_experts(&r, c) &&
               (!has_conv(c) || read_int(&r, "shortconv.l_cache", 2, 16, &c->conv_taps)) &&
               read_vocab(&r, c);
-    return ok || err_in(e, "%s", gguf_name(g));
+    return ok || err_at(e, gguf_name(g));
 }

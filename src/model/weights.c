@@ -206,7 +206,7 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
     m->arch = arch_find(m->cfg.arch);
     m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
     if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !bind_rope(m, g, e)) {
-        err_in(e, "%s", gguf_name(g));
+        err_at(e, gguf_name(g));
         goto fail;
     }
     return m;
