@@ -271,11 +271,11 @@ TEST(giving_way_never_shows)
     struct answer want[MANY] = { 0 }, got[MANY] = { 0 };
     char body[1500];
     for (int way = 0; way < 2; way++) {
-        struct rig r = rig_open(&(struct sched_opts){ .n_seq = way ? MANY : 1, .kv_positions = way ? 640 : 0, .deterministic = true });
+        struct rig r = rig_open(&(struct sched_opts){ .n_seq = way ? MANY : 1, .kv_positions = way ? 1024 : 0, .deterministic = true });
         struct answer *a = way ? got : want;
         for (int i = 0; i < MANY; i++) {
             snprintf(body, sizeof body, "{'messages':[{'role':'user','content':'number %d " WORDS WORDS WORDS "'}],'max_tokens':%d,'temperature':%d,'seed':%d,'logprobs':true,"
-                     "'response_format':{'type':'regex','pattern':'[a-z ]{400}'}}", i, 520 - 8 * i, i % 2, i);
+                     "'response_format':{'type':'regex','pattern':'[a-z ]{800}'}}", i, 860 - 7 * i, i % 2, i);
             a[i].r = request_of(body);
             submit(&r, &a[i], NULL, 0);
         }
