@@ -149,7 +149,7 @@ struct answer {
     struct request r;
     struct str text;
     struct message m;
-    int n, stop_after;
+    int n, stop_after, sleep_us;                                      /* at its start, so that others gather behind it */
     _Atomic int ends;
     enum err_code code;
     char error[200];
@@ -164,7 +164,7 @@ static bool on_event(void *ctx, const struct event *ev)
     struct answer *a = ctx;
     a->late |= a->ends > 0;
     message_event(&a->m, ev);
-    if (ev->kind == EV_START) return a->started = true;
+    if (ev->kind == EV_START) return usleep((unsigned)a->sleep_us), a->started = true;
     str_fmt(&a->text, "%d %d %.*s %s %s", ev->kind, ev->index, (int)ev->bytes.len, ev->bytes.p ? ev->bytes.p : "", ev->id ? ev->id : "", ev->name ? ev->name : "");
     if (ev->kind == EV_TOKEN) str_fmt(&a->text, " %d %a %d", (int)ev->token, (double)ev->logprob, ev->origin);
     for (int i = 0; i < ev->n_top; i++) str_fmt(&a->text, " %d:%a", (int)ev->top[i].token, (double)ev->top[i].logprob);
@@ -272,7 +272,8 @@ TEST(giving_way_never_shows)
     char body[1500];
     for (int way = 0; way < 2; way++) {
         struct rig r = rig_open(&(struct sched_opts){ .n_seq = way ? MANY : 1, .kv_positions = way ? 1024 : 0, .deterministic = true });
-        struct answer *a = way ? got : want;
+        struct answer *a = way ? got : want, gate = { .r = kind(3), .sleep_us = way ? 300000 : 0 };
+        submit(&r, &gate, NULL, 0);
         for (int i = 0; i < MANY; i++) {
             snprintf(body, sizeof body, "{'messages':[{'role':'user','content':'number %d " WORDS WORDS WORDS "'}],'max_tokens':%d,'temperature':%d,'seed':%d,'logprobs':true,"
                      "'response_format':{'type':'regex','pattern':'[a-z ]{800}'}}", i, 860 - 7 * i, i % 2, i);
@@ -280,6 +281,7 @@ TEST(giving_way_never_shows)
             submit(&r, &a[i], NULL, 0);
         }
         for (int i = 0; i < MANY; i++) wait_for(&a[i]);
+        wait_for(&gate), answer_done(&gate);
         struct sched_stats st = settled(&r);
         CHECK((st.preempted > 0) == way, "%d gave way", (int)st.preempted);
         rig_close(&r);
