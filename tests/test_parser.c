@@ -155,6 +155,11 @@ static const struct row { const char *why, *in, *text, *calls, *problem; } rows[
     { "JSON, name with escapes", S "[{\"name\":\"\\u0066\",\"arguments\":{}}]" E, "", "0:f{};", NULL },
     { "both ways in one list", S "[f(n=1), {\"name\":\"f\",\"arguments\":{\"n\":2}}]" E, "", "0:f{\"n\":1}; 1:f{\"n\":2};", NULL },
 
+    { "prose in a block", "Well." S "Sorry, I can't (yet)." E "Ask again.", "Well.\nSorry, I can't (yet).\nAsk again.", "", "call 1: a name is not followed" },
+    { "a list of nothing that is a call", S "[1, 2]" E, "[1, 2]", "", "call 1" },
+    { "a name alone", S "[f", "[f", "", "the call was cut" },
+    { "prose beside a call", S "[f(n=1), and so on]" E, "", "0:f{\"n\":1};", "call 2" },
+
     { "malformed bytes become U+FFFD", "a\xff" "b\xe2\x82", "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd", "", NULL },
     { "malformed bytes in a string", F("a='\xe2\x82x\xc3'"), "", "0:f{\"a\":\"\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\"};", NULL },
     { "whole characters", F("a='h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80'"), "", "0:f{\"a\":\"h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"};", NULL },

@@ -4,7 +4,7 @@
  *   arguments.c  a JSON object, read as it comes, written compact
  *   segment.c    Functionary v1, v2, v2.llama3, v3.2: segments, each for one recipient
  *   tagged.c     Functionary v3.1, v4r and Hermes: tags in text
- *   parser.c     LFM2, Llama 3.1 and plain JSON: blocks of calls
+ *   parser.c     LFM2, Llama 3.1 and plain JSON: blocks of calls (block.c)
  *
  * A parser is this struct, a kind, and what the kind adds. Whatever is undecided waits in `held` and is
  * offered again with the next bytes; so a step sees bytes, never cuts. */
