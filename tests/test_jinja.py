@@ -185,7 +185,7 @@ def test_statements():
     compare([(t, VARS) for t in TEMPLATES])
 
 
-def test_generated(n=600):
+def test_generated(n=300):
     m = Maker(7)
     rows = [("{{ " + m.expr(3) + " }}", VARS) for _ in range(n)] + [(m.body(3), VARS) for _ in range(n)]
     # Python 3 compares generators and repeats strings without end; the interpreter has bounds of its own.
@@ -284,13 +284,13 @@ def own():
 
 
 def test_own_templates():
-    conversations(own(), 40, 3)
+    conversations(own(), 16, 3)
 
 
 def test_published_templates():
     texts = published()
     if not texts: raise unittest.SkipTest("../shared is not there")
-    conversations(texts, 25, 5)
+    conversations(texts, 12, 5)
 
 
 if __name__ == "__main__":

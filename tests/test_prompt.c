@@ -153,6 +153,30 @@ TEST(own_templates_print_what_the_published_ones_do)
     json_free(cases);
 }
 
+/* The macros of the template and signature.c say the same. */
+TEST(signatures_are_the_same_from_either_side)
+{
+    struct json *cases = data("tests/data/typescript.json"), *messages = json_parse("[{\"role\":\"user\",\"content\":\"u\"}]", 31, NULL);
+    for (size_t i = 0; i < json_len(cases); i++) {
+        struct err e = { 0 };
+        struct prompt p = { 0 };
+        struct json *tools = json_new_array(), *vars = json_new_object();
+        json_push(tools, json_copy(json_get(json_at(cases, i), "function")));
+        json_set(vars, "messages", json_copy(messages));
+        json_set(vars, "tools", json_copy(tools));
+        char *slow = bare("tenon", vars);
+        struct dialect_request r = { .messages = messages, .tools = tools };
+        CHECK(dialect_render(dialect_find("lfm2-json"), &r, &p, &e), "%s", e.msg);
+        CHECK(!strcmp(p.text.p, slow), "case %zu: %s", i, parting(p.text.p, slow));
+        mem_free(slow);
+        prompt_done(&p);
+        json_free(tools);
+        json_free(vars);
+    }
+    json_free(messages);
+    json_free(cases);
+}
+
 /* ---- what is prepared ------------------------------------------------------------------------ */
 
 #define U "{'role':'user','content':'u'}"

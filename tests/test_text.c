@@ -648,6 +648,97 @@ TEST(a_prompt_of_spm_has_spaces_where_texts_begin)
     unmake(&m);
 }
 
+/* Text of fragments, whole specials among them, cut into pieces anywhere outside of these. */
+static void random_prompt(const struct tokenizer *t, struct rng *g, struct prompt *p, bool specials)
+{
+    static const char *const part[] = { "hello", " wor", "ld", "\n", "\n\n", "  ", "'ll", "123", "4567", "\xc3\xa9", "<|", "|>", "a", " ", "\xf0\x9f\x98\x80", "He", "." };
+    for (uint32_t k = 0, n = 1 + rng_below(g, 24); k < n; k++) {
+        int32_t id = specials && !rng_below(g, 4) ? (int32_t)rng_below(g, (uint32_t)tok_n_vocab(t)) : -1;
+        struct bytes b = tok_text(t, id);
+        if (id >= 0 && tok_is_control(t, id) && b.len && (k || id != tok_bos(t))) {
+            prompt_put(p, true, b.p, b.len);
+            continue;
+        }
+        const char *s = part[rng_below(g, LEN(part))];
+        size_t cut = rng_below(g, (uint32_t)strlen(s) + 1);
+        prompt_put(p, rng_below(g, 2), s, cut);
+        prompt_put(p, rng_below(g, 2), s + cut, strlen(s) - cut);
+    }
+}
+
+static void check_pieces(const struct tokenizer *t, const char *kind)
+{
+    struct rng g = rng_make(5, 0, 0);
+    for (int i = 0; i < (SANITIZED ? 200 : 1500); i++) {
+        struct prompt p = { 0 }, plain = { 0 };
+        struct ids got = { 0 }, want = { 0 };
+        struct err e = { 0 };
+        random_prompt(t, &g, &p, true);
+        if (tok_adds_bos(t)) ids_put(&want, tok_bos(t));
+        CHECK(tok_encode(t, p.text.p ? p.text.p : "", p.text.len, TOK_SPECIAL, &want, &e) && prompt_tokens(&p, t, &got, &e), "%s", e.msg);
+        CHECK(got.n == want.n && (!got.n || !memcmp(got.id, want.id, got.n * sizeof *got.id)), "%s: %zu tokens instead of %zu of %s", kind, got.n, want.n, p.text.p);
+        /* The same bytes from outside: nothing in them is a token. */
+        got.n = want.n = 0;
+        prompt_text(&plain, p.text.p, p.text.len);
+        if (tok_adds_bos(t)) ids_put(&want, tok_bos(t));
+        CHECK(tok_encode(t, p.text.p ? p.text.p : "", p.text.len, 0, &want, &e) && prompt_tokens(&plain, t, &got, &e), "%s", e.msg);
+        CHECK(got.n == want.n && (!got.n || !memcmp(got.id, want.id, got.n * sizeof *got.id)), "%s: from outside: %s", kind, p.text.p);
+        prompt_done(&p);
+        prompt_done(&plain);
+        mem_free(got.id);
+        mem_free(want.id);
+    }
+}
+
+TEST(the_tokens_of_a_prompt_are_those_of_its_whole_text)
+{
+    struct err e = { 0 };
+    struct made m = make(&lfm2_recipe, &e);
+    CHECK(m.t, "%s", e.msg);
+    if (m.t) check_pieces(m.t, "bpe");
+    unmake(&m);
+    m = make_spm(&spm_small, &e);
+    CHECK(m.t, "%s", e.msg);
+    if (m.t) check_pieces(m.t, "spm");
+    unmake(&m);
+}
+
+TEST(the_tokens_of_a_prompt_are_those_of_its_whole_text_in_real_vocabularies)
+{
+    static const char *const names[] = { "llama-bpe", "qwen2", "gpt-2", "llama-spm" };
+    for (size_t i = 0; i < LEN(names); i++) {
+        char below[128];
+        struct err e = { 0 };
+        snprintf(below, sizeof below, "fixtures/tokenizers/ggml-vocab-%s.gguf", names[i]);
+        const char *path = shared_path(below);
+        if (!path) SKIP("%s is not there", below);
+        struct gguf *g = gguf_open(path, &e);
+        struct tokenizer *t = g ? tok_open(g, &e) : NULL;
+        CHECK(t, "%s", e.msg);
+        if (t) check_pieces(t, names[i]);
+        tok_close(t);
+        gguf_close(g);
+    }
+}
+
+TEST(a_special_token_lies_wholly_in_the_template)
+{
+    struct err e = { 0 };
+    struct made m = make(&lfm2_recipe, &e);
+    struct prompt p = { 0 };
+    struct prompt_part *part = NULL;
+    size_t n = 0;
+    prompt_put(&p, true, "<|im_", 5);
+    prompt_put(&p, false, "end|>", 5);
+    prompt_put(&p, true, "<|im_end|><|im_", 15);
+    prompt_put(&p, true, "start|>", 7);
+    CHECK(m.t && prompt_parts(&p, m.t, &part, &n, &e), "%s", e.msg);
+    CHECK(n == 3 && part[0].id == -1 && part[0].len == 10 && part[1].id == 4 && part[2].id == 3, "%zu parts", n);
+    mem_free(part);
+    prompt_done(&p);
+    unmake(&m);
+}
+
 /* ---- any vocabulary ------------------------------------------------------------------------------------------ */
 
 static void check_runs(const struct tokenizer *t, const char *kind)

@@ -6,7 +6,7 @@
 
 static const struct family
     lfm2 = { .template_name = "lfm2", .syntax = CALLS_PYTHON, .bare_tools = true, .one_system = true, .calls_first = true },
-    lfm2_json = { .template_name = "tenon", .syntax = CALLS_JSON, .text_arguments = true, .compact = true, .bare_tools = true, .one_system = true, .calls_first = true },
+    lfm2_json = { .template_name = "tenon", .signatures = true, .syntax = CALLS_JSON, .text_arguments = true, .compact = true, .bare_tools = true, .one_system = true, .calls_first = true },
     functionary_v1 = { .template_name = "functionary-v1", .strict_tools = true, .text_arguments = true, .typescript = "python" },
     functionary_v2 = { .template_name = "functionary-v2", .strict_tools = true, .text_arguments = true, .raw_code = true, .typescript = "python" },
     functionary_v2_llama3 = { .template_name = "functionary-v2.llama3", .strict_tools = true, .text_arguments = true, .raw_code = true, .typescript = "python" },

@@ -46,7 +46,7 @@ struct tokenizer {
     int n_user;                                  /* how many are user-defined: those always match */
     int32_t byte_id[256];                                     /* token of a single byte, -1: none */
     struct merge *merge; int n_merge;                                 /* BPE: by rank */
-    uint32_t *merge_slot; size_t merge_mask;                         /* (a, b) -> index + 1 */
+    struct merge_slot *merge_slot; size_t merge_mask;              /* hash table of the pairs; merge.c */
     struct split *split;                                              /* NULL for SPM */
     struct spm *spm;                                                  /* NULL for BPE */
     bool is_spm, whole_first, add_bos, add_eos;
@@ -159,6 +159,7 @@ struct family {
     bool one_system;                                   /* leading system messages become one */
     bool calls_first;                   /* past calls before the text, where tools stand between tokens */
     bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool signatures;                              /* the template is given those of the tools (signature.c) */
     bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
 };
 struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);

@@ -16,7 +16,7 @@
 #define STEPS_PER_BYTE 40                                             /* of the variables */
 #define BYTES_BASE ((size_t)16 << 20)
 #define BYTES_PER_BYTE 64
-#define DEPTH_MOST 900                                                /* of evaluation */
+#define DEPTH_MOST 2500                                               /* of evaluation */
 #define BLOCK ((size_t)60 << 10)
 
 /* ---- one rendering --------------------------------------------------------------------------- */

@@ -585,12 +585,12 @@ static bool f_tojson(struct rt *r, struct in *in, struct val *out)
 {
     const struct val *indent = arg(in, 1), *sep = arg(in, 2);
     struct dump d = { .ascii = flag(in, 0), .sort = flag(in, 3), .indent = NONE };
-    struct val space = of_text(" ");
+    struct val space = of_bytes(" ", 1, THEIRS);
     bool lines = indent && indent->kind != K_NONE;
     if (lines && is_str(indent)) d.indent = *indent;
     else if (lines && !op_binary(r, N_MUL, &space, indent, &d.indent)) return false;
-    d.item_sep = of_text(lines ? "," : ", ");
-    d.key_sep = of_text(": ");
+    d.item_sep = of_bytes(", ", lines ? 1 : 2, THEIRS);
+    d.key_sep = of_bytes(": ", 2, THEIRS);
     if (sep && sep->kind != K_NONE && !separators(r, sep, &d)) return false;
     struct buf *b = buf_new(r, 256);
     if (!put_json(r, b, &in->self, &d)) return false;

@@ -285,7 +285,6 @@ bool loop_changed(struct rt *r, struct in *in, struct val *out);
 /* tables */
 const struct builtin *filter_find(const char *s, size_t len);
 const struct builtin *own_filter_find(const char *s, size_t len);      /* jinja_own.c */
-const struct builtin *own_global_find(const char *s, size_t len);
 const struct builtin *list_filter_find(const char *s, size_t len);
 const struct builtin *test_find(const char *s, size_t len);
 const struct builtin *method_find(const struct val *self, const char *s, size_t len);

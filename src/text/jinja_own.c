@@ -1,7 +1,4 @@
-/* jinja_own.c -- what only our own templates use; chat templates from elsewhere have no word for it.
- *
- * tool_signature(f): a function object as the embedded model reads it (signature.c). The template `tenon`
- * has macros that say the same and uses them where this is not defined: in any other Jinja.
+/* jinja_own.c -- filters that only our own templates use; chat templates from elsewhere have no word for them.
  *
  * `tools | typescript(era)`: the declarations of Functionary's prompts (typescript.c), era "jinja" or
  * "python". What comes out is made of the tools, so none of it is trusted. */
@@ -28,7 +25,7 @@ static bool dict_to_json(struct rt *r, const struct dict *d, struct json **out)
     for (uint32_t i = 0; ok && i < d->n; i++) {
         struct json *value;
         const struct val *k = &d->e[i].key;
-        ok = (is_str(k) || FAIL(r, "the keys of a schema are strings")) && to_json(r, &d->e[i].value, &value);
+        ok = (is_str(k) || FAIL(r, "typescript: keys are strings")) && to_json(r, &d->e[i].value, &value);
         if (!ok) break;
         str_clear(&key);
         str_put(&key, k->u.s, k->len);
@@ -49,7 +46,7 @@ static bool scalar_to_json(struct rt *r, const struct val *v, struct json **out)
     case K_BIG: *out = json_new_number(v->u.s, v->len); return true;
     case K_FLOAT: *out = json_new_number(text, (size_t)print_float(text, v->u.f)); return true;
     case K_STR: *out = json_new_strn(v->u.s, v->len); return true;
-    default: return FAIL(r, "'%s' is no value of a schema", type_name(v));
+    default: return FAIL(r, "typescript: '%s' is no value of a schema", type_name(v));
     }
 }
 
@@ -70,52 +67,22 @@ static bool to_json(struct rt *r, const struct val *v, struct json **out)
     return false;
 }
 
-/* The value as JSON of the caller's; NULL: failed. */
-static struct json *as_json(struct rt *r, const struct val *v)
-{
-    struct json *out;
-    return to_json(r, v, &out) ? out : NULL;
-}
-
-/* Nothing of it is trusted; s is released. */
-static bool theirs(struct rt *r, struct str *s, struct val *out)
-{
-    bool ok = room(r, s->len);
-    struct buf *b = ok ? buf_new(r, s->len) : NULL;
-    ok = ok && buf_put(r, b, s->p, s->len, false);
-    str_done(s);
-    if (ok) *out = buf_val(b, 0, b->len);
-    return ok;
-}
-
 static bool f_typescript(struct rt *r, struct in *in, struct val *out)
 {
     static const char *const names[] = { "python", "jinja" };         /* in order of the enum */
     size_t era = 0;
     while (era < LEN(names) && !str_eq(&in->a[0], names[era])) era++;
     if (era == LEN(names)) return FAIL(r, "typescript: \"python\" and \"jinja\" are accepted");
-    struct json *tools = as_json(r, &in->self);
+    struct json *tools;
     struct str s = { 0 };
-    if (!tools) return false;
+    if (!to_json(r, &in->self, &tools)) return false;
     typescript_put(&s, tools, (enum typescript_era)era);
     json_free(tools);
-    return theirs(r, &s, out);
-}
-
-static bool g_signature(struct rt *r, struct in *in, struct val *out)
-{
-    struct json *f = as_json(r, &in->a[0]);
-    struct str s = { 0 };
-    if (!f) return false;
-    tool_signature(&s, f);
-    json_free(f);
-    return theirs(r, &s, out);
-}
-
-const struct builtin *own_global_find(const char *s, size_t len)
-{
-    static const struct builtin signature = { "tool_signature", g_signature, "function" };
-    return len == strlen(signature.name) && !memcmp(s, signature.name, len) ? &signature : NULL;
+    struct buf *b = buf_new(r, s.len);
+    bool ok = room(r, s.len) && buf_put(r, b, s.p, s.len, false);
+    str_done(&s);
+    if (ok) *out = buf_val(b, 0, b->len);
+    return ok;
 }
 
 const struct builtin *own_filter_find(const char *s, size_t len)

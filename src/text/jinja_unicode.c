@@ -43,14 +43,15 @@ static bool ask(uint32_t cp, int class)
 /* A text has few different characters: what was asked is kept. */
 static bool is(uint32_t cp, int class)
 {
-    static _Thread_local struct { uint32_t cp; uint8_t known, yes; } cache[1024];
+    static _Thread_local struct kept { uint32_t cp; uint8_t known, yes; } cache[1024];
+    struct kept *k = &cache[cp % LEN(cache)];
     uint8_t bit = (uint8_t)(1 << class);
-    if (cache[cp % LEN(cache)].cp != cp) cache[cp % LEN(cache)].cp = cp, cache[cp % LEN(cache)].known = 0;
-    if (!(cache[cp % LEN(cache)].known & bit)) {
-        cache[cp % LEN(cache)].known |= bit;
-        cache[cp % LEN(cache)].yes = (uint8_t)((cache[cp % LEN(cache)].yes & ~bit) | (ask(cp, class) ? bit : 0));
+    if (k->cp != cp) *k = (struct kept){ .cp = cp };
+    if (!(k->known & bit)) {
+        k->known |= bit;
+        if (ask(cp, class)) k->yes |= bit;
     }
-    return cache[cp % LEN(cache)].yes & bit;
+    return k->yes & bit;
 }
 
 static bool ascii_letter(uint32_t cp) { return (cp | 32) >= 'a' && (cp | 32) <= 'z'; }

@@ -513,6 +513,19 @@ static struct json *tools_of(const struct work *w, struct err *e)
     return out;
 }
 
+/* One a tool, as the template `tenon` would write them itself, a hundred times as slowly. */
+static struct json *signatures_of(const struct json *tools)
+{
+    struct json *out = json_new_array();
+    for (size_t i = 0; i < json_len(tools); i++) {
+        struct str s = { 0 };
+        tool_signature(&s, json_at(tools, i));
+        json_push(out, json_new_strn(s.p, s.len));
+        str_done(&s);
+    }
+    return out;
+}
+
 /* For templates without tools: the list and how to call go into the system message, in the words of the
  * template `json`. */
 static void tools_into_system(struct work *w, const struct json *tools)
@@ -604,6 +617,7 @@ struct json *prepare_family(const struct dialect_request *r, const struct family
     if (listed || !w.needs.no_list) json_set(vars, "tools", json_share(tools));
     else json_set(vars, "tools", json_new_null());
     if (f->typescript && !json_get(r->vars, "typescript")) json_set(vars, "typescript", json_new_str(f->typescript));
+    if (f->signatures && listed) json_set(vars, "signatures", signatures_of(tools));
     if (f->tool_use) json_set(vars, "tool_use", json_new_bool(listed));
 done:
     json_free(tools);
