@@ -49,7 +49,7 @@ def test_a_run_goes_on_and_becomes_a_model(tmp_path):
     (["train", "--steps", 1], 2, "--vocab is missing"),
     (["train", "--steps", 1, "--vocab", "no-such.gguf"], 1, "no-such.gguf"),
     (["train", "--vocab", VOCAB, "--shape", "nano"], 1, "steps or a time budget"),
-    (["train", "--vocab", VOCAB, "--shape", "huge", "--steps", 1], 1, "nano, small and base"),
+    (["train", "--vocab", VOCAB, "--shape", "huge", "--steps", 1], 1, "nano, small, base and deep"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--packs", "no-such-folder"], 1, "no-such-folder"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--isa", "abacus"], 1, "abacus"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--resume", VOCAB], 1, "not a checkpoint"),
