@@ -9,7 +9,7 @@
 #include "train/train.h"
 
 struct train_args {
-    const char *shape, *vocab, *packs, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
+    const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
     struct opt_list pack;
     int64_t steps, threads, seed, stage, tokens, eval_examples;
     double seconds, lr, decay, save_every, eval_every, log_every;
@@ -41,6 +41,10 @@ static const struct opt train_opts[] = {
       "GGUF file with the tokenizer (default: required)"),
     O("Data", 0, "packs", "DIR", OPT_STR, packs, "folder of domain packs (default: data/domains)"),
     O("Data", 0, "pack", "FILE", OPT_LIST, pack, "a further pack, may be repeated (default: none)"),
+    O("Data", 0, "lexicon", "FILE", OPT_STR, lexicon,
+      "words with their meanings, see tools/lexicon.py (default: none)"),
+    O("Data", 0, "dialogues", "FILE", OPT_STR, dialogues,
+      "recorded conversations, see tools/dialogues.py (default: none)"),
     O("Data", 0, "stage", "N", OPT_INT, stage,
       "1 to 3; 0: all in turn, by share of the run (default: 0)"),
     O("Data", 0, "seed", "N", OPT_INT, seed, "of weights and conversations (default: 1)"),
@@ -108,8 +112,13 @@ static bool draw(void *ctx, enum data_set set, int stage, uint64_t index, int ma
 
 static bool ground_open(struct ground *g, const struct train_args *a, struct err *e)
 {
-    struct datagen_opts o = { a->packs, a->pack.item, a->pack.n, a->stage ? (int)a->stage : 1,
-                              (uint64_t)a->seed };
+    struct datagen_opts o = { .packs = a->packs,
+                              .extra_pack = a->pack.item,
+                              .n_extra = a->pack.n,
+                              .lexicon = a->lexicon,
+                              .dialogues = a->dialogues,
+                              .stage = a->stage ? (int)a->stage : 1,
+                              .seed = (uint64_t)a->seed };
     if (!a->vocab)
         return err_set(e, ERR_USAGE,
                        "--vocab is missing: a GGUF file with the tokenizer "

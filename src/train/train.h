@@ -13,7 +13,7 @@
 
 /* ---- data: gen_example.c and its kin ------------------------------------------------------- */
 
-#define DATAGEN_VERSION 1 /* another one when conversation i of a seed becomes another */
+#define DATAGEN_VERSION 2 /* another one when conversation i of a seed becomes another */
 
 /* Where words, phrasings, schema shapes and packs may come from: training.md section 6. */
 enum data_set { DATA_TRAIN, DATA_E1_IID, DATA_E2_TOOLS, DATA_E3_PHRASING, DATA_E4_ALL, DATA_SETS };
@@ -36,6 +36,7 @@ struct example { /* one conversation; memory of the arena */
 struct datagen_opts {
     const char *packs; /* folder of domain packs (split "train" only) */
     const char *const *extra_pack; int n_extra;                       /* --pack my.json */
+    const char *lexicon, *dialogues; /* files, NULL: none (tools/lexicon.py, tools/dialogues.py) */
     int stage; /* 1..3: mixture and lengths of training.md 4.2 */
     uint64_t seed;
 };

@@ -4,6 +4,7 @@ A batch is exactly `rows` tokens: whole conversations, and one filler without we
 that every step has one shape. `Feed` is a process of its own: it keeps `tenon data` busy on the
 cores, a shard per core, and hands packed batches over. No conversation is drawn twice.
 """
+import collections
 import itertools
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import numpy as np
 PROMPT, NAME, VALUE_FIRST, VALUE_REST, CLASSES = 0, 2, 4, 5, 10
 CLASS_NAMES = "prompt struct name key value_first value_rest ask refuse answer end".split()
 PROMPT_WEIGHT = {1: 0.1, 2: 0.02, 3: 0.0}
-PROMPT_SHARE, LATE_SHARE, MOST_SEQUENCES = 4, 10, 2047
+PROMPT_SHARE, LATE_SHARE, MOST_SEQUENCES = 4, 10, 383
 
 
 def read(path):
@@ -61,11 +62,17 @@ def pack(examples, rows, stage, n_ctx=2048, rng=None):
         late = np.where(rng.integers(0, LATE_SHARE, len(n)) == 0, rng.integers(0, room), 0)
     ends = np.full(MOST_SEQUENCES + 2, rows, np.int32)  # what is left over has no length
     ends[: len(cu)] = cu
-    filler = np.arange(free) % n_ctx
-    return dict(token=token.astype(np.int32), target=target.astype(np.int32), cls=cls, weight=weight,
-                pos=np.concatenate([pos, filler]).astype(np.int32),
-                pos0=np.concatenate([late[seq], np.zeros(free, np.int64)]).astype(np.int32),
-                cu=ends, n=len(n), seq=seq.astype(np.int32))
+    rows_of = np.empty((len(ROWS), rows), np.int32)
+    rows_of[0], rows_of[1], rows_of[2], rows_of[3] = token, target, cls, weight.view(np.int32)
+    rows_of[4, :-free or None], rows_of[4, rows - free :] = pos, np.arange(free) % n_ctx
+    rows_of[5, :-free or None], rows_of[5, rows - free :] = late[seq], 0
+    return Batch(rows_of, ends, len(n), int(cu[-1]), seq.astype(np.int32))
+
+
+ROWS = "token target cls weight pos pos0".split()
+# rows [6, n] as int32 (weight: its bits), where conversations end, how many, their tokens, the
+# conversation of each of these tokens
+Batch = collections.namedtuple("Batch", "rows ends conversations tokens seq")
 
 
 def first_fit(source, rows, stage, rng=None):

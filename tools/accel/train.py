@@ -22,11 +22,34 @@ import checkpoint
 import model
 
 
-def to_device(b, device):
-    keys = dict(token=torch.int64, target=torch.int64, pos=torch.int64, pos0=torch.int64,
-                cls=torch.int64, weight=torch.float32, cu=torch.int32)
-    return SimpleNamespace(**{k: torch.from_numpy(b[k]).to(device, t, non_blocking=True)
-                              for k, t in keys.items()})
+class Upload:
+    """Batches to the device without waiting for it: a ring of pinned buffers, each free again when
+    the step that read it is over."""
+
+    def __init__(self, device, ring=4):
+        self.device, self.ring, self.at, self.used = device, ring, 0, []
+
+    def __call__(self, b):
+        if self.device == "cpu":
+            return self.named(torch.from_numpy(b.rows), torch.from_numpy(b.ends))
+        if not self.used:
+            self.used = [(torch.empty(b.rows.shape, dtype=torch.int32, pin_memory=True),
+                          torch.empty(b.ends.shape, dtype=torch.int32, pin_memory=True),
+                          torch.cuda.Event()) for _ in range(self.ring)]
+        rows, ends, over = self.used[self.at]
+        self.at = (self.at + 1) % self.ring
+        over.synchronize()
+        rows.numpy()[:], ends.numpy()[:] = b.rows, b.ends
+        out = self.named(rows.to(self.device, non_blocking=True),
+                         ends.to(self.device, non_blocking=True))
+        over.record()
+        return out
+
+    @staticmethod
+    def named(rows, ends):
+        out = SimpleNamespace(cu=ends, **{k: rows[i].long() for i, k in enumerate(batch.ROWS)})
+        out.weight = rows[batch.ROWS.index("weight")].view(torch.float32)
+        return out
 
 
 # ---- optimizers: muon.c, adamw.c, run.c ----
@@ -40,29 +63,32 @@ def newton_schulz(x):
 
 
 class Optimizer:
-    """Muon for the matrices, AdamW for embedding, norms and taps; one learning rate."""
+    """Muon for the matrices, AdamW for embedding, norms and taps; one learning rate. Everything is
+    one flat array and the same few kernels every step, so the device replays them as one graph."""
 
     def __init__(self, net, decay=0.05, momentum=0.95):
         self.net, self.decay, self.momentum = net, decay, momentum
-        self.m = torch.zeros_like(net.flat)
-        self.adam = torch.optim.AdamW(net.plain, lr=1e-3, betas=(0.9, 0.95), eps=1e-8,
-                                      weight_decay=0.0, foreach=True)
+        self.m, self.v = torch.zeros_like(net.flat), torch.zeros_like(net.flat)
+        self.is_muon = torch.zeros_like(net.flat, dtype=torch.bool)
         self.stacks = {}
         for off, r, c in net.pieces:
             self.stacks.setdefault((min(r, c), max(r, c)), []).append((off, r, c))
-        self.muon_at = torch.zeros_like(net.flat, dtype=torch.bool)
-        for off, r, c in net.pieces:
-            self.muon_at[off : off + r * c] = True
+            self.is_muon[off : off + r * c] = True
+        one = torch.zeros((), device=net.flat.device)
+        self.lr, self.count, self.norm, self.graph = one, one.clone(), one.clone(), None
 
     @torch.no_grad()
-    def step(self, lr):
-        """Clips to norm 1, then updates. Returns the norm of the gradient, still on the device."""
-        g = self.net.grad
-        norm = g.norm()
-        scale = torch.where(norm.isfinite(), 1 / norm.clamp(min=1), 0)
-        g.nan_to_num_(0, 0, 0).mul_(scale)
-        self.m.mul_(self.momentum).add_(g)
-        look = torch.add(g, self.m, alpha=self.momentum)
+    def update(self):
+        """Clips to norm 1, then updates; a gradient that is not finite counts as zero."""
+        g, w, muon = self.net.grad, self.net.flat, self.is_muon
+        self.norm.copy_(g.norm())
+        scale = torch.where(self.norm.isfinite(), 1 / self.norm.clamp(min=1), 0)
+        g = g.nan_to_num(0, 0, 0) * scale
+        self.count += 1
+        keep = torch.where(muon, self.momentum, 0.9)
+        self.m.mul_(keep).add_(torch.where(muon, g, 0.1 * g))
+        self.v.mul_(0.95).add_(torch.where(muon, 0, 0.05 * g * g))
+        look = g + self.momentum * self.m
         work = torch.bfloat16 if g.is_cuda else torch.float32
         for (_, long), where in self.stacks.items():
             x = [look[o : o + r * c].view(r, c) for o, r, c in where]
@@ -71,12 +97,42 @@ class Optimizer:
             x.mul_(0.2 * math.sqrt(long))
             for (o, r, c), t in zip(where, x):
                 look[o : o + r * c].view(r, c).copy_(t.T if r > c else t)
-        w = self.net.flat
-        w.sub_(torch.where(self.muon_at, look + self.decay * w, 0), alpha=lr)
-        for group in self.adam.param_groups:
-            group["lr"] = lr
-        self.adam.step()
-        return norm
+        adam = (self.m / (1 - 0.9 ** self.count)) / ((self.v / (1 - 0.95 ** self.count)).sqrt() + 1e-8)
+        w.sub_(self.lr * torch.where(muon, look + self.decay * w, adam))
+
+    def step(self, lr):
+        """Returns the norm of the gradient, still on the device."""
+        self.lr.fill_(lr)
+        if not self.net.flat.is_cuda:
+            self.update()
+        elif self.graph:
+            self.graph.replay()
+        else:
+            self.update()  # what a first call finds out (workspaces, kernels) is not captured
+            torch.cuda.synchronize()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.update()  # only written down, not run
+            self.prove()
+        return self.norm
+
+
+    def prove(self):
+        """A replay must do what a call does: one step of each from here, then back."""
+        state = (self.net.flat, self.m, self.v, self.count)
+        kept = [x.detach().clone() for x in state]
+        after = []
+        for act in (self.update, self.graph.replay):
+            act()
+            after.append(self.net.flat.detach().clone())
+            with torch.no_grad():
+                for x, y in zip(state, kept):
+                    x.copy_(y)
+        moved = float((after[0] - kept[0]).norm())
+        off = float((after[1] - after[0]).norm()) / max(moved, 1e-9)
+        print(f"optimizer as a graph: differs by {off:.1e} of a step", flush=True)
+        if not off < 1e-2:
+            raise SystemExit("the optimizer's graph does not do what its calls do")
 
 
 # ---- schedule.c, by time ----
@@ -97,11 +153,11 @@ def exact_match(net, path, rows, device):
     """Share of conversations of a shard whose every assistant token is the arg-max."""
     right = total = 0
     for b in batch.first_fit(iter(batch.read(path)), rows, lambda: 1):
-        _, _, hit = net.rows(to_device(b, device))
-        n, cls = len(b["seq"]), b["cls"]
-        miss = (cls[:n] != batch.PROMPT) & ~hit.cpu().numpy()[:n]
-        right += int((np.bincount(b["seq"], miss, b["n"]) == 0).sum())
-        total += b["n"]
+        _, _, hit = net.rows(Upload(device)(b))
+        cls = b.rows[batch.ROWS.index("cls"), : b.tokens]
+        miss = (cls != batch.PROMPT) & ~hit.cpu().numpy()[: b.tokens]
+        right += int((np.bincount(b.seq, miss, b.conversations) == 0).sum())
+        total += b.conversations
     return right / max(total, 1)
 
 
@@ -116,7 +172,7 @@ def check(a):
             break
         chosen.append(x)
         rows += len(x[0]) - 1
-    b = to_device(batch.pack(chosen, rows, a.stage), a.device)
+    b = Upload(a.device)(batch.pack(chosen, rows, a.stage))
     total, row, _ = net.rows(b)
     total.backward()
     loss = float((b.weight * row).sum() / b.weight.sum())
@@ -146,11 +202,11 @@ def train(a, feed, began):
     net = model.Net(head, weights, a.device, dtype)
     if a.device == "cuda":
         model.compile_blocks()
-    opt = Optimizer(net)
+    opt, upload = Optimizer(net), Upload(a.device)
     log = open(f"{a.out}/log.tsv", "w", buffering=1)
     print("step", "tokens", "seconds", "stage", "lr", "loss", "grad_norm",
           *batch.CLASS_NAMES[1:], *(os.path.basename(p) for p in a.eval), sep="\t", file=log)
-    sums = torch.zeros(3, batch.CLASSES, device=a.device)
+    sums = torch.zeros(batch.CLASSES, 3, device=a.device)
     step = tokens = examples = 0
     next_log, next_eval, next_save = 0.0, a.eval_every, a.save_every
     start = None
@@ -163,22 +219,21 @@ def train(a, feed, began):
         stage = a.stage or stage_of(progress, a.decay, a.second)
         feed.set_stage(stage)
         raw = feed.get()
-        b = to_device(raw, a.device)
+        b = upload(raw)
         net.grad.zero_()
         total, row, hit = net.rows(b)
         total.backward()
         lr = learning_rate(a.lr, step, progress, a.decay)
         norm = opt.step(lr)
         seen = (b.weight > 0).float()
-        for i, x in enumerate((row * seen, hit * seen, seen)):
-            sums[i].index_add_(0, b.cls, x)
-        step, tokens, examples = step + 1, tokens + int(raw["cu"][raw["n"]]), examples + raw["n"]
+        sums.index_add_(0, b.cls, torch.stack([row * seen, hit * seen, seen], 1))
+        step, tokens, examples = step + 1, tokens + raw.tokens, examples + raw.conversations
         if step == 2:
             float(norm)
             start = time.time() - began
             print(f"first steps after {start:.1f} s", flush=True)
         if now >= next_log or now >= next_eval:
-            s = sums.cpu().numpy().copy()
+            s = sums.T.cpu().numpy().copy()
             sums.zero_()
             loss = s[0, 1:].sum() / max(s[2, 1:].sum(), 1)
             scores = []
@@ -227,8 +282,8 @@ def main():
     r.add_argument("--per-shard", type=int, default=2000)
     r.add_argument("--seed", type=int, default=1)
     r.add_argument("--lr", type=float, default=3e-3)
-    r.add_argument("--decay", type=float, default=0.3)
-    r.add_argument("--second", type=float, default=0.12, help="share of the run where stage 2 begins")
+    r.add_argument("--decay", type=float, default=0.5)
+    r.add_argument("--second", type=float, default=0.06, help="share of the run where stage 2 begins")
     r.add_argument("--stage", type=int, default=0)
     r.add_argument("--steps", type=int, default=0)
     r.add_argument("--eval", nargs="*", default=[], help="shards to measure")
