@@ -508,7 +508,7 @@ static void drill_select(struct draw *d, struct conv *c)
     struct choice k[DRILL_MOST];
     int n = range(d, 2, 6), turns = d->set == DATA_TRAIN ? range(d, 2, 5) : 1;
     enum style s = style_draw(d);
-    bool by_meaning = d->g->lexicon.n && chance(d, 50);
+    bool by_meaning = has_senses(d) && chance(d, 50);
     for (int i = 0; i < n; i++) draw_choice(d, c, s, k, i, by_meaning);
     for (int t = 0; t < turns; t++) select_turn(d, c, k, n, t + 1 == turns);
     conv_shuffle_tools(d, c);

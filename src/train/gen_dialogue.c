@@ -8,6 +8,20 @@
 
 enum { TOOLS_KEPT = 16, PARAMS_KEPT = 24, CHARS_PER_TOKEN_10 = 23 };
 
+/* The first line is read whole; of the others, which may be tens of thousands, only both ends. */
+static bool line_fits(const struct dialogues *x, struct bytes s, const char *path, struct err *e)
+{
+    if (s.p[0] != '{' || s.p[s.len - 1] != '}')
+        return err_set(e, ERR_FORMAT, "%s:%d: an object {tools, messages} is expected", path,
+                       x->n + 1);
+    if (x->n) return true;
+    struct json *v = json_parse(s.p, s.len, e);
+    bool ok = v && json_is(json_get(v, "tools"), JSON_ARRAY) &&
+              json_is(json_get(v, "messages"), JSON_ARRAY);
+    json_free(v);
+    return ok || err_set(e, ERR_FORMAT, "%s:1: an object {tools, messages} is expected", path);
+}
+
 bool dialogues_load(struct dialogues *x, const char *path, struct err *e)
 {
     if (!file_read(path, &x->text, e)) return false;
@@ -16,6 +30,7 @@ bool dialogues_load(struct dialogues *x, const char *path, struct err *e)
         const char *s = x->text.p + i, *end = memchr(s, '\n', x->text.len - i);
         size_t n = end ? (size_t)(end - s) : x->text.len - i;
         if (n) {
+            if (!line_fits(x, (struct bytes){ s, n }, path, e)) return false;
             MEM_GROW(x->line, x->n, cap);
             x->line[x->n++] = (struct bytes){ s, n };
         }

@@ -163,7 +163,9 @@ const char *param_renamed(struct draw *d, const char *name, enum style s);
 
 bool lexicon_load(struct lexicon *x, const char *path, struct err *e);
 void lexicon_done(struct lexicon *x);
-/* A sense of a part of speech in `parts`; NULL without a lexicon and for the test sets. */
+/* There is a lexicon and this set may use it: sets of held-out words are the same without one. */
+bool has_senses(const struct draw *d);
+/* A sense of a part of speech in `parts`; NULL without a lexicon. */
 const struct sense *sense_draw(struct draw *d, const char *parts);
 const char *sense_meaning(struct draw *d, const struct sense *s);
 /* One word outside the marks gives way to another of the same meaning, if the lexicon has one. */

@@ -61,10 +61,12 @@ void lexicon_done(struct lexicon *x)
     str_done(&x->text);
 }
 
+bool has_senses(const struct draw *d) { return d->g->lexicon.n && !d->held_word; }
+
 const struct sense *sense_draw(struct draw *d, const char *parts)
 {
     const struct lexicon *x = &d->g->lexicon;
-    if (!x->n || d->held_word) return NULL;
+    if (!has_senses(d)) return NULL;
     for (int i = 0; i < 40; i++) {
         const struct sense *s = &x->sense[below(d, x->n)];
         if (strchr(parts, s->part) && !word_is_held(s->word)) return s;

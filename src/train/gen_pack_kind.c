@@ -128,7 +128,7 @@ static struct slots fresh_slots(const struct scene *s)
 static void say(struct scene *s, const char *marked_text)
 {
     struct draw *d = s->d;
-    if (d->set == DATA_TRAIN && d->g->lexicon.n && chance(d, 18))
+    if (d->set == DATA_TRAIN && has_senses(d) && chance(d, 18))
         marked_text = sense_reword(d, marked_text);
     conv_user(s->c, phrase_noise(d, phrase_wrap(d, marked_text)));
 }

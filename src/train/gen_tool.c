@@ -308,7 +308,7 @@ static void draw_members(struct draw *d, struct tool_param *p)
         }
         if (chance(d, 15)) p->said[i] = p->member[i];
     }
-    if (d->g->lexicon.n && chance(d, 20)) members_by_meaning(d, p);
+    if (has_senses(d) && chance(d, 20)) members_by_meaning(d, p);
 }
 
 static void draw_generic(struct draw *d, struct tool_param *p, enum style s)

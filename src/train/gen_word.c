@@ -241,7 +241,7 @@ static const char *from_list(struct draw *d, const char *const *list, size_t n)
 /* A lexicon knows many more words than the lists, where there is one. */
 static const char *real_word(struct draw *d, const char *part, const char *const *list, size_t n)
 {
-    const struct sense *s = d->g->lexicon.n && chance(d, 60) ? sense_draw(d, part) : NULL;
+    const struct sense *s = has_senses(d) && chance(d, 60) ? sense_draw(d, part) : NULL;
     return s ? s->word : from_list(d, list, n);
 }
 

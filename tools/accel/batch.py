@@ -5,7 +5,6 @@ that every step has one shape. `Feed` is a process of its own: it keeps `tenon d
 cores, a shard per core, and hands packed batches over. No conversation is drawn twice.
 """
 import collections
-import itertools
 import multiprocessing
 import os
 import subprocess
@@ -76,24 +75,23 @@ Batch = collections.namedtuple("Batch", "rows ends conversations tokens seq")
 
 
 def first_fit(source, rows, stage, rng=None):
-    """Batches of `rows` tokens from an endless source of conversations; few rows stay empty."""
-    held = []
+    """Batches of `rows` tokens from conversations; what does not fit waits for the next batch."""
+    held = collections.deque()
     while True:
         chosen, left, rest = [], rows, []
-        for x in itertools.chain(held, source):
-            if len(x[0]) - 1 <= left and len(chosen) < MOST_SEQUENCES:
+        while left >= 48 and len(rest) <= 64 and len(chosen) < MOST_SEQUENCES:
+            x = held.popleft() if held else next(source, None)
+            if x is None:
+                break
+            n = len(x[0]) - 1
+            if n <= left:
                 chosen.append(x)
-                left -= len(x[0]) - 1
-            else:
+                left -= n
+            elif n <= rows:
                 rest.append(x)
-                if left < 48 or len(rest) > 64:
-                    break
-        else:
-            held = []
-            if chosen:
-                yield pack(chosen, rows, stage(), rng=rng)
+        held.extendleft(reversed(rest))
+        if not chosen:
             return
-        held = rest
         yield pack(chosen, rows, stage(), rng=rng)
 
 
