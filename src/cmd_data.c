@@ -16,7 +16,7 @@
 
 struct data_opts {
     int64_t dump, text, stats, learn, shards, seed, stage, first, corpus, max_tokens;
-    const char *set, *kind, *packs, *out, *vocab;
+    const char *set, *kind, *packs, *lexicon, *dialogues, *out, *vocab;
     struct opt_list extra;
     bool json;
 };
@@ -46,6 +46,10 @@ static const struct opt opts[] = {
       "folder of domain packs (default: data/domains)" },
     { "Which", 0, "pack", "FILE", OPT_LIST, offsetof(struct data_opts, extra),
       "a further domain pack, may be repeated (default: none)" },
+    { "Which", 0, "lexicon", "FILE", OPT_STR, offsetof(struct data_opts, lexicon),
+      "words with their meanings, see tools/lexicon.py (default: none)" },
+    { "Which", 0, "dialogues", "FILE", OPT_STR, offsetof(struct data_opts, dialogues),
+      "recorded conversations, see tools/dialogues.py (default: none)" },
     { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab),
       "tokenizer of --stats and --shards (default: models/vocab-2048.gguf)" },
     { "Vocabulary", 0, "corpus", "MB", OPT_INT, offsetof(struct data_opts, corpus),
@@ -481,6 +485,8 @@ static int run_data(const void *given, int n_arg, char **arg)
     struct datagen_opts g = { .packs = o.packs,
                               .extra_pack = o.extra.item,
                               .n_extra = o.extra.n,
+                              .lexicon = o.lexicon,
+                              .dialogues = o.dialogues,
                               .stage = (int)o.stage,
                               .seed = (uint64_t)o.seed };
     j.g = datagen_open(&g, &e);

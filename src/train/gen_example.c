@@ -69,6 +69,8 @@ struct datagen *datagen_open(const struct datagen_opts *o, struct err *e)
     g->seed = o->seed;
     bool ok = !o->packs || load_folder(g, o->packs, e);
     for (int i = 0; ok && i < o->n_extra; i++) ok = pack_load(g, o->extra_pack[i], e);
+    ok = ok && (!o->lexicon || lexicon_load(&g->lexicon, o->lexicon, e)) &&
+         (!o->dialogues || dialogues_load(&g->dialogues, o->dialogues, e));
     if (ok) return g;
     datagen_close(g);
     return NULL;
@@ -78,6 +80,8 @@ void datagen_close(struct datagen *g)
 {
     if (!g) return;
     packs_close(g);
+    lexicon_done(&g->lexicon);
+    dialogues_done(&g->dialogues);
     mem_free(g);
 }
 
@@ -87,9 +91,9 @@ void datagen_close(struct datagen *g)
  * singles of stage 2 and 3 also show parallel calls, refusals and results on the way. */
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
-    [0] = {         40,    28,      17,       5,   5,  5,       0,         0 },
-    [1] = {         24,    10,      25,      10,   9, 10,       5,         7 },
-    [2] = {         16,    10,      27,      11,  11, 11,       6,         8 },
+    [0] = {         36,    26,      19,       7,   6,  6,       0,         0 },
+    [1] = {         15,    10,      28,      12,  11, 12,       5,         7 },
+    [2] = {         10,    10,      29,      13,  12, 12,       6,         8 },
 };
 
 static enum data_kind kind_draw(struct draw *d)
@@ -112,7 +116,7 @@ static bool from_pack(struct draw *d)
     /* their hold-outs are those of the grammar */
     case DATA_E2_TOOLS: case DATA_E3_PHRASING: return false;
     case DATA_E4_ALL: return chance(d, 50);
-    default: return chance(d, d->stage == 1 ? 40 : 67);
+    default: return chance(d, d->stage == 1 ? 40 : 66);
     }
 }
 
@@ -162,8 +166,20 @@ static bool from_any_pack(struct draw *d, enum data_kind kind, struct conv *c)
     return false;
 }
 
+/* Recorded conversations, if there are any: they are longer than the rest by far. */
+static bool from_dialogues(struct draw *d, struct conv *c)
+{
+    int share = d->stage == 1 ? 2 : d->stage == 2 ? 5 : 6;
+    return d->g->dialogues.n && d->set == DATA_TRAIN && chance(d, share) &&
+           dialogue_conversation(d, c);
+}
+
 static void draw_conversation(struct draw *d, struct conv *c)
 {
+    if (from_dialogues(d, c)) {
+        if (conv_fits(c)) return;
+        conv_drop(c);
+    }
     for (;;) {
         enum data_kind kind = kind_draw(d);
         d->fake_percent = d->held_word ? 100 : chance(d, 25) ? 15 : chance(d, 50) ? 65 : 95;
