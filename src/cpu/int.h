@@ -71,6 +71,7 @@ void kern_avx512(struct kern *k);
 void kern_int_avx2(struct kern *k);
 void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
+void kern_crowd_vnni(struct kern *k);
 
 /* matmul.c */
 struct cpu {

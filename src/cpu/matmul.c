@@ -38,12 +38,13 @@ struct job {
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
-/* Rows of a decode piece of w. */
+/* Rows of a decode piece of w: whole groups of the kernels that take rows together. */
+#define GROUP 16
 static int decode_piece(const struct mat *w, int n_thread)
 {
     size_t share = w->row_bytes * (size_t)w->n_out / (8 * (size_t)n_thread);
     size_t bytes = MIN(MAX(share, (size_t)PIECE_LEAST), (size_t)PIECE_MOST);
-    return (int)MAX((size_t)8, bytes / MAX(w->row_bytes, (size_t)1));
+    return MAX(((int)(bytes / MAX(w->row_bytes, (size_t)1)) + GROUP - 1) / GROUP, 1) * GROUP;
 }
 
 static void choose_kernel(struct job *j, struct product *p)
