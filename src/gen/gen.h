@@ -46,7 +46,8 @@ struct request {
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
     bool want_tokens;                                                 /* token events too (logprobs) */
-    int top;                                                          /* token events name so many of the most probable tokens (top_logprobs) */
+    int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
+                                                                       * -1: not even the log-probability of their own */
 };
 /* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
  * OpenAI API that change the answer are refused, others ignored as the API does. */
@@ -180,7 +181,7 @@ struct sched_stats {
     uint64_t cache_queries, cache_hits, cache_evicted;                /* tokens looked for and found; pages that had to go */
     size_t cache_bytes, disk_bytes;
     uint64_t disk_reads, disk_writes, disk_errors, replayed;          /* entries of cache_dir; calls put back as they were generated */
-    uint64_t grammars, grammars_kept;                                 /* compiled; found compiled */
+    uint64_t grammars, grammars_kept;                                 /* compiled; found compiled: none, eight tools take 0.3 ms */
     double heartbeat;                                                 /* seconds since the engine thread last came by */
     struct sched_hist ttft, gap, total, queue, prefill, decode;       /* seconds; gap: between tokens of a stream */
     struct sched_hist prompt_size, answer_size, step_size;            /* tokens of a request, of a forward pass */
