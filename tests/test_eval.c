@@ -47,7 +47,7 @@ TEST(judge_follows_its_rules)
     struct json *t = parse(tools);
     for (size_t i = 0; i < LEN(rows); i++) {
         struct json *expect = parse(rows[i].expect), *output = parse(rows[i].output);
-        struct verdict v = judge_calls(t, expect, output, &(struct judge_opts){ JUDGE_ANY_ORDER, true, false });
+        struct verdict v = judge_calls(t, expect, output, &(struct judge_opts){ .match = JUDGE_ANY_ORDER, .json_schema = true });
         CHECK(v.valid == rows[i].valid, "%s: %s", rows[i].why, v.error);
         json_free(expect);
         json_free(output);
@@ -55,10 +55,138 @@ TEST(judge_follows_its_rules)
     json_free(t);
 }
 
+/* One parameter `a` of a declared type ("T" or "T of E"), the accepted values, the source text given. */
+static const struct { const char *language, *type, *accepted, *given, *error; } sources[] = {
+    { "java", "integer", "[12]", "'12'", "" },
+    { "java", "integer", "[12]", "12", "type_error:java" },
+    { "java", "integer", "[12]", "'12L'", "type_error:simple" },
+    { "java", "short", "[-3]", "'-3'", "" },
+    { "java", "byte", "[7]", "'007'", "" },
+    { "java", "byte", "['SEVEN','']", "'seven'", "value_error:others" },
+    { "java", "long", "[12]", "'12l'", "" },
+    { "java", "long", "[12]", "'12'", "type_error:simple" },
+    { "java", "float", "[0.25]", "'2.5e-1F'", "" },
+    { "java", "float", "[0.25]", "'.25f'", "type_error:simple" },
+    { "java", "double", "[4.0]", "'4'", "" },
+    { "java", "double", "[4.5]", "'4.5d'", "type_error:simple" },
+    { "java", "boolean", "[false]", "'false'", "" },
+    { "java", "boolean", "[false]", "'FALSE'", "type_error:simple" },
+    { "java", "String", "['Big Fish']", "'big-fish'", "" },
+    { "java", "String", "['fish']", "'\\'fish\\''", "value_error:string" },
+    { "java", "Array of integer", "[[1,2]]", "'new int[] { 1, 2, }'", "" },
+    { "java", "Array of integer", "[[1,2]]", "'see new int[]{1,2};'", "" },
+    { "java", "Array of integer", "[[1,2]]", "'new int[]{1, x}'", "type_error:nested" },
+    { "java", "Array of float", "[[1.5]]", "'new float[]{1.5f}'", "" },
+    { "java", "ArrayList of String", "[['a','b']]", "'new ArrayList<String>() {{ add(\\'a\\'); add(\\'b\\'); }}'", "" },
+    { "java", "ArrayList of String", "[['a']]", "'new ArrayList<>(Arrays.asList(xay))'", "" },
+    { "java", "ArrayList of String", "[['é']]", "'new ArrayList<>(Arrays.asList(«é»))'", "" },
+    { "java", "ArrayList of long", "[[4]]", "'new ArrayList<Long>(Arrays.asList(4L))'", "" },
+    { "java", "ArrayList of long", "[['']]", "'new ArrayList<Long>()'", "value_error:list/tuple" },
+    { "java", "ArrayList of long", "[[]]", "'new ArrayList<Long>()'", "" },
+    { "java", "ArrayList of long", "[[4]]", "'List.of(4L)'", "type_error:simple" },
+    { "java", "ArrayList", "[[4]]", "'new ArrayList<>(Arrays.asList(4))'", "exception" },
+    { "java", "HashMap", "[{'k':[1.5],'n':['x',''],'b':[true]}]", "'new HashMap<String,Object>() { { put(\\'k\\', 1.5f); put(\\'b\\', true); } }'", "" },
+    { "java", "HashMap", "[{'k':['']}]", "'new HashMap<>()'", "" },
+    { "java", "HashMap", "[{'k':['v']}]", "'new HashMap<>() {{ put(\\'q\\', \\'v\\'); }}'", "value_error:dict_key" },
+    { "java", "HashMap", "[{'k':['v']}]", "'Map.of(\\'k\\', \\'v\\')'", "type_error:simple" },
+    { "java", "Hashtable", "[{'k':['v']}]", "'new Hashtable<>()'", "exception" },
+    { "java", "string", "['a']", "'a'", "exception" },
+    { "javascript", "String", "['ab']", "'\\'ab\\''", "" },
+    { "javascript", "String", "['ab']", "'`ab`'", "value_error:string" },
+    { "javascript", "integer", "[3]", "'3n'", "type_error:simple" },
+    { "javascript", "integer", "[3]", "3", "type_error:js" },
+    { "javascript", "float", "[2.0]", "'2'", "" },
+    { "javascript", "float", "[2.0]", "'2e0'", "type_error:simple" },
+    { "javascript", "Bigint", "[9]", "'9n'", "" },
+    { "javascript", "Boolean", "[true]", "'true'", "" },
+    { "javascript", "any", "['cb']", "'CB'", "" },
+    { "javascript", "array of String", "[['a','b']]", "'new Array(a, \\'b\\')'", "" },
+    { "javascript", "array of integer", "[[1,2]]", "' [1, 2] // two'", "" },
+    { "javascript", "array of integer", "[[1]]", "'[1,]'", "type_error:nested" },
+    { "javascript", "array of integer", "[[]]", "'[ ]'", "" },
+    { "javascript", "array of array", "[[[1,2],[3,'x']]]", "'[[1, 2], [3, x]]'", "" },
+    { "javascript", "array of array", "[[[1],[2]]]", "'new Array([1], [2])'", "" },
+    { "javascript", "array", "[[1]]", "'[1]'", "exception" },
+    { "javascript", "dict", "[{'a':[1],'b':[[true,'t']]}]", "'{\\'a\\': \\'1\\', b: [true, t]}'", "" },
+    { "javascript", "dict", "[{'a':['x','']}]", "'{}'", "" },
+    { "javascript", "dict", "[{'a':[1000.0]}]", "'{a: 1_000}'", "" },
+    { "javascript", "dict", "[{'a':['inf']}]", "'{a: inf}'", "value_error:dict_value" },
+    { "javascript", "dict", "['opts']", "'opts'", "" }, { "javascript", "dict", "['opts']", "'OPTS'", "value_error:others" },
+    { "javascript", "string", "['a']", "'a'", "exception" },
+};
+
+static struct json *one_function(const char *type)
+{
+    const char *of = strstr(type, " of ");
+    struct json *list = json_new_array(), *f = json_new_object(), *p = json_new_object(), *props = json_new_object(), *a = json_new_object();
+    json_set(a, "type", json_new_strn(type, of ? (size_t)(of - type) : strlen(type)));
+    if (of) {
+        struct json *items = json_new_object();
+        json_set(items, "type", json_new_str(of + 4));
+        json_set(a, "items", items);
+    }
+    json_set(props, "a", a);
+    json_set(p, "properties", props);
+    json_set(f, "name", json_new_str("f"));
+    json_set(f, "parameters", p);
+    json_push(list, f);
+    return list;
+}
+
+/* [{"f":{"a":value}}] */
+static struct json *one_call(struct json *value)
+{
+    struct json *list = json_new_array(), *call = json_new_object(), *args = json_new_object();
+    json_set(args, "a", value);
+    json_set(call, "f", args);
+    json_push(list, call);
+    return list;
+}
+
+TEST(source_text_is_read_by_its_type)
+{
+    for (size_t i = 0; i < LEN(sources); i++) {
+        struct json *f = one_function(sources[i].type), *expect = one_call(parse(sources[i].accepted)), *output = one_call(parse(sources[i].given));
+        struct judge_opts o = { .language = strcmp(sources[i].language, "java") ? JUDGE_JAVASCRIPT : JUDGE_JAVA };
+        struct verdict v = judge_calls(f, expect, output, &o);
+        CHECK(!strcmp(v.error, sources[i].error), "%s %s, %s given: %s", sources[i].language, sources[i].type, sources[i].given, v.error);
+        json_free(f);
+        json_free(expect);
+        json_free(output);
+    }
+}
+
+/* No text makes a shape run away: long runs of what the shapes repeat. */
+TEST(hostile_source_text_is_read_in_time)
+{
+    static const char *const unit[] = { "[", "[[,", "a:", "{", "new ArrayList<>() {{ ", "new HashMap<", "add(", " ", "1_", ",[" };
+    static const char *const types[] = { "array of array", "dict", "array of String", "HashMap", "ArrayList of String", "Array of String" };
+    uint64_t t0 = clock_ns();
+    for (size_t u = 0; u < LEN(unit); u++)
+        for (size_t k = 0; k < LEN(types); k++) {
+            struct str s = { 0 };
+            for (int i = 0; i < (SANITIZED ? 100 : 1000); i++) str_puts(&s, unit[u]);
+            struct json *f = one_function(types[k]), *expect = one_call(parse("['x']")), *output = one_call(json_new_strn(s.p, s.len));
+            struct verdict v = judge_calls(f, expect, output, &(struct judge_opts){ .language = k < 3 ? JUDGE_JAVASCRIPT : JUDGE_JAVA });
+            CHECK(!v.valid, "%s", unit[u]);
+            json_free(f);
+            json_free(expect);
+            json_free(output);
+            str_done(&s);
+        }
+    CHECK((double)(clock_ns() - t0) * 1e-9 < 5, "%.1f s", (double)(clock_ns() - t0) * 1e-9);
+}
+
 static enum judge_match match_of(const char *category)
 {
     if (strstr(category, "parallel")) return JUDGE_ANY_ORDER;
     return strstr(category, "multiple") ? JUDGE_NAMED : JUDGE_FIRST;
+}
+
+static enum judge_language language_of(const struct json *name)
+{
+    if (json_str_is(name, "java")) return JUDGE_JAVA;
+    return json_str_is(name, "javascript") ? JUDGE_JAVASCRIPT : JUDGE_PYTHON;
 }
 
 TEST(judge_agrees_with_the_original)
@@ -71,8 +199,9 @@ TEST(judge_agrees_with_the_original)
     int n = 0, same_error = 0;
     for (char *p = text.p, *nl; p && (nl = strchr(p, '\n')); p = nl + 1) {
         struct json *l = json_parse(p, (size_t)(nl - p), &e);
-        if (json_str_is(json_get(l, "language"), "python")) {
-            struct judge_opts o = { match_of(json_str(json_get(l, "category"), NULL)), false, json_bool(json_get(l, "underscore_to_dot")) };
+        {
+            struct judge_opts o = { match_of(json_str(json_get(l, "category"), NULL)), false, json_bool(json_get(l, "underscore_to_dot")),
+                                    language_of(json_get(l, "language")) };
             struct verdict v = judge_calls(json_get(l, "function"), json_get(l, "possible_answer"), json_get(l, "output"), &o);
             const char *want = json_str(json_get(l, "error_type"), NULL);
             CHECK(v.valid == json_bool(json_get(l, "valid")), "%s: %s instead of %s", json_str(json_get(l, "id"), NULL), v.error, want ? want : "valid");
@@ -82,7 +211,7 @@ TEST(judge_agrees_with_the_original)
         }
         json_free(l);
     }
-    CHECK(n > 400, "%d verdicts read", n);
+    CHECK(n == 749, "%d verdicts read", n);
     CHECK(same_error == n, "%d of %d rules agree", same_error, n);
     str_done(&text);
 }

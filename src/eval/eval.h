@@ -14,10 +14,12 @@ struct verdict { bool valid; const char *error; };                    /* error: 
 enum judge_match { JUDGE_FIRST,                                       /* one call of the first function */
                    JUDGE_NAMED,                                       /* one call, the function found by the expected name */
                    JUDGE_ANY_ORDER };                                 /* several calls, in any order, greedy */
+enum judge_language { JUDGE_PYTHON, JUDGE_JAVA, JUDGE_JAVASCRIPT };   /* arguments of the last two are source text */
 struct judge_opts {
     enum judge_match match;
     bool json_schema;                                                 /* types are JSON Schema's: number is float, object is dict */
     bool dots_shown_as_underscores;                                   /* names as the model saw them */
+    enum judge_language language;                                     /* whose types the functions declare */
 };
 /* functions: array of definitions (bare or wrapped); expect: [{name: {param: [accepted, …]}}];
  * output: [{name: {param: value}}]. "" among the accepted values: the parameter may be left out. */

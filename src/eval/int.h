@@ -1,4 +1,4 @@
-/* int.h -- what the files of eval/ that measure the grammar room share: maskdata.c.
+/* int.h -- what the files of eval/ share: values of the judge, and what measures the grammar room (maskdata.c).
  *
  * Reading the data, writing its instances in several spellings, cutting them into tokens; samples of
  * times with their percentiles; failures, counted and kept up to a number that a person reads. */
@@ -6,6 +6,16 @@
 #define TENON_EVAL_INT_H
 
 #include "eval/eval.h"
+
+/* ---- judge_source.c, judge.c ------------------------------------------------------------------------ */
+
+/* The value that source text stands for, by its declared type and that of its elements (NULL: none); text
+ * that is no literal of its type stays a string. Owned. NULL: a type that the original cannot convert. */
+struct json *source_value(enum judge_language l, const struct json *text, const char *type, const char *item);
+struct json *py_float(double v);                                      /* always with a point or an exponent; owned */
+/* One argument against its accepted values. */
+struct verdict judge_value(const struct json *v, const struct json *accepted, const struct json *schema,
+                           const struct judge_opts *o);
 
 /* ---- cases ------------------------------------------------------------------------------------------ */
 
