@@ -108,7 +108,7 @@ static void score(struct tally *t, bool hit, bool failed)
 
 static struct verdict judge_call(struct sgd_slice *const slice[2], const struct json *line, const struct message *m)
 {
-    struct json *calls = m ? point_calls(m, true) : json_new_array(), *strict = canonical(json_get(line, "expect"));
+    struct json *calls = m ? point_calls(m, false) : json_new_array(), *strict = canonical(json_get(line, "expect"));
     const char *want, *have;
     struct verdict lenient, exact;
     call_of(json_get(line, "expect"), 0, &want);

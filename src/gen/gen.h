@@ -45,6 +45,8 @@ struct request {
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
+    bool unconstrained;                                               /* for measuring: no grammar, no promise; a broken call is incomplete.
+                                                                       * No member of the JSON sets this */
     bool want_tokens;                                                 /* token events too (logprobs) */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs) */
 };

@@ -358,7 +358,7 @@ bool remote_run(struct remote *m, const struct request *r, event_fn *fn, void *c
     struct answer a = { .r = r, .fn = fn, .ctx = ctx, .start_ns = clock_ns() };
     sse_init(&a.sse, on_sse, &a, EVENT_MOST);
     bool ok = ask(m, &a, e);
-    if (!ok) fn(ctx, &(struct event){ .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) } });
+    if (!ok) fn(ctx, &(struct event){ .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) }, .code = e->code });
     answer_done(&a);
     return ok;
 }
