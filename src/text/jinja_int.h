@@ -119,6 +119,7 @@ struct compile {
     struct tok *tok; uint32_t n_tok, cap_tok, at;
     int depth;
     size_t work;
+    uint32_t n_caller, n_kwargs, n_varargs;               /* mentions of these names so far */
     bool failed;
     struct { const char *name; uint32_t pos; } open[64]; int n_open;      /* blocks not closed yet */
     uint32_t *slot; uint32_t mask;                                        /* of interned names */
