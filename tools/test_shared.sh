@@ -26,6 +26,11 @@ elif [ ! -x "$turns" ]; then echo "skipped: walks of every dialect ($turns is no
 else TENON_WALK_VOCABS="${DIALECT_WALKS:-20}" "$turns" walks_with_real_vocabularies || bad=1
 fi
 
+if [ "${2:-}" = masks ]; then :
+elif [ -x .venv/bin/pytest ]; then LINES="${LINES:-10000}" .venv/bin/pytest -q -p no:cacheprovider tests/test_tokenizers.py || bad=1
+else echo "skipped: the tokenizers package is not there"
+fi
+
 data=$shared/fixtures/jsonschema/maskbench-dev
 if [ -d "$data" ]; then
     for vocab in llama-bpe qwen2; do
