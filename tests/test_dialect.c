@@ -181,6 +181,9 @@ static const struct row { const char *why, *dialect, *how, *in, *text, *calls; }
     { "an object about something else", L31, "", "{\"name\": \"clocks\", \"parameters\": {}}", "{\"name\": \"clocks\", \"parameters\": {}}", "" },
     { "half a call, cut", L31, "cut", "{\"name\": \"clock\", \"parameters\": {\"a\": \"b", "", "clock{\"a\":\"b" },
     { "a list in an object", "json", "", "{\"tool_calls\": [{\"name\": \"clock\", \"arguments\": {}}, {\"name\": \"weather\", \"arguments\": {\"q\": 2}}]}", "", "clock{}; weather{\"q\":2};" },
+    { "a bracket behind a list", "json", "", "[{\"name\":\"clock\",\"arguments\":{}}] [1] x", "[1] x", "clock{};" },
+    { "a list behind a list", "json", "", "[{\"name\":\"clock\",\"arguments\":{}}] [{\"name\":\"weather\",\"arguments\":{}}]", "", "clock{}; weather{};" },
+    { "a bracket behind a call", L31, "", "{\"name\": \"clock\", \"parameters\": {}} [1]", "[1]", "clock{};" },
     { "a list", "json", "", "[{\"name\": \"clock\", \"arguments\": {}}]", "", "clock{};" },
 
     /* escapes and numbers in arguments */

@@ -431,7 +431,7 @@ static void args_byte(struct blocks *p, char c) { args_result(p, literal_byte(&p
 static void item_byte(struct blocks *p, char c)
 {
     if (is_blank(c) || c == ',' || c == ';') return;
-    if (p->bare && !p->in_list && p->r.index && c != '{') {           /* no marker ends these calls */
+    if (p->bare && !p->in_list && !p->no_call && c != '{') {          /* no marker ends these calls */
         p->turn = T_AFTER;
         blocks_after(p, c);
     } else if (c == '[' && !p->in_list) {

@@ -205,7 +205,7 @@ static void think_byte(struct blocks *p, char c)
 void blocks_after(struct blocks *p, char c)
 {
     if (is_blank(c)) return;
-    if (p->block_open && c == '[') {                        /* another list before the end marker */
+    if (p->block_open && !p->bare && c == '[') {            /* another list before the end marker */
         block_start(p);
         block_byte(p, c);
         return;
