@@ -141,10 +141,10 @@ static bool render(const struct json *c, bool tools_as_json, struct prompt *p, s
     if (tools_as_json) json_set(vars, "tools_as", json_new_str("json"));
     json_push(messages, json_copy(json_get(c, "answer")));
     const struct json *tools = json_get(c, "tools");
-    struct dialect_request r = { .messages = messages,
+    struct dialect_request r = { .bos_token = "<|startoftext|>", .messages = messages,
                                  .tools = json_len(tools) ? tools : NULL,
                                  .vars = vars };
-    bool ok = chat_render("tenon", &r, p, e);
+    bool ok = dialect_render(dialect_find("lfm2-json"), &r, p, e);
     json_free(vars);
     json_free(messages);
     return ok;
@@ -372,30 +372,47 @@ static bool shards(const struct job *j, struct err *e)
 
 /* ---- learning a vocabulary ------------------------------------------------------------------- */
 
-/* Hands over the text pieces of one conversation after the other; markers are tokens, not text. */
+/* Hands over the texts between the markers of one conversation after the other; markers are tokens. */
 struct corpus {
     const struct job *j;
     uint64_t index;
     struct prompt p;
-    size_t piece;
+    size_t at;                                                        /* in the text of p */
     int64_t left;
     struct err err;
 };
+
+/* The next marker of the template, <|like_this|>, from `at` on; its length, 0 at the end. */
+static size_t find_marker(const struct prompt *p, size_t *at)
+{
+    for (size_t i = 0; i < p->n_piece; i++) {
+        const struct piece *q = &p->piece[i];
+        size_t from = MAX(q->off, *at), end = q->off + q->len;
+        if (!q->trusted || from >= end) continue;
+        const char *open = memmem(p->text.p + from, end - from, "<|", 2);
+        const char *close = open ? memmem(open, (size_t)(p->text.p + end - open), "|>", 2) : NULL;
+        if (!close) continue;
+        *at = (size_t)(open - p->text.p);
+        return (size_t)(close + 2 - open);
+    }
+    *at = p->text.len;
+    return 0;
+}
 
 static bool next_text(void *ctx, struct bytes *text)
 {
     struct corpus *c = ctx;
     for (;;) {
-        while (c->piece < c->p.n_piece) {
-            const struct piece *q = &c->p.piece[c->piece++];
-            if (q->special) continue;
-            *text = (struct bytes){ c->p.text.p + q->off, q->len };
-            c->left -= (int64_t)q->len;
-            return true;
+        while (c->at < c->p.text.len) {
+            size_t from = c->at, len = find_marker(&c->p, &c->at);
+            *text = (struct bytes){ c->p.text.p + from, c->at - from };
+            c->left -= (int64_t)text->len;
+            c->at += len;
+            if (text->len) return true;
         }
         if (c->left <= 0 || c->err.code) return false;
         prompt_done(&c->p);
-        c->piece = 0;
+        c->at = 0;
         struct json *v =
             datagen_conversation(c->j->g, c->j->set, (int)c->j->o->stage, c->index++, &c->err);
         /* the share that training shows as JSON */

@@ -2,6 +2,7 @@
 same folder, every type down to its logits, and what a folder can have wrong. TENON names the binary."""
 import json
 import os
+import pathlib
 import re
 import struct
 import subprocess
@@ -602,6 +603,12 @@ class Reference:
         return h @ self.w["lm_head.weight" if "lm_head.weight" in self.w else "model.embed_tokens.weight"].T
 
 
+def logits_of(model, ids, tmp_path, *more):
+    rc, _, err = run("debug", "logits", *more, "-m", model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
+    assert rc == 0, err
+    return np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+
+
 @pytest.mark.parametrize("kind", [*CONFIGS, "windowed mistral"])
 def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     c = Checkpoint(kind.split()[-1])
@@ -611,9 +618,37 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     ids = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
     want = Reference(c).logits(ids)
     for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("out.gguf", [], 2e-3), ("out.gguf", ["--decode"], 2e-3), ("m", ["--ref"], 1e-5)):
-        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
-        assert rc == 0, err
-        got = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+        got = logits_of(tmp_path / model, ids, tmp_path, *more)
+        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
+
+
+# ---- the same checkpoints through the library itself; its logits are kept (transformers_logits.py) ----
+
+LIBRARY_IDS = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}
+SPECIAL = {
+    "windowed mistral": {"sliding_window": 4},
+    "stretched qwen2": {"rope_scaling": YARN},
+    "stretched llama": {"rope_scaling": {**YARN, "attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 0.5}},
+    "linear llama": {"rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+}
+LIBRARY = [*CONFIGS, *SPECIAL]
+
+
+def library_checkpoint(kind):
+    c = Checkpoint(kind.split()[-1])
+    if c.kind == "mistral":                            # the library knows no biases there
+        c.folder = {n: x for n, x in c.folder.items() if not n.endswith("bias")}
+    c.config.update(SPECIAL.get(kind, {}))
+    return c
+
+
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_the_logits_are_those_of_transformers(kind, tmp_path):
+    want = np.load(pathlib.Path(__file__).parent / "data" / "transformers.npz")[kind]
+    convert(library_checkpoint(kind).write(tmp_path / "m", "F32"), tmp_path / "out.gguf")
+    for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("m", ["--ref"], 1e-5), ("out.gguf", [], 2e-3)):
+        got = logits_of(tmp_path / model, LIBRARY_IDS, tmp_path, *more)
         assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
 
 
@@ -655,10 +690,85 @@ def test_a_peft_folder_is_an_adapter(rooted, tmp_path):
     assert rc == 0 and np.linalg.norm(np.fromfile(tmp_path / "out.f32", "<f4") - want.ravel()) / np.linalg.norm(want) < 1e-5, err
 
 
+# Adapters as the PEFT library computes them (transformers_logits.py): changes to config and tensors of peft().
+def of_rank(r, module, n_in, n_out, seed):
+    rng = np.random.default_rng(seed)
+    return {module + "lora_A.weight": rng.standard_normal((r, n_in)).astype(np.float32) / 8, module + "lora_B.weight": rng.standard_normal((n_out, r)).astype(np.float32) / 8}
+
+
+def of_tokens(r, seed):
+    rng, at = np.random.default_rng(seed), "base_model.model.model.embed_tokens.lora_embedding_"
+    return {at + "A": rng.standard_normal((r, N_VOCAB)).astype(np.float32) / 8, at + "B": rng.standard_normal((D, r)).astype(np.float32) / 8}
+
+
+ADAPTED = {
+    "plain": ("llama", {}, {}),
+    "own alphas": ("llama", {"alpha_pattern": {"q_proj": 3.0, "layers.2.mlp.down_proj": 20}}, {}),
+    "own ranks": ("llama", {"rank_pattern": {"v_proj": 2}, "alpha_pattern": {"v_proj": 5}, "use_rslora": True},
+                  of_rank(2, "base_model.model.model.layers.0.self_attn.v_proj.", D, KV * HD, 8)),
+    "tokens": ("llama", {"alpha_pattern": {"embed_tokens": 6}}, of_tokens(4, 9)),
+    "tokens of a tied model": ("qwen2", {}, of_tokens(4, 9)),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapter_computes_what_peft_computes(name, tmp_path):
+    want = np.load(pathlib.Path(__file__).parent / "data" / "transformers.npz")["adapted " + name]
+    kind, config, changes = ADAPTED[name]
+    Checkpoint(kind).write(tmp_path / "m", "F32")
+    peft(tmp_path / "a", changes, config)
+    got = logits_of(tmp_path / "m", LIBRARY_IDS, tmp_path, "--ref", "--lora", tmp_path / "a")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "a", tmp_path / "merged.gguf")
+    if "tied" in name:
+        assert rc == 1 and "use the adapter beside the model" in err and not (tmp_path / "merged.gguf").exists()
+        return
+    assert rc == 0, err
+    got = logits_of(tmp_path / "merged.gguf", LIBRARY_IDS, tmp_path, "--ref")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+
+
+def write_adapter(path, arch, tensors, alpha=8):
+    w = gguf.GGUFWriter(path, arch)
+    w.add_type("adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", alpha)
+    for n, x in tensors.items():
+        w.add_tensor(n, x)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+@pytest.mark.parametrize("kind,part,n_ff", [("mixtral", "block_sparse_moe", FF), ("lfm2_moe", "feed_forward", 32)])
+def test_adapters_of_experts(kind, part, n_ff, tmp_path):
+    c, rng, tensors = Checkpoint(kind), np.random.default_rng(4), {}
+    c.write(tmp_path / "m", "F32")
+    for to, hf, n_in, n_out in (("up", "w3", D, n_ff), ("down", "w2", n_ff, D)):
+        a, b = (rng.standard_normal(s).astype(np.float32) / 8 for s in ((4, 3, n_in), (4, n_out, 3)))
+        tensors[f"blk.1.ffn_{to}_exps.weight.lora_a"], tensors[f"blk.1.ffn_{to}_exps.weight.lora_b"] = a, b
+        for e in range(4):
+            c.folder[f"model.layers.1.{part}.experts.{e}.{hf}.weight"] += 8 / 3 * b[e] @ a[e]
+    write_adapter(tmp_path / "a.gguf", ARCH.get(kind, kind), tensors)
+    want = Reference(c).logits(LIBRARY_IDS)
+    got = logits_of(tmp_path / "m", LIBRARY_IDS, tmp_path, "--ref", "--lora", tmp_path / "a.gguf")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "a.gguf", tmp_path / "merged.gguf")
+    assert rc == 0, err
+    got = logits_of(tmp_path / "merged.gguf", LIBRARY_IDS, tmp_path, "--ref")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    tensors["blk.1.ffn_up_exps.weight.lora_a"] = tensors["blk.1.ffn_up_exps.weight.lora_a"][:3]
+    write_adapter(tmp_path / "b.gguf", ARCH.get(kind, kind), tensors)
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "b.gguf", tmp_path / "bad.gguf")
+    assert rc == 1 and "must be 64 x r x 4 and r x" in err, err
+
+
 L0 = "base_model.model.model.layers.0."
 @pytest.mark.parametrize("config,changes,drop,says", [
     ({"peft_type": "IA3"}, {}, (), "peft_type"), ({"use_dora": True}, {}, (), "use_dora"), ({"bias": "all"}, {}, (), "bias"),
-    ({"lora_alpha": "8"}, {}, (), "lora_alpha"), ({"alpha_pattern": {"q_proj": 4}}, {}, (), "alpha_pattern"),
+    ({"lora_alpha": "8"}, {}, (), "lora_alpha"), ({"alpha_pattern": {"q_proj|v_proj": 4}}, {}, (), "alpha_pattern has the key q_proj|v_proj"),
+    ({"alpha_pattern": {"q_proj": "4"}}, {}, (), "alpha_pattern: q_proj is no number"),
     ({}, {"base_model.model.lm_head.weight": np.zeros((3, 3), np.float32)}, (), "lm_head.weight is neither"),
     ({}, {L0 + "self_attn.w_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "w_proj"),
     ({}, {L0 + "mlp.up_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "blk.0.ffn_up.weight.lora_b is missing"),
@@ -688,7 +798,9 @@ BAD = {
     "width missing": (lambda c, t: c.config.pop("hidden_size"), "config.json: hidden_size is missing"),
     "heads do not divide": (lambda c, t: c.config.update(num_key_value_heads=3), "num_key_value_heads 3 must divide num_attention_heads 4"),
     "odd head": (lambda c, t: c.config.update(head_dim=15), "head_dim must be even"),
-    "yarn": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: rope_type is yarn; default, linear and llama3"),
+    "longrope": (lambda c, t: c.config.update(rope_scaling={"type": "longrope", "factor": 4}), "rope_scaling: rope_type is longrope; default, linear, llama3 and yarn"),
+    "yarn cut short": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: original_max_position_embeddings is missing"),
+    "yarn of another kind": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 8, "mscale": 2}), "mscale, mscale_all_dim"),
     "scaling cut short": (lambda c, t: c.config.update(rope_scaling={"rope_type": "llama3", "factor": 8}), "rope_scaling: low_freq_factor is missing"),
     "theta as text": (lambda c, t: c.config.update(rope_theta="1e6"), "rope_theta must be a number between"),
     "windowed layers": (lambda c, t: c.config.update(layer_types=["full_attention", "sliding_attention", "full_attention"]), "layer_types[1] is not"),

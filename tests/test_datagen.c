@@ -283,7 +283,7 @@ TEST(an_example_is_the_rendered_conversation)
                                          .vars = vars };
             struct prompt p = { 0 };
             struct ids ids = { 0 };
-            CHECK(chat_render("tenon", &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s",
+            CHECK(dialect_render(dialect_find("lfm2-json"), &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s",
                   e.msg);
             bool same = ids.n == (size_t)x.n && !memcmp(ids.id, x.token, ids.n * sizeof *ids.id);
             compared += same;

@@ -18,6 +18,7 @@ has libzstd || need libzstd-dev
 has zlib || need zlib1g-dev
 has libidn2 || need libidn2-dev
 has libxxhash || need libxxhash-dev
+has libcurl || need libcurl4-openssl-dev
 has cmocka || need libcmocka-dev
 
 if [ -n "$missing" ]; then

@@ -46,6 +46,7 @@ struct err { enum err_code code; char msg[480]; };                    /* zeroed 
 
 bool        err_set(struct err *e, enum err_code c, const char *fmt, ...) PRINTF_LIKE(3, 4); /* returns false */
 bool        err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* prefix "where: "; returns false */
+bool        err_at(struct err *e, const char *name);                  /* the same with a file's name, unless the message begins with it */
 const char *err_name(enum err_code c);
 int         err_exit_status(enum err_code c);
 int         err_http_status(enum err_code c);
@@ -141,10 +142,14 @@ struct map { const uint8_t *data; size_t size; };
 /* MAP_COPY reads all into memory of our own instead; MAP_LOCK keeps it from being paged out. */
 enum { MAP_COPY = 1, MAP_LOCK = 2 };
 bool map_open(struct map *m, const char *path, unsigned flags, struct err *e);         /* an empty file is size 0, data not NULL */
+/* All of it will be read soon: where there is memory for twice as much, reading begins now, in the background. */
+void map_prefetch(const struct map *m);
 void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */
 bool file_read(const char *path, struct str *out, struct err *e);
+/* What file_read() unpacks again: zstd, quickly, or the bytes as they are where the build has none. Appended to out. */
+void pack_zstd(const void *p, size_t n, struct str *out);
 /* Writes to a temporary name beside path, fsyncs, renames: path holds the old bytes or all new ones. */
 bool file_write(const char *path, const void *p, size_t n, struct err *e);
 /* The same in pieces. Zeroed after commit or abort. */

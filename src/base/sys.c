@@ -74,6 +74,12 @@ bool map_open(struct map *m, const char *path, unsigned flags, struct err *e)
     return ok;
 }
 
+void map_prefetch(const struct map *m)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    if (m->size && pages > 0 && m->size / page_size() < (size_t)pages / 2) madvise((void *)(uintptr_t)m->data, m->size, MADV_WILLNEED);
+}
+
 void map_close(struct map *m)
 {
     if (m->size) munmap((void *)m->data, m->size);
@@ -133,6 +139,19 @@ static bool unpack_zstd(const char *path, const struct str *in, struct str *out,
     return rc == 0 ? true : err_set(e, ERR_FORMAT, "%s: the zstd data is cut or damaged", path);
 }
 #endif
+
+void pack_zstd(const void *p, size_t n, struct str *out)
+{
+#ifdef TENON_ZSTD
+    size_t most = ZSTD_compressBound(n);
+    char *to = mem_alloc(most);
+    size_t got = ZSTD_compress(to, most, p, n, 1);
+    if (!ZSTD_isError(got)) str_put(out, to, got);
+    mem_free(to);
+    if (!ZSTD_isError(got)) return;
+#endif
+    str_put(out, p, n);
+}
 
 static bool starts(const struct str *s, const char *magic, size_t n)
 {

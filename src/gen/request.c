@@ -54,13 +54,14 @@ static bool read_bool(const struct json *body, const char *key, bool *out, struc
 static bool read_limit(struct request *r, struct err *e)
 {
     int64_t old = -1, now = -1;
-    if (!read_i64(r->body, "max_tokens", 1, INT_MAX, &old, e)) return false;
-    if (!read_i64(r->body, "max_completion_tokens", 1, INT_MAX, &now, e)) return false;
+    if (!read_i64(r->body, "max_tokens", 0, INT_MAX, &old, e)) return false;
+    if (!read_i64(r->body, "max_completion_tokens", 0, INT_MAX, &now, e)) return false;
     if (old >= 0 && now >= 0 && old != now)
         return err_set(e, ERR_ARG,
                        "max_tokens and max_completion_tokens say different things, %lld and %lld",
                        (long long)old, (long long)now);
     r->max_tokens = (int)MAX(0, MAX(old, now));
+    r->only_prompt = MAX(old, now) == 0;
     return true;
 }
 
@@ -143,17 +144,20 @@ static bool refuse_others(const struct json *body, struct err *e)
 
 static int tool_index(const struct request *r, const char *name)
 {
-    for (size_t i = 0; i < json_len(r->tools); i++)
-        if (json_str_is(json_get(tool_function(json_at(r->tools, i)), "name"), name)) return (int)i;
+    for (size_t i = 0; i < json_len(r->tools); i++) {
+        const char *own = tool_name(json_at(r->tools, i));
+        if (own && !strcmp(own, name)) return (int)i;
+    }
     return -1;
 }
 
 static bool unknown_tool(const struct request *r, const char *name, struct err *e)
 {
     struct str list = { 0 };
-    for (size_t i = 0; i < MIN(json_len(r->tools), 8u); i++)
-        str_fmt(&list, "%s%s", i ? ", " : "",
-                json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL));
+    for (size_t i = 0; i < MIN(json_len(r->tools), 8u); i++) {
+        const char *own = tool_name(json_at(r->tools, i));
+        if (own) str_fmt(&list, "%s%s", list.len ? ", " : "", own);
+    }
     if (json_len(r->tools) > 8) str_puts(&list, ", …");
     err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
             list.p ? list.p : "none");
@@ -191,19 +195,25 @@ static bool read_allowed(struct request *r, const struct json *v, struct err *e)
     return true;
 }
 
+static bool choose(struct request *r, const char *name, struct err *e)
+{
+    int t = tool_index(r, name);
+    if (t < 0) return unknown_tool(r, name, e);
+    r->choice = CHOICE_NAMED;
+    r->choice_name = tool_name(json_at(r->tools, (size_t)t));
+    return true;
+}
+
 static bool read_choice_object(struct request *r, const struct json *v, struct err *e)
 {
     if (json_str_is(json_get(v, "type"), "allowed_tools")) return read_allowed(r, v, e);
     const char *name = named(v);
+    if (json_str_is(json_get(v, "type"), "code_interpreter")) return choose(r, "python", e);
     if (!json_str_is(json_get(v, "type"), "function") || !name)
         return err_set(e, ERR_ARG,
                        "tool_choice: an object must be {\"type\":\"function\",\"function\":"
                        "{\"name\":…}} or of type allowed_tools");
-    int t = tool_index(r, name);
-    if (t < 0) return unknown_tool(r, name, e);
-    r->choice = CHOICE_NAMED;
-    r->choice_name = json_str(json_get(tool_function(json_at(r->tools, (size_t)t)), "name"), NULL);
-    return true;
+    return choose(r, name, e);
 }
 
 static bool read_choice(struct request *r, struct err *e)
@@ -343,6 +353,18 @@ static bool read_style(struct request *r, struct err *e)
         && read_steer(r, e);
 }
 
+/* logprobs: a truth value with top_logprobs beside it. */
+static bool read_logprobs(struct request *r, struct err *e)
+{
+    int64_t top = -1;
+    if (!read_bool(r->body, "logprobs", &r->want_tokens, e)) return false;
+    if (!read_i64(r->body, "top_logprobs", 0, TOP_MOST, &top, e)) return false;
+    if (top >= 0 && !r->want_tokens)
+        return err_set(e, ERR_ARG, "top_logprobs: is only accepted with logprobs true");
+    r->top = (int)MAX(0, top);
+    return true;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool read_messages(struct request *r, struct err *e)
@@ -366,11 +388,27 @@ bool request_read(struct request *r, struct json *body, struct err *e)
         goto fail;
     if (!read_limit(r, e) || !read_stop(r, e) || !read_sampling(r, e)) goto fail;
     if (!read_bool(body, "parallel_tool_calls", &r->parallel, e)) goto fail;
-    if (!read_bool(body, "logprobs", &r->want_tokens, e) || !refuse_others(body, e)) goto fail;
+    if (!read_logprobs(r, e) || !refuse_others(body, e)) goto fail;
     return true;
 fail:
     request_done(r);
     return false;
+}
+
+/* A prompt of tokens stands beside it (struct sched_job): neither messages nor tools. `logprobs` is a number here. */
+bool request_read_raw(struct request *r, struct json *body, struct err *e)
+{
+    int64_t top = -1;
+    *r = (struct request){
+        .body = body, .parallel = true, .spelling = -1, .declared_order = -1, .steer = 0};
+    bool ok = json_is(body, JSON_OBJECT) || err_set(e, ERR_ARG, "the request must be a JSON object");
+    r->choice = CHOICE_NONE;
+    ok = ok && read_format(r, e) && read_limit(r, e) && read_stop(r, e) && read_sampling(r, e) &&
+         read_i64(body, "logprobs", 0, TOP_MOST, &top, e);
+    r->want_tokens = top >= 0;
+    r->top = (int)MAX(0, top);
+    if (!ok) request_done(r);
+    return ok;
 }
 
 void request_done(struct request *r)

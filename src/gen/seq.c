@@ -10,7 +10,13 @@
  * is left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
  * generated when the limit stops the answer, therefore the matcher is asked with one token more.
  * `limited` remembers that the limit changed the answer: a token that would have been taken was
- * excluded, or the answer might have gone on. */
+ * excluded, or the answer might have gone on.
+ *
+ * Without a grammar (unconstrained: what a model says by itself, to be measured) there is no matcher, and
+ * nothing is forced, masked or promised.
+ *
+ * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
+ * whoever runs many of them can compute for all at once (loop.c). */
 #include "gen/int.h"
 
 #define FORCED_MOST 256
@@ -22,6 +28,7 @@
 struct seq {
     struct seq_opts o;
     struct call_tool *tool; int n_tool;
+    struct turn turn;
     struct grammar *grammar;
     struct matcher *matcher;
     struct emitter em;
@@ -33,17 +40,19 @@ struct seq {
     int n_draft, draft_at;
     double *prior;           /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
-    struct ids name;         /* chosen as a whole, waiting to be taken */
+    struct whole whole;      /* a name that is being chosen */
+    bool naming;
+    float *logits, *raw;     /* those at hand; before penalties [n_vocab], where log-probabilities are wanted */
     int n_vocab, used;
-    bool limited, emitting;
+    bool limited, emitting, ended;                                /* ended: without a grammar, the end-of-turn token was taken */
 };
 
 /* ---- what is refused before the first token -------------------------------------------------- */
 
 static bool is_offered(const struct request *r, size_t i)
 {
-    const char *name = json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL);
-    if (r->choice == CHOICE_NONE) return false;
+    const char *name = tool_name(json_at(r->tools, i));
+    if (!name || r->choice == CHOICE_NONE) return false;
     if (r->choice == CHOICE_NAMED) return !strcmp(name, r->choice_name);
     return !r->allowed || r->allowed[i];
 }
@@ -55,14 +64,27 @@ static void list_tools(struct seq *s)
     for (size_t i = 0; i < json_len(r->tools); i++) {
         if (!is_offered(r, i)) continue;
         const struct json *f = tool_function(json_at(r->tools, i));
+        if (!f && s->o.voice.dialect->raw_code) s->turn.code = true;
+        if (!f && s->o.voice.dialect->raw_code) continue;
         struct json *open = tool_schema(json_at(r->tools, i));
         s->tool[s->n_tool++] = (struct call_tool){
-            .name = json_str(json_get(f, "name"), NULL),
+            .name = tool_name(json_at(r->tools, i)),
             .description = json_get(f, "description"),
             .schema = schema_closed(open), /* a model that invents arguments is guessing */
             .is_strict = r->strict || json_bool(json_get(f, "strict"))};
         json_free(open);
     }
+}
+
+static void fill_turn(struct seq *s)
+{
+    const struct request *r = s->o.r;
+    s->turn.tools = r->tools;
+    s->turn.choice = s->n_tool || s->turn.code ? r->choice : CHOICE_NONE;
+    s->turn.name = r->choice_name;
+    s->turn.tok = s->o.voice.tok;
+    s->turn.parallel = r->parallel;
+    s->turn.n_pair = s->n_tool;
 }
 
 static void fill_opts(const struct seq *s, struct grammar_opts *g)
@@ -90,24 +112,6 @@ static const struct json *answer_schema(struct seq *s)
 
 static bool format_is_strict(const struct request *r) { return r->strict || r->format.strict; }
 
-/* The whole answer is what response_format says. */
-static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
-{
-    const struct request *r = s->o.r;
-    const struct format *f = &r->format;
-    if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
-    if (r->declared_order < 0) g->declared_order = false;
-    g->relax = !format_is_strict(r);
-    s->grammar = f->kind == FORMAT_REGEX      ? grammar_of_regex(f->text, g, e)
-                 : f->kind == FORMAT_GBNF     ? grammar_of_gbnf(f->text, g, e)
-                 : f->kind == FORMAT_ENVELOPE ? grammar_compile(f->text, NULL, 0, NULL, 0, g, e)
-                                              : grammar_of_schema(answer_schema(s), g, e);
-    if (!s->grammar) return err_in(e, "response_format");
-    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
-        log_line(LOG_INFO, "relaxed what=\"response_format: %s\"", grammar_relaxed(s->grammar, i));
-    return true;
-}
-
 /* response_format as a piece of an envelope, its schema the one with number 0. */
 static void format_piece(const struct format *f, struct str *out)
 {
@@ -123,6 +127,35 @@ static void format_piece(const struct format *f, struct str *out)
         str_putc(out, *p);
     }
     str_puts(out, "\")");
+}
+
+/* The envelope of the turn. Where text has a format, the turn is either calls or that. */
+static void make_envelope(struct seq *s, bool formatted, struct str *out)
+{
+    struct str piece = { 0 };
+    if (formatted) format_piece(&s->o.r->format, &piece);
+    s->turn.text = formatted ? piece.p : NULL;
+    s->o.voice.dialect->grammar(&s->turn, out);
+    s->turn.text = NULL;
+    str_done(&piece);
+}
+
+/* The whole answer is what response_format says. */
+static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
+{
+    const struct request *r = s->o.r;
+    if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
+    if (r->declared_order < 0) g->declared_order = false;
+    g->relax = !format_is_strict(r);
+    const struct json *value = answer_schema(s);
+    struct str envelope = { 0 };
+    make_envelope(s, true, &envelope);
+    s->grammar = grammar_compile(envelope.p, NULL, 0, &value, value ? 1 : 0, g, e);
+    str_done(&envelope);
+    if (!s->grammar) return err_in(e, "response_format");
+    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
+        log_line(LOG_INFO, "relaxed what=\"response_format: %s\"", grammar_relaxed(s->grammar, i));
+    return true;
 }
 
 /* A keyword that was relaxed although its tool, or response_format, is strict. Entries begin with "tool NAME:". */
@@ -150,32 +183,9 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
     return true;
 }
 
-/* The envelope of the turn. Where text has a format, the turn is either calls or that: the dialect's root rule (its
- * envelope begins with it) becomes one of two. */
-static bool make_envelope(struct seq *s, bool formatted, struct str *out, struct err *e)
-{
-    const struct request *r = s->o.r;
-    const struct dialect *d = s->o.voice.dialect;
-    enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
-    if (!formatted) return d->grammar(c, r->parallel, out, e);
-    struct str calls = { 0 };
-    bool ok = d->grammar(CHOICE_REQUIRED, r->parallel, &calls, e);
-    if (ok && strncmp(calls.p, "root = ", 7))
-        ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root",
-                     d->name);
-    if (ok) {
-        str_puts(out, "root = either_calls | ");
-        format_piece(&r->format, out);
-        str_fmt(out, ";\neither_calls = %s", calls.p + 7);
-    }
-    str_done(&calls);
-    return ok;
-}
-
 static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
 {
-    bool formatted =
-        s->n_tool && s->o.r->choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
+    bool formatted = s->turn.choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
     const struct json *value = formatted ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
@@ -184,8 +194,8 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
         if (!s->tool[i].is_strict) g->relax = true; /* then the strict ones are looked at below */
     }
-    if (make_envelope(s, formatted, &envelope, e))
-        s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
+    make_envelope(s, formatted, &envelope);
+    s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
     str_done(&envelope);
     mem_free(pair);
     if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5))
@@ -210,23 +220,33 @@ static void set_prior(struct seq *s)
     for (int i = 0; i < s->n_tool; i++) s->prior[i] *= PRIOR_WEIGHT;
 }
 
+/* The grammar of the turn and its matcher. */
+static bool compile(struct seq *s, struct err *e)
+{
+    struct grammar_opts g;
+    fill_opts(s, &g);
+    bool only_format = s->turn.choice == CHOICE_NONE && s->o.r->format.kind != FORMAT_TEXT;
+    if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) return false;
+    s->matcher = matcher_new(s->grammar, s->o.voice.vocab, e);
+    return s->matcher && check_budget(s, e);
+}
+
 struct seq *seq_open(const struct seq_opts *o, struct err *e)
 {
     struct seq *s = mem_zero(sizeof *s);
-    struct grammar_opts g;
     s->o = *o;
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
-    fill_opts(s, &g);
-    bool only_format = !s->n_tool && o->r->format.kind != FORMAT_TEXT;
-    if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) goto fail;
-    s->matcher = matcher_new(s->grammar, o->voice.vocab, e);
-    if (!s->matcher || !check_budget(s, e)) goto fail;
+    fill_turn(s);
+    if (o->r->unconstrained) s->o.steer = 0;
+    else if (!compile(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
+    s->whole = (struct whole){ s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior, NULL, 0, 0, 0, 0 };
+    if (o->r->want_tokens && o->r->top >= 0 && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
 fail:
     seq_close(s);
@@ -236,7 +256,8 @@ fail:
 void seq_close(struct seq *s)
 {
     if (!s) return;
-    if (s->emitting) emit_close(&s->em, NULL);
+    struct err ignored = { 0 };
+    if (s->emitting) emit_close(&s->em, true, &ignored);
     for (int i = 0; i < s->n_tool; i++) json_free(s->tool[i].schema);
     mem_free(s->tool);
     json_free(s->any_object);
@@ -246,7 +267,8 @@ void seq_close(struct seq *s)
     mem_free(s->mask);
     mem_free(s->full);
     mem_free(s->pending.id);
-    mem_free(s->name.id);
+    whole_done(&s->whole);
+    mem_free(s->raw);
     mem_free(s->prior);
     mem_free(s->text.id);
     mem_free(s);
@@ -259,18 +281,31 @@ static int left(const struct seq *s) { return s->o.budget - s->used; }
 /* After a commit of n tokens: can the rest still be written? */
 static bool fits(struct seq *s, int n)
 {
+    if (!s->matcher) return n <= left(s);
     return n <= left(s) && matcher_shortest(s->matcher) <= left(s) - n + 1;
 }
 
+static bool ends_turn(const struct seq *s, int32_t id)
+{
+    const char *const *stop = s->o.voice.dialect->stop;
+    if (tok_is_eog(s->o.voice.tok, id)) return true;
+    if (!voice_is_special(&s->o.voice, id)) return false;
+    while (stop && *stop && !bytes_eq(tok_text(s->o.voice.tok, id), *stop)) stop++;
+    return stop && *stop;
+}
+
+static bool finished(const struct seq *s) { return s->matcher ? matcher_finished(s->matcher) : s->ended; }
+
 /* A committed token goes out, and waits for the model. */
-static void take(struct seq *s, int32_t id, enum token_origin origin, float logprob)
+static void take(struct seq *s, int32_t id, enum token_origin origin, const struct odds *odds)
 {
     s->used++;
     s->o.usage.completion_tokens++;
     s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
     s->o.usage.accepted_tokens += origin == ORIGIN_DRAFTED;
     ids_put(&s->pending, id);
-    emit_token(&s->em, id, origin, logprob);
+    if (!s->matcher) s->ended = ends_turn(s, id);
+    emit_token(&s->em, id, origin, odds);
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
@@ -279,7 +314,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, float logp
 static bool may_draft(const struct seq *s, int n)
 {
     int lost = s->o.usage.draft_tokens - 2 * s->o.usage.accepted_tokens;
-    return s->o.logits && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
+    return !s->o.no_model && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
            (!(s->o.steer & STEER_NAME) || s->em.in_call);
 }
 
@@ -304,10 +339,11 @@ static bool was_drafted(struct seq *s, int32_t t)
 static bool take_forced(struct seq *s)
 {
     int32_t run[FORCED_MOST];
+    if (!s->matcher) return false;
     int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
-        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, 0);
+        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, NULL);
         s->n_draft = s->draft_at = 0;
         return true;
     }
@@ -344,21 +380,18 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
 }
 
-/* Takes a whole name if one comes next and fits. */
-static bool take_name(struct seq *s, const float *logits)
+/* Takes the name that was chosen as a whole, if it fits. */
+static bool take_name(struct seq *s)
 {
-    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior,
-                             s->o.ahead, s->o.logits_ctx };
-    size_t done = 0;
-    if (!(s->o.steer & STEER_NAME) || s->em.in_call ||
-        !whole_name(&w, s->matcher, logits, &s->name))
-        return false;
-    while (done < s->name.n && matcher_commit(s->matcher, s->name.id[done])) done++;
-    if (done < s->name.n || !fits(s, (int)done)) {
-        matcher_rollback(s->matcher, (int)done);
+    const float *lp = NULL;
+    const struct ids *name = whole_best(&s->whole, &lp);
+    int n = name ? (int)name->n : 0, done = 0;
+    while (done < n && matcher_commit(s->matcher, name->id[done])) done++;
+    if (!n || done < n || !fits(s, n)) {
+        matcher_rollback(s->matcher, done);
         return false;
     }
-    for (size_t i = 0; i < done; i++) take(s, s->name.id[i], ORIGIN_SAMPLED, 0);
+    for (int i = 0; i < n; i++) take(s, name->id[i], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[i] });
     return true;
 }
 
@@ -370,6 +403,7 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
     bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s),
          cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
+    if (!s->matcher) return greedy ? t : pick(s, logits, NULL);
     if (t >= 0 && matcher_commit(s->matcher, t)) {
         if (fits(s, 1)) return t;
         matcher_rollback(s->matcher, 1);
@@ -391,40 +425,70 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
     return -1;
 }
 
-/* Logits after everything committed so far, penalties applied. NULL logits without a model. */
-static bool look(struct seq *s, float **logits, struct err *e)
+/* One chosen token. */
+static bool take_one(struct seq *s, struct err *e)
 {
-    *logits = NULL;
-    if (!s->o.logits) { s->pending.n = 0; return true; }
-    uint64_t t0 = clock_ns();
-    bool first = s->o.timing.decode_ms == 0 && s->o.timing.prefill_ms == 0;
-    if (!s->o.logits(s->o.logits_ctx, s->pending.id, (int)s->pending.n, s->draft + s->draft_at,
-                     s->n_draft - s->draft_at, logits, e))
-        return false;
-    *(first ? &s->o.timing.prefill_ms : &s->o.timing.decode_ms) += (double)(clock_ns() - t0) * 1e-6;
-    s->pending.n = 0;
-    if (!s->em.in_call) sample_penalise(*logits, s->n_vocab, &s->text, &s->o.r->sampling);
+    struct odds odds = { 0 };
+    int32_t t = choose(s, s->logits, e);
+    if (t < 0) return false;
+    if (s->raw && s->logits) sample_odds(s->raw, s->n_vocab, t, s->o.r->top, &odds);
+    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, &odds);
     return true;
 }
 
-/* One step: a forced run or one chosen token. *more false: the output is finished. */
-static bool step(struct seq *s, bool *more, struct err *e)
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+void seq_begin(struct seq *s)
 {
-    float *logits;
-    *more = false;
-    if (matcher_finished(s->matcher) || s->em.cancelled || s->em.stopped) return true;
-    if (left(s) > 0 && take_forced(s)) return *more = true;
-    if (left(s) <= 0) { s->limited = true; return true; }
-    if (!look(s, &logits, e)) return false;
-    if (logits && take_name(s, logits)) return *more = true;
-    float raw = 0;
-    bool want = s->em.want_tokens && logits;
-    int32_t t = choose(s, logits, e);
-    if (t < 0) return false;
-    if (want) raw = sample_logprob(logits, s->n_vocab, t);
-    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, raw);
-    return *more = true;
+    emit_open(&s->em, &s->o.voice, s->o.r, &s->turn, s->tool, s->n_tool, s->o.fn, s->o.ctx);
+    s->emitting = true;
 }
+
+void seq_cancel(struct seq *s) { s->em.cancelled = true; }
+const struct usage *seq_usage(const struct seq *s) { return &s->o.usage; }
+const struct ids *seq_pending(const struct seq *s) { return &s->pending; }
+
+/* The next name to be tried; if there is none, the best is taken, or else a token as usual. */
+static bool next_name(struct seq *s, struct seq_want *w, struct err *e)
+{
+    const struct ids *name = whole_next(&s->whole);
+    if (name) {
+        *w = (struct seq_want){ .kind = WAIT_AHEAD, .tok = name->id, .n = (int)name->n };
+        return true;
+    }
+    s->naming = false;
+    return take_name(s) || take_one(s, e);
+}
+
+bool seq_next(struct seq *s, struct seq_want *w, struct err *e)
+{
+    *w = (struct seq_want){ WAIT_NOTHING };
+    for (;;) {
+        if (finished(s) || s->em.cancelled || s->em.stopped) return true;
+        if (s->naming) {
+            if (!next_name(s, w, e)) return false;
+            if (w->kind == WAIT_AHEAD) return true;
+            continue;
+        }
+        if (left(s) > 0 && !s->o.r->only_prompt && take_forced(s)) continue;
+        if (left(s) <= 0 || s->o.r->only_prompt) { s->limited = true; return true; }
+        *w = (struct seq_want){ WAIT_LOGITS, s->pending.id, (int)s->pending.n, s->draft + s->draft_at, s->n_draft - s->draft_at };
+        return true;
+    }
+}
+
+bool seq_logits(struct seq *s, float *logits, struct err *e)
+{
+    s->logits = logits;
+    s->pending.n = 0;
+    if (!logits) return take_one(s, e);
+    if (s->raw) memcpy(s->raw, logits, (size_t)s->n_vocab * sizeof *logits);
+    if (!s->em.in_call) sample_penalise(logits, s->n_vocab, &s->text, &s->o.r->sampling);
+    s->naming = s->o.steer & STEER_NAME && !s->em.in_call && whole_begin(&s->whole, s->matcher, logits);
+    return s->naming || take_one(s, e);
+}
+
+void seq_ahead(struct seq *s, const float *rows) { whole_rows(&s->whole, rows); }
 
 static enum finish reason(const struct seq *s)
 {
@@ -433,27 +497,34 @@ static enum finish reason(const struct seq *s)
     return s->em.n_call ? FINISH_TOOL_CALLS : FINISH_STOP;
 }
 
-bool seq_run(struct seq *s, struct err *e)
+bool seq_end(struct seq *s, bool ok, struct err *e)
 {
-    bool more = true, ok = true;
-    emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
-    s->emitting = true;
-    while (ok && more) ok = step(s, &more, e);
     bool cancelled = s->em.cancelled;
     struct err broken = { 0 };
-    bool whole = emit_close(&s->em, &broken);
+    bool whole = emit_close(&s->em, !ok || cancelled || s->em.stopped, &broken);
     s->emitting = false;
-    if (ok && !whole && !cancelled)
+    if (ok && !whole && !cancelled && s->matcher)
         ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
+    s->em.cancelled = false; /* whoever cancelled still hears the end */
     if (!ok) {
-        emit_event(&s->em, &(struct event){.kind = EV_ERROR, .bytes = {e->msg, strlen(e->msg)}});
+        emit_event(&s->em, &(struct event){.kind = EV_ERROR, .bytes = {e->msg, strlen(e->msg)}, .code = e->code});
         return false;
     }
-    s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
+    s->em.cancelled = cancelled;
     enum finish why = reason(s);
-    s->em.cancelled = false; /* whoever cancelled still hears the end */
+    s->em.cancelled = false;
+    s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
     emit_event(&s->em,
                &(struct event){
                    .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing});
     return true;
+}
+
+bool seq_run(struct seq *s, struct err *e)
+{
+    struct seq_want w = { WAIT_LOGITS };
+    bool ok = true;
+    seq_begin(s);
+    while (ok && (ok = seq_next(s, &w, e)) && w.kind != WAIT_NOTHING) ok = seq_logits(s, NULL, e);
+    return seq_end(s, ok, e);
 }

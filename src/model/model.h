@@ -17,6 +17,9 @@ struct model_config {                                                 /* every n
     int n_layer, n_embd, n_ff, n_head, head_dim, n_vocab, n_ctx, conv_taps;
     int n_head_kv[MODEL_LAYERS];                                      /* 0: convolution layer */
     float rms_eps, rope_theta, rope_scale;                            /* positions count 1 / rope_scale (0: 1) */
+    /* YaRN: a context of n_ctx stretched by factor (0: not at all). beta: turns within it from which a pair keeps
+     * its speed (fast) or is slowed whole (slow); ext: share of that ramp; attn: further factor of cos and sin. */
+    struct { float factor, beta_fast, beta_slow, ext, attn; int n_ctx; } yarn;
     int window;                                                       /* positions that attention looks back on, its own included; 0: all */
     /* Mixture of experts: in all layers from n_dense on, n_used of n_expert work on a token. 0: none. */
     int n_expert, n_used, n_ff_expert, n_dense;
@@ -33,6 +36,7 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e);
 void          model_close(struct model *m);                           /* NULL is fine */
 const struct model_config *model_config(const struct model *m);
+const struct ops *model_ops(const struct model *m);
 size_t        model_n_param(const struct model *m);
 size_t        model_step_bytes(const struct model *m);                /* weight bytes one decoded token reads */
 
@@ -54,7 +58,32 @@ int  kv_len(const struct kv *kv, int seq);                            /* positio
  * attention-only models, else the largest checkpoint <= len (page borders, and where kv_mark was called). */
 int  kv_truncate(struct kv *kv, int seq, int len);
 bool kv_mark(struct kv *kv, int seq);                                 /* checkpoint here; false if there is no room for it */
+/* The same at a position that is yet to come: the forward pass that writes it keeps the state on its way. */
+bool kv_mark_at(struct kv *kv, int seq, int pos);
+void kv_unmark(struct kv *kv, int seq, int pos);                      /* nothing if there is none */
 int  kv_free_positions(const struct kv *kv);                          /* positions in free pages */
+
+/* Pages and kept states one by one, for whoever keeps prefixes after their sequence (gen/prefix.c). Both are counted: a
+ * page or state is free when nobody holds it. A page that is held twice is never written; whoever goes on in it gets a
+ * copy. Every page that is full ends in a state of its own. */
+int  kv_page(const struct kv *kv, int seq, int i);                    /* number of page i of a sequence */
+int  kv_n_page(const struct kv *kv);
+int  kv_free_pages(const struct kv *kv);
+int  kv_page_refs(const struct kv *kv, int page);
+void kv_page_hold(struct kv *kv, int page);
+void kv_page_drop(struct kv *kv, int page);
+int  kv_page_take(struct kv *kv);                                     /* a free page to be filled through kv_page_data; -1 */
+int  kv_state(const struct kv *kv, int seq, int pos);                 /* of the mark at pos, which is computed; -1: none */
+int  kv_state_take(struct kv *kv);                                    /* a free one; -1 */
+int  kv_free_states(const struct kv *kv);
+void kv_state_hold(struct kv *kv, int state);
+void kv_state_drop(struct kv *kv, int state);
+void *kv_page_data(const struct kv *kv, int page, size_t *bytes);     /* keys, values, and the state at its end */
+void *kv_state_data(const struct kv *kv, int state, size_t *bytes);
+/* A sequence of len positions over these pages, which it holds too; state: kept at len (-1 at a page border, or where the
+ * model has no convolution). -1 if no slot is free. */
+int  kv_seq_on(struct kv *kv, const int *page, int len, int state);
+bool kv_has_state(const struct kv *kv);                               /* the model has convolutions: only marks and borders can be resumed */
 
 /* ---- running: decoder.c --------------------------------------------------------------------- */
 
@@ -70,18 +99,32 @@ void            adapter_close(struct adapter *a);                     /* NULL is
 struct lora_use { const struct adapter *a; float scale; };
 /* Does the adapter change the model's matrix of this tensor name? */
 bool adapter_changes(const struct model *m, const struct adapter *a, const char *name);
-/* The same change made to the matrix itself: w [n_out, n_in] += scale * alpha / r * B A. Nothing if it changes another. */
+/* Can the adapter go into the model's own tensors? ERR_UNSUPPORTED says why not. */
+bool adapter_can_merge(const struct model *m, const struct adapter *a, struct err *e);
+/* The same change made to a tensor itself: w [n_out, n_in] (experts one behind the other) += scale * alpha / r * B A. Nothing
+ * if it changes another. */
 void adapter_merge(const struct model *m, const struct lora_use *use, const char *name, float *w);
 
-struct batch {                                                        /* n rows of ONE sequence, appended at its end */
+struct rows {                                                         /* n rows of one sequence, appended at its end */
     int n, seq;
     const struct lora_use *lora; int n_lora;                          /* adapters of this sequence, added up */
     const int32_t *token;                                             /* [n] in [0, n_vocab) */
-    enum phase phase;
     int n_logits;                                                     /* logits of the last n_logits rows are wanted: 0 .. n */
 };
-/* Appends b->n positions to kv and writes logits: f32 [n_logits, n_vocab], caller's memory. Scratch
- * from tmp. ERR_FULL (no free page), ERR_LIMIT (past n_ctx), ERR_ARG (token id) leave kv as it was. */
+/* Rows of several sequences go through the weights together; each sequence once. What a row gives does not depend on the
+ * others. Appends to every sequence and writes logits: f32 [sum of n_logits, n_vocab] in the order of the rows, caller's
+ * memory. Scratch from tmp. ERR_FULL (no free page), ERR_LIMIT (past n_ctx), ERR_ARG (token id) leave kv as it was. */
+bool model_forward_rows(const struct model *m, struct kv *kv, const struct rows *rows, int n_rows, enum phase phase,
+                        struct arena *tmp, float *logits, struct err *e);
+
+struct batch {                                                        /* n rows of ONE sequence, appended at its end */
+    int n, seq;
+    const struct lora_use *lora; int n_lora;
+    const int32_t *token;
+    enum phase phase;
+    int n_logits;
+};
+/* The same for one sequence. */
 bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, struct arena *tmp,
                    float *logits, struct err *e);
 

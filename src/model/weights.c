@@ -150,15 +150,32 @@ static bool bind_layers(struct model *m, const struct gguf *g, struct err *e)
     return true;
 }
 
-const struct mat *model_matrix(const struct model *m, const char *name)
+/* The expert that a name like ffn_up.3.weight is of; -1: no such name. */
+static int expert_of(const struct slot *s, const char *name, int n_expert)
 {
-    int l = 0, n = 0;
+    char each[96];
+    for (int i = 0; i < n_expert; i++) {
+        snprintf(each, sizeof each, s->each, i);
+        if (!strcmp(each, name)) return i;
+    }
+    return -1;
+}
+
+const struct mat *model_matrix(const struct model *m, const char *name, int *n_mat)
+{
+    int l = 0, n = 0, one;
+    *n_mat = 1;
     if (!strcmp(name, "output.weight")) return m->head.id != m->embd.id ? &m->head : NULL;
     if (sscanf(name, "blk.%d.%n", &l, &n) != 1 || !n || l < 0 || l >= m->cfg.n_layer) return NULL;
     for (int i = 0; i < m->arch->n_slot; i++) {
         const struct slot *s = &m->arch->slot[i];
-        if (s->kind == SLOT_MATRIX && has_slot(m, l, s) && !strcmp(s->name, name + n))
-            return (const struct mat *)(const void *)((const char *)&m->layer[l] + s->off);
+        const char *at = (const char *)&m->layer[l] + s->off;
+        if (!has_slot(m, l, s)) continue;
+        if (s->kind == SLOT_MATRIX && !strcmp(s->name, name + n)) return (const struct mat *)(const void *)at;
+        if (s->kind != SLOT_EXPERTS) continue;
+        const struct mat *list = *(struct mat *const *)(const void *)at;
+        if (!strcmp(s->name, name + n)) return *n_mat = m->cfg.n_expert, list;
+        if ((one = expert_of(s, name + n, m->cfg.n_expert)) >= 0) return &list[one];
     }
     return NULL;
 }
@@ -189,21 +206,11 @@ static bool bind_ends(struct model *m, const struct gguf *g, struct err *e)
 }
 
 /* rope_freqs.weight, where a file has it, holds divisors (the "llama3" scaling). */
-static bool rope_table(struct model *m, const struct gguf *g, struct err *e)
+static bool bind_rope(struct model *m, const struct gguf *g, struct err *e)
 {
-    int half = m->cfg.head_dim / 2;
     const struct tensor *t = gguf_find(g, "rope_freqs.weight");
-    if (t && !(t = demand(g, "rope_freqs.weight", 1, half, e))) return false;
-    const float *by = t ? vector_of(m, t) : NULL;
-    m->freq = arena_f32(&m->own, (size_t)half);
-    for (int i = 0; i < half; i++) {
-        if (by && !(by[i] > 0 && by[i] < 1e9f))
-            return err_set(e, ERR_FORMAT, "entry %d of rope_freqs.weight is %g, must be above 0", i, (double)by[i]);
-        double f = pow(m->cfg.rope_theta, -2.0 * i / m->cfg.head_dim);
-        m->freq[i] = (float)(f / (by ? by[i] : 1) / (m->cfg.rope_scale > 0 ? m->cfg.rope_scale : 1));
-    }
-    m->attn_scale = (float)(1 / sqrt(m->cfg.head_dim));
-    return true;
+    if (t && !(t = demand(g, "rope_freqs.weight", 1, m->cfg.head_dim / 2, e))) return false;
+    return rope_table(m, t ? vector_of(m, t) : NULL, e);
 }
 
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e)
@@ -211,11 +218,12 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
     struct model *m = mem_zero(sizeof *m);
     m->ops = ops;
     arena_init(&m->own, 0);
+    gguf_prefetch(g);
     if (!model_config_read(&m->cfg, g, e)) goto fail;
     m->arch = arch_find(m->cfg.arch);
     m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
-    if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !rope_table(m, g, e)) {
-        err_in(e, "%s", gguf_name(g));
+    if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !bind_rope(m, g, e)) {
+        err_at(e, gguf_name(g));
         goto fail;
     }
     return m;
@@ -237,6 +245,7 @@ const struct model_config *model_config(const struct model *m)
     return &m->cfg;
 }
 
+const struct ops *model_ops(const struct model *m) { return m->ops; }
 size_t model_n_param(const struct model *m)
 {
     return m->n_param;
