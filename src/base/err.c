@@ -18,6 +18,13 @@ bool err_set(struct err *e, enum err_code c, const char *fmt, ...)
     va_end(ap);
     e->msg[utf8_whole(e->msg, strlen(e->msg))] = 0;
     e->code = c;
+    e->tag = NULL;
+    return false;
+}
+
+bool err_tag(struct err *e, const char *tag)
+{
+    if (e) e->tag = tag;
     return false;
 }
 
