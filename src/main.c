@@ -5,9 +5,12 @@
 
 #include "embed.h"
 #include "opt.h"
+#ifdef TENON_SERVE
+#include "serve/serve.h"
+#endif
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
+    X(cmd_call) X(cmd_serve) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
     X(cmd_quantize) X(cmd_merge) X(cmd_convert) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
 #define X(c) extern const struct command c;
@@ -69,6 +72,13 @@ static void print_version(void)
     printf("zstd: yes\n");
 #else
     printf("zstd: no (built without libzstd)\n");
+#endif
+#ifdef TENON_SERVE
+    printf("server: yes\n");
+    if (serve_sqlite()) printf("response store: yes (SQLite %s)\n", serve_sqlite());
+    else printf("response store: no (built without libsqlite3)\n");
+#else
+    printf("server: no (built without libmicrohttpd)\n");
 #endif
     if (embed_bytes()) printf("embedded model: %zu bytes\n", embed_bytes());
     else printf("embedded model: none\n");

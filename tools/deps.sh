@@ -18,6 +18,8 @@ has libzstd || need libzstd-dev
 has zlib || need zlib1g-dev
 has libidn2 || need libidn2-dev
 has libxxhash || need libxxhash-dev
+has libmicrohttpd || need libmicrohttpd-dev
+has sqlite3 || need libsqlite3-dev
 has cmocka || need libcmocka-dev
 
 if [ -n "$missing" ]; then

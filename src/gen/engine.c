@@ -152,6 +152,8 @@ void engine_close(struct engine *en)
 const struct dialect *engine_dialect(const struct engine *en) { return en->dialect; }
 const struct tokenizer *engine_tokenizer(const struct engine *en) { return en->tok; }
 const struct model *engine_model(const struct engine *en) { return en->model; }
+int engine_n_ctx(const struct engine *en) { return en->n_ctx; }
+const char *engine_template(const struct engine *en) { return en->template_text; }
 
 /* ---- prompt ---------------------------------------------------------------------------------- */
 

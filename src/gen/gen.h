@@ -101,6 +101,8 @@ void engine_close(struct engine *en);
 const struct dialect *engine_dialect(const struct engine *en);
 const struct tokenizer *engine_tokenizer(const struct engine *en);
 const struct model *engine_model(const struct engine *en);
+int engine_n_ctx(const struct engine *en);                            /* tokens of prompt and answer together */
+const char *engine_template(const struct engine *en);                 /* chat template of the model file, NULL without one */
 /* The adapters that the next requests go through, added up; what was computed with others is forgotten. use is lent until
  * the next call or engine_close(). */
 void engine_adapt(struct engine *en, const struct lora_use *use, int n);

@@ -247,7 +247,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con, enum
         x->conn->x = NULL;
         x->conn->since_ns = clock_ns();
     }
-    if (x->task) x->task_done(NULL, x->task);                         /* its helper is still at it: it answers nobody */
+    if (x->task) x->task->x = NULL;                                   /* its helper is still at it: it answers nobody */
     exchange_free(x);
 }
 

@@ -14,11 +14,11 @@ struct MHD_Connection;
 struct server;
 struct exchange;
 struct job;
-struct store;
+struct keep;
 struct metrics;
 struct models;
 
-/* ---- net.c ------------------------------------------------------------------------------------ */
+/* ---- listen.c ------------------------------------------------------------------------------------ */
 
 struct listener { int fd; bool local, is_unix; char where[128]; char *unlink_path; };
 bool net_listen(const char *host, int port, struct listener *out, struct err *e);
@@ -55,7 +55,7 @@ struct server {
     struct exchange *live; int n_live;
     struct job *jobs;
     struct models *models;
-    struct store *store;                                              /* NULL: none */
+    struct keep *store;                                              /* NULL: none */
     struct metrics *metrics;
     char **key; int n_key;                                            /* reloaded by SIGHUP */
     bool local_only, draining, stopping, listening, damaged;
@@ -64,15 +64,15 @@ struct server {
     uint64_t watchdog_ns;
     char fingerprint[24];
     struct mailbox *mailbox;
-    atomic_int tasks;                                                 /* running beside the I/O thread */
+    struct tasks *tasks; int n_task;                                  /* running beside the I/O thread */
 };
 
 /* ---- api.c ------------------------------------------------------------------------------------- */
 
 typedef void handler_fn(struct exchange *x);
 enum { ROUTE_OPEN = 1, ROUTE_ADMIN = 2, ROUTE_METRICS = 4 };
-enum wire { WIRE_OPENAI, WIRE_ANTHROPIC };
-struct route { const char *method, *path; handler_fn *run; unsigned flags; enum wire wire; };
+enum api { WIRE_OPENAI, WIRE_ANTHROPIC };
+struct route { const char *method, *path; handler_fn *run; unsigned flags; enum api wire; };
 void api_head(struct exchange *x);                                    /* headers are there: what can be refused now is */
 void api_run(struct exchange *x);                                     /* the body is there */
 bool api_keys_read(struct server *sv, struct err *e);
@@ -94,7 +94,7 @@ struct exchange {
     char *url, *path, *query;                                         /* url: as sent; path: decoded, normal; query: behind ? */
     char method[16], id[132];
     const struct route *route; const char *tail;                      /* tail: what the route's * stands for */
-    enum wire wire;
+    enum api wire;
     struct str body; size_t body_seen;
     enum phase_x phase;
     bool entered, suspended, gone, lost, head_only;                   /* lost: what comes of the body is thrown away */
@@ -104,7 +104,7 @@ struct exchange {
     size_t sent;
     uint64_t start_ns, touched_ns, wrote_ns;
     struct note note;
-    void (*task_done)(struct exchange *x, void *ctx); void *task;     /* what a helper thread did for it */
+    struct task *task;                                                /* a helper thread works for it */
 };
 const char *exchange_header(const struct exchange *x, const char *name);
 void exchange_wait(struct exchange *x);                               /* no answer yet */
@@ -121,6 +121,14 @@ bool http_reload_tls(struct server *sv, struct err *e);
 int  http_timeout_ms(struct server *sv, int most);
 void http_run(struct server *sv);
 void http_tick(struct server *sv, uint64_t now);                      /* time limits of sockets */
+
+/* ---- task.c: what may block is done by a helper thread ------------------------------------------- */
+
+/* Embedded in what the task is about. run: on the helper, must not touch x; done: on the I/O thread, x NULL
+ * if the client is gone; it frees the whole. */
+struct task { struct server *sv; struct exchange *x; struct task *next; void (*run)(struct task *t), (*done)(struct task *t); };
+void task_start(struct server *sv, struct exchange *x, struct task *t);   /* x may be NULL */
+void task_collect(struct server *sv);                                 /* I/O thread: calls done of those that are */
 
 /* ---- reply.c ----------------------------------------------------------------------------------- */
 
@@ -189,5 +197,26 @@ struct json *token_logprob(const struct server *sv, const struct event *ev); /* 
 void id_make(char out[40], const char *prefix);                       /* prefix + 24 random characters */
 void sse(struct str *out, const char *event, struct json *take);      /* event NULL: data only */
 int64_t unix_time(void);
+
+/* ---- handlers ---------------------------------------------------------------------------------- */
+
+handler_fn chat_run, chat_count, template_run, completions_run, responses_run, responses_count, responses_get, responses_delete, responses_post,
+    messages_run, messages_count, models_list, models_get, lora_load, lora_unload, lora_list, tokenize_run, detokenize_run, health_run, ready_run,
+    live_run, metrics_run, props_run, slots_run, embeddings_run;
+void mailbox_open(struct server *sv);
+void mailbox_close(struct server *sv);
+void tasks_open(struct server *sv);
+void tasks_close(struct server *sv);
+
+/* ---- openai.c: what the other wires use of it ---------------------------------------------------- */
+
+/* Members of every wire: stream, n, sampling. False: x is answered. The chat body is taken in any case. */
+bool chat_request(struct exchange *x, struct json *body, struct request *r);
+/* Renders and counts: *n tokens of the prompt of r. False: answered. */
+bool prompt_count(struct exchange *x, const struct request *r, int *n);
+bool take_bool(struct exchange *x, struct json *body, const char *key, bool *out);    /* and takes the member out; false: answered */
+bool take_int(struct exchange *x, struct json *body, const char *key, int64_t lo, int64_t hi, int64_t *out);
+const struct json *there(const struct json *o, const char *key);      /* member that is not null */
+bool known_members(struct exchange *x, const struct json *body, const char *const *known);  /* --strict-params */
 
 #endif

@@ -300,6 +300,16 @@ static void begin(struct job *j)
     j->teller->begin(j, &j->x->out);
 }
 
+/* Every choice begins with EV_START. */
+static void tell_one(struct choice *c, const struct event *ev)
+{
+    struct job *j = c->job;
+    struct str *out = j->stream ? &j->x->out : NULL;
+    if (!c->began && ev->kind != EV_START) j->teller->event(j, c, &(struct event){ .kind = EV_START }, out);
+    c->began = true;
+    j->teller->event(j, c, ev, out);
+}
+
 static void tell(struct job *j, const struct mail *m)
 {
     struct choice *c = m->choice;
@@ -329,7 +339,7 @@ static void tell(struct job *j, const struct mail *m)
         fail(j, &f);
     } else {
         begin(j);
-        j->teller->event(j, c, &ev, j->stream ? &j->x->out : NULL);
+        tell_one(c, &ev);
         if (j->stream) exchange_pump(j->x);
     }
 }

@@ -16,7 +16,7 @@
 
 #include "serve/metrics.h"
 #include "serve/models.h"
-#include "serve/store.h"
+#include "serve/keep.h"
 
 #define TICK_MS 200
 #define MS 1000000ull
@@ -66,6 +66,7 @@ static void on_wake(void *ctx, uint32_t events)
     ssize_t got = read(sv->loop.wake_fd, &n, sizeof n);
     (void)got;
     atomic_store(&sv->loop.woken, false);
+    task_collect(sv);
     job_mail(sv);
 }
 
@@ -160,7 +161,7 @@ static bool drained(struct server *sv, uint64_t now)
         sv->stopping = true;
         job_stop_all(sv, "server_shutting_down", "the server is shutting down");
     }
-    bool idle = !sv->n_live && !sv->jobs && !atomic_load(&sv->tasks);
+    bool idle = !sv->n_live && !sv->jobs && !sv->n_task;
     return !sv->listening && (idle || (sv->stopping && s >= sv->o->drain_delay_s + sv->o->drain_s + 5));
 }
 

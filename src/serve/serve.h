@@ -1,10 +1,10 @@
 /* serve.h -- the door of serve/: an engine becomes an HTTP server that official SDKs talk to.
  *
- * net.c listens and names peers; loop.c is the I/O thread: one epoll for sockets, signals and news from
+ * listen.c listens and names peers; loop.c is the I/O thread: one epoll for sockets, signals and news from
  * the engine thread; http.c joins it with libmicrohttpd; api.c is the table of routes; reply.c writes
  * answers and errors. openai.c, completions.c, responses.c and anthropic.c each translate one wire into
  * the one internal request (gen/) and the one stream of events back; job.c carries both between the
- * threads. models.c has names and adapters, store.c stored responses, metrics.c what is counted. */
+ * threads. models.c has names and adapters, keep.c stored responses, metrics.c what is counted. */
 #ifndef TENON_SERVE_H
 #define TENON_SERVE_H
 
@@ -30,6 +30,7 @@ extern const struct serve_opts serve_defaults;
 /* Serves until SIGTERM or SIGINT, then drains. The caller has blocked both signals and SIGHUP before any
  * thread began (serve_block_signals). False: it could not begin (e), or the engine failed. */
 void serve_block_signals(void);
-bool serve_run(const struct serve_opts *o, struct sched *s, struct err *e);
+bool serve_run(const struct serve_opts *o, const struct engine *en, struct sched *s, struct err *e);
+const char *serve_sqlite(void);                                       /* version of SQLite, NULL in a build without it */
 
 #endif

@@ -1,4 +1,4 @@
-/* net.c -- addresses: listening sockets, who a peer is, which names mean this machine.
+/* listen.c -- addresses: listening sockets, who a peer is, which names mean this machine.
  *
  * A server without a key that listens on loopback only is still reachable from every web page the user
  * opens, by a name that resolves to 127.0.0.1. Therefore the Host header must be a name of this machine
