@@ -46,8 +46,8 @@ struct err { enum err_code code; const char *tag; char msg[480]; };   /* zeroed 
 
 bool        err_set(struct err *e, enum err_code c, const char *fmt, ...) PRINTF_LIKE(3, 4); /* returns false */
 bool        err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* prefix "where: "; returns false */
-/* The word that programs look for ("duplicate_tool_name"), static; err_set() takes it away. Returns false. */
-bool        err_tag(struct err *e, const char *tag);
+/* The same with the word that programs look for ("duplicate_tool_name"), static. */
+bool        err_as(struct err *e, const char *tag, enum err_code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
 const char *err_name(enum err_code c);
 int         err_exit_status(enum err_code c);
 int         err_http_status(enum err_code c);

@@ -36,9 +36,10 @@ static bool read_i64(const struct json *body, const char *key, int64_t lo, int64
 {
     const struct json *v = member(body, key);
     if (!v) return true;
-    if (!json_i64(v, out) || *out < lo || *out > hi)
-        return err_set(e, ERR_ARG, "%s: must be an integer from %lld to %lld", key, (long long)lo,
-                       (long long)hi);
+    bool is_int = json_i64(v, out);
+    if (!is_int || *out < lo || *out > hi)
+        return err_as(e, !is_int ? "invalid_type" : *out < lo ? "integer_below_min_value" : "integer_above_max_value", ERR_ARG,
+                      "%s: must be an integer from %lld to %lld", key, (long long)lo, (long long)hi);
     return true;
 }
 
@@ -155,8 +156,8 @@ static bool unknown_tool(const struct request *r, const char *name, struct err *
         str_fmt(&list, "%s%s", i ? ", " : "",
                 json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL));
     if (json_len(r->tools) > 8) str_puts(&list, ", …");
-    err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
-            list.p ? list.p : "none");
+    err_as(e, "tool_choice_unknown_tool", ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
+           list.p ? list.p : "none");
     str_done(&list);
     return false;
 }
@@ -213,13 +214,14 @@ static bool read_choice(struct request *r, struct err *e)
     if (!v) return true;
     bool is_auto = json_str_is(v, "auto"), is_none = json_str_is(v, "none");
     if (!is_auto && !is_none && !r->tools)
-        return err_set(e, ERR_ARG, "'tool_choice' is only allowed when 'tools' are specified");
+        return err_set(e, ERR_ARG, "tool_choice: 'tool_choice' is only allowed when 'tools' are specified.");
     if (is_none) r->choice = CHOICE_NONE;
     else if (json_str_is(v, "required")) r->choice = CHOICE_REQUIRED;
     else if (json_is(v, JSON_OBJECT)) return read_choice_object(r, v, e);
     else if (!is_auto)
         return err_set(e, ERR_ARG,
-                       "tool_choice: supported values are: 'none', 'auto', and 'required'");
+                       "tool_choice: invalid value '%.60s'. Supported values are: 'none', 'auto', and 'required'.",
+                       json_str(v, NULL) ? json_str(v, NULL) : json_type_name(json_type(v)));
     return true;
 }
 

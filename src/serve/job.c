@@ -300,6 +300,18 @@ static void begin(struct job *j)
     j->teller->begin(j, &j->x->out);
 }
 
+/* "tool get_weather: /properties/x: …" is about the parameters of that tool. */
+static void place_of(const struct job *j, struct fault *f)
+{
+    const struct json *tools = j->request.tools;
+    if (strncmp(f->message, "tool ", 5)) return;
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const char *name = json_str(json_get(tool_function(json_at(tools, i)), "name"), NULL);
+        size_t n = strlen(name);
+        if (!strncmp(f->message + 5, name, n) && f->message[5 + n] == ':') snprintf(f->param, sizeof f->param, "tools[%zu].function.parameters", i);
+    }
+}
+
 /* Every choice begins with EV_START. */
 static void tell_one(struct choice *c, const struct event *ev)
 {
@@ -332,7 +344,9 @@ static void tell(struct job *j, const struct mail *m)
         struct err e;
         struct fault f;
         err_set(&e, ev.code ? ev.code : ERR_INTERNAL, "%.*s", (int)MIN(ev.bytes.len, 460u), ev.bytes.p);
+        if (e.code == ERR_UNSUPPORTED) e.tag = "unsupported_schema";
         fault_of(&f, &e);
+        place_of(j, &f);
         fail(j, &f);
     } else if (ev.kind == EV_FINISH && ev.reason == FINISH_CANCEL) {
         struct fault f = { .status = 503, .type = fault_type(503), .code = "request_cancelled", .message = "the answer was cut: the client read too slowly" };

@@ -242,8 +242,7 @@ static bool make_room(struct server *sv, const char *name, struct err *e)
         log_line(LOG_INFO, "adapter_evicted name=%s", a[oldest].name);
         ok = sched_adapter_unload(sv->sched, a[oldest].name, e);
     } else if (!ok) {
-        err_set(e, ERR_ARG, "%d adapters are loaded and all are in use", n);
-        err_tag(e, "adapter_in_use");
+        err_as(e, "adapter_in_use", ERR_ARG, "%d adapters are loaded and all are in use", n);
     }
     mem_free(a);
     return ok;

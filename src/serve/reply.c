@@ -97,8 +97,8 @@ static void reply_fault(struct exchange *x, const struct fault *f)
     struct json *error = (struct json *)(uintptr_t)json_get(o, "error");
     bool later = f->status == 429 || f->status == 503;
     if (f->code && !strcmp(f->code, "context_length_exceeded") && x->wire == WIRE_OPENAI) {
-        put_number_after(error, "n_prompt_tokens", f->message, "the prompt has ");
-        put_number_after(error, "n_ctx", f->message, "the context holds ");
+        put_number_after(error, "n_prompt_tokens", f->message, "has ");
+        put_number_after(error, "n_ctx", f->message, "holds ");
     }
     if (later) reply_header(x, "Retry-After", "1");
     reply_header(x, "x-should-retry", later ? "true" : "false");
@@ -129,9 +129,17 @@ static const struct { const char *tag; int status; } tag_status[] = {
     { "request_timeout", 503 }, { "internal_error", 500 },
 };
 
+/* Sentences from below that begin with their code, as those that come as events do. */
+static const char *code_in(const char *msg)
+{
+    static const char *const known[] = { "context_length_exceeded", "max_tokens_too_small", "server_shutting_down", "queue_full", "queue_timeout" };
+    for (size_t i = 0; i < LEN(known); i++)
+        if (!strncmp(msg, known[i], strlen(known[i])) && !strncmp(msg + strlen(known[i]), ": ", 2)) return known[i];
+    return NULL;
+}
+
 static const char *code_of(const struct err *e)
 {
-    if (e->tag) return e->tag;
     switch (e->code) {
     case ERR_SCHEMA:      return "invalid_function_parameters";
     case ERR_UNSUPPORTED: return "unsupported_parameter";
@@ -157,15 +165,15 @@ static void param_of(const char *msg, char *out, size_t cap)
 
 void fault_of(struct fault *f, const struct err *e)
 {
-    *f = (struct fault){ .status = err_http_status(e->code), .code = code_of(e), .message = e->msg };
+    const char *inside = code_in(e->msg), *code = e->tag ? e->tag : inside;
+    *f = (struct fault){ .status = err_http_status(e->code), .code = code ? code : code_of(e), .message = e->msg };
     if (e->code == ERR_FULL) f->status = 429;
-    for (size_t i = 0; e->tag && i < LEN(tag_status); i++)
-        if (!strcmp(e->tag, tag_status[i].tag)) f->status = tag_status[i].status;
+    for (size_t i = 0; i < LEN(tag_status); i++)
+        if (!strcmp(f->code, tag_status[i].tag)) f->status = tag_status[i].status;
     f->type = fault_type(f->status);
-    size_t n = e->tag ? strlen(e->tag) : 0;
-    if (n && !strncmp(e->msg, e->tag, n) && !strncmp(e->msg + n, ": ", 2)) f->message = e->msg + n + 2;
+    if (inside) f->message = e->msg + strlen(inside) + 2;
     if (f->status < 500) param_of(f->message, f->param, sizeof f->param);
-    if (f->status == 500 && e->code != ERR_INTERNAL && !e->tag) f->message = "the engine failed; the log of the server says why";
+    if (f->status == 500 && e->code != ERR_INTERNAL && !code) f->message = "the engine failed; the log of the server says why";
 }
 
 void reply_err(struct exchange *x, const struct err *e)

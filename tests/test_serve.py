@@ -1,0 +1,617 @@
+"""tenon serve, seen from outside: the official SDKs, plain HTTP, sockets that misbehave, and faults.
+
+Nothing here depends on what the embedded model says, only on what must hold whatever it says. One server
+serves a whole module; tests that need another start one of their own (it takes some 50 ms)."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+TENON = os.environ.get("TENON", "build/tenon")
+HELP = subprocess.run([TENON, "--version"], capture_output=True, text=True).stdout
+if "server: yes" not in HELP:
+    pytest.skip("skipped: this build has no server (libmicrohttpd-dev was missing)", allow_module_level=True)
+HOME = json.load(open("examples/home.json"))
+TOOLS = [t if t.get("type") == "function" else {"type": "function", "function": t} for t in (HOME["tools"] if isinstance(HOME, dict) else HOME)]
+ASK = [{"role": "user", "content": "dim the kitchen to 10"}]
+SLOW = 4 if "asan" in subprocess.run(["ldd", TENON], capture_output=True, text=True).stdout or os.environ.get("SANITIZED") else 1
+
+
+class Server:
+    """A running tenon serve; ends with the with-block, and must end well."""
+
+    def __init__(self, *args, env=None, check=True, preexec=None):
+        self.log, self.check = [], check
+        self.process = subprocess.Popen([TENON, "serve", "--port", "0", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env=dict(os.environ, **(env or {})), preexec_fn=preexec)
+        threading.Thread(target=self._read_log, daemon=True).start()
+        line = self.process.stdout.readline().strip()
+        if not line:
+            self.process.wait(20)
+            time.sleep(0.1)
+            raise RuntimeError("did not start: " + "".join(self.log))
+        self.url = line.removeprefix("listening on ")
+        self.port = int(self.url.rsplit(":", 1)[1]) if "unix:" not in self.url else 0
+
+    def _read_log(self):
+        for line in self.process.stderr:
+            self.log.append(line)
+
+    def __enter__(self):
+        return self
+
+    def stop(self, sig=signal.SIGTERM, timeout=60):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        self.process.wait(timeout)
+        self.process.stdout.close()
+        return self.process.returncode
+
+    def __exit__(self, *_):
+        try:
+            rc = self.stop()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        text = "".join(self.log)
+        assert "ERROR: " not in text and "runtime error" not in text and "WARNING: ThreadSanitizer" not in text, text[-6000:]
+        if self.check:
+            assert rc == 0, text[-3000:]
+
+    def open(self, path, body=None, method=None, headers=None, raw=None):
+        """(status, headers, text)"""
+        data = raw if raw is not None else json.dumps(body).encode() if body is not None else None
+        h = {"Content-Type": "application/json"} if data is not None else {}
+        r = urllib.request.Request(self.url + path, data, {**h, **(headers or {})}, method=method)
+        try:
+            with urllib.request.urlopen(r, timeout=60) as a:
+                return a.status, a.headers, a.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.headers, e.read().decode()
+
+    def get(self, path, **k):
+        status, _, text = self.open(path, **k)
+        return status, json.loads(text)
+
+    def post(self, path, body, **k):
+        status, _, text = self.open(path, body, **k)
+        return status, json.loads(text) if text[:1] in "{[" else text
+
+    def chat(self, **body):
+        body.setdefault("messages", ASK)
+        return self.post("/v1/chat/completions", body)
+
+    def events(self, path, body, headers=None):
+        """Server-sent events as (event, data) with data parsed, [DONE] as it is."""
+        _, h, text = self.open(path, body, headers=headers)
+        assert h["Content-Type"] == "text/event-stream; charset=utf-8", text
+        out = []
+        assert text.endswith("\n\n") and "\r" not in text
+        for block in text[:-2].split("\n\n"):
+            if block.startswith(":"):
+                continue
+            lines = block.split("\n")
+            assert len(lines) <= 2, block
+            name = lines[0].removeprefix("event: ") if len(lines) == 2 else None
+            data = lines[-1].removeprefix("data: ")
+            assert data and lines[-1].startswith("data: ")
+            out.append((name, data if data == "[DONE]" else json.loads(data)))
+        return out
+
+    def metric(self, name, labels=""):
+        text = self.open("/metrics")[2]
+        m = re.search(rf'^{name}{{[^}}]*{re.escape(labels)}[^}}]*}} (\S+)$', text, re.M)
+        return float(m.group(1)) if m else 0.0
+
+    def idle(self, timeout=20):
+        """Waits until nothing runs."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.metric("tenon_num_requests_running") == 0 and self.metric("tenon_num_requests_waiting") == 0:
+                return
+            time.sleep(0.02)
+        raise AssertionError("requests still run")
+
+    def raw(self):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server("--response-store", tmp_path_factory.mktemp("store") / "r.db", "--parallel", "8") as s:
+        yield s
+
+
+def is_error(answer, status, code=None, param=None):
+    got, body = answer
+    assert got == status, body
+    e = body["error"]
+    assert set(e) >= {"message", "type", "param", "code"} and e["message"], body
+    assert e["code"] is None or isinstance(e["code"], str)
+    if code:
+        assert e["code"] == code, body
+    if param:
+        assert e["param"] == param, body
+    return e["message"]
+
+
+def fold_chat(chunks):
+    """What a client makes of a stream: {index: message}, {index: finish_reason}."""
+    messages, finish, logprobs = {}, {}, {}
+    for c in chunks:
+        for choice in c["choices"]:
+            m = messages.setdefault(choice["index"], {"role": None, "content": None})
+            d = choice["delta"]
+            assert choice["index"] not in finish, "nothing follows the finish chunk"
+            if "role" in d:
+                assert m["role"] is None and d["content"] is None, "role once, first"
+                m["role"] = d["role"]
+            else:
+                assert m["role"], "role first"
+            if d.get("content") is not None:
+                assert d["content"] != ""
+                m["content"] = (m["content"] or "") + d["content"]
+            if "function_call" in d:
+                f = m.setdefault("function_call", {"name": "", "arguments": ""})
+                f["name"] += d["function_call"].get("name", "")
+                f["arguments"] += d["function_call"].get("arguments", "")
+            for t in d.get("tool_calls", []):
+                calls = m.setdefault("tool_calls", [])
+                if "id" in t:
+                    assert t["index"] == len(calls) and t["type"] == "function" and t["function"]["arguments"] == ""
+                    calls.append({"id": t["id"], "type": "function", "function": {"name": t["function"]["name"], "arguments": ""}})
+                elif "function" in t:
+                    assert t["index"] == len(calls) - 1 and set(t["function"]) == {"arguments"}
+                    calls[-1]["function"]["arguments"] += t["function"]["arguments"]
+            if choice.get("logprobs"):
+                logprobs.setdefault(choice["index"], []).extend(choice["logprobs"]["content"])
+            if choice["finish_reason"]:
+                assert d == {}
+                finish[choice["index"]] = choice["finish_reason"]
+    return messages, finish, logprobs
+
+
+def without_ids(message):
+    m = json.loads(json.dumps(message))
+    for c in m.get("tool_calls") or []:
+        assert re.fullmatch(r"call_[A-Za-z0-9]{24}", c["id"])
+        c["id"] = "call"
+    m.pop("refusal", None)
+    return m
+
+
+# ---- chat -------------------------------------------------------------------------------------------------
+
+BODIES = [
+    {"tools": TOOLS},
+    {"tools": TOOLS, "tool_choice": "required"},
+    {"tools": TOOLS, "tool_choice": "none", "max_tokens": 20},
+    {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "set_light"}}},
+    {"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "set_light"}}]}}},
+    {"tools": TOOLS, "tool_choice": "required", "temperature": 1.5, "seed": 3, "n": 3, "max_tokens": 120},
+    {"tools": TOOLS, "logprobs": True, "top_logprobs": 2},
+    {"max_tokens": 30},
+    {"max_tokens": 30, "temperature": 1, "seed": 1, "stop": ["e", "a"]},
+    {"max_tokens": 40, "response_format": {"type": "json_object"}},
+    {"max_tokens": 60, "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": {
+        "type": "object", "properties": {"ok": {"type": "boolean"}, "n": {"type": "integer", "maximum": 99, "minimum": 0}}, "required": ["ok", "n"], "additionalProperties": False}}}},
+    {"functions": [t["function"] for t in TOOLS], "function_call": {"name": "set_light"}},
+    {"functions": [t["function"] for t in TOOLS]},
+]
+
+
+@pytest.mark.parametrize("i", range(len(BODIES)))
+def test_the_stream_folds_to_the_whole_answer(server, i):
+    body = BODIES[i]
+    status, whole = server.chat(**body)
+    assert status == 200, whole
+    events = server.events("/v1/chat/completions", {"messages": ASK, "stream": True, "stream_options": {"include_usage": True}, **body})
+    assert [e[1] for e in events].count("[DONE]") == 1 and events[-1][1] == "[DONE]"
+    chunks = [e[1] for e in events[:-1]]
+    usage = chunks.pop()
+    assert usage["choices"] == [] and all(c["usage"] is None for c in chunks)
+    assert len({c["id"] for c in chunks}) == 1 and all(c["object"] == "chat.completion.chunk" for c in chunks)
+    messages, finish, logprobs = fold_chat(chunks)
+    assert len(whole["choices"]) == body.get("n", 1) == len(messages)
+    for c in whole["choices"]:
+        assert without_ids(c["message"]) == without_ids(messages[c["index"]])
+        assert c["finish_reason"] == finish[c["index"]]
+        if body.get("logprobs"):
+            assert [p["token"] for p in c["logprobs"]["content"]] == [p["token"] for p in logprobs[c["index"]]]
+            assert len(logprobs[c["index"]]) == whole["usage"]["completion_tokens"]
+        else:
+            assert c["logprobs"] is None
+    for k in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert whole["usage"][k] == usage["usage"][k]
+
+
+def test_calls_are_valid_and_shaped(server):
+    status, a = server.chat(tools=TOOLS, tool_choice="required")
+    c = a["choices"][0]
+    assert status == 200 and c["finish_reason"] == "tool_calls" and c["message"]["content"] is None
+    for call in c["message"]["tool_calls"]:
+        assert call["function"]["name"] in [t["function"]["name"] for t in TOOLS]
+        assert isinstance(json.loads(call["function"]["arguments"]), dict)
+    assert a["object"] == "chat.completion" and a["id"].startswith("chatcmpl-") and a["system_fingerprint"].startswith("fp_")
+
+
+def test_no_calls_means_no_tool_calls_member(server):
+    _, a = server.chat(max_tokens=5)
+    assert "tool_calls" not in a["choices"][0]["message"] and a["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_legacy_functions(server):
+    _, a = server.chat(functions=[t["function"] for t in TOOLS], function_call={"name": "set_light"})
+    c = a["choices"][0]
+    assert c["finish_reason"] == "function_call" and c["message"]["function_call"]["name"] == "set_light" and "tool_calls" not in c["message"]
+    history = ASK + [{"role": "assistant", "content": None, "function_call": c["message"]["function_call"]},
+                     {"role": "function", "name": "set_light", "content": "done"}]
+    assert server.chat(messages=history, functions=[t["function"] for t in TOOLS], max_tokens=40)[0] == 200
+
+
+def test_a_conversation_with_results_goes_on(server):
+    _, a = server.chat(tools=TOOLS, tool_choice="required")
+    m = a["choices"][0]["message"]
+    talk = ASK + [m] + [{"role": "tool", "tool_call_id": c["id"], "content": "done"} for c in m["tool_calls"]]
+    status, b = server.chat(messages=talk, tools=TOOLS, max_tokens=60)
+    assert status == 200, b
+    is_error(server.chat(messages=ASK + [m] + [{"role": "tool", "tool_call_id": "call_x", "content": "done"}], tools=TOOLS), 400, "tool_call_id_mismatch")
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_runs_beside(server):
+    body = dict(temperature=1.2, seed=11, max_tokens=40)
+    alone = server.chat(**body)[1]["choices"][0]["message"]["content"]
+    others = [threading.Thread(target=server.chat, kwargs=dict(temperature=1, seed=s, max_tokens=60)) for s in range(6)]
+    for t in others:
+        t.start()
+    assert server.chat(**body)[1]["choices"][0]["message"]["content"] == alone
+    for t in others:
+        t.join()
+
+
+REFUSED = [
+    ("no messages", {"messages": []}, 400, None, "messages"),
+    ("unknown model", {"model": "gpt-9"}, 404, "model_not_found", "model"),
+    ("model is no string", {"model": 5}, 400, "invalid_type", "model"),
+    ("temperature", {"temperature": 3}, 400, None, "temperature"),
+    ("temperature is a string", {"temperature": "1"}, 400, None, "temperature"),
+    ("max_tokens below 1", {"max_tokens": -1}, 400, "integer_below_min_value", "max_tokens"),
+    ("two limits", {"max_tokens": 5, "max_completion_tokens": 6}, 400, None, None),
+    ("n too large", {"n": 1000}, 400, None, "n"),
+    ("n is no number", {"n": "2"}, 400, "invalid_type", "n"),
+    ("stream is no boolean", {"stream": 1}, 400, "invalid_type", "stream"),
+    ("stream_options alone", {"stream_options": {"include_usage": True}}, 400, None, "stream_options"),
+    ("top_logprobs alone", {"top_logprobs": 2}, 400, None, "top_logprobs"),
+    ("tool without name", {"tools": [{"type": "function", "function": {}}]}, 400, "missing_required_parameter", "tools[0].function.name"),
+    ("tool name", {"tools": [{"type": "function", "function": {"name": "a b"}}]}, 400, "invalid_tool_name", "tools[0].function.name"),
+    ("tool twice", {"tools": [{"type": "function", "function": {"name": "a"}}] * 2}, 400, "duplicate_tool_name", "tools[1].function.name"),
+    ("kind of tool", {"tools": [{"type": "custom", "custom": {"name": "a"}}]}, 400, "unsupported_tool_type", "tools[0].type"),
+    ("schema", {"tools": [{"type": "function", "function": {"name": "a", "parameters": {"type": "object", "properties": {"x": {"type": "strnig"}}}}}]}, 400,
+     "invalid_function_parameters", None),
+    ("choice of nothing", {"tool_choice": "required"}, 400, None, None),
+    ("choice unknown", {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "nope"}}}, 400, "tool_choice_unknown_tool", "tool_choice"),
+    ("choice is a word", {"tools": TOOLS, "tool_choice": "maybe"}, 400, None, "tool_choice"),
+    ("both generations", {"tools": TOOLS, "functions": [{"name": "a"}]}, 400, None, None),
+    ("function_call alone", {"function_call": "auto"}, 400, None, "function_call"),
+    ("function_call word", {"functions": [{"name": "a"}], "function_call": "required"}, 400, None, "function_call"),
+    ("an image", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 400, "unsupported_content_type", "messages[0].content[0]"),
+    ("a role", {"messages": [{"role": "boss", "content": "x"}]}, 400, None, "messages[0].role"),
+    ("a result of nothing", {"messages": [{"role": "tool", "content": "x"}]}, 400, "tool_call_id_mismatch", "messages[0].tool_call_id"),
+    ("too small", {"tools": TOOLS, "tool_choice": "required", "max_tokens": 1}, 400, "max_tokens_too_small", None),
+    ("too long", {"messages": [{"role": "user", "content": "kitchen " * 4000}]}, 400, "context_length_exceeded", None),
+    ("audio", {"audio": {"voice": "x"}, "modalities": ["audio"]}, 400, None, None),
+]
+
+
+@pytest.mark.parametrize("why,body,status,code,param", REFUSED, ids=[r[0] for r in REFUSED])
+def test_refusals_say_what_and_where(server, why, body, status, code, param):
+    for stream in (False, True):
+        if stream and "stream" in str(body):
+            continue
+        got = server.chat(**{**body, **({"stream": True} if stream else {})})
+        is_error(got, status, code, param)
+    if code == "context_length_exceeded":
+        assert got[1]["error"]["n_ctx"] == 2048 and got[1]["error"]["n_prompt_tokens"] > 2048
+
+
+def test_sentences_that_clients_look_for(server):
+    assert "supported values are: 'none', 'auto', and 'required'." in is_error(server.chat(tools=TOOLS, tool_choice="maybe"), 400).lower()
+    assert "'tool_choice' is only allowed when 'tools' are specified." in is_error(server.chat(tool_choice="required"), 400)
+    assert is_error(server.chat(model="x"), 404) == "The model `x` does not exist."
+
+
+def test_empty_tools_are_no_tools(server):
+    assert server.chat(tools=[], max_tokens=5)[0] == 200
+
+
+def test_null_is_absent(server):
+    body = {k: None for k in ("tools", "tool_choice", "stop", "seed", "temperature", "n", "stream", "stream_options", "logprobs", "functions", "user", "response_format")}
+    assert server.chat(max_tokens=4, **body)[0] == 200
+    assert server.chat(max_tokens=4.0, n=1.0)[0] == 200
+
+
+# ---- completions ------------------------------------------------------------------------------------------
+
+def test_completions(server):
+    status, a = server.post("/v1/completions", {"prompt": "the kitchen", "max_tokens": 8, "n": 2, "temperature": 1, "seed": 4})
+    assert status == 200 and a["object"] == "text_completion" and [c["index"] for c in a["choices"]] == [0, 1]
+    ids = server.post("/tokenize", {"content": "the kitchen", "add_special": True})[1]["tokens"]
+    one = server.post("/v1/completions", {"prompt": "the kitchen", "max_tokens": 8})[1]
+    two = server.post("/v1/completions", {"prompt": ids, "max_tokens": 8})[1]
+    many = server.post("/v1/completions", {"prompt": ["the kitchen", "a lamp"], "max_tokens": 8})[1]
+    assert one["choices"][0]["text"] == two["choices"][0]["text"] == many["choices"][0]["text"]
+    assert one["usage"]["prompt_tokens"] == len(ids) and many["usage"]["prompt_tokens"] > len(ids)
+    events = server.events("/v1/completions", {"prompt": "the kitchen", "max_tokens": 8, "stream": True, "stream_options": {"include_usage": True}})
+    assert events[-1][1] == "[DONE]"
+    assert "".join(c["choices"][0]["text"] for _, c in events[:-2]) == one["choices"][0]["text"]
+    assert events[-2][1]["usage"]["completion_tokens"] == one["usage"]["completion_tokens"]
+
+
+def test_completions_echo_with_logprobs(server):
+    body = {"prompt": "turn on the kitchen light", "max_tokens": 3, "echo": True, "logprobs": 2}
+    status, a = server.post("/v1/completions", body)
+    assert status == 200, a
+    c = a["choices"][0]
+    assert c["text"].startswith("turn on the kitchen light")
+    l = c["logprobs"]
+    n = a["usage"]["prompt_tokens"] + a["usage"]["completion_tokens"]
+    assert len(l["tokens"]) == len(l["token_logprobs"]) == len(l["top_logprobs"]) == len(l["text_offset"]) == n
+    assert l["token_logprobs"][0] is None and all(x <= 0 for x in l["token_logprobs"][1:])
+    assert l["text_offset"] == sorted(l["text_offset"])
+    quiet = server.post("/v1/completions", {**body, "max_tokens": 0})[1]
+    assert quiet["usage"]["completion_tokens"] == 0 and len(quiet["choices"][0]["logprobs"]["tokens"]) == a["usage"]["prompt_tokens"]
+    assert quiet["choices"][0]["logprobs"]["token_logprobs"] == l["token_logprobs"][:a["usage"]["prompt_tokens"]]
+
+
+def test_completions_refuse(server):
+    for body, param in [({}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": [99999999]}, "prompt"), ({"prompt": "a", "suffix": "b"}, "suffix"),
+                        ({"prompt": "a", "best_of": 2}, "best_of"), ({"prompt": "a", "logprobs": 6}, "logprobs"), ({"prompt": {"a": 1}}, "prompt")]:
+        is_error(server.post("/v1/completions", body), 400, None, param)
+
+
+# ---- tokens, templates, models, properties ---------------------------------------------------------------
+
+def test_tokens_round_trip(server):
+    text = "dim the kitchen to 10, ünïcödé 🙂"
+    a = server.post("/tokenize", {"content": text, "with_pieces": True})[1]
+    ids = [t["id"] for t in a["tokens"]]
+    assert a["count"] == len(ids) and a["max_model_len"] == 2048
+    back = server.post("/detokenize", {"tokens": ids})[1]
+    assert back["content"] == back["prompt"] == text
+    assert b"".join(t["piece"].encode() if isinstance(t["piece"], str) else bytes(t["piece"]) for t in a["tokens"]) == text.encode()
+    is_error(server.post("/detokenize", {"tokens": [1 << 30]}), 400)
+    is_error(server.post("/tokenize", {}), 400, "missing_required_parameter")
+    n = server.post("/tokenize", {"messages": ASK, "tools": TOOLS})[1]["count"]
+    t = server.post("/apply-template", {"messages": ASK, "tools": TOOLS})[1]
+    assert t["tokens"] == n and "dim the kitchen to 10" in t["prompt"]
+    assert server.post("/v1/chat/completions/input_tokens", {"messages": ASK, "tools": TOOLS})[1] == {"input_tokens": n}
+    assert server.chat(tools=TOOLS)[1]["usage"]["prompt_tokens"] == n
+
+
+def test_models(server):
+    _, a = server.get("/v1/models")
+    assert a["object"] == "list" and a["data"][0]["id"] == "tenon" and a["data"][0]["max_model_len"] == 2048 and a["data"][0]["parent"] is None
+    assert server.get("/v1/models/tenon")[1]["id"] == "tenon" and server.get("/models/tenon/")[0] == 200
+    is_error(server.get("/v1/models/a%2Fb"), 404, "model_not_found")
+
+
+def test_properties_and_health(server):
+    _, p = server.get("/props")
+    assert p["total_slots"] == 8 and "pattern" in p["schema_keywords"]["enforced"] and p["modalities"] == {"vision": False, "audio": False}
+    for path in ("/health", "/v1/health", "/ready", "/live"):
+        assert server.get(path) == (200, {"status": "ok"})
+    assert isinstance(server.get("/slots")[1], list)
+    assert is_error(server.post("/v1/embeddings", {"input": "x"}), 501)
+
+
+def test_metrics_parse_and_add_up(server):
+    parser = pytest.importorskip("prometheus_client.parser", reason="skipped: no prometheus_client")
+    before = server.metric("tenon_generation_tokens_total")
+    n = server.chat(max_tokens=7)[1]["usage"]["completion_tokens"]
+    assert server.metric("tenon_generation_tokens_total") == before + n
+    status, headers, text = server.open("/metrics")
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {f.name: f for f in parser.text_string_to_metric_families(text)}
+    for name in ("tenon_num_requests_running", "tenon_kv_cache_usage_perc", "tenon_time_to_first_token_seconds", "tenon_request_success",
+                 "tenon_http_requests", "tenon_tool_calls", "tenon_lora_requests_info", "process_open_fds"):
+        assert name in families, name
+    for f in families.values():
+        for s in f.samples:
+            assert s.value == s.value and abs(s.value) != float("inf")
+    buckets = [s for s in families["tenon_e2e_request_latency_seconds"].samples if s.name.endswith("_bucket")]
+    assert [b.value for b in buckets] == sorted(b.value for b in buckets) and buckets[-1].labels["le"] == "+Inf"
+
+
+# ---- responses --------------------------------------------------------------------------------------------
+
+FLAT = [{"type": "function", **t["function"]} for t in TOOLS]
+
+
+def check_response_stream(events):
+    """Order, numbers and sums of a Responses stream; returns the last response object."""
+    assert events[-1][1] == "[DONE]"
+    data = [d for _, d in events[:-1]]
+    assert all(n == d["type"] for n, d in events[:-1])
+    assert [d["sequence_number"] for d in data] == list(range(len(data)))
+    assert [d["type"] for d in data[:2]] == ["response.created", "response.in_progress"]
+    assert data[0]["response"]["status"] == "in_progress" and data[0]["response"]["output"] == []
+    items, text, args, opened = {}, {}, {}, None
+    for d in data[2:-1]:
+        t = d["type"]
+        if t == "response.output_item.added":
+            assert opened is None and d["output_index"] == len(items)
+            opened = d["item"]["id"]
+        elif t == "response.output_item.done":
+            assert d["item"]["id"] == opened and d["output_index"] == len(items)
+            items[opened], opened = d["item"], None
+        else:
+            assert d["item_id"] == opened and d["output_index"] == len(items)
+            if t == "response.output_text.delta":
+                text[opened] = text.get(opened, "") + d["delta"]
+            elif t == "response.output_text.done":
+                assert d["text"] == text.get(opened, "")
+            elif t == "response.function_call_arguments.delta":
+                args[opened] = args.get(opened, "") + d["delta"]
+            elif t == "response.function_call_arguments.done":
+                assert d["arguments"] == args[opened] and d["name"]
+    last = data[-1]
+    assert last["type"] == "response." + last["response"]["status"]
+    assert last["response"]["output"] == list(items.values())
+    return last["response"]
+
+
+def bare(items):
+    out = json.loads(json.dumps(items))
+    for i in out:
+        i.pop("id")
+        i.pop("call_id", None)
+    return out
+
+
+@pytest.mark.parametrize("body", [
+    {"input": "dim the kitchen to 10", "tools": FLAT, "tool_choice": "required"},
+    {"input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}], "max_output_tokens": 12},
+    {"input": "x", "max_output_tokens": 30, "include": ["message.output_text.logprobs"], "top_logprobs": 1},
+    {"input": "a", "max_output_tokens": 60, "text": {"format": {"type": "json_schema", "name": "n", "strict": True, "schema": {
+        "type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}}}},
+])
+def test_responses(server, body):
+    status, whole = server.post("/v1/responses", body)
+    assert status == 200, whole
+    last = check_response_stream(server.events("/v1/responses", {**body, "stream": True}))
+    assert bare(last["output"]) == bare(whole["output"]) and last["status"] == whole["status"]
+    for key in ("parallel_tool_calls", "tool_choice", "tools", "previous_response_id", "incomplete_details", "metadata", "user", "truncation", "store"):
+        assert key in whole and key in last
+    assert whole["usage"]["total_tokens"] == whole["usage"]["input_tokens"] + whole["usage"]["output_tokens"]
+    if "json_schema" in str(body):
+        assert isinstance(json.loads(whole["output"][0]["content"][0]["text"])["a"], bool)
+
+
+def test_responses_go_on_from_stored_ones(server):
+    _, a = server.post("/v1/responses", {"input": "dim the kitchen to 10", "tools": FLAT, "tool_choice": "required", "store": True})
+    assert a["store"] is True
+    call = next(i for i in a["output"] if i["type"] == "function_call")
+    outputs = [{"type": "function_call_output", "call_id": i["call_id"], "output": "done"} for i in a["output"] if i["type"] == "function_call"]
+    status, b = server.post("/v1/responses", {"previous_response_id": a["id"], "input": outputs, "tools": FLAT, "max_output_tokens": 60, "store": True})
+    assert status == 200 and b["previous_response_id"] == a["id"], b
+    assert b["usage"]["input_tokens"] > a["usage"]["input_tokens"]
+    _, got = server.get("/v1/responses/" + b["id"])
+    assert got["output"] == b["output"]
+    _, items = server.get(f"/v1/responses/{b['id']}/input_items")
+    assert [i["type"] for i in items["data"]] == ["message"] + ["function_call"] * len(outputs) + ["function_call_output"] * len(outputs)
+    assert any(i.get("call_id") == call["call_id"] for i in items["data"])
+    assert server.get("/v1/responses/" + a["id"], method="DELETE")[1]["deleted"] is True
+    is_error(server.get("/v1/responses/" + a["id"]), 404, "response_not_found")
+    is_error(server.post("/v1/responses", {"previous_response_id": a["id"], "input": "x"}), 404, "response_not_found")
+
+
+def test_responses_refuse(server):
+    cases = [({}, None, "input"), ({"input": "x", "conversation": "c"}, "unsupported_parameter", "conversation"),
+             ({"input": "x", "background": True}, "unsupported_parameter", "background"), ({"input": [{"type": "input_video"}]}, None, "input[0].type"),
+             ({"input": "x", "max_output_tokens": 0}, "integer_below_min_value", "max_output_tokens"),
+             ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "tool_call_id_mismatch", None),
+             ({"input": "x", "tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}, None, "tool_choice")]
+    for body, code, param in cases:
+        is_error(server.post("/v1/responses", body), 400, code, param)
+    status, headers, _ = server.open("/v1/responses", {"input": "x", "tools": [{"type": "web_search"}], "max_output_tokens": 3})
+    assert status == 200 and headers["x-ignored-tools"] == "web_search"
+    assert server.post("/v1/responses/input_tokens", {"input": "x"})[1]["object"] == "response.input_tokens"
+
+
+def test_truncation_drops_the_oldest_turns(server):
+    turns = [t for i in range(40) for t in ({"role": "user", "content": f"turn {i} " + "kitchen lamp " * 20}, {"role": "assistant", "content": "yes"})]
+    body = {"input": turns + [{"role": "user", "content": "last"}], "max_output_tokens": 5}
+    is_error(server.post("/v1/responses", body), 400, "context_length_exceeded")
+    status, a = server.post("/v1/responses", {**body, "truncation": "auto"})
+    assert status == 200 and a["usage"]["input_tokens"] < 2048
+
+
+# ---- messages (Anthropic) ---------------------------------------------------------------------------------
+
+ANTHROPIC = [{"name": t["function"]["name"], "description": t["function"].get("description", ""), "input_schema": t["function"].get("parameters", {"type": "object"})} for t in TOOLS]
+
+
+def fold_messages(events):
+    data = [d for n, d in events if n != "ping"]
+    assert all(n == d["type"] for n, d in events)
+    assert data[0]["type"] == "message_start" and data[-1]["type"] == "message_stop" and data[-2]["type"] == "message_delta"
+    message, opened, raw = data[0]["message"], None, ""
+    for d in data[1:-2]:
+        if d["type"] == "content_block_start":
+            assert opened is None and d["index"] == len(message["content"])
+            opened, raw = d["content_block"], ""
+        elif d["type"] == "content_block_delta":
+            assert d["index"] == len(message["content"])
+            delta = d["delta"]
+            if delta["type"] == "text_delta":
+                opened["text"] += delta["text"]
+            elif delta["type"] == "input_json_delta":
+                raw += delta["partial_json"]
+        else:
+            assert d["type"] == "content_block_stop"
+            if opened["type"] == "tool_use":
+                opened["input"] = json.loads(raw or "{}")
+            message["content"].append(opened)
+            opened = None
+    message.update(data[-2]["delta"])
+    message["usage"].update(data[-2]["usage"])
+    return message
+
+
+@pytest.mark.parametrize("body", [
+    {"tools": ANTHROPIC, "tool_choice": {"type": "any"}, "max_tokens": 200},
+    {"tools": ANTHROPIC, "tool_choice": {"type": "tool", "name": "set_light"}, "max_tokens": 200},
+    {"tools": ANTHROPIC, "max_tokens": 200},
+    {"max_tokens": 12, "system": "be brief"},
+    {"max_tokens": 40, "stop_sequences": ["e", "o", "i", "a"], "system": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}]},
+])
+def test_messages(server, body):
+    body = {"model": "tenon", "messages": ASK, **body}
+    status, whole = server.post("/v1/messages", body)
+    assert status == 200, whole
+    folded = fold_messages(server.events("/v1/messages", {**body, "stream": True}))
+    for m in (whole, folded):
+        assert re.fullmatch(r"msg_[A-Za-z0-9]{24}", m.pop("id"))
+        u = m.pop("usage")
+        assert u["output_tokens"] > 0 and u["input_tokens"] + u["cache_read_input_tokens"] > 0
+        for b in m["content"]:
+            if b["type"] == "tool_use":
+                assert re.fullmatch(r"toolu_[A-Za-z0-9]{24}", b.pop("id"))
+    assert whole == folded
+    if "tool_choice" in body:
+        assert whole["stop_reason"] == "tool_use"
+    if "stop_sequences" in body and whole["stop_reason"] == "stop_sequence":
+        assert whole["stop_sequence"] in body["stop_sequences"]
+
+
+def test_messages_with_results(server):
+    _, a = server.post("/v1/messages", {"model": "tenon", "max_tokens": 200, "messages": ASK, "tools": ANTHROPIC, "tool_choice": {"type": "any"}})
+    results = [{"type": "tool_result", "tool_use_id": b["id"], "content": [{"type": "text", "text": "done"}], "is_error": i == 0}
+               for i, b in enumerate(b for b in a["content"] if b["type"] == "tool_use")]
+    talk = ASK + [{"role": "assistant", "content": a["content"]}, {"role": "user", "content": results + [{"type": "text", "text": "thanks"}]}]
+    status, b = server.post("/v1/messages", {"model": "tenon", "max_tokens": 30, "messages": talk, "tools": ANTHROPIC})
+    assert status == 200, b
+    n = server.post("/v1/messages/count_tokens", {"model": "tenon", "messages": talk, "tools": ANTHROPIC})[1]["input_tokens"]
+    assert n == b["usage"]["input_tokens"] + b["usage"]["cache_read_input_tokens"]
+
+
+def test_messages_errors_have_their_shape(server):
+    for body, status, kind in [({"messages": ASK}, 400, "invalid_request_error"), ({"messages": ASK, "max_tokens": 5, "model": "x"}, 404, "not_found_error"),
+                               ({"messages": ASK, "max_tokens": 5, "tools": [{"type": "bash_20250124", "name": "bash"}]}, 400, "invalid_request_error"),
+                               ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}], "max_tokens": 5}, 400, "invalid_request_error"),
+                               ({"messages": ASK, "max_tokens": 5, "temperature": 1.5}, 400, "invalid_request_error")]:
+        got, e = server.post("/v1/messages", body)
+        assert got == status and e["type"] == "error" and e["error"]["type"] == kind and e["error"]["message"] and e["request_id"].startswith("req_"), e
+    assert server.get("/v1/messages")[1]["type"] == "error"
