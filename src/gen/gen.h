@@ -39,6 +39,7 @@ struct request {
     bool strict;                                                      /* every tool is strict: nothing is relaxed */
     bool random_ids;                                                  /* call ids of 24 random characters, else call_N */
     int max_tokens;                                                   /* 0: what the context leaves */
+    bool only_prompt;                                                 /* max_tokens was 0: the prompt is read, nothing is generated */
     const struct json *stop;                                          /* array of strings that end the text, or NULL */
     struct sampling sampling;
     int spelling;                                                     /* enum spelling, -1: the dialect's */

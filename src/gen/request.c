@@ -55,13 +55,14 @@ static bool read_bool(const struct json *body, const char *key, bool *out, struc
 static bool read_limit(struct request *r, struct err *e)
 {
     int64_t old = -1, now = -1;
-    if (!read_i64(r->body, "max_tokens", 1, INT_MAX, &old, e)) return false;
-    if (!read_i64(r->body, "max_completion_tokens", 1, INT_MAX, &now, e)) return false;
+    if (!read_i64(r->body, "max_tokens", 0, INT_MAX, &old, e)) return false;
+    if (!read_i64(r->body, "max_completion_tokens", 0, INT_MAX, &now, e)) return false;
     if (old >= 0 && now >= 0 && old != now)
         return err_set(e, ERR_ARG,
                        "max_tokens and max_completion_tokens say different things, %lld and %lld",
                        (long long)old, (long long)now);
     r->max_tokens = (int)MAX(0, MAX(old, now));
+    r->only_prompt = MAX(old, now) == 0;
     return true;
 }
 

@@ -74,9 +74,9 @@ void lora_add(const struct model *m, const struct lora_use *use, int n_use, floa
 
 /* ---- KV cache: kv.c -------------------------------------------------------------------------- */
 
-/* Makes positions [kv_len, kv_len + n) writable; ERR_FULL and ERR_LIMIT leave everything as it
- * was. */
-bool   kv_reserve(struct kv *kv, int seq, int n, struct err *e);
+/* Makes positions [kv_len, kv_len + n) of every sequence writable; ERR_FULL and ERR_LIMIT leave
+ * everything as it was. */
+bool   kv_reserve(struct kv *kv, const struct rows *rows, int n_rows, struct err *e);
 void   kv_advance(struct kv *kv, int seq, int n);                     /* they are written now */
 /* [KV_PAGE, n_head_kv, head_dim] */
 enum dtype kv_type(const struct kv *kv);
@@ -85,5 +85,8 @@ void  *kv_values(const struct kv *kv, int seq, int page, int layer);
 float *kv_conv(const struct kv *kv, int seq, int layer);              /* [K-1, d] running state */
 /* The convolution state of a layer has reached the end of a page: keep it there. */
 void   kv_checkpoint(struct kv *kv, int seq, int page, int layer);
+/* The next position in (pos, end) where a state is to be kept, else end; and the state there of a layer. */
+int    kv_next_mark(const struct kv *kv, int seq, int pos, int end);
+void   kv_keep(struct kv *kv, int seq, int pos, int layer);
 
 #endif
