@@ -33,6 +33,7 @@ struct conn {
     char peer[64];
     struct exchange *x;
     uint64_t since_ns;                                                /* accepted, or the last answer done */
+    uint64_t gone_ns;
     int n_request;
     bool gone, shut;
 };
@@ -425,6 +426,7 @@ static void on_socket(void *ctx, uint32_t events)
     struct conn *c = ctx;
     struct exchange *x = c->x;
     if (!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return;
+    if (!c->gone) c->gone_ns = clock_ns();
     c->gone = true;
     if (!x || (x->phase != X_WAIT && x->phase != X_STREAM)) return;
     x->gone = true;
@@ -449,7 +451,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
         if (sv->conn) sv->conn->prev = c;
         sv->conn = c;
         sv->n_conn++;
-        c->source = loop_watch(&sv->loop, c->fd, EPOLLRDHUP | EPOLLET, on_socket, c);
+        c->source = hub_watch(&sv->hub, c->fd, EPOLLRDHUP | EPOLLET, on_socket, c);
         *socket_context = c;
     } else if (c) {
         if (c->prev) c->prev->next = c->next;
@@ -457,7 +459,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
         if (c->next) c->next->prev = c->prev;
         sv->n_conn--;
         if (c->x) c->x->conn = NULL;
-        loop_forget(&sv->loop, c->source);
+        hub_forget(&sv->hub, c->source);
         mem_free(c);
         *socket_context = NULL;
     }
@@ -478,6 +480,8 @@ static void limit_conn(struct conn *c, uint64_t now)
 {
     const struct serve_opts *o = c->sv->o;
     struct exchange *x = c->x;
+    /* libmicrohttpd stops reading after a short read; an end that came with those bytes it would never see. */
+    if (c->gone && (!x || x->phase == X_HEAD || x->phase == X_BODY) && over(now, c->gone_ns, 0.1)) shutdown(c->fd, SHUT_RDWR);
     if (!x) {
         if (over(now, c->since_ns, c->n_request ? o->idle_s : o->header_s) || (c->sv->draining && !c->sv->listening && c->n_request)) shut(c);
     } else if (x->lost) {
@@ -526,7 +530,7 @@ static bool front_open(struct server *sv, struct front *f, int fd, const char *c
                               MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!f->mhd) return err_set(e, ERR_IO, "the HTTP daemon did not start%s", cert ? "; are --tls-cert and --tls-key PEM files that belong together?" : "");
     const union MHD_DaemonInfo *i = MHD_get_daemon_info(f->mhd, MHD_DAEMON_INFO_EPOLL_FD);
-    f->source = loop_watch(&sv->loop, i->epoll_fd, EPOLLIN, on_daemon, f);
+    f->source = hub_watch(&sv->hub, i->epoll_fd, EPOLLIN, on_daemon, f);
     return true;
 }
 
@@ -600,7 +604,7 @@ void http_run(struct server *sv)
     for (int i = 0; i < sv->n_front; i++) {
         const union MHD_DaemonInfo *n = MHD_get_daemon_info(sv->front[i].mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
         if (!sv->front[i].old || sv->draining || n->num_connections) continue;
-        loop_forget(&sv->loop, sv->front[i].source);                  /* replaced by SIGHUP, and now without connections */
+        hub_forget(&sv->hub, sv->front[i].source);                  /* replaced by SIGHUP, and now without connections */
         MHD_stop_daemon(sv->front[i].mhd);
         sv->front[i--] = sv->front[--sv->n_front];
     }
@@ -614,7 +618,7 @@ void http_close(struct server *sv)
     }
     http_run(sv);
     for (int i = 0; i < sv->n_front; i++) {
-        loop_forget(&sv->loop, sv->front[i].source);
+        hub_forget(&sv->hub, sv->front[i].source);
         MHD_stop_daemon(sv->front[i].mhd);
     }
     mem_free(sv->front);

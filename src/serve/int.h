@@ -29,17 +29,17 @@ bool net_host_is_local(const char *host);                             /* of a Ho
 bool net_origin_is_local(const char *origin);
 void net_notify(const char *state);                                   /* sd_notify: "READY=1"; nothing outside systemd */
 
-/* ---- loop.c: the I/O thread ------------------------------------------------------------------- */
+/* ---- hub.c: the I/O thread ------------------------------------------------------------------- */
 
 typedef void source_fn(void *ctx, uint32_t events);
 struct source { source_fn *fn; void *ctx; int fd; bool dead; struct source *next; };
-struct loop { int ep, wake_fd, signal_fd; atomic_bool woken; struct source *dead; struct source wake, signal; };
-bool loop_open(struct loop *l, struct server *sv, struct err *e);
-void loop_close(struct loop *l);
-void loop_wake(struct loop *l);                                       /* any thread: the I/O thread looks at its mail */
-struct source *loop_watch(struct loop *l, int fd, uint32_t events, source_fn *fn, void *ctx);
-void loop_forget(struct loop *l, struct source *s);
-bool loop_run(struct server *sv, struct err *e);
+struct hub { int ep, wake_fd, signal_fd; atomic_bool woken; struct source *dead; struct source wake, signal; };
+bool hub_open(struct hub *l, struct server *sv, struct err *e);
+void hub_close(struct hub *l);
+void hub_wake(struct hub *l);                                       /* any thread: the I/O thread looks at its mail */
+struct source *hub_watch(struct hub *l, int fd, uint32_t events, source_fn *fn, void *ctx);
+void hub_forget(struct hub *l, struct source *s);
+bool hub_run(struct server *sv, struct err *e);
 
 /* ---- the server -------------------------------------------------------------------------------- */
 
@@ -48,7 +48,7 @@ struct server {
     const struct serve_opts *o;
     struct sched *sched;
     const struct engine *engine;
-    struct loop loop;
+    struct hub hub;
     struct listener listener[16]; int n_listener;
     struct front *front; int n_front;                                 /* http.c: one MHD daemon a listener */
     struct conn *conn; int n_conn;
@@ -64,7 +64,7 @@ struct server {
     uint64_t watchdog_ns;
     char fingerprint[24];
     struct mailbox *mailbox;
-    struct tasks *tasks; int n_task;                                  /* running beside the I/O thread */
+    struct aside *aside; int n_task;                                  /* running beside the I/O thread */
 };
 
 /* ---- api.c ------------------------------------------------------------------------------------- */
@@ -122,13 +122,13 @@ int  http_timeout_ms(struct server *sv, int most);
 void http_run(struct server *sv);
 void http_tick(struct server *sv, uint64_t now);                      /* time limits of sockets */
 
-/* ---- task.c: what may block is done by a helper thread ------------------------------------------- */
+/* ---- aside.c: what may block is done by a helper thread ------------------------------------------- */
 
 /* Embedded in what the task is about. run: on the helper, must not touch x; done: on the I/O thread, x NULL
  * if the client is gone; it frees the whole. */
 struct task { struct server *sv; struct exchange *x; struct task *next; void (*run)(struct task *t), (*done)(struct task *t); };
-void task_start(struct server *sv, struct exchange *x, struct task *t);   /* x may be NULL */
-void task_collect(struct server *sv);                                 /* I/O thread: calls done of those that are */
+void aside_start(struct server *sv, struct exchange *x, struct task *t);   /* x may be NULL */
+void aside_collect(struct server *sv);                                 /* I/O thread: calls done of those that are */
 
 /* ---- reply.c ----------------------------------------------------------------------------------- */
 
@@ -205,8 +205,8 @@ handler_fn chat_run, chat_count, template_run, completions_run, responses_run, r
     live_run, metrics_run, props_run, slots_run, embeddings_run;
 void mailbox_open(struct server *sv);
 void mailbox_close(struct server *sv);
-void tasks_open(struct server *sv);
-void tasks_close(struct server *sv);
+void aside_open(struct server *sv);
+void aside_close(struct server *sv);
 
 /* ---- openai.c: what the other wires use of it ---------------------------------------------------- */
 

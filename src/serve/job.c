@@ -72,7 +72,7 @@ static bool on_event(void *ctx, const struct event *ev)
         sv->mailbox->ready = j;
     }
     pthread_mutex_unlock(&sv->mailbox->lock);
-    if (ring) loop_wake(&sv->loop);                                   /* the job may be gone by now */
+    if (ring) hub_wake(&sv->hub);                                   /* the job may be gone by now */
     return go;
 }
 

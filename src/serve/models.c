@@ -278,7 +278,7 @@ void lora_load(struct exchange *x)
     else {
         struct load *l = mem_zero(sizeof *l);
         *l = (struct load){ .task = { .run = load_work, .done = load_done }, .name = mem_str(name), .path = full, .scale = (float)s, .replace = replace };
-        task_start(x->sv, x, &l->task);
+        aside_start(x->sv, x, &l->task);
     }
 out:
     json_free(body);
@@ -376,7 +376,7 @@ void models_rescan(struct server *sv)
     for (int i = 0; i < sv->o->lora.n; i++) {
         struct load *l = mem_zero(sizeof *l);
         *l = (struct load){ .task = { .run = load_work, .done = load_done }, .replace = true };
-        if (split_module(sv->o->lora.item[i], &l->name, &l->path, &l->scale)) task_start(sv, NULL, &l->task);
+        if (split_module(sv->o->lora.item[i], &l->name, &l->path, &l->scale)) aside_start(sv, NULL, &l->task);
         else load_done_free(l);
     }
 }

@@ -91,6 +91,13 @@ static void put_number_after(struct json *error, const char *key, const char *te
     if (at && sscanf(at + strlen(before), "%lld", &v) == 1) json_set(error, key, json_new_int(v));
 }
 
+static bool has_header(const struct exchange *x, const char *name)
+{
+    for (int i = 0; i < x->n_header; i++)
+        if (!strcmp(x->header[i].name, name)) return true;
+    return false;
+}
+
 static void reply_fault(struct exchange *x, const struct fault *f)
 {
     struct json *o = fault_json(x, f);
@@ -100,7 +107,7 @@ static void reply_fault(struct exchange *x, const struct fault *f)
         put_number_after(error, "n_prompt_tokens", f->message, "has ");
         put_number_after(error, "n_ctx", f->message, "holds ");
     }
-    if (later) reply_header(x, "Retry-After", "1");
+    if (later && !has_header(x, "Retry-After")) reply_header(x, "Retry-After", "1");
     reply_header(x, "x-should-retry", later ? "true" : "false");
     if (f->status == 401) reply_header(x, "WWW-Authenticate", "Bearer");
     int status = x->wire == WIRE_ANTHROPIC && f->status == 503 ? 529 : f->status;

@@ -1,6 +1,6 @@
 /* serve.h -- the door of serve/: an engine becomes an HTTP server that official SDKs talk to.
  *
- * listen.c listens and names peers; loop.c is the I/O thread: one epoll for sockets, signals and news from
+ * listen.c listens and names peers; hub.c is the I/O thread: one epoll for sockets, signals and news from
  * the engine thread; http.c joins it with libmicrohttpd; api.c is the table of routes; reply.c writes
  * answers and errors. openai.c, completions.c, responses.c and anthropic.c each translate one wire into
  * the one internal request (gen/) and the one stream of events back; job.c carries both between the

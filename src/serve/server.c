@@ -60,9 +60,9 @@ static bool open_all(struct server *sv, struct err *e)
     raise_files();
     set_fingerprint(sv);
     mailbox_open(sv);
-    tasks_open(sv);
+    aside_open(sv);
     sv->metrics = metrics_open();
-    if (!loop_open(&sv->loop, sv, e) || !api_keys_read(sv, e)) return false;
+    if (!hub_open(&sv->hub, sv, e) || !api_keys_read(sv, e)) return false;
     if (!models_open(sv, e)) return false;
     if (o->store_path && !(sv->store = keep_open(o->store_path, o->store_most, o->store_days, e))) return false;
     return listen_all(sv, e) && http_open(sv, e);
@@ -71,7 +71,7 @@ static bool open_all(struct server *sv, struct err *e)
 static void close_all(struct server *sv)
 {
     struct err e = { 0 };
-    if (sv->tasks) tasks_close(sv);
+    if (sv->aside) aside_close(sv);
     if (sv->metrics) sched_drain(sv->sched, 1e-3);                    /* those that are left hear their end now */
     for (int i = 0; i < 1000 && sv->jobs; i++) {
         struct timespec ms = { 0, 1000000 };
@@ -82,7 +82,7 @@ static void close_all(struct server *sv)
     keep_close(sv->store);
     models_close(sv->models);
     metrics_close(sv->metrics);
-    loop_close(&sv->loop);
+    hub_close(&sv->hub);
     if (!sv->jobs) mailbox_close(sv);
     for (int i = 0; i < sv->n_key; i++) mem_free(sv->key[i]);
     mem_free(sv->key);
@@ -114,7 +114,7 @@ bool serve_run(const struct serve_opts *o, const struct engine *en, struct sched
     bool ok = open_all(sv, e);
     if (ok) {
         greet(sv);
-        ok = loop_run(sv, e);
+        ok = hub_run(sv, e);
         log_line(LOG_INFO, "stopped");
     }
     close_all(sv);

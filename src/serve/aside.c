@@ -1,29 +1,29 @@
-/* task.c -- what may block (an adapter is read, a file is missing on a slow disk) is done beside the I/O
+/* aside.c -- what may block (an adapter is read, a file is missing on a slow disk) is done beside the I/O
  * thread, by a helper thread that lives as long as the task; the end of it is heard through the bell. */
 #include <pthread.h>
 #include <time.h>
 
 #include "serve/int.h"
 
-struct tasks { pthread_mutex_t lock; struct task *done; };
+struct aside { pthread_mutex_t lock; struct task *done; };
 
-void tasks_open(struct server *sv)
+void aside_open(struct server *sv)
 {
-    sv->tasks = mem_zero(sizeof *sv->tasks);
-    pthread_mutex_init(&sv->tasks->lock, NULL);
+    sv->aside = mem_zero(sizeof *sv->aside);
+    pthread_mutex_init(&sv->aside->lock, NULL);
 }
 
-void tasks_close(struct server *sv)
+void aside_close(struct server *sv)
 {
-    if (!sv->tasks) return;
+    if (!sv->aside) return;
     while (sv->n_task) {
-        task_collect(sv);
+        aside_collect(sv);
         struct timespec ms = { 0, 1000000 };
         if (sv->n_task) nanosleep(&ms, NULL);
     }
-    pthread_mutex_destroy(&sv->tasks->lock);
-    mem_free(sv->tasks);
-    sv->tasks = NULL;
+    pthread_mutex_destroy(&sv->aside->lock);
+    mem_free(sv->aside);
+    sv->aside = NULL;
 }
 
 static void *work(void *ctx)
@@ -31,15 +31,15 @@ static void *work(void *ctx)
     struct task *t = ctx;
     struct server *sv = t->sv;
     t->run(t);
-    pthread_mutex_lock(&sv->tasks->lock);
-    t->next = sv->tasks->done;
-    sv->tasks->done = t;
-    loop_wake(&sv->loop);
-    pthread_mutex_unlock(&sv->tasks->lock);
+    pthread_mutex_lock(&sv->aside->lock);
+    t->next = sv->aside->done;
+    sv->aside->done = t;
+    hub_wake(&sv->hub);
+    pthread_mutex_unlock(&sv->aside->lock);
     return NULL;
 }
 
-void task_start(struct server *sv, struct exchange *x, struct task *t)
+void aside_start(struct server *sv, struct exchange *x, struct task *t)
 {
     pthread_t thread;
     pthread_attr_t a;
@@ -56,12 +56,12 @@ void task_start(struct server *sv, struct exchange *x, struct task *t)
     pthread_attr_destroy(&a);
 }
 
-void task_collect(struct server *sv)
+void aside_collect(struct server *sv)
 {
-    pthread_mutex_lock(&sv->tasks->lock);
-    struct task *list = sv->tasks->done;
-    sv->tasks->done = NULL;
-    pthread_mutex_unlock(&sv->tasks->lock);
+    pthread_mutex_lock(&sv->aside->lock);
+    struct task *list = sv->aside->done;
+    sv->aside->done = NULL;
+    pthread_mutex_unlock(&sv->aside->lock);
     while (list) {
         struct task *t = list;
         list = t->next;

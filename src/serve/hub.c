@@ -1,4 +1,4 @@
-/* loop.c -- the I/O thread: one epoll over listening daemons, client sockets, signals and the bell that
+/* hub.c -- the I/O thread: one epoll over listening daemons, client sockets, signals and the bell that
  * the engine thread rings.
  *
  * Everything in this room but the mailbox (job.c) runs here, so nothing here needs a lock. Time limits
@@ -23,7 +23,7 @@
 
 /* ---- sources ----------------------------------------------------------------------------------- */
 
-struct source *loop_watch(struct loop *l, int fd, uint32_t events, source_fn *fn, void *ctx)
+struct source *hub_watch(struct hub *l, int fd, uint32_t events, source_fn *fn, void *ctx)
 {
     struct source *s = mem_zero(sizeof *s);
     *s = (struct source){ .fn = fn, .ctx = ctx, .fd = fd };
@@ -33,7 +33,7 @@ struct source *loop_watch(struct loop *l, int fd, uint32_t events, source_fn *fn
 }
 
 /* Events of the same round may still name it, so it is freed when the round is over. */
-void loop_forget(struct loop *l, struct source *s)
+void hub_forget(struct hub *l, struct source *s)
 {
     if (!s) return;
     epoll_ctl(l->ep, EPOLL_CTL_DEL, s->fd, NULL);
@@ -42,7 +42,7 @@ void loop_forget(struct loop *l, struct source *s)
     l->dead = s;
 }
 
-static void bury(struct loop *l)
+static void bury(struct hub *l)
 {
     while (l->dead) {
         struct source *s = l->dead;
@@ -51,7 +51,7 @@ static void bury(struct loop *l)
     }
 }
 
-void loop_wake(struct loop *l)
+void hub_wake(struct hub *l)
 {
     uint64_t one = 1;
     if (atomic_exchange(&l->woken, true)) return;
@@ -63,10 +63,10 @@ static void on_wake(void *ctx, uint32_t events)
 {
     struct server *sv = ctx;
     uint64_t n;
-    ssize_t got = read(sv->loop.wake_fd, &n, sizeof n);
+    ssize_t got = read(sv->hub.wake_fd, &n, sizeof n);
     (void)got;
-    atomic_store(&sv->loop.woken, false);
-    task_collect(sv);
+    atomic_store(&sv->hub.woken, false);
+    aside_collect(sv);
     job_mail(sv);
 }
 
@@ -114,7 +114,7 @@ static void on_signal(void *ctx, uint32_t events)
 {
     struct server *sv = ctx;
     struct signalfd_siginfo si;
-    while (read(sv->loop.signal_fd, &si, sizeof si) == (ssize_t)sizeof si) {
+    while (read(sv->hub.signal_fd, &si, sizeof si) == (ssize_t)sizeof si) {
         if (si.ssi_signo == SIGHUP) reload(sv);
         else begin_drain(sv, (int)si.ssi_signo);
     }
@@ -122,14 +122,14 @@ static void on_signal(void *ctx, uint32_t events)
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-static void add(struct loop *l, struct source *s, int fd, source_fn *fn, void *ctx)
+static void add(struct hub *l, struct source *s, int fd, source_fn *fn, void *ctx)
 {
     *s = (struct source){ .fn = fn, .ctx = ctx, .fd = fd };
     struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
     epoll_ctl(l->ep, EPOLL_CTL_ADD, fd, &ev);
 }
 
-bool loop_open(struct loop *l, struct server *sv, struct err *e)
+bool hub_open(struct hub *l, struct server *sv, struct err *e)
 {
     sigset_t set;
     signal_set(&set);
@@ -142,7 +142,7 @@ bool loop_open(struct loop *l, struct server *sv, struct err *e)
     return true;
 }
 
-void loop_close(struct loop *l)
+void hub_close(struct hub *l)
 {
     bury(l);
     if (l->ep > 0) close(l->ep);
@@ -184,7 +184,7 @@ static void tick(struct server *sv, uint64_t now)
     }
 }
 
-bool loop_run(struct server *sv, struct err *e)
+bool hub_run(struct server *sv, struct err *e)
 {
     struct epoll_event ev[64];
     uint64_t next = 0;
@@ -195,13 +195,13 @@ bool loop_run(struct server *sv, struct err *e)
             next = now + TICK_MS * MS;
         }
         if (sv->draining && drained(sv, now)) return true;
-        int n = epoll_wait(sv->loop.ep, ev, LEN(ev), http_timeout_ms(sv, TICK_MS));
+        int n = epoll_wait(sv->hub.ep, ev, LEN(ev), http_timeout_ms(sv, TICK_MS));
         if (n < 0 && errno != EINTR) return err_set(e, ERR_IO, "event loop: %s", strerror(errno));
         for (int i = 0; i < n; i++) {
             struct source *s = ev[i].data.ptr;
             if (!s->dead) s->fn(s->ctx, ev[i].events);
         }
         http_run(sv);
-        bury(&sv->loop);
+        bury(&sv->hub);
     }
 }
