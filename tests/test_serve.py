@@ -342,6 +342,38 @@ def test_null_is_absent(server):
     assert server.chat(max_tokens=4.0, n=1.0)[0] == 200
 
 
+def test_biases_and_least_lengths(server):
+    ask = dict(max_tokens=6, logprobs=True)
+    first = server.chat(**ask)[1]["choices"][0]["logprobs"]["content"][0]["token"]
+    ids = [t["id"] for t in server.post("/tokenize", {"content": first, "with_pieces": True})[1]["tokens"]]
+    biased = server.chat(**ask, logit_bias={str(i): -100 for i in ids})[1]["choices"][0]["logprobs"]["content"][0]["token"]
+    assert biased != first
+    is_error(server.chat(logit_bias={"99999999": 1}), 400, None, "logit_bias")
+    is_error(server.chat(logit_bias={"a": 1}), 400, None, "logit_bias")
+    is_error(server.chat(logit_bias={"1": 101}), 400, None, "logit_bias")
+    for more in ({"ignore_eos": True}, {"min_tokens": 90}):
+        a = server.chat(max_tokens=90, **more)[1]
+        assert a["usage"]["completion_tokens"] == 90 and a["choices"][0]["finish_reason"] == "length"
+
+
+def test_log_probabilities_of_every_token(server):
+    """Forced ones too: what the model thought, not what the grammar allowed."""
+    a = server.chat(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "set_light"}}, logprobs=True, top_logprobs=3)[1]
+    content = a["choices"][0]["logprobs"]["content"]
+    assert len(content) == a["usage"]["completion_tokens"]
+    for t in content:
+        assert t["logprob"] <= 0 and len(t["top_logprobs"]) == 3
+        assert [x["logprob"] for x in t["top_logprobs"]] == sorted((x["logprob"] for x in t["top_logprobs"]), reverse=True)
+        assert t["top_logprobs"][0]["logprob"] >= t["logprob"]
+    plain = server.chat(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "set_light"}})[1]
+    assert without_ids(plain["choices"][0]["message"]) == without_ids(a["choices"][0]["message"]), "asking changes nothing"
+
+
+def test_max_tokens_0_reads_the_prompt_only(server):
+    a = server.chat(max_completion_tokens=0)[1]
+    assert a["usage"]["completion_tokens"] == 0 and a["choices"][0]["message"]["content"] is None
+
+
 # ---- completions ------------------------------------------------------------------------------------------
 
 def test_completions(server):
@@ -420,6 +452,10 @@ def test_metrics_parse_and_add_up(server):
     parser = pytest.importorskip("prometheus_client.parser", reason="skipped: no prometheus_client")
     before = server.metric("tenon_generation_tokens_total")
     n = server.chat(max_tokens=7)[1]["usage"]["completion_tokens"]
+    for _ in range(100):                                              # counted a moment after the answer is out
+        if server.metric("tenon_generation_tokens_total") == before + n:
+            break
+        time.sleep(0.02)
     assert server.metric("tenon_generation_tokens_total") == before + n
     status, headers, text = server.open("/metrics")
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

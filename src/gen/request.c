@@ -8,8 +8,10 @@
 #include "gen/gen.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 #define STOP_MOST 16
+#define BIAS_MOST 1024
 
 static const struct json *member(const struct json *o, const char *key)
 {
@@ -89,6 +91,36 @@ static bool read_stop(struct request *r, struct err *e)
     return true;
 }
 
+/* {"token id": number}. */
+static bool read_bias(struct request *r, struct err *e)
+{
+    const struct json *v = member(r->body, "logit_bias");
+    if (!v) return true;
+    if (!json_is(v, JSON_OBJECT) || json_len(v) > BIAS_MOST)
+        return err_set(e, ERR_ARG, "logit_bias: an object of at most %d token ids is accepted", BIAS_MOST);
+    r->bias = mem_zero((json_len(v) + 1) * sizeof *r->bias);
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        char *end;
+        long id = strtol(it.key, &end, 10);
+        double add = json_f64(it.value);
+        if (!it.key_len || *end || id < 0 || id > INT_MAX || !json_is(it.value, JSON_NUMBER) || !(add >= -100 && add <= 100))
+            return err_set(e, ERR_ARG, "logit_bias: '%.20s': a token id with a number from -100 to 100 is accepted", it.key);
+        r->bias[r->n_bias].id = (int32_t)id;
+        r->bias[r->n_bias++].add = (float)add;
+    }
+    return true;
+}
+
+/* min_tokens, and ignore_eos, which is the same without an end. */
+static bool read_least(struct request *r, struct err *e)
+{
+    int64_t least = 0;
+    bool ignore = false;
+    if (!read_i64(r->body, "min_tokens", 0, INT_MAX, &least, e) || !read_bool(r->body, "ignore_eos", &ignore, e)) return false;
+    r->min_tokens = ignore ? INT_MAX : (int)least;
+    return true;
+}
+
 static bool read_sampling(struct request *r, struct err *e)
 {
     struct sampling *s = &r->sampling;
@@ -106,7 +138,7 @@ static bool read_sampling(struct request *r, struct err *e)
     if (s->top_p == 0) return err_set(e, ERR_ARG, "top_p: must be above 0 and at most 1");
     s->top_k = (int)MAX(0, top_k);
     s->seed = (uint64_t)seed;
-    return true;
+    return read_bias(r, e) && read_least(r, e);
 }
 
 /* ---- what is not honoured -------------------------------------------------------------------- */
@@ -115,9 +147,6 @@ static bool read_sampling(struct request *r, struct err *e)
 static const struct { const char *key, *harmless, *instead; } refused[] = {
     { "n",                  "1",     "send the request several times" },
     { "best_of",            "1",     "send the request several times" },
-    { "logit_bias",         "{}",    "leave it out" },
-    { "min_tokens",         "0",     "leave it out" },
-    { "ignore_eos",         "false", "leave it out" },
     { "functions",          "[]",    "use tools" },
     { "function_call",      "\"none\"", "use tool_choice" },
     { "audio",              NULL,    "this model reads and writes text only" },
@@ -408,5 +437,6 @@ void request_done(struct request *r)
 {
     json_free(r->body);
     mem_free(r->allowed);
+    mem_free(r->bias);
     *r = (struct request){ 0 };
 }

@@ -257,10 +257,11 @@ fail:
 
 static bool check(struct exchange *x, struct json *body, bool *stream)
 {
-    const struct json *t = there(body, "temperature");
+    const struct json *t = there(body, "temperature"), *max = there(body, "max_tokens");
+    int64_t n;
     if (!known_members(x, body, members) || !models_resolve(x, body) || !take_bool(x, body, "stream", stream)) return false;
     if (t && !(json_is(t, JSON_NUMBER) && json_f64(t) >= 0 && json_f64(t) <= 1)) return bad(x, "temperature", "must be a number from 0 to 1");
-    return true;
+    return !max || (json_i64(max, &n) && n >= 1) || bad(x, "max_tokens", "must be an integer of at least 1");
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------------ */

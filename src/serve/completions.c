@@ -8,7 +8,7 @@
 
 #define PROMPTS_MOST 128
 
-struct completion { bool usage, echo, drop; int64_t logprobs; struct str *text; int n_prompt, per; };   /* text: of each prompt; drop: max_tokens 0 */
+struct completion { bool usage, echo; int64_t logprobs; struct str *text; int n_prompt, per; };   /* text: of each prompt */
 
 static void completion_done(void *state)
 {
@@ -164,22 +164,15 @@ static void piece(struct job *j, struct choice *c, const char *text, size_t len,
     sse(out, NULL, o);
 }
 
-static const char *finish_of(const struct completion *s, const struct choice *c) { return s->drop ? "length" : finish_name(c); }
-
 static void on_event(struct job *j, struct choice *c, const struct event *ev, struct str *out)
 {
     struct completion *s = j->state;
     const struct str *prompt = &s->text[c->index / s->per];
-    bool of_prompt = ev->kind == EV_TOKEN && ev->origin == ORIGIN_PROMPT;
-    if (ev->kind == EV_TOKEN && s->logprobs >= 0 && (of_prompt || !s->drop)) note_token(j, c, ev);
-    if (ev->kind == EV_FINISH && s->drop) {
-        j->usage.completion_tokens -= c->message.usage.completion_tokens;
-        str_clear(&c->message.text);
-    }
+    if (ev->kind == EV_TOKEN && s->logprobs >= 0) note_token(j, c, ev);
     if (!out) return;
     if (ev->kind == EV_START && s->echo) piece(j, c, prompt->p ? prompt->p : "", prompt->len, NULL, out);
-    if (ev->kind == EV_TEXT && !s->drop) piece(j, c, ev->bytes.p, ev->bytes.len, NULL, out);
-    if (ev->kind == EV_FINISH) piece(j, c, "", 0, finish_of(s, c), out);
+    if (ev->kind == EV_TEXT) piece(j, c, ev->bytes.p, ev->bytes.len, NULL, out);
+    if (ev->kind == EV_FINISH) piece(j, c, "", 0, finish_name(c), out);
 }
 
 static void on_begin(struct job *j, struct str *out) { }
@@ -213,7 +206,7 @@ static struct json *whole(struct job *j)
         struct str text = { 0 };
         if (s->echo) str_put(&text, s->text[i / s->per].p, s->text[i / s->per].len);
         str_put(&text, c->message.text.p, c->message.text.len);
-        json_push(list, choice_json(c, text.p ? text.p : "", text.len, c->logprobs, finish_of(s, c)));
+        json_push(list, choice_json(c, text.p ? text.p : "", text.len, c->logprobs, finish_name(c)));
         c->logprobs = NULL;
         str_done(&text);
     }
@@ -232,7 +225,7 @@ static const char *const members[] = { "model", "prompt", "max_tokens", "tempera
 
 static bool take_all(struct exchange *x, struct json *body, struct completion *c, bool *stream, int64_t *n)
 {
-    int64_t max = 16;
+    int64_t max = 16, best = 1;
     const struct json *o = there(body, "stream_options");
     size_t len;
     const char *suffix = json_str(there(body, "suffix"), &len);
@@ -251,20 +244,10 @@ static bool take_all(struct exchange *x, struct json *body, struct completion *c
         return false;
     }
     c->usage = json_bool(json_get(o, "include_usage"));
-    c->drop = max == 0;
+    if (!take_int(x, body, "best_of", 1, 1, &best)) return false;
     c->per = (int)*n;
-    json_set(body, "max_tokens", json_new_int(MAX(max, 1)));
+    json_set(body, "max_tokens", json_new_int(max));
     return true;
-}
-
-/* The chat request whose limits, stops and sampling count; its message is not read. */
-static void make_chat(struct json *body)
-{
-    static const char talk[] = "[{\"role\":\"user\",\"content\":\"-\"}]";
-    json_unset(body, "prompt");
-    json_unset(body, "suffix");
-    json_set(body, "messages", json_parse(talk, sizeof talk - 1, NULL));
-    json_unset(body, "tools");
 }
 
 void completions_run(struct exchange *x)
@@ -272,6 +255,7 @@ void completions_run(struct exchange *x)
     struct json *body = api_body(x);
     struct completion c = { 0 };
     struct request r;
+    struct err e = { 0 };
     struct ids *ids = NULL;
     int64_t n;
     bool stream;
@@ -280,8 +264,10 @@ void completions_run(struct exchange *x)
         json_free(body);
         goto fail;
     }
-    make_chat(body);
-    if (!chat_request(x, body, &r)) goto fail;
+    if (!request_read_raw(&r, body, &e)) {
+        reply_err(x, &e);
+        goto fail;
+    }
     r.want_tokens = c.logprobs >= 0;
     r.top = (int)MAX(c.logprobs, 0);
     int n_choice = c.n_prompt * c.per;

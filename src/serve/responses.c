@@ -200,6 +200,14 @@ static struct json *read_items(struct exchange *x, const struct json *body)
 
 /* ---- tools ------------------------------------------------------------------------------------------------- */
 
+/* Called like a tool; the client runs it. */
+static struct json *code_tool(void)
+{
+    struct json *t = json_new_object();
+    json_set(t, "type", json_new_str("code_interpreter"));
+    return t;
+}
+
 static bool read_tools(struct exchange *x, const struct json *list, struct json *chat, bool *code)
 {
     struct str ignored = { 0 };
@@ -212,12 +220,12 @@ static bool read_tools(struct exchange *x, const struct json *list, struct json 
         const struct json *t = json_at(list, i), *type = json_get(t, "type");
         const char *name = json_str(type, NULL);
         if (!name || json_str_is(type, "function")) json_push(out, json_copy(t));
+        else if (json_str_is(type, "code_interpreter")) json_push(out, code_tool());
         else str_fmt(&ignored, "%s%.40s", ignored.len ? "," : "", name);
         *code |= json_str_is(type, "code_interpreter");
     }
     if (ignored.len) reply_header(x, "x-ignored-tools", "%s", ignored.p);
     str_done(&ignored);
-    *code = false;                                                    /* nothing here runs code */
     if (json_len(out)) json_set(chat, "tools", out);
     else json_free(out);
     return true;
@@ -226,7 +234,7 @@ static bool read_tools(struct exchange *x, const struct json *list, struct json 
 static bool read_choice(struct exchange *x, const struct json *v, struct json *chat)
 {
     const char *type = json_str(json_get(v, "type"), NULL);
-    if (json_is(v, JSON_OBJECT) && type && strcmp(type, "function") && strcmp(type, "allowed_tools"))
+    if (json_is(v, JSON_OBJECT) && type && strcmp(type, "function") && strcmp(type, "allowed_tools") && strcmp(type, "code_interpreter"))
         return bad(x, "tool_choice_unknown_tool", "tool_choice", "names a tool that is not offered here");
     bool no_tools = !json_get(chat, "tools") && json_str_is(v, "auto");
     if (!no_tools) json_set(chat, "tool_choice", json_copy(v));
