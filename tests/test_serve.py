@@ -1153,3 +1153,109 @@ def test_clients_killed_in_the_middle_leave_nothing_behind(server):
     if SLOW == 1:
         assert read("process_resident_memory_bytes") < memory + 12e6
     assert server.chat(tools=TOOLS)[0] == 200
+
+
+# ---- adapters -----------------------------------------------------------------------------------------------
+
+def adapter(path, seed=1, rank=4, rows=256, name="blk.5.ffn_down.weight", columns=512):
+    """A LoRA for the embedded model: random, strong enough to be heard."""
+    numpy, gguf = pytest.importorskip("numpy", reason="skipped: no numpy"), pytest.importorskip("gguf", reason="skipped: no gguf package")
+    r = numpy.random.default_rng(seed)
+    w = gguf.GGUFWriter(str(path), "lfm2")
+    w.add_string("general.type", "adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", 4.0)
+    w.add_tensor(name + ".lora_a", r.normal(size=(rank, columns)).astype(numpy.float32))
+    w.add_tensor(name + ".lora_b", r.normal(size=(rows, rank)).astype(numpy.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    return path
+
+
+def text_of(s, model):
+    status, a = s.chat(model=model, max_tokens=12)
+    assert status == 200, a
+    return a["choices"][0]["message"]["content"]
+
+
+def test_adapters_come_and_go(tmp_path):
+    """The samples of Functionary's README for LoRA, by name, sentence and status."""
+    root, outside = tmp_path / "root", tmp_path / "outside.gguf"
+    root.mkdir()
+    adapter(root / "a.gguf", 1), adapter(root / "b.gguf", 2), adapter(root / "wrong.gguf", 3, rows=255), adapter(outside, 4)
+    os.symlink(outside, root / "link.gguf")
+    with Server("--enable-lora", "--lora-root", root, "--max-loras", "2", "--lora-modules", f"first={root}/a.gguf") as s:
+        load = lambda **b: s.post("/v1/load_lora_adapter", b)
+        plain = text_of(s, "tenon")
+        assert text_of(s, "first") != plain
+        assert load(lora_name="second", lora_path="b.gguf") == (200, "Success: LoRA adapter 'second' added successfully.")
+        assert text_of(s, "second") not in (plain, text_of(s, "first")) and text_of(s, "tenon") == plain
+        models = {m["id"]: m for m in s.get("/v1/models")[1]["data"]}
+        assert models["second"]["parent"] == "tenon" and models["second"]["root"] == "b.gguf" and set(models) == {"tenon", "first", "second"}
+        assert [a["name"] for a in s.get("/lora-adapters")[1]] == ["first", "second"]
+        assert is_error(load(lora_name="second", lora_path="b.gguf"), 400) == "The lora adapter 'second' has already been loaded."
+        assert load(lora_name="second", lora_path="a.gguf", load_inplace=True)[0] == 200 and text_of(s, "second") == text_of(s, "first")
+        assert is_error(load(lora_name="x"), 400) == "Both 'lora_name' and 'lora_path' must be provided."
+        for path in ("../outside.gguf", str(outside), "link.gguf", "/etc/passwd"):
+            assert "not below" in is_error(load(lora_name="x", lora_path=path), 400)
+        is_error(load(lora_name="x", lora_path="nothing.gguf"), 400)
+        assert "blk.5.ffn_down.weight" in is_error(load(lora_name="x", lora_path="wrong.gguf", load_inplace=True), 400)
+        for name in ("tenon", "a b", "x" * 129, "a/b"):
+            is_error(load(lora_name=name, lora_path="a.gguf"), 400)
+        text_of(s, "second")
+        assert load(lora_name="third", lora_path="a.gguf")[0] == 200, "the one that was used longest ago makes room"
+        assert {m["id"] for m in s.get("/v1/models")[1]["data"]} == {"tenon", "second", "third"}
+        unload = lambda **b: s.post("/v1/unload_lora_adapter", b)
+        assert unload(lora_name="second") == (200, "Success: LoRA adapter 'second' removed successfully.")
+        assert is_error(unload(lora_name="second"), 400) == "The lora adapter 'second' cannot be found."
+        assert is_error(unload(), 400) == "either 'lora_name' and 'lora_int_id' needs to be provided."
+        is_error(s.chat(model="second"), 404, "model_not_found")
+
+
+def test_an_adapter_unloaded_while_in_use_serves_to_the_end(tmp_path):
+    adapter(tmp_path / "a.gguf")
+    with Server("--enable-lora", "--lora-root", tmp_path, "--lora-modules", f"a={tmp_path}/a.gguf") as s:
+        alone = s.chat(**long(300, model="a"))[1]["choices"][0]["message"]["content"]
+        got = []
+        t = threading.Thread(target=lambda: got.append(s.chat(**long(300, model="a"))))
+        t.start()
+        while t.is_alive() and not s.metric("tenon_num_requests_running"):
+            time.sleep(0.005)
+        assert s.post("/v1/unload_lora_adapter", {"lora_name": "a"})[0] == 200
+        is_error(s.chat(model="a"), 404)
+        t.join()
+        assert got[0][0] == 200 and got[0][1]["choices"][0]["message"]["content"] == alone
+        s.process.send_signal(signal.SIGHUP)                          # the adapters of the command line come back
+        for _ in range(200):
+            if s.chat(model="a", max_tokens=2)[0] == 200:
+                break
+            time.sleep(0.02)
+        assert s.chat(model="a", max_tokens=2)[0] == 200
+
+
+def test_who_may_load_adapters(server, tmp_path):
+    body = {"lora_name": "a", "lora_path": "a.gguf"}
+    assert "--enable-lora" in is_error(server.post("/v1/load_lora_adapter", body), 501)
+    with Server("--enable-lora", "--lora-root", tmp_path) as s:
+        is_error(s.post("/v1/load_lora_adapter", body, headers={"Origin": "http://evil.example"}), 403, "origin_not_allowed")
+        is_error(s.post("/v1/load_lora_adapter", body), 400)
+    with Server("--enable-lora", "--lora-root", tmp_path, "--host", "0.0.0.0", "--api-key", "user") as s:
+        s.url = f"http://127.0.0.1:{s.port}"
+        is_error(s.post("/v1/load_lora_adapter", body, headers={"Authorization": "Bearer user"}), 403, "admin_required")
+    with Server("--enable-lora", "--lora-root", tmp_path, "--host", "0.0.0.0", "--api-key", "user", "--admin-key", "boss") as s:
+        s.url = f"http://127.0.0.1:{s.port}"
+        is_error(s.post("/v1/load_lora_adapter", body, headers={"Authorization": "Bearer user"}), 403, "admin_required")
+        is_error(s.post("/v1/load_lora_adapter", body, headers={"Authorization": "Bearer boss"}), 400)
+
+
+def test_bench_serve(server):
+    p = subprocess.run([TENON, "bench", "serve", "--port", str(server.port), "--streams", "1,4", "--requests", "12", "--max-tokens", "6", "--leave", "0.2", "--json"],
+                       capture_output=True, text=True, timeout=120)
+    lines = [json.loads(x) for x in p.stdout.splitlines()]
+    assert p.returncode == 0 and [x["streams"] for x in lines] == [1, 4], p.stderr
+    for x in lines:
+        assert x["done"] + x["left"] == 12 and x["failed"] == 0 and x["tokens_per_s"] > 0 and x["ttft_ms"]["p50"] <= x["ttft_ms"]["p99"]
+    p = subprocess.run([TENON, "bench", "serve", "--port", "1"], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 1 and len(p.stderr.strip().splitlines()) == 1

@@ -185,13 +185,30 @@ static void load_work(struct task *t)
     l->ok = sched_adapter_load(t->sv->sched, l->name, l->path, l->scale, l->replace, &l->e);
 }
 
+/* One came: if there are too many now, the idle one that was asked for longest ago goes. */
+static void evict(struct server *sv, const char *keep)
+{
+    struct sched_adapter *a;
+    struct err e = { 0 };
+    int n = adapters(sv, &a), oldest = -1;
+    for (int i = 0; i < n; i++) {
+        bool idle = !a[i].in_use && strcmp(a[i].name, keep);
+        if (idle && (oldest < 0 || last_used(sv->models, a[i].name) < last_used(sv->models, a[oldest].name))) oldest = i;
+    }
+    if (n > sv->o->max_loras && oldest >= 0 && sched_adapter_unload(sv->sched, a[oldest].name, &e)) log_line(LOG_INFO, "adapter_evicted name=%s", a[oldest].name);
+    mem_free(a);
+}
+
 static void load_done(struct task *t)
 {
     struct load *l = (struct load *)(void *)t;
     char text[256];
     int n = snprintf(text, sizeof text, "Success: LoRA adapter '%s' added successfully.", l->name);
     log_line(l->ok ? LOG_INFO : LOG_WARN, "adapter_load name=%s ok=%d why=\"%s\"", l->name, l->ok, l->ok ? "" : l->e.msg);
-    if (l->ok) touch(t->sv->models, l->name);
+    if (l->ok) {
+        touch(t->sv->models, l->name);
+        evict(t->sv, l->name);
+    }
     if (t->x && l->ok) reply_text(t->x, 200, "text/plain; charset=utf-8", text, (size_t)n);
     else if (t->x) reply_error(t->x, 400, l->e.tag ? l->e.tag : "invalid_adapter", NULL, "%s", l->e.msg);
     load_done_free(l);
@@ -227,25 +244,15 @@ static char *confined(const struct server *sv, const char *path, struct err *e)
     return out;
 }
 
-/* Room for one more: the idle adapter that was asked for longest ago goes. */
-static bool make_room(struct server *sv, const char *name, struct err *e)
+/* Is there room for one more, or an idle adapter that can make it? */
+static bool may_come(struct server *sv, const char *name, struct err *e)
 {
     struct sched_adapter *a;
-    int n = adapters(sv, &a), oldest = -1;
-    bool there_already = false;
-    for (int i = 0; i < n; i++) {
-        there_already |= !strcmp(a[i].name, name);
-        if (!a[i].in_use && (oldest < 0 || last_used(sv->models, a[i].name) < last_used(sv->models, a[oldest].name))) oldest = i;
-    }
-    bool ok = there_already || n < sv->o->max_loras;
-    if (!ok && oldest >= 0) {
-        log_line(LOG_INFO, "adapter_evicted name=%s", a[oldest].name);
-        ok = sched_adapter_unload(sv->sched, a[oldest].name, e);
-    } else if (!ok) {
-        err_as(e, "adapter_in_use", ERR_ARG, "%d adapters are loaded and all are in use", n);
-    }
+    int n = adapters(sv, &a);
+    bool ok = n < sv->o->max_loras;
+    for (int i = 0; i < n; i++) ok |= !a[i].in_use || !strcmp(a[i].name, name);
     mem_free(a);
-    return ok;
+    return ok || err_as(e, "adapter_in_use", ERR_ARG, "%d adapters are loaded and all are in use", n);
 }
 
 static bool check_load(struct exchange *x, const char *name, bool replace, struct err *e)
@@ -255,7 +262,7 @@ static bool check_load(struct exchange *x, const char *name, bool replace, struc
         return err_set(e, ERR_ARG, "lora_name: '%.40s' is not a name: 1 to 128 of A-Z a-z 0-9 _ . - are accepted", name);
     if (is_base(x->sv, name)) return err_set(e, ERR_ARG, "lora_name: '%.128s' is the name of the model itself", name);
     if (!replace && find_adapter(x->sv, name, &a)) return err_set(e, ERR_ARG, "The lora adapter '%s' has already been loaded.", name);
-    return make_room(x->sv, name, e);
+    return may_come(x->sv, name, e);
 }
 
 void lora_load(struct exchange *x)
