@@ -44,7 +44,7 @@ static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
         if (!made) return false;
         hf_fill(p->hf, j->i, made);
     }
-    bool ok = tally_repack(&p->tally, p->pool, &from, t, dst, e);
+    bool ok = tally_repack(&p->tally, p->pool, &from, t, NULL, dst, e);
     mem_slab_free(made, from.bytes);
     return ok;
 }
@@ -95,7 +95,7 @@ static int run(const void *v, int n_arg, char **arg)
 {
     const struct convert_opts *o = v;
     struct err e = { 0 };
-    struct plan p = { .tally.is_shown = o->verbose || isatty(STDERR_FILENO), .pure = o->pure };
+    struct plan p = { .tally.has_bar = isatty(STDERR_FILENO), .tally.is_shown = o->verbose || isatty(STDERR_FILENO), .pure = o->pure };
     bool ok = (p.pool = pool_open((int)o->threads, &e)) &&
               convert(&p, arg[0], arg[1], n_arg > 2 ? arg[2] : NULL, &e);
     if (ok) tally_print(&p.tally, arg[1], mix_name(p.mix), o->json);

@@ -33,7 +33,7 @@ static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
     bool ok = true;
     for (size_t i = 0; i < n && ok; i++)
         if (!isfinite(w[i])) ok = err_set(e, ERR_FORMAT, "tensor %s: element %zu is not finite with the adapters", t->name, i);
-    if (ok) d->pack(w, dst, n);
+    if (ok) d->pack(w, NULL, dst, n);
     mem_slab_free(w, bytes);
     return ok;
 }

@@ -3,9 +3,10 @@
  * One tensor is in memory at a time; the result appears whole or not at all. */
 #include <unistd.h>
 
+#include "imatrix.h"
 #include "mix.h"
 
-struct quantize_opts { int64_t threads; bool json, pure, requantize, verbose; };
+struct quantize_opts { int64_t threads; const char *imatrix; bool json, pure, requantize, verbose; };
 
 struct plan {
     const struct gguf *g;
@@ -13,6 +14,7 @@ struct plan {
     const struct quantize_opts *o;
     struct pool *pool;
     struct tally tally;
+    struct imatrix *im;                                               /* NULL: none */
 };
 
 /* A key of the architecture: a number, or the first element of an array; 0 where it is missing. */
@@ -50,7 +52,11 @@ static void model_of(const struct gguf *g, struct mix_model *s)
 static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
 {
     struct plan *p = ctx;
-    return tally_repack(&p->tally, p->pool, gguf_find(p->g, t->name), t, dst, e);
+    float *importance = NULL;
+    if (p->im && !imatrix_of(p->im, t, &importance, e)) return false;
+    bool ok = tally_repack(&p->tally, p->pool, gguf_find(p->g, t->name), t, importance, dst, e);
+    mem_free(importance);
+    return ok;
 }
 
 static bool add_tensor(struct plan *p, const struct mix_model *s, const struct tensor *from,
@@ -71,6 +77,38 @@ static bool add_tensor(struct plan *p, const struct mix_model *s, const struct t
     return true;
 }
 
+/* Where the rounding weights came from, under the keys other tools use. */
+static void note_imatrix(const struct plan *p, struct gguf_out *out)
+{
+    const char *file = p->o->imatrix, *set = imatrix_dataset(p->im);
+    gguf_out_str(out, "quantize.imatrix.file", file, strlen(file));
+    gguf_out_str(out, "quantize.imatrix.dataset", set, strlen(set));
+    gguf_out_u32(out, "quantize.imatrix.entries_count", (uint32_t)imatrix_n(p->im));
+    gguf_out_u32(out, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunk(p->im));
+}
+
+/* An importance matrix that knows none of the matrices is of another model; one that lacks some is used
+ * for the others, aloud. */
+static bool check_imatrix(const struct plan *p, const struct mix_model *s, struct err *e)
+{
+    int known = 0, bare = 0;
+    const char *name = "";
+    for (size_t i = 0; p->im && i < gguf_n_tensor(p->g); i++) {
+        const struct tensor *t = gguf_tensor(p->g, i);
+        float *importance;
+        bool looked_up = s->has_output && !strcmp(t->name, "token_embd.weight");     /* never multiplied with */
+        if (looked_up || dtype_info(mix_type(p->mix, s, t, p->o->pure))->block == 1) continue;
+        if (!imatrix_of(p->im, t, &importance, e)) return false;
+        known += importance != NULL;
+        bare += !importance;
+        if (!importance) name = t->name;
+        mem_free(importance);
+    }
+    if (bare && !known) return err_set(e, ERR_ARG, "%s knows no matrix of this model (%s, for one)", p->o->imatrix, name);
+    if (bare) log_line(LOG_WARN, "imatrix known=%d unknown=%d last=%s", known, bare, name);
+    return true;
+}
+
 static void copy_metadata(const struct plan *p, struct gguf_out *out)
 {
     for (size_t i = 0; i < gguf_n_kv(p->g); i++) {
@@ -79,6 +117,7 @@ static void copy_metadata(const struct plan *p, struct gguf_out *out)
     }
     gguf_out_u32(out, "general.file_type", mix_file_type(p->mix));
     if (mix_is_quantised(p->mix)) gguf_out_u32(out, "general.quantization_version", 2);
+    if (p->im) note_imatrix(p, out);
 }
 
 static bool write_all(struct plan *p, const char *path, struct err *e)
@@ -86,11 +125,12 @@ static bool write_all(struct plan *p, const char *path, struct err *e)
     struct gguf_out *out = gguf_out_new();
     struct mix_model s = { 0 };
     model_of(p->g, &s);
+    s.has_importance = p->im != NULL;
     copy_metadata(p, out);
-    bool ok = true;
+    bool ok = check_imatrix(p, &s, e);
     for (size_t i = 0; ok && i < gguf_n_tensor(p->g); i++)
         ok = add_tensor(p, &s, gguf_tensor(p->g, i), out, e);
-    if (!ok) err_in(e, "%s", gguf_name(p->g));
+    if (!ok) err_at(e, gguf_name(p->g));
     ok = ok && gguf_out_write(out, path, e);
     gguf_out_free(out);
     return ok;
@@ -101,20 +141,25 @@ static int run(const void *v, int n_arg, char **arg)
     struct err e = { 0 };
     struct plan p = { .o = v };
     struct gguf *g = NULL;
-    bool ok = mix_find(arg[2], &p.mix, &e) && (g = gguf_open(arg[0], &e)) &&
+    if (p.o->imatrix) p.im = imatrix_new();
+    bool ok = mix_find(arg[2], &p.mix, &e) && (!p.im || imatrix_read(p.im, p.o->imatrix, &e)) && (g = gguf_open(arg[0], &e)) &&
               (p.pool = pool_open((int)p.o->threads, &e));
     p.g = g;
-    p.tally.is_shown = p.o->verbose || isatty(STDERR_FILENO);
+    p.tally.has_bar = isatty(STDERR_FILENO);
+    p.tally.is_shown = p.o->verbose || p.tally.has_bar;
     ok = ok && write_all(&p, arg[1], &e);
     if (ok) tally_print(&p.tally, arg[1], mix_name(p.mix), p.o->json);
     pool_close(p.pool);
     gguf_close(g);
+    imatrix_free(p.im);
     return ok ? 0 : front_fail("quantize", &e);
 }
 
 static const struct opt opts[] = {
     { "Formats", 0, "pure", NULL, OPT_FLAG, offsetof(struct quantize_opts, pure),
       "TYPE's base format for every matrix (default: its mix)" },
+    { "Formats", 0, "imatrix", "FILE", OPT_STR, offsetof(struct quantize_opts, imatrix),
+      "importance matrix that weights the rounding errors (`tenon imatrix`; default: none)" },
     { "Formats", 0, "requantize", NULL, OPT_FLAG, offsetof(struct quantize_opts, requantize),
       "accept matrices that are quantised already (default: refuse)" },
     { "Run", 't', "threads", "N", OPT_INT, offsetof(struct quantize_opts, threads),

@@ -57,7 +57,7 @@ static uint8_t *tile_of(struct maker *k, enum dtype d)
     struct rng r = rng_make(k->seed, 1, d);
     for (int i = 0; i < TILE; i++) x[i] = (float)rng_normal(&r) / 32;
     k->tile[d] = mem_alloc(dtype_bytes(d, TILE));
-    dtype_info(d)->pack(x, k->tile[d], TILE);
+    dtype_info(d)->pack(x, NULL, k->tile[d], TILE);
     mem_free(x);
     return k->tile[d];
 }

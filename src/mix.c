@@ -97,12 +97,6 @@ static enum dtype rule_at(const struct rule *r, int i, int n)
 
 /* ---- which format a tensor gets ---- */
 
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), k = strlen(tail);
-    return n >= k && !strcmp(s + n - k, tail);
-}
-
 /* "blk.7.attn_v.weight": layer 7, rest "attn_v.weight". */
 static const char *layer_part(const char *name, int *layer)
 {
@@ -159,6 +153,17 @@ static enum dtype value_type(const struct mix *m, const struct mix_model *s, int
     return d;
 }
 
+/* An importance matrix changes the first eighth: the symmetric formats get a minimum, IQ4 needs no help. */
+static enum dtype down_type(const struct mix *m, const struct mix_model *s, int i)
+{
+    if (s->has_importance && i < s->n_layer / 8) {
+        if (m->base == DT_Q4_0) return DT_Q4_1;
+        if (m->base == DT_Q5_0) return DT_Q5_1;
+        if (m->base == DT_IQ4_NL || m->base == DT_IQ4_XS) return m->base;
+    }
+    return rule_at(&m->ffn_down, i, s->n_layer);
+}
+
 /* Before looking at the row length. */
 static enum dtype wanted(const struct mix *m, const struct mix_model *s, const char *name)
 {
@@ -168,8 +173,7 @@ static enum dtype wanted(const struct mix *m, const struct mix_model *s, const c
         return m->output;
     if (is_value(name, &layer)) return value_type(m, s, layer);
     if (is_part(name, "attn_k.weight", &layer) && s->n_expert == 8) return DT_Q8_0;
-    if (is_part(name, "ffn_down", &layer))
-        return rule_at(&m->ffn_down, below(s->ffn_down, layer), s->n_layer);
+    if (is_part(name, "ffn_down", &layer)) return down_type(m, s, below(s->ffn_down, layer));
     if (!is_part(name, "attn_output.weight", &layer)) return m->base;
     bool coarse = m->base == DT_Q2_K || m->base == DT_Q3_K || m->base == DT_Q4_K ||
                   m->base == DT_IQ4_NL || m->base == DT_IQ4_XS;

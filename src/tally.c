@@ -15,6 +15,7 @@
 /* Shared by the threads that convert one tensor: chunks are taken by number. */
 struct job {
     const struct tensor *from;
+    const float *importance;                                          /* [n_expert, n_in], NULL: none */
     const struct dtype_info *in, *out;
     uint8_t *dst;
     int64_t n;
@@ -31,6 +32,18 @@ static bool finite_all(const float *x, int n)
     return sum == 0;
 }
 
+/* Row by row, since the importance is that of a column: each row's piece is whole blocks. */
+static void pack_rows(const struct job *j, const float *x, uint8_t *dst, int64_t at, int n)
+{
+    enum dtype d = dtype_of_gguf((uint32_t)j->out->gguf_id);
+    int64_t n_in = j->from->ne[0], n_row = j->from->ne[1];
+    for (int64_t i = at, end = at + n; i < end;) {
+        int64_t row = i / n_in, k = MIN((row + 1) * n_in, end) - i, expert = row / n_row;
+        j->out->pack(x + (i - at), j->importance + expert * n_in + i % n_in, dst + dtype_bytes(d, i - at), (size_t)k);
+        i += k;
+    }
+}
+
 static void convert_chunk(struct job *j, int64_t c)
 {
     float x[CHUNK], y[CHUNK];
@@ -40,7 +53,8 @@ static void convert_chunk(struct job *j, int64_t c)
     j->in->unpack((const uint8_t *)j->from->data + dtype_bytes(j->from->dtype, at), x, (size_t)n);
     bool in_ok = finite_all(x, n), out_ok = false;
     if (in_ok) {
-        j->out->pack(x, dst, (size_t)n);
+        if (j->importance) pack_rows(j, x, dst, at, n);
+        else j->out->pack(x, NULL, dst, (size_t)n);
         j->out->unpack(dst, y, (size_t)n);
         out_ok = finite_all(y, n);
     }
@@ -83,12 +97,26 @@ static int64_t n_elem(const struct tensor *t)
     return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
 }
 
+#define BAR 30
+#define ERASE "\r\033[K"
+
+/* How far along, by bytes written, and what that makes of the time. */
+static void draw_bar(const struct tally *w)
+{
+    double part = w->plan_bytes ? (double)w->done_bytes / (double)w->plan_bytes : 1, s = (double)(clock_ns() - w->start_ns) / 1e9;
+    char bar[BAR + 1] = { 0 };
+    for (int i = 0; i < BAR; i++) bar[i] = i < (int)(part * BAR) ? '#' : '.';
+    fprintf(stderr, "%s[%s] %3.0f %%, %.0f s, %.0f s left", ERASE, bar, 100 * part, s, part > 0 ? s * (1 - part) / part : 0);
+    if (w->done_bytes >= w->plan_bytes) fputs(ERASE, stderr);
+}
+
 bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from,
-                  const struct tensor *to, void *dst, struct err *e)
+                  const struct tensor *to, const float *importance, void *dst, struct err *e)
 {
     struct job j = { .from = from, .in = dtype_info(from->dtype), .out = dtype_info(to->dtype),
-                     .dst = dst, .n = n_elem(from) };
+                     .importance = importance, .dst = dst, .n = n_elem(from) };
     size_t n_chunk = (size_t)((j.n + CHUNK - 1) / CHUNK);
+    if (!w->start_ns) w->start_ns = clock_ns();
     j.err2 = mem_zero(n_chunk * sizeof *j.err2);
     j.sum2 = mem_zero(n_chunk * sizeof *j.sum2);
     pool_run(pool, convert_some, &j);
@@ -99,13 +127,18 @@ bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from,
     }
     mem_free(j.err2);
     mem_free(j.sum2);
-    if (!job_ok(&j, e)) return false;
+    if (!job_ok(&j, e)) {
+        if (w->has_bar) fputs(ERASE, stderr);
+        return false;
+    }
     w->err2 += err;
     w->sum2 += sum;
     w->done++;
+    w->done_bytes += to->bytes;
     if (w->is_shown)
-        fprintf(stderr, "%4zu  %-40s %-6s -> %-6s error %.5f\n", w->done, to->name, j.in->name,
+        fprintf(stderr, "%s%4zu  %-40s %-6s -> %-6s error %.5f\n", w->has_bar ? ERASE : "", w->done, to->name, j.in->name,
                 j.out->name, sum > 0 ? sqrt(err / sum) : 0.0);
+    if (w->has_bar) draw_bar(w);
     return true;
 }
 
@@ -113,10 +146,12 @@ bool tally_repack(struct tally *w, struct pool *pool, const struct tensor *from,
 
 void tally_plan(struct tally *w, struct tensor *t, enum dtype d)
 {
+    bool same = t->dtype == d;
     t->dtype = d;
     t->bytes = dtype_bytes(d, n_elem(t));
     w->used[d].elements += n_elem(t);
     w->used[d].bytes += t->bytes;
+    if (!same) w->plan_bytes += t->bytes;
 }
 
 void tally_print(const struct tally *w, const char *path, const char *type, bool json)

@@ -2,6 +2,7 @@
 same folder, every type down to its logits, and what a folder can have wrong. TENON names the binary."""
 import json
 import os
+import pathlib
 import re
 import struct
 import subprocess
@@ -602,6 +603,12 @@ class Reference:
         return h @ self.w["lm_head.weight" if "lm_head.weight" in self.w else "model.embed_tokens.weight"].T
 
 
+def logits_of(model, ids, tmp_path, *more):
+    rc, _, err = run("debug", "logits", *more, "-m", model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
+    assert rc == 0, err
+    return np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+
+
 @pytest.mark.parametrize("kind", [*CONFIGS, "windowed mistral"])
 def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     c = Checkpoint(kind.split()[-1])
@@ -611,9 +618,37 @@ def test_the_file_gives_the_logits_of_the_folder(kind, tmp_path):
     ids = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
     want = Reference(c).logits(ids)
     for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("out.gguf", [], 2e-3), ("out.gguf", ["--decode"], 2e-3), ("m", ["--ref"], 1e-5)):
-        rc, _, err = run("debug", "logits", *more, "-m", tmp_path / model, "--tokens", ",".join(map(str, ids)), "-o", tmp_path / "out.f32")
-        assert rc == 0, err
-        got = np.fromfile(tmp_path / "out.f32", "<f4").reshape(len(ids), N_VOCAB)
+        got = logits_of(tmp_path / model, ids, tmp_path, *more)
+        assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
+
+
+# ---- the same checkpoints through the library itself; its logits are kept (transformers_logits.py) ----
+
+LIBRARY_IDS = [1, 70, 9, 200, 33, 261, 5, 128, 77, 77, 3]
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}
+SPECIAL = {
+    "windowed mistral": {"sliding_window": 4},
+    "stretched qwen2": {"rope_scaling": YARN},
+    "stretched llama": {"rope_scaling": {**YARN, "attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 0.5}},
+    "linear llama": {"rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+}
+LIBRARY = [*CONFIGS, *SPECIAL]
+
+
+def library_checkpoint(kind):
+    c = Checkpoint(kind.split()[-1])
+    if c.kind == "mistral":                            # the library knows no biases there
+        c.folder = {n: x for n, x in c.folder.items() if not n.endswith("bias")}
+    c.config.update(SPECIAL.get(kind, {}))
+    return c
+
+
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_the_logits_are_those_of_transformers(kind, tmp_path):
+    want = np.load(pathlib.Path(__file__).parent / "data" / "transformers.npz")[kind]
+    convert(library_checkpoint(kind).write(tmp_path / "m", "F32"), tmp_path / "out.gguf")
+    for model, more, most in (("out.gguf", ["--ref"], 1e-5), ("m", ["--ref"], 1e-5), ("out.gguf", [], 2e-3)):
+        got = logits_of(tmp_path / model, LIBRARY_IDS, tmp_path, *more)
         assert np.linalg.norm(got - want) / np.linalg.norm(want) < most, (model, more)
 
 
@@ -688,7 +723,9 @@ BAD = {
     "width missing": (lambda c, t: c.config.pop("hidden_size"), "config.json: hidden_size is missing"),
     "heads do not divide": (lambda c, t: c.config.update(num_key_value_heads=3), "num_key_value_heads 3 must divide num_attention_heads 4"),
     "odd head": (lambda c, t: c.config.update(head_dim=15), "head_dim must be even"),
-    "yarn": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: rope_type is yarn; default, linear and llama3"),
+    "longrope": (lambda c, t: c.config.update(rope_scaling={"type": "longrope", "factor": 4}), "rope_scaling: rope_type is longrope; default, linear, llama3 and yarn"),
+    "yarn cut short": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4}), "rope_scaling: original_max_position_embeddings is missing"),
+    "yarn of another kind": (lambda c, t: c.config.update(rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 8, "mscale": 2}), "mscale, mscale_all_dim"),
     "scaling cut short": (lambda c, t: c.config.update(rope_scaling={"rope_type": "llama3", "factor": 8}), "rope_scaling: low_freq_factor is missing"),
     "theta as text": (lambda c, t: c.config.update(rope_theta="1e6"), "rope_theta must be a number between"),
     "windowed layers": (lambda c, t: c.config.update(layer_types=["full_attention", "sliding_attention", "full_attention"]), "layer_types[1] is not"),

@@ -71,7 +71,7 @@ static struct product product_new(enum dtype d, int n_out, int n_in, int n)
     float *w = noise((size_t)n_out * n_in, 7, 1 / sqrt(n_in));
     void *packed = mem_alloc(p.w.row_bytes * (size_t)n_out);
     for (int r = 0; r < n_out; r++)
-        dtype_info(d)->pack(w + (size_t)r * n_in, (char *)packed + (size_t)r * p.w.row_bytes,
+        dtype_info(d)->pack(w + (size_t)r * n_in, NULL, (char *)packed + (size_t)r * p.w.row_bytes,
                             (size_t)n_in);
     p.w.data = packed;
     p.x = noise((size_t)n * n_in, 11, 1);
@@ -197,7 +197,7 @@ TEST(extreme_values_do_not_overflow)
                 for (int i = 0; i < 256; i++) wave[i] = i % 32 == 31 ? -w[i] : w[i];
                 for (int r = 0; r < 3; r++)
                     dtype_info((enum dtype)d)
-                        ->pack(r ? wave : w, (char *)p.w.data + r * p.w.row_bytes, 256);
+                        ->pack(r ? wave : w, NULL, (char *)p.w.data + r * p.w.row_bytes, 256);
                 for (int i = 0; i < 2 * 256; i++) p.x[i] = sign & 2 ? -1 : 1;
                 ref_ops()->matmul(NULL, &(struct matmul){ p.want, &p.w }, 1, p.x, 2, PHASE_PREFILL);
                 check_product(ops, &p, PHASE_PREFILL);
@@ -331,6 +331,33 @@ TEST(rope_turns_pairs_as_the_reference_does)
             CHECK(far(a, b, (size_t)n * n_head * hd) < 1e-6, "%s: heads of %d", ops->name, hd);
             mem_free(a), mem_free(b);
         }
+}
+
+/* What a query and a key have in common depends on how far apart they are, not on where: at the end of a
+ * context of 128k as at its beginning. The speeds are those of Llama 3.1. */
+TEST(far_positions_turn_as_near_ones_do)
+{
+    enum { HD = 128, APART = 1000 };
+    static const int32_t at[] = { 0, 4096, 32768, 65536, 131071 - APART };
+    float freq[HD / 2];
+    for (int j = 0; j < HD / 2; j++) {
+        double f = pow(5e5, -2.0 * j / HD), wave = 2 * M_PI / f, s = (8192 / wave - 1) / 3;
+        freq[j] = (float)(wave < 2048 ? f : wave > 8192 ? f / 8 : (1 - s) * f / 8 + s * f);
+    }
+    EACH_OPS(ops) {
+        double want = 0;
+        for (size_t i = 0; i < LEN(at); i++) {
+            float *q = noise(HD, 3, 1), *k = noise(HD, 4, 1);
+            int32_t pk = at[i], pq = at[i] + APART;
+            double dot = 0;
+            ops->rope(ops->ctx, q, &pq, 1, 1, HD, freq, ROPE_NEIGHBOURS);
+            ops->rope(ops->ctx, k, &pk, 1, 1, HD, freq, ROPE_NEIGHBOURS);
+            for (int j = 0; j < HD; j++) dot += (double)q[j] * (double)k[j];
+            if (!i) want = dot;
+            CHECK(fabs(dot - want) < 1e-4, "%s: from position %d: %.7f, from 0: %.7f", ops->name, (int)pk, dot, want);
+            mem_free(q), mem_free(k);
+        }
+    }
 }
 
 /* Whole, and in pieces of 1, 2, 3, … rows with the state carried over: the same bits. */

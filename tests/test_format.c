@@ -605,7 +605,7 @@ static void compare(const struct gguf *from, const struct gguf *g, double *their
         int64_t n, m;
         float *x = unpack_all(s, &m), *y = unpack_all(t, &n);
         uint8_t *packed = mem_alloc(t->bytes);
-        dtype_info(t->dtype)->pack(x, packed, (size_t)n);
+        dtype_info(t->dtype)->pack(x, NULL, packed, (size_t)n);
         float *z = mem_alloc((size_t)n * sizeof *z);
         dtype_info(t->dtype)->unpack(packed, z, (size_t)n);
         for (int64_t k = 0; k < n && n == m; k++) {

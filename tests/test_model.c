@@ -67,7 +67,7 @@ static void put_as(struct made *m, const char *name, const char *seed, int slice
     };
     t.bytes = dtype_bytes(d, (int64_t)n);
     void *packed = mem_alloc(t.bytes);
-    dtype_info(d)->pack(x, packed, n);
+    dtype_info(d)->pack(x, NULL, packed, n);
     mem_free(x);
     t.data = m->data[m->n++] = packed;
     if (!m->leave_out || strcmp(m->leave_out, name)) gguf_out_tensor(m->out, &t);

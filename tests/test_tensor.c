@@ -247,7 +247,7 @@ static double round_trip(enum dtype dt, const float *x, int n)
     const struct dtype_info *d = dtype_info(dt);
     static uint8_t b[65536];
     static float y[8192];
-    d->pack(x, b, (size_t)n);
+    d->pack(x, NULL, b, (size_t)n);
     d->unpack(b, y, (size_t)n);
     double err = 0, all = 0;
     for (int i = 0; i < n; i++) {
@@ -282,7 +282,7 @@ TEST(plain_types_of_any_length_and_address)
             const struct dtype_info *d = dtype_info(plain[k]);
             uint8_t b[200];
             y[n] = 77;
-            d->pack(x, b + 1, n);
+            d->pack(x, NULL, b + 1, n);
             d->unpack(b + 1, y, n);
             CHECK(memcmp(x, y, n * sizeof *x) == 0 && y[n] == 77, "%s, %zu values", d->name, n);
         }
@@ -319,7 +319,7 @@ TEST(pack_of_what_is_not_a_weight_stays_defined)
             float x[256];
             uint8_t b[300];
             for (int i = 0; i < 256; i++) x[i] = i % 3 ? odd[o] : 0.25f;
-            dtype_info(formats[k].d)->pack(x, b, (size_t)dtype_info(formats[k].d)->block);
+            dtype_info(formats[k].d)->pack(x, NULL, b, (size_t)dtype_info(formats[k].d)->block);
             dtype_info(formats[k].d)->unpack(b, x, (size_t)dtype_info(formats[k].d)->block);
         }
     CHECK(true, "the sanitizers judge");
@@ -342,7 +342,7 @@ TEST(pack_follows_the_rounding_rules)
         float x[32];
         for (int i = 0; i < 32; i++) x[i] = i < 4 ? rules[k].x[i] : rules[k].rest;
         uint8_t b[34];
-        dtype_info(rules[k].d)->pack(x, b, 32);
+        dtype_info(rules[k].d)->pack(x, NULL, b, 32);
         char hex[80];
         for (int i = 0; i < 6; i++) snprintf(hex + 2 * i, 3, "%02x", b[i]);
         hex[strlen(rules[k].want)] = 0;

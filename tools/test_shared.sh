@@ -12,6 +12,11 @@ elif [ ! -x "$shared/check/run" ]; then echo "skipped: $shared/check/run is not 
 else "$shared/check/run" models tokenizers random_calls || bad=1
 fi
 
+if [ "${2:-}" = masks ]; then :
+elif [ -x .venv/bin/pytest ]; then LINES="${LINES:-10000}" .venv/bin/pytest -q -p no:cacheprovider tests/test_tokenizers.py || bad=1
+else echo "skipped: the tokenizers package is not there"
+fi
+
 data=$shared/fixtures/jsonschema/maskbench-dev
 if [ -d "$data" ]; then
     for vocab in llama-bpe qwen2; do

@@ -48,6 +48,7 @@ bool        err_set(struct err *e, enum err_code c, const char *fmt, ...) PRINTF
 bool        err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* prefix "where: "; returns false */
 /* The same with the word that programs look for ("duplicate_tool_name"), static. */
 bool        err_as(struct err *e, const char *tag, enum err_code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
+bool        err_at(struct err *e, const char *name);                  /* the same with a file's name, unless the message begins with it */
 const char *err_name(enum err_code c);
 int         err_exit_status(enum err_code c);
 int         err_http_status(enum err_code c);
@@ -143,6 +144,8 @@ struct map { const uint8_t *data; size_t size; };
 /* MAP_COPY reads all into memory of our own instead; MAP_LOCK keeps it from being paged out. */
 enum { MAP_COPY = 1, MAP_LOCK = 2 };
 bool map_open(struct map *m, const char *path, unsigned flags, struct err *e);         /* an empty file is size 0, data not NULL */
+/* All of it will be read soon: where there is memory for twice as much, reading begins now, in the background. */
+void map_prefetch(const struct map *m);
 void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */

@@ -37,6 +37,13 @@ bool err_as(struct err *e, const char *tag, enum err_code c, const char *fmt, ..
     return false;
 }
 
+bool err_at(struct err *e, const char *name)
+{
+    size_t n = strlen(name);
+    bool there = e && !strncmp(e->msg, name, n) && e->msg[n] == ':';
+    return there ? false : err_in(e, "%s", name);
+}
+
 bool err_in(struct err *e, const char *fmt, ...)
 {
     if (!e) return false;

@@ -76,6 +76,12 @@ bool map_open(struct map *m, const char *path, unsigned flags, struct err *e)
     return ok;
 }
 
+void map_prefetch(const struct map *m)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    if (m->size && pages > 0 && m->size / page_size() < (size_t)pages / 2) madvise((void *)(uintptr_t)m->data, m->size, MADV_WILLNEED);
+}
+
 void map_close(struct map *m)
 {
     if (m->size) munmap((void *)m->data, m->size);

@@ -190,7 +190,7 @@ static void store_part(const struct span *s, int from, int to)
     size_t off = (size_t)from * a->d, n = (size_t)(to - from) * a->d;
     void *dst = a->to + dtype_bytes(a->kv, (int64_t)off);
     if (a->kv == DT_F16) s->c->kern.to_f16(dst, a->x + off, n);
-    else dtype_info(a->kv)->pack(a->x + off, dst, n);
+    else dtype_info(a->kv)->pack(a->x + off, NULL, dst, n);
 }
 
 static void op_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d, enum dtype kv)

@@ -11,7 +11,8 @@
 
 struct gguf;                                                          /* read-only once open; any thread may read */
 
-/* Maps the file, or takes a Hugging Face folder for the file that `tenon convert` would make of it. NULL on
+/* Maps the file, or takes a Hugging Face folder for the file that `tenon convert` would make of it; of a model in
+ * several files (<model>-00001-of-00003.gguf) any one stands for all. NULL on
  * error: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED; the message names file and tensor or key. A file without tensors (vocabulary only) is fine. */
 struct gguf *gguf_open(const char *path, struct err *e);
 struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e);             /* flags of map_open() */
@@ -20,6 +21,8 @@ bool is_folder(const char *path);
 struct gguf *gguf_open_peft(const char *dir, const char *arch, int head_dim, struct err *e);
 /* The same over memory lent for the life of the handle (the embedded model); name is for messages. */
 struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, struct err *e);
+/* Most of it will be read soon (a model is about to run). */
+void         gguf_prefetch(const struct gguf *g);
 void         gguf_close(struct gguf *g);                              /* NULL is fine */
 const char  *gguf_name(const struct gguf *g);                         /* path or name given */
 

@@ -8,7 +8,7 @@
  * array lies inside the file; every tensor has a dtype of the table, whole blocks in each row, and
  * lies aligned inside the file without overlapping another.
  * Not here: what a key means (model/, text/), versions 1 and big-endian files (refused), the parts of
- * a split file as one (each part opens by itself). */
+ * a split file as one (parts.c). */
 #include <stdlib.h>
 
 #include "format/int.h"
@@ -376,14 +376,9 @@ struct gguf *gguf_open(const char *path, struct err *e)
     return gguf_open_as(path, 0, e);
 }
 
-struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e)
+struct gguf *gguf_open_one(const char *path, unsigned flags, struct err *e)
 {
     struct map map;
-    if (is_folder(path)) {
-        if (!flags) return gguf_open_folder(path, e);
-        err_set(e, ERR_UNSUPPORTED, "%s: a folder is mapped as it lies; to lock it or read it into memory convert it to a file", path);
-        return NULL;
-    }
     if (!map_open(&map, path, flags, e)) return NULL;
     struct gguf *g = mem_zero(sizeof *g);
     g->map = map;
@@ -392,12 +387,29 @@ struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e)
     return open_bytes(g, path, e);
 }
 
+struct gguf *gguf_open_as(const char *path, unsigned flags, struct err *e)
+{
+    if (is_folder(path)) {
+        if (!flags) return gguf_open_folder(path, e);
+        err_set(e, ERR_UNSUPPORTED, "%s: a folder is mapped as it lies; to lock it or read it into memory convert it to a file", path);
+        return NULL;
+    }
+    struct gguf *g = gguf_open_one(path, flags, e);
+    return g && gguf_is_part(g) ? gguf_open_parts(g, path, flags, e) : g;
+}
+
 struct gguf *gguf_open_mem(const void *data, size_t size, const char *name, struct err *e)
 {
     struct gguf *g = mem_zero(sizeof *g);
     g->data = data;
     g->size = size;
     return open_bytes(g, name, e);
+}
+
+void gguf_prefetch(const struct gguf *g)
+{
+    map_prefetch(&g->map);
+    if (g->done == parts_close) parts_prefetch(g->done_ctx);
 }
 
 void gguf_close(struct gguf *g)

@@ -315,6 +315,27 @@ static bool read_llama3(struct reader *r, const struct json *o, double theta)
     return true;
 }
 
+/* The factor of cos and sin is 1 + 0.1 ln factor times what the file says, so an attention_factor is put as
+ * its ratio to that. */
+static bool read_yarn(struct reader *r, const struct json *o)
+{
+    double factor, orig, attn = 0, fast, slow;
+    if (pick(o, "mscale|mscale_all_dim") || (pick(o, "truncate") && !json_bool(pick(o, "truncate"))))
+        return err_set(r->e, ERR_UNSUPPORTED, "mscale, mscale_all_dim and truncate = false are not supported with yarn");
+    if (!read_float(r, o, "factor", 0, 1e4, NAN, &factor) ||
+        !read_float(r, o, "original_max_position_embeddings", 0, 1e9, NAN, &orig) ||
+        (pick(o, "attention_factor") && !read_float(r, o, "attention_factor", 0, 1e4, NAN, &attn)) ||
+        !read_float(r, o, "beta_fast", 0, 1e6, 32, &fast) ||
+        !read_float(r, o, "beta_slow", 0, 1e6, 1, &slow)) return false;
+    gguf_out_str(r->out, key_of(r, "rope.scaling.type"), "yarn", 4);
+    put_float(r, "rope.scaling.factor", factor);
+    put_int(r, "rope.scaling.original_context_length", (int)orig);
+    if (attn > 0) put_float(r, "rope.scaling.attn_factor", attn / (factor > 1 ? 1 + 0.1 * log(factor) : 1));
+    if (fast != 32) put_float(r, "rope.scaling.yarn_beta_fast", fast);
+    if (slow != 1) put_float(r, "rope.scaling.yarn_beta_slow", slow);
+    return true;
+}
+
 static bool read_scaling(struct reader *r, const struct json *o, double theta)
 {
     const struct json *type = pick(o, "rope_type|type");
@@ -323,6 +344,7 @@ static bool read_scaling(struct reader *r, const struct json *o, double theta)
     size_t len = 0;
     if (!type || json_str_is(type, "default")) return true;
     if (json_str_is(type, "llama3")) return read_llama3(r, o, theta);
+    if (json_str_is(type, "yarn")) return read_yarn(r, o);
     if (json_str_is(type, "linear")) {
         if (!read_float(r, o, "factor", 0, 1e6, NAN, &factor)) return false;
         gguf_out_str(r->out, key_of(r, "rope.scaling.type"), "linear", 6);
@@ -331,7 +353,7 @@ static bool read_scaling(struct reader *r, const struct json *o, double theta)
     }
     const char *name = json_str(type, &len);
     return err_set(r->e, ERR_UNSUPPORTED,
-                   "rope_type is %s; default, linear and llama3 are supported",
+                   "rope_type is %s; default, linear, llama3 and yarn are supported",
                    name ? gguf_show((struct bytes){ name, len }, show) : "not a string");
 }
 

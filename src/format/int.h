@@ -46,6 +46,15 @@ struct slabs { void **p; size_t *bytes, n, cap, cap_bytes; };
 void *slabs_add(struct slabs *s, size_t bytes, struct err *e);
 void  slabs_done(struct slabs *s);
 struct gguf *gguf_open_folder(const char *dir, struct err *e);
+/* One file, whether it is a part of a model or all of it. */
+struct gguf *gguf_open_one(const char *path, unsigned flags, struct err *e);
+/* Does it say that it is one of several? parts.c. */
+bool         gguf_is_part(const struct gguf *g);
+struct parts;                                                         /* the other parts, kept open with the first */
+void parts_close(void *parts);
+void parts_prefetch(const struct parts *p);
+/* The whole model that `part` (taken over) belongs to, its siblings found by the name of path. */
+struct gguf *gguf_open_parts(struct gguf *part, const char *path, unsigned flags, struct err *e);
 
 /* Bytes of one value; 0 for strings and arrays, whose size is written in the file. */
 int         gguf_type_bytes(enum gguf_type t);

@@ -192,7 +192,6 @@ static void keep_pages(struct loop *l, struct task *t, int n, bool tail)
     }
     int i = t->n_kept, left = n - i * KV_PAGE;
     if (!tail || left <= 0) return;
-    if (kv_has_state(l->kv) && kv_state(l->kv, t->kv, n) < 0) return;
     keep_marks(l, t, prefix_add(l->prefix, t->node, t->key, t->seen.id + i * KV_PAGE, left, kv_page(l->kv, t->kv, i)), i, left);
 }
 
@@ -518,7 +517,7 @@ static void set_marks(struct loop *l, struct task *t, const struct prefix_hit *h
     for (int i = 0; i < n; i++)
         if (room_for_state(l)) kv_mark_at(l->kv, t->kv, pos[i]);
     if (hit->same > hit->len && hit->same < (int)t->prompt.n && room_for_state(l)) kv_mark_at(l->kv, t->kv, hit->same);
-    if (room_for_state(l)) kv_mark_at(l->kv, t->kv, (int)t->prompt.n);
+    if (room_for_state(l)) kv_mark_at(l->kv, t->kv, (int)t->prompt.n - 1); /* for who asks the same: the last is computed for its logits */
 }
 
 enum entry { IN, LATER, NO_ROOM };

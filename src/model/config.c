@@ -131,6 +131,25 @@ static bool read_head_dim(struct reader *r, struct model_config *c)
     return true;
 }
 
+/* A file says how long a context it was trained for, or that is its context_length; it then serves `factor`
+ * times that. */
+static bool read_yarn(struct reader *r, struct model_config *c)
+{
+    c->yarn.beta_fast = 32;
+    c->yarn.beta_slow = c->yarn.ext = c->yarn.attn = 1;
+    c->yarn.n_ctx = c->n_ctx;
+    if (!read_f32(r, "rope.scaling.factor", 0, 1e4, &c->yarn.factor) ||
+        !read_int_opt(r, "rope.scaling.original_context_length", 1, INT32_MAX, &c->yarn.n_ctx) ||
+        !read_f32_opt(r, "rope.scaling.attn_factor", 0, 1e4, &c->yarn.attn) ||
+        !read_f32_opt(r, "rope.scaling.yarn_ext_factor", 0, 1, &c->yarn.ext) ||
+        !read_f32_opt(r, "rope.scaling.yarn_beta_fast", 0, 1e6, &c->yarn.beta_fast) ||
+        !read_f32_opt(r, "rope.scaling.yarn_beta_slow", 0, 1e6, &c->yarn.beta_slow))
+        return false;
+    double reach = (double)c->yarn.factor * c->yarn.n_ctx;
+    if (reach > c->n_ctx) c->n_ctx = (int)MIN(reach, (double)INT32_MAX);
+    return true;
+}
+
 static bool read_variants(struct reader *r, struct model_config *c)
 {
     bool causal = true;
@@ -142,9 +161,10 @@ static bool read_variants(struct reader *r, struct model_config *c)
     struct bytes scaling = { "none", 4 };
     if (gguf_has(r->g, key_of(r, "rope.scaling.type")) && !gguf_str(r->g, r->key, &scaling, r->e))
         return false;
-    if (!bytes_eq(scaling, "none") && !bytes_eq(scaling, "linear"))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s is \"%.*s\"; none and linear are supported", r->key,
+    if (!bytes_eq(scaling, "none") && !bytes_eq(scaling, "linear") && !bytes_eq(scaling, "yarn"))
+        return err_set(r->e, ERR_UNSUPPORTED, "%s is \"%.*s\"; none, linear and yarn are supported", r->key,
                        (int)MIN(scaling.len, 40), scaling.p);
+    if (bytes_eq(scaling, "yarn")) return read_yarn(r, c);
     if (bytes_eq(scaling, "linear")) return read_f32_opt(r, "rope.scaling.factor", 0, 1e6, &c->rope_scale);
     return read_f32_opt(r, "rope.scale_linear", 0, 1e6, &c->rope_scale);     /* its name of old */
 }
@@ -205,5 +225,5 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
               read_int_opt(&r, "attention.sliding_window", 0, INT32_MAX, &c->window) && read_experts(&r, c) &&
               (!has_conv(c) || read_int(&r, "shortconv.l_cache", 2, 16, &c->conv_taps)) &&
               read_vocab(&r, c);
-    return ok || err_in(e, "%s", gguf_name(g));
+    return ok || err_at(e, gguf_name(g));
 }

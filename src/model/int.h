@@ -54,12 +54,17 @@ struct model {
     const float *norm_out;
     float *freq; /* [head_dim/2] RoPE angle per position */
     struct arena own; /* vectors: copied, so that they are aligned */
-    float attn_scale;                                                 /* 1 / sqrt(head_dim) */
+    float attn_scale;                                                 /* 1 / sqrt(head_dim), more with YaRN */
     int n_attn, n_conv, n_mat;                                        /* matrices have ids 1 .. n_mat */
     size_t n_param, step_bytes;
 };
 /* The matrix with this tensor name, NULL: none, or one that is not multiplied with. */
 const struct mat *model_matrix(const struct model *m, const char *name);
+
+/* ---- rope.c ------------------------------------------------------------------------------------- */
+
+/* Fills freq and attn_scale from the configuration; divisor [head_dim / 2] of each pair's speed, NULL: none. */
+bool rope_table(struct model *m, const float *divisor, struct err *e);
 
 /* ---- experts.c: the feed-forward part of a mixture ------------------------------------------------ */
 

@@ -71,7 +71,7 @@ struct adapter *adapter_open(const struct model *m, const struct gguf *g, struct
     bool ok = read_header(m, g, &alpha, e) && (gguf_n_tensor(g) || err_set(e, ERR_FORMAT, "the adapter has no tensor"));
     for (size_t i = 0; ok && i < gguf_n_tensor(g); i++) ok = bind(a, m, g, gguf_tensor(g, i), alpha, e);
     if (ok) return a;
-    err_in(e, "%s", gguf_name(g));
+    err_at(e, gguf_name(g));
     adapter_close(a);
     return NULL;
 }

@@ -17,6 +17,9 @@ struct model_config {                                                 /* every n
     int n_layer, n_embd, n_ff, n_head, head_dim, n_vocab, n_ctx, conv_taps;
     int n_head_kv[MODEL_LAYERS];                                      /* 0: convolution layer */
     float rms_eps, rope_theta, rope_scale;                            /* positions count 1 / rope_scale (0: 1) */
+    /* YaRN: a context of n_ctx stretched by factor (0: not at all). beta: turns within it from which a pair keeps
+     * its speed (fast) or is slowed whole (slow); ext: share of that ramp; attn: further factor of cos and sin. */
+    struct { float factor, beta_fast, beta_slow, ext, attn; int n_ctx; } yarn;
     int window;                                                       /* positions that attention looks back on, its own included; 0: all */
     /* Mixture of experts: in all layers from n_dense on, n_used of n_expert work on a token. 0: none. */
     int n_expert, n_used, n_ff_expert, n_dense;

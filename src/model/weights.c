@@ -189,21 +189,11 @@ static bool bind_ends(struct model *m, const struct gguf *g, struct err *e)
 }
 
 /* rope_freqs.weight, where a file has it, holds divisors (the "llama3" scaling). */
-static bool rope_table(struct model *m, const struct gguf *g, struct err *e)
+static bool bind_rope(struct model *m, const struct gguf *g, struct err *e)
 {
-    int half = m->cfg.head_dim / 2;
     const struct tensor *t = gguf_find(g, "rope_freqs.weight");
-    if (t && !(t = demand(g, "rope_freqs.weight", 1, half, e))) return false;
-    const float *by = t ? vector_of(m, t) : NULL;
-    m->freq = arena_f32(&m->own, (size_t)half);
-    for (int i = 0; i < half; i++) {
-        if (by && !(by[i] > 0 && by[i] < 1e9f))
-            return err_set(e, ERR_FORMAT, "entry %d of rope_freqs.weight is %g, must be above 0", i, (double)by[i]);
-        double f = pow(m->cfg.rope_theta, -2.0 * i / m->cfg.head_dim);
-        m->freq[i] = (float)(f / (by ? by[i] : 1) / (m->cfg.rope_scale > 0 ? m->cfg.rope_scale : 1));
-    }
-    m->attn_scale = (float)(1 / sqrt(m->cfg.head_dim));
-    return true;
+    if (t && !(t = demand(g, "rope_freqs.weight", 1, m->cfg.head_dim / 2, e))) return false;
+    return rope_table(m, t ? vector_of(m, t) : NULL, e);
 }
 
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e)
@@ -211,11 +201,12 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
     struct model *m = mem_zero(sizeof *m);
     m->ops = ops;
     arena_init(&m->own, 0);
+    gguf_prefetch(g);
     if (!model_config_read(&m->cfg, g, e)) goto fail;
     m->arch = arch_find(m->cfg.arch);
     m->layer = mem_zero((size_t)m->cfg.n_layer * sizeof *m->layer);
-    if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !rope_table(m, g, e)) {
-        err_in(e, "%s", gguf_name(g));
+    if (!bind_layers(m, g, e) || !bind_ends(m, g, e) || !bind_rope(m, g, e)) {
+        err_at(e, gguf_name(g));
         goto fail;
     }
     return m;

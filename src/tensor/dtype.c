@@ -36,8 +36,9 @@ static void copy_f32(const void *restrict src, float *restrict dst, size_t n)
     memcpy(dst, src, n * sizeof *dst);
 }
 
-static void store_f32(const float *src, void *dst, size_t n)
+static void store_f32(const float *src, const float *importance, void *dst, size_t n)
 {
+    (void)importance;
     memcpy(dst, src, n * sizeof *src);
 }
 
@@ -56,8 +57,9 @@ static void unpack_f16(const void *restrict src, float *restrict dst, size_t n)
     for (; i < n; i++) dst[i] = half_at(p + 2 * i);
 }
 
-static void pack_f16(const float *src, void *dst, size_t n)
+static void pack_f16(const float *src, const float *importance, void *dst, size_t n)
 {
+    (void)importance;
     uint8_t *p = dst;
     for (size_t i = 0; i < n; i++) {
         uint16_t h = f32_to_f16(src[i]);
@@ -80,8 +82,9 @@ static void unpack_bf16(const void *restrict src, float *restrict dst, size_t n)
     }
 }
 
-static void pack_bf16(const float *src, void *dst, size_t n)
+static void pack_bf16(const float *src, const float *importance, void *dst, size_t n)
 {
+    (void)importance;
     uint8_t *p = dst;
     for (size_t i = 0; i < n; i++) {
         uint16_t h = f32_to_bf16(src[i]);

@@ -66,7 +66,7 @@ static inline int near_int(float x, int lo, int hi)
 #define QUANT_ROWS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) X(mxfp4) \
                       X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_xs)
 #define X(t) void unpack_##t(const void *src, float *dst, size_t n); \
-             void pack_##t(const float *src, void *dst, size_t n);
+             void pack_##t(const float *src, const float *importance, void *dst, size_t n);
 QUANT_ROWS(X)
 #undef X
 
@@ -76,8 +76,16 @@ int   iq4_nearest(float x);
 /* Twice the sixteen values of E2M1 (MXFP4). */
 extern const int8_t fp4_level[16];
 /* Best scale for x ~ scale * level, n <= 32 values. */
-float iq4_search(const float *x, int n);
-/* How much the error of each value counts in a search: large values somewhat more. */
-void  quant_weights(const float *x, int n, float *w);
+float iq4_search(const float *x, const float *importance, int n);
+/* How much the error of each value counts in a search: large values somewhat more; with an importance
+ * (NULL: none) times that. */
+void  quant_weights(const float *x, const float *importance, int n, float *w);
+/* Part of an importance that may be missing. */
+static inline const float *part_of(const float *importance, size_t at) { return importance ? importance + at : NULL; }
+/* Best scales for codes of equal steps (quant_k.c), by the weighted squared error: x ~ scale * code, codes
+ * -half .. half-1; x ~ scale * code - min, codes 0 .. most, min >= 0. */
+struct line { float scale, min, error; };
+float       fit_symmetric(const float *x, const float *w, int n, int half);
+struct line fit_affine(const float *x, const float *w, int n, int most);
 
 #endif

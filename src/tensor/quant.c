@@ -147,69 +147,83 @@ static void put_fifth(uint8_t *out, const uint8_t *q)
     memcpy(out, &high, sizeof high);
 }
 
-/* Codes 0 .. 2*half-1 around zero: the extreme value gets code 0, so the scale may be negative. */
-static void codes_symmetric(const float *x, int half, uint8_t *scale, uint8_t *q)
+/* Codes 0 .. 2*half-1 around zero: the extreme value gets code 0, so the scale may be negative. With an
+ * importance the scale is searched for instead, and the codes are those for the scale a reader sees. */
+static void codes_symmetric(const float *x, const float *importance, int half, uint8_t *scale, uint8_t *q)
 {
-    float d = extreme(x) / (float)-half, id = inverse(d);
-    half_put(scale, d);
+    float d = extreme(x) / (float)-half, w[BLOCK];
+    if (importance) {
+        quant_weights(x, importance, BLOCK, w);
+        d = half_put(scale, fit_symmetric(x, w, BLOCK, half));
+    } else half_put(scale, d);
+    float id = inverse(d);
     for (int j = 0; j < BLOCK; j++)
         q[j] = (uint8_t)clamp_int(x[j] * id + ((float)half + 0.5f), 0, 2 * half - 1);
 }
 
-/* Codes 0 .. most from the smallest value up. */
-static void codes_affine(const float *x, int most, uint8_t *scale, uint8_t *q)
+/* Codes 0 .. most from the smallest value up; with an importance both ends are searched for. */
+static void codes_affine(const float *x, const float *importance, int most, uint8_t *scale, uint8_t *q)
 {
-    float lo = x[0], hi = x[0];
+    float lo = x[0], hi = x[0], w[BLOCK];
     for (int j = 1; j < BLOCK; j++) {
         lo = x[j] < lo ? x[j] : lo;
         hi = x[j] > hi ? x[j] : hi;
     }
-    float d = (hi - lo) / (float)most, id = inverse(d);
-    half_put(scale, d);
-    half_put(scale + 2, lo);
+    float d = (hi - lo) / (float)most;
+    if (importance) {
+        quant_weights(x, importance, BLOCK, w);
+        struct line l = fit_affine(x, w, BLOCK, most);
+        d = half_put(scale, l.scale);
+        lo = half_put(scale + 2, -l.min);
+    } else {
+        half_put(scale, d);
+        half_put(scale + 2, lo);
+    }
+    float id = inverse(d);
     for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)clamp_int((x[j] - lo) * id + 0.5f, 0, most);
 }
 
-void pack_q4_0(const float *src, void *dst, size_t n)
+void pack_q4_0(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 18) {
-        codes_symmetric(src + i, 8, b, q);
+        codes_symmetric(src + i, part_of(importance, i), 8, b, q);
         put_nibbles(b + 2, q);
     }
 }
 
-void pack_q4_1(const float *src, void *dst, size_t n)
+void pack_q4_1(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 20) {
-        codes_affine(src + i, 15, b, q);
+        codes_affine(src + i, part_of(importance, i), 15, b, q);
         put_nibbles(b + 4, q);
     }
 }
 
-void pack_q5_0(const float *src, void *dst, size_t n)
+void pack_q5_0(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 22) {
-        codes_symmetric(src + i, 16, b, q);
+        codes_symmetric(src + i, part_of(importance, i), 16, b, q);
         put_fifth(b + 2, q);
         put_nibbles(b + 6, q);
     }
 }
 
-void pack_q5_1(const float *src, void *dst, size_t n)
+void pack_q5_1(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 24) {
-        codes_affine(src + i, 31, b, q);
+        codes_affine(src + i, part_of(importance, i), 31, b, q);
         put_fifth(b + 4, q);
         put_nibbles(b + 8, q);
     }
 }
 
-void pack_q8_0(const float *src, void *dst, size_t n)
+void pack_q8_0(const float *src, const float *importance, void *dst, size_t n)
 {
+    (void)importance;                                                 /* fine enough without */
     uint8_t *b = dst;
     for (size_t i = 0; i < n; i += BLOCK, b += 34) {
         const float *x = src + i;
@@ -232,12 +246,14 @@ int iq4_nearest(float x)
     return i + (x > half_way[i]);
 }
 
-void quant_weights(const float *x, int n, float *w)
+void quant_weights(const float *x, const float *importance, int n, float *w)
 {
     float power = 0;
     for (int j = 0; j < n; j++) power += x[j] * x[j];
-    power = sqrtf(power / (float)n);
-    for (int j = 0; j < n; j++) w[j] = power + fabsf(x[j]);
+    power /= (float)n;
+    float root = sqrtf(power);
+    for (int j = 0; j < n; j++)
+        w[j] = importance ? importance[j] * sqrtf(power + x[j] * x[j]) : root + fabsf(x[j]);
 }
 
 /* One trial: the levels nearest to x * id, and the least-squares scale for them. What it explains of x
@@ -254,13 +270,13 @@ static float iq4_try(const float *x, const float *w, int n, float id, float *sca
     return ll > 0 ? xl * xl / ll : 0;
 }
 
-float iq4_search(const float *x, int n)
+float iq4_search(const float *x, const float *importance, int n)
 {
     float most = 0, best_scale = 0, best = 0, scale, w[BLOCK];
     for (int j = 0; j < n; j++)
         if (fabsf(x[j]) > fabsf(most)) most = x[j];
     if (most == 0) return 0;
-    quant_weights(x, n, w);
+    quant_weights(x, importance, n, w);
     for (int step = -16; step <= 16; step++) {
         /* Both signs: the levels reach further below zero than above. */
         float id = (float)(step < 0 ? -110 + 2 * step : 90 + 2 * step) / most,
@@ -278,11 +294,11 @@ float iq4_search(const float *x, int n)
     return best_scale;
 }
 
-void pack_iq4_nl(const float *src, void *dst, size_t n)
+void pack_iq4_nl(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 18) {
-        float d = half_put(b, iq4_search(src + i, BLOCK)), id = inverse(d);
+        float d = half_put(b, iq4_search(src + i, part_of(importance, i), BLOCK)), id = inverse(d);
         for (int j = 0; j < BLOCK; j++) q[j] = (uint8_t)iq4_nearest(src[i + (size_t)j] * id);
         put_nibbles(b + 2, q);
     }
@@ -298,8 +314,9 @@ static uint8_t fp4_nearest(float x)
 }
 
 /* The largest value gets the largest exponent of E2M1, 2, as the specification says. */
-void pack_mxfp4(const float *src, void *dst, size_t n)
+void pack_mxfp4(const float *src, const float *importance, void *dst, size_t n)
 {
+    (void)importance;                                                 /* its scale is a rule, not a choice */
     uint8_t *b = dst, q[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK, b += 17) {
         float most = fabsf(extreme(src + i));

@@ -152,7 +152,7 @@ static float symmetric_try(const float *x, const float *w, int n, int half, floa
 
 /* A grid of trial scales around the one that maps the extreme value to the extreme code; from the best
  * of them on, codes and scale are fitted to each other in turn as long as that helps. */
-static float fit_symmetric(const float *x, const float *w, int n, int half)
+float fit_symmetric(const float *x, const float *w, int n, int half)
 {
     float most = 0, best = 0, best_scale = 0, scale;
     for (int j = 0; j < n; j++)
@@ -173,9 +173,6 @@ static float fit_symmetric(const float *x, const float *w, int n, int half)
     }
     return best_scale;
 }
-
-/* x ~ scale * code - min, codes 0 .. most. */
-struct line { float scale, min, error; };
 
 /* Least squares over fixed codes, with min >= 0. The error is up to a constant (sum of w x^2). */
 static struct line line_solve(float w, float q, float qq, float x, float qx)
@@ -209,7 +206,7 @@ static struct line line_try(const float *x, const float *w, int n, int most, flo
     return line_solve(sw, sq, sqq, sx, sqx);
 }
 
-static struct line fit_affine(const float *x, const float *w, int n, int most)
+struct line fit_affine(const float *x, const float *w, int n, int most)
 {
     float lo = 0, hi = x[0];
     for (int j = 0; j < n; j++) {
@@ -248,13 +245,13 @@ static float symmetric_codes(const float *x, const float *w, int n, int half, fl
 
 /* Symmetric: n_group scales as integers in [-top, top) times the factor d, which is stored at `at`.
  * The rounded scale's neighbours are tried too: the factor is coarse, the codes can make up for it. */
-static void super_symmetric(const float *x, int n_group, int half, int top, uint8_t *at, int *sc,
-                            int8_t *q)
+static void super_symmetric(const float *x, const float *importance, int n_group, int half, int top,
+                            uint8_t *at, int *sc, int8_t *q)
 {
     int len = SUPER / n_group;
     float w[SUPER], scale[GROUPS_MOST], most = 0;
     for (int g = 0; g < n_group; g++) {
-        quant_weights(x + g * len, len, w + g * len);
+        quant_weights(x + g * len, part_of(importance, (size_t)(g * len)), len, w + g * len);
         scale[g] = fit_symmetric(x + g * len, w + g * len, len, half);
         if (fabsf(scale[g]) > fabsf(most)) most = scale[g];
     }
@@ -309,14 +306,14 @@ static void affine_group(const float *x, const float *w, int len, int most, int 
 }
 
 /* Affine: scales and minima as integers 0 .. top times the factors d and dmin stored at `at`. */
-static void super_affine(const float *x, int n_group, int most, int top, uint8_t *at, int *sc,
-                         int *mn, uint8_t *q)
+static void super_affine(const float *x, const float *importance, int n_group, int most, int top,
+                         uint8_t *at, int *sc, int *mn, uint8_t *q)
 {
     int len = SUPER / n_group;
     float w[SUPER], most_scale = 0, most_min = 0;
     struct line want[GROUPS_MOST];
     for (int g = 0; g < n_group; g++) {
-        quant_weights(x + g * len, len, w + g * len);
+        quant_weights(x + g * len, part_of(importance, (size_t)(g * len)), len, w + g * len);
         want[g] = fit_affine(x + g * len, w + g * len, len, most);
         most_scale = MAX(most_scale, want[g].scale);
         most_min = MAX(most_min, want[g].min);
@@ -329,12 +326,12 @@ static void super_affine(const float *x, int n_group, int most, int top, uint8_t
 
 /* ---- pack ---- */
 
-void pack_q2_k(const float *src, void *dst, size_t n)
+void pack_q2_k(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[SUPER];
     int sc[16], mn[16];
     for (size_t i = 0; i < n; i += SUPER, b += 84) {
-        super_affine(src + i, 16, 3, 15, b + 80, sc, mn, q);
+        super_affine(src + i, part_of(importance, i), 16, 3, 15, b + 80, sc, mn, q);
         memset(b + 16, 0, 64);
         for (int g = 0; g < 16; g++) b[g] = (uint8_t)(sc[g] | mn[g] << 4);
         for (int j = 0; j < SUPER; j++)
@@ -342,13 +339,13 @@ void pack_q2_k(const float *src, void *dst, size_t n)
     }
 }
 
-void pack_q3_k(const float *src, void *dst, size_t n)
+void pack_q3_k(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst;
     int8_t q[SUPER];
     int sc[16];
     for (size_t i = 0; i < n; i += SUPER, b += 110) {
-        super_symmetric(src + i, 16, 4, 32, b + 108, sc, q);
+        super_symmetric(src + i, part_of(importance, i), 16, 4, 32, b + 108, sc, q);
         memset(b, 0, 108);
         for (int g = 0; g < 16; g++) {
             int raw = sc[g] + 32;
@@ -381,23 +378,23 @@ static void k_put_nibbles(uint8_t *out, const uint8_t *q)
     }
 }
 
-void pack_q4_k(const float *src, void *dst, size_t n)
+void pack_q4_k(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[SUPER];
     int sc[8], mn[8];
     for (size_t i = 0; i < n; i += SUPER, b += 144) {
-        super_affine(src + i, 8, 15, 63, b, sc, mn, q);
+        super_affine(src + i, part_of(importance, i), 8, 15, 63, b, sc, mn, q);
         k_put_scales(b + 4, sc, mn);
         k_put_nibbles(b + 16, q);
     }
 }
 
-void pack_q5_k(const float *src, void *dst, size_t n)
+void pack_q5_k(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst, q[SUPER];
     int sc[8], mn[8];
     for (size_t i = 0; i < n; i += SUPER, b += 176) {
-        super_affine(src + i, 8, 31, 63, b, sc, mn, q);
+        super_affine(src + i, part_of(importance, i), 8, 31, 63, b, sc, mn, q);
         k_put_scales(b + 4, sc, mn);
         memset(b + 16, 0, 32);
         for (int j = 0; j < SUPER; j++) b[16 + j % 32] |= (uint8_t)(q[j] >> 4 << j / 32);
@@ -405,13 +402,13 @@ void pack_q5_k(const float *src, void *dst, size_t n)
     }
 }
 
-void pack_q6_k(const float *src, void *dst, size_t n)
+void pack_q6_k(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst;
     int8_t q[SUPER];
     int sc[16];
     for (size_t i = 0; i < n; i += SUPER, b += 210) {
-        super_symmetric(src + i, 16, 32, 128, b + 208, sc, q);
+        super_symmetric(src + i, part_of(importance, i), 16, 32, 128, b + 208, sc, q);
         memset(b, 0, 192);
         for (int g = 0; g < 16; g++) b[192 + g] = (uint8_t)(int8_t)sc[g];
         for (int j = 0; j < SUPER; j++) {
@@ -422,13 +419,13 @@ void pack_q6_k(const float *src, void *dst, size_t n)
     }
 }
 
-void pack_iq4_xs(const float *src, void *dst, size_t n)
+void pack_iq4_xs(const float *src, const float *importance, void *dst, size_t n)
 {
     uint8_t *b = dst;
     for (size_t i = 0; i < n; i += SUPER, b += 136) {
         float scale[8], most = 0;
         for (int g = 0; g < 8; g++) {
-            scale[g] = iq4_search(src + i + 32 * g, 32);
+            scale[g] = iq4_search(src + i + 32 * g, part_of(importance, i + 32 * (size_t)g), 32);
             if (fabsf(scale[g]) > fabsf(most)) most = scale[g];
         }
         float d = half_put(b, -most / 32);

@@ -67,7 +67,7 @@ static void ref_rope(void *ctx, float *x, const int32_t *pos, int n, int n_head,
 
 static void ref_kv_store(void *ctx, void *page, const float *x, int row0, int n, int d, enum dtype kv)
 {
-    dtype_info(kv)->pack(x, (char *)page + dtype_bytes(kv, (int64_t)row0 * d), (size_t)n * d);
+    dtype_info(kv)->pack(x, NULL, (char *)page + dtype_bytes(kv, (int64_t)row0 * d), (size_t)n * d);
 }
 
 /* Key or value vector of one position and one KV head, in `row` unless it lies there as it is. */

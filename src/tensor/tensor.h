@@ -32,7 +32,9 @@ struct dtype_info {
     const char *name;
     int gguf_id, block, bytes;                                        /* elements, bytes per block */
     void (*unpack)(const void *src, float *dst, size_t n);            /* n elements, whole blocks; NULL: unsupported */
-    void (*pack)(const float *src, void *dst, size_t n);              /* round to nearest; NULL: read only */
+    /* Rounds to nearest; NULL: read only. importance [n]: how much the squared error of each value counts,
+     * for the formats that choose their scales (NULL: all alike, by the format's usual rule). */
+    void (*pack)(const float *src, const float *importance, void *dst, size_t n);
 };
 const struct dtype_info *dtype_info(enum dtype d);
 enum dtype dtype_find(const char *name);                              /* "q4_k", "Q4_K"; DT_NONE if unknown */

@@ -46,7 +46,7 @@ struct tokenizer {
     int n_user;                                  /* how many are user-defined: those always match */
     int32_t byte_id[256];                                     /* token of a single byte, -1: none */
     struct merge *merge; int n_merge;                                 /* BPE: by rank */
-    uint32_t *merge_slot; size_t merge_mask;                         /* (a, b) -> index + 1 */
+    struct merge_slot *merge_slot; size_t merge_mask;              /* hash table of the pairs; merge.c */
     struct split *split;                                              /* NULL for SPM */
     struct spm *spm;                                                  /* NULL for BPE */
     bool is_spm, whole_first, add_bos, add_eos;

@@ -74,15 +74,17 @@ void merge_rest(void)
 
 /* ---- the table of pairs ---------------------------------------------------------------------- */
 
-static uint32_t *merge_slot(const struct tokenizer *t, int32_t a, int32_t b)
+/* All that the search for the next merge asks lies in the slot: the table is larger than the caches of the
+ * processor, and a second look elsewhere would cost as much again. */
+struct merge_slot { int32_t a, b; uint32_t index, order; };            /* index in merge[] + 1, 0: free */
+
+static struct merge_slot *merge_slot(const struct tokenizer *t, int32_t a, int32_t b)
 {
     uint64_t h = ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) * 0x9e3779b97f4a7c15u;
     size_t i = (h ^ h >> 29) >> 7 & t->merge_mask;
-    for (; t->merge_slot[i]; i = (i + 1) & t->merge_mask) {
-        const struct merge *m = &t->merge[t->merge_slot[i] - 1];
-        if (m->a == a && m->b == b) break;
-    }
-    return &t->merge_slot[i];
+    struct merge_slot *slot = &t->merge_slot[i];
+    for (; slot->index && (slot->a != a || slot->b != b); slot = &t->merge_slot[i]) i = (i + 1) & t->merge_mask;
+    return slot;
 }
 
 void merge_index(struct tokenizer *t)
@@ -92,15 +94,17 @@ void merge_index(struct tokenizer *t)
     t->merge_slot = mem_zero(cap * sizeof *t->merge_slot);
     t->merge_mask = cap - 1;
     for (size_t i = 0; i < n; i++) {
-        uint32_t *slot = merge_slot(t, t->merge[i].a, t->merge[i].b);
-        if (!*slot) *slot = (uint32_t)i + 1;        /* the same pair again: the first rank counts */
+        const struct merge *m = &t->merge[i];
+        struct merge_slot *slot = merge_slot(t, m->a, m->b);
+        if (slot->index) continue;                  /* the same pair again: the first rank counts */
+        *slot = (struct merge_slot){ m->a, m->b, (uint32_t)i + 1, m->order };
     }
 }
 
 int32_t merge_find(const struct tokenizer *t, int32_t a, int32_t b)
 {
     if (a < 0 || b < 0) return -1;
-    return (int32_t)*merge_slot(t, a, b) - 1;
+    return (int32_t)merge_slot(t, a, b)->index - 1;
 }
 
 /* ---- heap ------------------------------------------------------------------------------------ */
@@ -132,9 +136,13 @@ static uint64_t heap_pop(struct scratch *s)
 static void offer(const struct tokenizer *t, struct scratch *s, int32_t l)
 {
     if (l < 0) return;
-    struct symbol *sym = &s->sym[l];
-    sym->merge = sym->next < 0 ? -1 : merge_find(t, sym->id, s->sym[sym->next].id);
-    if (sym->merge >= 0) heap_push(s, (uint64_t)t->merge[sym->merge].order << 32 | (uint32_t)l);
+    struct symbol *sym = &s->sym[l], *right = &s->sym[MAX(sym->next, 0)];
+    sym->merge = -1;
+    if (sym->next < 0 || sym->id < 0 || right->id < 0) return;
+    const struct merge_slot *slot = merge_slot(t, sym->id, right->id);
+    if (!slot->index) return;
+    sym->merge = (int32_t)slot->index - 1;
+    heap_push(s, (uint64_t)slot->order << 32 | (uint32_t)l);
 }
 
 static void join(struct scratch *s, int32_t l, int32_t id)

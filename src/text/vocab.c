@@ -299,7 +299,7 @@ struct tokenizer *tok_open(const struct gguf *g, struct err *e)
     if (!(t->is_spm ? spm_open(t, g, e) : bpe_merges(t, g, e))) goto fail;
     return t;
 fail:
-    err_in(e, "%s", gguf_name(g));
+    err_at(e, gguf_name(g));
     tok_close(t);
     return NULL;
 }

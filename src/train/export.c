@@ -78,7 +78,7 @@ static bool pack_param(const struct param *p, const float *w, enum dtype want, s
     if (d == DT_F32) return true;
     t->data = *own = mem_alloc(t->bytes);
     for (int r = 0; r < p->rows; r++)
-        info->pack(w + p->off + (size_t)r * p->cols,
+        info->pack(w + p->off + (size_t)r * p->cols, NULL,
                    (char *)*own + (size_t)r * dtype_bytes(d, p->cols), (size_t)p->cols);
     return true;
 }
