@@ -332,14 +332,30 @@ fail:
     return NULL;
 }
 
-/* Drops the oldest turn: from the first message that is not the system's up to the next user's. False: nothing is left to drop. */
-static bool drop_oldest(struct json **messages)
+static size_t bytes_of(const struct json *v)
+{
+    struct str s = { 0 };
+    json_write(&s, v, JSON_COMPACT);
+    size_t n = s.len;
+    str_done(&s);
+    return n;
+}
+
+static bool begins_turn(const struct json *m) { return json_str_is(json_get(m, "role"), "user"); }
+
+/* Drops the oldest turns, some `share` of all bytes, but never the last: from the first message that is not the system's up to
+ * one of the user's, so that a call keeps its result. False: there is none to drop. */
+static bool drop_oldest(struct json **messages, double share)
 {
     const struct json *m = *messages;
-    size_t n = json_len(m), from = 0, to;
+    size_t n = json_len(m), from = 0, to, gone = 0, least = (size_t)(share * (double)bytes_of(m));
     while (from < n && json_str_is(json_get(json_at(m, from), "role"), "system")) from++;
-    for (to = from + 1; to < n && !json_str_is(json_get(json_at(m, to), "role"), "user"); to++) { }
-    if (to >= n) return false;
+    to = from;
+    for (size_t i = from + 1; i < n && (to == from || gone < least); i++) {
+        gone += bytes_of(json_at(m, i - 1));
+        if (begins_turn(json_at(m, i))) to = i;
+    }
+    if (to == from) return false;
     struct json *out = json_new_array();
     for (size_t i = 0; i < n; i++)
         if (i < from || i >= to) json_push(out, json_copy(json_at(m, i)));
@@ -360,7 +376,8 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
             request_done(r);
             break;
         }
-        if (n < engine_n_ctx(x->sv->engine) - MAX(r->max_tokens, 16) || !drop_oldest(&messages)) return json_free(messages), true;
+        int room = MAX(engine_n_ctx(x->sv->engine) - MAX(r->max_tokens, 16), 1);
+        if (n < room || !drop_oldest(&messages, 0.9 * (n - room) / n)) return json_free(messages), true;
         request_done(r);
     }
     json_free(messages);
