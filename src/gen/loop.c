@@ -232,7 +232,7 @@ static void keep_answer(struct loop *l, struct task *t)
 
 static void keep_turn(struct loop *l, struct task *t)
 {
-    if (!l->o.replay || !t->ok || !t->r->random_ids || !t->turn.n_call || t->raw) return;
+    if (!t->ok || !t->turn.n_call) return;
     const struct ids *rest = seq_pending(t->seq);
     for (size_t i = 0; i < rest->n; i++) ids_put(&t->seen, rest->id[i]);
     size_t n = t->seen.n - t->prompt.n;
@@ -246,8 +246,9 @@ static void finish(struct loop *l, struct task *t, bool ok)
     if (ok) keep_answer(l, t);
     leave_cache(l, t);
     t->stage = STAGE_DONE;
-    t->ok = seq_end(t->seq, ok, &t->err);
-    keep_turn(l, t);
+    bool issues = l->o.replay && t->r->random_ids && !t->raw;
+    t->ok = seq_end(t->seq, ok, &t->err);                            /* the last event: the request may be gone from here on */
+    if (issues) keep_turn(l, t);
     count_finish(l, t);
     int i = 0;
     while (l->task[i] != t) i++;
