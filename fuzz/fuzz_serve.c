@@ -11,6 +11,7 @@
 
 static struct server server;
 static struct serve_opts opts;
+static struct gguf *file;                                             /* open to the end */
 
 static void demand(bool ok)
 {
@@ -21,8 +22,8 @@ static void open_server(void)
 {
     struct err e = { 0 };
     const char *path = getenv("TENON_FUZZ_MODEL");
-    struct gguf *g = gguf_open(path ? path : "models/tenon.gguf", &e);
-    struct engine *en = g ? engine_open(g, &(struct engine_opts){ .n_ctx = 512 }, &e) : NULL;
+    file = gguf_open(path ? path : "models/tenon.gguf", &e);
+    struct engine *en = file ? engine_open(file, &(struct engine_opts){ .n_ctx = 512 }, &e) : NULL;
     opts = serve_defaults;
     server = (struct server){ .o = &opts, .engine = en };
     server.sched = en ? sched_open(en, &(struct sched_opts){ 0 }, &e) : NULL;
