@@ -23,27 +23,22 @@ struct run { /* one chunk on its way through the layers */
     struct arena *tmp;
     struct part *part;
     int n_part, n, n_want; /* rows, those whose logits are wanted */
+    struct lora_rows *group; /* [n_part] at most */
+    int n_group;
     bool narrow; /* past the last mixing: only wanted rows are left */
     enum phase phase;
     float *h, *a; /* [n, n_embd] residual stream, normed input */
 };
 
-static bool same_adapters(const struct part *a, const struct part *b)
+/* Neighbours with the same adapters go together: the groups of the rows that are left. */
+static void group_rows(struct run *r)
 {
-    return a->n_lora == b->n_lora && (a->lora == b->lora || !a->n_lora);
-}
-
-/* Neighbours with the same adapters go together. */
-static void add_adapters(const struct run *r, float *y, const struct mat *w, const float *x)
-{
-    for (int i = 0, row = 0, next; i < r->n_part; i = next) {
-        const struct part *p = &r->part[i];
-        int n = 0;
-        for (next = i; next < r->n_part && same_adapters(p, &r->part[next]); next++)
-            n += r->narrow ? r->part[next].n_want : r->part[next].n;
-        if (n && p->n_lora)
-            lora_add(r->m, p->lora, p->n_lora, y + (size_t)row * w->n_out, w, x + (size_t)row * w->n_in, n, r->phase, r->tmp);
-        row += n;
+    r->n_group = 0;
+    for (const struct part *p = r->part; p < r->part + r->n_part; p++) {
+        struct lora_rows *last = r->n_group ? &r->group[r->n_group - 1] : NULL;
+        int n = r->narrow ? p->n_want : p->n;
+        if (last && last->n_use == p->n_lora && (last->use == p->lora || !p->n_lora)) last->n += n;
+        else r->group[r->n_group++] = (struct lora_rows){ n, p->lora, p->n_lora };
     }
 }
 
@@ -51,7 +46,7 @@ static void add_adapters(const struct run *r, float *y, const struct mat *w, con
 static void mul_all(const struct run *r, const struct matmul *mm, int n_mm, const float *x)
 {
     r->ops->matmul(r->ops->ctx, mm, n_mm, x, r->n, r->phase);
-    for (int i = 0; i < n_mm; i++) add_adapters(r, mm[i].y, mm[i].w, x);
+    for (int i = 0; i < n_mm; i++) lora_add(r->m, r->group, r->n_group, mm[i].y, mm[i].w, x, NULL, r->n, r->phase, r->tmp);
 }
 
 /* y [n, d] += bias [d], where there is one. */
@@ -191,7 +186,7 @@ static void feed_experts(const struct run *r, const struct layer *w)
     int d = r->m->cfg.n_embd;
     float *y = arena_f32(r->tmp, (size_t)r->n * d);
     rms(r, r->a, r->h, w->norm_ffn, r->n, d);
-    experts_forward(r->m, w, y, r->a, r->n, r->phase, r->tmp);
+    experts_forward(r->m, w, y, r->a, r->n, r->group, r->n_group, r->phase, r->tmp);
     r->ops->add(r->ops->ctx, r->h, y, (size_t)r->n * d);
 }
 
@@ -214,6 +209,7 @@ static void run_layer(struct run *r, int l)
         keep_wanted(r, mixed, (size_t)w->out.n_in);
         r->n = r->n_want;
         r->narrow = true;
+        group_rows(r);
     }
     if (r->n) {
         project_add(r, &w->out, mixed, w->bias_out);
@@ -231,6 +227,7 @@ static void run_chunk(struct run *r, const int32_t *token, float *logits)
     r->h = arena_f32(r->tmp, (size_t)r->n * d);
     r->a = arena_f32(r->tmp, (size_t)r->n * d);
     r->ops->rows(r->ops->ctx, r->h, &m->embd, token, r->n);
+    lora_embed(m, r->group, r->n_group, r->h, token, r->phase, r->tmp);
     for (int l = 0; l < m->cfg.n_layer; l++) run_layer(r, l);
     if (r->n) {
         rms(r, r->a, r->h, m->norm_out, r->n, d);
@@ -283,10 +280,12 @@ bool model_forward_rows(const struct model *m, struct kv *kv, const struct rows 
     size_t mark = arena_mark(tmp);
     struct cut cut = { .rows = rows, .n_rows = n_rows };
     r.part = arena_alloc(tmp, (size_t)MIN(n_rows, CHUNK) * sizeof *r.part);
+    r.group = arena_alloc(tmp, (size_t)MIN(n_rows, CHUNK) * sizeof *r.group);
     int32_t *token = arena_alloc(tmp, CHUNK * sizeof *token);
     while (cut.at < n_rows) {
         r.narrow = false;
         take_chunk(&cut, &r, token);
+        group_rows(&r);
         int n_want = r.n_want;
         run_chunk(&r, token, logits);
         if (n_want) logits += (size_t)n_want * m->cfg.n_vocab;

@@ -98,7 +98,10 @@ void            adapter_close(struct adapter *a);                     /* NULL is
 struct lora_use { const struct adapter *a; float scale; };
 /* Does the adapter change the model's matrix of this tensor name? */
 bool adapter_changes(const struct model *m, const struct adapter *a, const char *name);
-/* The same change made to the matrix itself: w [n_out, n_in] += scale * alpha / r * B A. Nothing if it changes another. */
+/* Can the adapter go into the model's own tensors? ERR_UNSUPPORTED says why not. */
+bool adapter_can_merge(const struct model *m, const struct adapter *a, struct err *e);
+/* The same change made to a tensor itself: w [n_out, n_in] (experts one behind the other) += scale * alpha / r * B A. Nothing
+ * if it changes another. */
 void adapter_merge(const struct model *m, const struct lora_use *use, const char *name, float *w);
 
 struct rows {                                                         /* n rows of one sequence, appended at its end */
