@@ -10,7 +10,7 @@
 #endif
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_serve) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
+    X(cmd_call) X(cmd_serve) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_batch) X(cmd_bench_masks) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
     X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
 #define X(c) extern const struct command c;

@@ -48,7 +48,8 @@ struct request {
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
     bool want_tokens;                                                 /* token events too (logprobs) */
-    int top;                                                          /* token events name so many of the most probable tokens (top_logprobs) */
+    int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
+                                                                       * -1: not even the log-probability of their own */
 };
 /* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
  * OpenAI API that change the answer are refused, others ignored as the API does. */

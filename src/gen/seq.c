@@ -239,7 +239,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
     s->whole = (struct whole){ s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior, NULL, 0, 0, 0, 0 };
-    if (o->r->want_tokens && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
+    if (o->r->want_tokens && o->r->top >= 0 && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
 fail:
     seq_close(s);
