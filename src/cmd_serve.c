@@ -27,6 +27,7 @@ static const struct serve_cmd defaults = {
 static const struct opt options[] = {
     MODEL_OPTS(struct serve_cmd),
     SPEAK_OPTS(struct serve_cmd),
+    { "Model", 0, "model-path", "FILE", OPT_STR, AT(m.model), "the same as --model (default: the embedded model)" },
     { "Model", 0, "max-model-len", "N", OPT_INT, AT(max_len), "the same as --ctx (default: the model's)" },
     { "Model", 0, "context-length", "N", OPT_INT, AT(max_len), "the same as --ctx (default: the model's)" },
     { "Model", 0, "served-model-name", "NAME", OPT_LIST, AT(name), "name in requests and answers; may be repeated (default: the file's)" },
@@ -56,7 +57,7 @@ static const struct opt options[] = {
     { "Access", 0, "tls-cert", "FILE", OPT_STR, AT(tls_cert), "PEM; speak TLS (default: off)" },
     { "Access", 0, "tls-key", "FILE", OPT_STR, AT(tls_key), "PEM (default: none)" },
     { "Access", 0, "metrics-open", NULL, OPT_FLAG, AT(metrics_open), "/metrics needs no key (default: off)" },
-    { "Adapters", 0, "lora-modules", "NAME=PATH", OPT_LIST, AT(lora_modules), "adapter chosen by model name; may be repeated (default: none)" },
+    { "Adapters", 0, "lora-modules", "NAME=PATH", OPT_LIST, AT(lora_modules), "adapter chosen by model name; several may follow (default: none)" },
     { "Adapters", 0, "enable-lora", NULL, OPT_FLAG, AT(enable_lora), "allow loading adapters over HTTP (default: off)" },
     { "Adapters", 0, "lora-root", "DIR", OPT_STR, AT(lora_root), "only from below this folder (default: the working directory)" },
     { "Adapters", 0, "max-loras", "N", OPT_INT, AT(max_loras), "adapters loaded at once (default: 8)" },
@@ -113,27 +114,48 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
     };
 }
 
-static bool serve(const struct serve_cmd *o, struct err *e)
+/* --lora-modules a=x b=y: those behind the first come as arguments. */
+static bool add_modules(struct serve_opts *s, const struct serve_cmd *o, int n_arg, char **arg, const char **list, struct err *e)
 {
-    struct serve_opts so;
+    int n = 0;
+    for (; n < o->lora_modules.n; n++) list[n] = o->lora_modules.item[n];
+    for (int i = 0; i < n_arg; i++) {
+        if (!n || !strchr(arg[i], '='))
+            return err_set(e, ERR_USAGE, "what is '%.100s'? options are accepted, and NAME=PATH behind --lora-modules", arg[i]);
+        list[n++] = arg[i];
+    }
+    s->lora = (struct serve_list){ list, n };
+    return true;
+}
+
+static bool run_server(const struct serve_cmd *o, struct serve_opts *so, struct err *e)
+{
     struct speaker s;
     struct speaker_opts sp = SPEAKER_OPTS(&o->m);
     if (o->max_len) sp.n_ctx = o->max_len;
-    if (!check(o, e)) return false;
-    fill(o, &so);
     log_level = o->verbose ? LOG_DEBUG : o->quiet ? LOG_WARN : LOG_INFO;
     serve_block_signals();
     map_guard();
     if (!speaker_open(&s, &sp, e)) return false;
-    struct sched_opts sc = { .n_seq = so.n_parallel, .n_queue = so.max_queue, .cache_dir = o->cache_dir, .no_cache = o->no_cache, .deterministic = o->deterministic };
+    struct sched_opts sc = { .n_seq = so->n_parallel, .n_queue = so->max_queue, .cache_dir = o->cache_dir, .no_cache = o->no_cache, .deterministic = o->deterministic };
     struct sched *sched = sched_open(s.engine, &sc, e);
-    bool ok = sched && serve_run(&so, s.engine, sched, e);
+    bool ok = sched && serve_run(so, s.engine, sched, e);
     sched_close(sched);
     speaker_close(&s);
     return ok;
 }
+
+static bool serve(const struct serve_cmd *o, int n_arg, char **arg, struct err *e)
+{
+    struct serve_opts so;
+    const char **list = mem_zero((size_t)(o->lora_modules.n + n_arg + 1) * sizeof *list);
+    fill(o, &so);
+    bool ok = check(o, e) && add_modules(&so, o, n_arg, arg, list, e) && run_server(o, &so, e);
+    mem_free(list);
+    return ok;
+}
 #else
-static bool serve(const struct serve_cmd *o, struct err *e)
+static bool serve(const struct serve_cmd *o, int n_arg, char **arg, struct err *e)
 {
     return err_set(e, ERR_UNSUPPORTED, "this build has no server (libmicrohttpd was absent; make deps installs it)");
 }
@@ -142,7 +164,7 @@ static bool serve(const struct serve_cmd *o, struct err *e)
 static int run(const void *opts, int n_arg, char **arg)
 {
     struct err e = { 0 };
-    return serve(opts, &e) ? 0 : front_fail("serve", &e);
+    return serve(opts, n_arg, arg, &e) ? 0 : front_fail("serve", &e);
 }
 
 const struct command cmd_serve = {
@@ -154,5 +176,6 @@ const struct command cmd_serve = {
     .n_opt = LEN(options),
     .defaults = &defaults,
     .opts_bytes = sizeof defaults,
+    .max_arg = -1,
     .run = run,
 };

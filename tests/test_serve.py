@@ -450,9 +450,11 @@ def test_properties_and_health(server):
 
 def test_metrics_parse_and_add_up(server):
     parser = pytest.importorskip("prometheus_client.parser", reason="skipped: no prometheus_client")
+    server.idle()
+    time.sleep(0.2)                                                   # counted a moment after an answer is out
     before = server.metric("tenon_generation_tokens_total")
     n = server.chat(max_tokens=7)[1]["usage"]["completion_tokens"]
-    for _ in range(100):                                              # counted a moment after the answer is out
+    for _ in range(100):
         if server.metric("tenon_generation_tokens_total") == before + n:
             break
         time.sleep(0.02)
@@ -752,7 +754,7 @@ def test_listening_elsewhere(tmp_path):
 
 def test_wrong_options_are_one_line():
     for args, word in [(["--port", "99999"], "--port"), (["--host", "256.1.1.1"], "256.1.1.1"), (["--tls-cert", "x"], "--tls-key"), (["--log-format", "x"], "--log-format"),
-                       (["--response-store", "/nowhere/x.db"], "/nowhere/x.db"), (["--lora-modules", "a"], "--lora-modules"), (["--api-key-file", "/nowhere"], "/nowhere")]:
+                       (["--response-store", "/nowhere/x.db"], "/nowhere/x.db"), (["--lora-modules", "a"], "--lora-modules"), (["stray"], "stray"), (["--lora-modules", "a=/nowhere", "b"], "b"), (["--api-key-file", "/nowhere"], "/nowhere")]:
         p = subprocess.run([TENON, "serve", "--port", "0", *args], capture_output=True, text=True, timeout=60)
         assert p.returncode in (1, 2) and word in p.stderr and len(p.stderr.strip().splitlines()) == 1, p.stderr
 
@@ -1186,7 +1188,8 @@ def test_adapters_come_and_go(tmp_path):
     root.mkdir()
     adapter(root / "a.gguf", 1), adapter(root / "b.gguf", 2), adapter(root / "wrong.gguf", 3, rows=255), adapter(outside, 4)
     os.symlink(outside, root / "link.gguf")
-    with Server("--enable-lora", "--lora-root", root, "--max-loras", "2", "--lora-modules", f"first={root}/a.gguf") as s:
+    with Server("--enable-lora", "--lora-root", root, "--max-loras", "2", "--lora-modules", f"first={root}/a.gguf", f"extra={root}/b.gguf=0.5") as s:
+        assert s.post("/v1/unload_lora_adapter", {"lora_name": "extra"})[0] == 200
         load = lambda **b: s.post("/v1/load_lora_adapter", b)
         plain = text_of(s, "tenon")
         assert text_of(s, "first") != plain

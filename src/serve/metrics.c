@@ -247,7 +247,8 @@ static void put_process(struct page *p, struct server *sv)
     struct rlimit l = { 0 };
     getrusage(RUSAGE_SELF, &u);
     getrlimit(RLIMIT_NOFILE, &l);
-    one(p, "build_info", "gauge", "Version of this program; always 1.", 1);
+    family(p, "build_info", "gauge", "Version of this program; always 1.");
+    sample(p, "build_info", "version=\"" TENON_VERSION "\"", 1);
     str_fmt(&p->out, "# HELP process_cpu_seconds_total User and system time.\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.17g\n",
             (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
     str_fmt(&p->out, "# HELP process_resident_memory_bytes Resident memory.\n# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %.17g\n",

@@ -253,6 +253,19 @@ static struct json *logprobs_json(struct json *content)
     return o;
 }
 
+/* As llama-server has them. */
+static struct json *timings_json(const struct message *m)
+{
+    struct json *o = json_new_object();
+    int computed = m->usage.prompt_tokens - m->usage.cached_tokens;
+    json_set(o, "cache_n", json_new_int(m->usage.cached_tokens));
+    json_set(o, "prompt_n", json_new_int(computed));
+    json_set(o, "prompt_ms", json_new_f64(m->timing.prefill_ms));
+    json_set(o, "predicted_n", json_new_int(m->usage.completion_tokens));
+    json_set(o, "predicted_ms", json_new_f64(m->timing.decode_ms));
+    return o;
+}
+
 static void chunk(struct job *j, struct choice *c, struct json *delta, const char *finish, struct str *out)
 {
     struct chat *s = j->state;
@@ -270,7 +283,14 @@ static void chunk(struct job *j, struct choice *c, struct json *delta, const cha
     str_puts(out, ",\"finish_reason\":");
     if (finish) str_fmt(out, "\"%s\"", finish);
     else str_puts(out, "null");
-    str_puts(out, s->usage ? "}],\"usage\":null}\n\n" : "}]}\n\n");
+    str_puts(out, s->usage ? "}],\"usage\":null" : "}]");
+    if (finish) {
+        struct json *t = timings_json(&c->message);
+        str_puts(out, ",\"timings\":");
+        json_write(out, t, JSON_COMPACT);
+        json_free(t);
+    }
+    str_puts(out, "}\n\n");
     json_free(delta);
 }
 
@@ -359,6 +379,7 @@ static struct json *chat_whole(struct job *j)
     for (int i = 0; i < j->n_choice; i++) json_push(list, chat_choice(j, &j->choice[i]));
     json_set(o, "choices", list);
     json_set(o, "usage", usage_json(&j->usage));
+    json_set(o, "timings", timings_json(&j->choice[0].message));
     return o;
 }
 
