@@ -24,7 +24,12 @@ struct load_opts {
     double seconds, leave;
     bool mixed, json;
 };
-static const struct load_opts defaults = { .host = "127.0.0.1", .port = 8080, .streams = "1,8,32,128", .requests = 200, .max_tokens = 32, .seconds = 60 };
+static const struct load_opts defaults = { .host = "127.0.0.1",
+                                           .port = 8080,
+                                           .streams = "1,8,32,128",
+                                           .requests = 200,
+                                           .max_tokens = 32,
+                                           .seconds = 60 };
 
 #define AT(field) offsetof(struct load_opts, field)
 static const struct opt options[] = {
@@ -75,9 +80,10 @@ struct stream {
     int fd;
     bool busy, head_done, chunked, ok, leaves;
     struct str out; size_t sent;                                      /* the request */
-    struct str in; size_t at;                                         /* what came; framing read up to at */
+    struct str in;
+    size_t at; /* what came; framing read up to at */
     size_t chunk_left; int64_t length;
-    struct str text;                                                  /* of the body, up to the last event border */
+    struct str text; /* of the body, up to the last event border */
     uint64_t start_ns, last_ns;
     int n_event;
 };
@@ -118,7 +124,9 @@ static void body_of(const struct load *l, int64_t i, struct str *out)
         json_write_str(out, o->model, strlen(o->model));
         str_putc(out, ',');
     }
-    if (l->tools.len) str_fmt(out, "\"tools\":%s,%s", l->tools.p, o->mixed ? "" : "\"tool_choice\":\"required\",");
+    if (l->tools.len)
+        str_fmt(out, "\"tools\":%s,%s", l->tools.p,
+                o->mixed ? "" : "\"tool_choice\":\"required\",");
     else str_puts(out, "\"ignore_eos\":true,");
     if (!l->tools.len || o->mixed) str_fmt(out, "\"max_tokens\":%lld,", (long long)max);
     str_puts(out, "\"messages\":[{\"role\":\"user\",\"content\":\"dim the kitchen");
@@ -132,7 +140,8 @@ static void ask(struct load *l, struct stream *s)
     struct rng r = rng_make(2, 2, (uint64_t)l->begun);
     body_of(l, l->begun++, &body);
     str_clear(&s->out);
-    str_fmt(&s->out, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+    str_fmt(&s->out, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                     "application/json\r\n");
     if (l->o->key) str_fmt(&s->out, "Authorization: Bearer %s\r\n", l->o->key);
     str_fmt(&s->out, "Content-Length: %zu\r\n\r\n", body.len);
     str_put(&s->out, body.p, body.len);
@@ -259,7 +268,8 @@ static void receive(struct load *l, struct stream *s)
         s->busy = false;
         l->left++;
         hang_up(s);
-    } else if (s->chunked ? read_chunks(l, s) : (int64_t)(s->in.len - s->at) >= s->length) over(l, s, true);
+    } else if (s->chunked ? read_chunks(l, s) : (int64_t)(s->in.len - s->at) >= s->length)
+        over(l, s, true);
 }
 
 static void transmit(struct load *l, struct stream *s)
@@ -277,7 +287,8 @@ static void transmit(struct load *l, struct stream *s)
 
 static bool more(const struct load *l)
 {
-    return l->begun < l->o->requests && (double)(clock_ns() - l->start_ns) * 1e-9 < l->o->seconds && (l->failed < 100 || l->done);
+    return l->begun < l->o->requests && (double)(clock_ns() - l->start_ns) * 1e-9 < l->o->seconds &&
+           (l->failed < 100 || l->done);
 }
 
 static void run_load(struct load *l)
@@ -289,7 +300,8 @@ static void run_load(struct load *l)
         for (int i = 0; i < l->n; i++) {
             struct stream *s = &l->s[i];
             if (!s->busy && more(l)) ask(l, s);
-            p[i] = (struct pollfd){ .fd = s->busy ? s->fd : -1, .events = (short)(s->sent < s->out.len ? POLLOUT : POLLIN) };
+            p[i] = (struct pollfd){ .fd = s->busy ? s->fd : -1,
+                                    .events = (short)(s->sent < s->out.len ? POLLOUT : POLLIN) };
             any |= s->busy;
         }
         if (!any || poll(p, (nfds_t)l->n, 1000) < 0) continue;
@@ -340,21 +352,28 @@ static void report(struct load *l)
         json_free(o);
         return;
     }
-    printf("%7d %8lld %6lld %9.1f %9.1f   %8.1f %8.1f   %7.2f %7.2f %7.1f   %8.1f %8.1f\n", l->n, (long long)l->done, (long long)l->failed, (double)l->tokens / s,
-           (double)l->done / s, at(&l->ttft, .5), at(&l->ttft, .99), at(&l->gap, .5), at(&l->gap, .99), l->gap.most, at(&l->total, .5), at(&l->total, .99));
+    printf("%7d %8lld %6lld %9.1f %9.1f   %8.1f %8.1f   %7.2f %7.2f %7.1f   %8.1f %8.1f\n", l->n,
+           (long long)l->done, (long long)l->failed, (double)l->tokens / s, (double)l->done / s,
+           at(&l->ttft, .5), at(&l->ttft, .99), at(&l->gap, .5), at(&l->gap, .99), l->gap.most,
+           at(&l->total, .5), at(&l->total, .99));
     json_free(ttft);
     json_free(gap);
     json_free(total);
 }
 
-static bool one_level(const struct load_opts *o, struct addrinfo *addr, const struct str *tools, int n, struct err *e)
+static bool one_level(const struct load_opts *o, struct addrinfo *addr, const struct str *tools,
+                      int n, struct err *e)
 {
-    struct load l = { .o = o, .addr = addr, .tools = *tools, .n = n, .s = mem_zero((size_t)n * sizeof *l.s) };
+    struct load l = {
+        .o = o, .addr = addr, .tools = *tools, .n = n, .s = mem_zero((size_t)n * sizeof *l.s)
+    };
     for (int i = 0; i < n; i++) l.s[i].fd = -1;
     run_load(&l);
     bool ok = l.done || l.left;
     if (ok) report(&l);
-    else err_set(e, ERR_IO, "no request of %lld was answered: %s", (long long)l.begun, *l.why ? l.why : "the server is busy or not there");
+    else
+        err_set(e, ERR_IO, "no request of %lld was answered: %s", (long long)l.begun,
+                *l.why ? l.why : "the server is busy or not there");
     for (int i = 0; i < n; i++) {
         hang_up(&l.s[i]);
         str_done(&l.s[i].out);
@@ -395,9 +414,12 @@ static bool read_tools(const char *path, struct str *out, struct err *e)
 
 static bool check(const struct load_opts *o, struct err *e)
 {
-    if (o->port < 1 || o->port > 65535) return err_set(e, ERR_USAGE, "--port: 1 to 65535 is accepted");
-    if (o->requests < 1 || o->max_tokens < 1 || o->max_tokens > 1000000) return err_set(e, ERR_USAGE, "--requests and --max-tokens: at least 1");
-    if (!(o->leave >= 0 && o->leave <= 1)) return err_set(e, ERR_USAGE, "--leave: a share from 0 to 1 is accepted");
+    if (o->port < 1 || o->port > 65535)
+        return err_set(e, ERR_USAGE, "--port: 1 to 65535 is accepted");
+    if (o->requests < 1 || o->max_tokens < 1 || o->max_tokens > 1000000)
+        return err_set(e, ERR_USAGE, "--requests and --max-tokens: at least 1");
+    if (!(o->leave >= 0 && o->leave <= 1))
+        return err_set(e, ERR_USAGE, "--leave: a share from 0 to 1 is accepted");
     return true;
 }
 
@@ -412,12 +434,15 @@ static bool run_all(const struct load_opts *o, struct err *e)
     if (rc) return err_set(e, ERR_ARG, "--host %.100s: %s", o->host, gai_strerror(rc));
     bool ok = read_tools(o->tools, &tools, e);
     if (ok && !o->json)
-        printf("streams     done failed  tokens/s    req/s   ttft p50      p99   gap p50     p99    most   total p50      p99   (times in ms)\n");
+        printf("streams     done failed  tokens/s    req/s   ttft p50      p99   gap p50     p99   "
+               " most   total p50      p99   (times in ms)\n");
     for (const char *p = o->streams; ok && *p;) {
         char *end;
         long n = strtol(p, &end, 10);
         ok = end != p && n >= 1 && n <= STREAMS_MOST && (!*end || *end == ',');
-        if (!ok) err_set(e, ERR_USAGE, "--streams: numbers from 1 to %d with commas are accepted", STREAMS_MOST);
+        if (!ok)
+            err_set(e, ERR_USAGE, "--streams: numbers from 1 to %d with commas are accepted",
+                    STREAMS_MOST);
         ok = ok && one_level(o, addr, &tools, (int)n, e);
         p = *end ? end + 1 : end;
         fflush(stdout);

@@ -12,15 +12,31 @@
 struct serve_cmd {
     struct model_opts m;
     struct opt_list host, name, lora_modules, allow_host;
-    const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key, *lora_root, *store, *log, *strip, *cache_dir;
-    bool enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling, deterministic, no_cache, verbose, quiet;
-    int64_t port, parallel, max_queue, max_conn, per_ip, max_body, max_n, max_loras, max_len, store_most;
+    const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
+        *lora_root, *store, *log, *strip, *cache_dir;
+    bool enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
+        deterministic, no_cache, verbose, quiet;
+    int64_t port, parallel, max_queue, max_conn, per_ip, max_body, max_n, max_loras, max_len,
+        store_most;
     double header, body, idle, stall, queue, request, ping, drain_delay, drain, store_days;
 };
 
 static const struct serve_cmd defaults = {
-    .port = 8080, .parallel = 8, .max_queue = 256, .max_conn = 1024, .max_body = 32, .max_n = 8, .max_loras = 8, .store_most = 10000,
-    .header = 10, .body = 30, .idle = 75, .stall = 60, .ping = 5, .drain = 30, .store_days = 30,
+    .port = 8080,
+    .parallel = 8,
+    .max_queue = 256,
+    .max_conn = 1024,
+    .max_body = 32,
+    .max_n = 8,
+    .max_loras = 8,
+    .store_most = 10000,
+    .header = 10,
+    .body = 30,
+    .idle = 75,
+    .stall = 60,
+    .ping = 5,
+    .drain = 30,
+    .store_days = 30,
 };
 
 #define AT(field) offsetof(struct serve_cmd, field)
@@ -81,47 +97,92 @@ static const struct opt options[] = {
 #ifdef TENON_SERVE
 static bool in_range(const char *name, int64_t v, int64_t lo, int64_t hi, struct err *e)
 {
-    return (v >= lo && v <= hi) || err_set(e, ERR_USAGE, "--%s: %lld to %lld is accepted", name, (long long)lo, (long long)hi);
+    return (v >= lo && v <= hi) || err_set(e, ERR_USAGE, "--%s: %lld to %lld is accepted", name,
+                                           (long long)lo, (long long)hi);
 }
 
 static bool check(const struct serve_cmd *o, struct err *e)
 {
-    if (!in_range("port", o->port, 0, 65535, e) || !in_range("parallel", o->parallel, 1, 1024, e)) return false;
-    if (!in_range("max-queue", o->max_queue, 1, 1000000, e) || !in_range("max-connections", o->max_conn, 1, 1000000, e)) return false;
-    if (!in_range("max-per-ip", o->per_ip, 0, 1000000, e) || !in_range("max-body", o->max_body, 1, 4096, e)) return false;
-    if (!in_range("max-n", o->max_n, 1, 128, e) || !in_range("max-loras", o->max_loras, 1, 200, e)) return false;
-    const double seconds[] = { o->header, o->body, o->idle, o->stall, o->queue, o->request, o->ping, o->drain_delay, o->drain, o->store_days };
+    if (!in_range("port", o->port, 0, 65535, e) || !in_range("parallel", o->parallel, 1, 1024, e))
+        return false;
+    if (!in_range("max-queue", o->max_queue, 1, 1000000, e) ||
+        !in_range("max-connections", o->max_conn, 1, 1000000, e))
+        return false;
+    if (!in_range("max-per-ip", o->per_ip, 0, 1000000, e) ||
+        !in_range("max-body", o->max_body, 1, 4096, e))
+        return false;
+    if (!in_range("max-n", o->max_n, 1, 128, e) || !in_range("max-loras", o->max_loras, 1, 200, e))
+        return false;
+    const double seconds[] = { o->header,  o->body, o->idle,        o->stall, o->queue,
+                               o->request, o->ping, o->drain_delay, o->drain, o->store_days };
     for (size_t i = 0; i < LEN(seconds); i++)
-        if (!(seconds[i] >= 0 && seconds[i] <= 1e9)) return err_set(e, ERR_USAGE, "times: 0 and more are accepted");
+        if (!(seconds[i] >= 0 && seconds[i] <= 1e9))
+            return err_set(e, ERR_USAGE, "times: 0 and more are accepted");
     if (!(o->ping > 0)) return err_set(e, ERR_USAGE, "--sse-ping: more than 0 is accepted");
-    if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json")) return err_set(e, ERR_USAGE, "--log-format: text and json are accepted");
+    if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json"))
+        return err_set(e, ERR_USAGE, "--log-format: text and json are accepted");
     return true;
 }
 
 static void fill(const struct serve_cmd *o, struct serve_opts *s)
 {
     *s = (struct serve_opts){
-        .host = { o->host.item, o->host.n }, .port = (int)o->port, .name = { o->name.item, o->name.n },
-        .lora = { o->lora_modules.item, o->lora_modules.n }, .allowed_host = { o->allow_host.item, o->allow_host.n },
-        .model_path = o->m.model, .api_key = o->api_key, .api_key_file = o->api_key_file, .admin_key = o->admin_key, .api_prefix = o->api_prefix,
-        .cors = o->cors, .tls_cert = o->tls_cert, .tls_key = o->tls_key, .lora_root = o->lora_root, .store_path = o->store, .log_format = o->log,
-        .strip_system_line = o->strip, .enable_lora = o->enable_lora, .metrics_open = o->metrics_open, .strict_params = o->strict,
-        .any_model = o->any_model, .drain_reject_queued = o->reject_queued, .vllm_metrics = o->vllm, .max_loras = (int)o->max_loras,
-        .max_n = (int)o->max_n, .max_queue = (int)o->max_queue, .max_conn = (int)o->max_conn, .max_per_ip = (int)o->per_ip,
-        .n_parallel = (int)o->parallel, .max_body = o->max_body << 20, .header_s = o->header, .body_s = o->body, .idle_s = o->idle,
-        .stall_s = o->stall, .queue_s = o->queue, .request_s = o->request, .ping_s = o->ping, .drain_delay_s = o->drain_delay, .drain_s = o->drain,
-        .store_most = o->store_most, .store_days = o->store_days,
+        .host = { o->host.item, o->host.n },
+        .port = (int)o->port,
+        .name = { o->name.item, o->name.n },
+        .lora = { o->lora_modules.item, o->lora_modules.n },
+        .allowed_host = { o->allow_host.item, o->allow_host.n },
+        .model_path = o->m.model,
+        .api_key = o->api_key,
+        .api_key_file = o->api_key_file,
+        .admin_key = o->admin_key,
+        .api_prefix = o->api_prefix,
+        .cors = o->cors,
+        .tls_cert = o->tls_cert,
+        .tls_key = o->tls_key,
+        .lora_root = o->lora_root,
+        .store_path = o->store,
+        .log_format = o->log,
+        .strip_system_line = o->strip,
+        .enable_lora = o->enable_lora,
+        .metrics_open = o->metrics_open,
+        .strict_params = o->strict,
+        .any_model = o->any_model,
+        .drain_reject_queued = o->reject_queued,
+        .vllm_metrics = o->vllm,
+        .max_loras = (int)o->max_loras,
+        .max_n = (int)o->max_n,
+        .max_queue = (int)o->max_queue,
+        .max_conn = (int)o->max_conn,
+        .max_per_ip = (int)o->per_ip,
+        .n_parallel = (int)o->parallel,
+        .max_body = o->max_body << 20,
+        .header_s = o->header,
+        .body_s = o->body,
+        .idle_s = o->idle,
+        .stall_s = o->stall,
+        .queue_s = o->queue,
+        .request_s = o->request,
+        .ping_s = o->ping,
+        .drain_delay_s = o->drain_delay,
+        .drain_s = o->drain,
+        .store_most = o->store_most,
+        .store_days = o->store_days,
     };
 }
 
 /* --lora-modules a=x b=y: those behind the first come as arguments. */
-static bool add_modules(struct serve_opts *s, const struct serve_cmd *o, int n_arg, char **arg, const char **list, struct err *e)
+static bool add_modules(struct serve_opts *s, const struct serve_cmd *o, int n_arg, char **arg,
+                        const char **list, struct err *e)
 {
     int n = 0;
     for (; n < o->lora_modules.n; n++) list[n] = o->lora_modules.item[n];
     for (int i = 0; i < n_arg; i++) {
         if (!n || !strchr(arg[i], '='))
-            return err_set(e, ERR_USAGE, "what is '%.100s'? options are accepted, and NAME=PATH behind --lora-modules", arg[i]);
+            return err_set(
+                e, ERR_USAGE,
+                "what is '%.100s'? options are accepted, and NAME=PATH behind --lora-modules",
+                arg[i]);
         list[n++] = arg[i];
     }
     s->lora = (struct serve_list){ list, n };
@@ -137,7 +198,11 @@ static bool run_server(const struct serve_cmd *o, struct serve_opts *so, struct 
     serve_block_signals();
     map_guard();
     if (!speaker_open(&s, &sp, e)) return false;
-    struct sched_opts sc = { .n_seq = so->n_parallel, .n_queue = so->max_queue, .cache_dir = o->cache_dir, .no_cache = o->no_cache, .deterministic = o->deterministic };
+    struct sched_opts sc = { .n_seq = so->n_parallel,
+                             .n_queue = so->max_queue,
+                             .cache_dir = o->cache_dir,
+                             .no_cache = o->no_cache,
+                             .deterministic = o->deterministic };
     struct sched *sched = sched_open(s.engine, &sc, e);
     bool ok = sched && serve_run(so, s.engine, sched, e);
     sched_close(sched);
@@ -157,7 +222,8 @@ static bool serve(const struct serve_cmd *o, int n_arg, char **arg, struct err *
 #else
 static bool serve(const struct serve_cmd *o, int n_arg, char **arg, struct err *e)
 {
-    return err_set(e, ERR_UNSUPPORTED, "this build has no server (libmicrohttpd was absent; make deps installs it)");
+    return err_set(e, ERR_UNSUPPORTED,
+                   "this build has no server (libmicrohttpd was absent; make deps installs it)");
 }
 #endif
 
@@ -170,7 +236,8 @@ static int run(const void *opts, int n_arg, char **arg)
 const struct command cmd_serve = {
     .verb = "serve",
     .args = "",
-    .sentence = "Serve a model over HTTP: the APIs of OpenAI (chat, responses, completions) and Anthropic.",
+    .sentence =
+        "Serve a model over HTTP: the APIs of OpenAI (chat, responses, completions) and Anthropic.",
     .example = "tenon serve --port 8080",
     .opt = options,
     .n_opt = LEN(options),

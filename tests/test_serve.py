@@ -380,6 +380,7 @@ def test_completions(server):
     status, a = server.post("/v1/completions", {"prompt": "the kitchen", "max_tokens": 8, "n": 2, "temperature": 1, "seed": 4})
     assert status == 200 and a["object"] == "text_completion" and [c["index"] for c in a["choices"]] == [0, 1]
     ids = server.post("/tokenize", {"content": "the kitchen", "add_special": True})[1]["tokens"]
+    assert a["usage"]["prompt_tokens"] == len(ids), "n choices, one prompt"
     one = server.post("/v1/completions", {"prompt": "the kitchen", "max_tokens": 8})[1]
     two = server.post("/v1/completions", {"prompt": ids, "max_tokens": 8})[1]
     many = server.post("/v1/completions", {"prompt": ["the kitchen", "a lamp"], "max_tokens": 8})[1]

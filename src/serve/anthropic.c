@@ -82,7 +82,8 @@ static bool user_turn(struct exchange *x, const struct json *content, size_t at,
         else if (json_str_is(type, "text") && s) str_put(&text, s, len), said = true;
         else {
             snprintf(where, sizeof where, "messages[%zu].content[%zu]", at, i);
-            ok = bad(x, where, "only text and tool_result blocks are accepted; this model reads text only");
+            ok = bad(x, where,
+                     "only text and tool_result blocks are accepted; this model reads text only");
         }
     }
     if (ok && said) json_push(out, message_of("user", text.p, text.len));
@@ -103,7 +104,8 @@ static struct json *call_of(const struct json *block)
     return c;
 }
 
-static bool assistant_turn(struct exchange *x, const struct json *content, size_t at, struct json *out)
+static bool assistant_turn(struct exchange *x, const struct json *content, size_t at,
+                           struct json *out)
 {
     struct str text = { 0 }, thought = { 0 };
     struct json *calls = json_new_array(), *m = NULL;
@@ -114,8 +116,10 @@ static bool assistant_turn(struct exchange *x, const struct json *content, size_
         size_t len = 0;
         const char *s = json_str(json_get(b, "text"), &len), *t = NULL;
         if (json_str_is(type, "text") && s) str_put(&text, s, len);
-        else if (json_str_is(type, "tool_use") && json_str(json_get(b, "name"), NULL)) json_push(calls, call_of(b));
-        else if (json_str_is(type, "thinking") && (t = json_str(json_get(b, "thinking"), &len))) str_put(&thought, t, len);
+        else if (json_str_is(type, "tool_use") && json_str(json_get(b, "name"), NULL))
+            json_push(calls, call_of(b));
+        else if (json_str_is(type, "thinking") && (t = json_str(json_get(b, "thinking"), &len)))
+            str_put(&thought, t, len);
         else if (!json_str_is(type, "redacted_thinking")) {
             snprintf(where, sizeof where, "messages[%zu].content[%zu]", at, i);
             ok = bad(x, where, "only text, tool_use and thinking blocks are accepted here");
@@ -142,10 +146,12 @@ static bool turn(struct exchange *x, const struct json *m, size_t at, struct jso
     size_t len;
     const char *s = json_str(content, &len);
     snprintf(where, sizeof where, "messages[%zu].role", at);
-    if (!user && !json_str_is(role, "assistant")) return bad(x, where, "user and assistant are accepted");
+    if (!user && !json_str_is(role, "assistant"))
+        return bad(x, where, "user and assistant are accepted");
     if (s) return json_push(out, message_of(user ? "user" : "assistant", s, len)), true;
     snprintf(where, sizeof where, "messages[%zu].content", at);
-    if (!json_is(content, JSON_ARRAY) || !json_len(content)) return bad(x, where, "a string or an array of blocks is needed");
+    if (!json_is(content, JSON_ARRAY) || !json_len(content))
+        return bad(x, where, "a string or an array of blocks is needed");
     return user ? user_turn(x, content, at, out) : assistant_turn(x, content, at, out);
 }
 
@@ -180,7 +186,8 @@ static struct json *read_messages(struct exchange *x, const struct json *body)
     strip_lines(x->sv->o->strip_system_line, &text);
     if (ok && text.len) json_push(out, message_of("system", text.p, text.len));
     str_done(&text);
-    if (ok && (!json_is(list, JSON_ARRAY) || !json_len(list))) ok = bad(x, "messages", "an array of at least one message is needed");
+    if (ok && (!json_is(list, JSON_ARRAY) || !json_len(list)))
+        ok = bad(x, "messages", "an array of at least one message is needed");
     for (size_t i = 0; ok && i < json_len(list); i++) ok = turn(x, json_at(list, i), i, out);
     if (ok) return out;
     json_free(out);
@@ -196,14 +203,18 @@ static struct json *read_tools(struct exchange *x, const struct json *list)
         const struct json *t = json_at(list, i), *type = there(t, "type");
         snprintf(where, sizeof where, "tools[%zu].type", i);
         if (type && !json_str_is(type, "custom")) {
-            ok = bad(x, where, "tools that a server brings along are not offered here; describe a tool with input_schema");
+            ok = bad(x, where,
+                     "tools that a server brings along are not offered here; describe a tool with "
+                     "input_schema");
             break;
         }
         struct json *tool = json_new_object(), *f = json_new_object();
         json_set(tool, "type", json_new_str("function"));
         if (json_get(t, "name")) json_set(f, "name", json_copy(json_get(t, "name")));
-        if (there(t, "description")) json_set(f, "description", json_copy(json_get(t, "description")));
-        if (there(t, "input_schema")) json_set(f, "parameters", json_copy(json_get(t, "input_schema")));
+        if (there(t, "description"))
+            json_set(f, "description", json_copy(json_get(t, "description")));
+        if (there(t, "input_schema"))
+            json_set(f, "parameters", json_copy(json_get(t, "input_schema")));
         if (there(t, "strict")) json_set(f, "strict", json_copy(json_get(t, "strict")));
         json_set(tool, "function", f);
         json_push(out, tool);
@@ -217,7 +228,8 @@ static bool read_choice(struct exchange *x, const struct json *v, struct json *o
 {
     const struct json *type = json_get(v, "type");
     const char *name = json_str(json_get(v, "name"), NULL);
-    if (json_bool(json_get(v, "disable_parallel_tool_use"))) json_set(out, "parallel_tool_calls", json_new_bool(false));
+    if (json_bool(json_get(v, "disable_parallel_tool_use")))
+        json_set(out, "parallel_tool_calls", json_new_bool(false));
     if (json_str_is(type, "auto")) json_set(out, "tool_choice", json_new_str("auto"));
     else if (json_str_is(type, "none")) json_set(out, "tool_choice", json_new_str("none"));
     else if (json_str_is(type, "any")) json_set(out, "tool_choice", json_new_str("required"));
@@ -231,10 +243,18 @@ static bool read_choice(struct exchange *x, const struct json *v, struct json *o
 }
 
 /* Members that mean the same in both; the second name is the chat's. */
-static const char *const same[][2] = { { "max_tokens", "max_tokens" }, { "temperature", "temperature" }, { "top_p", "top_p" }, { "top_k", "top_k" },
+static const char *const same[][2] = { { "max_tokens", "max_tokens" },
+                                       { "temperature", "temperature" },
+                                       { "top_p", "top_p" },
+                                       { "top_k", "top_k" },
                                        { "stop_sequences", "stop" } };
-static const char *const members[] = { "model", "messages", "max_tokens", "system", "tools", "tool_choice", "temperature", "top_p", "top_k",
-    "stop_sequences", "stream", "thinking", "metadata", "service_tier", "container", "context_management", "output_config", "cache_control", NULL };
+static const char *const members[] = {
+    "model",         "messages",       "max_tokens",  "system",
+    "tools",         "tool_choice",    "temperature", "top_p",
+    "top_k",         "stop_sequences", "stream",      "thinking",
+    "metadata",      "service_tier",   "container",   "context_management",
+    "output_config", "cache_control",  NULL
+};
 
 /* The chat body; NULL: answered. */
 static struct json *translate(struct exchange *x, const struct json *body)
@@ -246,9 +266,11 @@ static struct json *translate(struct exchange *x, const struct json *body)
         if (!(v = read_tools(x, json_get(body, "tools")))) goto fail;
         json_set(out, "tools", v);
     }
-    if (there(body, "tool_choice") && !read_choice(x, json_get(body, "tool_choice"), out)) goto fail;
+    if (there(body, "tool_choice") && !read_choice(x, json_get(body, "tool_choice"), out))
+        goto fail;
     for (size_t i = 0; i < LEN(same); i++)
-        if (there(body, same[i][0])) json_set(out, same[i][1], json_copy(json_get(body, same[i][0])));
+        if (there(body, same[i][0]))
+            json_set(out, same[i][1], json_copy(json_get(body, same[i][0])));
     return out;
 fail:
     json_free(out);
@@ -259,15 +281,25 @@ static bool check(struct exchange *x, struct json *body, bool *stream)
 {
     const struct json *t = there(body, "temperature"), *max = there(body, "max_tokens");
     int64_t n;
-    if (!known_members(x, body, members) || !models_resolve(x, body) || !take_bool(x, body, "stream", stream)) return false;
-    if (t && !(json_is(t, JSON_NUMBER) && json_f64(t) >= 0 && json_f64(t) <= 1)) return bad(x, "temperature", "must be a number from 0 to 1");
-    return !max || (json_i64(max, &n) && n >= 1) || bad(x, "max_tokens", "must be an integer of at least 1");
+    if (!known_members(x, body, members) || !models_resolve(x, body) ||
+        !take_bool(x, body, "stream", stream))
+        return false;
+    if (t && !(json_is(t, JSON_NUMBER) && json_f64(t) >= 0 && json_f64(t) <= 1))
+        return bad(x, "temperature", "must be a number from 0 to 1");
+    return !max || (json_i64(max, &n) && n >= 1) ||
+           bad(x, "max_tokens", "must be an integer of at least 1");
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------------ */
 
 enum kind { B_NONE, B_TEXT, B_THINKING, B_CALL };
-struct talk { enum kind open; int index; struct str text; struct json *block, *blocks; struct str stop; };
+struct talk {
+    enum kind open;
+    int index;
+    struct str text;
+    struct json *block, *blocks;
+    struct str stop;
+};
 
 static void talk_done(void *state)
 {
@@ -287,7 +319,8 @@ static void tell(struct str *out, const char *type, struct json *o)
     }
     struct json *first = json_new_object();
     json_set(first, "type", json_new_str(type));
-    for (struct json_iter it = json_iter(o); json_next(&it);) json_set(first, it.key, json_copy(it.value));
+    for (struct json_iter it = json_iter(o); json_next(&it);)
+        json_set(first, it.key, json_copy(it.value));
     json_free(o);
     sse(out, type, first);
 }
@@ -299,7 +332,8 @@ static struct json *indexed(const struct talk *t)
     return o;
 }
 
-static void send_delta(struct talk *t, struct str *out, const char *type, const char *key, const char *p, size_t n)
+static void send_delta(struct talk *t, struct str *out, const char *type, const char *key,
+                       const char *p, size_t n)
 {
     struct json *o = indexed(t), *d = json_new_object();
     json_set(d, "type", json_new_str(type));
@@ -316,7 +350,7 @@ static void complete_block(struct talk *t)
     if (t->open == B_THINKING) json_set(t->block, "thinking", json_new_strn(p, t->text.len));
     if (t->open != B_CALL) return;
     struct json *input = json_parse(p, t->text.len, NULL);
-    if (!json_is(input, JSON_OBJECT)) {                               /* the source of a code interpreter */
+    if (!json_is(input, JSON_OBJECT)) { /* the source of a code interpreter */
         json_free(input);
         input = json_new_object();
         json_set(input, "code", json_new_strn(p, t->text.len));
@@ -366,7 +400,8 @@ static void begin_call(struct talk *t, const struct event *ev, struct str *out)
     open_block(t, B_CALL, b, out);
 }
 
-static void grow(struct talk *t, const struct event *ev, const char *type, const char *key, struct str *out)
+static void grow(struct talk *t, const struct event *ev, const char *type, const char *key,
+                 struct str *out)
 {
     str_put(&t->text, ev->bytes.p, ev->bytes.len);
     send_delta(t, out, type, key, ev->bytes.p, ev->bytes.len);
@@ -381,7 +416,8 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
         grow(t, ev, "text_delta", "text", out);
         break;
     case EV_REASONING:
-        if (t->open != B_THINKING) open_block(t, B_THINKING, empty_block("thinking", "thinking"), out);
+        if (t->open != B_THINKING)
+            open_block(t, B_THINKING, empty_block("thinking", "thinking"), out);
         grow(t, ev, "thinking_delta", "thinking", out);
         break;
     case EV_CALL_BEGIN: begin_call(t, ev, out); break;
@@ -389,7 +425,7 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
     case EV_CALL_END:   close_block(t, out); break;
     case EV_FINISH:
         close_block(t, out);
-        str_put(&t->stop, ev->bytes.p, ev->bytes.len);                /* the stop string that was met */
+        str_put(&t->stop, ev->bytes.p, ev->bytes.len); /* the stop string that was met */
         metrics_calls(j->sv->metrics, &c->message, c->request.choice);
         break;
     case EV_START: case EV_TOKEN: case EV_ERROR: break;
@@ -408,11 +444,16 @@ static struct json *usage_of(const struct job *j)
 
 static void put_stop(const struct job *j, struct json *o)
 {
-    static const char *const name[] = { [FINISH_STOP] = "end_turn", [FINISH_TOOL_CALLS] = "tool_use", [FINISH_LENGTH] = "max_tokens", [FINISH_CANCEL] = "end_turn" };
+    static const char *const name[] = { [FINISH_STOP] = "end_turn",
+                                        [FINISH_TOOL_CALLS] = "tool_use",
+                                        [FINISH_LENGTH] = "max_tokens",
+                                        [FINISH_CANCEL] = "end_turn" };
     const struct talk *t = j->state;
     bool by_string = t->stop.len && j->choice[0].message.reason != FINISH_LENGTH;
-    json_set(o, "stop_reason", json_new_str(by_string ? "stop_sequence" : name[j->choice[0].message.reason]));
-    json_set(o, "stop_sequence", by_string ? json_new_strn(t->stop.p, t->stop.len) : json_new_null());
+    json_set(o, "stop_reason",
+             json_new_str(by_string ? "stop_sequence" : name[j->choice[0].message.reason]));
+    json_set(o, "stop_sequence",
+             by_string ? json_new_strn(t->stop.p, t->stop.len) : json_new_null());
 }
 
 static struct json *message_head(const struct job *j, struct json *content)
@@ -463,7 +504,10 @@ static struct json *whole(struct job *j)
     return m;
 }
 
-static const struct teller teller = { on_begin, on_event, on_end, on_fail, whole, "event: ping\ndata: {\"type\": \"ping\"}\n\n", talk_done };
+static const struct teller teller = { on_begin, on_event,
+                                      on_end,   on_fail,
+                                      whole,    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+                                      talk_done };
 
 /* ---- handlers ------------------------------------------------------------------------------------------------- */
 
@@ -490,7 +534,12 @@ void messages_run(struct exchange *x)
     if (!read_request(x, false, &r, &stream)) return;
     struct talk *t = mem_zero(sizeof *t);
     t->blocks = json_new_array();
-    job_start(x, &(struct job_spec){ .teller = &teller, .state = t, .request = &r, .n = 1, .stream = stream, .id_prefix = "msg_" });
+    job_start(x, &(struct job_spec){ .teller = &teller,
+                                     .state = t,
+                                     .request = &r,
+                                     .n = 1,
+                                     .stream = stream,
+                                     .id_prefix = "msg_" });
 }
 
 void messages_count(struct exchange *x)

@@ -50,14 +50,16 @@ static bool path_is(const char *path, const char *route, const char **tail)
 /* /v1/X is also /X. */
 static bool matches(const char *path, const struct route *r, const char **tail)
 {
-    return path_is(path, r->path, tail) || (!strncmp(r->path, "/v1/", 4) && path_is(path, r->path + 3, tail));
+    return path_is(path, r->path, tail) ||
+           (!strncmp(r->path, "/v1/", 4) && path_is(path, r->path + 3, tail));
 }
 
 static const char *bare_path(const struct exchange *x)
 {
     const char *prefix = x->sv->o->api_prefix;
     size_t n = prefix ? strlen(prefix) : 0;
-    return n && !strncmp(x->path, prefix, n) && (x->path[n] == '/' || !x->path[n]) ? x->path + n : x->path;
+    return n && !strncmp(x->path, prefix, n) && (x->path[n] == '/' || !x->path[n]) ? x->path + n
+                                                                                   : x->path;
 }
 
 /* The first row that fits; exact rows stand before those with a star. */
@@ -72,13 +74,16 @@ static void find_route(struct exchange *x)
         if (!strcmp(method, routes[i].method)) {
             x->route = &routes[i];
             x->tail = tail;
-        } else if (!strstr(allow.p ? allow.p : "", routes[i].method)) str_fmt(&allow, "%s%s", allow.len ? ", " : "", routes[i].method);
+        } else if (!strstr(allow.p ? allow.p : "", routes[i].method))
+            str_fmt(&allow, "%s%s", allow.len ? ", " : "", routes[i].method);
     }
     if (!strncmp(path, "/v1/messages", 12)) x->wire = WIRE_ANTHROPIC;
     if (!x->route && allow.len) {
         reply_header(x, "Allow", "%s, OPTIONS", allow.p);
-        reply_error(x, 405, "method_not_allowed", NULL, "%s is not allowed here; %s is", x->method, allow.p);
-    } else if (!x->route) reply_error(x, 404, "route_not_found", NULL, "there is nothing at %.200s", x->path);
+        reply_error(x, 405, "method_not_allowed", NULL, "%s is not allowed here; %s is", x->method,
+                    allow.p);
+    } else if (!x->route)
+        reply_error(x, 404, "route_not_found", NULL, "there is nothing at %.200s", x->path);
     str_done(&allow);
 }
 
@@ -88,7 +93,8 @@ static bool same_secret(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     volatile unsigned char differ = n != m;
-    for (size_t i = 0; i < m; i++) differ |= (unsigned char)((i < n ? a[i] : 0) ^ b[i]);   /* as long as what was sent */
+    for (size_t i = 0; i < m; i++)
+        differ |= (unsigned char)((i < n ? a[i] : 0) ^ b[i]); /* as long as what was sent */
     return !differ;
 }
 
@@ -112,9 +118,12 @@ static bool has_key(const struct exchange *x)
 static bool check_key(struct exchange *x)
 {
     unsigned flags = x->route->flags;
-    if (!x->sv->n_key || flags & ROUTE_OPEN || (flags & ROUTE_METRICS && x->sv->o->metrics_open)) return true;
+    if (!x->sv->n_key || flags & ROUTE_OPEN || (flags & ROUTE_METRICS && x->sv->o->metrics_open))
+        return true;
     if (has_key(x)) return true;
-    reply_error(x, 401, "invalid_api_key", NULL, *given_key(x) ? "this key is not valid here" : "a key is needed: Authorization: Bearer KEY");
+    reply_error(x, 401, "invalid_api_key", NULL,
+                *given_key(x) ? "this key is not valid here"
+                              : "a key is needed: Authorization: Bearer KEY");
     return false;
 }
 
@@ -125,14 +134,16 @@ static bool check_admin(struct exchange *x)
     const char *origin = exchange_header(x, "Origin"), *given = exchange_header(x, "x-admin-key");
     if (!(x->route->flags & ROUTE_ADMIN)) return true;
     if (!o->enable_lora) {
-        reply_error(x, 501, "lora_disabled", NULL, "adapters cannot be loaded here; --enable-lora switches this on");
+        reply_error(x, 501, "lora_disabled", NULL,
+                    "adapters cannot be loaded here; --enable-lora switches this on");
         return false;
     }
     if (origin && !net_origin_is_local(origin)) {
         reply_error(x, 403, "origin_not_allowed", NULL, "a page of %.100s may not do this", origin);
         return false;
     }
-    bool ok = o->admin_key ? same_secret(o->admin_key, given ? given : given_key(x)) : x->sv->local_only;
+    bool ok =
+        o->admin_key ? same_secret(o->admin_key, given ? given : given_key(x)) : x->sv->local_only;
     if (!ok) reply_error(x, 403, "admin_required", NULL, "this needs the key of --admin-key");
     return ok;
 }
@@ -151,8 +162,10 @@ static bool check_host(struct exchange *x)
 {
     const char *host = exchange_header(x, "Host");
     if (!x->sv->local_only || x->sv->n_key || !host || !*host || host_is_mine(x, host)) return true;
-    if (x->sv->listener[0].is_unix && x->sv->n_listener == 1) return true;    /* no browser speaks there */
-    reply_error(x, 403, "host_not_allowed", NULL, "this server does not answer as %.100s; --allow-host lets it", host);
+    if (x->sv->listener[0].is_unix && x->sv->n_listener == 1)
+        return true; /* no browser speaks there */
+    reply_error(x, 403, "host_not_allowed", NULL,
+                "this server does not answer as %.100s; --allow-host lets it", host);
     return false;
 }
 
@@ -173,17 +186,21 @@ static bool origin_listed(const char *list, const char *origin)
 /* Headers for pages of other origins; none where the origin is not allowed. */
 static void put_cors(struct exchange *x, bool preflight)
 {
-    const char *origin = exchange_header(x, "Origin"), *mode = x->sv->o->cors ? x->sv->o->cors : "*";
+    const char *origin = exchange_header(x, "Origin"),
+               *mode = x->sv->o->cors ? x->sv->o->cors : "*";
     const char *asked = exchange_header(x, "Access-Control-Request-Headers");
     bool any = !strcmp(mode, "*");
     if (!any) reply_header(x, "Vary", "Origin");
     if (!origin) return;
-    if (!any && !(!strcmp(mode, "localhost") ? net_origin_is_local(origin) : origin_listed(mode, origin))) return;
+    if (!any &&
+        !(!strcmp(mode, "localhost") ? net_origin_is_local(origin) : origin_listed(mode, origin)))
+        return;
     reply_header(x, "Access-Control-Allow-Origin", "%s", any ? "*" : origin);
     reply_header(x, "Access-Control-Expose-Headers", "x-request-id, retry-after");
     if (!preflight) return;
     reply_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
-    reply_header(x, "Access-Control-Allow-Headers", "%.800s", asked ? asked : "content-type, authorization");
+    reply_header(x, "Access-Control-Allow-Headers", "%.800s",
+                 asked ? asked : "content-type, authorization");
     reply_header(x, "Access-Control-Max-Age", "600");
 }
 
@@ -198,15 +215,18 @@ static bool type_is(const char *type, const char *want)
 /* What a page may send without asking first is not accepted: it could drive a server on this machine. */
 static bool check_type(struct exchange *x)
 {
-    const char *type = exchange_header(x, "Content-Type"), *coding = exchange_header(x, "Content-Encoding");
+    const char *type = exchange_header(x, "Content-Type"),
+               *coding = exchange_header(x, "Content-Encoding");
     if (strcmp(x->method, "POST")) return true;
     if (coding && strcasecmp(coding, "identity")) {
-        reply_error(x, 415, "unsupported_encoding", NULL, "Content-Encoding %.40s is not accepted; send the body as it is", coding);
+        reply_error(x, 415, "unsupported_encoding", NULL,
+                    "Content-Encoding %.40s is not accepted; send the body as it is", coding);
         return false;
     }
     bool fine = type && *type ? type_is(type, "application/json") : !exchange_header(x, "Origin");
     if (!fine)
-        reply_error(x, 415, "unsupported_content_type", NULL, "Content-Type %.60s is not accepted; application/json is",
+        reply_error(x, 415, "unsupported_content_type", NULL,
+                    "Content-Type %.60s is not accepted; application/json is",
                     type && *type ? type : "(none)");
     return fine;
 }
@@ -240,7 +260,8 @@ struct json *api_body(struct exchange *x)
     struct json *v = json_parse(x->body.p ? x->body.p : "", x->body.len, &e);
     if (!v) reply_error(x, 400, "invalid_json", NULL, "the body is not JSON: %s", e.msg);
     else if (!json_is(v, JSON_OBJECT)) {
-        reply_error(x, 400, "invalid_type", NULL, "the body must be a JSON object, not %s", json_type_name(json_type(v)));
+        reply_error(x, 400, "invalid_type", NULL, "the body must be a JSON object, not %s",
+                    json_type_name(json_type(v)));
         json_free(v);
         v = NULL;
     }
@@ -262,7 +283,8 @@ void api_head(struct exchange *x)
     if (!x->route) return;
     if (!check_host(x) || !check_key(x) || !check_admin(x) || !check_type(x)) return;
     if (x->sv->damaged && !(x->route->flags & (ROUTE_OPEN | ROUTE_METRICS)))
-        reply_error(x, 503, "model_damaged", NULL, "the model file changed while it was in use; the server must be started again");
+        reply_error(x, 503, "model_damaged", NULL,
+                    "the model file changed while it was in use; the server must be started again");
 }
 
 void api_run(struct exchange *x)
@@ -305,6 +327,7 @@ bool api_keys_read(struct server *sv, struct err *e)
         at += n + 1;
     }
     str_done(&file);
-    if (o->api_key_file && !sv->n_key) return err_set(e, ERR_ARG, "%s: holds no key", o->api_key_file);
+    if (o->api_key_file && !sv->n_key)
+        return err_set(e, ERR_ARG, "%s: holds no key", o->api_key_file);
     return true;
 }

@@ -52,7 +52,7 @@ void aside_start(struct server *sv, struct exchange *x, struct task *t)
     }
     pthread_attr_init(&a);
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
-    if (pthread_create(&thread, &a, work, t)) work(t);                /* no thread to be had: here, then */
+    if (pthread_create(&thread, &a, work, t)) work(t); /* no thread to be had: here, then */
     pthread_attr_destroy(&a);
 }
 

@@ -8,7 +8,12 @@
 
 #define PROMPTS_MOST 128
 
-struct completion { bool usage, echo; int64_t logprobs; struct str *text; int n_prompt, per; };   /* text: of each prompt */
+struct completion {
+    bool usage, echo;
+    int64_t logprobs;
+    struct str *text;
+    int n_prompt, per;
+}; /* text: of each prompt */
 
 static void completion_done(void *state)
 {
@@ -32,8 +37,10 @@ static bool encode_one(struct exchange *x, const struct json *v, struct ids *ids
     }
     for (size_t i = 0; !text && i < json_len(v); i++) {
         int64_t id;
-        if (!json_is(v, JSON_ARRAY) || !json_i64(json_at(v, i), &id) || id < 0 || id >= tok_n_vocab(t)) {
-            reply_error(x, 400, "invalid_value", "prompt", "prompt: a token id must be an integer from 0 to %d", tok_n_vocab(t) - 1);
+        if (!json_is(v, JSON_ARRAY) || !json_i64(json_at(v, i), &id) || id < 0 ||
+            id >= tok_n_vocab(t)) {
+            reply_error(x, 400, "invalid_value", "prompt",
+                        "prompt: a token id must be an integer from 0 to %d", tok_n_vocab(t) - 1);
             return false;
         }
         ids_put(ids, (int32_t)id);
@@ -46,13 +53,15 @@ static bool encode_one(struct exchange *x, const struct json *v, struct ids *ids
 
 static bool is_one_prompt(const struct json *v)
 {
-    return json_is(v, JSON_STRING) || (json_is(v, JSON_ARRAY) && json_len(v) && json_is(json_at(v, 0), JSON_NUMBER));
+    return json_is(v, JSON_STRING) ||
+           (json_is(v, JSON_ARRAY) && json_len(v) && json_is(json_at(v, 0), JSON_NUMBER));
 }
 
 static bool is_prompt_list(const struct json *v)
 {
     bool ok = json_is(v, JSON_ARRAY) && json_len(v) && json_len(v) <= PROMPTS_MOST;
-    for (size_t i = 0; ok && i < json_len(v); i++) ok = json_is(json_at(v, i), JSON_STRING) || json_is(json_at(v, i), JSON_ARRAY);
+    for (size_t i = 0; ok && i < json_len(v); i++)
+        ok = json_is(json_at(v, i), JSON_STRING) || json_is(json_at(v, i), JSON_ARRAY);
     return ok;
 }
 
@@ -61,8 +70,10 @@ static struct ids *read_prompts(struct exchange *x, const struct json *v, struct
 {
     bool one = is_one_prompt(v);
     if (!one && !is_prompt_list(v)) {
-        reply_error(x, 400, v ? "invalid_type" : "missing_required_parameter", "prompt",
-                    "prompt: a string, an array of token ids, or an array of at most %d of those is needed", PROMPTS_MOST);
+        reply_error(
+            x, 400, v ? "invalid_type" : "missing_required_parameter", "prompt",
+            "prompt: a string, an array of token ids, or an array of at most %d of those is needed",
+            PROMPTS_MOST);
         return NULL;
     }
     int n = one ? 1 : (int)json_len(v), done = 0;
@@ -142,7 +153,8 @@ static void put_common(struct json *o, const struct job *j)
     json_set(o, "system_fingerprint", json_new_str(j->sv->fingerprint));
 }
 
-static struct json *choice_json(struct choice *c, const char *text, size_t len, struct json *logprobs, const char *finish)
+static struct json *choice_json(struct choice *c, const char *text, size_t len,
+                                struct json *logprobs, const char *finish)
 {
     struct json *o = json_new_object();
     json_set(o, "text", json_new_strn(text, len));
@@ -152,7 +164,8 @@ static struct json *choice_json(struct choice *c, const char *text, size_t len, 
     return o;
 }
 
-static void piece(struct job *j, struct choice *c, const char *text, size_t len, const char *finish, struct str *out)
+static void piece(struct job *j, struct choice *c, const char *text, size_t len, const char *finish,
+                  struct str *out)
 {
     const struct completion *s = j->state;
     struct json *o = json_new_object(), *list = json_new_array();
@@ -170,7 +183,8 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
     const struct str *prompt = &s->text[c->index / s->per];
     if (ev->kind == EV_TOKEN && s->logprobs >= 0) note_token(j, c, ev);
     if (!out) return;
-    if (ev->kind == EV_START && s->echo) piece(j, c, prompt->p ? prompt->p : "", prompt->len, NULL, out);
+    if (ev->kind == EV_START && s->echo)
+        piece(j, c, prompt->p ? prompt->p : "", prompt->len, NULL, out);
     if (ev->kind == EV_TEXT) piece(j, c, ev->bytes.p, ev->bytes.len, NULL, out);
     if (ev->kind == EV_FINISH) piece(j, c, "", 0, finish_name(c), out);
 }
@@ -206,7 +220,8 @@ static struct json *whole(struct job *j)
         struct str text = { 0 };
         if (s->echo) str_put(&text, s->text[i / s->per].p, s->text[i / s->per].len);
         str_put(&text, c->message.text.p, c->message.text.len);
-        json_push(list, choice_json(c, text.p ? text.p : "", text.len, c->logprobs, finish_name(c)));
+        json_push(list,
+                  choice_json(c, text.p ? text.p : "", text.len, c->logprobs, finish_name(c)));
         c->logprobs = NULL;
         str_done(&text);
     }
@@ -215,15 +230,40 @@ static struct json *whole(struct job *j)
     return o;
 }
 
-static const struct teller teller = { on_begin, on_event, on_end, on_fail, whole, NULL, completion_done };
+static const struct teller teller = { on_begin, on_event, on_end,         on_fail,
+                                      whole,    NULL,     completion_done };
 
 /* ---- the request ------------------------------------------------------------------------------------------ */
 
-static const char *const members[] = { "model", "prompt", "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "stream", "stream_options",
-    "logprobs", "echo", "stop", "presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty", "best_of", "logit_bias", "user", "suffix", "seed",
-    "min_tokens", "ignore_eos", "response_format", NULL };
+static const char *const members[] = { "model",
+                                       "prompt",
+                                       "max_tokens",
+                                       "temperature",
+                                       "top_p",
+                                       "top_k",
+                                       "min_p",
+                                       "n",
+                                       "stream",
+                                       "stream_options",
+                                       "logprobs",
+                                       "echo",
+                                       "stop",
+                                       "presence_penalty",
+                                       "frequency_penalty",
+                                       "repetition_penalty",
+                                       "repeat_penalty",
+                                       "best_of",
+                                       "logit_bias",
+                                       "user",
+                                       "suffix",
+                                       "seed",
+                                       "min_tokens",
+                                       "ignore_eos",
+                                       "response_format",
+                                       NULL };
 
-static bool take_all(struct exchange *x, struct json *body, struct completion *c, bool *stream, int64_t *n)
+static bool take_all(struct exchange *x, struct json *body, struct completion *c, bool *stream,
+                     int64_t *n)
 {
     int64_t max = 16, best = 1;
     const struct json *o = there(body, "stream_options");
@@ -237,10 +277,15 @@ static bool take_all(struct exchange *x, struct json *body, struct completion *c
         reply_error(x, 400, "unsupported_parameter", "suffix", "suffix: not supported here");
         return false;
     }
-    if (!take_bool(x, body, "stream", stream) || !take_bool(x, body, "echo", &c->echo) || !take_int(x, body, "n", 1, x->sv->o->max_n, n)) return false;
-    if (!take_int(x, body, "logprobs", 0, 5, &c->logprobs) || !take_int(x, body, "max_tokens", 0, INT32_MAX, &max)) return false;
+    if (!take_bool(x, body, "stream", stream) || !take_bool(x, body, "echo", &c->echo) ||
+        !take_int(x, body, "n", 1, x->sv->o->max_n, n))
+        return false;
+    if (!take_int(x, body, "logprobs", 0, 5, &c->logprobs) ||
+        !take_int(x, body, "max_tokens", 0, INT32_MAX, &max))
+        return false;
     if (o && !*stream) {
-        reply_error(x, 400, "invalid_value", "stream_options", "stream_options: only allowed when 'stream' is true");
+        reply_error(x, 400, "invalid_value", "stream_options",
+                    "stream_options: only allowed when 'stream' is true");
         return false;
     }
     c->usage = json_bool(json_get(o, "include_usage"));
@@ -260,7 +305,8 @@ void completions_run(struct exchange *x)
     int64_t n;
     bool stream;
     if (!body) return;
-    if (!take_all(x, body, &c, &stream, &n) || !(ids = read_prompts(x, there(body, "prompt"), &c))) {
+    if (!take_all(x, body, &c, &stream, &n) ||
+        !(ids = read_prompts(x, there(body, "prompt"), &c))) {
         json_free(body);
         goto fail;
     }
@@ -271,8 +317,15 @@ void completions_run(struct exchange *x)
     r.want_tokens = c.logprobs >= 0;
     r.top = (int)MAX(c.logprobs, 0);
     int n_choice = c.n_prompt * c.per;
-    job_start(x, &(struct job_spec){ .teller = &teller, .state = mem_dup(&c, sizeof c), .request = &r, .prompt = ids, .n_prompt = c.n_prompt,
-                                     .echo = c.echo, .n = n_choice, .stream = stream, .id_prefix = "cmpl-" });
+    job_start(x, &(struct job_spec){ .teller = &teller,
+                                     .state = mem_dup(&c, sizeof c),
+                                     .request = &r,
+                                     .prompt = ids,
+                                     .n_prompt = c.n_prompt,
+                                     .echo = c.echo,
+                                     .n = n_choice,
+                                     .stream = stream,
+                                     .id_prefix = "cmpl-" });
     return;
 fail:
     for (int i = 0; ids && i < c.n_prompt * c.per; i++) mem_free(ids[i].id);

@@ -17,12 +17,15 @@
 
 #include "serve/metrics.h"
 
-#define POOL (160 * 1024)       /* memory of a connection: more than we let headers take, so that we refuse, not the library */
+#define POOL                                                                                       \
+    (160 *                                                                                         \
+     1024) /* memory of a connection: more than we let headers take, so that we refuse, not the library */
 #define HEADERS_MOST (32 * 1024)
 #define URL_MOST (8 * 1024)
 #define BLOCK (16 * 1024)
 #define LINGER_S 2.0
-#define OVER 1048576            /* bytes of a body too large that are thrown away before the socket is closed */
+#define OVER                                                                                       \
+    1048576 /* bytes of a body too large that are thrown away before the socket is closed */
 
 struct front { struct MHD_Daemon *mhd; struct source *source; bool old; };
 struct conn {
@@ -32,7 +35,7 @@ struct conn {
     struct source *source;
     char peer[64];
     struct exchange *x;
-    uint64_t since_ns;                                                /* accepted, or the last answer done */
+    uint64_t since_ns; /* accepted, or the last answer done */
     uint64_t gone_ns;
     int n_request;
     bool gone, shut;
@@ -80,7 +83,10 @@ void exchange_pump(struct exchange *x) { resume(x); }
 
 static int from_hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* The path decoded, one trailing slash dropped; a malformed escape stays as it is. */
@@ -89,7 +95,8 @@ static char *decode_path(const char *url, size_t n)
     char *out = mem_zero(n + 2);
     size_t o = 0;
     for (size_t i = 0; i < n; i++) {
-        int hi = url[i] == '%' && i + 2 < n + 0 ? from_hex(url[i + 1]) : -1, lo = hi >= 0 ? from_hex(url[i + 2]) : -1;
+        int hi = url[i] == '%' && i + 2 < n + 0 ? from_hex(url[i + 1]) : -1,
+            lo = hi >= 0 ? from_hex(url[i + 2]) : -1;
         if (lo >= 0 && (hi || lo)) out[o++] = (char)(hi * 16 + lo), i += 2;
         else out[o++] = url[i];
     }
@@ -122,7 +129,8 @@ static void take_id(struct exchange *x)
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
-    const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return i ? i->socket_context : NULL;
 }
 
@@ -170,7 +178,8 @@ static void exchange_free(struct exchange *x)
 static const char *safe(const char *s, char *out, size_t cap)
 {
     size_t o = 0;
-    for (; s && *s && o + 1 < cap; s++) out[o++] = *s > ' ' && *s < 127 && *s != '"' && *s != '\\' ? *s : '_';
+    for (; s && *s && o + 1 < cap; s++)
+        out[o++] = *s > ' ' && *s < 127 && *s != '"' && *s != '\\' ? *s : '_';
     out[o] = 0;
     return out;
 }
@@ -221,15 +230,20 @@ static void access_log(const struct exchange *x)
         return;
     }
     log_line(LOG_INFO,
-             "done id=%s client=%s method=%s path=%s status=%d ms=%.1f bytes=%zu model=%s adapter=%s stream=%d prompt_tok=%d cached_tok=%d "
-             "gen_tok=%d calls=%d finish=%s queue_ms=%.1f prefill_ms=%.1f decode_ms=%.1f tok_s=%.1f cancelled=%d traceparent=%s conversation=%s",
-             x->id, x->conn ? x->conn->peer : "?", x->method, safe(x->path, path, sizeof path), x->status, ms, x->sent,
-             safe(n->model, model, sizeof model), safe(n->adapter, adapter, sizeof adapter), n->stream, n->prompt, n->cached, n->out, n->calls,
-             n->finish ? n->finish : "", n->queue_ms, n->prefill_ms, n->decode_ms, tok_s, n->cancelled,
-             safe(exchange_header(x, "traceparent"), trace, sizeof trace), safe(exchange_header(x, "x-conversation-id"), key, sizeof key));
+             "done id=%s client=%s method=%s path=%s status=%d ms=%.1f bytes=%zu model=%s "
+             "adapter=%s stream=%d prompt_tok=%d cached_tok=%d "
+             "gen_tok=%d calls=%d finish=%s queue_ms=%.1f prefill_ms=%.1f decode_ms=%.1f "
+             "tok_s=%.1f cancelled=%d traceparent=%s conversation=%s",
+             x->id, x->conn ? x->conn->peer : "?", x->method, safe(x->path, path, sizeof path),
+             x->status, ms, x->sent, safe(n->model, model, sizeof model),
+             safe(n->adapter, adapter, sizeof adapter), n->stream, n->prompt, n->cached, n->out,
+             n->calls, n->finish ? n->finish : "", n->queue_ms, n->prefill_ms, n->decode_ms, tok_s,
+             n->cancelled, safe(exchange_header(x, "traceparent"), trace, sizeof trace),
+             safe(exchange_header(x, "x-conversation-id"), key, sizeof key));
 }
 
-static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con, enum MHD_RequestTerminationCode why)
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con,
+                         enum MHD_RequestTerminationCode why)
 {
     struct exchange *x = *con;
     if (!x) return;
@@ -248,7 +262,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con, enum
         x->conn->x = NULL;
         x->conn->since_ns = clock_ns();
     }
-    if (x->task) x->task->x = NULL;                                   /* its helper is still at it: it answers nobody */
+    if (x->task) x->task->x = NULL; /* its helper is still at it: it answers nobody */
     exchange_free(x);
 }
 
@@ -288,7 +302,8 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *buf, size_t max)
 
 static enum MHD_Result send_answer(struct exchange *x)
 {
-    struct MHD_Response *r = MHD_create_response_from_callback(x->sse ? MHD_SIZE_UNKNOWN : x->answer.len, BLOCK, on_read, x, NULL);
+    struct MHD_Response *r = MHD_create_response_from_callback(
+        x->sse ? MHD_SIZE_UNKNOWN : x->answer.len, BLOCK, on_read, x, NULL);
     if (!r) return MHD_NO;
     if (x->sse) {
         MHD_add_response_header(r, "Content-Type", "text/event-stream; charset=utf-8");
@@ -297,7 +312,8 @@ static enum MHD_Result send_answer(struct exchange *x)
     } else if (x->type) MHD_add_response_header(r, "Content-Type", x->type);
     MHD_add_response_header(r, "Server", "tenon/" TENON_VERSION);
     MHD_add_response_header(r, "x-request-id", x->id);
-    for (int i = 0; i < x->n_header; i++) MHD_add_response_header(r, x->header[i].name, x->header[i].value);
+    for (int i = 0; i < x->n_header; i++)
+        MHD_add_response_header(r, x->header[i].name, x->header[i].value);
     if (x->close || x->sv->draining) MHD_add_response_header(r, "Connection", "close");
     enum MHD_Result ok = MHD_queue_response(x->mhd, (unsigned)x->status, r);
     MHD_destroy_response(r);
@@ -310,10 +326,13 @@ static enum MHD_Result send_answer(struct exchange *x)
 static void send_now(struct exchange *x)
 {
     struct str s = { 0 };
-    str_fmt(&s, "HTTP/1.1 %d %s\r\nServer: tenon/" TENON_VERSION "\r\nx-request-id: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                "Connection: close\r\n",
+    str_fmt(&s,
+            "HTTP/1.1 %d %s\r\nServer: tenon/" TENON_VERSION
+            "\r\nx-request-id: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+            "Connection: close\r\n",
             x->status, MHD_get_reason_phrase_for((unsigned)x->status), x->id, x->answer.len);
-    for (int i = 0; i < x->n_header; i++) str_fmt(&s, "%s: %s\r\n", x->header[i].name, x->header[i].value);
+    for (int i = 0; i < x->n_header; i++)
+        str_fmt(&s, "%s: %s\r\n", x->header[i].name, x->header[i].value);
     str_puts(&s, "\r\n");
     str_put(&s, x->answer.p, x->answer.len);
     if (x->conn && !x->sv->o->tls_cert) {
@@ -331,7 +350,8 @@ static void send_now(struct exchange *x)
 
 struct framing { int n_length, n_host; bool differ, chunked, other_coding; const char *length; };
 
-static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *key,
+                                 const char *value)
 {
     struct framing *f = ctx;
     if (!strcasecmp(key, "Content-Length")) {
@@ -349,19 +369,27 @@ static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char 
 static bool check_framing(struct exchange *x, bool *now)
 {
     struct framing f = { 0 };
-    const union MHD_ConnectionInfo *i = MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, on_header, &f);
     *now = true;
     x->close = true;
-    if (strlen(x->url) > URL_MOST) reply_error(x, 414, "uri_too_long", NULL, "the request line is longer than %d bytes", URL_MOST);
+    if (strlen(x->url) > URL_MOST)
+        reply_error(x, 414, "uri_too_long", NULL, "the request line is longer than %d bytes",
+                    URL_MOST);
     else if (i && i->header_size > HEADERS_MOST)
-        reply_error(x, 431, "headers_too_large", NULL, "the headers are longer than %d bytes", HEADERS_MOST);
+        reply_error(x, 431, "headers_too_large", NULL, "the headers are longer than %d bytes",
+                    HEADERS_MOST);
     else if (f.differ || (f.n_length && f.chunked))
         reply_error(x, 400, "invalid_framing", NULL, "the length of the body is given twice");
-    else if (f.other_coding) reply_error(x, 400, "invalid_framing", NULL, "Transfer-Encoding: only chunked is accepted");
-    else if (f.n_host > 1) reply_error(x, 400, "invalid_framing", NULL, "there are %d Host headers", f.n_host);
+    else if (f.other_coding)
+        reply_error(x, 400, "invalid_framing", NULL, "Transfer-Encoding: only chunked is accepted");
+    else if (f.n_host > 1)
+        reply_error(x, 400, "invalid_framing", NULL, "there are %d Host headers", f.n_host);
     else if (f.length && strtoull(f.length, NULL, 10) > (uint64_t)x->sv->o->max_body) {
-        reply_error(x, 413, "body_too_large", NULL, "the body has %s bytes, at most %lld are accepted", f.length, (long long)x->sv->o->max_body);
+        reply_error(x, 413, "body_too_large", NULL,
+                    "the body has %s bytes, at most %lld are accepted", f.length,
+                    (long long)x->sv->o->max_body);
         if (!exchange_header(x, "Expect") && !x->sv->o->tls_cert) send_now(x);
     } else {
         x->close = false;
@@ -393,7 +421,8 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *s
     if (x->lost) return x->body_seen < (size_t)x->sv->o->max_body + OVER ? MHD_YES : MHD_NO;
     if (x->body_seen > (size_t)x->sv->o->max_body) {
         x->close = true;
-        reply_error(x, 413, "body_too_large", NULL, "the body is longer than %lld bytes", (long long)x->sv->o->max_body);
+        reply_error(x, 413, "body_too_large", NULL, "the body is longer than %lld bytes",
+                    (long long)x->sv->o->max_body);
         send_now(x);
         return x->sv->o->tls_cert ? MHD_NO : MHD_YES;
     }
@@ -401,8 +430,9 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *s
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-                                  const char *data, size_t *size, void **con)
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **con)
 {
     struct exchange *x = *con;
     if (!x->entered) return begin(x, method);
@@ -437,17 +467,23 @@ static void on_socket(void *ctx, uint32_t events)
     resume(x);
 }
 
-static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context, enum MHD_ConnectionNotificationCode code)
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
 {
     struct server *sv = ctx;
     struct conn *c = *socket_context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD),
-                                       *addr = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(
+                                           mhd, MHD_CONNECTION_INFO_CONNECTION_FD),
+                                       *addr = MHD_get_connection_info(
+                                           mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         c = mem_zero(sizeof *c);
         *c = (struct conn){ .sv = sv, .fd = fd->connect_fd, .since_ns = clock_ns(), .next = sv->conn };
         const struct sockaddr *a = addr ? addr->client_addr : NULL;
-        net_peer_name(a, a && a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), c->peer);
+        net_peer_name(a,
+                      a && a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                    : sizeof(struct sockaddr_in),
+                      c->peer);
         if (sv->conn) sv->conn->prev = c;
         sv->conn = c;
         sv->n_conn++;
@@ -481,9 +517,12 @@ static void limit_conn(struct conn *c, uint64_t now)
     const struct serve_opts *o = c->sv->o;
     struct exchange *x = c->x;
     /* libmicrohttpd stops reading after a short read; an end that came with those bytes it would never see. */
-    if (c->gone && (!x || x->phase == X_HEAD || x->phase == X_BODY) && over(now, c->gone_ns, 0.1)) shutdown(c->fd, SHUT_RDWR);
+    if (c->gone && (!x || x->phase == X_HEAD || x->phase == X_BODY) && over(now, c->gone_ns, 0.1))
+        shutdown(c->fd, SHUT_RDWR);
     if (!x) {
-        if (over(now, c->since_ns, c->n_request ? o->idle_s : o->header_s) || (c->sv->draining && !c->sv->listening && c->n_request)) shut(c);
+        if (over(now, c->since_ns, c->n_request ? o->idle_s : o->header_s) ||
+            (c->sv->draining && !c->sv->listening && c->n_request))
+            shut(c);
     } else if (x->lost) {
         if (over(now, x->touched_ns, LINGER_S)) shut(c);
     } else if (x->phase == X_HEAD) {
@@ -492,7 +531,8 @@ static void limit_conn(struct conn *c, uint64_t now)
         if (!over(now, x->touched_ns, o->body_s)) return;
         reply_error(x, 408, "body_timeout", NULL, "nothing came of the body for %g s", o->body_s);
         send_now(x);
-    } else if ((x->phase == X_STREAM || x->phase == X_DONE) && !x->suspended && over(now, x->wrote_ns, o->stall_s)) {
+    } else if ((x->phase == X_STREAM || x->phase == X_DONE) && !x->suspended &&
+               over(now, x->wrote_ns, o->stall_s)) {
         x->gone = true;
         log_line(LOG_INFO, "stalled id=%s", x->id);
         shut(c);
@@ -513,22 +553,31 @@ static void on_log(void *ctx, const char *fmt, va_list ap)
     if (n > 0) log_line(LOG_DEBUG, "microhttpd what=\"%.*s\"", (int)strcspn(line, "\n"), line);
 }
 
-static void on_daemon(void *ctx, uint32_t events) { }                 /* http_run looks at all of them */
+static void on_daemon(void *ctx, uint32_t events) {} /* http_run looks at all of them */
 
-static bool front_open(struct server *sv, struct front *f, int fd, const char *cert, const char *key, struct err *e)
+static bool front_open(struct server *sv, struct front *f, int fd, const char *cert,
+                       const char *key, struct err *e)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0u);
-    struct MHD_OptionItem tls[] = { { cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, (void *)(uintptr_t)cert },
+    unsigned flags =
+        MHD_USE_EPOLL | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0u);
+    struct MHD_OptionItem tls[] = { { cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0,
+                                      (void *)(uintptr_t)cert },
                                     { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key },
                                     { MHD_OPTION_END, 0, NULL } };
     if (cert && !MHD_is_feature_supported(MHD_FEATURE_TLS))
         return err_set(e, ERR_UNSUPPORTED, "--tls-cert: this build of libmicrohttpd has no TLS");
-    f->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, sv, MHD_OPTION_EXTERNAL_LOGGER, on_log, sv, MHD_OPTION_LISTEN_SOCKET, fd,
-                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)sv->o->max_conn,
-                              MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)sv->o->max_per_ip, MHD_OPTION_URI_LOG_CALLBACK, on_url, sv,
-                              MHD_OPTION_NOTIFY_COMPLETED, on_completed, sv, MHD_OPTION_NOTIFY_CONNECTION, on_connection, sv,
-                              MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (!f->mhd) return err_set(e, ERR_IO, "the HTTP daemon did not start%s", cert ? "; are --tls-cert and --tls-key PEM files that belong together?" : "");
+    f->mhd = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, sv, MHD_OPTION_EXTERNAL_LOGGER, on_log, sv,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)sv->o->max_conn, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)sv->o->max_per_ip, MHD_OPTION_URI_LOG_CALLBACK, on_url, sv,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, sv, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        sv, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
+        tls, MHD_OPTION_END);
+    if (!f->mhd)
+        return err_set(e, ERR_IO, "the HTTP daemon did not start%s",
+                       cert ? "; are --tls-cert and --tls-key PEM files that belong together?"
+                            : "");
     const union MHD_DaemonInfo *i = MHD_get_daemon_info(f->mhd, MHD_DAEMON_INFO_EPOLL_FD);
     f->source = hub_watch(&sv->hub, i->epoll_fd, EPOLLIN, on_daemon, f);
     return true;
@@ -548,7 +597,8 @@ static bool open_all(struct server *sv, struct err *e)
         int fd = dup(sv->listener[i].fd);
         sv->front = mem_resize(sv->front, (size_t)(sv->n_front + 1) * sizeof *sv->front);
         sv->front[sv->n_front] = (struct front){ 0 };
-        ok = fd >= 0 ? front_open(sv, &sv->front[sv->n_front], fd, sv->o->tls_cert ? cert.p : NULL, key.p, e)
+        ok = fd >= 0 ? front_open(sv, &sv->front[sv->n_front], fd, sv->o->tls_cert ? cert.p : NULL,
+                                  key.p, e)
                      : err_set(e, ERR_IO, "%s", strerror(errno));
         if (ok) sv->n_front++;
         else if (fd >= 0) close(fd);
@@ -593,7 +643,8 @@ int http_timeout_ms(struct server *sv, int most)
 {
     for (int i = 0; i < sv->n_front; i++) {
         MHD_UNSIGNED_LONG_LONG ms;
-        if (MHD_get_timeout(sv->front[i].mhd, &ms) == MHD_YES && ms < (unsigned)most) most = (int)ms;
+        if (MHD_get_timeout(sv->front[i].mhd, &ms) == MHD_YES && ms < (unsigned)most)
+            most = (int)ms;
     }
     return most;
 }
@@ -602,9 +653,11 @@ void http_run(struct server *sv)
 {
     for (int i = 0; i < sv->n_front; i++) MHD_run(sv->front[i].mhd);
     for (int i = 0; i < sv->n_front; i++) {
-        const union MHD_DaemonInfo *n = MHD_get_daemon_info(sv->front[i].mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        const union MHD_DaemonInfo *n =
+            MHD_get_daemon_info(sv->front[i].mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
         if (!sv->front[i].old || sv->draining || n->num_connections) continue;
-        hub_forget(&sv->hub, sv->front[i].source);                  /* replaced by SIGHUP, and now without connections */
+        hub_forget(&sv->hub,
+                   sv->front[i].source); /* replaced by SIGHUP, and now without connections */
         MHD_stop_daemon(sv->front[i].mhd);
         sv->front[i--] = sv->front[--sv->n_front];
     }

@@ -28,7 +28,8 @@ struct source *hub_watch(struct hub *l, int fd, uint32_t events, source_fn *fn, 
     struct source *s = mem_zero(sizeof *s);
     *s = (struct source){ .fn = fn, .ctx = ctx, .fd = fd };
     struct epoll_event ev = { .events = events, .data.ptr = s };
-    if (epoll_ctl(l->ep, EPOLL_CTL_ADD, fd, &ev)) log_line(LOG_WARN, "watch_failed why=\"%s\"", strerror(errno));
+    if (epoll_ctl(l->ep, EPOLL_CTL_ADD, fd, &ev))
+        log_line(LOG_WARN, "watch_failed why=\"%s\"", strerror(errno));
     return s;
 }
 
@@ -56,7 +57,7 @@ void hub_wake(struct hub *l)
     uint64_t one = 1;
     if (atomic_exchange(&l->woken, true)) return;
     ssize_t n = write(l->wake_fd, &one, sizeof one);
-    (void)n;                                                          /* full means it rings already */
+    (void)n; /* full means it rings already */
 }
 
 static void on_wake(void *ctx, uint32_t events)
@@ -136,7 +137,8 @@ bool hub_open(struct hub *l, struct server *sv, struct err *e)
     l->ep = epoll_create1(EPOLL_CLOEXEC);
     l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (l->ep < 0 || l->wake_fd < 0 || l->signal_fd < 0) return err_set(e, ERR_IO, "event loop: %s", strerror(errno));
+    if (l->ep < 0 || l->wake_fd < 0 || l->signal_fd < 0)
+        return err_set(e, ERR_IO, "event loop: %s", strerror(errno));
     add(l, &l->wake, l->wake_fd, on_wake, sv);
     add(l, &l->signal, l->signal_fd, on_signal, sv);
     return true;
@@ -162,13 +164,15 @@ static bool drained(struct server *sv, uint64_t now)
         job_stop_all(sv, "server_shutting_down", "the server is shutting down");
     }
     bool idle = !sv->n_live && !sv->jobs && !sv->n_task;
-    return !sv->listening && (idle || (sv->stopping && s >= sv->o->drain_delay_s + sv->o->drain_s + 5));
+    return !sv->listening &&
+           (idle || (sv->stopping && s >= sv->o->drain_delay_s + sv->o->drain_s + 5));
 }
 
 static void damage(struct server *sv)
 {
     sv->damaged = true;
-    log_line(LOG_ERROR, "model_damaged why=\"a mapped file became shorter; start the server again\"");
+    log_line(LOG_ERROR,
+             "model_damaged why=\"a mapped file became shorter; start the server again\"");
     job_stop_all(sv, "internal_error", "the model file changed while it was in use");
 }
 

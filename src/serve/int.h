@@ -173,7 +173,7 @@ struct job {
     void *state;
     struct request request;                                           /* owns the body */
     struct ids *prompt; bool echo;                                    /* [n_prompt] /v1/completions */
-    struct choice *choice; int n_choice, n_done;
+    struct choice *choice; int n_choice, per, n_done;                 /* per: choices of one prompt */
     bool stream, started;
     char *model, *adapter, id[40];
     int64_t created;

@@ -16,7 +16,14 @@
 #define MAIL_MOST (1u << 20)    /* bytes that wait for one client */
 #define OUT_MOST (64u << 10)    /* bytes rendered ahead of its socket */
 
-struct mail { struct mail *next; struct choice *choice; struct event ev; struct str bytes; char *id, *name; struct top *top; };
+struct mail {
+    struct mail *next;
+    struct choice *choice;
+    struct event ev;
+    struct str bytes;
+    char *id, *name;
+    struct top *top;
+};
 struct mailbox { pthread_mutex_t lock; struct job *ready; };
 
 /* ---- the engine thread ------------------------------------------------------------------------- */
@@ -153,12 +160,22 @@ static struct job *job_new(struct exchange *x, const struct job_spec *s)
 {
     struct job *j = mem_zero(sizeof *j);
     struct server *sv = x->sv;
-    *j = (struct job){ .sv = sv, .x = x, .next = sv->jobs, .teller = s->teller, .state = s->state, .request = *s->request, .stream = s->stream,
-                       .echo = s->echo, .prompt = s->prompt, .created = unix_time(), .submit_ns = clock_ns() };
+    *j = (struct job){ .sv = sv,
+                       .x = x,
+                       .next = sv->jobs,
+                       .teller = s->teller,
+                       .state = s->state,
+                       .request = *s->request,
+                       .stream = s->stream,
+                       .echo = s->echo,
+                       .prompt = s->prompt,
+                       .created = unix_time(),
+                       .submit_ns = clock_ns() };
     id_make(j->id, s->id_prefix);
     if (sv->jobs) sv->jobs->prev = j;
     sv->jobs = j;
     j->n_choice = s->n;
+    j->per = s->n_prompt ? s->n / s->n_prompt : s->n;
     j->choice = mem_zero((size_t)s->n * sizeof *j->choice);
     j->model = mem_str(x->note.model ? x->note.model : "");
     if (x->note.adapter) j->adapter = mem_str(x->note.adapter);
@@ -168,8 +185,7 @@ static struct job *job_new(struct exchange *x, const struct job_spec *s)
         c->job = j;
         c->index = i;
         c->request = j->request;
-        int per = s->n_prompt ? s->n / s->n_prompt : s->n;
-        c->request.sampling.seed += (uint64_t)(i % per);
+        c->request.sampling.seed += (uint64_t)(i % j->per);
     }
     return j;
 }
@@ -177,7 +193,8 @@ static struct job *job_new(struct exchange *x, const struct job_spec *s)
 static void cancel_all(struct job *j)
 {
     for (int i = 0; i < j->n_choice; i++)
-        if (j->choice[i].submitted && !j->choice[i].done) sched_cancel(j->sv->sched, j->choice[i].id);
+        if (j->choice[i].submitted && !j->choice[i].done)
+            sched_cancel(j->sv->sched, j->choice[i].id);
 }
 
 /* Those that were never submitted will hear nothing. */
@@ -204,7 +221,9 @@ struct job *job_start(struct exchange *x, const struct job_spec *s)
     struct err e = { 0 };
     for (int i = 0; i < j->n_choice; i++) {
         struct choice *c = &j->choice[i];
-        struct sched_job sj = { .request = &c->request, .echo = j->echo, .adapter = j->adapter, .fn = on_event, .ctx = c };
+        struct sched_job sj = {
+            .request = &c->request, .echo = j->echo, .adapter = j->adapter, .fn = on_event, .ctx = c
+        };
         if (j->prompt) {
             sj.prompt = j->prompt[i].id;
             sj.n_prompt = (int)j->prompt[i].n;
@@ -212,7 +231,8 @@ struct job *job_start(struct exchange *x, const struct job_spec *s)
         c->submitted = true;
         if (sched_submit(x->sv->sched, &sj, &c->id, &e)) continue;
         c->submitted = false;
-        if (e.code == ERR_FULL) reply_header(x, "Retry-After", "%.0f", MAX(1, sched_retry_after(x->sv->sched)));
+        if (e.code == ERR_FULL)
+            reply_header(x, "Retry-After", "%.0f", MAX(1, sched_retry_after(x->sv->sched)));
         reply_err(x, &e);
         detach(j);
         give_up(j);
@@ -227,8 +247,7 @@ struct job *job_start(struct exchange *x, const struct job_spec *s)
 static void add_usage(struct job *j, const struct choice *c)
 {
     const struct usage *u = &c->message.usage;
-    int per = j->prompt ? 1 : j->n_choice;                            /* choices of one prompt: it counts once */
-    bool first = !(c->index % per);
+    bool first = !(c->index % j->per); /* choices of one prompt: it counts once */
     if (first) j->usage.prompt_tokens += u->prompt_tokens;
     if (first) j->usage.cached_tokens += u->cached_tokens;
     j->usage.completion_tokens += u->completion_tokens;
@@ -239,7 +258,10 @@ static void add_usage(struct job *j, const struct choice *c)
 
 const char *finish_name(const struct choice *c)
 {
-    static const char *const name[] = { [FINISH_STOP] = "stop", [FINISH_TOOL_CALLS] = "tool_calls", [FINISH_LENGTH] = "length", [FINISH_CANCEL] = "stop" };
+    static const char *const name[] = { [FINISH_STOP] = "stop",
+                                        [FINISH_TOOL_CALLS] = "tool_calls",
+                                        [FINISH_LENGTH] = "length",
+                                        [FINISH_CANCEL] = "stop" };
     return name[c->message.reason];
 }
 
@@ -308,7 +330,8 @@ static void place_of(const struct job *j, struct fault *f)
     for (size_t i = 0; i < json_len(tools); i++) {
         const char *name = json_str(json_get(tool_function(json_at(tools, i)), "name"), NULL);
         size_t n = strlen(name);
-        if (!strncmp(f->message + 5, name, n) && f->message[5 + n] == ':') snprintf(f->param, sizeof f->param, "tools[%zu].function.parameters", i);
+        if (!strncmp(f->message + 5, name, n) && f->message[5 + n] == ':')
+            snprintf(f->param, sizeof f->param, "tools[%zu].function.parameters", i);
     }
 }
 
@@ -317,7 +340,8 @@ static void tell_one(struct choice *c, const struct event *ev)
 {
     struct job *j = c->job;
     struct str *out = j->stream ? &j->x->out : NULL;
-    if (!c->began && ev->kind != EV_START) j->teller->event(j, c, &(struct event){ .kind = EV_START }, out);
+    if (!c->began && ev->kind != EV_START)
+        j->teller->event(j, c, &(struct event){ .kind = EV_START }, out);
     c->began = true;
     j->teller->event(j, c, ev, out);
 }
@@ -343,13 +367,17 @@ static void tell(struct job *j, const struct mail *m)
     if (ev.kind == EV_ERROR) {
         struct err e;
         struct fault f;
-        err_set(&e, ev.code ? ev.code : ERR_INTERNAL, "%.*s", (int)MIN(ev.bytes.len, 460u), ev.bytes.p);
+        err_set(&e, ev.code ? ev.code : ERR_INTERNAL, "%.*s", (int)MIN(ev.bytes.len, 460u),
+                ev.bytes.p);
         if (e.code == ERR_UNSUPPORTED) e.tag = "unsupported_schema";
         fault_of(&f, &e);
         place_of(j, &f);
         fail(j, &f);
     } else if (ev.kind == EV_FINISH && ev.reason == FINISH_CANCEL) {
-        struct fault f = { .status = 503, .type = fault_type(503), .code = "request_cancelled", .message = "the answer was cut: the client read too slowly" };
+        struct fault f = { .status = 503,
+                           .type = fault_type(503),
+                           .code = "request_cancelled",
+                           .message = "the answer was cut: the client read too slowly" };
         fail(j, &f);
     } else {
         begin(j);
@@ -368,7 +396,8 @@ static void tell_all(struct job *j)
         if (m) {
             j->first = m->next;
             if (!m->next) j->last = NULL;
-            j->mail_bytes -= MIN(j->mail_bytes, sizeof *m + m->bytes.len + (size_t)m->ev.n_top * sizeof *m->top);
+            j->mail_bytes -=
+                MIN(j->mail_bytes, sizeof *m + m->bytes.len + (size_t)m->ev.n_top * sizeof *m->top);
         }
         pthread_mutex_unlock(&b->lock);
         if (!m) break;
@@ -409,7 +438,9 @@ void job_leave(struct job *j)
 
 static void stop(struct job *j, const char *code, const char *why)
 {
-    struct fault f = { .status = strcmp(code, "internal_error") ? 503 : 500, .code = code, .message = why };
+    struct fault f = { .status = strcmp(code, "internal_error") ? 503 : 500,
+                       .code = code,
+                       .message = why };
     f.type = fault_type(f.status);
     fail(j, &f);
 }
@@ -430,10 +461,14 @@ static void tick(struct job *j, uint64_t now)
     struct exchange *x = j->x;
     const struct serve_opts *o = j->sv->o;
     if (!x) return;
-    if (!j->started && beyond(now, j->submit_ns, o->queue_s)) stop(j, "queue_timeout", "the request waited too long for its turn");
-    else if (!j->started && j->sv->draining && o->drain_reject_queued) stop(j, "draining", "the server is shutting down");
-    else if (beyond(now, j->submit_ns, o->request_s)) stop(j, "request_timeout", "the request took longer than this server allows");
-    else if (x->sse && x->suspended && x->out.len == x->out_at && beyond(now, x->wrote_ns, o->ping_s)) {
+    if (!j->started && beyond(now, j->submit_ns, o->queue_s))
+        stop(j, "queue_timeout", "the request waited too long for its turn");
+    else if (!j->started && j->sv->draining && o->drain_reject_queued)
+        stop(j, "draining", "the server is shutting down");
+    else if (beyond(now, j->submit_ns, o->request_s))
+        stop(j, "request_timeout", "the request took longer than this server allows");
+    else if (x->sse && x->suspended && x->out.len == x->out_at &&
+             beyond(now, x->wrote_ns, o->ping_s)) {
         str_puts(&x->out, j->teller->ping ? j->teller->ping : ": keep-alive\n\n");
         exchange_pump(x);
     }
@@ -466,7 +501,7 @@ static void put_token(struct json *o, const struct server *sv, int32_t id, float
 {
     const struct tokenizer *t = engine_tokenizer(sv->engine);
     struct bytes raw = tok_bytes(t, id);
-    if (!raw.len) raw = tok_text(t, id);                              /* a control token: its name */
+    if (!raw.len) raw = tok_text(t, id); /* a control token: its name */
     struct str text = { 0 };
     str_put_utf8(&text, raw.p ? raw.p : "", raw.len);
     json_set(o, "token", json_new_strn(text.p ? text.p : "", text.len));

@@ -12,7 +12,8 @@ static const char *const sql[N_STATEMENT] = {
     [PUT] = "INSERT OR REPLACE INTO response(id, created, response, input) VALUES(?1, ?2, ?3, ?4)",
     [GET] = "SELECT response, input FROM response WHERE id = ?1 AND created >= ?2",
     [DELETE] = "DELETE FROM response WHERE id = ?1",
-    [PRUNE] = "DELETE FROM response WHERE created < ?1 OR rowid IN (SELECT rowid FROM response ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?2)",
+    [PRUNE] = "DELETE FROM response WHERE created < ?1 OR rowid IN (SELECT rowid FROM response "
+              "ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?2)",
 };
 struct keep { sqlite3 *db; sqlite3_stmt *st[N_STATEMENT]; int64_t most; double days; int n_put; };
 
@@ -35,15 +36,21 @@ void keep_close(struct keep *s)
 
 struct keep *keep_open(const char *path, int64_t most, double days, struct err *e)
 {
-    static const char setup[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=200;"
-                                "CREATE TABLE IF NOT EXISTS response(id TEXT PRIMARY KEY, created INTEGER NOT NULL, response TEXT NOT NULL, input TEXT NOT NULL);"
-                                "CREATE INDEX IF NOT EXISTS response_created ON response(created);";
+    static const char setup[] =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=200;"
+        "CREATE TABLE IF NOT EXISTS response(id TEXT PRIMARY KEY, created INTEGER NOT NULL, "
+        "response TEXT NOT NULL, input TEXT NOT NULL);"
+        "CREATE INDEX IF NOT EXISTS response_created ON response(created);";
     struct keep *s = mem_zero(sizeof *s);
     s->most = most;
     s->days = days;
-    bool ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+    bool ok = sqlite3_open_v2(path, &s->db,
+                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                              NULL) == SQLITE_OK &&
               sqlite3_exec(s->db, setup, NULL, NULL, NULL) == SQLITE_OK;
-    for (int i = 0; ok && i < N_STATEMENT; i++) ok = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) == SQLITE_OK;
+    for (int i = 0; ok && i < N_STATEMENT; i++)
+        ok = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) ==
+             SQLITE_OK;
     if (ok) return s;
     failed(s, e);
     err_in(e, "%s", path);
@@ -51,7 +58,10 @@ struct keep *keep_open(const char *path, int64_t most, double days, struct err *
     return NULL;
 }
 
-static int64_t oldest(const struct keep *s) { return s->days > 0 ? unix_time() - (int64_t)(s->days * 86400) : 0; }
+static int64_t oldest(const struct keep *s)
+{
+    return s->days > 0 ? unix_time() - (int64_t)(s->days * 86400) : 0;
+}
 
 static bool step(struct keep *s, sqlite3_stmt *st, struct err *e)
 {
@@ -77,7 +87,8 @@ static void bind_json(sqlite3_stmt *st, int at, const struct json *v)
     str_done(&text);
 }
 
-bool keep_put(struct keep *s, const char *id, const struct json *response, const struct json *input, struct err *e)
+bool keep_put(struct keep *s, const char *id, const struct json *response, const struct json *input,
+              struct err *e)
 {
     sqlite3_stmt *st = s->st[PUT];
     sqlite3_bind_text(st, 1, id, -1, SQLITE_TRANSIENT);
@@ -89,7 +100,8 @@ bool keep_put(struct keep *s, const char *id, const struct json *response, const
     return true;
 }
 
-bool keep_get(struct keep *s, const char *id, struct json **response, struct json **input, struct err *e)
+bool keep_get(struct keep *s, const char *id, struct json **response, struct json **input,
+              struct err *e)
 {
     sqlite3_stmt *st = s->st[GET];
     *response = *input = NULL;
@@ -120,11 +132,20 @@ void keep_close(struct keep *s) { }
 
 struct keep *keep_open(const char *path, int64_t most, double days, struct err *e)
 {
-    err_set(e, ERR_UNSUPPORTED, "--response-store: this build has no SQLite (make deps installs it)");
+    err_set(e, ERR_UNSUPPORTED,
+            "--response-store: this build has no SQLite (make deps installs it)");
     return NULL;
 }
 
-bool keep_put(struct keep *s, const char *id, const struct json *response, const struct json *input, struct err *e) { return false; }
-bool keep_get(struct keep *s, const char *id, struct json **response, struct json **input, struct err *e) { return false; }
+bool keep_put(struct keep *s, const char *id, const struct json *response, const struct json *input,
+              struct err *e)
+{
+    return false;
+}
+bool keep_get(struct keep *s, const char *id, struct json **response, struct json **input,
+              struct err *e)
+{
+    return false;
+}
 bool keep_delete(struct keep *s, const char *id, bool *was_there, struct err *e) { return false; }
 #endif

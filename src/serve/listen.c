@@ -23,12 +23,14 @@ static bool listen_unix(const char *path, struct listener *l, struct err *e)
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     struct stat st;
     if (!*path || strlen(path) >= sizeof a.sun_path)
-        return err_set(e, ERR_ARG, "unix:%.60s: a path of 1 to %zu bytes is accepted", path, sizeof a.sun_path - 1);
+        return err_set(e, ERR_ARG, "unix:%.60s: a path of 1 to %zu bytes is accepted", path,
+                       sizeof a.sun_path - 1);
     strcpy(a.sun_path, path);
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && probe >= 0 && connect(probe, (void *)&a, sizeof a) != 0 && errno == ECONNREFUSED;
+    bool stale = lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && probe >= 0 &&
+                 connect(probe, (void *)&a, sizeof a) != 0 && errno == ECONNREFUSED;
     if (probe >= 0) close(probe);
-    if (stale) unlink(path);                                          /* left behind by a server that died */
+    if (stale) unlink(path); /* left behind by a server that died */
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd < 0 || bind(l->fd, (void *)&a, sizeof a) || listen(l->fd, BACKLOG))
         return err_set(e, ERR_IO, "unix:%s: %s", path, strerror(errno));
@@ -59,16 +61,19 @@ static void name_listener(struct listener *l)
     socklen_t len = sizeof a;
     char host[64] = "?", port[16] = "?";
     getsockname(l->fd, (void *)&a, &len);
-    getnameinfo((void *)&a, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    getnameinfo((void *)&a, len, host, sizeof host, port, sizeof port,
+                NI_NUMERICHOST | NI_NUMERICSERV);
     l->local = net_is_local((void *)&a, len);
-    snprintf(l->where, sizeof l->where, a.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    snprintf(l->where, sizeof l->where, a.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s",
+             host, port);
 }
 
 bool net_listen(const char *host, int port, struct listener *l, struct err *e)
 {
     *l = (struct listener){ .fd = -1 };
     if (!strncmp(host, "unix:", 5)) return listen_unix(host + 5, l, e);
-    struct addrinfo want = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *list = NULL;
+    struct addrinfo want = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM },
+                    *list = NULL;
     char bare[256], service[16];
     size_t n = strlen(host);
     bool bracketed = n > 2 && host[0] == '[' && host[n - 1] == ']';
@@ -102,7 +107,8 @@ void net_peer_name(const struct sockaddr *a, socklen_t len, char out[64])
 bool net_is_local(const struct sockaddr *a, socklen_t len)
 {
     if (!a || a->sa_family == AF_UNIX) return true;
-    if (a->sa_family == AF_INET) return (ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24) == 127;
+    if (a->sa_family == AF_INET)
+        return (ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24) == 127;
     if (a->sa_family != AF_INET6) return false;
     const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
@@ -126,10 +132,12 @@ bool net_host_is_local(const char *host)
         n = strcspn(host, ":");
         rest = host + n;
     }
-    if (n >= sizeof name || (*rest && (*rest != ':' || rest[1 + strspn(rest + 1, "0123456789")]))) return false;
+    if (n >= sizeof name || (*rest && (*rest != ':' || rest[1 + strspn(rest + 1, "0123456789")])))
+        return false;
     memcpy(name, host, n);
     name[n] = 0;
-    if (!strcasecmp(name, "localhost") || !strcasecmp(name, "localhost.") || !strcmp(name, "[::1]")) return true;
+    if (!strcasecmp(name, "localhost") || !strcasecmp(name, "localhost.") || !strcmp(name, "[::1]"))
+        return true;
     return inet_pton(AF_INET, name, &four) == 1 && (ntohl(four.s_addr) >> 24) == 127;
 }
 
@@ -152,7 +160,8 @@ void net_notify(const char *state)
     if (path[0] == '@') a.sun_path[0] = 0;                            /* the abstract name space */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
-    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&a,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
     if (sent < 0) log_line(LOG_WARN, "notify_failed why=\"%s\"", strerror(errno));
     close(fd);
 }

@@ -27,7 +27,9 @@ void metrics_close(struct metrics *m) { mem_free(m); }
 
 static const char *known_method(const char *m)
 {
-    static const char *const known[] = { "GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH" };
+    static const char *const known[] = {
+        "GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"
+    };
     for (size_t i = 0; i < LEN(known); i++)
         if (!strcmp(m, known[i])) return known[i];
     return "other";
@@ -88,13 +90,14 @@ static void put_label(struct str *out, const char *s)
 
 static void family(struct page *p, const char *name, const char *type, const char *help)
 {
-    str_fmt(&p->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", p->prefix, name, help, p->prefix, name, type);
+    str_fmt(&p->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", p->prefix, name, help, p->prefix, name,
+            type);
 }
 
 static void sample(struct page *p, const char *name, const char *labels, double v)
 {
-    str_fmt(&p->out, "%s%s{model_name=\"%s\"%s%s} %.17g\n", p->prefix, name, p->model.p ? p->model.p : "", *labels ? "," : "", labels,
-            isfinite(v) ? v : 0);
+    str_fmt(&p->out, "%s%s{model_name=\"%s\"%s%s} %.17g\n", p->prefix, name,
+            p->model.p ? p->model.p : "", *labels ? "," : "", labels, isfinite(v) ? v : 0);
 }
 
 static void one(struct page *p, const char *name, const char *type, const char *help, double v)
@@ -103,7 +106,8 @@ static void one(struct page *p, const char *name, const char *type, const char *
     sample(p, name, "", v);
 }
 
-static void histogram(struct page *p, const char *name, const char *help, const struct sched_hist *h)
+static void histogram(struct page *p, const char *name, const char *help,
+                      const struct sched_hist *h)
 {
     char label[64], part[160];
     uint64_t n = 0;
@@ -132,7 +136,8 @@ static void put_adapters(struct page *p, struct server *sv, const struct sched_s
     str_fmt(&labels, "max_lora=\"%d\",running_lora_adapters=\"", sv->o->max_loras);
     put_label(&labels, names.p ? names.p : "");
     str_puts(&labels, "\",waiting_lora_adapters=\"\"");
-    family(p, "lora_requests_info", "gauge", "Adapters in use; the value is the time of the scrape.");
+    family(p, "lora_requests_info", "gauge",
+           "Adapters in use; the value is the time of the scrape.");
     sample(p, "lora_requests_info", labels.p, (double)unix_time());
     str_done(&names);
     str_done(&labels);
@@ -151,11 +156,15 @@ static void put_shared(struct page *p, struct server *sv, const struct sched_sta
     snprintf(label, sizeof label, "block_size=\"%d\",num_gpu_blocks=\"%d\"", KV_PAGE, s->pages);
     sample(p, "cache_config_info", label, 1);
     put_adapters(p, sv, s);
-    one(p, "prompt_tokens_total", "counter", "Prompt tokens of finished requests.", (double)s->prompt_tokens);
+    one(p, "prompt_tokens_total", "counter", "Prompt tokens of finished requests.",
+        (double)s->prompt_tokens);
     one(p, "generation_tokens_total", "counter", "Tokens generated.", (double)s->generated_tokens);
-    one(p, "prefix_cache_queries_total", "counter", "Prompt tokens looked for in the prefix cache.", (double)s->cache_queries);
-    one(p, "prefix_cache_hits_total", "counter", "Prompt tokens found there.", (double)s->cache_hits);
-    one(p, "num_preemptions_total", "counter", "Requests put back to make room.", (double)s->preempted);
+    one(p, "prefix_cache_queries_total", "counter", "Prompt tokens looked for in the prefix cache.",
+        (double)s->cache_queries);
+    one(p, "prefix_cache_hits_total", "counter", "Prompt tokens found there.",
+        (double)s->cache_hits);
+    one(p, "num_preemptions_total", "counter", "Requests put back to make room.",
+        (double)s->preempted);
     family(p, "request_success_total", "counter", "Finished requests.");
     for (int i = 0; i < 4; i++) {
         snprintf(label, sizeof label, "finished_reason=\"%s\"", finish[i]);
@@ -202,10 +211,13 @@ static void put_own(struct page *p, struct server *sv, const struct sched_stats 
     family(p, "tool_grammar_cache_total", "counter", "Grammars compiled, and found compiled.");
     sample(p, "tool_grammar_cache_total", "result=\"miss\"", (double)s->grammars);
     sample(p, "tool_grammar_cache_total", "result=\"hit\"", (double)s->grammars_kept);
-    one(p, "tool_forced_tokens_total", "counter", "Tokens not sampled because only one was legal.", (double)s->forced_tokens);
+    one(p, "tool_forced_tokens_total", "counter", "Tokens not sampled because only one was legal.",
+        (double)s->forced_tokens);
     one(p, "draft_tokens_total", "counter", "Tokens computed ahead.", (double)s->drafted_tokens);
-    one(p, "draft_accepted_tokens_total", "counter", "Tokens computed ahead and then chosen.", (double)s->accepted_tokens);
-    one(p, "replayed_calls_total", "counter", "Calls of a history put back as they were generated.", (double)s->replayed);
+    one(p, "draft_accepted_tokens_total", "counter", "Tokens computed ahead and then chosen.",
+        (double)s->accepted_tokens);
+    one(p, "replayed_calls_total", "counter", "Calls of a history put back as they were generated.",
+        (double)s->replayed);
     one(p, "prefix_cache_bytes", "gauge", "Bytes of kept prefixes.", (double)s->cache_bytes);
 }
 
@@ -216,7 +228,8 @@ static void put_http(struct page *p, struct server *sv)
     family(p, "http_requests_total", "counter", "HTTP requests by path, method and status.");
     for (int i = 0; i < m->n_http; i++) {
         const struct http_row *r = &m->http[i];
-        snprintf(label, sizeof label, "path=\"%s\",method=\"%s\",status=\"%d\"", r->route ? r->route->path : "other", r->method, r->status);
+        snprintf(label, sizeof label, "path=\"%s\",method=\"%s\",status=\"%d\"",
+                 r->route ? r->route->path : "other", r->method, r->status);
         sample(p, "http_requests_total", label, (double)r->n);
     }
     one(p, "http_inflight", "gauge", "HTTP requests that have no whole answer yet.", sv->n_live);
@@ -249,13 +262,26 @@ static void put_process(struct page *p, struct server *sv)
     getrlimit(RLIMIT_NOFILE, &l);
     family(p, "build_info", "gauge", "Version of this program; always 1.");
     sample(p, "build_info", "version=\"" TENON_VERSION "\"", 1);
-    str_fmt(&p->out, "# HELP process_cpu_seconds_total User and system time.\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.17g\n",
-            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
-    str_fmt(&p->out, "# HELP process_resident_memory_bytes Resident memory.\n# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %.17g\n",
+    str_fmt(&p->out,
+            "# HELP process_cpu_seconds_total User and system time.\n# TYPE "
+            "process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.17g\n",
+            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
+    str_fmt(&p->out,
+            "# HELP process_resident_memory_bytes Resident memory.\n# TYPE "
+            "process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %.17g\n",
             resident_bytes());
-    str_fmt(&p->out, "# HELP process_open_fds Open descriptors.\n# TYPE process_open_fds gauge\nprocess_open_fds %d\n", open_files());
-    str_fmt(&p->out, "# HELP process_max_fds Most descriptors.\n# TYPE process_max_fds gauge\nprocess_max_fds %.17g\n", (double)l.rlim_cur);
-    str_fmt(&p->out, "# HELP process_start_time_seconds Start of the process.\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %lld\n",
+    str_fmt(&p->out,
+            "# HELP process_open_fds Open descriptors.\n# TYPE process_open_fds "
+            "gauge\nprocess_open_fds %d\n",
+            open_files());
+    str_fmt(&p->out,
+            "# HELP process_max_fds Most descriptors.\n# TYPE process_max_fds "
+            "gauge\nprocess_max_fds %.17g\n",
+            (double)l.rlim_cur);
+    str_fmt(&p->out,
+            "# HELP process_start_time_seconds Start of the process.\n# TYPE "
+            "process_start_time_seconds gauge\nprocess_start_time_seconds %lld\n",
             (long long)sv->started);
 }
 

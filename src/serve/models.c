@@ -14,8 +14,10 @@
 
 struct used { char name[129]; uint64_t ns; };
 struct models {
-    char **name; int n_name;                                          /* of the model; the first is said in answers */
-    struct used used[NAMES_MOST]; int n_used;                         /* when an adapter was last asked for */
+    char **name;
+    int n_name; /* of the model; the first is said in answers */
+    struct used used[NAMES_MOST];
+    int n_used; /* when an adapter was last asked for */
 };
 
 const char *models_default(const struct server *sv) { return sv->models->name[0]; }
@@ -104,7 +106,8 @@ static struct json *meta(const struct server *sv)
     return o;
 }
 
-static struct json *entry(const struct server *sv, const char *id, const char *root, const char *parent)
+static struct json *entry(const struct server *sv, const char *id, const char *root,
+                          const char *parent)
 {
     struct json *o = json_new_object();
     json_set(o, "id", json_new_str(id));
@@ -120,7 +123,8 @@ static struct json *entry(const struct server *sv, const char *id, const char *r
 
 static struct json *base_entry(const struct server *sv, const char *id)
 {
-    return entry(sv, id, sv->o->model_path ? base_name(sv->o->model_path) : models_default(sv), NULL);
+    return entry(sv, id, sv->o->model_path ? base_name(sv->o->model_path) : models_default(sv),
+                 NULL);
 }
 
 static struct json *adapter_entry(const struct server *sv, const struct sched_adapter *a)
@@ -134,7 +138,8 @@ void models_list(struct exchange *x)
     struct json *o = json_new_object(), *list = json_new_array();
     struct sched_adapter *a;
     int n = adapters(sv, &a);
-    for (int i = 0; i < sv->models->n_name; i++) json_push(list, base_entry(sv, sv->models->name[i]));
+    for (int i = 0; i < sv->models->n_name; i++)
+        json_push(list, base_entry(sv, sv->models->name[i]));
     for (int i = 0; i < n; i++) json_push(list, adapter_entry(sv, &a[i]));
     mem_free(a);
     json_set(o, "object", json_new_str("list"));
@@ -147,7 +152,9 @@ void models_get(struct exchange *x)
     struct sched_adapter a;
     if (is_base(x->sv, x->tail)) reply_json(x, 200, base_entry(x->sv, x->tail));
     else if (find_adapter(x->sv, x->tail, &a)) reply_json(x, 200, adapter_entry(x->sv, &a));
-    else reply_error(x, 404, "model_not_found", "model", "The model `%.200s` does not exist.", x->tail);
+    else
+        reply_error(x, 404, "model_not_found", "model", "The model `%.200s` does not exist.",
+                    x->tail);
 }
 
 void lora_list(struct exchange *x)
@@ -193,9 +200,12 @@ static void evict(struct server *sv, const char *keep)
     int n = adapters(sv, &a), oldest = -1;
     for (int i = 0; i < n; i++) {
         bool idle = !a[i].in_use && strcmp(a[i].name, keep);
-        if (idle && (oldest < 0 || last_used(sv->models, a[i].name) < last_used(sv->models, a[oldest].name))) oldest = i;
+        if (idle && (oldest < 0 ||
+                     last_used(sv->models, a[i].name) < last_used(sv->models, a[oldest].name)))
+            oldest = i;
     }
-    if (n > sv->o->max_loras && oldest >= 0 && sched_adapter_unload(sv->sched, a[oldest].name, &e)) log_line(LOG_INFO, "adapter_evicted name=%s", a[oldest].name);
+    if (n > sv->o->max_loras && oldest >= 0 && sched_adapter_unload(sv->sched, a[oldest].name, &e))
+        log_line(LOG_INFO, "adapter_evicted name=%s", a[oldest].name);
     mem_free(a);
 }
 
@@ -204,13 +214,15 @@ static void load_done(struct task *t)
     struct load *l = (struct load *)(void *)t;
     char text[256];
     int n = snprintf(text, sizeof text, "Success: LoRA adapter '%s' added successfully.", l->name);
-    log_line(l->ok ? LOG_INFO : LOG_WARN, "adapter_load name=%s ok=%d why=\"%s\"", l->name, l->ok, l->ok ? "" : l->e.msg);
+    log_line(l->ok ? LOG_INFO : LOG_WARN, "adapter_load name=%s ok=%d why=\"%s\"", l->name, l->ok,
+             l->ok ? "" : l->e.msg);
     if (l->ok) {
         touch(t->sv->models, l->name);
         evict(t->sv, l->name);
     }
     if (t->x && l->ok) reply_text(t->x, 200, "text/plain; charset=utf-8", text, (size_t)n);
-    else if (t->x) reply_error(t->x, 400, l->e.tag ? l->e.tag : "invalid_adapter", NULL, "%s", l->e.msg);
+    else if (t->x)
+        reply_error(t->x, 400, l->e.tag ? l->e.tag : "invalid_adapter", NULL, "%s", l->e.msg);
     load_done_free(l);
 }
 
@@ -233,11 +245,14 @@ static char *confined(const struct server *sv, const char *path, struct err *e)
     size_t n = base ? strlen(base) : 0;
     int why = errno;
     str_done(&joined);
-    bool inside = full && !strncmp(full, base, n) && (full[n] == '/' || !full[n] || !strcmp(base, "/"));
+    bool inside =
+        full && !strncmp(full, base, n) && (full[n] == '/' || !full[n] || !strcmp(base, "/"));
     if (!base) err_set(e, ERR_ARG, "--lora-root cannot be read");
-    else if (!full && path[0] == '/' && strncmp(path, base, n)) err_set(e, ERR_ARG, "lora_path: '%.200s' is not below the folder for adapters", path);
+    else if (!full && path[0] == '/' && strncmp(path, base, n))
+        err_set(e, ERR_ARG, "lora_path: '%.200s' is not below the folder for adapters", path);
     else if (!full) err_set(e, ERR_ARG, "lora_path: '%.200s': %s", path, strerror(why));
-    else if (!inside) err_set(e, ERR_ARG, "lora_path: '%.200s' is not below the folder for adapters", path);
+    else if (!inside)
+        err_set(e, ERR_ARG, "lora_path: '%.200s' is not below the folder for adapters", path);
     free(base);
     char *out = inside ? mem_str(full) : NULL;
     free(full);
@@ -252,16 +267,21 @@ static bool may_come(struct server *sv, const char *name, struct err *e)
     bool ok = n < sv->o->max_loras;
     for (int i = 0; i < n; i++) ok |= !a[i].in_use || !strcmp(a[i].name, name);
     mem_free(a);
-    return ok || err_as(e, "adapter_in_use", ERR_ARG, "%d adapters are loaded and all are in use", n);
+    return ok ||
+           err_as(e, "adapter_in_use", ERR_ARG, "%d adapters are loaded and all are in use", n);
 }
 
 static bool check_load(struct exchange *x, const char *name, bool replace, struct err *e)
 {
     struct sched_adapter a;
     if (!name_is_legal(name))
-        return err_set(e, ERR_ARG, "lora_name: '%.40s' is not a name: 1 to 128 of A-Z a-z 0-9 _ . - are accepted", name);
-    if (is_base(x->sv, name)) return err_set(e, ERR_ARG, "lora_name: '%.128s' is the name of the model itself", name);
-    if (!replace && find_adapter(x->sv, name, &a)) return err_set(e, ERR_ARG, "The lora adapter '%s' has already been loaded.", name);
+        return err_set(
+            e, ERR_ARG,
+            "lora_name: '%.40s' is not a name: 1 to 128 of A-Z a-z 0-9 _ . - are accepted", name);
+    if (is_base(x->sv, name))
+        return err_set(e, ERR_ARG, "lora_name: '%.128s' is the name of the model itself", name);
+    if (!replace && find_adapter(x->sv, name, &a))
+        return err_set(e, ERR_ARG, "The lora adapter '%s' has already been loaded.", name);
     return may_come(x->sv, name, e);
 }
 
@@ -272,16 +292,19 @@ void lora_load(struct exchange *x)
     size_t n = 0, p = 0;
     bool replace = false;
     if (!body) return;
-    const char *name = json_str(json_get(body, "lora_name"), &n), *path = json_str(json_get(body, "lora_path"), &p);
+    const char *name = json_str(json_get(body, "lora_name"), &n),
+               *path = json_str(json_get(body, "lora_path"), &p);
     const struct json *scale = there(body, "scale");
     double s = scale ? json_f64(scale) : 1;
     char *full = NULL;
     if (!take_bool(x, body, "load_inplace", &replace)) goto out;
     if (!n || !p || strlen(name) != n || strlen(path) != p)
-        reply_error(x, 400, "missing_required_parameter", NULL, "Both 'lora_name' and 'lora_path' must be provided.");
+        reply_error(x, 400, "missing_required_parameter", NULL,
+                    "Both 'lora_name' and 'lora_path' must be provided.");
     else if (scale && (!json_is(scale, JSON_NUMBER) || !(s > -1000 && s < 1000)))
         reply_error(x, 400, "invalid_value", "scale", "scale: must be a number from -1000 to 1000");
-    else if (!check_load(x, name, replace, &e) || !(full = confined(x->sv, path, &e))) reply_err(x, &e);
+    else if (!check_load(x, name, replace, &e) || !(full = confined(x->sv, path, &e)))
+        reply_err(x, &e);
     else {
         struct load *l = mem_zero(sizeof *l);
         *l = (struct load){ .task = { .run = load_work, .done = load_done }, .name = mem_str(name), .path = full, .scale = (float)s, .replace = replace };
@@ -300,12 +323,17 @@ void lora_unload(struct exchange *x)
     if (!body) return;
     const char *name = json_str(json_get(body, "lora_name"), &n);
     bool by_id = there(body, "lora_int_id") != NULL;
-    if (!n && by_id) reply_error(x, 400, "invalid_value", NULL, "The lora adapter 'None' cannot be found.");
-    else if (!n) reply_error(x, 400, "missing_required_parameter", NULL, "either 'lora_name' and 'lora_int_id' needs to be provided.");
+    if (!n && by_id)
+        reply_error(x, 400, "invalid_value", NULL, "The lora adapter 'None' cannot be found.");
+    else if (!n)
+        reply_error(x, 400, "missing_required_parameter", NULL,
+                    "either 'lora_name' and 'lora_int_id' needs to be provided.");
     else if (!sched_adapter_unload(x->sv->sched, name, &e))
-        reply_error(x, 400, "adapter_not_found", NULL, "The lora adapter '%.200s' cannot be found.", name);
+        reply_error(x, 400, "adapter_not_found", NULL, "The lora adapter '%.200s' cannot be found.",
+                    name);
     else {
-        int len = snprintf(text, sizeof text, "Success: LoRA adapter '%.128s' removed successfully.", name);
+        int len = snprintf(text, sizeof text,
+                           "Success: LoRA adapter '%.128s' removed successfully.", name);
         reply_text(x, 200, "text/plain; charset=utf-8", text, (size_t)len);
     }
     json_free(body);
@@ -334,9 +362,12 @@ static bool load_module(struct server *sv, const char *spec, struct err *e)
 {
     char *name = NULL, *path = NULL;
     float scale;
-    if (!split_module(spec, &name, &path, &scale)) return err_set(e, ERR_ARG, "--lora-modules %.100s: NAME=PATH is accepted", spec);
+    if (!split_module(spec, &name, &path, &scale))
+        return err_set(e, ERR_ARG, "--lora-modules %.100s: NAME=PATH is accepted", spec);
     bool ok = name_is_legal(name) && !is_base(sv, name);
-    if (!ok) err_set(e, ERR_ARG, "--lora-modules %.100s: '%.60s' is no name for an adapter here", spec, name);
+    if (!ok)
+        err_set(e, ERR_ARG, "--lora-modules %.100s: '%.60s' is no name for an adapter here", spec,
+                name);
     ok = ok && sched_adapter_load(sv->sched, name, path, scale, true, e);
     mem_free(name);
     mem_free(path);
@@ -359,7 +390,8 @@ struct models *models_open(struct server *sv, struct err *e)
     if (!m->n_name) {
         const char *file = o->model_path ? base_name(o->model_path) : "tenon";
         size_t n = strlen(file);
-        add_name(m, *file ? file : "model", n > 5 && !strcmp(file + n - 5, ".gguf") ? n - 5 : MAX(n, 1u));
+        add_name(m, *file ? file : "model",
+                 n > 5 && !strcmp(file + n - 5, ".gguf") ? n - 5 : MAX(n, 1u));
     }
     for (int i = 0; i < o->lora.n; i++)
         if (!load_module(sv, o->lora.item[i], e)) {
@@ -383,7 +415,8 @@ void models_rescan(struct server *sv)
     for (int i = 0; i < sv->o->lora.n; i++) {
         struct load *l = mem_zero(sizeof *l);
         *l = (struct load){ .task = { .run = load_work, .done = load_done }, .replace = true };
-        if (split_module(sv->o->lora.item[i], &l->name, &l->path, &l->scale)) aside_start(sv, NULL, &l->task);
+        if (split_module(sv->o->lora.item[i], &l->name, &l->path, &l->scale))
+            aside_start(sv, NULL, &l->task);
         else load_done_free(l);
     }
 }

@@ -26,14 +26,18 @@ bool take_bool(struct exchange *x, struct json *body, const char *key, bool *out
     return true;
 }
 
-bool take_int(struct exchange *x, struct json *body, const char *key, int64_t lo, int64_t hi, int64_t *out)
+bool take_int(struct exchange *x, struct json *body, const char *key, int64_t lo, int64_t hi,
+              int64_t *out)
 {
     const struct json *v = there(body, key);
     int64_t n = *out;
     bool is_int = !v || json_i64(v, &n), fits = n >= lo && n <= hi;
     if (v && (!is_int || !fits)) {
-        const char *code = !is_int ? "invalid_type" : n < lo ? "integer_below_min_value" : "integer_above_max_value";
-        reply_error(x, 400, code, key, "%s: must be an integer from %lld to %lld", key, (long long)lo, (long long)hi);
+        const char *code = !is_int  ? "invalid_type"
+                           : n < lo ? "integer_below_min_value"
+                                    : "integer_above_max_value";
+        reply_error(x, 400, code, key, "%s: must be an integer from %lld to %lld", key,
+                    (long long)lo, (long long)hi);
         return false;
     }
     *out = n;
@@ -51,19 +55,61 @@ bool known_members(struct exchange *x, const struct json *body, const char *cons
             log_line(LOG_DEBUG, "ignored id=%s member=\"%.60s\"", x->id, it.key);
             continue;
         }
-        reply_error(x, 400, "unknown_parameter", it.key, "%.60s: this member is not known here", it.key);
+        reply_error(x, 400, "unknown_parameter", it.key, "%.60s: this member is not known here",
+                    it.key);
         return false;
     }
     return true;
 }
 
-static const char *const chat_members[] = {
-    "model", "messages", "max_completion_tokens", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "min_tokens",
-    "ignore_eos", "repeat_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "n", "stop", "stream", "stream_options",
-    "logprobs", "top_logprobs", "response_format", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "reasoning_effort",
-    "chat_template_kwargs", "prompt_cache_key", "user", "safety_identifier", "store", "metadata", "service_tier", "verbosity", "prediction",
-    "prompt_cache_retention", "audio", "modalities", "web_search_options", "spelling", "key_order", "steer", "best_of", "priority", NULL
-};
+static const char *const chat_members[] = { "model",
+                                            "messages",
+                                            "max_completion_tokens",
+                                            "max_tokens",
+                                            "temperature",
+                                            "top_p",
+                                            "top_k",
+                                            "min_p",
+                                            "repetition_penalty",
+                                            "min_tokens",
+                                            "ignore_eos",
+                                            "repeat_penalty",
+                                            "presence_penalty",
+                                            "frequency_penalty",
+                                            "logit_bias",
+                                            "seed",
+                                            "n",
+                                            "stop",
+                                            "stream",
+                                            "stream_options",
+                                            "logprobs",
+                                            "top_logprobs",
+                                            "response_format",
+                                            "tools",
+                                            "tool_choice",
+                                            "parallel_tool_calls",
+                                            "functions",
+                                            "function_call",
+                                            "reasoning_effort",
+                                            "chat_template_kwargs",
+                                            "prompt_cache_key",
+                                            "user",
+                                            "safety_identifier",
+                                            "store",
+                                            "metadata",
+                                            "service_tier",
+                                            "verbosity",
+                                            "prediction",
+                                            "prompt_cache_retention",
+                                            "audio",
+                                            "modalities",
+                                            "web_search_options",
+                                            "spelling",
+                                            "key_order",
+                                            "steer",
+                                            "best_of",
+                                            "priority",
+                                            NULL };
 
 /* ---- the legacy functions ---------------------------------------------------------------------------- */
 
@@ -74,20 +120,24 @@ static bool legacy_choice(struct exchange *x, struct json *body)
     const char *word = json_str(v, &len);
     if (v && !functions) {
         reply_error(x, 400, "invalid_value", "function_call",
-                    "Invalid value for 'function_call': 'function_call' is only allowed when 'functions' are specified.");
+                    "Invalid value for 'function_call': 'function_call' is only allowed when "
+                    "'functions' are specified.");
         return false;
     }
     if (word && strcmp(word, "none") && strcmp(word, "auto")) {
-        reply_error(x, 400, "invalid_value", "function_call", "Invalid value: '%.60s'. Supported values are: 'none' and 'auto'.", word);
+        reply_error(x, 400, "invalid_value", "function_call",
+                    "Invalid value: '%.60s'. Supported values are: 'none' and 'auto'.", word);
         return false;
     }
     const char *name = json_str(json_get(v, "name"), NULL);
     if (v && !word && !name) {
-        reply_error(x, 400, "invalid_type", "function_call", "function_call: 'none', 'auto' and {\"name\":…} are accepted");
+        reply_error(x, 400, "invalid_type", "function_call",
+                    "function_call: 'none', 'auto' and {\"name\":…} are accepted");
         return false;
     }
     if (v) json_set(body, "tool_choice", word ? json_new_str(word) : tool_choice_json(name));
-    if (name && (!strcmp(name, "auto") || !strcmp(name, "none") || !strcmp(name, "required"))) {     /* a function of that name */
+    if (name && (!strcmp(name, "auto") || !strcmp(name, "none") ||
+                 !strcmp(name, "required"))) { /* a function of that name */
         struct json *c = json_new_object();
         json_set(c, "type", json_new_str("function"));
         json_set(c, "name", json_new_str(name));
@@ -121,11 +171,13 @@ static void legacy_history(struct json *body)
     const struct json *list = json_get(body, "messages");
     bool any = false;
     for (size_t i = 0; i < json_len(list) && json_is(list, JSON_ARRAY); i++)
-        any |= there(json_at(list, i), "function_call") || json_str_is(json_get(json_at(list, i), "role"), "function");
+        any |= there(json_at(list, i), "function_call") ||
+               json_str_is(json_get(json_at(list, i), "role"), "function");
     if (!any) return;
     struct json *out = json_new_array();
     for (size_t i = 0; i < json_len(list); i++)
-        json_push(out, json_is(json_at(list, i), JSON_OBJECT) ? legacy_message(json_at(list, i), i) : json_copy(json_at(list, i)));
+        json_push(out, json_is(json_at(list, i), JSON_OBJECT) ? legacy_message(json_at(list, i), i)
+                                                              : json_copy(json_at(list, i)));
     json_set(body, "messages", out);
 }
 
@@ -135,7 +187,8 @@ static bool legacy_functions(struct exchange *x, struct json *body, bool *legacy
     const struct json *functions = there(body, "functions");
     if (functions && there(body, "tools")) {
         reply_error(x, 400, "invalid_value", NULL,
-                    "'functions' and 'tools' cannot both be provided. 'functions' are deprecated; use the 'tools' parameter instead.");
+                    "'functions' and 'tools' cannot both be provided. 'functions' are deprecated; "
+                    "use the 'tools' parameter instead.");
         return false;
     }
     if (functions && !json_is(functions, JSON_ARRAY)) {
@@ -181,11 +234,14 @@ static bool take_stream(struct exchange *x, struct json *body, bool *stream, boo
     if (!take_bool(x, body, "stream", stream)) return false;
     const struct json *o = there(body, "stream_options"), *u = there(o, "include_usage");
     if (o && (!*stream || !json_is(o, JSON_OBJECT))) {
-        reply_error(x, 400, "invalid_value", "stream_options", *stream ? "stream_options: must be an object" : "stream_options: only allowed when 'stream' is true");
+        reply_error(x, 400, "invalid_value", "stream_options",
+                    *stream ? "stream_options: must be an object"
+                            : "stream_options: only allowed when 'stream' is true");
         return false;
     }
     if (u && !json_is(u, JSON_BOOL)) {
-        reply_error(x, 400, "invalid_type", "stream_options.include_usage", "stream_options.include_usage: must be true or false");
+        reply_error(x, 400, "invalid_type", "stream_options.include_usage",
+                    "stream_options.include_usage: must be true or false");
         return false;
     }
     *usage = json_bool(u);
@@ -198,21 +254,24 @@ static bool take_logprobs(struct exchange *x, struct json *body, bool *want, int
     const struct json *v = there(body, "logprobs");
     *want = json_bool(v);
     if (there(body, "top_logprobs") && !*want) {
-        reply_error(x, 400, "invalid_value", "top_logprobs", "top_logprobs: only allowed when 'logprobs' is true");
+        reply_error(x, 400, "invalid_value", "top_logprobs",
+                    "top_logprobs: only allowed when 'logprobs' is true");
         return false;
     }
     return take_int(x, body, "top_logprobs", 0, TOP_MOST, top);
 }
 
 /* Everything but the running. True: r (which owns the body) and chat are the caller's. */
-static bool chat_read(struct exchange *x, struct json *body, struct request *r, struct chat **state, int64_t *n, bool *stream)
+static bool chat_read(struct exchange *x, struct json *body, struct request *r, struct chat **state,
+                      int64_t *n, bool *stream)
 {
     struct chat c = { 0 };
     int64_t top = 0;
     *n = 1;
     *stream = false;
-    if (!models_resolve(x, body) || !known_members(x, body, chat_members) || !take_stream(x, body, stream, &c.usage) ||
-        !take_int(x, body, "n", 1, x->sv->o->max_n, n) || !take_logprobs(x, body, &c.logprobs, &top) || !legacy_functions(x, body, &c.legacy)) {
+    if (!models_resolve(x, body) || !known_members(x, body, chat_members) ||
+        !take_stream(x, body, stream, &c.usage) || !take_int(x, body, "n", 1, x->sv->o->max_n, n) ||
+        !take_logprobs(x, body, &c.logprobs, &top) || !legacy_functions(x, body, &c.legacy)) {
         json_free(body);
         return false;
     }
@@ -266,7 +325,8 @@ static struct json *timings_json(const struct message *m)
     return o;
 }
 
-static void chunk(struct job *j, struct choice *c, struct json *delta, const char *finish, struct str *out)
+static void chunk(struct job *j, struct choice *c, struct json *delta, const char *finish,
+                  struct str *out)
 {
     struct chat *s = j->state;
     str_puts(out, "data: ");
@@ -366,7 +426,9 @@ static struct json *chat_choice(struct job *j, struct choice *c)
     json_set(m, "refusal", json_new_null());
     json_set(o, "index", json_new_int(c->index));
     json_set(o, "message", m);
-    json_set(o, "logprobs", s->logprobs ? logprobs_json(c->logprobs ? c->logprobs : json_new_array()) : json_new_null());
+    json_set(o, "logprobs",
+             s->logprobs ? logprobs_json(c->logprobs ? c->logprobs : json_new_array())
+                         : json_new_null());
     c->logprobs = NULL;
     json_set(o, "finish_reason", json_new_str(chat_finish(j, c)));
     return o;
@@ -383,7 +445,8 @@ static struct json *chat_whole(struct job *j)
     return o;
 }
 
-static const struct teller chat_teller = { chat_begin, chat_event, chat_end, chat_fail, chat_whole, NULL, chat_done };
+static const struct teller chat_teller = { chat_begin, chat_event, chat_end, chat_fail,
+                                           chat_whole, NULL,       chat_done };
 
 void chat_run(struct exchange *x)
 {
@@ -393,15 +456,22 @@ void chat_run(struct exchange *x)
     int64_t n;
     bool stream;
     if (!body || !chat_read(x, body, &r, &state, &n, &stream)) return;
-    job_start(x, &(struct job_spec){ .teller = &chat_teller, .state = state, .request = &r, .n = (int)n, .stream = stream, .id_prefix = "chatcmpl-" });
+    job_start(x, &(struct job_spec){ .teller = &chat_teller,
+                                     .state = state,
+                                     .request = &r,
+                                     .n = (int)n,
+                                     .stream = stream,
+                                     .id_prefix = "chatcmpl-" });
 }
 
 /* ---- without an answer --------------------------------------------------------------------------------------- */
 
-static bool prompt_of(struct exchange *x, const struct request *r, struct prompt *p, struct ids *ids)
+static bool prompt_of(struct exchange *x, const struct request *r, struct prompt *p,
+                      struct ids *ids)
 {
     struct err e = { 0 };
-    bool ok = engine_render(x->sv->engine, r, p, &e) && prompt_tokens(p, engine_tokenizer(x->sv->engine), ids, &e);
+    bool ok = engine_render(x->sv->engine, r, p, &e) &&
+              prompt_tokens(p, engine_tokenizer(x->sv->engine), ids, &e);
     if (!ok) reply_err(x, &e);
     return ok;
 }

@@ -45,15 +45,24 @@ void reply_json(struct exchange *x, int status, struct json *take)
 
 /* ---- errors ------------------------------------------------------------------------------------ */
 
-static const struct { int status; const char *openai, *anthropic; } types[] = {
-    { 400, "invalid_request_error", "invalid_request_error" }, { 401, "authentication_error", "authentication_error" },
-    { 403, "permission_error", "permission_error" },           { 404, "not_found_error", "not_found_error" },
-    { 405, "invalid_request_error", "invalid_request_error" }, { 408, "invalid_request_error", "invalid_request_error" },
-    { 409, "invalid_request_error", "invalid_request_error" }, { 413, "invalid_request_error", "request_too_large" },
-    { 414, "invalid_request_error", "invalid_request_error" }, { 415, "invalid_request_error", "invalid_request_error" },
-    { 431, "invalid_request_error", "invalid_request_error" }, { 429, "rate_limit_error", "rate_limit_error" },
-    { 499, "cancelled", "api_error" },                         { 500, "server_error", "api_error" },
-    { 501, "not_supported_error", "invalid_request_error" },   { 503, "unavailable_error", "overloaded_error" },
+static const struct { int status; const char *openai, *anthropic;
+} types[] = {
+    { 400, "invalid_request_error", "invalid_request_error" },
+    { 401, "authentication_error", "authentication_error" },
+    { 403, "permission_error", "permission_error" },
+    { 404, "not_found_error", "not_found_error" },
+    { 405, "invalid_request_error", "invalid_request_error" },
+    { 408, "invalid_request_error", "invalid_request_error" },
+    { 409, "invalid_request_error", "invalid_request_error" },
+    { 413, "invalid_request_error", "request_too_large" },
+    { 414, "invalid_request_error", "invalid_request_error" },
+    { 415, "invalid_request_error", "invalid_request_error" },
+    { 431, "invalid_request_error", "invalid_request_error" },
+    { 429, "rate_limit_error", "rate_limit_error" },
+    { 499, "cancelled", "api_error" },
+    { 500, "server_error", "api_error" },
+    { 501, "not_supported_error", "invalid_request_error" },
+    { 503, "unavailable_error", "overloaded_error" },
 };
 
 static const char *type_of(int status, bool anthropic)
@@ -65,7 +74,10 @@ static const char *type_of(int status, bool anthropic)
 
 const char *fault_type(int status) { return type_of(status, false); }
 
-static struct json *text_or_null(const char *s) { return s && *s ? json_new_str(s) : json_new_null(); }
+static struct json *text_or_null(const char *s)
+{
+    return s && *s ? json_new_str(s) : json_new_null();
+}
 
 struct json *fault_json(const struct exchange *x, const struct fault *f)
 {
@@ -84,7 +96,8 @@ struct json *fault_json(const struct exchange *x, const struct fault *f)
     return o;
 }
 
-static void put_number_after(struct json *error, const char *key, const char *text, const char *before)
+static void put_number_after(struct json *error, const char *key, const char *text,
+                             const char *before)
 {
     const char *at = strstr(text, before);
     long long v;
@@ -114,7 +127,8 @@ static void reply_fault(struct exchange *x, const struct fault *f)
     reply_json(x, status, o);
 }
 
-void reply_error(struct exchange *x, int status, const char *code, const char *param, const char *fmt, ...)
+void reply_error(struct exchange *x, int status, const char *code, const char *param,
+                 const char *fmt, ...)
 {
     char msg[640];
     va_list ap;
@@ -139,9 +153,11 @@ static const struct { const char *tag; int status; } tag_status[] = {
 /* Sentences from below that begin with their code, as those that come as events do. */
 static const char *code_in(const char *msg)
 {
-    static const char *const known[] = { "context_length_exceeded", "max_tokens_too_small", "server_shutting_down", "queue_full", "queue_timeout" };
+    static const char *const known[] = { "context_length_exceeded", "max_tokens_too_small",
+                                         "server_shutting_down", "queue_full", "queue_timeout" };
     for (size_t i = 0; i < LEN(known); i++)
-        if (!strncmp(msg, known[i], strlen(known[i])) && !strncmp(msg + strlen(known[i]), ": ", 2)) return known[i];
+        if (!strncmp(msg, known[i], strlen(known[i])) && !strncmp(msg + strlen(known[i]), ": ", 2))
+            return known[i];
     return NULL;
 }
 
@@ -155,7 +171,9 @@ static const char *code_of(const struct err *e)
     case ERR_IO: case ERR_NOMEM: case ERR_INTERNAL: return "internal_error";
     default: break;
     }
-    return strstr(e->msg, ": missing") ? "missing_required_parameter" : strstr(e->msg, "must be a") ? "invalid_type" : "invalid_value";
+    return strstr(e->msg, ": missing")   ? "missing_required_parameter"
+           : strstr(e->msg, "must be a") ? "invalid_type"
+                                         : "invalid_value";
 }
 
 /* "tools[1].function.name: missing" is about tools[1].function.name. */
@@ -164,7 +182,8 @@ static void param_of(const char *msg, char *out, size_t cap)
     const char *end = strstr(msg, ": ");
     size_t n = end ? (size_t)(end - msg) : 0;
     bool fine = n && n < cap && (islower((unsigned char)msg[0]) || msg[0] == '_');
-    for (size_t i = 0; fine && i < n; i++) fine = isalnum((unsigned char)msg[i]) || strchr("_.[]", msg[i]);
+    for (size_t i = 0; fine && i < n; i++)
+        fine = isalnum((unsigned char)msg[i]) || strchr("_.[]", msg[i]);
     if (!fine) n = 0;
     memcpy(out, msg, n);
     out[n] = 0;
@@ -180,7 +199,8 @@ void fault_of(struct fault *f, const struct err *e)
     f->type = fault_type(f->status);
     if (inside) f->message = e->msg + strlen(inside) + 2;
     if (f->status < 500) param_of(f->message, f->param, sizeof f->param);
-    if (f->status == 500 && e->code != ERR_INTERNAL && !code) f->message = "the engine failed; the log of the server says why";
+    if (f->status == 500 && e->code != ERR_INTERNAL && !code)
+        f->message = "the engine failed; the log of the server says why";
 }
 
 void reply_err(struct exchange *x, const struct err *e)

@@ -14,7 +14,13 @@ static bool bad(struct exchange *x, const char *code, const char *param, const c
 
 /* ---- items become messages -------------------------------------------------------------------------------- */
 
-struct reading { struct exchange *x; struct json *out; struct json *open; struct str thought; size_t at; };   /* open: assistant turn that calls may join */
+struct reading {
+    struct exchange *x;
+    struct json *out;
+    struct json *open;
+    struct str thought;
+    size_t at;
+}; /* open: assistant turn that calls may join */
 
 static struct json *push_message(struct reading *r, const char *role)
 {
@@ -22,7 +28,8 @@ static struct json *push_message(struct reading *r, const char *role)
     json_set(m, "role", json_new_str(role));
     json_push(r->out, m);
     r->open = !strcmp(role, "assistant") ? m : NULL;
-    if (r->open && r->thought.len) json_set(m, "reasoning_content", json_new_strn(r->thought.p, r->thought.len));
+    if (r->open && r->thought.len)
+        json_set(m, "reasoning_content", json_new_strn(r->thought.p, r->thought.len));
     if (r->open) str_clear(&r->thought);
     return m;
 }
@@ -44,11 +51,14 @@ static bool read_message(struct reading *r, const struct json *item)
 
 static bool read_call(struct reading *r, const struct json *item)
 {
-    const struct json *id = there(item, "call_id"), *name = there(item, "name"), *args = there(item, "arguments");
+    const struct json *id = there(item, "call_id"), *name = there(item, "name"),
+                      *args = there(item, "arguments");
     char where[64];
     snprintf(where, sizeof where, "input[%zu]", r->at);
-    if (!json_str(id, NULL) || !json_str(name, NULL)) return bad(r->x, "missing_required_parameter", where, "call_id and name are needed");
-    struct json *m = r->open ? r->open : push_message(r, "assistant"), *c = json_new_object(), *f = json_new_object();
+    if (!json_str(id, NULL) || !json_str(name, NULL))
+        return bad(r->x, "missing_required_parameter", where, "call_id and name are needed");
+    struct json *m = r->open ? r->open : push_message(r, "assistant"), *c = json_new_object(),
+                *f = json_new_object();
     if (!json_get(m, "content")) json_set(m, "content", json_new_null());
     if (!json_get(m, "tool_calls")) json_set(m, "tool_calls", json_new_array());
     json_set(c, "id", json_copy(id));
@@ -88,14 +98,21 @@ static bool read_code(struct reading *r, const struct json *item)
     struct json *call = json_new_object();
     json_set(call, "call_id", json_copy(json_get(item, "id")));
     json_set(call, "name", json_new_str("python"));
-    json_set(call, "arguments", there(item, "code") ? json_copy(json_get(item, "code")) : json_new_str(""));
+    json_set(call, "arguments",
+             there(item, "code") ? json_copy(json_get(item, "code")) : json_new_str(""));
     bool ok = read_call(r, call);
     json_free(call);
     return ok;
 }
 
-static const struct { const char *type; bool (*read)(struct reading *r, const struct json *item); } kinds[] = {
-    { "message", read_message }, { "function_call", read_call }, { "function_call_output", read_output }, { "reasoning", read_reasoning },
+static const struct {
+    const char *type;
+    bool (*read)(struct reading *r, const struct json *item);
+} kinds[] = {
+    { "message", read_message },
+    { "function_call", read_call },
+    { "function_call_output", read_output },
+    { "reasoning", read_reasoning },
     { "code_interpreter_call", read_code },
 };
 
@@ -107,11 +124,14 @@ static bool read_item(struct reading *r, const struct json *item)
     for (size_t i = 0; i < LEN(kinds); i++)
         if (json_str_is(type, kinds[i].type)) return kinds[i].read(r, item);
     snprintf(where, sizeof where, "input[%zu].type", r->at);
-    return bad(r->x, "invalid_value", where, "message, function_call, function_call_output, reasoning and, with the store, item_reference are accepted");
+    return bad(r->x, "invalid_value", where,
+               "message, function_call, function_call_output, reasoning and, with the store, "
+               "item_reference are accepted");
 }
 
 /* The messages of instructions and items; NULL: answered. */
-static struct json *messages_of(struct exchange *x, const struct json *instructions, const struct json *items)
+static struct json *messages_of(struct exchange *x, const struct json *instructions,
+                                const struct json *items)
 {
     struct reading r = { .x = x, .out = json_new_array() };
     bool ok = true;
@@ -145,14 +165,17 @@ static bool bring_along(struct exchange *x, const struct json *id, struct json *
     struct json *response, *input;
     struct err e = { 0 };
     const char *text = json_str(id, NULL);
-    if (!x->sv->store) return bad(x, "unsupported_parameter", "previous_response_id", "responses are not stored here; --response-store FILE switches this on");
+    if (!x->sv->store)
+        return bad(x, "unsupported_parameter", "previous_response_id",
+                   "responses are not stored here; --response-store FILE switches this on");
     if (!text) return bad(x, "invalid_type", "previous_response_id", "must be a string");
     if (!keep_get(x->sv->store, text, &response, &input, &e)) {
         reply_err(x, &e);
         return false;
     }
     if (!response) {
-        reply_error(x, 404, "response_not_found", "previous_response_id", "Previous response with id '%.100s' not found.", text);
+        reply_error(x, 404, "response_not_found", "previous_response_id",
+                    "Previous response with id '%.100s' not found.", text);
         return false;
     }
     append(items, input);
@@ -180,19 +203,25 @@ static bool push_item(struct exchange *x, const struct json *item, size_t at, st
     const char *id = json_str(json_get(item, "id"), NULL);
     const struct json *known = id ? find_item(items, id) : NULL;
     snprintf(where, sizeof where, "input[%zu].id", at);
-    if (!known) return bad(x, "item_not_found", where, "names no item of a stored response that came along by previous_response_id");
-    return true;                                                      /* it is in its place already */
+    if (!known)
+        return bad(x, "item_not_found", where,
+                   "names no item of a stored response that came along by previous_response_id");
+    return true; /* it is in its place already */
 }
 
 static struct json *read_items(struct exchange *x, const struct json *body)
 {
-    const struct json *input = there(body, "input"), *previous = there(body, "previous_response_id");
+    const struct json *input = there(body, "input"),
+                      *previous = there(body, "previous_response_id");
     struct json *items = json_new_array();
     bool ok = !previous || bring_along(x, previous, items);
     if (ok && json_is(input, JSON_STRING)) json_push(items, user_item(input));
     else if (ok && json_is(input, JSON_ARRAY) && json_len(input))
-        for (size_t i = 0; ok && i < json_len(input); i++) ok = push_item(x, json_at(input, i), i, items);
-    else if (ok) ok = bad(x, input ? "invalid_type" : "missing_required_parameter", "input", "a string or an array of items is needed");
+        for (size_t i = 0; ok && i < json_len(input); i++)
+            ok = push_item(x, json_at(input, i), i, items);
+    else if (ok)
+        ok = bad(x, input ? "invalid_type" : "missing_required_parameter", "input",
+                 "a string or an array of items is needed");
     if (ok) return items;
     json_free(items);
     return NULL;
@@ -234,8 +263,10 @@ static bool read_tools(struct exchange *x, const struct json *list, struct json 
 static bool read_choice(struct exchange *x, const struct json *v, struct json *chat)
 {
     const char *type = json_str(json_get(v, "type"), NULL);
-    if (json_is(v, JSON_OBJECT) && type && strcmp(type, "function") && strcmp(type, "allowed_tools") && strcmp(type, "code_interpreter"))
-        return bad(x, "tool_choice_unknown_tool", "tool_choice", "names a tool that is not offered here");
+    if (json_is(v, JSON_OBJECT) && type && strcmp(type, "function") &&
+        strcmp(type, "allowed_tools") && strcmp(type, "code_interpreter"))
+        return bad(x, "tool_choice_unknown_tool", "tool_choice",
+                   "names a tool that is not offered here");
     bool no_tools = !json_get(chat, "tools") && json_str_is(v, "auto");
     if (!no_tools) json_set(chat, "tool_choice", json_copy(v));
     return true;
@@ -264,10 +295,13 @@ static bool refuse(struct exchange *x, const struct json *body)
 {
     static const char *const never[] = { "conversation", "prompt" };
     for (size_t i = 0; i < LEN(never); i++)
-        if (there(body, never[i])) return bad(x, "unsupported_parameter", never[i], "not supported here");
-    if (json_bool(there(body, "background"))) return bad(x, "unsupported_parameter", "background", "not supported here; leave it out");
+        if (there(body, never[i]))
+            return bad(x, "unsupported_parameter", never[i], "not supported here");
+    if (json_bool(there(body, "background")))
+        return bad(x, "unsupported_parameter", "background", "not supported here; leave it out");
     const struct json *t = there(body, "truncation");
-    if (t && !json_str_is(t, "auto") && !json_str_is(t, "disabled")) return bad(x, "invalid_value", "truncation", "'auto' and 'disabled' are accepted");
+    if (t && !json_str_is(t, "auto") && !json_str_is(t, "disabled"))
+        return bad(x, "invalid_value", "truncation", "'auto' and 'disabled' are accepted");
     return true;
 }
 
@@ -291,7 +325,9 @@ static struct json *echo_of(const struct json *body, bool store)
     struct json *o = json_new_object();
     for (size_t i = 0; i < LEN(member); i++) {
         const struct json *v = there(body, member[i].key);
-        json_set(o, member[i].key, v ? json_copy(v) : json_parse(member[i].otherwise, strlen(member[i].otherwise), NULL));
+        json_set(o, member[i].key,
+                 v ? json_copy(v)
+                   : json_parse(member[i].otherwise, strlen(member[i].otherwise), NULL));
     }
     const struct json *format = there(json_get(o, "text"), "format");
     if (!format) json_set(o, "text", json_parse("{\"format\":{\"type\":\"text\"}}", 26, NULL));
@@ -301,11 +337,49 @@ static struct json *echo_of(const struct json *body, bool store)
     return o;
 }
 
-static const char *const members[] = { "model", "input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "stream",
-    "stream_options", "store", "previous_response_id", "conversation", "background", "prompt", "truncation", "include", "max_tool_calls", "temperature", "top_p",
-    "top_logprobs", "parallel_tool_calls", "metadata", "user", "prompt_cache_key", "safety_identifier", "service_tier", "seed", "top_k", "min_p",
-    "prompt_cache_retention", "frequency_penalty", "presence_penalty", "chat_template_kwargs", NULL };
-static const char *const same[] = { "temperature", "top_p", "top_k", "min_p", "seed", "parallel_tool_calls", "frequency_penalty", "presence_penalty",
+static const char *const members[] = { "model",
+                                       "input",
+                                       "instructions",
+                                       "max_output_tokens",
+                                       "tools",
+                                       "tool_choice",
+                                       "text",
+                                       "reasoning",
+                                       "stream",
+                                       "stream_options",
+                                       "store",
+                                       "previous_response_id",
+                                       "conversation",
+                                       "background",
+                                       "prompt",
+                                       "truncation",
+                                       "include",
+                                       "max_tool_calls",
+                                       "temperature",
+                                       "top_p",
+                                       "top_logprobs",
+                                       "parallel_tool_calls",
+                                       "metadata",
+                                       "user",
+                                       "prompt_cache_key",
+                                       "safety_identifier",
+                                       "service_tier",
+                                       "seed",
+                                       "top_k",
+                                       "min_p",
+                                       "prompt_cache_retention",
+                                       "frequency_penalty",
+                                       "presence_penalty",
+                                       "chat_template_kwargs",
+                                       NULL };
+static const char *const same[] = { "temperature",
+                                    "top_p",
+                                    "top_k",
+                                    "min_p",
+                                    "seed",
+                                    "parallel_tool_calls",
+                                    "frequency_penalty",
+                                    "presence_penalty",
                                     "chat_template_kwargs" };
 
 /* The chat body without its messages; NULL: answered. */
@@ -322,7 +396,8 @@ static struct json *translate(struct exchange *x, struct json *body, struct answ
         json_set(chat, "max_completion_tokens", json_new_int(max));
     }
     if (there(body, "tools") && !read_tools(x, json_get(body, "tools"), chat, &a->code)) goto fail;
-    if (there(body, "tool_choice") && !read_choice(x, json_get(body, "tool_choice"), chat)) goto fail;
+    if (there(body, "tool_choice") && !read_choice(x, json_get(body, "tool_choice"), chat))
+        goto fail;
     if (text && !read_format(x, text, chat)) goto fail;
     for (size_t i = 0; i < LEN(same); i++)
         if (there(body, same[i])) json_set(chat, same[i], json_copy(json_get(body, same[i])));
@@ -365,7 +440,8 @@ static bool drop_oldest(struct json **messages, double share)
 }
 
 /* The request with its messages; with truncation "auto" the oldest turns go until it fits. Takes messages. */
-static bool make_request(struct exchange *x, struct json *chat, struct json *messages, bool truncate, struct request *r)
+static bool make_request(struct exchange *x, struct json *chat, struct json *messages,
+                         bool truncate, struct request *r)
 {
     while (true) {
         int n = 0;
@@ -377,7 +453,8 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
             break;
         }
         int room = MAX(engine_n_ctx(x->sv->engine) - MAX(r->max_tokens, 16), 1);
-        if (n < room || !drop_oldest(&messages, 0.9 * (n - room) / n)) return json_free(messages), true;
+        if (n < room || !drop_oldest(&messages, 0.9 * (n - room) / n))
+            return json_free(messages), true;
         request_done(r);
     }
     json_free(messages);
@@ -385,7 +462,8 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
 }
 
 /* Everything up to the job. body is taken. */
-static bool read_all(struct exchange *x, struct json *body, struct request *r, struct answer *a, bool *stream)
+static bool read_all(struct exchange *x, struct json *body, struct request *r, struct answer *a,
+                     bool *stream)
 {
     struct json *chat = NULL, *messages;
     bool store = false, ok = false;
@@ -435,7 +513,12 @@ void responses_run(struct exchange *x)
         answer_done(a);
         return;
     }
-    job_start(x, &(struct job_spec){ .teller = &responses_teller, .state = a, .request = &r, .n = 1, .stream = stream, .id_prefix = "resp_" });
+    job_start(x, &(struct job_spec){ .teller = &responses_teller,
+                                     .state = a,
+                                     .request = &r,
+                                     .n = 1,
+                                     .stream = stream,
+                                     .id_prefix = "resp_" });
 }
 
 void responses_count(struct exchange *x)
@@ -459,7 +542,8 @@ void responses_count(struct exchange *x)
 }
 
 /* The stored response that the path names: id, and what stands behind it. False: answered. */
-static bool find(struct exchange *x, char id[80], const char **rest, struct json **response, struct json **input)
+static bool find(struct exchange *x, char id[80], const char **rest, struct json **response,
+                 struct json **input)
 {
     size_t n = strcspn(x->tail, "/");
     struct err e = { 0 };
@@ -468,7 +552,8 @@ static bool find(struct exchange *x, char id[80], const char **rest, struct json
     snprintf(id, 80, "%.*s", (int)MIN(n, 79u), x->tail);
     bool ok = !x->sv->store || keep_get(x->sv->store, id, response, input, &e);
     if (!ok) reply_err(x, &e);
-    else if (!*response) reply_error(x, 404, "response_not_found", NULL, "Response with id '%s' not found.", id);
+    else if (!*response)
+        reply_error(x, 404, "response_not_found", NULL, "Response with id '%s' not found.", id);
     return ok && *response;
 }
 
@@ -500,7 +585,9 @@ void responses_delete(struct exchange *x)
     struct err e = { 0 };
     bool was_there = false;
     if (x->sv->store && !keep_delete(x->sv->store, x->tail, &was_there, &e)) reply_err(x, &e);
-    else if (!was_there) reply_error(x, 404, "response_not_found", NULL, "Response with id '%.80s' not found.", x->tail);
+    else if (!was_there)
+        reply_error(x, 404, "response_not_found", NULL, "Response with id '%.80s' not found.",
+                    x->tail);
     else {
         struct json *o = json_new_object();
         json_set(o, "id", json_new_str(x->tail));
@@ -517,7 +604,8 @@ void responses_post(struct exchange *x)
     char id[80];
     const char *rest;
     if (!find(x, id, &rest, &response, &input)) return;
-    if (strcmp(rest, "cancel")) reply_error(x, 404, "route_not_found", NULL, "there is nothing at %.200s", x->path);
+    if (strcmp(rest, "cancel"))
+        reply_error(x, 404, "route_not_found", NULL, "there is nothing at %.200s", x->path);
     else {
         reply_json(x, 200, response);
         response = NULL;

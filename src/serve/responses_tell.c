@@ -60,7 +60,8 @@ static struct json *response(const struct job *j, const char *status)
     json_set(o, "incomplete_details", why ? why : json_new_null());
     json_set(o, "model", json_new_str(j->model));
     json_set(o, "output", over ? json_copy(a->output) : json_new_array());
-    for (struct json_iter it = json_iter(a->echo); json_next(&it);) json_set(o, it.key, json_copy(it.value));
+    for (struct json_iter it = json_iter(a->echo); json_next(&it);)
+        json_set(o, it.key, json_copy(it.value));
     json_set(o, "usage", over ? usage_of(&j->usage) : json_new_null());
     return o;
 }
@@ -77,7 +78,8 @@ static void tell(struct job *j, const char *type, struct json *rest, struct str 
     struct json *o = json_new_object();
     json_set(o, "type", json_new_str(type));
     json_set(o, "sequence_number", json_new_int(a->sequence++));
-    for (struct json_iter it = json_iter(rest); json_next(&it);) json_set(o, it.key, json_copy(it.value));
+    for (struct json_iter it = json_iter(rest); json_next(&it);)
+        json_set(o, it.key, json_copy(it.value));
     json_free(rest);
     sse(out, type, o);
 }
@@ -115,7 +117,8 @@ static struct json *text_part(const struct answer *a)
     json_set(p, "type", json_new_str("output_text"));
     json_set(p, "text", json_new_strn(a->text.p ? a->text.p : "", a->text.len));
     json_set(p, "annotations", json_new_array());
-    json_set(p, "logprobs", a->logprob && a->open == ITEM_MESSAGE ? json_copy(a->logprob) : json_new_array());
+    json_set(p, "logprobs",
+             a->logprob && a->open == ITEM_MESSAGE ? json_copy(a->logprob) : json_new_array());
     return p;
 }
 
@@ -189,14 +192,16 @@ static void close_item(struct job *j, const char *status, struct str *out)
     struct json *o;
     if (a->open == ITEM_NONE) return;
     if (a->open == ITEM_MESSAGE) send_text_done(j, out);
-    if (a->open == ITEM_REASONING) tell(j, "response.reasoning_text.done", with_text(at_item(a, true), "text", a), out);
+    if (a->open == ITEM_REASONING)
+        tell(j, "response.reasoning_text.done", with_text(at_item(a, true), "text", a), out);
     if (a->open == ITEM_CALL) {
         o = with_text(at_item(a, false), "arguments", a);
         json_set(o, "name", json_new_str(a->name.p));
         tell(j, "response.function_call_arguments.done", o, out);
     }
     if (a->open == ITEM_CODE) {
-        tell(j, "response.code_interpreter_call_code.done", with_text(at_item(a, false), "code", a), out);
+        tell(j, "response.code_interpreter_call_code.done", with_text(at_item(a, false), "code", a),
+             out);
         tell(j, "response.code_interpreter_call.completed", at_item(a, false), out);
     }
     struct json *whole = item(a, status, false);
@@ -211,14 +216,16 @@ static void close_item(struct job *j, const char *status, struct str *out)
 static void open_item(struct job *j, enum item kind, const char *prefix, struct str *out)
 {
     struct answer *a = j->state;
-    struct json *early = a->open == ITEM_NONE ? a->logprob : NULL;    /* tokens come before the text they make */
+    struct json *early =
+        a->open == ITEM_NONE ? a->logprob : NULL; /* tokens come before the text they make */
     a->logprob = a->open == ITEM_NONE ? NULL : a->logprob;
     close_item(j, "completed", out);
     a->logprob = early;
     a->open = kind;
     id_make(a->item_id, prefix);
     send_item(j, "response.output_item.added", item(a, "in_progress", true), out);
-    if (kind == ITEM_CODE) tell(j, "response.code_interpreter_call.in_progress", at_item(a, false), out);
+    if (kind == ITEM_CODE)
+        tell(j, "response.code_interpreter_call.in_progress", at_item(a, false), out);
     if (kind != ITEM_MESSAGE) return;
     struct json *o = at_item(a, true), *part = json_new_object();
     json_set(part, "type", json_new_str("output_text"));
@@ -229,7 +236,8 @@ static void open_item(struct job *j, enum item kind, const char *prefix, struct 
     tell(j, "response.content_part.added", o, out);
 }
 
-static void grow(struct job *j, const struct event *ev, const char *type, bool content, struct json *logprobs, struct str *out)
+static void grow(struct job *j, const struct event *ev, const char *type, bool content,
+                 struct json *logprobs, struct str *out)
 {
     struct answer *a = j->state;
     str_put(&a->text, ev->bytes.p, ev->bytes.len);
@@ -254,7 +262,8 @@ static void grow_text(struct job *j, struct choice *c, const struct event *ev, s
 {
     const struct answer *a = j->state;
     if (a->open != ITEM_MESSAGE) open_item(j, ITEM_MESSAGE, "msg_", out);
-    grow(j, ev, "response.output_text.delta", true, c->pending ? c->pending : json_new_array(), out);
+    grow(j, ev, "response.output_text.delta", true, c->pending ? c->pending : json_new_array(),
+         out);
     c->pending = NULL;
 }
 
@@ -280,7 +289,10 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
         break;
     case EV_CALL_BEGIN: begin_call(j, ev, out); break;
     case EV_CALL_ARGS:
-        grow(j, ev, a->open == ITEM_CODE ? "response.code_interpreter_call_code.delta" : "response.function_call_arguments.delta", false, NULL, out);
+        grow(j, ev,
+             a->open == ITEM_CODE ? "response.code_interpreter_call_code.delta"
+                                  : "response.function_call_arguments.delta",
+             false, NULL, out);
         break;
     case EV_CALL_END: close_item(j, "completed", out); break;
     case EV_FINISH:
@@ -293,7 +305,10 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
 
 /* ---- the end ------------------------------------------------------------------------------------------------ */
 
-static const char *status_of(const struct job *j) { return j->choice[0].message.reason == FINISH_LENGTH ? "incomplete" : "completed"; }
+static const char *status_of(const struct job *j)
+{
+    return j->choice[0].message.reason == FINISH_LENGTH ? "incomplete" : "completed";
+}
 
 /* The response as it is told last, stored if that was asked for; a store that fails is said in it. */
 static struct json *last(struct job *j)
@@ -333,4 +348,5 @@ static void on_fail(struct job *j, const struct fault *f, struct str *out)
     str_puts(out, "data: [DONE]\n\n");
 }
 
-const struct teller responses_teller = { on_begin, on_event, on_end, on_fail, last, NULL, answer_done };
+const struct teller responses_teller = { on_begin, on_event, on_end,     on_fail,
+                                         last,     NULL,     answer_done };

@@ -10,8 +10,21 @@
 #include "serve/keep.h"
 
 const struct serve_opts serve_defaults = {
-    .port = 8080, .max_loras = 8, .max_n = 8, .max_queue = 256, .max_conn = 1024, .n_parallel = 8, .max_body = 32 << 20,
-    .header_s = 10, .body_s = 30, .idle_s = 75, .stall_s = 60, .ping_s = 5, .drain_s = 30, .store_most = 10000, .store_days = 30,
+    .port = 8080,
+    .max_loras = 8,
+    .max_n = 8,
+    .max_queue = 256,
+    .max_conn = 1024,
+    .n_parallel = 8,
+    .max_body = 32 << 20,
+    .header_s = 10,
+    .body_s = 30,
+    .idle_s = 75,
+    .stall_s = 60,
+    .ping_s = 5,
+    .drain_s = 30,
+    .store_most = 10000,
+    .store_days = 30,
 };
 
 static bool listen_all(struct server *sv, struct err *e)
@@ -20,7 +33,9 @@ static bool listen_all(struct server *sv, struct err *e)
     const struct serve_opts *o = sv->o;
     const char *const *host = o->host.n ? o->host.item : home;
     int n = o->host.n ? o->host.n : 1;
-    if (n > (int)LEN(sv->listener)) return err_set(e, ERR_USAGE, "--host: at most %zu addresses are accepted", LEN(sv->listener));
+    if (n > (int)LEN(sv->listener))
+        return err_set(e, ERR_USAGE, "--host: at most %zu addresses are accepted",
+                       LEN(sv->listener));
     sv->local_only = true;
     for (int i = 0; i < n; i++) {
         if (!net_listen(host[i], o->port, &sv->listener[i], e)) return false;
@@ -35,13 +50,15 @@ static void set_fingerprint(struct server *sv)
 {
     const struct model_config *c = model_config(engine_model(sv->engine));
     const struct tokenizer *t = engine_tokenizer(sv->engine);
-    uint64_t h = hash64(TENON_VERSION, strlen(TENON_VERSION), model_n_param(engine_model(sv->engine)));
+    uint64_t h =
+        hash64(TENON_VERSION, strlen(TENON_VERSION), model_n_param(engine_model(sv->engine)));
     h = hash64(c->arch, strlen(c->arch), h);
     for (int32_t id = 0; id < tok_n_vocab(t); id += 97) {
         struct bytes b = tok_text(t, id);
         h = hash64(b.p, b.len, h);
     }
-    snprintf(sv->fingerprint, sizeof sv->fingerprint, "fp_%012llx", (unsigned long long)(h & 0xffffffffffffull));
+    snprintf(sv->fingerprint, sizeof sv->fingerprint, "fp_%012llx",
+             (unsigned long long)(h & 0xffffffffffffull));
 }
 
 /* Every connection is a descriptor: as many as the system lets us have. */
@@ -56,7 +73,8 @@ static void raise_files(void)
 static bool open_all(struct server *sv, struct err *e)
 {
     const struct serve_opts *o = sv->o;
-    if (!o->tls_cert != !o->tls_key) return err_set(e, ERR_USAGE, "--tls-cert and --tls-key belong together");
+    if (!o->tls_cert != !o->tls_key)
+        return err_set(e, ERR_USAGE, "--tls-cert and --tls-key belong together");
     raise_files();
     set_fingerprint(sv);
     mailbox_open(sv);
@@ -64,7 +82,8 @@ static bool open_all(struct server *sv, struct err *e)
     sv->metrics = metrics_open();
     if (!hub_open(&sv->hub, sv, e) || !api_keys_read(sv, e)) return false;
     if (!models_open(sv, e)) return false;
-    if (o->store_path && !(sv->store = keep_open(o->store_path, o->store_most, o->store_days, e))) return false;
+    if (o->store_path && !(sv->store = keep_open(o->store_path, o->store_most, o->store_days, e)))
+        return false;
     return listen_all(sv, e) && http_open(sv, e);
 }
 
@@ -72,7 +91,7 @@ static void close_all(struct server *sv)
 {
     struct err e = { 0 };
     if (sv->aside) aside_close(sv);
-    if (sv->metrics) sched_drain(sv->sched, 1e-3);                    /* those that are left hear their end now */
+    if (sv->metrics) sched_drain(sv->sched, 1e-3); /* those that are left hear their end now */
     for (int i = 0; i < 1000 && sv->jobs; i++) {
         struct timespec ms = { 0, 1000000 };
         job_mail(sv);
@@ -98,8 +117,11 @@ static void greet(const struct server *sv)
         printf("listening on %s%s\n", tls ? "https" : "", tls ? where + 4 : where);
     }
     fflush(stdout);
-    if (open) log_line(LOG_WARN, "no_key why=\"everybody who reaches this address may use the model; --api-key changes that\"");
-    log_line(LOG_INFO, "ready model=%s ctx=%d parallel=%d", models_default(sv), engine_n_ctx(sv->engine), sv->o->n_parallel);
+    if (open)
+        log_line(LOG_WARN, "no_key why=\"everybody who reaches this address may use the model; "
+                           "--api-key changes that\"");
+    log_line(LOG_INFO, "ready model=%s ctx=%d parallel=%d", models_default(sv),
+             engine_n_ctx(sv->engine), sv->o->n_parallel);
     net_notify("READY=1");
 }
 
@@ -119,6 +141,6 @@ bool serve_run(const struct serve_opts *o, const struct engine *en, struct sched
     }
     close_all(sv);
     bool clean = !sv->jobs;
-    if (clean) mem_free(sv);                                          /* else the engine thread may still ring its bell */
+    if (clean) mem_free(sv); /* else the engine thread may still ring its bell */
     return ok;
 }

@@ -16,7 +16,8 @@ static void reply_ok(struct exchange *x)
 
 void health_run(struct exchange *x)
 {
-    if (x->sv->damaged) reply_error(x, 503, "model_damaged", NULL, "the model file changed while it was in use");
+    if (x->sv->damaged)
+        reply_error(x, 503, "model_damaged", NULL, "the model file changed while it was in use");
     else reply_ok(x);
 }
 
@@ -25,7 +26,9 @@ void live_run(struct exchange *x)
     struct sched_stats st;
     sched_read_stats(x->sv->sched, &st);
     if (x->sv->damaged) health_run(x);
-    else if (st.heartbeat > BEAT_S && (st.running || st.waiting)) reply_error(x, 503, "engine_stuck", NULL, "the engine has not been heard of for %.0f s", st.heartbeat);
+    else if (st.heartbeat > BEAT_S && (st.running || st.waiting))
+        reply_error(x, 503, "engine_stuck", NULL, "the engine has not been heard of for %.0f s",
+                    st.heartbeat);
     else reply_ok(x);
 }
 
@@ -35,7 +38,8 @@ void ready_run(struct exchange *x)
     sched_read_stats(x->sv->sched, &st);
     if (x->sv->damaged) health_run(x);
     else if (x->sv->draining) reply_error(x, 503, "draining", NULL, "the server is shutting down");
-    else if (st.waiting * 4 >= x->sv->o->max_queue * 3) reply_error(x, 503, "queue_high", NULL, "%d requests wait", st.waiting);
+    else if (st.waiting * 4 >= x->sv->o->max_queue * 3)
+        reply_error(x, 503, "queue_high", NULL, "%d requests wait", st.waiting);
     else reply_ok(x);
 }
 
@@ -62,12 +66,50 @@ static struct json *words(const char *const *list)
 /* docs/grammar.md has the table this follows. */
 static struct json *keyword_levels(void)
 {
-    static const char *const enforced[] = {
-        "type", "enum", "const", "properties", "required", "additionalProperties", "patternProperties", "propertyNames", "minProperties",
-        "maxProperties", "dependentRequired", "dependentSchemas", "dependencies", "items", "prefixItems", "additionalItems", "contains",
-        "minContains", "maxContains", "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
-        "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref", "$dynamicRef",
-        "$recursiveRef", "unevaluatedProperties", "unevaluatedItems", NULL };
+    static const char *const enforced[] = { "type",
+                                            "enum",
+                                            "const",
+                                            "properties",
+                                            "required",
+                                            "additionalProperties",
+                                            "patternProperties",
+                                            "propertyNames",
+                                            "minProperties",
+                                            "maxProperties",
+                                            "dependentRequired",
+                                            "dependentSchemas",
+                                            "dependencies",
+                                            "items",
+                                            "prefixItems",
+                                            "additionalItems",
+                                            "contains",
+                                            "minContains",
+                                            "maxContains",
+                                            "minItems",
+                                            "maxItems",
+                                            "uniqueItems",
+                                            "minLength",
+                                            "maxLength",
+                                            "pattern",
+                                            "format",
+                                            "minimum",
+                                            "maximum",
+                                            "exclusiveMinimum",
+                                            "exclusiveMaximum",
+                                            "multipleOf",
+                                            "allOf",
+                                            "anyOf",
+                                            "oneOf",
+                                            "not",
+                                            "if",
+                                            "then",
+                                            "else",
+                                            "$ref",
+                                            "$dynamicRef",
+                                            "$recursiveRef",
+                                            "unevaluatedProperties",
+                                            "unevaluatedItems",
+                                            NULL };
     static const char *const checked[] = { "pattern with back-references", NULL };
     static const char *const refused[] = { "remote $ref", "a schema that nothing satisfies", NULL };
     struct json *o = json_new_object();
@@ -125,7 +167,8 @@ void slots_run(struct exchange *x)
 
 void embeddings_run(struct exchange *x)
 {
-    reply_error(x, 501, "not_supported", NULL, "this model makes no embeddings; it answers at /v1/chat/completions");
+    reply_error(x, 501, "not_supported", NULL,
+                "this model makes no embeddings; it answers at /v1/chat/completions");
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------ */
@@ -136,7 +179,8 @@ static struct json *piece(const struct tokenizer *t, int32_t id)
     struct bytes b = tok_bytes(t, id);
     if (!b.len) b = tok_text(t, id);
     json_set(o, "id", json_new_int(id));
-    if (utf8_valid(b.p ? b.p : "", b.len)) json_set(o, "piece", json_new_strn(b.p ? b.p : "", b.len));
+    if (utf8_valid(b.p ? b.p : "", b.len))
+        json_set(o, "piece", json_new_strn(b.p ? b.p : "", b.len));
     else {
         struct json *bytes = json_new_array();
         for (size_t i = 0; i < b.len; i++) json_push(bytes, json_new_int((unsigned char)b.p[i]));
@@ -149,7 +193,8 @@ static void reply_tokens(struct exchange *x, const struct ids *ids, bool pieces)
 {
     const struct tokenizer *t = engine_tokenizer(x->sv->engine);
     struct json *o = json_new_object(), *list = json_new_array();
-    for (size_t i = 0; i < ids->n; i++) json_push(list, pieces ? piece(t, ids->id[i]) : json_new_int(ids->id[i]));
+    for (size_t i = 0; i < ids->n; i++)
+        json_push(list, pieces ? piece(t, ids->id[i]) : json_new_int(ids->id[i]));
     json_set(o, "tokens", list);
     json_set(o, "count", json_new_int((int64_t)ids->n));
     json_set(o, "max_model_len", json_new_int(engine_n_ctx(x->sv->engine)));
@@ -162,7 +207,8 @@ static bool encode_chat(struct exchange *x, struct json *body, struct ids *ids)
     struct prompt p = { 0 };
     struct err e = { 0 };
     if (!chat_request(x, json_copy(body), &r)) return false;
-    bool ok = engine_render(x->sv->engine, &r, &p, &e) && prompt_tokens(&p, engine_tokenizer(x->sv->engine), ids, &e);
+    bool ok = engine_render(x->sv->engine, &r, &p, &e) &&
+              prompt_tokens(&p, engine_tokenizer(x->sv->engine), ids, &e);
     if (!ok) reply_err(x, &e);
     prompt_done(&p);
     request_done(&r);
@@ -174,13 +220,18 @@ static bool encode_text(struct exchange *x, struct json *body, struct ids *ids)
     bool add = false, add_too = false, special = true;
     struct err e = { 0 };
     size_t len = 0;
-    if (!take_bool(x, body, "add_special", &add) || !take_bool(x, body, "add_special_tokens", &add_too) || !take_bool(x, body, "parse_special", &special))
+    if (!take_bool(x, body, "add_special", &add) ||
+        !take_bool(x, body, "add_special_tokens", &add_too) ||
+        !take_bool(x, body, "parse_special", &special))
         return false;
     const struct json *v = there(body, "content") ? there(body, "content") : there(body, "prompt");
     const char *text = json_str(v, &len);
     unsigned flags = (add || add_too ? TOK_ADD : 0u) | (special ? TOK_SPECIAL : 0u);
-    if (!text) reply_error(x, 400, v ? "invalid_type" : "missing_required_parameter", "content", "content: a string is needed");
-    else if (!tok_encode(engine_tokenizer(x->sv->engine), text, len, flags, ids, &e)) reply_err(x, &e);
+    if (!text)
+        reply_error(x, 400, v ? "invalid_type" : "missing_required_parameter", "content",
+                    "content: a string is needed");
+    else if (!tok_encode(engine_tokenizer(x->sv->engine), text, len, flags, ids, &e))
+        reply_err(x, &e);
     else return true;
     return false;
 }
@@ -202,13 +253,15 @@ static bool read_ids(struct exchange *x, const struct json *list, struct ids *id
 {
     int n_vocab = tok_n_vocab(engine_tokenizer(x->sv->engine));
     if (!json_is(list, JSON_ARRAY)) {
-        reply_error(x, 400, list ? "invalid_type" : "missing_required_parameter", "tokens", "tokens: an array of token ids is needed");
+        reply_error(x, 400, list ? "invalid_type" : "missing_required_parameter", "tokens",
+                    "tokens: an array of token ids is needed");
         return false;
     }
     for (size_t i = 0; i < json_len(list); i++) {
         int64_t id;
         if (!json_i64(json_at(list, i), &id) || id < 0 || id >= n_vocab) {
-            reply_error(x, 400, "invalid_value", "tokens", "tokens[%zu]: ids from 0 to %d are accepted", i, n_vocab - 1);
+            reply_error(x, 400, "invalid_value", "tokens",
+                        "tokens[%zu]: ids from 0 to %d are accepted", i, n_vocab - 1);
             return false;
         }
         ids_put(ids, (int32_t)id);
