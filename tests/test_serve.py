@@ -1014,6 +1014,20 @@ def test_requests_that_take_too_long():
         s.idle()
 
 
+def test_who_waits_too_long_for_a_turn():
+    with Server("--queue-timeout", "0.3", "--parallel", "1") as s:
+        first = s.raw()                                               # has the only slot until it hangs up
+        first.sendall(request_bytes(long(1900, stream=True) | {"n": 8}))
+        while not s.metric("tenon_num_requests_running"):
+            time.sleep(0.005)
+        is_error(s.chat(max_tokens=3), 503, "queue_timeout")
+        events = s.events("/v1/chat/completions", {"messages": ASK, "max_tokens": 3, "stream": True})
+        assert events[-2][1]["error"]["code"] == "queue_timeout" and events[-1][1] == "[DONE]"
+        first.close()
+        s.idle()
+        assert s.chat(max_tokens=3)[0] == 200
+
+
 # ---- the drain --------------------------------------------------------------------------------------------
 
 def test_sigterm_under_load_lets_streams_end():

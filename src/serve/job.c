@@ -456,14 +456,42 @@ static bool beyond(uint64_t now, uint64_t since, double limit)
     return limit > 0 && now > since && (double)(now - since) * 1e-9 > limit;
 }
 
-static void tick(struct job *j, uint64_t now)
+/* What the scheduler says of all that is there; n 0 where nobody asks. */
+struct slots { struct sched_slot *slot; int n; };
+
+static struct slots look(struct server *sv)
+{
+    struct slots s = { 0 };
+    bool asked = sv->o->queue_s > 0 || (sv->draining && sv->o->drain_reject_queued);
+    if (!asked || !sv->jobs) return s;
+    int cap = sched_slots(sv->sched, NULL, 0);
+    s.slot = mem_zero((size_t)(cap + 1) * sizeof *s.slot);
+    s.n = MIN(sched_slots(sv->sched, s.slot, cap), cap);
+    return s;
+}
+
+/* Has none of its choices had a turn yet? Reading a long prompt is not waiting. */
+static bool is_waiting(const struct job *j, const struct slots *s)
+{
+    bool waits = false;
+    if (j->n_done) return false;
+    for (int k = 0; k < j->n_choice; k++)
+        for (int i = 0; i < s->n; i++) {
+            if (s->slot[i].id != j->choice[k].id) continue;
+            if (s->slot[i].state != SCHED_WAITING) return false;
+            waits = true;
+        }
+    return waits;
+}
+
+static void tick(struct job *j, const struct slots *slots, uint64_t now)
 {
     struct exchange *x = j->x;
     const struct serve_opts *o = j->sv->o;
     if (!x) return;
-    if (!j->started && beyond(now, j->submit_ns, o->queue_s))
+    if (beyond(now, j->submit_ns, o->queue_s) && is_waiting(j, slots))
         stop(j, "queue_timeout", "the request waited too long for its turn");
-    else if (!j->started && j->sv->draining && o->drain_reject_queued)
+    else if (j->sv->draining && o->drain_reject_queued && is_waiting(j, slots))
         stop(j, "draining", "the server is shutting down");
     else if (beyond(now, j->submit_ns, o->request_s))
         stop(j, "request_timeout", "the request took longer than this server allows");
@@ -476,10 +504,12 @@ static void tick(struct job *j, uint64_t now)
 
 void job_tick(struct server *sv, uint64_t now)
 {
+    struct slots slots = look(sv);
     for (struct job *j = sv->jobs, *next; j; j = next) {
         next = j->next;
-        tick(j, now);
+        tick(j, &slots, now);
     }
+    mem_free(slots.slot);
 }
 
 /* ---- pieces that several tellers write ------------------------------------------------------------- */
