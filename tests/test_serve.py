@@ -24,7 +24,7 @@ if "server: yes" not in HELP:
 HOME = json.load(open("examples/home.json"))
 TOOLS = [t if t.get("type") == "function" else {"type": "function", "function": t} for t in (HOME["tools"] if isinstance(HOME, dict) else HOME)]
 ASK = [{"role": "user", "content": "dim the kitchen to 10"}]
-SLOW = 4 if "asan" in subprocess.run(["ldd", TENON], capture_output=True, text=True).stdout or os.environ.get("SANITIZED") else 1
+SLOW = 4 if "san" in os.path.abspath(TENON).split(os.sep)[-2] else 1                # sanitizers
 
 
 class Server:
@@ -1119,7 +1119,7 @@ def test_a_full_disk_loses_the_stored_response_and_nothing_else(tmp_path):
         assert s.chat(max_tokens=2)[0] == 200
 
 
-CLIENTS = int(os.environ.get("SERVE_CLIENTS", "200"))
+CLIENTS = int(os.environ.get("SERVE_CLIENTS", "200" if SLOW == 1 else "60"))
 
 
 def test_clients_killed_in_the_middle_leave_nothing_behind(server):

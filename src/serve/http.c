@@ -300,10 +300,20 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *buf, size_t max)
     return (ssize_t)n;
 }
 
+/* A short answer goes out in one piece with its headers; long ones are read, so that we see how the client keeps up. */
+static struct MHD_Response *new_response(struct exchange *x)
+{
+    if (x->sse || x->answer.len > BLOCK)
+        return MHD_create_response_from_callback(x->sse ? MHD_SIZE_UNKNOWN : x->answer.len, BLOCK,
+                                                 on_read, x, NULL);
+    x->sent = x->head_only ? 0 : x->answer.len;
+    return MHD_create_response_from_buffer(x->answer.len, x->answer.p ? x->answer.p : "",
+                                           MHD_RESPMEM_MUST_COPY);
+}
+
 static enum MHD_Result send_answer(struct exchange *x)
 {
-    struct MHD_Response *r = MHD_create_response_from_callback(
-        x->sse ? MHD_SIZE_UNKNOWN : x->answer.len, BLOCK, on_read, x, NULL);
+    struct MHD_Response *r = new_response(x);
     if (!r) return MHD_NO;
     if (x->sse) {
         MHD_add_response_header(r, "Content-Type", "text/event-stream; charset=utf-8");
