@@ -1,6 +1,6 @@
 /* crowd.c -- many requests at once: what a batch gains, what a warm prefix saves, what a long prompt costs others.
  *
- * Throughput: passes of 1, 8 and 32 rows, each of a sequence of its own after its own prompt, taken in turns so that a busy
+ * Throughput: passes of 1, 8 and 32 rows, each of a sequence of its own, taken in turns so that a busy
  * machine disturbs all alike; medians. The rest runs through the scheduler as a server would use it: a tool list
  * asked a second question (prompt tokens computed), and streams that go on while a long prompt is read (gaps
  * between their tokens without and with it). Needs a model with a tokenizer, whatever its weights. */
@@ -38,12 +38,12 @@ struct crowd {
     float *logits;
 };
 
+/* One prompt, computed once, that all streams go on from. */
 static bool fill(struct crowd *c, struct err *e)
 {
-    for (int i = 0; i < CROWD_STREAMS; i++) {
-        struct batch b = { .n = PROMPT, .seq = c->seq[i] = kv_seq_new(c->kv), .token = c->token + i, .phase = PHASE_PREFILL };
-        if (!model_forward(c->m, c->kv, &b, &c->tmp, NULL, e)) return false;
-    }
+    struct batch b = { .n = PROMPT, .seq = c->seq[0] = kv_seq_new(c->kv), .token = c->token, .phase = PHASE_PREFILL };
+    if (!model_forward(c->m, c->kv, &b, &c->tmp, NULL, e)) return false;
+    for (int i = 1; i < CROWD_STREAMS; i++) c->seq[i] = kv_seq_fork(c->kv, c->seq[0]);
     return true;
 }
 

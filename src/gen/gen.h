@@ -47,6 +47,8 @@ struct request {
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
+    bool unconstrained;                                               /* for measuring: no grammar, no promise; a broken call is incomplete.
+                                                                       * No member of the JSON sets this */
     bool want_tokens;                                                 /* token events too (logprobs) */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
                                                                        * -1: not even the log-probability of their own */
@@ -64,7 +66,10 @@ struct json *tool_choice_json(const char *word);
  * an object with a `tools` array, an object whose `commands` and `http` members define tools. */
 struct json *tools_read(const char *path, struct err *e);
 struct json *tools_normalise(const struct json *v, struct err *e);
-/* The schema that the arguments of a tool must satisfy: always an object (owned by the caller). */
+/* The name that calls it: a function's own, `python` of a code interpreter; lent. */
+const char *tool_name(const struct json *tool);
+/* The schema that the arguments of a tool must satisfy: always an object (owned by the caller); of a code
+ * interpreter {"code": string}, for dialects that have no raw source. */
 struct json *tool_schema(const struct json *tool);
 /* The same schema, where objects take no properties but those declared (where that is safe to say). Owned. */
 struct json *schema_closed(const struct json *schema);
@@ -106,7 +111,7 @@ const struct dialect *engine_dialect(const struct engine *en);
 const struct tokenizer *engine_tokenizer(const struct engine *en);
 const struct model *engine_model(const struct engine *en);
 int engine_n_ctx(const struct engine *en);                            /* tokens of prompt and answer together */
-const char *engine_template(const struct engine *en);                 /* chat template of the model file, NULL without one */
+struct bytes engine_template(const struct engine *en);                /* chat template of the model file, empty without one */
 /* The adapters that the next requests go through, added up; what was computed with others is forgotten. use is lent until
  * the next call or engine_close(). */
 void engine_adapt(struct engine *en, const struct lora_use *use, int n);
@@ -118,6 +123,23 @@ bool engine_render(const struct engine *en, const struct request *r, struct prom
 /* No model: walks the mask with uniformly random choices; vocabulary and dialect of g. */
 bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r, event_fn *fn, void *ctx, struct err *e);
 struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e);
+
+/* ---- remote.c: an OpenAI-compatible endpoint as an engine ---------------------------------------- */
+
+struct remote_opts {                                                  /* zeros: defaults, but url is needed */
+    const char *url;                                                  /* http://host:port/v1, with or without /chat/completions */
+    const char *model, *key;                                          /* name sent as `model` ("default"); API key, NULL: none */
+    bool stream;
+    int tries, backoff_ms, idle_ms, total_ms;                         /* tries: 5, when it is busy or unreachable */
+    size_t most_bytes;                                                /* of an answer */
+};
+struct remote;                                                        /* one thread at a time */
+/* ERR_UNSUPPORTED in a build without an HTTP client. */
+struct remote *remote_open(const struct remote_opts *o, struct err *e);
+void remote_close(struct remote *m);                                  /* NULL is fine */
+/* As engine_run(). Arguments of calls are handed on as they come, unconstrained: look at schema_ok of CALL_END; a call that
+ * the limit cut is not ended. Errors name the endpoint: ERR_IO (not reached, broke off), ERR_FULL (429), ERR_ARG (refused). */
+bool remote_run(struct remote *m, const struct request *r, event_fn *fn, void *ctx, struct err *e);
 
 /* ---- scheduler: many requests on one engine ---------------------------------------------------- */
 
@@ -182,7 +204,7 @@ struct sched_stats {
     uint64_t cache_queries, cache_hits, cache_evicted;                /* tokens looked for and found; pages that had to go */
     size_t cache_bytes, disk_bytes;
     uint64_t disk_reads, disk_writes, disk_errors, replayed;          /* entries of cache_dir; calls put back as they were generated */
-    uint64_t grammars, grammars_kept;                                 /* compiled; found compiled */
+    uint64_t grammars, grammars_kept;                                 /* compiled; found compiled: none, eight tools take 0.3 ms */
     double heartbeat;                                                 /* seconds since the engine thread last came by */
     struct sched_hist ttft, gap, total, queue, prefill, decode;       /* seconds; gap: between tokens of a stream */
     struct sched_hist prompt_size, answer_size, step_size;            /* tokens of a request, of a forward pass */

@@ -47,7 +47,7 @@ struct sched {
     bool closing, draining;
     uint64_t next_id, beat_ns;
     struct sched_stats st;                                            /* as shown; what the loop counts is copied here after a step */
-    uint64_t submitted, full, refused;
+    uint64_t submitted, full, refused, compiled;
     double pace;                                                      /* seconds between two ends, smoothed */
     uint64_t end_ns;
 };
@@ -130,6 +130,7 @@ static void *clerk_thread(void *ctx)
         if (!skip) prepare(j);
         pthread_mutex_lock(&s->lock);
         j->at = JOB_READY;
+        s->compiled += j->t.seq != NULL;
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
@@ -391,6 +392,7 @@ void sched_read_stats(struct sched *s, struct sched_stats *out)
     out->submitted = s->submitted;
     out->full = s->full;
     out->refused = s->refused;
+    out->grammars = s->compiled;
     out->heartbeat = s->beat_ns ? (double)(clock_ns() - s->beat_ns) * 1e-9 : 0;
     pthread_mutex_unlock(&s->lock);
 }

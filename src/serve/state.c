@@ -128,8 +128,8 @@ void props_run(struct exchange *x)
     json_set(o, "n_ctx", json_new_int(engine_n_ctx(sv->engine)));
     json_set(o, "total_slots", json_new_int(sv->o->n_parallel));
     json_set(o, "model_path", json_new_str(slash ? slash + 1 : path ? path : "tenon.gguf"));
-    const char *text = engine_template(sv->engine);
-    json_set(o, "chat_template", text ? json_new_str(text) : json_new_null());
+    struct bytes text = engine_template(sv->engine);
+    json_set(o, "chat_template", text.len ? json_new_strn(text.p, text.len) : json_new_null());
     json_set(o, "tool_call_format", json_new_str(engine_dialect(sv->engine)->name));
     json_set(o, "schema_keywords", keyword_levels());
     json_set(m, "vision", json_new_bool(false));
