@@ -3,11 +3,12 @@
  * Exit status: 0 done, 1 refused or failed with one line on stderr, 2 wrong usage. */
 #include <stdlib.h>
 
+#include "agent/agent.h"
 #include "embed.h"
 #include "opt.h"
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_tokenize) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
+    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_tokenize) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) \
     X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
 #define X(c) extern const struct command c;
@@ -69,6 +70,18 @@ static void print_version(void)
     printf("zstd: yes\n");
 #else
     printf("zstd: no (built without libzstd)\n");
+#endif
+    if (transcript_sqlite()) printf("transcripts: yes (SQLite %s)\n", transcript_sqlite());
+    else printf("transcripts: JSON Lines only (built without libsqlite3)\n");
+#ifdef TENON_SECCOMP
+    printf("code interpreter: where bubblewrap works\n");
+#else
+    printf("code interpreter: no (built without libseccomp)\n");
+#endif
+#ifdef TENON_LIBEDIT
+    printf("line editing: yes\n");
+#else
+    printf("line editing: no (built without libedit)\n");
 #endif
     if (embed_bytes()) printf("embedded model: %zu bytes\n", embed_bytes());
     else printf("embedded model: none\n");

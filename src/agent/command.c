@@ -229,10 +229,10 @@ static bool read_argv(struct toolset *ts, struct command *c, const struct json *
         const char *s = json_str(json_at(v, i), &len);
         if (!s || strlen(s) != len || (!i && !len)) return err_set(e, ERR_ARG, "argv[%zu]: must be a string", i);
         if (!i && slot_len(s)) return err_set(e, ERR_ARG, "argv[0]: the program cannot be a parameter");
-        if (!slots_declared(s, par, e)) return err_in(e, "argv[%zu]", i);
         char *word = toolset_expand(ts, s, dir, e);
         if (!word) return err_in(e, "argv[%zu]", i);
         words_put(&c->argv, word);
+        if (!slots_declared(word, par, e)) return err_in(e, "argv[%zu]", i);
     }
     return true;
 }
