@@ -339,6 +339,17 @@ static void put_files(struct str *text, const struct json *files)
     }
 }
 
+/* {"error":"…"}: no text of a tool can be taken for the opposite. */
+static void mark_error(struct str *shown)
+{
+    struct str marked = { 0 };
+    str_puts(&marked, "{\"error\":");
+    json_write_str(&marked, shown->p ? shown->p : "", shown->len);
+    str_putc(&marked, '}');
+    str_done(shown);
+    *shown = marked;
+}
+
 static enum loop_state tell(struct loop *l, struct call *c, int index)
 {
     struct str clean = { 0 }, shown = { 0 };
@@ -360,12 +371,7 @@ static enum loop_state tell(struct loop *l, struct call *c, int index)
         shown = told;
     }
     if (was_cut) l->offers_read = true;
-    if (c->is_error && !c->result.is_json && strncmp(shown.p, "error", 5)) {
-        struct str marked = { 0 };
-        str_fmt(&marked, "error: %s", shown.p);
-        str_done(&shown);
-        shown = marked;
-    }
+    if (c->is_error && !c->result.is_json) mark_error(&shown);
     talk_result(l, c, shown.p, shown.len);
     loop_event(l, &(struct agent_event){ .kind = AG_RESULT, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len },
                                          .text = { shown.p, shown.len }, .is_error = c->is_error, .ran = c->ran, .ms = c->ms, .number = c->number,

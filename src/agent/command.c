@@ -128,8 +128,9 @@ static bool is_json(const struct str *s)
     return v != NULL;
 }
 
-static void put_stderr(struct str *out, const struct process_end *end)
+static void put_stderr(struct str *out, struct process_end *end)
 {
+    while (end->err.len && end->err.p[end->err.len - 1] == '\n') end->err.p[--end->err.len] = 0;
     if (!end->err.len) return;
     str_fmt(out, "%s[stderr] %s", out->len && out->p[out->len - 1] != '\n' ? "\n" : "", end->err.p);
 }
@@ -151,8 +152,9 @@ static void report(struct process_end *end, const struct command *c, int timeout
     out->is_error = head.len > 0;
     out->transient = end->timed_out;
     if (head.len) str_fmt(&out->text, "%s\n", head.p);
+    while (end->out.len && end->out.p[end->out.len - 1] == '\n') end->out.len--;
     str_put(&out->text, end->out.p ? end->out.p : "", end->out.len);
-    if (end->n_out > end->out.len + end->err.len && end->out.len >= c->most)
+    if (end->out_cut)
         str_fmt(&out->text, "\n[output was kept up to %zu bytes]", c->most);
     out->is_json = !head.len && !end->err.len && is_json(&end->out);
     put_stderr(&out->text, end);

@@ -20,7 +20,8 @@ struct process_opts {
 };
 struct process_end {
     struct str out, err;                                              /* err: the last bytes of stderr */
-    uint64_t n_out;                                                   /* bytes written to stdout, kept or not */
+    uint64_t n_out;                                                   /* bytes written to both, kept or not */
+    bool out_cut;                                                     /* stdout was longer than what is kept */
     int status, signal;                                               /* signal: 0 if it exited */
     bool timed_out, cancelled, flooded;
 };

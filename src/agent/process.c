@@ -186,7 +186,11 @@ static void drain(struct run *r, int i)
     }
     r->end->n_out += (uint64_t)n;
     if (i == 2) keep_tail(&r->end->err, buf, (size_t)n);
-    else str_put(&r->end->out, buf, MIN((size_t)n, r->o->most - r->end->out.len));
+    else {
+        size_t room = r->o->most - r->end->out.len;
+        str_put(&r->end->out, buf, MIN((size_t)n, room));
+        r->end->out_cut |= (size_t)n > room;
+    }
 }
 
 static int wait_ms(const struct run *r, uint64_t now)
