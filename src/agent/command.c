@@ -32,10 +32,11 @@ static void command_close(struct tool *t) { command_free(t->ctx); }
 
 /* ---- filling in ---- */
 
-/* {name} at p: its length with braces, 0 if there is none. */
+/* {name} at p: its length with braces, 0 if there is none. What is no word ({print $1}) is text. */
 static size_t slot_len(const char *p)
 {
-    size_t n = *p == '{' && p[1] != '{' ? strcspn(p + 1, "{}") : 0;
+    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+    size_t n = *p == '{' ? strspn(p + 1, word) : 0;
     return n && p[n + 1] == '}' ? n + 2 : 0;
 }
 

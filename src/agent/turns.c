@@ -198,7 +198,6 @@ static void answer_anyway(struct turn *t, enum stop why)
     add_usage(t->r, &m);
     if (ok) {
         log_usage(t->l, &m);
-        m.n_call = m.n_call < 0 ? 0 : m.n_call;
         talk_push(t->l, assistant(&m, NULL, 0));                      /* calls of a foreign endpoint that knows no "none" are dropped */
         keep_text(t->r, &m);
     }
@@ -226,6 +225,7 @@ static bool handle(struct turn *t, struct message *m, struct call *call, int n)
         bool late = l->deadline && clock_ns() > l->deadline && !cancel_is_on(l->o.cancel);
         calls_refuse(l, call, n, late ? "The time was over." : "cancelled by the user");
         t->r->stop = late ? STOP_DEADLINE : STOP_INTERRUPTED;
+        if (late && !m->text.len) answer_anyway(t, STOP_DEADLINE);
         return false;
     }
     t->r->was_cut = m->reason == FINISH_LENGTH;
@@ -259,6 +259,7 @@ static bool turn(struct turn *t)
     struct message m = { 0 };
     struct err e = { 0 };
     struct call *call = NULL;
+    if (t->r->turns && l->deadline && clock_ns() > l->deadline) return answer_anyway(t, STOP_DEADLINE), false;
     if (toolset_refresh(l->o.tools)) loop_note(l, "the list of tools has changed");
     talk_fit(l);
     loop_event(l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
@@ -267,7 +268,7 @@ static bool turn(struct turn *t)
     log_usage(l, &m);
     int n = take_calls(l, &m, &call);
     keep_text(t->r, &m);
-    talk_push(l, assistant(&m, call, n));
+    if (n || m.text.len || m.reason != FINISH_CANCEL) talk_push(l, assistant(&m, call, n));
     bool more = handle(t, &m, call, n);
     for (int i = 0; i < n; i++) call_done(&call[i]);
     mem_free(call);
