@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <unistd.h>
 #ifdef TENON_LIBEDIT
@@ -164,6 +165,7 @@ struct lines *lines_open(const char *history, const char *const *words)
 {
     struct lines *l = mem_zero(sizeof *l);
     const char *kind = getenv("TERM");
+    setlocale(LC_CTYPE, "");                                          /* libedit reads characters as the terminal sends them */
     l->words = words;
     l->history_path = history ? mem_str(history) : NULL;
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && kind && strcmp(kind, "dumb")) open_editor(l);
@@ -207,7 +209,7 @@ enum line_end lines_read(struct lines *l, const char *prompt, struct str *out)
         str_done(&line);
         if (!block && !continues) break;
         if (!opens || out->len) str_putc(out, '\n');
-        l->prompt = "… ";
+        l->prompt = "| ";
     }
     chomp(out);
     keep_line(l, out);

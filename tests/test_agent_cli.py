@@ -153,8 +153,8 @@ def test_file_tools_stay_below_their_root(tmp_path):
     write(tmp_path / "secret.txt", "secret")
     os.symlink(tmp_path / "secret.txt", root / "link")
     os.symlink("..", root / "up")
-    def call(name, **args):
-        return tenon("tools", "test", "--root", root, "--tools-builtin", "read_file,list_dir,find,grep,write_file,edit_file", name, json.dumps(args))
+    def call(tool, **args):
+        return tenon("tools", "test", "--root", root, "--tools-builtin", "read_file,list_dir,find,grep,write_file,edit_file", tool, json.dumps(args))
     assert call("read_file", path="a.txt", first_line=2, lines=1)[1] == "two\n\n"
     for path in ("../secret.txt", "link", "up/secret.txt", "/../secret.txt", "a/../../secret.txt"):
         rc, out, err = call("read_file", path=path)
@@ -173,7 +173,7 @@ def test_file_tools_stay_below_their_root(tmp_path):
 # ---- MCP ----
 
 def mcp(tmp_path, mode, *args, **more):
-    config = {"mcpServers": {"srv": dict({"command": sys.executable, "args": [SERVER, mode, *args]}, **more)}}
+    config = {"mcpServers": {"srv": dict({"command": sys.executable, "args": [SERVER, mode, *map(str, args)]}, **more)}}
     return write(tmp_path / ("mcp-%s.json" % mode), config)
 
 
@@ -252,7 +252,7 @@ class Terminal:
             os.execv(TENON, [TENON, *map(str, args)])
         self.text = ""
 
-    def wait(self, pattern, seconds=60):
+    def wait(self, pattern, seconds=40):
         start, until = len(self.text) if pattern is None else getattr(self, "seen", 0), time.time() + seconds
         while True:
             m = re.search(pattern, self.text[start:], re.S)
@@ -294,14 +294,18 @@ def test_chat_in_a_terminal_asks_before_it_writes(tmp_path):
     t.type("n not now\n")
     t.wait(r"not allow this call.*tok out.*> ")
     assert not (tmp_path / "notes.txt").exists()
+    t.type("/clear\r")
+    t.wait("begins anew.*> ")
     t.type("write a note: buy milk\r")
     t.wait(r"allow\?.*: ")
     t.type("a\n")
-    t.wait(r"\"ok\":true.*> ")
+    t.wait(r"\"ok\":true.*tok out.*> ")
     assert (tmp_path / "notes.txt").read_text() == "buy milk\n"
-    t.type("write a note: buy bread\r")
+    t.type("/clear\r")
+    t.wait("begins anew.*> ")
+    t.type("write a note: buy milk\r")
     t.wait(r"\"ok\":true.*tok/s write.*> ")
-    assert "bread" in (tmp_path / "notes.txt").read_text(), "allowed for this conversation"
+    assert (tmp_path / "notes.txt").read_text() == "buy milk\n" * 2, "allowed for this conversation"
     t.type("/tools\r")
     t.wait(r"count_lines")
     t.type("/exit\r")
@@ -309,12 +313,13 @@ def test_chat_in_a_terminal_asks_before_it_writes(tmp_path):
 
 
 def test_ctrl_c_stops_a_tool_and_twice_leaves(tmp_path):
-    tools = write(tmp_path / "t.json", {"commands": {"wait_for": {"description": "Waits for a while", "argv": ["sleep", "100"], "approve": "allow",
-                  "parameters": {"type": "object", "properties": {"thing": {"type": "string"}}, "required": ["thing"], "additionalProperties": False}}}})
+    config = json.load(open(TOOLS))
+    config["commands"] = {"count_lines": dict(config["commands"]["count_lines"], argv=["sleep", "100"])}
+    tools = write(tmp_path / "t.json", config)
     t = Terminal("chat", "--max-tokens", 60, "--tools", tools)
     t.wait("> ")
-    t.type("wait for the bus\r")
-    t.wait(r"wait_for.*\r\n")
+    t.type("how many lines has README.md?\r")
+    t.wait(r"▸.*count_lines.*\r\n")
     time.sleep(0.3)
     t.type("\x03")
     t.wait(r"cancelled by the user.*interrupted.*> ", 10)
@@ -329,7 +334,7 @@ def test_multi_line_and_paste(tmp_path):
     t = Terminal("chat", "--max-tokens", 8)
     t.wait("> ")
     t.type("first\\\r")
-    t.wait("… ")
+    t.wait(r"\| ")
     t.type("second\r")
     t.wait(r"tok out.*> ")
     if "2004h" in t.text:                                # with libedit
@@ -358,7 +363,7 @@ def test_no_colour_where_none_is_wanted():
 
 def test_chat_in_a_pipe():
     rc, out, err = tenon("chat", "--max-tokens", 40, "--tools", TOOLS, stdin='how many lines has README.md?\n/nonsense\n//slash\n"""\ntwo\nlines\n"""\n/tokens\n')
-    assert rc == 0 and "\x1b" not in out + err and "> " not in out, (out, err)
+    assert rc in (0, 5) and "\x1b" not in out + err and "> " not in out, (out, err)
     assert "count_lines" in err and "no command /nonsense" in err and re.search(r"\d+ of \d+ tokens", err)
 
 

@@ -163,6 +163,8 @@ static bool check_record(const struct toolset *ts, struct tool *t, struct err *e
     struct err why = { 0 };
     if (!name_is_legal(t->name)) return err_set(e, ERR_ARG, "'%.80s' is not a name: 1 to %d of A-Z a-z 0-9 _ - are accepted", t->name, NAME_MOST);
     if (twin) return err_set(e, ERR_ARG, "the name is taken by a tool of %s", twin->source);
+    const struct json *type = json_get(json_get(t->function, "parameters"), "type");
+    if (type && !json_str_is(type, "object")) return err_set(e, ERR_SCHEMA, "parameters: /type: must be object");
     json_free(t->schema);
     t->schema = tool_schema(t->function);
     struct json *probe = json_new_object();
