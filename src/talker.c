@@ -2,58 +2,12 @@
 #include "talker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CTX_MOST 32768                      /* the engine's own default */
-
-/* ---- the engine as the loop's model ---- */
-
-static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, struct err *e)
-{
-    struct talker *t = ctx;
-    struct request r;
-    if (!request_read(&r, body, e)) return false;
-    bool ok = engine_run(t->speaker.engine, &r, fn, fn_ctx, e);
-    request_done(&r);
-    return ok;
-}
-
-static int prompt_size(void *ctx, const struct json *body)
-{
-    struct talker *t = ctx;
-    struct request r;
-    struct prompt p = { 0 };
-    struct ids ids = { 0 };
-    struct err e = { 0 };
-    if (!request_read(&r, json_copy(body), &e)) return -1;
-    bool ok = engine_render(t->speaker.engine, &r, &p, &e) && prompt_tokens(&p, engine_tokenizer(t->speaker.engine), &ids, &e);
-    int n = ok ? (int)ids.n : -1;
-    mem_free(ids.id);
-    prompt_done(&p);
-    request_done(&r);
-    return n;
-}
-
-static int count(void *ctx, const char *text, size_t len)
-{
-    struct talker *t = ctx;
-    struct ids ids = { 0 };
-    struct err e = { 0 };
-    int n = tok_encode(engine_tokenizer(t->speaker.engine), text, len, TOK_INSIDE, &ids, &e) ? (int)ids.n : -1;
-    mem_free(ids.id);
-    return n;
-}
-
-static int context_of(const struct talker *t, int64_t asked)
-{
-    int most = model_config(engine_model(t->speaker.engine))->n_ctx;
-    if (asked > 0) return (int)asked;
-    return most > 0 ? MIN(most, CTX_MOST) : CTX_MOST;
-}
+#include "voice.h"
 
 /* ---- tools ---- */
 
@@ -180,7 +134,7 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
     if (!t->tools && !(t->tools = tools_open(&o->t, e))) goto fail;
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
     if (!speaker_open(&t->speaker, &so, e) || !open_transcript(t, o, e)) goto fail;
-    t->model = (struct agent_model){ .speak = speak, .prompt_tokens = prompt_size, .count = count, .n_ctx = context_of(t, o->m.ctx), .ctx = t };
+    t->model = voice_of(&t->speaker, o->m.ctx);
     lo.tools = t->tools;
     lo.transcript = t->transcript;
     lo.limits = (struct loop_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
