@@ -1,6 +1,6 @@
 /* loop.c -- a program with a tool of its own: the model calls it, reads what it gave, and answers.
  *
- *     cc loop.c -o loop $(pkg-config --cflags --libs tenon) && ./loop "dim the kitchen to 10" */
+ *     cc loop.c -o loop $(pkg-config --cflags --libs tenon) && ./loop "Dim the light in the kitchen to 10" */
 #include <stdio.h>
 
 #include <tenon.h>
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     struct tn_loop *loop = engine ? tn_loop_open(engine, "{\"limits\":{\"max_turns\":4}}", &err) : NULL;
     char *answer = NULL;
     if (loop && tn_tool_register(loop, light, set_light, NULL, &err))
-        answer = tn_loop_send(loop, argc > 1 ? argv[1] : "dim the kitchen to 10", NULL, NULL, &err);
+        answer = tn_loop_send(loop, argc > 1 ? argv[1] : "Dim the light in the kitchen to 10", NULL, NULL, &err);
     if (answer) puts(answer);
     else fprintf(stderr, "%s\n", err.message);
     tn_free(answer);

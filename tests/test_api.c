@@ -279,7 +279,7 @@ TEST(a_registered_tool_runs)
     CHECK(!tn_tool_register(l, "{\"name\":\"x y\"}", set_light, NULL, &err) && strstr(err.message, "is not a name"), "%s", err.message);
     CHECK(!tn_loop_builtin(l, "fly", &err) && strstr(err.message, "no builtin tool 'fly'"), "%s", err.message);
     CHECK(!tn_loop_tools(l, "/no/such/file", &err), "%s", err.message);
-    char *answer = tn_loop_send(l, "dim the kitchen to 10", count_results, &seen, &err);
+    char *answer = tn_loop_send(l, "Dim the light in the kitchen to 10", count_results, &seen, &err);
     CHECK(answer && strstr(answer, "\"stop\":\"answer\"") && strstr(answer, "\"name\":\"set_light\""), "%s", answer ? answer : err.message);
     CHECK(n_light == 1 && seen.p && !strcmp(seen.p, "set_light={\"ok\":true};"), "%d calls, %s", n_light, seen.p);
     char *messages = tn_loop_messages(l);
@@ -297,7 +297,7 @@ TEST(the_loop_example_answers)
     const char *program = getenv("TENON_EXAMPLE_LOOP");
     char command[600], line[600] = "", last[600] = "";
     if (!program) SKIP("TENON_EXAMPLE_LOOP does not name the compiled examples/loop.c");
-    snprintf(command, sizeof command, "'%s' 'dim the kitchen to 10'", program);
+    snprintf(command, sizeof command, "'%s' 'Dim the light in the kitchen to 10'", program);
     FILE *f = popen(command, "r");
     CHECK(f && fgets(line, sizeof line, f) && strstr(line, "set_light {\"room\":\"kitchen\",\"brightness\":10}"), "%s", line);
     CHECK(f && fgets(last, sizeof last, f) && strstr(last, "\"stop\":\"answer\""), "%s", last);
