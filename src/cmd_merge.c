@@ -24,7 +24,7 @@ struct merging {
 static bool fill(void *ctx, const struct tensor *t, void *dst, struct err *e)
 {
     struct merging *p = ctx;
-    size_t n = (size_t)(t->ne[0] * t->ne[1]), bytes = n * sizeof(float);
+    size_t n = (size_t)(t->ne[0] * t->ne[1] * t->ne[2]), bytes = n * sizeof(float);
     const struct dtype_info *d = dtype_info(t->dtype);
     float *w = mem_slab(bytes, e);
     if (!w) return false;
@@ -49,6 +49,7 @@ static bool write_merged(struct merging *p, const char *path, struct err *e)
 {
     struct gguf_out *out = gguf_out_new();
     bool ok = true;
+    for (int i = 0; ok && i < p->s.n_lora; i++) ok = adapter_can_merge(p->m, p->s.lora[i].a, e) || err_at(e, gguf_name(p->s.lora_file[i]));
     for (size_t i = 0; i < gguf_n_kv(p->g); i++) {
         struct gguf_kv kv = gguf_kv(p->g, i);
         gguf_out_kv(out, &kv);

@@ -690,10 +690,85 @@ def test_a_peft_folder_is_an_adapter(rooted, tmp_path):
     assert rc == 0 and np.linalg.norm(np.fromfile(tmp_path / "out.f32", "<f4") - want.ravel()) / np.linalg.norm(want) < 1e-5, err
 
 
+# Adapters as the PEFT library computes them (transformers_logits.py): changes to config and tensors of peft().
+def of_rank(r, module, n_in, n_out, seed):
+    rng = np.random.default_rng(seed)
+    return {module + "lora_A.weight": rng.standard_normal((r, n_in)).astype(np.float32) / 8, module + "lora_B.weight": rng.standard_normal((n_out, r)).astype(np.float32) / 8}
+
+
+def of_tokens(r, seed):
+    rng, at = np.random.default_rng(seed), "base_model.model.model.embed_tokens.lora_embedding_"
+    return {at + "A": rng.standard_normal((r, N_VOCAB)).astype(np.float32) / 8, at + "B": rng.standard_normal((D, r)).astype(np.float32) / 8}
+
+
+ADAPTED = {
+    "plain": ("llama", {}, {}),
+    "own alphas": ("llama", {"alpha_pattern": {"q_proj": 3.0, "layers.2.mlp.down_proj": 20}}, {}),
+    "own ranks": ("llama", {"rank_pattern": {"v_proj": 2}, "alpha_pattern": {"v_proj": 5}, "use_rslora": True},
+                  of_rank(2, "base_model.model.model.layers.0.self_attn.v_proj.", D, KV * HD, 8)),
+    "tokens": ("llama", {"alpha_pattern": {"embed_tokens": 6}}, of_tokens(4, 9)),
+    "tokens of a tied model": ("qwen2", {}, of_tokens(4, 9)),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapter_computes_what_peft_computes(name, tmp_path):
+    want = np.load(pathlib.Path(__file__).parent / "data" / "transformers.npz")["adapted " + name]
+    kind, config, changes = ADAPTED[name]
+    Checkpoint(kind).write(tmp_path / "m", "F32")
+    peft(tmp_path / "a", changes, config)
+    got = logits_of(tmp_path / "m", LIBRARY_IDS, tmp_path, "--ref", "--lora", tmp_path / "a")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "a", tmp_path / "merged.gguf")
+    if "tied" in name:
+        assert rc == 1 and "use the adapter beside the model" in err and not (tmp_path / "merged.gguf").exists()
+        return
+    assert rc == 0, err
+    got = logits_of(tmp_path / "merged.gguf", LIBRARY_IDS, tmp_path, "--ref")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+
+
+def write_adapter(path, arch, tensors, alpha=8):
+    w = gguf.GGUFWriter(path, arch)
+    w.add_type("adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", alpha)
+    for n, x in tensors.items():
+        w.add_tensor(n, x)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+@pytest.mark.parametrize("kind,part,n_ff", [("mixtral", "block_sparse_moe", FF), ("lfm2_moe", "feed_forward", 32)])
+def test_adapters_of_experts(kind, part, n_ff, tmp_path):
+    c, rng, tensors = Checkpoint(kind), np.random.default_rng(4), {}
+    c.write(tmp_path / "m", "F32")
+    for to, hf, n_in, n_out in (("up", "w3", D, n_ff), ("down", "w2", n_ff, D)):
+        a, b = (rng.standard_normal(s).astype(np.float32) / 8 for s in ((4, 3, n_in), (4, n_out, 3)))
+        tensors[f"blk.1.ffn_{to}_exps.weight.lora_a"], tensors[f"blk.1.ffn_{to}_exps.weight.lora_b"] = a, b
+        for e in range(4):
+            c.folder[f"model.layers.1.{part}.experts.{e}.{hf}.weight"] += 8 / 3 * b[e] @ a[e]
+    write_adapter(tmp_path / "a.gguf", ARCH.get(kind, kind), tensors)
+    want = Reference(c).logits(LIBRARY_IDS)
+    got = logits_of(tmp_path / "m", LIBRARY_IDS, tmp_path, "--ref", "--lora", tmp_path / "a.gguf")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "a.gguf", tmp_path / "merged.gguf")
+    assert rc == 0, err
+    got = logits_of(tmp_path / "merged.gguf", LIBRARY_IDS, tmp_path, "--ref")
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-5
+    tensors["blk.1.ffn_up_exps.weight.lora_a"] = tensors["blk.1.ffn_up_exps.weight.lora_a"][:3]
+    write_adapter(tmp_path / "b.gguf", ARCH.get(kind, kind), tensors)
+    rc, _, err = run("merge", "-m", tmp_path / "m", "--lora", tmp_path / "b.gguf", tmp_path / "bad.gguf")
+    assert rc == 1 and "must be 64 x r x 4 and r x" in err, err
+
+
 L0 = "base_model.model.model.layers.0."
 @pytest.mark.parametrize("config,changes,drop,says", [
     ({"peft_type": "IA3"}, {}, (), "peft_type"), ({"use_dora": True}, {}, (), "use_dora"), ({"bias": "all"}, {}, (), "bias"),
-    ({"lora_alpha": "8"}, {}, (), "lora_alpha"), ({"alpha_pattern": {"q_proj": 4}}, {}, (), "alpha_pattern"),
+    ({"lora_alpha": "8"}, {}, (), "lora_alpha"), ({"alpha_pattern": {"q_proj|v_proj": 4}}, {}, (), "alpha_pattern has the key q_proj|v_proj"),
+    ({"alpha_pattern": {"q_proj": "4"}}, {}, (), "alpha_pattern: q_proj is no number"),
     ({}, {"base_model.model.lm_head.weight": np.zeros((3, 3), np.float32)}, (), "lm_head.weight is neither"),
     ({}, {L0 + "self_attn.w_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "w_proj"),
     ({}, {L0 + "mlp.up_proj.lora_A.weight": np.zeros((4, D), np.float32)}, (), "blk.0.ffn_up.weight.lora_b is missing"),

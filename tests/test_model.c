@@ -448,10 +448,68 @@ TEST(many_marks_push_out_all_but_the_first)
     }
     int fork = kv_seq_fork(r.kv, seq);
     kv_seq_free(r.kv, seq);
-    CHECK(kv_truncate(r.kv, fork, 15) == 15 && kv_truncate(r.kv, fork, 13) == 1 &&
-              kv_truncate(r.kv, fork, 0) == 0,
-          "marks 1 and 14 to 20 are left");
+    CHECK(kv_truncate(r.kv, fork, 15) == 15 && kv_truncate(r.kv, fork, 6) == 6 &&
+              kv_truncate(r.kv, fork, 5) == 1 && kv_truncate(r.kv, fork, 0) == 0,
+          "marks 1 and 6 to 20 are left");
     rig_close(&r, true);
+}
+
+/* Sequence i of a crowd: tokens [0, len) of prompt or other, the last n_want with logits. */
+static const struct { int from, len, want; } crowd[] = { { 0, 70, 3 }, { 5, 1, 1 }, { 0, 130, 0 }, { 9, 64, 64 }, { 3, 9, 2 } };
+
+/* Rows of many sequences in one pass, cut here and there, give each what it gets alone. */
+TEST(company_never_shows)
+{
+    EACH_RIG(2, 2000, 8) {
+        for (int ph = 0; ph < 2; ph++) {
+            struct err e = { 0 };
+            int seq[LEN(crowd)];
+            struct rows rows[LEN(crowd)];
+            size_t at = 0;
+            for (size_t i = 0; i < LEN(crowd); i++) {
+                seq[i] = kv_seq_new(r.kv);
+                must_feed(&r, seq[i], other, 3 + 17 * (int)i, PHASE_PREFILL, NULL);
+                rows[i] = (struct rows){ .n = crowd[i].len, .seq = seq[i], .token = prompt + crowd[i].from, .n_logits = crowd[i].want };
+            }
+            CHECK(model_forward_rows(r.m, r.kv, rows, LEN(crowd), (enum phase)ph, &r.tmp, got, &e), "%s", e.msg);
+            for (size_t i = 0; i < LEN(crowd); i++) {
+                kv_seq_free(r.kv, seq[i]);
+                int alone = kv_seq_new(r.kv);
+                must_feed(&r, alone, other, 3 + 17 * (int)i, PHASE_PREFILL, NULL);
+                must_feed(&r, alone, prompt + crowd[i].from, crowd[i].len, (enum phase)ph, whole);
+                size_t n = (size_t)crowd[i].want * VOCAB;
+                CHECK(!memcmp(got + at, whole + (size_t)(crowd[i].len - crowd[i].want) * VOCAB, n * sizeof *got), "%s %s: sequence %zu, phase %d",
+                      ops_name, kinds[k], i, ph);
+                at += n;
+                kv_seq_free(r.kv, alone);
+            }
+        }
+    }
+}
+
+TEST(a_state_is_kept_on_the_way)
+{
+    EACH_RIG(1, 1000, 3) {
+        int a = kv_seq_new(r.kv), page[2], free_before = kv_free_pages(r.kv);
+        CHECK(kv_mark_at(r.kv, a, 90) && kv_mark_at(r.kv, a, 30), "marks");
+        must_feed(&r, a, prompt, N, PHASE_PREFILL, whole);
+        bool conv = kv_has_state(r.kv);
+        int state = kv_state(r.kv, a, 90);
+        CHECK((state >= 0) == conv && kv_state(r.kv, a, 91) < 0, "%s: state", kinds[k]);
+        for (int i = 0; i < 2; i++) kv_page_hold(r.kv, page[i] = kv_page(r.kv, a, i));
+        if (conv) kv_state_hold(r.kv, state);
+        kv_seq_free(r.kv, a);
+        for (int round = 0; round < 2; round++) {                     /* from the mark, then from the page border */
+            int len = round ? 64 : 90, b = kv_seq_on(r.kv, page, len, round ? -1 : state);
+            must_feed(&r, b, prompt + len, N - len, PHASE_PREFILL, got + (size_t)len * VOCAB);
+            CHECK(!memcmp(got + (size_t)len * VOCAB, whole + (size_t)len * VOCAB, (size_t)(N - len) * VOCAB * sizeof *got), "%s %s from %d",
+                  ops_name, kinds[k], len);
+            kv_seq_free(r.kv, b);
+        }
+        for (int i = 0; i < 2; i++) kv_page_drop(r.kv, page[i]);
+        if (conv) kv_state_drop(r.kv, state);
+        CHECK(kv_free_pages(r.kv) == free_before, "all is free again");
+    }
 }
 
 TEST(no_room_leaves_everything_as_it_was)

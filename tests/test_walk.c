@@ -253,14 +253,12 @@ TEST(answers_do_not_depend_on_what_was_asked_before)
 /* A model that takes one token after another, deaf to drafts. */
 struct plain { const struct model *model; struct kv *kv; int seq; struct arena tmp; struct ids prompt; float *logits; };
 
-static bool plain_logits(void *ctx, const int32_t *tok, int n, const int32_t *draft, int n_draft, float **out, struct err *e)
+static bool plain_logits(struct plain *p, const int32_t *tok, int n, struct err *e)
 {
-    struct plain *p = ctx;
     struct ids all = { 0 };
     for (size_t i = 0; i < p->prompt.n; i++) ids_put(&all, p->prompt.id[i]);
     for (int i = 0; i < n; i++) ids_put(&all, tok[i]);
     p->prompt.n = 0;
-    (void)draft, (void)n_draft;
     bool ok = true;
     size_t prompt = all.n - (size_t)n;
     for (size_t i = 0, k; ok && i < all.n; i += k) {
@@ -270,8 +268,17 @@ static bool plain_logits(void *ctx, const int32_t *tok, int n, const int32_t *dr
         arena_reset(&p->tmp, 0);
     }
     mem_free(all.id);
-    *out = p->logits;
     return ok;
+}
+
+/* The same sequence, its wants met one token at a time. */
+static bool plain_seq(struct plain *p, struct seq *s, struct err *e)
+{
+    struct seq_want w;
+    bool ok = true;
+    seq_begin(s);
+    while (ok && (ok = seq_next(s, &w, e)) && w.kind == WAIT_LOGITS) ok = plain_logits(p, w.tok, w.n, e) && seq_logits(s, p->logits, e);
+    return seq_end(s, ok, e);
 }
 
 static bool plain_run(struct engine *en, const struct gguf *g, const struct request *r, struct message *m, struct err *e)
@@ -286,10 +293,9 @@ static bool plain_run(struct engine *en, const struct gguf *g, const struct requ
     p.seq = kv_seq_new(p.kv);
     p.logits = mem_alloc((size_t)model_config(p.model)->n_vocab * sizeof *p.logits);
     bool ok = engine_render(en, r, &text, e) && prompt_tokens(&text, t, &p.prompt, e);
-    struct seq_opts o = { .voice = { t, d, v }, .r = r, .budget = r->max_tokens, .budget_why = "max_tokens is", .logits = plain_logits,
-                          .logits_ctx = &p, .fn = message_event, .ctx = m };
+    struct seq_opts o = { .voice = { t, d, v }, .r = r, .budget = r->max_tokens, .budget_why = "max_tokens is", .fn = message_event, .ctx = m };
     struct seq *s = ok ? seq_open(&o, e) : NULL;
-    ok = s && seq_run(s, e);
+    ok = s && plain_seq(&p, s, e);
     seq_close(s);
     prompt_done(&text);
     kv_close(p.kv);

@@ -1,6 +1,6 @@
-"""The logits that the transformers library gives for the checkpoints of test_convert.py, kept in
-tests/data/transformers.npz so that the tests need neither it nor PyTorch. Run again, with both
-installed, when a checkpoint changes:
+"""The logits that the transformers library gives for the checkpoints of test_convert.py, and the PEFT
+library for its adapters, kept in tests/data/transformers.npz so that the tests need neither them nor
+PyTorch. Run again, with all three installed, when a checkpoint changes:
 
     python tests/transformers_logits.py            writes tests/data/transformers.npz
 """
@@ -28,11 +28,28 @@ def logits(kind, folder):
         return model.eval()(torch.tensor([t.LIBRARY_IDS])).logits[0].numpy()
 
 
+def adapted(name, folder):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+    kind, config, changes = t.ADAPTED[name]
+    t.Checkpoint(kind).write(folder / "m", "F32")
+    modules = ["q_proj", "v_proj", "down_proj"] + (["embed_tokens"] if "tokens" in name else [])
+    t.peft(folder / "a", changes, {**config, "target_modules": modules, "task_type": "CAUSAL_LM"})
+    base = AutoModelForCausalLM.from_pretrained(folder / "m", dtype=torch.float32, attn_implementation="eager")
+    model = PeftModel.from_pretrained(base, folder / "a").eval()
+    with torch.no_grad():
+        return model(torch.tensor([t.LIBRARY_IDS])).logits[0].numpy()
+
+
 if __name__ == "__main__":
     out = {}
     for kind in t.LIBRARY:
         with tempfile.TemporaryDirectory() as d:
             out[kind] = logits(kind, pathlib.Path(d))
+    for name in t.ADAPTED:
+        with tempfile.TemporaryDirectory() as d:
+            out["adapted " + name] = adapted(name, pathlib.Path(d))
     import transformers
     FILE.parent.mkdir(exist_ok=True)
     np.savez_compressed(FILE, version=transformers.__version__, **out)

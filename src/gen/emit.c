@@ -190,11 +190,11 @@ void emit_open(struct emitter *em, const struct voice *v, const struct request *
     if (n_tool) em->parser = v->dialect->parser_open(r->tools, on_parse, em);
 }
 
-void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logprob)
+void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds)
 {
-    if (em->want_tokens)
-        emit_event(em,
-                   &(struct event){.kind = EV_TOKEN, .token = id, .logprob = logprob, .origin = o});
+    struct event ev = { .kind = EV_TOKEN, .token = id, .origin = o };
+    if (odds) ev.logprob = odds->logprob, ev.top = odds->top, ev.n_top = odds->n_top;
+    if (em->want_tokens) emit_event(em, &ev);
     if (tok_is_eog(em->voice.tok, id)) return;
     bool special = voice_is_special(&em->voice, id);
     struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);

@@ -1,8 +1,8 @@
 /* gen.h -- the door of gen/: a request becomes events.
  *
  * request.c reads and checks the JSON of the chat endpoint; engine.c owns a model with its tokenizer,
- * dialect, vocabulary and KV cache; seq.c runs one request: render, prefill, sample under the mask,
- * feed forced runs, parse; message.c folds events into an OpenAI message or into chunk deltas. */
+ * dialect and vocabulary; seq.c is one request: sample under the mask, feed forced runs, parse; sched.c
+ * runs many of them on one engine; message.c folds events into an OpenAI message or into chunk deltas. */
 #ifndef TENON_GEN_H
 #define TENON_GEN_H
 
@@ -39,16 +39,20 @@ struct request {
     bool strict;                                                      /* every tool is strict: nothing is relaxed */
     bool random_ids;                                                  /* call ids of 24 random characters, else call_N */
     int max_tokens;                                                   /* 0: what the context leaves */
+    bool only_prompt;                                                 /* max_tokens was 0: the prompt is read, nothing is generated */
     const struct json *stop;                                          /* array of strings that end the text, or NULL */
     struct sampling sampling;
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
-    bool want_tokens;                                                 /* token events too */
+    bool want_tokens;                                                 /* token events too (logprobs) */
+    int top;                                                          /* token events name so many of the most probable tokens (top_logprobs) */
 };
 /* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
  * OpenAI API that change the answer are refused, others ignored as the API does. */
 bool request_read(struct request *r, struct json *body, struct err *e);
+/* The same for /v1/completions: limits, stop, sampling, response_format, logprobs as a number; the prompt is the caller's. */
+bool request_read_raw(struct request *r, struct json *body, struct err *e);
 void request_done(struct request *r);
 /* The member tool_choice as the API writes it, from what a command line says: auto, none, required
  * or the name of a tool. Owned. */
@@ -66,19 +70,26 @@ struct json *messages_normalise(const struct json *messages, struct err *e);
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR };
-enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED };
+enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR,
+                  EV_START };                                         /* of a scheduler: all that can be refused has been checked */
+enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED, ORIGIN_PROMPT };
 enum finish { FINISH_STOP, FINISH_TOOL_CALLS, FINISH_LENGTH, FINISH_CANCEL };
 /* Forced tokens need no logits; drafts are computed ahead and accepted if they are then chosen. */
 struct usage { int prompt_tokens, cached_tokens, completion_tokens, forced_tokens, draft_tokens, accepted_tokens; };
-struct timing { double prefill_ms, decode_ms, mask_us, first_token_ms, total_ms; };
+struct timing { double prefill_ms, decode_ms, mask_us, first_token_ms, total_ms, queue_ms; };
+struct top { int32_t token; float logprob; };
+#define TOP_MOST 20
 struct event {
     enum event_kind kind;
     struct bytes bytes;                                               /* text, reasoning, args, error message */
     int index; const char *id, *name;                                 /* calls */
     bool schema_ok;                                                   /* CALL_END: arguments validate */
-    int32_t token; float logprob; enum token_origin origin;           /* EV_TOKEN */
-    enum finish reason; struct usage usage; struct timing timing;     /* EV_FINISH */
+    /* EV_TOKEN. logprob: of the model before penalties, temperature and mask; -9999: none that is finite; NAN: nothing
+     * stands before it (first token of a prompt). top: the most probable tokens, best first. */
+    int32_t token; float logprob; enum token_origin origin;
+    const struct top *top; int n_top;
+    enum finish reason; struct usage usage; struct timing timing;     /* EV_FINISH; EV_START: usage.prompt_tokens */
+    enum err_code code;                                               /* EV_ERROR */
 };
 typedef bool event_fn(void *ctx, const struct event *ev);             /* false: cancel */
 
@@ -102,6 +113,76 @@ bool engine_render(const struct engine *en, const struct request *r, struct prom
 /* No model: walks the mask with uniformly random choices; vocabulary and dialect of g. */
 bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r, event_fn *fn, void *ctx, struct err *e);
 struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e);
+
+/* ---- scheduler: many requests on one engine ---------------------------------------------------- */
+
+struct sched_opts {                                                   /* zeros: defaults */
+    int n_seq;                                                        /* sequences that run together (8) */
+    int n_queue;                                                      /* requests that may wait (256) */
+    int kv_positions;                                                 /* room for all sequences and kept prefixes (2 contexts); a
+                                                                       * request's context is the engine's, or this if it is smaller */
+    int chunk;                                                        /* prompt tokens computed between two tokens of running streams
+                                                                       * (0: chosen by time, so that these keep flowing) */
+    size_t cache_bytes;                                               /* of kept prefixes that nobody uses (0: all that is free) */
+    const char *cache_dir;                                            /* keeps them across restarts; NULL: no */
+    size_t disk_bytes;                                                /* most bytes in it (0: 1 GiB) */
+    bool no_cache, deterministic;                                     /* keep nothing; keep nothing that was generated */
+};
+struct sched;                                                         /* any thread, but for open and close */
+/* Starts the engine thread. en is lent for its life; meanwhile nobody runs, adapts or closes it (its tokenizer, dialect,
+ * model and engine_render() may be used by any thread). Adapters of engine_adapt() act on every request. */
+struct sched *sched_open(struct engine *en, const struct sched_opts *o, struct err *e);
+void sched_close(struct sched *s);                                    /* cancels what is there; every job hears its end. NULL is fine */
+
+struct sched_job {
+    const struct request *request;                                    /* lent until the last event, as everything here is */
+    const int32_t *prompt; int n_prompt;                              /* /v1/completions: these tokens instead of messages; of the
+                                                                       * request, limits, stop, sampling and format count */
+    bool echo;                                                        /* with prompt: EV_TOKEN for its tokens too, if want_tokens */
+    const char *adapter;                                              /* name; NULL: the model itself */
+    int priority;                                                     /* larger is sooner; waiting makes up for it */
+    /* Called on the engine thread and must not block. Order: EV_START, what the answer makes, EV_FINISH or EV_ERROR; a
+     * refusal is one EV_ERROR without EV_START. The last event is always sent, and after it nothing of the job is
+     * touched. False cancels: EV_FINISH with FINISH_CANCEL follows. */
+    event_fn *fn; void *ctx;
+};
+/* False: e says why and no event comes: ERR_FULL (the queue), ERR_ARG (the adapter is not there), ERR_CANCEL (closing).
+ * Everything else that can be wrong arrives as EV_ERROR. *id names the job; events may come before this returns. */
+bool sched_submit(struct sched *s, const struct sched_job *job, uint64_t *id, struct err *e);
+void sched_cancel(struct sched *s, uint64_t id);                      /* within one step; ids that are no more are ignored */
+double sched_retry_after(struct sched *s);                            /* seconds until the queue has room, an estimate */
+/* From now on sched_submit() is refused; waits until all jobs are through, at most so many seconds: those left then hear
+ * EV_ERROR with ERR_CANCEL. Kept prefixes are written to cache_dir. False: some had to be cut. */
+bool sched_drain(struct sched *s, double seconds);
+
+/* LoRA adapters by name. Loading runs on the calling thread and disturbs nobody; the sentences are functionary.md's. An
+ * adapter that is unloaded (or replaced) serves the jobs that have it to their end and goes then. */
+bool sched_adapter_load(struct sched *s, const char *name, const char *path, float scale, bool replace, struct err *e);
+bool sched_adapter_unload(struct sched *s, const char *name, struct err *e);
+struct sched_adapter { char name[129], path[512]; float scale; int in_use; };
+int  sched_adapters(struct sched *s, struct sched_adapter *out, int cap); /* writes at most cap, returns how many there are */
+
+enum sched_state { SCHED_WAITING, SCHED_PREFILL, SCHED_DECODE };
+struct sched_slot { uint64_t id; enum sched_state state; int n_prompt, n_cached, n_decoded; double age; char adapter[129]; };
+int sched_slots(struct sched *s, struct sched_slot *out, int cap);    /* jobs there are; as above */
+
+#define SCHED_BOUNDS 32
+struct sched_hist { const double *bound; int n_bound; uint64_t count[SCHED_BOUNDS + 1]; double sum; }; /* last: above all bounds */
+struct sched_stats {
+    int running, waiting, pages, pages_free, pages_kept;              /* kept: by the prefix cache alone */
+    uint64_t submitted, full, refused, failed, finished[4];           /* [enum finish] */
+    uint64_t cancelled_waiting, cancelled_prefill, cancelled_decode, preempted;
+    uint64_t prompt_tokens, cached_tokens, generated_tokens, forced_tokens, drafted_tokens, accepted_tokens;
+    uint64_t steps, calls, calls_unfit;                               /* forward passes; calls that are whole, that fail their schema */
+    uint64_t cache_queries, cache_hits, cache_evicted;                /* tokens looked for and found; pages that had to go */
+    size_t cache_bytes, disk_bytes;
+    uint64_t disk_reads, disk_writes, disk_errors, replayed;          /* entries of cache_dir; calls put back as they were generated */
+    uint64_t grammars, grammars_kept;                                 /* compiled; found compiled */
+    double heartbeat;                                                 /* seconds since the engine thread last came by */
+    struct sched_hist ttft, gap, total, queue, prefill, decode;       /* seconds; gap: between tokens of a stream */
+    struct sched_hist prompt_size, answer_size, step_size;            /* tokens of a request, of a forward pass */
+};
+void sched_read_stats(struct sched *s, struct sched_stats *out);      /* never waits for the engine */
 
 /* ---- message --------------------------------------------------------------------------------- */
 

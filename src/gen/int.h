@@ -22,6 +22,9 @@ int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u);
 /* Repeat, presence and frequency penalties over the tokens of text so far. */
 void    sample_penalise(float *logits, int n_vocab, const struct ids *text, const struct sampling *o);
 float   sample_logprob(const float *logits, int n_vocab, int32_t id);
+/* Log-probability of id, and of the n most probable tokens, best first (of equals the lower id). -9999: none that is finite. */
+struct odds { float logprob; int n_top; struct top top[TOP_MOST]; };
+void    sample_odds(const float *logits, int n_vocab, int32_t id, int n, struct odds *out);
 
 /* ---- emit.c ----------------------------------------------------------------------------------- */
 
@@ -42,25 +45,31 @@ struct emitter {                                                      /* committ
 };
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
                int n_tool, event_fn *fn, void *ctx);
-void emit_token(struct emitter *em, int32_t id, enum token_origin o, float logprob);
+/* odds NULL: nothing was chosen here, the log-probability is 0. */
+void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds);
 bool emit_close(struct emitter *em, struct err *e);                   /* flushes; false: the parser found a broken call */
 void emit_event(struct emitter *em, const struct event *ev);
 bool voice_is_special(const struct voice *v, int32_t id);
 
 /* ---- whole.c ---------------------------------------------------------------------------------- */
 
-/* Logits after each of n tokens that might follow what was committed: rows [n, stride]. Nothing is kept. */
-typedef bool ahead_fn(void *ctx, const int32_t *tok, int n, float *rows, struct err *e);
+/* A name is chosen in turns: whole_begin(), then logits for each name that whole_next() offers, until it offers none. */
+struct candidate;
 struct whole {
     struct voice voice;
     const struct call_tool *tool; int n_tool, n_vocab, stride;
     const double *prior;                                              /* [n_tool] added to the log-probabilities */
-    ahead_fn *ahead; void *ctx;
+    struct candidate *c; int n, at, best; double top;                 /* of one choice */
 };
 /* Call or text, by mass, that of calls times exp(lean); then the best token of the heavier kind. */
 int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab, double lean);
-/* If a tool's name comes next: the tokens of the most probable name. now: logits here. */
-bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out);
+/* Does a tool's name come next, and is there a choice? now: logits here. */
+bool whole_begin(struct whole *w, const struct matcher *m, const float *now);
+const struct ids *whole_next(const struct whole *w);                  /* NULL: all that matter have been looked at */
+/* Logits after each token of the name offered: [n, stride]; NULL: they cannot be had, the name is passed over. */
+void whole_rows(struct whole *w, const float *rows);
+const struct ids *whole_best(const struct whole *w, const float **logprob); /* NULL: none; lent until whole_done() */
+void whole_done(struct whole *w);
 
 /* ---- lexical.c -------------------------------------------------------------------------------- */
 
@@ -69,26 +78,38 @@ void lexical_scores(const struct json *messages, const struct call_tool *tool, i
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 
-/* Where logits come from: *out (n_vocab floats, may be changed by the caller) after the prompt and every
- * token committed; tok [n]: those since the last call. draft [n_draft]: tokens that may be committed next,
- * computed with them, so that a later call finds their logits ready; at most DRAFT_MOST. */
 enum { DRAFT_MOST = 4 };
-typedef bool logits_fn(void *ctx, const int32_t *tok, int n, const int32_t *draft, int n_draft, float **out, struct err *e);
+/* What a sequence waits for: nothing, it is finished; logits after tok [n], which were committed since it was last asked
+ * (n 0: after the prompt), and, so that later ones are ready, after each of draft [n_draft], which may be committed next;
+ * logits after each of tok [n], a name that is tried and not kept. */
+enum seq_wait { WAIT_NOTHING, WAIT_LOGITS, WAIT_AHEAD };
+struct seq_want { enum seq_wait kind; const int32_t *tok; int n; const int32_t *draft; int n_draft; };
 struct seq_opts {
     struct voice voice;
     const struct request *r;
     int budget;                                                       /* tokens that may be generated */
     const char *budget_why;                                           /* "max_tokens is", "the prompt leaves" … */
-    logits_fn *logits; void *logits_ctx;                              /* NULL: uniformly random choices */
-    ahead_fn *ahead; int stride;                                      /* with logits_ctx */
+    bool no_model;                                                    /* uniformly random choices, logits are never looked at */
+    int stride;                                                       /* floats from one row of logits to the next */
     unsigned steer;                                                   /* enum steer */
     event_fn *fn; void *ctx;
     struct usage usage; struct timing timing; uint64_t start_ns;      /* what came before */
 };
 struct seq;
-/* Compiles the grammar of the request and checks the budget: all refusals come from here. */
+/* Compiles the grammar of the request and checks the budget: all refusals come from here. Any thread; afterwards one. */
 struct seq *seq_open(const struct seq_opts *o, struct err *e);
-bool        seq_run(struct seq *s, struct err *e);                    /* to the end; sends EV_FINISH or EV_ERROR */
+void        seq_begin(struct seq *s);                                 /* events may come from here on */
+/* Goes as far as it can without a model. False: failed (e). */
+bool        seq_next(struct seq *s, struct seq_want *w, struct err *e);
+/* What was waited for. logits: may be changed, and stay as they are until seq_next() asks for new ones. */
+bool        seq_logits(struct seq *s, float *logits, struct err *e);
+void        seq_ahead(struct seq *s, const float *rows);
+void        seq_cancel(struct seq *s);                                /* seq_next() finds it finished */
+/* After the last turn, ok or failed (e): sends EV_FINISH or EV_ERROR. False: failed, also when it turns out here. */
+bool        seq_end(struct seq *s, bool ok, struct err *e);
+const struct usage *seq_usage(const struct seq *s);
+const struct ids *seq_pending(const struct seq *s);                   /* committed and not yet asked for with seq_next() */
+bool        seq_run(struct seq *s, struct err *e);                    /* all of it, where there is no model */
 void        seq_close(struct seq *s);
 
 #endif

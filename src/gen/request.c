@@ -54,13 +54,14 @@ static bool read_bool(const struct json *body, const char *key, bool *out, struc
 static bool read_limit(struct request *r, struct err *e)
 {
     int64_t old = -1, now = -1;
-    if (!read_i64(r->body, "max_tokens", 1, INT_MAX, &old, e)) return false;
-    if (!read_i64(r->body, "max_completion_tokens", 1, INT_MAX, &now, e)) return false;
+    if (!read_i64(r->body, "max_tokens", 0, INT_MAX, &old, e)) return false;
+    if (!read_i64(r->body, "max_completion_tokens", 0, INT_MAX, &now, e)) return false;
     if (old >= 0 && now >= 0 && old != now)
         return err_set(e, ERR_ARG,
                        "max_tokens and max_completion_tokens say different things, %lld and %lld",
                        (long long)old, (long long)now);
     r->max_tokens = (int)MAX(0, MAX(old, now));
+    r->only_prompt = MAX(old, now) == 0;
     return true;
 }
 
@@ -343,6 +344,18 @@ static bool read_style(struct request *r, struct err *e)
         && read_steer(r, e);
 }
 
+/* logprobs: a truth value with top_logprobs beside it. */
+static bool read_logprobs(struct request *r, struct err *e)
+{
+    int64_t top = -1;
+    if (!read_bool(r->body, "logprobs", &r->want_tokens, e)) return false;
+    if (!read_i64(r->body, "top_logprobs", 0, TOP_MOST, &top, e)) return false;
+    if (top >= 0 && !r->want_tokens)
+        return err_set(e, ERR_ARG, "top_logprobs: is only accepted with logprobs true");
+    r->top = (int)MAX(0, top);
+    return true;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool read_messages(struct request *r, struct err *e)
@@ -366,11 +379,27 @@ bool request_read(struct request *r, struct json *body, struct err *e)
         goto fail;
     if (!read_limit(r, e) || !read_stop(r, e) || !read_sampling(r, e)) goto fail;
     if (!read_bool(body, "parallel_tool_calls", &r->parallel, e)) goto fail;
-    if (!read_bool(body, "logprobs", &r->want_tokens, e) || !refuse_others(body, e)) goto fail;
+    if (!read_logprobs(r, e) || !refuse_others(body, e)) goto fail;
     return true;
 fail:
     request_done(r);
     return false;
+}
+
+/* A prompt of tokens stands beside it (struct sched_job): neither messages nor tools. `logprobs` is a number here. */
+bool request_read_raw(struct request *r, struct json *body, struct err *e)
+{
+    int64_t top = -1;
+    *r = (struct request){
+        .body = body, .parallel = true, .spelling = -1, .declared_order = -1, .steer = 0};
+    bool ok = json_is(body, JSON_OBJECT) || err_set(e, ERR_ARG, "the request must be a JSON object");
+    r->choice = CHOICE_NONE;
+    ok = ok && read_format(r, e) && read_limit(r, e) && read_stop(r, e) && read_sampling(r, e) &&
+         read_i64(body, "logprobs", 0, TOP_MOST, &top, e);
+    r->want_tokens = top >= 0;
+    r->top = (int)MAX(0, top);
+    if (!ok) request_done(r);
+    return ok;
 }
 
 void request_done(struct request *r)

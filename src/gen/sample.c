@@ -129,12 +129,40 @@ void sample_penalise(float *logits, int n_vocab, const struct ids *text, const s
     }
 }
 
-float sample_logprob(const float *logits, int n_vocab, int32_t id)
+static double log_total(const float *logits, int n_vocab)
 {
     int32_t best = sample_argmax(logits, NULL, n_vocab);
     double sum = 0;
     for (int t = 0; t < n_vocab; t++)
         if (!isnan(logits[t])) sum += exp((double)logits[t] - logits[best]);
-    double lp = (double)logits[id] - logits[best] - log(sum);
-    return isfinite(lp) ? (float)lp : -9999.0f;
+    return logits[best] + log(sum);
+}
+
+static float at_least(double lp) { return isfinite(lp) ? (float)lp : -9999.0f; }
+
+float sample_logprob(const float *logits, int n_vocab, int32_t id)
+{
+    return at_least(logits[id] - log_total(logits, n_vocab));
+}
+
+/* Keeps the n best seen so far in order. */
+static void put_top(struct odds *o, int n, int32_t id, float logit)
+{
+    int at = o->n_top;
+    if (at == n && !(logit > o->top[n - 1].logprob)) return;
+    if (at == n) at--;
+    else o->n_top++;
+    for (; at && logit > o->top[at - 1].logprob; at--) o->top[at] = o->top[at - 1];
+    o->top[at] = (struct top){ id, logit };
+}
+
+void sample_odds(const float *logits, int n_vocab, int32_t id, int n, struct odds *out)
+{
+    double all = log_total(logits, n_vocab);
+    out->logprob = at_least(logits[id] - all);
+    out->n_top = 0;
+    n = MIN(n, TOP_MOST);
+    for (int t = 0; n && t < n_vocab; t++)
+        if (!isnan(logits[t])) put_top(out, n, t, logits[t]);
+    for (int i = 0; i < out->n_top; i++) out->top[i].logprob = at_least(out->top[i].logprob - all);
 }

@@ -10,7 +10,10 @@
  * is left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
  * generated when the limit stops the answer, therefore the matcher is asked with one token more.
  * `limited` remembers that the limit changed the answer: a token that would have been taken was
- * excluded, or the answer might have gone on. */
+ * excluded, or the answer might have gone on.
+ *
+ * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
+ * whoever runs many of them can compute for all at once (loop.c). */
 #include "gen/int.h"
 
 #define FORCED_MOST 256
@@ -33,7 +36,9 @@ struct seq {
     int n_draft, draft_at;
     double *prior;           /* [n_tool] of names */
     struct json *any_object; /* schema of response_format json_object */
-    struct ids name;         /* chosen as a whole, waiting to be taken */
+    struct whole whole;      /* a name that is being chosen */
+    bool naming;
+    float *logits, *raw;     /* those at hand; before penalties [n_vocab], where log-probabilities are wanted */
     int n_vocab, used;
     bool limited, emitting;
 };
@@ -227,6 +232,8 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
+    s->whole = (struct whole){ s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior, NULL, 0, 0, 0, 0 };
+    if (o->r->want_tokens && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
 fail:
     seq_close(s);
@@ -246,7 +253,8 @@ void seq_close(struct seq *s)
     mem_free(s->mask);
     mem_free(s->full);
     mem_free(s->pending.id);
-    mem_free(s->name.id);
+    whole_done(&s->whole);
+    mem_free(s->raw);
     mem_free(s->prior);
     mem_free(s->text.id);
     mem_free(s);
@@ -263,14 +271,14 @@ static bool fits(struct seq *s, int n)
 }
 
 /* A committed token goes out, and waits for the model. */
-static void take(struct seq *s, int32_t id, enum token_origin origin, float logprob)
+static void take(struct seq *s, int32_t id, enum token_origin origin, const struct odds *odds)
 {
     s->used++;
     s->o.usage.completion_tokens++;
     s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
     s->o.usage.accepted_tokens += origin == ORIGIN_DRAFTED;
     ids_put(&s->pending, id);
-    emit_token(&s->em, id, origin, logprob);
+    emit_token(&s->em, id, origin, odds);
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
@@ -279,7 +287,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, float logp
 static bool may_draft(const struct seq *s, int n)
 {
     int lost = s->o.usage.draft_tokens - 2 * s->o.usage.accepted_tokens;
-    return s->o.logits && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
+    return !s->o.no_model && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
            (!(s->o.steer & STEER_NAME) || s->em.in_call);
 }
 
@@ -307,7 +315,7 @@ static bool take_forced(struct seq *s)
     int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
-        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, 0);
+        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, NULL);
         s->n_draft = s->draft_at = 0;
         return true;
     }
@@ -344,21 +352,18 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
 }
 
-/* Takes a whole name if one comes next and fits. */
-static bool take_name(struct seq *s, const float *logits)
+/* Takes the name that was chosen as a whole, if it fits. */
+static bool take_name(struct seq *s)
 {
-    const struct whole w = { s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior,
-                             s->o.ahead, s->o.logits_ctx };
-    size_t done = 0;
-    if (!(s->o.steer & STEER_NAME) || s->em.in_call ||
-        !whole_name(&w, s->matcher, logits, &s->name))
-        return false;
-    while (done < s->name.n && matcher_commit(s->matcher, s->name.id[done])) done++;
-    if (done < s->name.n || !fits(s, (int)done)) {
-        matcher_rollback(s->matcher, (int)done);
+    const float *lp = NULL;
+    const struct ids *name = whole_best(&s->whole, &lp);
+    int n = name ? (int)name->n : 0, done = 0;
+    while (done < n && matcher_commit(s->matcher, name->id[done])) done++;
+    if (!n || done < n || !fits(s, n)) {
+        matcher_rollback(s->matcher, done);
         return false;
     }
-    for (size_t i = 0; i < done; i++) take(s, s->name.id[i], ORIGIN_SAMPLED, 0);
+    for (int i = 0; i < n; i++) take(s, name->id[i], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[i] });
     return true;
 }
 
@@ -391,40 +396,70 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
     return -1;
 }
 
-/* Logits after everything committed so far, penalties applied. NULL logits without a model. */
-static bool look(struct seq *s, float **logits, struct err *e)
+/* One chosen token. */
+static bool take_one(struct seq *s, struct err *e)
 {
-    *logits = NULL;
-    if (!s->o.logits) { s->pending.n = 0; return true; }
-    uint64_t t0 = clock_ns();
-    bool first = s->o.timing.decode_ms == 0 && s->o.timing.prefill_ms == 0;
-    if (!s->o.logits(s->o.logits_ctx, s->pending.id, (int)s->pending.n, s->draft + s->draft_at,
-                     s->n_draft - s->draft_at, logits, e))
-        return false;
-    *(first ? &s->o.timing.prefill_ms : &s->o.timing.decode_ms) += (double)(clock_ns() - t0) * 1e-6;
-    s->pending.n = 0;
-    if (!s->em.in_call) sample_penalise(*logits, s->n_vocab, &s->text, &s->o.r->sampling);
+    struct odds odds = { 0 };
+    int32_t t = choose(s, s->logits, e);
+    if (t < 0) return false;
+    if (s->raw && s->logits) sample_odds(s->raw, s->n_vocab, t, s->o.r->top, &odds);
+    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, &odds);
     return true;
 }
 
-/* One step: a forced run or one chosen token. *more false: the output is finished. */
-static bool step(struct seq *s, bool *more, struct err *e)
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+void seq_begin(struct seq *s)
 {
-    float *logits;
-    *more = false;
-    if (matcher_finished(s->matcher) || s->em.cancelled || s->em.stopped) return true;
-    if (left(s) > 0 && take_forced(s)) return *more = true;
-    if (left(s) <= 0) { s->limited = true; return true; }
-    if (!look(s, &logits, e)) return false;
-    if (logits && take_name(s, logits)) return *more = true;
-    float raw = 0;
-    bool want = s->em.want_tokens && logits;
-    int32_t t = choose(s, logits, e);
-    if (t < 0) return false;
-    if (want) raw = sample_logprob(logits, s->n_vocab, t);
-    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, raw);
-    return *more = true;
+    emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
+    s->emitting = true;
 }
+
+void seq_cancel(struct seq *s) { s->em.cancelled = true; }
+const struct usage *seq_usage(const struct seq *s) { return &s->o.usage; }
+const struct ids *seq_pending(const struct seq *s) { return &s->pending; }
+
+/* The next name to be tried; if there is none, the best is taken, or else a token as usual. */
+static bool next_name(struct seq *s, struct seq_want *w, struct err *e)
+{
+    const struct ids *name = whole_next(&s->whole);
+    if (name) {
+        *w = (struct seq_want){ .kind = WAIT_AHEAD, .tok = name->id, .n = (int)name->n };
+        return true;
+    }
+    s->naming = false;
+    return take_name(s) || take_one(s, e);
+}
+
+bool seq_next(struct seq *s, struct seq_want *w, struct err *e)
+{
+    *w = (struct seq_want){ WAIT_NOTHING };
+    for (;;) {
+        if (matcher_finished(s->matcher) || s->em.cancelled || s->em.stopped) return true;
+        if (s->naming) {
+            if (!next_name(s, w, e)) return false;
+            if (w->kind == WAIT_AHEAD) return true;
+            continue;
+        }
+        if (left(s) > 0 && !s->o.r->only_prompt && take_forced(s)) continue;
+        if (left(s) <= 0 || s->o.r->only_prompt) { s->limited = true; return true; }
+        *w = (struct seq_want){ WAIT_LOGITS, s->pending.id, (int)s->pending.n, s->draft + s->draft_at, s->n_draft - s->draft_at };
+        return true;
+    }
+}
+
+bool seq_logits(struct seq *s, float *logits, struct err *e)
+{
+    s->logits = logits;
+    s->pending.n = 0;
+    if (!logits) return take_one(s, e);
+    if (s->raw) memcpy(s->raw, logits, (size_t)s->n_vocab * sizeof *logits);
+    if (!s->em.in_call) sample_penalise(logits, s->n_vocab, &s->text, &s->o.r->sampling);
+    s->naming = s->o.steer & STEER_NAME && !s->em.in_call && whole_begin(&s->whole, s->matcher, logits);
+    return s->naming || take_one(s, e);
+}
+
+void seq_ahead(struct seq *s, const float *rows) { whole_rows(&s->whole, rows); }
 
 static enum finish reason(const struct seq *s)
 {
@@ -433,27 +468,34 @@ static enum finish reason(const struct seq *s)
     return s->em.n_call ? FINISH_TOOL_CALLS : FINISH_STOP;
 }
 
-bool seq_run(struct seq *s, struct err *e)
+bool seq_end(struct seq *s, bool ok, struct err *e)
 {
-    bool more = true, ok = true;
-    emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
-    s->emitting = true;
-    while (ok && more) ok = step(s, &more, e);
     bool cancelled = s->em.cancelled;
     struct err broken = { 0 };
     bool whole = emit_close(&s->em, &broken);
     s->emitting = false;
     if (ok && !whole && !cancelled)
         ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
+    s->em.cancelled = false; /* whoever cancelled still hears the end */
     if (!ok) {
-        emit_event(&s->em, &(struct event){.kind = EV_ERROR, .bytes = {e->msg, strlen(e->msg)}});
+        emit_event(&s->em, &(struct event){.kind = EV_ERROR, .bytes = {e->msg, strlen(e->msg)}, .code = e->code});
         return false;
     }
-    s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
+    s->em.cancelled = cancelled;
     enum finish why = reason(s);
-    s->em.cancelled = false; /* whoever cancelled still hears the end */
+    s->em.cancelled = false;
+    s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
     emit_event(&s->em,
                &(struct event){
                    .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing});
     return true;
+}
+
+bool seq_run(struct seq *s, struct err *e)
+{
+    struct seq_want w = { WAIT_LOGITS };
+    bool ok = true;
+    seq_begin(s);
+    while (ok && (ok = seq_next(s, &w, e)) && w.kind != WAIT_NOTHING) ok = seq_logits(s, NULL, e);
+    return seq_end(s, ok, e);
 }

@@ -22,6 +22,7 @@ bool random_call(const struct gguf *g, const struct dialect *d, const struct req
                          .r = r,
                          .budget = r->max_tokens ? r->max_tokens : INT_MAX / 4,
                          .budget_why = "max_tokens is",
+                         .no_model = true,
                          .fn = fn,
                          .ctx = ctx,
                          .start_ns = clock_ns()};

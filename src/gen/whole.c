@@ -73,27 +73,9 @@ static bool is_text(const struct matcher *m)
     return text;
 }
 
-/* Summed log-probability of a name and its end; -inf if it cannot be told. */
-static double score_name(const struct whole *w, const float *now, const struct ids *name, char end)
-{
-    struct err e = { 0 };
-    float *rows = mem_alloc(name->n * (size_t)w->stride * sizeof *rows);
-    double sum = -INFINITY;
-    if (w->ahead(w->ctx, name->id, (int)name->n, rows, &e)) {
-        sum = now[name->id[0]] - log_sum(now, w->n_vocab);
-        for (size_t i = 1; i < name->n; i++) {
-            const float *l = rows + (i - 1) * (size_t)w->stride;
-            sum += l[name->id[i]] - log_sum(l, w->n_vocab);
-        }
-        sum += log_begins(w, rows + (name->n - 1) * (size_t)w->stride, end);
-    }
-    mem_free(rows);
-    return sum;
-}
-
-/* A name that may stand here: its tokens, the byte that ends it, and the log-probability of the
- * first token, which bounds that of the whole. */
-struct candidate { struct ids tok; char end; double prior, bound; };
+/* A name that may stand here: its tokens, the byte that ends it, the log-probability of each token as far as it is known;
+ * that of the first, with the prior, bounds that of the whole. */
+struct candidate { struct ids tok; char end; double prior, bound; float lp[NAME_TOKENS]; };
 
 static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
                            int tool, const float *now)
@@ -104,6 +86,7 @@ static bool candidate_init(struct candidate *c, const struct whole *w, const str
     if (!tok_encode(w->voice.tok, name, strlen(name), TOK_INSIDE, &c->tok, NULL)) return false;
     if (!c->tok.n || c->tok.n > NAME_TOKENS) return false;
     c->prior = w->prior[tool];
+    c->lp[0] = (float)(now[c->tok.id[0]] - log_sum(now, w->n_vocab));
     c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab) + c->prior;
     return true;
 }
@@ -114,32 +97,54 @@ static int more_likely(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The best of n, looked at in the order of their bounds, so that most need not be looked at. */
-static const struct candidate *best_of(const struct whole *w, struct candidate *c, int n,
-                                       const float *now)
+bool whole_begin(struct whole *w, const struct matcher *m, const float *now)
 {
-    const struct candidate *best = NULL;
-    double top = -INFINITY;
-    qsort(c, (size_t)n, sizeof *c, more_likely);
-    for (int i = 0; i < n && c[i].bound > top; i++) {
-        double s = score_name(w, now, &c[i].tok, c[i].end) + c[i].prior;
-        if (s > top) top = s, best = &c[i];
+    whole_done(w);
+    if (w->n_tool < 2 || w->n_tool > NAMES_MOST || is_text(m)) return false;
+    w->c = mem_zero((size_t)w->n_tool * sizeof *w->c);
+    for (int i = 0; i < w->n_tool; i++) {
+        if (candidate_init(&w->c[w->n], w, m, i, now)) w->n++;
+        else mem_free(w->c[w->n].tok.id), w->c[w->n].tok.id = NULL;
     }
-    return best;
+    w->top = -INFINITY;
+    w->best = -1;
+    qsort(w->c, (size_t)w->n, sizeof *w->c, more_likely);
+    if (w->n > 1) return true;
+    whole_done(w);
+    return false;
 }
 
-bool whole_name(const struct whole *w, const struct matcher *m, const float *now, struct ids *out)
+/* In the order of their bounds, so that most need not be looked at. */
+const struct ids *whole_next(const struct whole *w)
 {
-    struct candidate c[NAMES_MOST];
-    int n = 0;
-    out->n = 0;
-    if (w->n_tool < 2 || w->n_tool > NAMES_MOST || is_text(m)) return false;
-    for (int i = 0; i < w->n_tool; i++) {
-        if (candidate_init(&c[n], w, m, i, now)) n++;
-        else mem_free(c[n].tok.id);
+    return w->at < w->n && w->c[w->at].bound > w->top ? &w->c[w->at].tok : NULL;
+}
+
+void whole_rows(struct whole *w, const float *rows)
+{
+    struct candidate *c = &w->c[w->at++];
+    if (!rows) return;
+    double sum = c->bound - c->prior;
+    for (size_t i = 1; i < c->tok.n; i++) {
+        const float *l = rows + (i - 1) * (size_t)w->stride;
+        c->lp[i] = (float)(l[c->tok.id[i]] - log_sum(l, w->n_vocab));
+        sum += l[c->tok.id[i]] - log_sum(l, w->n_vocab);
     }
-    const struct candidate *best = n > 1 ? best_of(w, c, n, now) : NULL;
-    for (size_t k = 0; best && k < best->tok.n; k++) ids_put(out, best->tok.id[k]);
-    for (int i = 0; i < n; i++) mem_free(c[i].tok.id);
-    return out->n > 0;
+    sum += log_begins(w, rows + (c->tok.n - 1) * (size_t)w->stride, c->end) + c->prior;
+    if (sum > w->top) w->top = sum, w->best = w->at - 1;
+}
+
+const struct ids *whole_best(const struct whole *w, const float **logprob)
+{
+    if (w->best < 0) return NULL;
+    *logprob = w->c[w->best].lp;
+    return &w->c[w->best].tok;
+}
+
+void whole_done(struct whole *w)
+{
+    for (int k = 0; k < w->n; k++) mem_free(w->c[k].tok.id);
+    mem_free(w->c);
+    w->c = NULL;
+    w->n = w->at = 0;
 }

@@ -39,23 +39,33 @@ static void choose(const struct model_config *c, const float *s, const float *bi
     for (int e = 0; e < c->n_expert; e++) weight[e] *= c->expert_scale / MAX(sum, LEAST_SUM);
 }
 
-/* The rows that chose expert e go through it together. */
-static void one_expert(const struct model *m, const struct layer *w, int e, float *y, const float *x, const float *weight, int n,
-                       enum phase ph, struct arena *tmp)
+/* What all rows of a batch share on their way through the experts. */
+struct crowd { const struct model *m; const float *x; int n; const struct lora_rows *group; int n_group; enum phase ph; struct arena *tmp; };
+
+/* Products that share the input x of these rows, adapters included. */
+static void mul_rows(const struct crowd *b, const struct matmul *mm, int n_mm, const float *x, const int *row, int n)
 {
-    const struct model_config *c = &m->cfg;
+    b->m->ops->matmul(b->m->ops->ctx, mm, n_mm, x, n, b->ph);
+    for (int i = 0; i < n_mm; i++) lora_add(b->m, b->group, b->n_group, mm[i].y, mm[i].w, x, row, n, b->ph, b->tmp);
+}
+
+/* The rows that chose expert e go through it together. */
+static void one_expert(const struct crowd *b, const struct layer *w, int e, float *y, const float *weight)
+{
+    const struct model_config *c = &b->m->cfg;
+    struct arena *tmp = b->tmp;
     size_t mark = arena_mark(tmp), d = (size_t)c->n_embd, ff = (size_t)c->n_ff_expert;
-    int *row = arena_alloc(tmp, (size_t)n * sizeof *row), k = 0;
-    for (int t = 0; t < n; t++)
+    int *row = arena_alloc(tmp, (size_t)b->n * sizeof *row), k = 0;
+    for (int t = 0; t < b->n; t++)
         if (weight[(size_t)t * (size_t)c->n_expert + (size_t)e] != 0) row[k++] = t;
     if (k) {
         float *in = arena_f32(tmp, (size_t)k * d), *gate = arena_f32(tmp, (size_t)k * ff), *up = arena_f32(tmp, (size_t)k * ff);
-        for (int i = 0; i < k; i++) memcpy(in + (size_t)i * d, x + (size_t)row[i] * d, d * sizeof *in);
+        for (int i = 0; i < k; i++) memcpy(in + (size_t)i * d, b->x + (size_t)row[i] * d, d * sizeof *in);
         struct matmul mm[] = { { gate, &w->gate_e[e] }, { up, &w->up_e[e] } };
-        m->ops->matmul(m->ops->ctx, mm, 2, in, k, ph);
-        m->ops->swiglu(m->ops->ctx, gate, gate, up, (size_t)k * ff);
+        mul_rows(b, mm, 2, in, row, k);
+        b->m->ops->swiglu(b->m->ops->ctx, gate, gate, up, (size_t)k * ff);
         struct matmul down = { in, &w->down_e[e] };
-        m->ops->matmul(m->ops->ctx, &down, 1, gate, k, ph);
+        mul_rows(b, &down, 1, gate, row, k);
         for (int i = 0; i < k; i++) {
             float g = weight[(size_t)row[i] * (size_t)c->n_expert + (size_t)e], *to = y + (size_t)row[i] * d;
             for (size_t j = 0; j < d; j++) to[j] += g * in[(size_t)i * d + j];
@@ -64,18 +74,20 @@ static void one_expert(const struct model *m, const struct layer *w, int e, floa
     arena_reset(tmp, mark);
 }
 
-void experts_forward(const struct model *m, const struct layer *w, float *y, const float *x, int n, enum phase ph, struct arena *tmp)
+void experts_forward(const struct model *m, const struct layer *w, float *y, const float *x, int n, const struct lora_rows *group,
+                     int n_group, enum phase ph, struct arena *tmp)
 {
+    struct crowd b = { m, x, n, group, n_group, ph, tmp };
     const struct model_config *c = &m->cfg;
     size_t mark = arena_mark(tmp), E = (size_t)c->n_expert;
     float *score = arena_f32(tmp, (size_t)n * E), *weight = arena_f32(tmp, (size_t)n * E);
     struct matmul route = { score, &w->router };
-    m->ops->matmul(m->ops->ctx, &route, 1, x, n, ph);
+    mul_rows(&b, &route, 1, x, NULL, n);
     for (int t = 0; t < n; t++) {
         scores(c, score + (size_t)t * E);
         choose(c, score + (size_t)t * E, w->router_bias, weight + (size_t)t * E);
     }
     memset(y, 0, (size_t)n * (size_t)c->n_embd * sizeof *y);
-    for (int e = 0; e < c->n_expert; e++) one_expert(m, w, e, y, x, weight, n, ph, tmp);
+    for (int e = 0; e < c->n_expert; e++) one_expert(&b, w, e, y, weight);
     arena_reset(tmp, mark);
 }

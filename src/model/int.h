@@ -58,8 +58,9 @@ struct model {
     int n_attn, n_conv, n_mat;                                        /* matrices have ids 1 .. n_mat */
     size_t n_param, step_bytes;
 };
-/* The matrix with this tensor name, NULL: none, or one that is not multiplied with. */
-const struct mat *model_matrix(const struct model *m, const char *name);
+/* The matrix with this tensor name, NULL: none, or one that is not multiplied with. Experts of one tensor: the first of
+ * *n (else 1) that lie one behind the other. */
+const struct mat *model_matrix(const struct model *m, const char *name, int *n);
 
 /* ---- rope.c ------------------------------------------------------------------------------------- */
 
@@ -68,20 +69,26 @@ bool rope_table(struct model *m, const float *divisor, struct err *e);
 
 /* ---- experts.c: the feed-forward part of a mixture ------------------------------------------------ */
 
-/* y [n, d] = the chosen experts' answers to x [n, d], weighted. */
-void experts_forward(const struct model *m, const struct layer *w, float *y, const float *x, int n, enum phase ph, struct arena *tmp);
+struct lora_rows { int n; const struct lora_use *use; int n_use; };    /* n rows that go through the same adapters */
+/* y [n, d] = the chosen experts' answers to x [n, d], weighted; group: the adapters of the rows, in order. */
+void experts_forward(const struct model *m, const struct layer *w, float *y, const float *x, int n, const struct lora_rows *group,
+                     int n_group, enum phase ph, struct arena *tmp);
 
 /* ---- lora.c --------------------------------------------------------------------------------------- */
 
-/* y [n, w->n_out] += what the adapters make of x [n, w->n_in]. */
-void lora_add(const struct model *m, const struct lora_use *use, int n_use, float *y, const struct mat *w, const float *x, int n,
-              enum phase ph, struct arena *tmp);
+/* y [n, w->n_out] += what the adapters make of x [n, w->n_in]. group: those of all rows of the batch; row [n]: which of
+ * them these are, ascending (NULL: all of them). */
+void lora_add(const struct model *m, const struct lora_rows *group, int n_group, float *y, const struct mat *w, const float *x,
+              const int *row, int n, enum phase ph, struct arena *tmp);
+/* h [n, n_embd] += what the adapters make of the tokens [n] where they are looked up. */
+void lora_embed(const struct model *m, const struct lora_rows *group, int n_group, float *h, const int32_t *token, enum phase ph,
+                struct arena *tmp);
 
 /* ---- KV cache: kv.c -------------------------------------------------------------------------- */
 
-/* Makes positions [kv_len, kv_len + n) writable; ERR_FULL and ERR_LIMIT leave everything as it
- * was. */
-bool   kv_reserve(struct kv *kv, int seq, int n, struct err *e);
+/* Makes positions [kv_len, kv_len + n) of every sequence writable; ERR_FULL and ERR_LIMIT leave
+ * everything as it was. */
+bool   kv_reserve(struct kv *kv, const struct rows *rows, int n_rows, struct err *e);
 void   kv_advance(struct kv *kv, int seq, int n);                     /* they are written now */
 /* [KV_PAGE, n_head_kv, head_dim] */
 enum dtype kv_type(const struct kv *kv);
@@ -90,5 +97,8 @@ void  *kv_values(const struct kv *kv, int seq, int page, int layer);
 float *kv_conv(const struct kv *kv, int seq, int layer);              /* [K-1, d] running state */
 /* The convolution state of a layer has reached the end of a page: keep it there. */
 void   kv_checkpoint(struct kv *kv, int seq, int page, int layer);
+/* The next position in (pos, end) where a state is to be kept, else end; and the state there of a layer. */
+int    kv_next_mark(const struct kv *kv, int seq, int pos, int end);
+void   kv_keep(struct kv *kv, int seq, int pos, int layer);
 
 #endif

@@ -11,8 +11,9 @@
  * Threads: the engine thread only. Memory: slabs taken in kv_open(), never grown. */
 #include "model/int.h"
 
-#define MARKS_PER_SEQ 8      /* one gives way to a ninth: not the first */
-#define MARK_SLOTS_PER_SEQ 4 /* of the pool shared by all sequences */
+#define MARKS_PER_SEQ 16      /* one gives way to one more: not the first */
+#define MARK_SLOTS_PER_SEQ 8  /* of the pool shared by all sequences, */
+#define PAGES_PER_SLOT 2      /* and for prefixes that are kept */
 
 struct mark { int pos, slot; };
 struct seq {
@@ -24,7 +25,7 @@ struct seq {
 struct kv {
     const struct model *m;
     enum dtype type;
-    int n_page, n_seq, n_free, n_slot;
+    int n_page, n_seq, n_free, n_slot, n_slot_free;
     int *refs, *free_page; /* [n_page]; stack of free pages */
     int *slot_refs;                                                   /* [n_slot] kept states */
     struct seq *seq;
@@ -95,7 +96,8 @@ struct kv *kv_open_as(const struct model *m, int n_ctx, int n_seq, enum dtype ty
     kv->type = type;
     kv->n_seq = MAX(n_seq, 1);
     kv->n_page = kv->n_free = (int)(((int64_t)MAX(n_ctx, 1) + KV_PAGE - 1) / KV_PAGE);
-    kv->n_slot = kv->n_seq * MARK_SLOTS_PER_SEQ;
+    kv->n_slot = kv->n_seq * MARK_SLOTS_PER_SEQ + kv->n_page / PAGES_PER_SLOT;
+    kv->n_slot_free = kv->n_slot;
     kv->refs = mem_zero((size_t)kv->n_page * sizeof *kv->refs);
     kv->free_page = mem_zero((size_t)kv->n_page * sizeof *kv->free_page);
     kv->slot_refs = mem_zero((size_t)kv->n_slot * sizeof *kv->slot_refs);
@@ -193,7 +195,7 @@ static int take_page(struct kv *kv) /* the caller knows that one is free */
 static void drop_marks(struct kv *kv, struct seq *s, int past) /* those at positions > past */
 {
     while (s->n_mark && s->mark[s->n_mark - 1].pos > past)
-        kv->slot_refs[s->mark[--s->n_mark].slot]--;
+        kv_state_drop(kv, s->mark[--s->n_mark].slot);
 }
 
 static int free_seq(const struct kv *kv)
@@ -240,7 +242,7 @@ int kv_seq_fork(struct kv *kv, int seq)
                kv->page_bytes);
     }
     for (int i = 0; i < to->n_page - part; i++) kv->refs[page[i]]++;
-    for (int i = 0; i < to->n_mark; i++) kv->slot_refs[to->mark[i].slot]++;
+    for (int i = 0; i < to->n_mark; i++) kv_state_hold(kv, to->mark[i].slot);
     copy_state(kv, seq_state(kv, at), seq_state(kv, seq));
     return at;
 }
@@ -257,25 +259,44 @@ int kv_free_positions(const struct kv *kv)
 
 /* ---- growing and cutting back ---------------------------------------------------------------- */
 
-bool kv_reserve(struct kv *kv, int seq, int n, struct err *e)
+/* Pages that n more positions need; *shared: the last one must be copied first. */
+static int pages_for(const struct kv *kv, const struct seq *s, int n, bool *shared)
 {
-    struct seq *s = &kv->seq[seq];
-    if (n > kv->m->cfg.n_ctx - s->len)
-        return err_set(e, ERR_LIMIT, "%d tokens after %d do not fit into the model's context of %d",
-                       n, s->len, kv->m->cfg.n_ctx);
     int need = (int)(((int64_t)s->len + n + KV_PAGE - 1) / KV_PAGE) - s->n_page;
-    int last = s->n_page - 1;
-    bool shared = s->len % KV_PAGE && kv->refs[s->page[last]] > 1; /* cut back into a shared page */
-    if (need + shared > kv->n_free)
-        return err_set(e, ERR_FULL, "%d tokens need %d pages of the KV cache and %d are free", n,
-                       need + shared, kv->n_free);
+    *shared = s->len % KV_PAGE && kv->refs[s->page[s->len / KV_PAGE]] > 1;
+    return MAX(need, 0) + *shared;
+}
+
+static void grow(struct kv *kv, struct seq *s, int n)
+{
+    bool shared;
+    int need = pages_for(kv, s, n, &shared);
     if (shared) {
-        int own = take_page(kv);
-        memcpy(page_at(kv, own), page_at(kv, s->page[last]), kv->page_bytes);
-        drop_page(kv, s->page[last]);
-        s->page[last] = own;
+        int own = take_page(kv), at = s->len / KV_PAGE;
+        memcpy(page_at(kv, own), page_at(kv, s->page[at]), kv->page_bytes);
+        drop_page(kv, s->page[at]);
+        s->page[at] = own;
+        need--;
     }
     while (need-- > 0) s->page[s->n_page++] = take_page(kv);
+}
+
+bool kv_reserve(struct kv *kv, const struct rows *rows, int n_rows, struct err *e)
+{
+    int need = 0, n = 0;
+    bool shared;
+    for (int i = 0; i < n_rows; i++) {
+        const struct seq *s = &kv->seq[rows[i].seq];
+        if (rows[i].n > kv->m->cfg.n_ctx - s->len)
+            return err_set(e, ERR_LIMIT, "%d tokens after %d do not fit into the model's context of %d",
+                           rows[i].n, s->len, kv->m->cfg.n_ctx);
+        need += pages_for(kv, s, rows[i].n, &shared);
+        n += rows[i].n;
+    }
+    if (need > kv->n_free)
+        return err_set(e, ERR_FULL, "%d tokens need %d pages of the KV cache and %d are free", n, need,
+                       kv->n_free);
+    for (int i = 0; i < n_rows; i++) grow(kv, &kv->seq[rows[i].seq], rows[i].n);
     return true;
 }
 
@@ -313,25 +334,121 @@ int kv_truncate(struct kv *kv, int seq, int len)
     return s->len = keep;
 }
 
+/* ---- states between page borders ------------------------------------------------------------- */
+
 /* The second goes: the first is as a rule the end of what many requests share. */
-static void drop_one_mark(struct kv *kv, struct seq *s)
+static void drop_mark(struct kv *kv, struct seq *s, int i)
 {
-    kv->slot_refs[s->mark[1].slot]--;
-    memmove(s->mark + 1, s->mark + 2, (size_t)(--s->n_mark - 1) * sizeof *s->mark);
+    kv_state_drop(kv, s->mark[i].slot);
+    memmove(s->mark + i, s->mark + i + 1, (size_t)(--s->n_mark - i) * sizeof *s->mark);
+}
+
+static int find_mark(const struct seq *s, int pos)
+{
+    for (int i = 0; i < s->n_mark; i++)
+        if (s->mark[i].pos == pos) return i;
+    return -1;
+}
+
+bool kv_mark_at(struct kv *kv, int seq, int pos)
+{
+    struct seq *s = &kv->seq[seq];
+    if (!kv->m->n_conv || pos % KV_PAGE == 0 || find_mark(s, pos) >= 0) return true;
+    if (s->n_mark == MARKS_PER_SEQ) drop_mark(kv, s, 1);
+    int slot = kv_state_take(kv), at = s->n_mark;
+    if (slot < 0) return false;
+    while (at && s->mark[at - 1].pos > pos) at--;
+    memmove(s->mark + at + 1, s->mark + at, (size_t)(s->n_mark++ - at) * sizeof *s->mark);
+    s->mark[at] = (struct mark){ pos, slot };
+    return true;
 }
 
 bool kv_mark(struct kv *kv, int seq)
 {
     struct seq *s = &kv->seq[seq];
-    bool have = s->len % KV_PAGE == 0 || (s->n_mark && s->mark[s->n_mark - 1].pos == s->len);
-    if (have || !kv->m->n_conv) return true;
-    if (s->n_mark == MARKS_PER_SEQ) drop_one_mark(kv, s);
-    for (int i = 0; i < kv->n_slot; i++)
+    if (!kv->m->n_conv || s->len % KV_PAGE == 0 || find_mark(s, s->len) >= 0) return true;
+    if (!kv_mark_at(kv, seq, s->len)) return false;
+    copy_state(kv, slot_state(kv, s->mark[find_mark(s, s->len)].slot), seq_state(kv, seq));
+    return true;
+}
+
+void kv_unmark(struct kv *kv, int seq, int pos)
+{
+    int i = find_mark(&kv->seq[seq], pos);
+    if (i >= 0) drop_mark(kv, &kv->seq[seq], i);
+}
+
+int kv_next_mark(const struct kv *kv, int seq, int pos, int end)
+{
+    const struct seq *s = &kv->seq[seq];
+    for (int i = 0; i < s->n_mark; i++)
+        if (s->mark[i].pos > pos) return MIN(s->mark[i].pos, end);
+    return end;
+}
+
+void kv_keep(struct kv *kv, int seq, int pos, int layer)
+{
+    int i = find_mark(&kv->seq[seq], pos);
+    if (i < 0) return;
+    size_t off = kv->m->layer[layer].slot * kv->layer_conv;
+    memcpy(slot_state(kv, kv->seq[seq].mark[i].slot) + off, kv_conv(kv, seq, layer), kv->layer_conv * sizeof(float));
+}
+
+/* ---- pages and states one by one ------------------------------------------------------------- */
+
+int  kv_page(const struct kv *kv, int seq, int i) { return kv->seq[seq].page[i]; }
+int  kv_n_page(const struct kv *kv) { return kv->n_page; }
+int  kv_free_pages(const struct kv *kv) { return kv->n_free; }
+int  kv_page_refs(const struct kv *kv, int page) { return kv->refs[page]; }
+void kv_page_hold(struct kv *kv, int page) { kv->refs[page]++; }
+void kv_page_drop(struct kv *kv, int page) { drop_page(kv, page); }
+int  kv_page_take(struct kv *kv) { return kv->n_free ? take_page(kv) : -1; }
+bool kv_has_state(const struct kv *kv) { return kv->m->n_conv > 0; }
+int  kv_free_states(const struct kv *kv) { return kv->n_slot_free; }
+void kv_state_hold(struct kv *kv, int state) { kv->slot_refs[state]++; }
+void kv_state_drop(struct kv *kv, int state) { kv->n_slot_free += --kv->slot_refs[state] == 0; }
+
+int kv_state_take(struct kv *kv)
+{
+    for (int i = 0; kv->n_slot_free && i < kv->n_slot; i++)
         if (!kv->slot_refs[i]) {
             kv->slot_refs[i] = 1;
-            s->mark[s->n_mark++] = (struct mark){ s->len, i };
-            copy_state(kv, slot_state(kv, i), seq_state(kv, seq));
-            return true;
+            kv->n_slot_free--;
+            return i;
         }
-    return false;
+    return -1;
+}
+
+int kv_state(const struct kv *kv, int seq, int pos)
+{
+    const struct seq *s = &kv->seq[seq];
+    int i = pos <= s->len ? find_mark(s, pos) : -1;
+    return i < 0 ? -1 : s->mark[i].slot;
+}
+
+void *kv_page_data(const struct kv *kv, int page, size_t *bytes)
+{
+    *bytes = kv->page_bytes;
+    return page_at(kv, page);
+}
+
+void *kv_state_data(const struct kv *kv, int state, size_t *bytes)
+{
+    *bytes = kv->conv_floats * sizeof(float);
+    return slot_state(kv, state);
+}
+
+int kv_seq_on(struct kv *kv, const int *page, int len, int state)
+{
+    int at = kv_seq_new(kv);
+    if (at < 0) return -1;
+    struct seq *s = &kv->seq[at];
+    s->len = len;
+    for (; s->n_page < (len + KV_PAGE - 1) / KV_PAGE; s->n_page++) kv->refs[s->page[s->n_page] = page[s->n_page]]++;
+    if (state >= 0) {
+        copy_state(kv, seq_state(kv, at), slot_state(kv, state));
+        kv_state_hold(kv, state);
+        s->mark[s->n_mark++] = (struct mark){ len, state };
+    } else if (len && kv->m->n_conv) copy_state(kv, seq_state(kv, at), page_state(kv, page[len / KV_PAGE - 1]));
+    return at;
 }

@@ -57,7 +57,32 @@ int  kv_len(const struct kv *kv, int seq);                            /* positio
  * attention-only models, else the largest checkpoint <= len (page borders, and where kv_mark was called). */
 int  kv_truncate(struct kv *kv, int seq, int len);
 bool kv_mark(struct kv *kv, int seq);                                 /* checkpoint here; false if there is no room for it */
+/* The same at a position that is yet to come: the forward pass that writes it keeps the state on its way. */
+bool kv_mark_at(struct kv *kv, int seq, int pos);
+void kv_unmark(struct kv *kv, int seq, int pos);                      /* nothing if there is none */
 int  kv_free_positions(const struct kv *kv);                          /* positions in free pages */
+
+/* Pages and kept states one by one, for whoever keeps prefixes after their sequence (gen/prefix.c). Both are counted: a
+ * page or state is free when nobody holds it. A page that is held twice is never written; whoever goes on in it gets a
+ * copy. Every page that is full ends in a state of its own. */
+int  kv_page(const struct kv *kv, int seq, int i);                    /* number of page i of a sequence */
+int  kv_n_page(const struct kv *kv);
+int  kv_free_pages(const struct kv *kv);
+int  kv_page_refs(const struct kv *kv, int page);
+void kv_page_hold(struct kv *kv, int page);
+void kv_page_drop(struct kv *kv, int page);
+int  kv_page_take(struct kv *kv);                                     /* a free page to be filled through kv_page_data; -1 */
+int  kv_state(const struct kv *kv, int seq, int pos);                 /* of the mark at pos, which is computed; -1: none */
+int  kv_state_take(struct kv *kv);                                    /* a free one; -1 */
+int  kv_free_states(const struct kv *kv);
+void kv_state_hold(struct kv *kv, int state);
+void kv_state_drop(struct kv *kv, int state);
+void *kv_page_data(const struct kv *kv, int page, size_t *bytes);     /* keys, values, and the state at its end */
+void *kv_state_data(const struct kv *kv, int state, size_t *bytes);
+/* A sequence of len positions over these pages, which it holds too; state: kept at len (-1 at a page border, or where the
+ * model has no convolution). -1 if no slot is free. */
+int  kv_seq_on(struct kv *kv, const int *page, int len, int state);
+bool kv_has_state(const struct kv *kv);                               /* the model has convolutions: only marks and borders can be resumed */
 
 /* ---- running: decoder.c --------------------------------------------------------------------- */
 
@@ -73,18 +98,32 @@ void            adapter_close(struct adapter *a);                     /* NULL is
 struct lora_use { const struct adapter *a; float scale; };
 /* Does the adapter change the model's matrix of this tensor name? */
 bool adapter_changes(const struct model *m, const struct adapter *a, const char *name);
-/* The same change made to the matrix itself: w [n_out, n_in] += scale * alpha / r * B A. Nothing if it changes another. */
+/* Can the adapter go into the model's own tensors? ERR_UNSUPPORTED says why not. */
+bool adapter_can_merge(const struct model *m, const struct adapter *a, struct err *e);
+/* The same change made to a tensor itself: w [n_out, n_in] (experts one behind the other) += scale * alpha / r * B A. Nothing
+ * if it changes another. */
 void adapter_merge(const struct model *m, const struct lora_use *use, const char *name, float *w);
 
-struct batch {                                                        /* n rows of ONE sequence, appended at its end */
+struct rows {                                                         /* n rows of one sequence, appended at its end */
     int n, seq;
     const struct lora_use *lora; int n_lora;                          /* adapters of this sequence, added up */
     const int32_t *token;                                             /* [n] in [0, n_vocab) */
-    enum phase phase;
     int n_logits;                                                     /* logits of the last n_logits rows are wanted: 0 .. n */
 };
-/* Appends b->n positions to kv and writes logits: f32 [n_logits, n_vocab], caller's memory. Scratch
- * from tmp. ERR_FULL (no free page), ERR_LIMIT (past n_ctx), ERR_ARG (token id) leave kv as it was. */
+/* Rows of several sequences go through the weights together; each sequence once. What a row gives does not depend on the
+ * others. Appends to every sequence and writes logits: f32 [sum of n_logits, n_vocab] in the order of the rows, caller's
+ * memory. Scratch from tmp. ERR_FULL (no free page), ERR_LIMIT (past n_ctx), ERR_ARG (token id) leave kv as it was. */
+bool model_forward_rows(const struct model *m, struct kv *kv, const struct rows *rows, int n_rows, enum phase phase,
+                        struct arena *tmp, float *logits, struct err *e);
+
+struct batch {                                                        /* n rows of ONE sequence, appended at its end */
+    int n, seq;
+    const struct lora_use *lora; int n_lora;
+    const int32_t *token;
+    enum phase phase;
+    int n_logits;
+};
+/* The same for one sequence. */
 bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, struct arena *tmp,
                    float *logits, struct err *e);
 

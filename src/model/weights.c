@@ -150,15 +150,32 @@ static bool bind_layers(struct model *m, const struct gguf *g, struct err *e)
     return true;
 }
 
-const struct mat *model_matrix(const struct model *m, const char *name)
+/* The expert that a name like ffn_up.3.weight is of; -1: no such name. */
+static int expert_of(const struct slot *s, const char *name, int n_expert)
 {
-    int l = 0, n = 0;
+    char each[96];
+    for (int i = 0; i < n_expert; i++) {
+        snprintf(each, sizeof each, s->each, i);
+        if (!strcmp(each, name)) return i;
+    }
+    return -1;
+}
+
+const struct mat *model_matrix(const struct model *m, const char *name, int *n_mat)
+{
+    int l = 0, n = 0, one;
+    *n_mat = 1;
     if (!strcmp(name, "output.weight")) return m->head.id != m->embd.id ? &m->head : NULL;
     if (sscanf(name, "blk.%d.%n", &l, &n) != 1 || !n || l < 0 || l >= m->cfg.n_layer) return NULL;
     for (int i = 0; i < m->arch->n_slot; i++) {
         const struct slot *s = &m->arch->slot[i];
-        if (s->kind == SLOT_MATRIX && has_slot(m, l, s) && !strcmp(s->name, name + n))
-            return (const struct mat *)(const void *)((const char *)&m->layer[l] + s->off);
+        const char *at = (const char *)&m->layer[l] + s->off;
+        if (!has_slot(m, l, s)) continue;
+        if (s->kind == SLOT_MATRIX && !strcmp(s->name, name + n)) return (const struct mat *)(const void *)at;
+        if (s->kind != SLOT_EXPERTS) continue;
+        const struct mat *list = *(struct mat *const *)(const void *)at;
+        if (!strcmp(s->name, name + n)) return *n_mat = m->cfg.n_expert, list;
+        if ((one = expert_of(s, name + n, m->cfg.n_expert)) >= 0) return &list[one];
     }
     return NULL;
 }
