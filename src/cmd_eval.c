@@ -1,89 +1,111 @@
-/* cmd_eval.c -- `tenon eval`: exact-call accuracy of a model over a file of conversations. */
+/* cmd_eval.c -- `tenon eval`, `eval bfcl`, `eval sgd`: accuracy of calls over files of questions. */
 #include <limits.h>
 
-#include "eval/eval.h"
-#include "front.h"
-#include "speaker.h"
+#include "asker.h"
 
 struct eval_opts {
     struct model_opts m;
-    const char *data, *out;
-    int64_t limit, steer;
-    bool json;
+    struct ask_opts a;
+    const char *data;
+    int64_t limit;
 };
 
-static const struct eval_opts defaults = { .limit = 0, .steer = -1 };
+static const struct eval_opts defaults = { .a = ASK_DEFAULTS };
 
-static const struct opt options[] = {
+#define LIMIT_OPT(what) \
+    { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit), "ask only the first N of " what " (default: 0, all)" }
+
+static const struct opt data_options[] = {
     MODEL_OPTS(struct eval_opts),
     SPEAK_OPTS(struct eval_opts),
     { "Data", 0, "data", "FILE", OPT_STR, offsetof(struct eval_opts, data),
      "lines {id, kind, tools, messages, expect, must_contain?}, may be .gz (needed)" },
-    { "Data", 0, "limit", "N", OPT_INT, offsetof(struct eval_opts, limit),
-     "ask only the first N (default: 0, all)" },
-    { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(struct eval_opts, steer),
-     "help for tiny models: 1 call or text by mass, 2 whole names (default: 3 for the "
-     "embedded model, else 0)" },
-    { "Output", 0, "out", "FILE", OPT_STR, offsetof(struct eval_opts, out),
-     "keep every answer with its verdict, a JSON object a line" },
-    { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct eval_opts, json),
-     "the numbers as JSON (default: a table)" },
+    LIMIT_OPT("the file"),
+    ASK_OPTS(struct eval_opts),
+};
+static const struct opt file_options[] = {
+    MODEL_OPTS(struct eval_opts),
+    SPEAK_OPTS(struct eval_opts),
+    LIMIT_OPT("each file"),
+    ASK_OPTS(struct eval_opts),
 };
 
-struct asker { struct engine *engine; int64_t steer; };
+/* ---- what is measured, and how it is printed -------------------------------------------------------- */
 
-/* ask_fn over an engine. */
-static bool ask(void *ctx, struct json *body, struct message *out, struct err *e)
+static bool measure_data(const struct lines *l, const struct asking *a, bool json, struct err *e)
 {
-    const struct asker *a = ctx;
-    struct request r;
-    if (a->steer >= 0) json_set(body, "steer", json_new_int(a->steer));
-    if (!request_read(&r, body, e)) return false;
-    bool ok = engine_run(a->engine, &r, message_event, out, e);
-    request_done(&r);
-    return ok;
-}
-
-static void print_report(const struct eval_report *r, bool json)
-{
-    struct str s = { 0 };
-    if (json) {
-        struct json *v = eval_report_json(r);
-        json_write(&s, v, JSON_COMPACT);
-        str_putc(&s, '\n');
-        json_free(v);
-    } else eval_report_print(r, &s);
-    fwrite(s.p, 1, s.len, stdout);
-    str_done(&s);
-}
-
-static bool measure(const struct eval_opts *o, struct err *e)
-{
-    struct speaker s;
     struct eval_report r;
-    struct speaker_opts so = SPEAKER_OPTS(&o->m);
-    if (!speaker_open(&s, &so, e)) return false;
-    struct asker a = { s.engine, o->steer };
-    bool ok = eval_toolcall(o->data, ask, &a, o->out, (int)o->limit, &r, e);
-    if (ok) {
-        print_report(&r, o->json);
-        eval_report_done(&r);
+    struct str s = { 0 };
+    if (!eval_toolcall(l, a, &r, e)) return false;
+    eval_report_print(&r, &s);
+    asker_print(&s, json ? eval_report_json(&r) : NULL);
+    eval_report_done(&r);
+    return true;
+}
+
+static bool measure_bfcl(const struct lines *l, const struct asking *a, bool json, struct err *e)
+{
+    struct eval_report r;
+    struct str s = { 0 };
+    if (!eval_bfcl(l, a, &r, e)) return false;
+    eval_bfcl_print(&r, &s);
+    asker_print(&s, json ? eval_bfcl_json(&r) : NULL);
+    eval_report_done(&r);
+    return true;
+}
+
+static bool measure_sgd(const struct lines *l, const struct asking *a, bool json, struct err *e)
+{
+    struct sgd_report r;
+    struct str s = { 0 };
+    if (!eval_sgd(l, a, &r, e)) return false;
+    eval_sgd_print(&r, &s);
+    asker_print(&s, json ? eval_sgd_json(&r) : NULL);
+    eval_report_done(&r.points);
+    return true;
+}
+
+typedef bool measure_fn(const struct lines *l, const struct asking *a, bool json, struct err *e);
+
+/* All files are read before the first question: a malformed line costs no time. */
+static bool measure(const struct eval_opts *o, char **path, int n_path, const struct benchmark *b, measure_fn *fn, struct err *e)
+{
+    struct lines lines = { 0 };
+    struct asker k;
+    struct asking a;
+    bool ok = o->limit >= 0 && o->limit <= INT_MAX;
+    if (!ok) err_set(e, ERR_USAGE, "--limit: a count is needed");
+    for (int i = 0; ok && i < n_path; i++) ok = lines_read(&lines, path[i], (int)o->limit, b, e);
+    if (ok && (ok = asker_open(&k, &o->m, &o->a, &a, e))) {
+        ok = fn(&lines, &a, o->a.json, e);
+        asker_close(&k);
     }
-    speaker_close(&s);
+    lines_done(&lines);
     return ok;
 }
+
+/* ---- the verbs ---------------------------------------------------------------------------------------- */
 
 static int run(const void *opts, int n_arg, char **arg)
 {
     const struct eval_opts *o = opts;
     struct err e = { 0 };
-    if (!o->data) err_set(&e, ERR_USAGE, "--data FILE is needed (tenon help eval)");
-    else if (o->steer < -1 || o->steer > STEER_ALL)
-        err_set(&e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
-    else if (o->limit < 0 || o->limit > INT_MAX)
-        err_set(&e, ERR_USAGE, "--limit: a count is needed");
-    else if (measure(o, &e)) return 0;
+    char *path = (char *)(uintptr_t)o->data;
+    if (!path) err_set(&e, ERR_USAGE, "--data FILE is needed (tenon help eval)");
+    else if (measure(o, &path, 1, &bench_toolcall, measure_data, &e)) return 0;
     return front_fail("eval", &e);
+}
+
+static int run_bfcl(const void *opts, int n_arg, char **arg)
+{
+    struct err e = { 0 };
+    return measure(opts, arg, n_arg, &bench_bfcl, measure_bfcl, &e) ? 0 : front_fail("eval bfcl", &e);
+}
+
+static int run_sgd(const void *opts, int n_arg, char **arg)
+{
+    struct err e = { 0 };
+    return measure(opts, arg, n_arg, &bench_sgd, measure_sgd, &e) ? 0 : front_fail("eval sgd", &e);
 }
 
 const struct command cmd_eval = {
@@ -91,11 +113,39 @@ const struct command cmd_eval = {
     .args = "",
     .sentence = "Measure exact-call accuracy per kind over a file of conversations.",
     .example = "tenon eval --data held_out.jsonl.gz --json",
-    .opt = options,
-    .n_opt = LEN(options),
+    .opt = data_options,
+    .n_opt = LEN(data_options),
     .defaults = &defaults,
     .opts_bytes = sizeof defaults,
     .min_arg = 0,
     .max_arg = 0,
     .run = run,
+};
+
+const struct command cmd_eval_bfcl = {
+    .verb = "eval bfcl",
+    .args = "FILE…",
+    .sentence = "Berkeley function-calling leaderboard, single turn: accuracy per category, and totals.",
+    .example = "tenon eval bfcl simple_python.jsonl multiple.jsonl live_multiple.jsonl.gz",
+    .opt = file_options,
+    .n_opt = LEN(file_options),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 1,
+    .max_arg = -1,
+    .run = run_bfcl,
+};
+
+const struct command cmd_eval_sgd = {
+    .verb = "eval sgd",
+    .args = "FILE…",
+    .sentence = "Schema-Guided Dialogue: accuracy of calls and of staying silent, for known and unknown services.",
+    .example = "tenon eval sgd dev_points.jsonl.gz",
+    .opt = file_options,
+    .n_opt = LEN(file_options),
+    .defaults = &defaults,
+    .opts_bytes = sizeof defaults,
+    .min_arg = 1,
+    .max_arg = -1,
+    .run = run_sgd,
 };

@@ -1,4 +1,4 @@
-/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge.c, toolcall.c), speed of a model
+/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge*.c, toolcall.c, bfcl*.c, sgd.c), speed of a model
  * (bench.c), speed and exactness of the grammar room (mask*.c). */
 #ifndef TENON_EVAL_H
 #define TENON_EVAL_H
@@ -14,31 +14,80 @@ struct verdict { bool valid; const char *error; };                    /* error: 
 enum judge_match { JUDGE_FIRST,                                       /* one call of the first function */
                    JUDGE_NAMED,                                       /* one call, the function found by the expected name */
                    JUDGE_ANY_ORDER };                                 /* several calls, in any order, greedy */
+enum judge_language { JUDGE_PYTHON, JUDGE_JAVA, JUDGE_JAVASCRIPT };   /* arguments of the last two are source text */
 struct judge_opts {
     enum judge_match match;
     bool json_schema;                                                 /* types are JSON Schema's: number is float, object is dict */
     bool dots_shown_as_underscores;                                   /* names as the model saw them */
+    enum judge_language language;                                     /* whose types the functions declare */
 };
 /* functions: array of definitions (bare or wrapped); expect: [{name: {param: [accepted, …]}}];
  * output: [{name: {param: value}}]. "" among the accepted values: the parameter may be left out. */
 struct verdict judge_calls(const struct json *functions, const struct json *expect, const struct json *output,
                            const struct judge_opts *o);
 
-/* ---- toolcall.c: accuracy over a file of conversations ------------------------------------------- */
+/* ---- points.c: many questions --------------------------------------------------------------------- */
 
-struct tally { char kind[32]; int n, exact; };
+/* Answers one request. Takes body. asker: which of those that ask at the same time. False: refused or failed; counts as a
+ * wrong answer. */
+typedef bool ask_fn(void *ctx, int asker, struct json *body, struct message *out, struct err *e);
+struct asking {
+    ask_fn *ask; void *ctx;
+    int parallel;                                                     /* how many ask at once; 0: one */
+    const char *out;                                                  /* file for every answer with its verdict; NULL: none */
+    bool progress;                                                    /* counted on stderr if that is a terminal */
+};
+struct lines { struct json **line; int n, cap; };                     /* zeroed = none; owned */
+void lines_push(struct lines *l, struct json *line);                  /* takes line */
+void lines_done(struct lines *l);
+
+struct benchmark {
+    const char *kind;                                                 /* member of a line by which answers are counted */
+    bool (*check)(const struct json *line, struct err *e);            /* is it one of ours? */
+    struct json *(*request)(void *ctx, const struct json *line);      /* owned; called by those who ask */
+    /* m NULL: the request was refused or failed. Called in the order of the lines. */
+    struct verdict (*judge)(void *ctx, const struct json *line, const struct message *m);
+};
+extern const struct benchmark bench_toolcall, bench_bfcl, bench_sgd;
+/* Appends the lines (at most limit, 0: all) of path (may be .gz). False: malformed; file and line are named. */
+bool lines_read(struct lines *l, const char *path, int limit, const struct benchmark *b, struct err *e);
+
+/* ---- report.c --------------------------------------------------------------------------------------- */
+
+struct tally { char kind[32]; int n, exact, failed; };                /* failed: refused or not answered; not exact */
 struct eval_report { struct tally all, *kind; int n_kind, cap_kind; double mean_ms; };
-/* Answers one request. Takes body. False: refused or failed; counts as a wrong answer. */
-typedef bool ask_fn(void *ctx, struct json *body, struct message *out, struct err *e);
-/* Reads lines {id, kind, tools, messages, expect, must_contain?} from path (may be .gz), asks, judges.
- * out_path (or NULL) gets a line with verdict and message for each. False: the file is malformed (line named). */
-bool eval_toolcall(const char *path, ask_fn *ask, void *ctx, const char *out_path, int limit,
-                   struct eval_report *out, struct err *e);
 void eval_report_done(struct eval_report *r);
 void eval_report_print(const struct eval_report *r, struct str *out); /* a table for people */
 struct json *eval_report_json(const struct eval_report *r);           /* owned */
 /* 95 % interval of a share, after Wilson. */
 void eval_interval(int n, int k, double *low, double *high);
+
+/* ---- toolcall.c: conversations of our own shape --------------------------------------------------------- */
+
+/* Lines {id, kind, tools, messages, expect, must_contain?}. False: an output file cannot be written, or nobody answers. */
+bool eval_toolcall(const struct lines *l, const struct asking *a, struct eval_report *out, struct err *e);
+
+/* ---- bfcl.c, bfcl_tools.c: the Berkeley leaderboard, single turn ------------------------------------------ */
+
+/* Lines {id, category, question, function, ground_truth?}. */
+bool eval_bfcl(const struct lines *l, const struct asking *a, struct eval_report *out, struct err *e);
+void eval_bfcl_print(const struct eval_report *r, struct str *out);   /* per category, and totals of version 4 */
+struct json *eval_bfcl_json(const struct eval_report *r);
+/* Function documents as the model is shown them: OpenAI tools. Owned. */
+struct json *bfcl_tools(const struct json *functions, enum judge_language l);
+
+/* ---- sgd.c: Schema-Guided Dialogue --------------------------------------------------------------------------- */
+
+enum sgd_part { SGD_ALL, SGD_SEEN, SGD_UNSEEN, SGD_SLICES };          /* by service: known to training data or not */
+struct sgd_slice {
+    struct tally lenient, strict, name, missed, called_for_nothing;   /* of the last two, exact counts the mistakes */
+    int64_t given, right, lacking;                                    /* arguments of call points */
+};
+struct sgd_report { struct eval_report points; struct sgd_slice slice[SGD_SLICES]; };
+/* Lines {id, kind, unseen, tools, messages, expect}. eval_report_done(&out->points) afterwards. */
+bool eval_sgd(const struct lines *l, const struct asking *a, struct sgd_report *out, struct err *e);
+void eval_sgd_print(const struct sgd_report *r, struct str *out);
+struct json *eval_sgd_json(const struct sgd_report *r);
 
 /* ---- bench.c: speed ------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* int.h -- what the files of eval/ that measure the grammar room share: maskdata.c.
+/* int.h -- what the files of eval/ share: values of the judge, and what measures the grammar room (maskdata.c).
  *
  * Reading the data, writing its instances in several spellings, cutting them into tokens; samples of
  * times with their percentiles; failures, counted and kept up to a number that a person reads. */
@@ -6,6 +6,37 @@
 #define TENON_EVAL_INT_H
 
 #include "eval/eval.h"
+
+/* ---- judge_source.c, judge.c ------------------------------------------------------------------------ */
+
+/* The value that source text stands for, by its declared type and that of its elements (NULL: none); text
+ * that is no literal of its type stays a string. Owned. NULL: a type that the original cannot convert. */
+struct json *source_value(enum judge_language l, const struct json *text, const char *type, const char *item);
+struct json *py_float(double v);                                      /* always with a point or an exponent; owned */
+/* One argument against its accepted values. */
+struct verdict judge_value(const struct json *v, const struct json *accepted, const struct json *schema,
+                           const struct judge_opts *o);
+
+/* ---- points.c, report.c ----------------------------------------------------------------------------- */
+
+bool points_run(const struct benchmark *b, void *ctx, const struct lines *lines, const struct asking *a,
+                struct eval_report *report, struct err *e);
+/* The chat request of a question, greedy. Takes tools. */
+struct json *point_request(const struct json *messages, struct json *tools, int max_tokens);
+/* The calls as the judge reads them, [{name: {args}}]; null for one that is broken or, if it must, does not fit its schema. */
+struct json *point_calls(const struct message *m, bool must_fit);
+
+struct share { double value, low, high, variance; };
+struct tally *tally_of(struct eval_report *r, const char *kind);      /* made if it is not there */
+struct share share_of(const struct tally *t);
+struct share share_mean(const struct share *s, const double *weight, int n); /* weight NULL: all alike */
+void share_print(const struct share *s, struct str *out);
+void tally_heading(struct str *out);
+void tally_row(const struct tally *t, struct str *out);             /* a line of the table */
+struct json *tally_row_json(const struct tally *t);
+struct json *share_json(const struct share *s);
+struct json *kinds_json(const struct eval_report *r);
+struct json *rounded(double x);                                       /* four decimals */
 
 /* ---- cases ------------------------------------------------------------------------------------------ */
 

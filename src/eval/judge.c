@@ -5,11 +5,13 @@
  * Python's: a value of the declared type is compared loosely, a value that only has the type of the
  * accepted ones exactly. The odd corners (greedy matching, "" as "may be left out" and as a value,
  * a string taken for the list of its characters) are the original's and kept, because scores must
- * be comparable. Where the original crashes the call is invalid ("exception"). */
+ * be comparable. Where the original crashes the call is invalid ("exception").
+ *
+ * Arguments of Java and JavaScript are source text; judge_source.c makes values of them first. */
 #include <locale.h>
 #include <wctype.h>
 
-#include "eval/eval.h"
+#include "eval/int.h"
 
 #define OK ((struct verdict){ true, "" })
 #define BAD(rule) ((struct verdict){ false, rule })
@@ -31,18 +33,38 @@ static enum py py_type(const struct json *v)
     return PY_UNKNOWN;
 }
 
+struct type_name { const char *name; enum py py; };
+
+static const struct type_name python_types[] = {
+    { "integer", PY_INT }, { "float", PY_FLOAT }, { "boolean", PY_BOOL }, { "string", PY_STR }, { "any", PY_STR },
+    { "array", PY_LIST },  { "tuple", PY_LIST },  { "dict", PY_DICT },    { 0 },
+};
+static const struct type_name schema_types[] = {                      /* as well as those of Python */
+    { "number", PY_FLOAT }, { "object", PY_DICT }, { 0 },
+};
+static const struct type_name java_types[] = {
+    { "byte", PY_INT },    { "short", PY_INT },   { "integer", PY_INT }, { "long", PY_INT },       { "float", PY_FLOAT },
+    { "double", PY_FLOAT }, { "boolean", PY_BOOL }, { "char", PY_STR },    { "String", PY_STR },     { "any", PY_STR },
+    { "Array", PY_LIST },  { "Queue", PY_LIST },  { "Stack", PY_LIST },  { "ArrayList", PY_LIST }, { "HashMap", PY_DICT },
+    { "Hashtable", PY_DICT }, { 0 },
+};
+static const struct type_name js_types[] = {
+    { "String", PY_STR }, { "integer", PY_INT }, { "float", PY_FLOAT }, { "Bigint", PY_INT }, { "Boolean", PY_BOOL },
+    { "dict", PY_DICT },  { "array", PY_LIST },  { "any", PY_STR },     { 0 },
+};
+
+static enum py find_type(const struct type_name *t, const struct json *type)
+{
+    while (t->name && !json_str_is(type, t->name)) t++;
+    return t->name ? t->py : PY_UNKNOWN;
+}
+
 static enum py declared_type(const struct json *type, const struct judge_opts *o)
 {
-    static const struct { const char *name; enum py py; bool schema_only; } types[] = {
-        { "integer", PY_INT, false }, { "float", PY_FLOAT, false }, { "boolean", PY_BOOL, false },
-        { "string", PY_STR, false },  { "any", PY_STR, false },     { "array", PY_LIST, false },
-        { "tuple", PY_LIST, false },  { "dict", PY_DICT, false },   { "number", PY_FLOAT, true },
-        { "object", PY_DICT, true },
-    };
-    for (size_t i = 0; i < LEN(types); i++)
-        if (json_str_is(type, types[i].name) && (o->json_schema || !types[i].schema_only))
-            return types[i].py;
-    return PY_UNKNOWN;
+    if (o->language == JUDGE_JAVA) return find_type(java_types, type);
+    if (o->language == JUDGE_JAVASCRIPT) return find_type(js_types, type);
+    enum py t = find_type(python_types, type);
+    return t == PY_UNKNOWN && o->json_schema ? find_type(schema_types, type) : t;
 }
 
 static bool is_empty_string(const struct json *v) { return json_str_is(v, ""); }
@@ -68,8 +90,9 @@ static struct json *as_number(const struct json *v)
     char text[400];
     if (json_is(v, JSON_BOOL)) return json_new_int(json_bool(v));
     if (json_is_int(v)) return json_copy(v);
-    int n = snprintf(text, sizeof text, "%.17g", json_f64(v));
     double x = json_f64(v);
+    if (x - x != 0) return json_copy(v);                          /* 1e999: nothing it could equal but itself */
+    int n = snprintf(text, sizeof text, "%.17g", x);
     if (x > -1e300 && x < 1e300 && x == (double)(long long)x)
         n = snprintf(text, sizeof text, "%.0f", x);
     return json_new_number(text, (size_t)n);
@@ -326,21 +349,35 @@ static struct verdict check_typed(const struct json *v, const struct json *accep
     return contains(accepted, v) ? OK : BAD("value_error:others");
 }
 
-static struct verdict check_value(const struct json *v, const struct json *accepted,
-                                  const struct json *schema, const struct judge_opts *o)
+/* A list says in `items` what its elements are; the original looks there for these types only. */
+static bool is_list_type(const struct json *type)
 {
+    return json_str_is(type, "Array") || json_str_is(type, "ArrayList") || json_str_is(type, "array");
+}
+
+/* Source text first becomes a value. */
+static struct verdict check_source(const struct json *v, const struct json *accepted, const struct json *schema,
+                                   const struct judge_opts *o)
+{
+    const struct json *type = json_get(schema, "type"), *item = json_get(json_get(schema, "items"), "type");
+    if (declared_type(type, o) == PY_UNKNOWN) return BAD("exception");
+    if (!json_is(v, JSON_STRING)) return o->language == JUDGE_JAVA ? BAD("type_error:java") : BAD("type_error:js");
+    if (is_list_type(type) && declared_type(item, o) == PY_UNKNOWN) return BAD("exception");
+    struct json *value = source_value(o->language, v, json_str(type, NULL), is_list_type(type) ? json_str(item, NULL) : NULL);
+    if (!value) return BAD("exception");
+    struct verdict r = check_typed(value, accepted, schema, o);
+    json_free(value);
+    return r;
+}
+
+struct verdict judge_value(const struct json *v, const struct json *accepted, const struct json *schema,
+                           const struct judge_opts *o)
+{
+    if (o->language != JUDGE_PYTHON) return check_source(v, accepted, schema, o);
     bool to_float = declared_type(json_get(schema, "type"), o) == PY_FLOAT && py_type(v) == PY_INT;
     if (!to_float) return check_typed(v, accepted, schema, o);
-    struct json *f = json_new_f64(json_f64(v));                   /* 5 becomes 5.0 */
-    struct str s = { 0 };
-    json_write(&s, f, JSON_COMPACT);
-    if (!strpbrk(s.p, ".eE")) {
-        str_puts(&s, ".0");
-        json_free(f);
-        f = json_new_number(s.p, s.len);
-    }
+    struct json *f = py_float(json_f64(v));                       /* 5 becomes 5.0 */
     struct verdict r = check_typed(f, accepted, schema, o);
-    str_done(&s);
     json_free(f);
     return r;
 }
@@ -375,7 +412,7 @@ static struct verdict check_args(const struct json *params, const struct json *w
     for (struct json_iter it = json_iter(args); json_next(&it);) {
         const struct json *schema = json_get(props, it.key), *accepted = json_get(wanted, it.key);
         if (!schema || !accepted) return BAD("simple_function_checker:unexpected_param");
-        struct verdict r = check_value(it.value, accepted, schema, o);
+        struct verdict r = judge_value(it.value, accepted, schema, o);
         if (!r.valid) return r;
     }
     for (struct json_iter it = json_iter(wanted); json_next(&it);) {

@@ -45,6 +45,8 @@ struct request {
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
+    bool unconstrained;                                               /* for measuring: no grammar, no promise; a broken call is incomplete.
+                                                                       * No member of the JSON sets this */
     bool want_tokens;                                                 /* token events too (logprobs) */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs) */
 };
@@ -113,6 +115,23 @@ bool engine_render(const struct engine *en, const struct request *r, struct prom
 /* No model: walks the mask with uniformly random choices; vocabulary and dialect of g. */
 bool random_call(const struct gguf *g, const struct dialect *d, const struct request *r, event_fn *fn, void *ctx, struct err *e);
 struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect *d, struct err *e);
+
+/* ---- remote.c: an OpenAI-compatible endpoint as an engine ---------------------------------------- */
+
+struct remote_opts {                                                  /* zeros: defaults, but url is needed */
+    const char *url;                                                  /* http://host:port/v1, with or without /chat/completions */
+    const char *model, *key;                                          /* name sent as `model` ("default"); API key, NULL: none */
+    bool stream;
+    int tries, backoff_ms, idle_ms, total_ms;                         /* tries: 5, when it is busy or unreachable */
+    size_t most_bytes;                                                /* of an answer */
+};
+struct remote;                                                        /* one thread at a time */
+/* ERR_UNSUPPORTED in a build without an HTTP client. */
+struct remote *remote_open(const struct remote_opts *o, struct err *e);
+void remote_close(struct remote *m);                                  /* NULL is fine */
+/* As engine_run(). Arguments of calls are handed on as they come, unconstrained: look at schema_ok of CALL_END; a call that
+ * the limit cut is not ended. Errors name the endpoint: ERR_IO (not reached, broke off), ERR_FULL (429), ERR_ARG (refused). */
+bool remote_run(struct remote *m, const struct request *r, event_fn *fn, void *ctx, struct err *e);
 
 /* ---- scheduler: many requests on one engine ---------------------------------------------------- */
 

@@ -12,6 +12,9 @@
  * `limited` remembers that the limit changed the answer: a token that would have been taken was
  * excluded, or the answer might have gone on.
  *
+ * Without a grammar (unconstrained: what a model says by itself, to be measured) there is no matcher, and
+ * nothing is forced, masked or promised.
+ *
  * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
  * whoever runs many of them can compute for all at once (loop.c). */
 #include "gen/int.h"
@@ -40,7 +43,7 @@ struct seq {
     bool naming;
     float *logits, *raw;     /* those at hand; before penalties [n_vocab], where log-probabilities are wanted */
     int n_vocab, used;
-    bool limited, emitting;
+    bool limited, emitting, ended;                                /* ended: without a grammar, the end-of-turn token was taken */
 };
 
 /* ---- what is refused before the first token -------------------------------------------------- */
@@ -215,18 +218,25 @@ static void set_prior(struct seq *s)
     for (int i = 0; i < s->n_tool; i++) s->prior[i] *= PRIOR_WEIGHT;
 }
 
+/* The grammar of the turn and its matcher. */
+static bool compile(struct seq *s, struct err *e)
+{
+    struct grammar_opts g;
+    fill_opts(s, &g);
+    bool only_format = !s->n_tool && s->o.r->format.kind != FORMAT_TEXT;
+    if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) return false;
+    s->matcher = matcher_new(s->grammar, s->o.voice.vocab, e);
+    return s->matcher && check_budget(s, e);
+}
+
 struct seq *seq_open(const struct seq_opts *o, struct err *e)
 {
     struct seq *s = mem_zero(sizeof *s);
-    struct grammar_opts g;
     s->o = *o;
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
-    fill_opts(s, &g);
-    bool only_format = !s->n_tool && o->r->format.kind != FORMAT_TEXT;
-    if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) goto fail;
-    s->matcher = matcher_new(s->grammar, o->voice.vocab, e);
-    if (!s->matcher || !check_budget(s, e)) goto fail;
+    if (o->r->unconstrained) s->o.steer = 0;
+    else if (!compile(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
     sampler_init(&s->sampler, s->n_vocab);
@@ -267,8 +277,20 @@ static int left(const struct seq *s) { return s->o.budget - s->used; }
 /* After a commit of n tokens: can the rest still be written? */
 static bool fits(struct seq *s, int n)
 {
+    if (!s->matcher) return n <= left(s);
     return n <= left(s) && matcher_shortest(s->matcher) <= left(s) - n + 1;
 }
+
+static bool ends_turn(const struct seq *s, int32_t id)
+{
+    const char *const *stop = s->o.voice.dialect->stop;
+    if (tok_is_eog(s->o.voice.tok, id)) return true;
+    if (!voice_is_special(&s->o.voice, id)) return false;
+    while (stop && *stop && !bytes_eq(tok_text(s->o.voice.tok, id), *stop)) stop++;
+    return stop && *stop;
+}
+
+static bool finished(const struct seq *s) { return s->matcher ? matcher_finished(s->matcher) : s->ended; }
 
 /* A committed token goes out, and waits for the model. */
 static void take(struct seq *s, int32_t id, enum token_origin origin, const struct odds *odds)
@@ -278,6 +300,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
     s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
     s->o.usage.accepted_tokens += origin == ORIGIN_DRAFTED;
     ids_put(&s->pending, id);
+    if (!s->matcher) s->ended = ends_turn(s, id);
     emit_token(&s->em, id, origin, odds);
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
@@ -312,6 +335,7 @@ static bool was_drafted(struct seq *s, int32_t t)
 static bool take_forced(struct seq *s)
 {
     int32_t run[FORCED_MOST];
+    if (!s->matcher) return false;
     int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
@@ -375,6 +399,7 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
     bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s),
          cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
+    if (!s->matcher) return greedy ? t : pick(s, logits, NULL);
     if (t >= 0 && matcher_commit(s->matcher, t)) {
         if (fits(s, 1)) return t;
         matcher_rollback(s->matcher, 1);
@@ -435,7 +460,7 @@ bool seq_next(struct seq *s, struct seq_want *w, struct err *e)
 {
     *w = (struct seq_want){ WAIT_NOTHING };
     for (;;) {
-        if (matcher_finished(s->matcher) || s->em.cancelled || s->em.stopped) return true;
+        if (finished(s) || s->em.cancelled || s->em.stopped) return true;
         if (s->naming) {
             if (!next_name(s, w, e)) return false;
             if (w->kind == WAIT_AHEAD) return true;
@@ -474,7 +499,7 @@ bool seq_end(struct seq *s, bool ok, struct err *e)
     struct err broken = { 0 };
     bool whole = emit_close(&s->em, &broken);
     s->emitting = false;
-    if (ok && !whole && !cancelled)
+    if (ok && !whole && !cancelled && s->matcher)
         ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);
     s->em.cancelled = false; /* whoever cancelled still hears the end */
     if (!ok) {
