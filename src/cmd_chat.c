@@ -23,7 +23,7 @@ struct chat {
     const struct chat_opts *o;
     struct term term;
     struct talker t;
-    struct loop_report last;
+    struct agent_report last;
     bool leaves;
     int status;
 };
@@ -39,13 +39,13 @@ static enum answer on_ask(void *ctx, const struct question *q, struct str *reaso
 
 static void send(struct chat *c, const char *text)
 {
-    loop_report_done(&c->last);
+    agent_report_done(&c->last);
     cancel_clear(&c->t.cancel);
-    loop_send(c->t.loop, text, &c->last);
+    agent_send(c->t.loop, text, &c->last);
     term_end(&c->term);
     cancel_clear(&c->t.cancel);
-    const struct loop_report *r = &c->last;
-    c->status = loop_exit_status(r);
+    const struct agent_report *r = &c->last;
+    c->status = agent_exit_status(r);
     if (r->err.code) fprintf(stderr, "tenon chat: %s\n", r->err.msg);
     else if (r->stop != STOP_ANSWER) fprintf(stderr, "tenon chat: stopped (%s)\n", stop_name(r->stop));
     if (!c->o->no_stats && c->term.side_colour) term_stats(&c->term, r, c->t.model.n_ctx);
@@ -81,14 +81,14 @@ static void do_exit(struct chat *c, char *arg) { c->leaves = true; }
 
 static void do_clear(struct chat *c, char *arg)
 {
-    loop_clear(c->t.loop);
+    agent_clear(c->t.loop);
     say("the conversation begins anew");
 }
 
 static void do_undo(struct chat *c, char *arg)
 {
     struct str last = { 0 };
-    if (!loop_undo(c->t.loop, &last)) say("there is nothing to undo");
+    if (!agent_undo(c->t.loop, &last)) say("there is nothing to undo");
     else say("undone: %s", last.p ? last.p : "");
     str_done(&last);
 }
@@ -96,7 +96,7 @@ static void do_undo(struct chat *c, char *arg)
 static void again(struct chat *c, char *text)
 {
     struct str last = { 0 };
-    if (!loop_undo(c->t.loop, &last)) say("there is nothing to ask again");
+    if (!agent_undo(c->t.loop, &last)) say("there is nothing to ask again");
     else send(c, *text ? text : last.p ? last.p : "");
     str_done(&last);
 }
@@ -110,7 +110,7 @@ static void do_edit(struct chat *c, char *arg)
 
 static void do_system(struct chat *c, char *arg)
 {
-    loop_system(c->t.loop, arg);
+    agent_system(c->t.loop, arg);
     say(*arg ? "the system message is set" : "there is no system message now");
 }
 
@@ -131,7 +131,7 @@ static void do_tools(struct chat *c, char *arg)
     struct tool *t = name ? toolset_find(c->t.tools, name) : NULL;
     if (!*arg) list_tools(c);
     else if (!strcmp(arg, "on") || !strcmp(arg, "off")) {
-        loop_tools(c->t.loop, !strcmp(arg, "on"));
+        agent_tools(c->t.loop, !strcmp(arg, "on"));
         say("tools are %s", arg);
     } else if (strcmp(arg, "allow") && strcmp(arg, "deny")) say("/tools, /tools on, /tools off, /tools allow NAME, /tools deny NAME");
     else if (!t) say("there is no tool '%s'", name ? name : "");
@@ -163,7 +163,7 @@ static void do_params(struct chat *c, char *arg)
     *eq++ = 0;
     struct json *v = *eq ? json_parse(eq, strlen(eq), &e) : NULL;
     if (*eq && !v) v = json_new_str(eq);
-    loop_set(c->t.loop, arg, v);
+    agent_set(c->t.loop, arg, v);
     say("%s is %s", arg, *eq ? eq : "the default");
 }
 
@@ -172,14 +172,14 @@ static void do_seed(struct chat *c, char *arg)
     char *end;
     long long n = strtoll(arg, &end, 10);
     if (!*arg || *end) say("/seed N: a whole number is accepted");
-    else loop_set(c->t.loop, "seed", json_new_int(n)), say("the seed is %lld", n);
+    else agent_set(c->t.loop, "seed", json_new_int(n)), say("the seed is %lld", n);
 }
 
 static void do_save(struct chat *c, char *arg)
 {
     struct err e = { 0 };
     struct str s = { 0 };
-    json_write(&s, loop_messages(c->t.loop), JSON_PRETTY);
+    json_write(&s, agent_messages(c->t.loop), JSON_PRETTY);
     str_putc(&s, '\n');
     if (!*arg) say("/save FILE");
     else if (file_write(arg, s.p, s.len, &e)) say("saved to %s", arg);
@@ -197,7 +197,7 @@ static void do_load(struct chat *c, char *arg)
         return;
     }
     say("%zu messages", json_len(v));
-    loop_load(c->t.loop, v);
+    agent_load(c->t.loop, v);
 }
 
 static void put_markdown(struct str *s, const struct json *messages)
@@ -219,8 +219,8 @@ static void do_export(struct chat *c, char *arg)
 {
     struct str s = { 0 };
     struct err e = { 0 };
-    if (!strcmp(arg, "md")) put_markdown(&s, loop_messages(c->t.loop));
-    else if (!strcmp(arg, "json")) json_write(&s, loop_messages(c->t.loop), JSON_PRETTY), str_putc(&s, '\n');
+    if (!strcmp(arg, "md")) put_markdown(&s, agent_messages(c->t.loop));
+    else if (!strcmp(arg, "json")) json_write(&s, agent_messages(c->t.loop), JSON_PRETTY), str_putc(&s, '\n');
     else if (strcmp(arg, "jsonl")) say("/export md, /export json or /export jsonl (the record, for tenon run --replay)");
     else if (!c->t.transcript) say("nothing is recorded of this conversation");
     else if (!transcript_export(c->t.transcript_path, transcript_session(c->t.transcript), &s, &e)) say("%s", e.msg);
@@ -254,7 +254,7 @@ static void do_history(struct chat *c, char *arg)
 static void do_show(struct chat *c, char *arg)
 {
     size_t n = 0;
-    const char *p = loop_result(c->t.loop, atoi(arg), &n);
+    const char *p = agent_result(c->t.loop, atoi(arg), &n);
     if (p) say_safe(p, n);
     else say("/show N shows result N; there is no '%s'", arg);
 }
@@ -262,9 +262,9 @@ static void do_show(struct chat *c, char *arg)
 static void do_tokens(struct chat *c, char *arg)
 {
     struct json *body = json_new_object();
-    json_set(body, "messages", json_copy(loop_messages(c->t.loop)));
+    json_set(body, "messages", json_copy(agent_messages(c->t.loop)));
     if (toolset_n(c->t.tools)) json_set(body, "tools", toolset_definitions(c->t.tools));
-    int n = json_len(loop_messages(c->t.loop)) ? c->t.model.prompt_tokens(c->t.model.ctx, body) : 0;
+    int n = json_len(agent_messages(c->t.loop)) ? c->t.model.prompt_tokens(c->t.model.ctx, body) : 0;
     json_free(body);
     say("%d of %d tokens", n, c->t.model.n_ctx);
 }
@@ -334,12 +334,12 @@ static void greet(const struct chat *c)
         mc->n_layer, mc->n_embd, c->t.model.n_ctx, toolset_n(c->t.tools));
 }
 
-static void converse(struct chat *c, struct lines *l)
+static void converse(struct chat *c, struct editor *l)
 {
     struct str line = { 0 };
     uint64_t last = 0;
     while (!c->leaves) {
-        enum line_end end = lines_read(l, "> ", &line);
+        enum line_end end = editor_read(l, "> ", &line);
         if (end == LINE_EOF) break;
         if (end == LINE_TEXT) {
             on_line(c, &line);
@@ -359,7 +359,7 @@ static void converse(struct chat *c, struct lines *l)
 static int run(const void *opts, int n_arg, char **arg)
 {
     struct chat c = { .o = opts };
-    struct loop_ui ui = { .event = on_event, .ctx = &c };
+    struct agent_ui ui = { .event = on_event, .ctx = &c };
     struct err e = { 0 };
     const char *words[LEN(chat_commands) + 1] = { 0 };
     bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
@@ -370,11 +370,11 @@ static int run(const void *opts, int n_arg, char **arg)
     greet(&c);
     for (size_t i = 0; i < LEN(chat_commands); i++) words[i] = chat_commands[i].name;
     char *history = terminal && !c.o->k.no_history ? state_path("chat_history") : NULL;
-    struct lines *l = lines_open(history, words);
+    struct editor *l = editor_open(history, words);
     converse(&c, l);
-    lines_close(l);
+    editor_close(l);
     mem_free(history);
-    loop_report_done(&c.last);
+    agent_report_done(&c.last);
     talker_close(&c.t);
     return c.status;
 }

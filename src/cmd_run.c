@@ -87,7 +87,7 @@ static enum answer on_ask(void *ctx, const struct question *q, struct str *reaso
 
 /* ---- the end ---- */
 
-static struct json *usage_json(const struct loop_report *r)
+static struct json *usage_json(const struct agent_report *r)
 {
     struct json *u = json_new_object();
     json_set(u, "prompt_tokens", json_new_int(r->usage.prompt_tokens));
@@ -98,7 +98,7 @@ static struct json *usage_json(const struct loop_report *r)
     return u;
 }
 
-static struct json *report_json(struct show *s, const struct loop_report *r)
+static struct json *report_json(struct show *s, const struct agent_report *r)
 {
     struct json *o = json_new_object();
     json_set(o, "text", json_new_strn(r->text.p ? r->text.p : "", r->text.len));
@@ -110,7 +110,7 @@ static struct json *report_json(struct show *s, const struct loop_report *r)
     return o;
 }
 
-static void say_end(const struct loop_report *r)
+static void say_end(const struct agent_report *r)
 {
     if (r->err.code) fprintf(stderr, "tenon run: %s\n", r->err.msg);
     else if (r->stop != STOP_ANSWER) fprintf(stderr, "tenon run: stopped (%s)\n", stop_name(r->stop));
@@ -118,7 +118,7 @@ static void say_end(const struct loop_report *r)
     else if (r->failed_at_end) fputs("tenon run: the last tool failed\n", stderr);
 }
 
-static int finish(struct show *s, const struct talker *t, const struct loop_report *r)
+static int finish(struct show *s, const struct talker *t, const struct agent_report *r)
 {
     term_end(&s->term);
     if (s->o->json) print_line(report_json(s, r));
@@ -129,7 +129,7 @@ static int finish(struct show *s, const struct talker *t, const struct loop_repo
     }
     say_end(r);
     if (s->o->stats) term_stats(&s->term, r, t->model.n_ctx);
-    return loop_exit_status(r);
+    return agent_exit_status(r);
 }
 
 /* ---- the prompt ---- */
@@ -157,7 +157,7 @@ static bool read_prompt(int n, char **arg, struct str *out, struct err *e)
     return true;
 }
 
-static bool put_schema(const struct run_opts *o, struct loop *l, struct err *e)
+static bool put_schema(const struct run_opts *o, struct agent *l, struct err *e)
 {
     if (!o->schema) return true;
     struct json *schema = json_read(o->schema, e), *f, *js;
@@ -168,7 +168,7 @@ static bool put_schema(const struct run_opts *o, struct loop *l, struct err *e)
     json_set(js, "schema", schema);
     json_set(f, "type", json_new_str("json_schema"));
     json_set(f, "json_schema", js);
-    loop_set(l, "response_format", f);
+    agent_set(l, "response_format", f);
     return true;
 }
 
@@ -201,16 +201,16 @@ static int call_only(const struct run_opts *o, struct talker *t, const char *pro
 
 static int ask(struct show *s, struct talker *t, const char *prompt)
 {
-    struct loop_report r = { 0 };
+    struct agent_report r = { 0 };
     talker_catch(t);
-    loop_send(t->loop, prompt, &r);
+    agent_send(t->loop, prompt, &r);
     int status = finish(s, t, &r);
-    loop_report_done(&r);
+    agent_report_done(&r);
     return status;
 }
 
 /* All questions of the recording; 0 if every call was in it and none was missing. */
-static int replay(struct show *s, struct talker *t, struct replay *r)
+static int replay(struct show *s, struct talker *t, struct rerun *r)
 {
     int status = 0, calls = 0;
     for (size_t i = 0; i < json_len(r->events); i++) calls += json_str_is(json_get(json_at(r->events, i), "kind"), "call");
@@ -223,12 +223,12 @@ static int replay(struct show *s, struct talker *t, struct replay *r)
     return status ? status : r->n_known == calls && r->n_call == calls ? 0 : 1;
 }
 
-static int start(struct show *s, struct toolset *tools, const char *prompt, struct replay *r)
+static int start(struct show *s, struct toolset *tools, const char *prompt, struct rerun *r)
 {
     const struct run_opts *o = s->o;
     struct err e = { 0 };
     struct talker t;
-    struct loop_ui ui = { .event = on_event, .ctx = s };
+    struct agent_ui ui = { .event = on_event, .ctx = s };
     int status = 1;
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !o->json && !o->jsonl) ui.ask = on_ask;
     if (!talker_open(&t, &o->k, tools, &ui, 600000, &e)) return front_fail("run", &e);
@@ -243,13 +243,13 @@ static int start(struct show *s, struct toolset *tools, const char *prompt, stru
 static int run_replay(struct show *s)
 {
     struct err e = { 0 };
-    struct replay r;
-    if (!replay_open(&r, s->o->replay, &e)) return front_fail("run", &e);
+    struct rerun r;
+    if (!rerun_open(&r, s->o->replay, &e)) return front_fail("run", &e);
     struct toolset *ts = toolset_open(NULL);
     int status = 1;
-    if (!replay_tools(&r, ts, &e)) toolset_close(ts), status = front_fail("run", &e);
+    if (!rerun_tools(&r, ts, &e)) toolset_close(ts), status = front_fail("run", &e);
     else status = start(s, ts, NULL, &r);
-    replay_done(&r);
+    rerun_done(&r);
     return status;
 }
 

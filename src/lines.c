@@ -16,7 +16,7 @@
 #define HISTORY_MOST 1000
 #define PASTE_MOST ((size_t)4 << 20)
 
-struct lines {
+struct editor {
     bool edits;
     const char *prompt;
     const char *const *words;
@@ -30,7 +30,7 @@ struct lines {
 #ifdef TENON_LIBEDIT
 static char *prompt_of(EditLine *el)
 {
-    struct lines *l;
+    struct editor *l;
     el_get(el, EL_CLIENTDATA, &l);
     return (char *)(uintptr_t)l->prompt;
 }
@@ -61,7 +61,7 @@ static unsigned char put_paste(EditLine *el, int ch)
 /* /com<Tab>: the rest, as far as all candidates agree. */
 static unsigned char complete(EditLine *el, int ch)
 {
-    struct lines *l;
+    struct editor *l;
     const LineInfo *li = el_line(el);
     size_t n = (size_t)(li->cursor - li->buffer), common = 0;
     const char *first = NULL;
@@ -80,7 +80,7 @@ static unsigned char complete(EditLine *el, int ch)
     return el_insertstr(el, rest) ? CC_ERROR : CC_REFRESH;
 }
 
-static void open_editor(struct lines *l)
+static void open_editor(struct editor *l)
 {
     HistEvent ev;
     l->el = el_init("tenon", stdin, stdout, stderr);
@@ -106,7 +106,7 @@ static void open_editor(struct lines *l)
     fflush(stdout);
 }
 
-static void close_editor(struct lines *l)
+static void close_editor(struct editor *l)
 {
     HistEvent ev;
     if (!l->edits) return;
@@ -121,7 +121,7 @@ static void close_editor(struct lines *l)
     el_end(l->el);
 }
 
-static enum line_end edit_line(struct lines *l, struct str *out)
+static enum line_end edit_line(struct editor *l, struct str *out)
 {
     int n = 0;
     errno = 0;
@@ -135,19 +135,19 @@ static enum line_end edit_line(struct lines *l, struct str *out)
     return interrupted ? LINE_INTERRUPTED : LINE_EOF;
 }
 
-static void keep_line(struct lines *l, const struct str *s)
+static void keep_line(struct editor *l, const struct str *s)
 {
     HistEvent ev;
     if (l->edits && s->len) history(l->history, &ev, H_ENTER, s->p);
 }
 #else
-static void open_editor(struct lines *l) { }
-static void close_editor(struct lines *l) { }
-static enum line_end edit_line(struct lines *l, struct str *out) { return LINE_EOF; }
-static void keep_line(struct lines *l, const struct str *s) { }
+static void open_editor(struct editor *l) { }
+static void close_editor(struct editor *l) { }
+static enum line_end edit_line(struct editor *l, struct str *out) { return LINE_EOF; }
+static void keep_line(struct editor *l, const struct str *s) { }
 #endif
 
-static enum line_end plain_line(struct lines *l, struct str *out)
+static enum line_end plain_line(struct editor *l, struct str *out)
 {
     int c;
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) fputs(l->prompt, stdout), fflush(stdout);
@@ -161,9 +161,9 @@ static enum line_end plain_line(struct lines *l, struct str *out)
     return out->len ? LINE_TEXT : LINE_EOF;
 }
 
-struct lines *lines_open(const char *history, const char *const *words)
+struct editor *editor_open(const char *history, const char *const *words)
 {
-    struct lines *l = mem_zero(sizeof *l);
+    struct editor *l = mem_zero(sizeof *l);
     const char *kind = getenv("TERM");
     setlocale(LC_CTYPE, "");                                          /* libedit reads characters as the terminal sends them */
     l->words = words;
@@ -172,7 +172,7 @@ struct lines *lines_open(const char *history, const char *const *words)
     return l;
 }
 
-void lines_close(struct lines *l)
+void editor_close(struct editor *l)
 {
     if (!l) return;
     close_editor(l);
@@ -187,7 +187,7 @@ static void chomp(struct str *s)
 
 static bool ends_block(const struct str *s) { return s->len >= 3 && !memcmp(s->p + s->len - 3, "\"\"\"", 3); }
 
-enum line_end lines_read(struct lines *l, const char *prompt, struct str *out)
+enum line_end editor_read(struct editor *l, const char *prompt, struct str *out)
 {
     bool block = false;
     l->prompt = prompt;

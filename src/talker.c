@@ -126,10 +126,10 @@ static void log_meta(const struct talker *t, const struct talk_opts *o)
 
 /* ---- life ---- */
 
-bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct loop_ui *ui, int deadline_ms, struct err *e)
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e)
 {
     *t = (struct talker){ .tools = tools };
-    struct loop_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
+    struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
     if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
     if (!t->tools && !(t->tools = tools_open(&o->t, e))) goto fail;
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
@@ -137,13 +137,13 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
     t->model = voice_of(&t->speaker, o->m.ctx);
     lo.tools = t->tools;
     lo.transcript = t->transcript;
-    lo.limits = (struct loop_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
+    lo.limits = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
                                       .result_tokens = (int)o->result_tokens, .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };
     struct json *members = request_members(o);
     lo.request = members;
-    t->loop = loop_open(&lo);
+    t->loop = agent_open(&lo);
     json_free(members);
-    if (o->system) loop_system(t->loop, o->system);
+    if (o->system) agent_system(t->loop, o->system);
     log_meta(t, o);
     return true;
 fail:
@@ -154,7 +154,7 @@ fail:
 void talker_close(struct talker *t)
 {
     signal(SIGINT, SIG_DFL);
-    loop_close(t->loop);
+    agent_close(t->loop);
     transcript_close(t->transcript);
     toolset_close(t->tools);
     speaker_close(&t->speaker);

@@ -51,7 +51,7 @@ struct talker {
     struct agent_model model;
     struct toolset *tools;
     struct transcript *transcript;
-    struct loop *loop;
+    struct agent *loop;
     struct cancel cancel;
     char *transcript_path;
     bool has_cancel;
@@ -59,7 +59,7 @@ struct talker {
 /* Tools of the options; warnings go to stderr. NULL with e. */
 struct toolset *tools_open(const struct tool_opts *o, struct err *e);
 /* tools: taken, NULL: those of the options. ui is copied; deadline_ms: 0: none. */
-bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct loop_ui *ui, int deadline_ms, struct err *e);
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e);
 void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
@@ -77,8 +77,8 @@ void term_open(struct term *t, FILE *text, FILE *side, bool plain);
 void term_event(struct term *t, const struct agent_event *ev);
 void term_end(struct term *t);                                        /* closes a line that is open, and all colours */
 void term_side(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a dim line beside the answer */
-void term_stats(struct term *t, const struct loop_report *r, int n_ctx);
-/* Asks on the terminal whether a call may run; a loop_ui's ask with a struct term as context. */
+void term_stats(struct term *t, const struct agent_report *r, int n_ctx);
+/* Asks on the terminal whether a call may run; a agent_ui's ask with a struct term as context. */
 enum answer term_ask(struct term *t, const struct question *q, struct str *reason, struct json **args);
 
 #endif

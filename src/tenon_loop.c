@@ -12,7 +12,7 @@ struct tn_loop {
     struct speaker *speaker;
     struct agent_model model;
     struct toolset *tools;
-    struct loop *loop;                                                /* from the first message on */
+    struct agent *loop;                                                /* from the first message on */
     struct json *options;
     struct cancel cancel;
     struct tn_function *functions;
@@ -46,7 +46,7 @@ struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, stru
 void tn_loop_close(struct tn_loop *l)
 {
     if (!l) return;
-    loop_close(l->loop);
+    agent_close(l->loop);
     toolset_close(l->tools);
     for (struct tn_function *f = l->functions, *next; f; f = next) {
         next = f->next;
@@ -146,20 +146,20 @@ static bool start(struct tn_loop *l, struct err *e)
 {
     static const char *const blankets[] = { "none", "read-only", "all" };
     const struct json *limits = json_get(l->options, "limits"), *approve = json_get(l->options, "approve");
-    struct loop_opts o = { .model = &l->model, .tools = l->tools, .cancel = &l->cancel, .ui = { .event = on_event, .ctx = l }, .request = json_get(l->options, "request") };
+    struct agent_opts o = { .model = &l->model, .tools = l->tools, .cancel = &l->cancel, .ui = { .event = on_event, .ctx = l }, .request = json_get(l->options, "request") };
     int known = !approve;
     for (int i = 0; i < 3; i++)
         if (json_str_is(approve, blankets[i])) o.blanket = (enum blanket)i, known = 1;
     if (!known) return err_set(e, ERR_ARG, "options.approve: none, read-only and all are accepted");
     if (o.request && !json_is(o.request, JSON_OBJECT)) return err_set(e, ERR_ARG, "options.request: must be an object");
-    o.limits = (struct loop_limits){ limit_of(limits, "max_turns"), limit_of(limits, "max_calls"), limit_of(limits, "parallel"), limit_of(limits, "result_tokens"),
+    o.limits = (struct agent_limits){ limit_of(limits, "max_turns"), limit_of(limits, "max_calls"), limit_of(limits, "parallel"), limit_of(limits, "result_tokens"),
                                      limit_of(limits, "call_ms"), limit_of(limits, "total_ms") };
-    l->loop = loop_open(&o);
-    if (json_is(json_get(l->options, "system"), JSON_STRING)) loop_system(l->loop, json_str(json_get(l->options, "system"), NULL));
+    l->loop = agent_open(&o);
+    if (json_is(json_get(l->options, "system"), JSON_STRING)) agent_system(l->loop, json_str(json_get(l->options, "system"), NULL));
     return true;
 }
 
-static char *report_text(const struct tn_loop *l, const struct loop_report *r)
+static char *report_text(const struct tn_loop *l, const struct agent_report *r)
 {
     struct json *o = json_new_object();
     struct str s = { 0 };
@@ -174,18 +174,18 @@ static char *report_text(const struct tn_loop *l, const struct loop_report *r)
 char *tn_loop_send(struct tn_loop *l, const char *text, tn_event_fn *fn, void *ctx, struct tn_error *err)
 {
     struct err e = { 0 };
-    struct loop_report r = { 0 };
+    struct agent_report r = { 0 };
     if (err) *err = (struct tn_error){ "", "" };
     if (!l->loop && !start(l, &e)) return tn_report(err, &e), NULL;
     l->fn = fn;
     l->ctx = ctx;
     json_free(l->calls);
     l->calls = json_new_array();
-    loop_send(l->loop, text, &r);
+    agent_send(l->loop, text, &r);
     cancel_clear(&l->cancel);
     if (r.err.code) tn_report(err, &r.err);
     char *out = r.stop == STOP_ERROR ? NULL : report_text(l, &r);
-    loop_report_done(&r);
+    agent_report_done(&r);
     return out;
 }
 
@@ -193,7 +193,7 @@ char *tn_loop_messages(const struct tn_loop *l)
 {
     struct str s = { 0 };
     struct json *none = json_new_array();
-    json_write(&s, l->loop ? loop_messages(l->loop) : none, JSON_COMPACT);
+    json_write(&s, l->loop ? agent_messages(l->loop) : none, JSON_COMPACT);
     json_free(none);
     return str_take(&s);
 }

@@ -215,7 +215,7 @@ void term_event(struct term *t, const struct agent_event *ev)
 
 static double rate(int n, double ms) { return ms > 0 ? n / ms * 1e3 : 0; }
 
-void term_stats(struct term *t, const struct loop_report *r, int n_ctx)
+void term_stats(struct term *t, const struct agent_report *r, int n_ctx)
 {
     const struct usage *u = &r->last;
     struct str s = { 0 };

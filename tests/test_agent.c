@@ -126,9 +126,9 @@ static enum answer scripted_ask(void *ctx, const struct question *q, struct str 
     return x;
 }
 
-struct world { struct script s; struct agent_model m; struct toolset *ts; struct loop *l; struct loop_report r; struct cancel c; };
+struct world { struct script s; struct agent_model m; struct toolset *ts; struct agent *l; struct agent_report r; struct cancel c; };
 
-static void world_open(struct world *w, const struct line *line, int n, struct loop_opts o)
+static void world_open(struct world *w, const struct line *line, int n, struct agent_opts o)
 {
     struct err e = { 0 };
     *w = (struct world){ .s = { .line = line, .n = n } };
@@ -140,15 +140,15 @@ static void world_open(struct world *w, const struct line *line, int n, struct l
     o.model = &w->m;
     o.tools = w->ts;
     o.cancel = &w->c;
-    w->l = loop_open(&o);
+    w->l = agent_open(&o);
 }
 
 static void world_close(struct world *w)
 {
     struct err e = { 0 };
-    CHECK(messages_whole(loop_messages(w->l), &e), "%s", e.msg);
-    loop_report_done(&w->r);
-    loop_close(w->l);
+    CHECK(messages_whole(agent_messages(w->l), &e), "%s", e.msg);
+    agent_report_done(&w->r);
+    agent_close(w->l);
     toolset_close(w->ts);
     cancel_done(&w->c);
     str_done(&w->s.requests);
@@ -157,7 +157,7 @@ static void world_close(struct world *w)
 static struct str history(struct world *w)
 {
     struct str s = { 0 };
-    json_write(&s, loop_messages(w->l), JSON_COMPACT);
+    json_write(&s, agent_messages(w->l), JSON_COMPACT);
     return s;
 }
 
@@ -170,7 +170,7 @@ static const struct row {
     enum stop stop; int calls, exit;
     const char *holds, *lacks;                                        /* of the history */
     const char *trace;                                                /* exact, NULL: not checked */
-    struct loop_limits limits; enum blanket blanket; bool strict;
+    struct agent_limits limits; enum blanket blanket; bool strict;
 } rows[] = {
     { "no call: an answer", { { "Hello." } }, 1, STOP_ANSWER, 0, 0, "Hello.", "tool", "" },
     { "a call, its result, an answer", { { NULL, { { "read", "{}" } } }, { "Done." } }, 2, STOP_ANSWER, 1, 0, "read did it", NULL, "<read >read " },
@@ -215,12 +215,12 @@ TEST(scripts_end_as_they_should)
     for (size_t i = 0; i < LEN(rows); i++) {
         const struct row *row = &rows[i];
         struct world w;
-        world_open(&w, row->line, row->n, (struct loop_opts){ .limits = row->limits, .blanket = row->blanket, .strict = row->strict });
-        loop_send(w.l, "Do it.", &w.r);
+        world_open(&w, row->line, row->n, (struct agent_opts){ .limits = row->limits, .blanket = row->blanket, .strict = row->strict });
+        agent_send(w.l, "Do it.", &w.r);
         struct str h = history(&w);
         CHECK(w.r.stop == row->stop, "%s: stopped with %s", row->why, stop_name(w.r.stop));
         CHECK(row->calls < 0 || w.r.calls == row->calls, "%s: %d calls", row->why, w.r.calls);
-        CHECK(loop_exit_status(&w.r) == row->exit, "%s: status %d", row->why, loop_exit_status(&w.r));
+        CHECK(agent_exit_status(&w.r) == row->exit, "%s: status %d", row->why, agent_exit_status(&w.r));
         CHECK(!row->holds || strstr(h.p, row->holds), "%s: no '%s' in %s", row->why, row->holds, h.p);
         CHECK(!row->lacks || !strstr(h.p, row->lacks), "%s: '%s' in %s", row->why, row->lacks, h.p);
         CHECK(!row->trace || !strcmp(row->trace, trace.p ? trace.p : ""), "%s: %s", row->why, trace.p ? trace.p : "");
@@ -236,8 +236,8 @@ TEST(readers_run_beside_each_other_up_to_parallel)
     static const struct line lines[] = { { NULL, { { "read", "{\"ms\":60}" }, { "look", "{\"ms\":60}" }, { "read", "{\"ms\":60,\"a\":1}" }, { "look", "{\"ms\":60,\"a\":1}" } } }, { "Done." } };
     for (int parallel = 1; parallel <= 4; parallel++) {
         struct world w;
-        world_open(&w, lines, 2, (struct loop_opts){ .limits = { .parallel = parallel } });
-        loop_send(w.l, "Do it.", &w.r);
+        world_open(&w, lines, 2, (struct agent_opts){ .limits = { .parallel = parallel } });
+        agent_send(w.l, "Do it.", &w.r);
         CHECK(most_running == parallel, "%d at once with --parallel %d", most_running, parallel);
         struct str h = history(&w);
         char *a = strstr(h.p, "\"tool_call_id\":\"call_1\""), *b = strstr(h.p, "\"tool_call_id\":\"call_2\""), *c = strstr(h.p, "\"tool_call_id\":\"call_4\"");
@@ -264,8 +264,8 @@ TEST(the_user_is_asked_in_order_and_answers_count)
     for (size_t i = 0; i < LEN(cases); i++) {
         struct ask_script a = { cases[i].answer, cases[i].n, 0, cases[i].reason, cases[i].args, { 0 } };
         struct world w;
-        world_open(&w, lines, 2, (struct loop_opts){ .ui = { .ask = scripted_ask, .ctx = &a } });
-        loop_send(w.l, "Do it.", &w.r);
+        world_open(&w, lines, 2, (struct agent_opts){ .ui = { .ask = scripted_ask, .ctx = &a } });
+        agent_send(w.l, "Do it.", &w.r);
         struct str h = history(&w);
         CHECK(w.r.stop == cases[i].stop, "%s: %s", cases[i].why, stop_name(w.r.stop));
         CHECK(!strcmp(a.seen.p, cases[i].seen), "%s: asked %s", cases[i].why, a.seen.p);
@@ -291,21 +291,21 @@ TEST(cancelled_in_the_middle_of_tools)
     static const struct line lines[] = { { NULL, { { "read", "{\"ms\":5000}" }, { "write", "{}" }, { "look", "{}" } } }, { "Done." } };
     struct world w;
     pthread_t t;
-    world_open(&w, lines, 2, (struct loop_opts){ 0 });
+    world_open(&w, lines, 2, (struct agent_opts){ 0 });
     uint64_t t0 = clock_ns();
     pthread_create(&t, NULL, fire_later, &w.c);
-    loop_send(w.l, "Do it.", &w.r);
+    agent_send(w.l, "Do it.", &w.r);
     pthread_join(t, NULL);
     struct str h = history(&w);
-    CHECK(w.r.stop == STOP_INTERRUPTED && loop_exit_status(&w.r) == 130, "%s", stop_name(w.r.stop));
+    CHECK(w.r.stop == STOP_INTERRUPTED && agent_exit_status(&w.r) == 130, "%s", stop_name(w.r.stop));
     CHECK(clock_ns() - t0 < 3000000000u, "at once");
     CHECK(!strcmp(trace.p, "<read >read "), "what comes behind does not begin: %s", trace.p);
     int n = 0;
     for (char *p = h.p; (p = strstr(p, "cancelled by the user")); p++) n++;
     CHECK(n == 3, "each call is told: %s", h.p);
     cancel_clear(&w.c);
-    loop_report_done(&w.r);
-    loop_send(w.l, "Go on.", &w.r);
+    agent_report_done(&w.r);
+    agent_send(w.l, "Go on.", &w.r);
     CHECK(w.r.stop == STOP_ANSWER, "the conversation goes on: %s", stop_name(w.r.stop));
     str_done(&h);
     world_close(&w);
@@ -315,9 +315,9 @@ TEST(cancelled_while_the_model_speaks)
 {
     static const struct line lines[] = { { "Half an ans", { { "write", "{}" } } } };
     struct world w;
-    world_open(&w, lines, 1, (struct loop_opts){ 0 });
+    world_open(&w, lines, 1, (struct agent_opts){ 0 });
     w.s.cancel_in_text = &w.c;
-    loop_send(w.l, "Do it.", &w.r);
+    agent_send(w.l, "Do it.", &w.r);
     struct str h = history(&w);
     CHECK(w.r.stop == STOP_INTERRUPTED, "%s", stop_name(w.r.stop));
     CHECK(strstr(h.p, "Half an ans") && !strstr(h.p, "tool_calls"), "the text stays, the call that never was does not: %s", h.p);
@@ -332,8 +332,8 @@ TEST(a_long_result_is_cut_and_can_be_read_on)
     static const struct line lines[] = { { NULL, { { "big", "{}" } } }, { NULL, { { "read_result", "{\"id\":1,\"offset\":10000,\"limit\":20}" } } },
                                          { NULL, { { "read_result", "{\"id\":7}" } } }, { "Done." } };
     struct world w;
-    world_open(&w, lines, 4, (struct loop_opts){ .limits = { .result_tokens = 100 } });
-    loop_send(w.l, "Do it.", &w.r);
+    world_open(&w, lines, 4, (struct agent_opts){ .limits = { .result_tokens = 100 } });
+    agent_send(w.l, "Do it.", &w.r);
     struct str h = history(&w);
     CHECK(strstr(h.p, "characters omitted; full output: result:1]"), "%s", h.p);
     CHECK(strstr(h.p, "line 0\\nline 1\\n") && strstr(h.p, "line 1999"), "head and tail");
@@ -349,10 +349,10 @@ TEST(old_results_make_room)
 {
     static const struct line lines[] = { { NULL, { { "big", "{\"a\":1}" } } }, { NULL, { { "big", "{\"a\":2}" } } }, { NULL, { { "big", "{\"a\":3}" } } }, { NULL, { { "big", "{\"a\":4}" } } }, { "Done." } };
     struct world w;
-    world_open(&w, lines, 5, (struct loop_opts){ .limits = { .result_tokens = 300 } });
+    world_open(&w, lines, 5, (struct agent_opts){ .limits = { .result_tokens = 300 } });
     w.m.prompt_tokens = count_prompt;
     w.m.n_ctx = 1200;
-    loop_send(w.l, "Do it.", &w.r);
+    agent_send(w.l, "Do it.", &w.r);
     struct str h = history(&w);
     CHECK(w.r.stop == STOP_ANSWER, "%s", stop_name(w.r.stop));
     char *gone = strstr(h.p, "[result of big removed, ");
@@ -521,16 +521,16 @@ TEST(secrets_are_not_shown)
     struct toolset *ts = toolset_open(NULL);
     struct json *v = json_parse(text, sizeof text - 1, &e);
     CHECK(toolset_read_json(ts, v, ".", &e), "%s", e.msg);
-    struct loop *l = loop_open(&(struct loop_opts){ .model = &m, .tools = ts });
-    struct loop_report r = { 0 };
-    loop_send(l, "Do it.", &r);
+    struct agent *l = agent_open(&(struct agent_opts){ .model = &m, .tools = ts });
+    struct agent_report r = { 0 };
+    agent_send(l, "Do it.", &r);
     struct str h = { 0 };
-    json_write(&h, loop_messages(l), JSON_COMPACT);
+    json_write(&h, agent_messages(l), JSON_COMPACT);
     CHECK(strstr(h.p, "key=${env:TEST_AGENT_X}") && !strstr(h.p, "secret-value"), "%s", h.p);
     str_done(&h);
     str_done(&s.requests);
-    loop_report_done(&r);
-    loop_close(l);
+    agent_report_done(&r);
+    agent_close(l);
     toolset_close(ts);
     json_free(v);
 }
@@ -589,8 +589,8 @@ TEST(transcripts_are_exported_as_they_were_written)
     struct transcript *t = transcript_open(path, &e);
     CHECK(t, "%s", e.msg);
     struct world w;
-    world_open(&w, lines, 2, (struct loop_opts){ .transcript = t });
-    loop_send(w.l, "Look for the blue one.", &w.r);
+    world_open(&w, lines, 2, (struct agent_opts){ .transcript = t });
+    agent_send(w.l, "Look for the blue one.", &w.r);
     CHECK(transcript_export(path, transcript_session(t), &out, &e), "%s", e.msg);
     static const char *const holds[] = { "\"kind\":\"message\",\"body\":{\"role\":\"user\",\"content\":\"Look for the blue one.\"}", "\"kind\":\"call\"", "\"kind\":\"result\"",
                                          "read did it", "\"kind\":\"usage\"", "\"kind\":\"stop\",\"body\":{\"reason\":\"answer\"" };
@@ -617,15 +617,15 @@ TEST(the_user_may_undo_and_begin_anew)
     static const struct line lines[] = { { "One." }, { "Two." } };
     struct world w;
     struct str last = { 0 };
-    world_open(&w, lines, 2, (struct loop_opts){ 0 });
-    loop_system(w.l, "Be brief.");
-    loop_send(w.l, "first", &w.r);
-    loop_report_done(&w.r);
-    loop_send(w.l, "second", &w.r);
-    CHECK(loop_undo(w.l, &last) && !strcmp(last.p, "second") && json_len(loop_messages(w.l)) == 3, "%zu messages", json_len(loop_messages(w.l)));
-    loop_clear(w.l);
-    CHECK(json_len(loop_messages(w.l)) == 1, "the system message stays");
-    CHECK(!loop_undo(w.l, NULL), "nothing to undo");
+    world_open(&w, lines, 2, (struct agent_opts){ 0 });
+    agent_system(w.l, "Be brief.");
+    agent_send(w.l, "first", &w.r);
+    agent_report_done(&w.r);
+    agent_send(w.l, "second", &w.r);
+    CHECK(agent_undo(w.l, &last) && !strcmp(last.p, "second") && json_len(agent_messages(w.l)) == 3, "%zu messages", json_len(agent_messages(w.l)));
+    agent_clear(w.l);
+    CHECK(json_len(agent_messages(w.l)) == 1, "the system message stays");
+    CHECK(!agent_undo(w.l, NULL), "nothing to undo");
     str_done(&last);
     world_close(&w);
 }

@@ -67,7 +67,7 @@ struct tool {
     void *ctx;
 };
 
-struct loop_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
+struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
 struct toolset_opts {
     const char *root;                                                 /* file tools stay below it; NULL: the working directory */
     const char *python;                                               /* of the interpreter; NULL: /usr/bin/python3 */
@@ -94,7 +94,7 @@ struct tool *toolset_at(const struct toolset *ts, size_t i);          /* in the 
 struct tool *toolset_find(const struct toolset *ts, const char *name);/* NULL if unknown */
 struct tool *toolset_nearest(const struct toolset *ts, const char *name);
 struct json *toolset_definitions(const struct toolset *ts);           /* OpenAI tools array; owned */
-const struct loop_limits *toolset_limits(const struct toolset *ts);   /* what the files said */
+const struct agent_limits *toolset_limits(const struct toolset *ts);   /* what the files said */
 /* Between turns: sources that say their list has changed are asked for it. True: definitions differ now. */
 bool toolset_refresh(struct toolset *ts);
 /* Values of ${env:NAME} become ${env:NAME} again. */
@@ -116,7 +116,7 @@ struct agent_model {
 
 #define STOP_LIST(X) \
     X(STOP_ANSWER, "answer", 0) X(STOP_MAX_TURNS, "max_turns", 3) X(STOP_MAX_CALLS, "max_calls", 3) \
-    X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "loop_detected", 3) \
+    X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "agent_detected", 3) \
     X(STOP_DENIED, "denied", 4) X(STOP_INTERRUPTED, "interrupted", 130) X(STOP_ERROR, "error", 1)
 enum stop {                                                           /* why a loop ended: code, name, exit status */
 #define X(code, name, status) code,
@@ -139,7 +139,7 @@ struct agent_event {
     bool is_error, ran; double ms;
     const struct json *files;
 };
-struct loop_ui {                                                      /* all may be NULL */
+struct agent_ui {                                                      /* all may be NULL */
     void (*event)(void *ctx, const struct agent_event *ev);
     /* Asked in order, before anything runs. reason: for ANSWER_NO, told to the model; args: for ANSWER_EDIT, owned. */
     enum answer (*ask)(void *ctx, const struct question *q, struct str *reason, struct json **args);
@@ -147,18 +147,18 @@ struct loop_ui {                                                      /* all may
 };
 enum blanket { BLANKET_NONE, BLANKET_READ_ONLY, BLANKET_ALL };        /* what is allowed without asking, beside POLICY_ALLOW */
 struct transcript;
-struct loop_opts {
+struct agent_opts {
     const struct agent_model *model;
     struct toolset *tools;                                            /* NULL: none; lent */
-    struct loop_ui ui;
+    struct agent_ui ui;
     struct cancel *cancel;                                            /* lent; NULL: cannot be cancelled */
-    struct loop_limits limits;                                        /* zeros: the toolset's, else defaults */
+    struct agent_limits limits;                                        /* zeros: the toolset's, else defaults */
     const struct json *request;                                       /* further members of every request (temperature, …); copied */
     enum blanket blanket;
     bool strict;                                                      /* what no policy allows is denied, never asked */
     struct transcript *transcript;                                    /* lent; NULL: nothing is kept */
 };
-struct loop_report {
+struct agent_report {
     enum stop stop; bool was_cut, failed_at_end, denied;              /* cut: by the token limit; failed: the last call that ran */
     int turns, calls; double ms;
     struct usage usage; struct timing timing;                         /* sums over generations; first_token_ms: of the first */
@@ -166,22 +166,22 @@ struct loop_report {
     struct str text;                                                  /* of the last message */
     struct err err;                                                   /* STOP_ERROR, STOP_CONTEXT_FULL */
 };
-void loop_report_done(struct loop_report *r);
-int  loop_exit_status(const struct loop_report *r);
+void agent_report_done(struct agent_report *r);
+int  agent_exit_status(const struct agent_report *r);
 
-struct loop;
-struct loop *loop_open(const struct loop_opts *o);
-void loop_close(struct loop *l);
+struct agent;
+struct agent *agent_open(const struct agent_opts *o);
+void agent_close(struct agent *l);
 /* One message of the user, and all that follows from it. Fills r (zeroed or done before). */
-void loop_send(struct loop *l, const char *text, struct loop_report *r);
-void loop_system(struct loop *l, const char *text);                   /* replaces the system message; "" or NULL: none */
-const struct json *loop_messages(const struct loop *l);               /* OpenAI messages so far; lent */
-void loop_load(struct loop *l, struct json *messages);                /* takes them */
-bool loop_undo(struct loop *l, struct str *last);                     /* drops the last user turn and what followed; last: its text */
-void loop_clear(struct loop *l);                                      /* keeps the system message and what was allowed */
-const char *loop_result(const struct loop *l, int number, size_t *len);/* full text of result:N (from 1); NULL: none */
-void loop_set(struct loop *l, const char *key, struct json *value);   /* member of every request from now on; NULL value: removed */
-void loop_tools(struct loop *l, bool on);                             /* offer tools or not */
+void agent_send(struct agent *l, const char *text, struct agent_report *r);
+void agent_system(struct agent *l, const char *text);                   /* replaces the system message; "" or NULL: none */
+const struct json *agent_messages(const struct agent *l);               /* OpenAI messages so far; lent */
+void agent_load(struct agent *l, struct json *messages);                /* takes them */
+bool agent_undo(struct agent *l, struct str *last);                     /* drops the last user turn and what followed; last: its text */
+void agent_clear(struct agent *l);                                      /* keeps the system message and what was allowed */
+const char *agent_result(const struct agent *l, int number, size_t *len);/* full text of result:N (from 1); NULL: none */
+void agent_set(struct agent *l, const char *key, struct json *value);   /* member of every request from now on; NULL value: removed */
+void agent_tools(struct agent *l, bool on);                             /* offer tools or not */
 /* The same checks a server makes: every call has one result, in order, and nothing else has. ERR_ARG says where not. */
 bool messages_whole(const struct json *messages, struct err *e);
 
@@ -199,10 +199,10 @@ bool transcript_export(const char *path, long long session, struct str *out, str
 struct json *transcript_list(const char *path, const char *words, int most, struct err *e);
 const char *transcript_sqlite(void);                                 /* its version; NULL: built without */
 /* A recording in place of tools: what it answered before is answered again. */
-struct replay { struct json *events; struct json *prompts; int n_call, n_known; };
-bool replay_open(struct replay *r, const char *path, struct err *e);
-void replay_done(struct replay *r);
-bool replay_tools(struct replay *r, struct toolset *ts, struct err *e);  /* its tools, answered from it */
+struct rerun { struct json *events; struct json *prompts; int n_call, n_known; };
+bool rerun_open(struct rerun *r, const char *path, struct err *e);
+void rerun_done(struct rerun *r);
+bool rerun_tools(struct rerun *r, struct toolset *ts, struct err *e);  /* its tools, answered from it */
 
 const char *interp_refusal(const struct toolset_opts *o);            /* why there is no sandbox here; NULL: there is */
 

@@ -76,9 +76,9 @@ static int rounds(const struct breaker *b, int len)
     return n / len;
 }
 
-enum loop_state breaker_put(struct breaker *b, const char *name, const struct json *args, struct bytes result)
+enum agent_state breaker_put(struct breaker *b, const char *name, const struct json *args, struct bytes result)
 {
-    enum loop_state worst = LOOP_NONE;
+    enum agent_state worst = LOOP_NONE;
     if (b->n == b->cap) {
         b->cap = b->cap ? b->cap * 2 : 16;
         b->call = mem_resize(b->call, (size_t)b->cap * sizeof *b->call);

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "agent/loop_int.h"
+#include "agent/turns_int.h"
 
 #define RETRY_PAUSE_MS 300
 
@@ -33,7 +33,7 @@ static void fail_json(struct call *c, const char *error, const char *at, const c
     json_free(o);
 }
 
-static void fail_unknown(struct loop *l, struct call *c)
+static void fail_unknown(struct agent *l, struct call *c)
 {
     struct str names = { 0 };
     const struct tool *near = toolset_nearest(l->o.tools, c->name);
@@ -67,7 +67,7 @@ static bool read_schema_ok(struct call *c)
 }
 
 /* False: c->result says why it cannot run. */
-static bool check(struct loop *l, struct call *c)
+static bool check(struct agent *l, struct call *c)
 {
     struct err e = { 0 };
     c->tool = toolset_find(l->o.tools, c->name);
@@ -109,7 +109,7 @@ static bool in_words(const struct words *w, const char *s)
     return false;
 }
 
-static bool allowed_before(struct loop *l, const struct call *c)
+static bool allowed_before(struct agent *l, const struct call *c)
 {
     char *key = exact_key(c);
     bool yes = !c->tool->changed && (in_words(&l->always, c->name) || in_words(&l->exact, key));
@@ -117,7 +117,7 @@ static bool allowed_before(struct loop *l, const struct call *c)
     return yes;
 }
 
-static bool allowed_unasked(struct loop *l, const struct call *c)
+static bool allowed_unasked(struct agent *l, const struct call *c)
 {
     const struct tool *t = c->tool;
     if (t->policy == POLICY_DENY || t->changed) return false;
@@ -132,7 +132,7 @@ static void deny(struct call *c, const char *why, const struct str *reason)
     c->denied = true;
 }
 
-static void log_answer(struct loop *l, const struct call *c, const char *answer)
+static void log_answer(struct agent *l, const struct call *c, const char *answer)
 {
     if (!l->o.transcript) return;
     struct json *o = json_new_object();
@@ -142,7 +142,7 @@ static void log_answer(struct loop *l, const struct call *c, const char *answer)
     transcript_put(l->o.transcript, "approval", o);
 }
 
-static enum answer ask_once(struct loop *l, struct call *c, struct str *reason)
+static enum answer ask_once(struct agent *l, struct call *c, struct str *reason)
 {
     struct str preview = { 0 };
     struct json *edited = NULL;
@@ -159,7 +159,7 @@ static enum answer ask_once(struct loop *l, struct call *c, struct str *reason)
 }
 
 /* True: it may run. *quit: the user wants to stop. */
-static bool ask(struct loop *l, struct call *c, bool *quit)
+static bool ask(struct agent *l, struct call *c, bool *quit)
 {
     static const char *const words[] = { "once", "no", "tool", "exact", "edit", "quit" };
     for (;;) {
@@ -180,7 +180,7 @@ static bool ask(struct loop *l, struct call *c, bool *quit)
     }
 }
 
-static bool allow(struct loop *l, struct call *c, bool *quit)
+static bool allow(struct agent *l, struct call *c, bool *quit)
 {
     if (c->reads_result || allowed_unasked(l, c)) return true;
     if (c->tool->policy == POLICY_DENY || l->o.strict) deny(c, "This tool is not allowed here.", NULL);
@@ -192,14 +192,14 @@ static bool allow(struct loop *l, struct call *c, bool *quit)
 
 /* ---- running ---- */
 
-static void read_result(struct loop *l, struct call *c)
+static void read_result(struct agent *l, struct call *c)
 {
     int64_t id = 0, offset = 0, limit = 8192;
     size_t len = 0;
     json_i64(json_get(c->args, "id"), &id);
     json_i64(json_get(c->args, "offset"), &offset);
     json_i64(json_get(c->args, "limit"), &limit);
-    const char *p = loop_result(l, (int)MIN(id, (int64_t)1 << 30), &len);
+    const char *p = agent_result(l, (int)MIN(id, (int64_t)1 << 30), &len);
     if (!p) tool_fail(&c->result, "There is no result:%lld.", (long long)id);
     else if ((size_t)offset >= len) tool_fail(&c->result, "result:%lld has %zu bytes; offset %lld lies behind its end.", (long long)id, len, (long long)offset);
     else str_put(&c->result.text, p + offset, MIN((size_t)limit, len - (size_t)offset));
@@ -210,7 +210,7 @@ static void nap(const struct cancel *c, int ms)
     for (int i = 0; i < ms / 20 && !cancel_is_on(c); i++) nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
 }
 
-static int time_for(const struct loop *l, const struct tool *t)
+static int time_for(const struct agent *l, const struct tool *t)
 {
     int ms = t->timeout_ms ? t->timeout_ms : l->lim.call_ms;
     if (!l->deadline) return ms;
@@ -218,7 +218,7 @@ static int time_for(const struct loop *l, const struct tool *t)
     return (int)MIN((uint64_t)ms, MAX(left, 1u));
 }
 
-static void run_one(struct loop *l, struct call *c)
+static void run_one(struct agent *l, struct call *c)
 {
     uint64_t t0 = clock_ns();
     struct tool *t = c->tool;
@@ -235,7 +235,7 @@ static void run_one(struct loop *l, struct call *c)
     c->ms = (double)(clock_ns() - t0) / 1e6;
 }
 
-struct batch_run { struct loop *l; struct call *call; int n; atomic_int next; };
+struct batch_run { struct agent *l; struct call *call; int n; atomic_int next; };
 
 static void *work(void *ctx)
 {
@@ -245,7 +245,7 @@ static void *work(void *ctx)
     return NULL;
 }
 
-static void run_batch(struct loop *l, struct call *call, int n)
+static void run_batch(struct agent *l, struct call *call, int n)
 {
     struct batch_run b = { .l = l, .call = call, .n = n };
     pthread_t thread[64];
@@ -260,12 +260,12 @@ static bool is_barrier(const struct call *c)
     return c->run && !c->reads_result && !c->tool->read_only && !c->tool->idempotent;
 }
 
-static void announce(struct loop *l, const struct call *c, int index)
+static void announce(struct agent *l, const struct call *c, int index)
 {
-    loop_event(l, &(struct agent_event){ .kind = AG_RUN, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len } });
+    agent_tell(l, &(struct agent_event){ .kind = AG_RUN, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len } });
 }
 
-static void run_all(struct loop *l, struct call *call, int n)
+static void run_all(struct agent *l, struct call *call, int n)
 {
     for (int i = 0; i < n;) {
         int end = i + 1;
@@ -282,7 +282,7 @@ static void run_all(struct loop *l, struct call *call, int n)
 
 /* ---- telling ---- */
 
-static int remember(struct loop *l, const struct str *text)
+static int remember(struct agent *l, const struct str *text)
 {
     MEM_GROW(l->full, l->n_full, l->cap_full);
     l->full[l->n_full] = (struct str){ 0 };
@@ -291,7 +291,7 @@ static int remember(struct loop *l, const struct str *text)
 }
 
 /* Cut to the budget in tokens, measured with the model's own tokenizer. */
-static bool cut(struct loop *l, struct call *c, const struct str *text, struct str *out)
+static bool cut(struct agent *l, struct call *c, const struct str *text, struct str *out)
 {
     int budget = c->tool && c->tool->result_tokens ? c->tool->result_tokens : l->lim.result_tokens;
     size_t most = text->len;
@@ -303,14 +303,14 @@ static bool cut(struct loop *l, struct call *c, const struct str *text, struct s
     for (int round = 0; round < 8; round++) {
         str_clear(out);
         was_cut = result_cut(out, text->p, text->len, c->result.is_json, most, c->number);
-        int n = loop_tokens(l, out->p, out->len);
+        int n = agent_tokens(l, out->p, out->len);
         if (n <= budget) break;
         most = MIN(most * (size_t)budget / (size_t)n, most * 9 / 10);
     }
     return was_cut;
 }
 
-static void log_call(struct loop *l, const struct call *c, const struct str *full)
+static void log_call(struct agent *l, const struct call *c, const struct str *full)
 {
     if (!l->o.transcript) return;
     struct json *o = json_new_object(), *r = json_new_object();
@@ -350,10 +350,10 @@ static void mark_error(struct str *shown)
     *shown = marked;
 }
 
-static enum loop_state tell(struct loop *l, struct call *c, int index)
+static enum agent_state tell(struct agent *l, struct call *c, int index)
 {
     struct str clean = { 0 }, shown = { 0 };
-    enum loop_state state = LOOP_NONE;
+    enum agent_state state = LOOP_NONE;
     if (!c->ran && !c->result.is_error) tool_fail(&c->result, "cancelled by the user");
     c->is_error = c->result.is_error;
     result_clean(&clean, c->result.text.p ? c->result.text.p : "", c->result.text.len);
@@ -373,7 +373,7 @@ static enum loop_state tell(struct loop *l, struct call *c, int index)
     if (was_cut) l->offers_read = true;
     if (c->is_error && !c->result.is_json) mark_error(&shown);
     talk_result(l, c, shown.p, shown.len);
-    loop_event(l, &(struct agent_event){ .kind = AG_RESULT, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len },
+    agent_tell(l, &(struct agent_event){ .kind = AG_RESULT, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len },
                                          .text = { shown.p, shown.len }, .is_error = c->is_error, .ran = c->ran, .ms = c->ms, .number = c->number,
                                          .files = c->result.files });
     str_done(&clean);
@@ -381,17 +381,17 @@ static enum loop_state tell(struct loop *l, struct call *c, int index)
     return state;
 }
 
-static enum loop_state tell_all(struct loop *l, struct call *call, int n)
+static enum agent_state tell_all(struct agent *l, struct call *call, int n)
 {
-    enum loop_state worst = LOOP_NONE;
+    enum agent_state worst = LOOP_NONE;
     for (int i = 0; i < n; i++) {
-        enum loop_state s = tell(l, &call[i], i);
+        enum agent_state s = tell(l, &call[i], i);
         worst = MAX(worst, s);
     }
     return worst;
 }
 
-enum calls_end calls_handle(struct loop *l, struct call *call, int n)
+enum calls_end calls_handle(struct agent *l, struct call *call, int n)
 {
     bool quit = false;
     for (int i = 0; i < n && !quit; i++) {
@@ -403,13 +403,13 @@ enum calls_end calls_handle(struct loop *l, struct call *call, int n)
         if (!call[i].result.is_error) deny(&call[i], "The user stopped here.", NULL);
     }
     run_all(l, call, n);
-    enum loop_state worst = tell_all(l, call, n);
+    enum agent_state worst = tell_all(l, call, n);
     if (quit) return CALLS_QUIT;
     if (cancel_is_on(l->o.cancel)) return CALLS_CANCELLED;
     return worst == LOOP_STOP ? CALLS_LOOP : CALLS_DONE;
 }
 
-void calls_refuse(struct loop *l, struct call *call, int n, const char *why)
+void calls_refuse(struct agent *l, struct call *call, int n, const char *why)
 {
     for (int i = 0; i < n; i++) tool_fail(&call[i].result, "%s", why);
     tell_all(l, call, n);

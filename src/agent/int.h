@@ -51,7 +51,7 @@ struct toolset {
     struct mcp **mcp; size_t n_mcp, cap_mcp;
     struct interp *interp;
     struct toolset_opts opts;
-    struct loop_limits limits;
+    struct agent_limits limits;
     struct str warnings;
 };
 /* s with ${env:NAME} and ${dir} replaced (and the value remembered as a secret). NULL with e: NAME is not set. */
@@ -90,9 +90,9 @@ void box_close(struct box *b);
 /* ---- loop breaker: breaker.c ------------------------------------------------------------------- */
 
 struct breaker { uint64_t *call, *result; int n, cap; };              /* hashes in order */
-enum loop_state { LOOP_NONE, LOOP_TOLD, LOOP_STOP };
+enum agent_state { LOOP_NONE, LOOP_TOLD, LOOP_STOP };
 /* One more call and what it answered. TOLD: equal to the two before (or the third round of a cycle). */
-enum loop_state breaker_put(struct breaker *b, const char *name, const struct json *args, struct bytes result);
+enum agent_state breaker_put(struct breaker *b, const char *name, const struct json *args, struct bytes result);
 void breaker_done(struct breaker *b);
 /* Members sorted, numbers and strings in one spelling: equal values give equal text. */
 void json_canonical(struct str *out, const struct json *v);

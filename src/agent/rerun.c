@@ -5,7 +5,7 @@
  * can be tried against a conversation that really took place. */
 #include "agent/int.h"
 
-static bool read_lines(struct replay *r, const struct str *text, struct err *e)
+static bool read_lines(struct rerun *r, const struct str *text, struct err *e)
 {
     const char *p = text->p ? text->p : "", *end = p + text->len;
     for (int line = 1; p < end; line++) {
@@ -21,10 +21,10 @@ static bool read_lines(struct replay *r, const struct str *text, struct err *e)
     return true;
 }
 
-bool replay_open(struct replay *r, const char *path, struct err *e)
+bool rerun_open(struct rerun *r, const char *path, struct err *e)
 {
     struct str text = { 0 };
-    *r = (struct replay){ .events = json_new_array(), .prompts = json_new_array() };
+    *r = (struct rerun){ .events = json_new_array(), .prompts = json_new_array() };
     bool ok = file_read(path, &text, e) && read_lines(r, &text, e);
     str_done(&text);
     for (size_t i = 0; ok && i < json_len(r->events); i++) {
@@ -35,12 +35,12 @@ bool replay_open(struct replay *r, const char *path, struct err *e)
     if (ok && !json_len(r->prompts)) ok = err_set(e, ERR_FORMAT, "no question in it; what tenon run --transcript FILE.jsonl writes is accepted");
     if (!ok) {
         err_in(e, "%s", path);
-        replay_done(r);
+        rerun_done(r);
     }
     return ok;
 }
 
-void replay_done(struct replay *r)
+void rerun_done(struct rerun *r)
 {
     json_free(r->events);
     json_free(r->prompts);
@@ -57,7 +57,7 @@ static bool same_args(const struct json *body, const struct json *args)
     return same;
 }
 
-static const struct json *result_of(const struct replay *r, size_t from, const struct json *id)
+static const struct json *result_of(const struct rerun *r, size_t from, const struct json *id)
 {
     for (size_t i = from; i < json_len(r->events); i++) {
         const struct json *ev = json_at(r->events, i), *body = json_get(ev, "body");
@@ -67,7 +67,7 @@ static const struct json *result_of(const struct replay *r, size_t from, const s
 }
 
 /* The first recorded call like this one that was not used yet; it is marked by taking its name away. */
-static const struct json *recorded(struct replay *r, const char *name, const struct json *args)
+static const struct json *recorded(struct rerun *r, const char *name, const struct json *args)
 {
     for (size_t i = 0; i < json_len(r->events); i++) {
         const struct json *ev = json_at(r->events, i), *body = json_get(ev, "body");
@@ -79,9 +79,9 @@ static const struct json *recorded(struct replay *r, const char *name, const str
     return NULL;
 }
 
-static void replay_invoke(struct tool *t, const struct invocation *c, struct tool_result *out)
+static void rerun_invoke(struct tool *t, const struct invocation *c, struct tool_result *out)
 {
-    struct replay *r = t->ctx;
+    struct rerun *r = t->ctx;
     const struct json *body = recorded(r, t->name, c->args);
     size_t len = 0;
     const char *s = json_str(json_get(body, "text"), &len);
@@ -95,7 +95,7 @@ static void replay_invoke(struct tool *t, const struct invocation *c, struct too
     out->is_error = json_bool(json_get(body, "is_error"));
 }
 
-bool replay_tools(struct replay *r, struct toolset *ts, struct err *e)
+bool rerun_tools(struct rerun *r, struct toolset *ts, struct err *e)
 {
     for (size_t i = 0; i < json_len(r->events); i++) {
         const struct json *ev = json_at(r->events, i), *tools = json_get(json_get(ev, "body"), "tools");
@@ -106,7 +106,7 @@ bool replay_tools(struct replay *r, struct toolset *ts, struct err *e)
             if (!name) return err_set(e, ERR_FORMAT, "the recording's tools[%zu] has no name", k);
             struct tool *t = tool_new(name, "recording");
             t->policy = POLICY_ALLOW;                                 /* not read_only: one after another, in order */
-            t->invoke = replay_invoke;
+            t->invoke = rerun_invoke;
             t->ctx = r;
             if (!tool_configure(t, f, e)) return tool_free(t), false;
             if (!toolset_add(ts, t, e)) return false;

@@ -6,7 +6,7 @@
  * before the last question is summed up by the model itself. */
 #include <stdarg.h>
 
-#include "agent/loop_int.h"
+#include "agent/turns_int.h"
 
 #define FULL_PERCENT 85
 #define KEPT_TURNS 2
@@ -20,13 +20,13 @@ struct json *talk_message(const char *role, const char *text, size_t len)
     return m;
 }
 
-void talk_push(struct loop *l, struct json *message)
+void talk_push(struct agent *l, struct json *message)
 {
     if (l->o.transcript) transcript_put(l->o.transcript, "message", json_copy(message));
     json_push(l->messages, message);
 }
 
-void talk_result(struct loop *l, struct call *c, const char *text, size_t len)
+void talk_result(struct agent *l, struct call *c, const char *text, size_t len)
 {
     struct json *m = json_new_object();
     json_set(m, "role", json_new_str("tool"));
@@ -36,25 +36,25 @@ void talk_result(struct loop *l, struct call *c, const char *text, size_t len)
     talk_push(l, m);
 }
 
-int loop_tokens(const struct loop *l, const char *p, size_t n)
+int agent_tokens(const struct agent *l, const char *p, size_t n)
 {
     int k = l->o.model->count ? l->o.model->count(l->o.model->ctx, p, n) : -1;
     return k >= 0 ? k : (int)(n / 4 + 1);
 }
 
-void loop_event(struct loop *l, const struct agent_event *ev)
+void agent_tell(struct agent *l, const struct agent_event *ev)
 {
     if (l->o.ui.event) l->o.ui.event(l->o.ui.ctx, ev);
 }
 
-void loop_note(struct loop *l, const char *fmt, ...)
+void agent_note(struct agent *l, const char *fmt, ...)
 {
     char line[600];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    loop_event(l, &(struct agent_event){ .kind = AG_NOTE, .text = { line, strlen(line) } });
+    agent_tell(l, &(struct agent_event){ .kind = AG_NOTE, .text = { line, strlen(line) } });
 }
 
 /* ---- the request ---- */
@@ -69,7 +69,7 @@ static struct json *read_result_tool(void)
     return json_parse(text, strlen(text), NULL);
 }
 
-struct json *talk_body(const struct loop *l, bool answer_only)
+struct json *talk_body(const struct agent *l, bool answer_only)
 {
     struct json *body = json_copy(l->request);
     json_set(body, "messages", json_copy(l->messages));
@@ -83,7 +83,7 @@ struct json *talk_body(const struct loop *l, bool answer_only)
 
 /* ---- room ---- */
 
-static bool is_full(const struct loop *l)
+static bool is_full(const struct agent *l)
 {
     const struct agent_model *m = l->o.model;
     if (!m->prompt_tokens || m->n_ctx <= 0) return false;
@@ -93,14 +93,14 @@ static bool is_full(const struct loop *l)
     return n >= 0 && (int64_t)n * 100 > (int64_t)m->n_ctx * FULL_PERCENT;
 }
 
-static const char *role_at(const struct loop *l, size_t i)
+static const char *role_at(const struct agent *l, size_t i)
 {
     const char *r = json_str(json_get(json_at(l->messages, i), "role"), NULL);
     return r ? r : "";
 }
 
 /* Index of the first message of the last two turns with calls. */
-static size_t kept_from(const struct loop *l)
+static size_t kept_from(const struct agent *l)
 {
     int turns = 0;
     for (size_t i = json_len(l->messages); i-- > 0;)
@@ -110,7 +110,7 @@ static size_t kept_from(const struct loop *l)
 
 static bool is_removed(const char *s) { return !strncmp(s, "[result of ", 11); }
 
-static bool remove_oldest(struct loop *l)
+static bool remove_oldest(struct agent *l)
 {
     size_t end = kept_from(l);
     for (size_t i = 0; i < end; i++) {
@@ -119,7 +119,7 @@ static bool remove_oldest(struct loop *l)
         const char *text = json_str(json_get(m, "content"), &len), *name = json_str(json_get(m, "name"), NULL);
         if (strcmp(role_at(l, i), "tool") || !text || is_removed(text)) continue;
         struct str s = { 0 };
-        str_fmt(&s, "[result of %s removed, %d tokens]", name ? name : "a tool", loop_tokens(l, text, len));
+        str_fmt(&s, "[result of %s removed, %d tokens]", name ? name : "a tool", agent_tokens(l, text, len));
         bool shorter = s.len < len;
         if (shorter) json_set(m, "content", json_new_strn(s.p, s.len));
         str_done(&s);
@@ -128,7 +128,7 @@ static bool remove_oldest(struct loop *l)
     return false;
 }
 
-static size_t last_user(const struct loop *l)
+static size_t last_user(const struct agent *l)
 {
     for (size_t i = json_len(l->messages); i-- > 0;)
         if (!strcmp(role_at(l, i), "user")) return i;
@@ -136,7 +136,7 @@ static size_t last_user(const struct loop *l)
 }
 
 /* Asks the model for a summary of the messages in [first, end). */
-static bool summarise(struct loop *l, size_t first, size_t end, struct str *out)
+static bool summarise(struct agent *l, size_t first, size_t end, struct str *out)
 {
     static const char ask[] = "Sum up this conversation in a few sentences: what was asked, what was found, what is still open.";
     struct json *body = json_new_object(), *list = json_new_array();
@@ -153,7 +153,7 @@ static bool summarise(struct loop *l, size_t first, size_t end, struct str *out)
     return ok;
 }
 
-static void sum_up(struct loop *l)
+static void sum_up(struct agent *l)
 {
     size_t end = last_user(l), first = json_len(l->messages) && !strcmp(role_at(l, 0), "system");
     struct str text = { 0 };
@@ -170,14 +170,14 @@ static void sum_up(struct loop *l)
     json_free(l->messages);
     l->messages = list;
     str_done(&text);
-    loop_note(l, "the conversation before this question was replaced by a summary, because the context was full");
+    agent_note(l, "the conversation before this question was replaced by a summary, because the context was full");
 }
 
-void talk_fit(struct loop *l)
+void talk_fit(struct agent *l)
 {
     int removed = 0;
     while (is_full(l) && remove_oldest(l)) removed++;
-    if (removed) loop_note(l, "%d old result%s removed from the prompt, because the context was full", removed, removed == 1 ? " was" : "s were");
+    if (removed) agent_note(l, "%d old result%s removed from the prompt, because the context was full", removed, removed == 1 ? " was" : "s were");
     if (is_full(l)) sum_up(l);
 }
 
@@ -213,22 +213,22 @@ bool messages_whole(const struct json *messages, struct err *e)
 
 /* ---- what the user does with a conversation ---- */
 
-const struct json *loop_messages(const struct loop *l) { return l->messages; }
+const struct json *agent_messages(const struct agent *l) { return l->messages; }
 
-void loop_load(struct loop *l, struct json *messages)
+void agent_load(struct agent *l, struct json *messages)
 {
     json_free(l->messages);
     l->messages = messages;
 }
 
-static void keep_first(struct loop *l, size_t n)
+static void keep_first(struct agent *l, size_t n)
 {
     struct json *list = json_new_array();
     for (size_t i = 0; i < n; i++) json_push(list, json_copy(json_at(l->messages, i)));
-    loop_load(l, list);
+    agent_load(l, list);
 }
 
-bool loop_undo(struct loop *l, struct str *last)
+bool agent_undo(struct agent *l, struct str *last)
 {
     size_t i = last_user(l), len = 0;
     if (!json_len(l->messages) || strcmp(role_at(l, i), "user")) return false;
@@ -238,31 +238,31 @@ bool loop_undo(struct loop *l, struct str *last)
     return true;
 }
 
-static bool has_system(const struct loop *l) { return json_len(l->messages) && !strcmp(role_at(l, 0), "system"); }
+static bool has_system(const struct agent *l) { return json_len(l->messages) && !strcmp(role_at(l, 0), "system"); }
 
-void loop_clear(struct loop *l)
+void agent_clear(struct agent *l)
 {
     keep_first(l, has_system(l));
     breaker_done(&l->breaker);
 }
 
-void loop_system(struct loop *l, const char *text)
+void agent_system(struct agent *l, const char *text)
 {
     struct json *list = json_new_array();
     if (text && *text) json_push(list, talk_message("system", text, strlen(text)));
     for (size_t i = has_system(l); i < json_len(l->messages); i++) json_push(list, json_copy(json_at(l->messages, i)));
-    loop_load(l, list);
+    agent_load(l, list);
 }
 
-void loop_set(struct loop *l, const char *key, struct json *value)
+void agent_set(struct agent *l, const char *key, struct json *value)
 {
     if (value) json_set(l->request, key, value);
     else json_unset(l->request, key);
 }
 
-void loop_tools(struct loop *l, bool on) { l->tools_on = on; }
+void agent_tools(struct agent *l, bool on) { l->tools_on = on; }
 
-const char *loop_result(const struct loop *l, int number, size_t *len)
+const char *agent_result(const struct agent *l, int number, size_t *len)
 {
     if (number < 1 || number > l->n_full) return NULL;
     const struct str *s = &l->full[number - 1];

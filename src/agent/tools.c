@@ -58,7 +58,7 @@ void toolset_warn(struct toolset *ts, const char *fmt, ...)
 const char *toolset_warnings(const struct toolset *ts) { return ts->warnings.p ? ts->warnings.p : ""; }
 size_t toolset_n(const struct toolset *ts) { return ts ? ts->n : 0; }
 struct tool *toolset_at(const struct toolset *ts, size_t i) { return ts->tool[i]; }
-const struct loop_limits *toolset_limits(const struct toolset *ts) { return &ts->limits; }
+const struct agent_limits *toolset_limits(const struct toolset *ts) { return &ts->limits; }
 
 struct tool *toolset_find(const struct toolset *ts, const char *name)
 {
@@ -333,7 +333,7 @@ static bool read_declared(struct toolset *ts, const struct json *v, struct err *
 
 static bool read_limits(struct toolset *ts, const struct json *v, struct err *e)
 {
-    struct loop_limits *l = &ts->limits;
+    struct agent_limits *l = &ts->limits;
     if (!v) return true;
     if (!json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "limits: must be an object");
     return read_number(v, "max_turns", &l->max_turns, e) && read_number(v, "max_calls", &l->max_calls, e) &&

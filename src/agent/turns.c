@@ -8,7 +8,7 @@
  * it, not the model. Ctrl-C stops whatever is going on and leaves a history that can be continued. */
 #include <math.h>
 
-#include "agent/loop_int.h"
+#include "agent/turns_int.h"
 
 #define CUT_MOST 2                          /* turns in a row whose calls were cut */
 
@@ -22,7 +22,7 @@ const char *stop_name(enum stop s)
     return names[s];
 }
 
-int loop_exit_status(const struct loop_report *r)
+int agent_exit_status(const struct agent_report *r)
 {
     static const int status[] = {
 #define X(code, name, exit_status) exit_status,
@@ -33,21 +33,21 @@ int loop_exit_status(const struct loop_report *r)
     return r->stop == STOP_ERROR && r->err.code == ERR_USAGE ? 2 : status[r->stop];
 }
 
-void loop_report_done(struct loop_report *r)
+void agent_report_done(struct agent_report *r)
 {
     str_done(&r->text);
-    *r = (struct loop_report){ 0 };
+    *r = (struct agent_report){ 0 };
 }
 
 static int or_default(int a, int b, int otherwise) { return a > 0 ? a : b > 0 ? b : otherwise; }
 
-struct loop *loop_open(const struct loop_opts *o)
+struct agent *agent_open(const struct agent_opts *o)
 {
-    static const struct loop_limits none;
-    struct loop *l = mem_zero(sizeof *l);
-    const struct loop_limits *f = o->tools ? toolset_limits(o->tools) : &none, *m = &o->limits;
+    static const struct agent_limits none;
+    struct agent *l = mem_zero(sizeof *l);
+    const struct agent_limits *f = o->tools ? toolset_limits(o->tools) : &none, *m = &o->limits;
     l->o = *o;
-    l->lim = (struct loop_limits){
+    l->lim = (struct agent_limits){
         or_default(m->max_turns, f->max_turns, 16),     or_default(m->max_calls, f->max_calls, 64),
         or_default(m->parallel, f->parallel, 4),        or_default(m->result_tokens, f->result_tokens, 2048),
         or_default(m->call_ms, f->call_ms, 60000),      or_default(m->total_ms, f->total_ms, 0),
@@ -59,7 +59,7 @@ struct loop *loop_open(const struct loop_opts *o)
     return l;
 }
 
-void loop_close(struct loop *l)
+void agent_close(struct agent *l)
 {
     if (!l) return;
     json_free(l->messages);
@@ -74,18 +74,18 @@ void loop_close(struct loop *l)
 
 /* ---- one generation ---- */
 
-struct listen { struct loop *l; struct message *m; bool bounded, late; };
+struct listen { struct agent *l; struct message *m; bool bounded, late; };
 
 static bool on_event(void *ctx, const struct event *ev)
 {
     struct listen *w = ctx;
     message_event(w->m, ev);
-    loop_event(w->l, &(struct agent_event){ .kind = AG_MODEL, .ev = ev });
+    agent_tell(w->l, &(struct agent_event){ .kind = AG_MODEL, .ev = ev });
     w->late = w->bounded && w->l->deadline && clock_ns() > w->l->deadline;
     return !w->late && !cancel_is_on(w->l->o.cancel);
 }
 
-bool loop_generate(struct loop *l, struct json *body, bool bounded, struct message *m, struct err *e)
+bool agent_generate(struct agent *l, struct json *body, bool bounded, struct message *m, struct err *e)
 {
     struct listen w = { l, m, bounded, false };
     bool ok = l->o.model->speak(l->o.model->ctx, body, on_event, &w, e);
@@ -94,7 +94,7 @@ bool loop_generate(struct loop *l, struct json *body, bool bounded, struct messa
     return true;
 }
 
-static void add_usage(struct loop_report *r, const struct message *m)
+static void add_usage(struct agent_report *r, const struct message *m)
 {
     const struct usage *u = &m->usage;
     if (!r->usage.completion_tokens) r->timing.first_token_ms = m->timing.first_token_ms;
@@ -109,7 +109,7 @@ static void add_usage(struct loop_report *r, const struct message *m)
     r->last_timing = m->timing;
 }
 
-static void log_usage(struct loop *l, const struct message *m)
+static void log_usage(struct agent *l, const struct message *m)
 {
     if (!l->o.transcript) return;
     struct json *o = json_new_object();
@@ -123,7 +123,7 @@ static void log_usage(struct loop *l, const struct message *m)
 /* ---- from a message to calls ---- */
 
 /* Calls that nobody finished leave a cancelled message; finished ones stay and get a result. */
-static int take_calls(struct loop *l, struct message *m, struct call **out)
+static int take_calls(struct agent *l, struct message *m, struct call **out)
 {
     int n = 0;
     struct call *c = mem_zero((size_t)MAX(m->n_call, 1) * sizeof *c);
@@ -159,7 +159,7 @@ static struct json *assistant(const struct message *m, const struct call *call, 
     return o;
 }
 
-static void keep_text(struct loop_report *r, const struct message *m)
+static void keep_text(struct agent_report *r, const struct message *m)
 {
     str_clear(&r->text);
     str_put(&r->text, m->text.p ? m->text.p : "", m->text.len);
@@ -167,9 +167,9 @@ static void keep_text(struct loop_report *r, const struct message *m)
 
 /* ---- the loop ---- */
 
-struct turn { struct loop *l; struct loop_report *r; int cut_in_row; };
+struct turn { struct agent *l; struct agent_report *r; int cut_in_row; };
 
-static bool fail(struct loop_report *r, const struct err *e)
+static bool fail(struct agent_report *r, const struct err *e)
 {
     bool is_full = e->code == ERR_LIMIT && strstr(e->msg, "context_length_exceeded");
     r->stop = is_full ? STOP_CONTEXT_FULL : STOP_ERROR;
@@ -180,7 +180,7 @@ static bool fail(struct loop_report *r, const struct err *e)
 /* The bound that these calls would break, STOP_ANSWER if none. */
 static enum stop bound_of(const struct turn *t, int n)
 {
-    const struct loop *l = t->l;
+    const struct agent *l = t->l;
     if (t->r->turns > l->lim.max_turns) return STOP_MAX_TURNS;
     if (t->r->calls + n > l->lim.max_calls) return STOP_MAX_CALLS;
     if (l->deadline && clock_ns() > l->deadline) return STOP_DEADLINE;
@@ -193,8 +193,8 @@ static void answer_anyway(struct turn *t, enum stop why)
     struct message m = { 0 };
     struct err e = { 0 };
     talk_fit(t->l);
-    loop_event(t->l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
-    bool ok = loop_generate(t->l, talk_body(t->l, true), false, &m, &e);
+    agent_tell(t->l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
+    bool ok = agent_generate(t->l, talk_body(t->l, true), false, &m, &e);
     add_usage(t->r, &m);
     if (ok) {
         log_usage(t->l, &m);
@@ -220,7 +220,7 @@ static void note_end(struct turn *t, struct call *call, int n)
 /* True: another turn follows. */
 static bool handle(struct turn *t, struct message *m, struct call *call, int n)
 {
-    struct loop *l = t->l;
+    struct agent *l = t->l;
     if (m->reason == FINISH_CANCEL) {
         bool late = l->deadline && clock_ns() > l->deadline && !cancel_is_on(l->o.cancel);
         calls_refuse(l, call, n, late ? "The time was over." : "cancelled by the user");
@@ -255,15 +255,15 @@ static bool handle(struct turn *t, struct message *m, struct call *call, int n)
 
 static bool turn(struct turn *t)
 {
-    struct loop *l = t->l;
+    struct agent *l = t->l;
     struct message m = { 0 };
     struct err e = { 0 };
     struct call *call = NULL;
     if (t->r->turns && l->deadline && clock_ns() > l->deadline) return answer_anyway(t, STOP_DEADLINE), false;
-    if (toolset_refresh(l->o.tools)) loop_note(l, "the list of tools has changed");
+    if (toolset_refresh(l->o.tools)) agent_note(l, "the list of tools has changed");
     talk_fit(l);
-    loop_event(l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
-    if (!loop_generate(l, talk_body(l, false), true, &m, &e)) return message_done(&m), fail(t->r, &e);
+    agent_tell(l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
+    if (!agent_generate(l, talk_body(l, false), true, &m, &e)) return message_done(&m), fail(t->r, &e);
     add_usage(t->r, &m);
     log_usage(l, &m);
     int n = take_calls(l, &m, &call);
@@ -276,7 +276,7 @@ static bool turn(struct turn *t)
     return more;
 }
 
-static void log_stop(struct loop *l, const struct loop_report *r)
+static void log_stop(struct agent *l, const struct agent_report *r)
 {
     if (!l->o.transcript) return;
     struct json *o = json_new_object();
@@ -287,10 +287,10 @@ static void log_stop(struct loop *l, const struct loop_report *r)
     transcript_put(l->o.transcript, "stop", o);
 }
 
-void loop_send(struct loop *l, const char *text, struct loop_report *r)
+void agent_send(struct agent *l, const char *text, struct agent_report *r)
 {
     struct turn t = { l, r, 0 };
-    *r = (struct loop_report){ 0 };
+    *r = (struct agent_report){ 0 };
     l->t0 = clock_ns();
     l->deadline = l->lim.total_ms ? l->t0 + (uint64_t)l->lim.total_ms * 1000000u : 0;
     breaker_done(&l->breaker);                                        /* a new question may ask for the same again */

@@ -1,12 +1,12 @@
-/* loop_int.h -- what the files of the loop share: turns.c, calls.c, talk.c. */
-#ifndef AGENT_LOOP_INT_H
-#define AGENT_LOOP_INT_H
+/* turns_int.h -- what the files of the loop share: turns.c, calls.c, talk.c. */
+#ifndef AGENT_TURNS_INT_H
+#define AGENT_TURNS_INT_H
 
 #include "agent/int.h"
 
-struct loop {
-    struct loop_opts o;
-    struct loop_limits lim;
+struct agent {
+    struct agent_opts o;
+    struct agent_limits lim;
     struct json *messages, *request;
     struct breaker breaker;
     struct str *full; int n_full, cap_full;                           /* results as they were, result:1 is full[0] */
@@ -32,21 +32,21 @@ struct call {
 
 enum calls_end { CALLS_DONE, CALLS_QUIT, CALLS_CANCELLED, CALLS_LOOP };
 /* Checks, asks, runs; afterwards each call has a result. */
-enum calls_end calls_handle(struct loop *l, struct call *call, int n);
-void calls_refuse(struct loop *l, struct call *call, int n, const char *why); /* none runs, each is told why */
+enum calls_end calls_handle(struct agent *l, struct call *call, int n);
+void calls_refuse(struct agent *l, struct call *call, int n, const char *why); /* none runs, each is told why */
 void call_done(struct call *c);
 
 /* talk.c */
 struct json *talk_message(const char *role, const char *text, size_t len);
-void talk_push(struct loop *l, struct json *message);                 /* and into the transcript */
-void talk_result(struct loop *l, struct call *c, const char *text, size_t len);
+void talk_push(struct agent *l, struct json *message);                 /* and into the transcript */
+void talk_result(struct agent *l, struct call *c, const char *text, size_t len);
 /* Makes room if the prompt of body would fill the window. */
-void talk_fit(struct loop *l);
-struct json *talk_body(const struct loop *l, bool answer_only);
-int  loop_tokens(const struct loop *l, const char *p, size_t n);
-void loop_note(struct loop *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void loop_event(struct loop *l, const struct agent_event *ev);
+void talk_fit(struct agent *l);
+struct json *talk_body(const struct agent *l, bool answer_only);
+int  agent_tokens(const struct agent *l, const char *p, size_t n);
+void agent_note(struct agent *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void agent_tell(struct agent *l, const struct agent_event *ev);
 /* One generation: m is filled. */
-bool loop_generate(struct loop *l, struct json *body, bool bounded, struct message *m, struct err *e);
+bool agent_generate(struct agent *l, struct json *body, bool bounded, struct message *m, struct err *e);
 
 #endif
