@@ -261,6 +261,10 @@ static void do_show(struct chat *c, char *arg)
 
 static void do_tokens(struct chat *c, char *arg)
 {
+    if (!c->t.model.prompt_tokens) {
+        say("an endpoint's tokens cannot be counted from here");
+        return;
+    }
     struct json *body = json_new_object();
     json_set(body, "messages", json_copy(agent_messages(c->t.loop)));
     if (toolset_n(c->t.tools)) json_set(body, "tools", toolset_definitions(c->t.tools));
@@ -328,8 +332,12 @@ static void on_line(struct chat *c, struct str *line)
 
 static void greet(const struct chat *c)
 {
-    const struct model_config *mc = model_config(engine_model(c->t.speaker.engine));
     if (!c->term.side_colour) return;
+    if (c->t.remote) {
+        say("tenon " TENON_VERSION ": %s, %zu tools; /help lists commands", c->o->k.url, toolset_n(c->t.tools));
+        return;
+    }
+    const struct model_config *mc = model_config(engine_model(c->t.speaker.engine));
     say("tenon " TENON_VERSION ": %s, %d layers of %d, context %d, %zu tools; /help lists commands", c->o->m.model ? c->o->m.model : "embedded model",
         mc->n_layer, mc->n_embd, c->t.model.n_ctx, toolset_n(c->t.tools));
 }

@@ -114,7 +114,7 @@ static void log_meta(const struct talker *t, const struct talk_opts *o)
     json_write(&text, tools, JSON_COMPACT);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash64(text.p, text.len, 0));
     json_set(m, "version", json_new_str(TENON_VERSION));
-    json_set(m, "model", json_new_str(o->m.model ? o->m.model : "embedded"));
+    json_set(m, "model", json_new_str(o->url ? o->url : o->m.model ? o->m.model : "embedded"));
     for (int i = 0; i < o->m.lora.n; i++) json_set(m, "adapter", json_new_str(o->m.lora.item[i]));
     json_set(m, "sampling", request_members(o));
     json_set(m, "tools_hash", json_new_str(hash));
@@ -126,15 +126,30 @@ static void log_meta(const struct talker *t, const struct talk_opts *o)
 
 /* ---- life ---- */
 
+static bool open_model(struct talker *t, const struct talk_opts *o, struct err *e)
+{
+    struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    if (!o->url) {
+        if (!speaker_open(&t->speaker, &so, e)) return false;
+        t->model = voice_of(&t->speaker, o->m.ctx);
+        return true;
+    }
+    if (o->m.model) return err_set(e, ERR_USAGE, "--url and --model: one of them is accepted");
+    const char *key = o->key_env ? getenv(o->key_env) : NULL;
+    if (o->key_env && !key) return err_set(e, ERR_USAGE, "--api-key-env: the environment has no %.80s", o->key_env);
+    struct remote_opts ro = { .url = o->url, .model = o->model_name, .key = key, .stream = true, .tries = 3 };
+    if (!(t->remote = remote_open(&ro, e))) return false;
+    t->model = voice_far(t->remote);
+    return true;
+}
+
 bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e)
 {
     *t = (struct talker){ .tools = tools };
     struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
     if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
     if (!t->tools && !(t->tools = tools_open(&o->t, e))) goto fail;
-    struct speaker_opts so = SPEAKER_OPTS(&o->m);
-    if (!speaker_open(&t->speaker, &so, e) || !open_transcript(t, o, e)) goto fail;
-    t->model = voice_of(&t->speaker, o->m.ctx);
+    if (!open_model(t, o, e) || !open_transcript(t, o, e)) goto fail;
     lo.tools = t->tools;
     lo.transcript = t->transcript;
     lo.limits = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
@@ -158,6 +173,7 @@ void talker_close(struct talker *t)
     transcript_close(t->transcript);
     toolset_close(t->tools);
     speaker_close(&t->speaker);
+    remote_close(t->remote);
     if (t->has_cancel) cancel_done(&t->cancel);
     mem_free(t->transcript_path);
     *t = (struct talker){ 0 };

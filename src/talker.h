@@ -10,7 +10,7 @@ struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *
 struct talk_opts {
     struct model_opts m;
     struct tool_opts t;
-    const char *system, *approve, *transcript, *spelling, *key_order;
+    const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env;
     bool no_history, strict;
     int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k;
     double temperature, top_p, min_p, deadline;
@@ -26,7 +26,11 @@ struct talk_opts {
     { "Tools", 0, "qualify", NULL, OPT_FLAG, offsetof(type, at.qualify), "name tools of MCP servers server__tool (default: where names meet)" }
 
 #define TALK_OPTS(type, at) \
-    MODEL_OPTS(type), SPEAK_OPTS(type), TOOL_OPTS(type, at.t), \
+    MODEL_OPTS(type), SPEAK_OPTS(type), \
+    { "Endpoint", 0, "url", "URL", OPT_STR, offsetof(type, at.url), "ask an OpenAI-compatible server instead of -m, e.g. http://127.0.0.1:8080/v1 (default: -m)" }, \
+    { "Endpoint", 0, "model-name", "NAME", OPT_STR, offsetof(type, at.model_name), "model to ask it for (default: default)" }, \
+    { "Endpoint", 0, "api-key-env", "NAME", OPT_STR, offsetof(type, at.key_env), "environment variable that holds its key (default: no key is sent)" }, \
+    TOOL_OPTS(type, at.t), \
     { "Tools", 0, "approve", "WHAT", OPT_STR, offsetof(type, at.approve), "allowed without asking: none, read-only or all (default: what each tool says)" }, \
     { "Tools", 0, "strict", NULL, OPT_FLAG, offsetof(type, at.strict), "deny what is not allowed instead of asking (default: off)" }, \
     { "Bounds", 0, "max-turns", "N", OPT_INT, offsetof(type, at.max_turns), "most turns with calls (default: 16)" }, \
@@ -48,6 +52,7 @@ struct talk_opts {
 
 struct talker {
     struct speaker speaker;
+    struct remote *remote;                                            /* instead of the speaker */
     struct agent_model model;
     struct toolset *tools;
     struct transcript *transcript;

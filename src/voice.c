@@ -45,3 +45,14 @@ struct agent_model voice_of(struct speaker *s, int64_t n_ctx)
     int n = n_ctx > 0 ? (int)n_ctx : most > 0 ? MIN(most, CTX_MOST) : CTX_MOST;
     return (struct agent_model){ .speak = speak, .prompt_tokens = prompt_size, .count = count, .n_ctx = n, .ctx = s };
 }
+
+static bool speak_far(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, struct err *e)
+{
+    struct request r;
+    if (!request_read(&r, body, e)) return false;
+    bool ok = remote_run(ctx, &r, fn, fn_ctx, e);
+    request_done(&r);
+    return ok;
+}
+
+struct agent_model voice_far(struct remote *r) { return (struct agent_model){ .speak = speak_far, .ctx = r }; }

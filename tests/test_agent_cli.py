@@ -1,4 +1,5 @@
 """The front door of the loop: tenon run, chat (in a pipe and in a terminal), tools, MCP servers. Black box."""
+import http.server
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -381,3 +383,174 @@ def test_strangers_do_not_reach_the_terminal(tmp_path):
     shown = r["calls"][0]["result"]
     assert "\x1b" not in shown and "\x07" not in shown and "owned" not in shown and "<|im_end|>" in shown
     assert not (tmp_path / "notes.txt").exists()
+
+
+# ---- HTTP tools ----
+
+class Stub(http.server.BaseHTTPRequestHandler):
+    seen = []
+
+    def answer(self):
+        n = int(self.headers.get("Content-Length") or 0)
+        Stub.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.rfile.read(n).decode()))
+        path = self.path.split("?")[0]
+        status, kind, body, more = 200, "application/json", b'{"current":{"t":21},"names":["a","b"]}', {}
+        if path == "/missing":
+            status, body = 404, b"no such thing" * 200
+        elif path == "/image":
+            kind, body = "image/png", b"\x89PNG" * 10
+        elif path == "/big":
+            body = b"x" * (2 << 20)
+        elif path == "/moved":
+            status, more = 302, {"Location": "/final"}
+        elif path == "/away":
+            status, more = 302, {"Location": "http://localhost:%d/final" % self.server.server_port}
+        elif path == "/round":
+            status, more = 302, {"Location": "/round"}
+        elif path == "/scheme":
+            status, more = 302, {"Location": "https://127.0.0.1/x"}
+        elif path == "/hang":
+            time.sleep(3)
+        self.send_response(status)
+        for k, v in dict({"Content-Type": kind, "Content-Length": str(len(body))}, **more).items():
+            self.send_header(k, v)
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:
+            pass
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def stub():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Stub.seen = []
+    yield "http://127.0.0.1:%d" % server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def web(tmp_path, args, parameters=None, **config):
+    if json.loads(tenon_has_client()) is False:
+        pytest.skip("built without libcurl")
+    config.setdefault("insecure", True)
+    config.setdefault("allow_private", True)
+    properties = {k: {} for k in (parameters or args)}
+    tools = write(tmp_path / "web.json", {"http": {"get": dict(config, parameters={"type": "object", "properties": properties})}})
+    return tenon("tools", "test", "--tools", tools, "get", json.dumps(args))
+
+
+def tenon_has_client():
+    return json.dumps("http client: yes" in tenon("--version")[1])
+
+
+def test_http_arguments_stay_in_their_place(tmp_path, stub):
+    rc, out, err = web(tmp_path, {"city": "a/b ?&#%é", "units": "x&y=z"}, url=stub + "/v1/{city}/now?units={units}&lang={lang}", parameters=["city", "units", "lang"])
+    assert rc == 0, err + out
+    assert Stub.seen[0][1] == "/v1/a%2Fb%20%3F%26%23%25%C3%A9/now?units=x%26y%3Dz"
+    assert out == '{"current":{"t":21},"names":["a","b"]}\n'
+    assert web(tmp_path, {"city": ".."}, url=stub + "/v1/{city}/secret")[0] == 1 and len(Stub.seen) == 1
+    rc, out, err = web(tmp_path, {"id": 3, "name": "n", "list": [1]}, url=stub + "/items/{id}", method="POST", body="json", headers={"X-A": "b"})
+    assert rc == 0 and Stub.seen[1][0] == "POST" and json.loads(Stub.seen[1][3]) == {"name": "n", "list": [1]} and Stub.seen[1][2]["x-a"] == "b"
+
+
+def test_http_replies(tmp_path, stub):
+    assert web(tmp_path, {}, url=stub + "/x", select="/current/t")[1] == "21\n"
+    assert web(tmp_path, {}, url=stub + "/x", select="/names/1")[1] == "b\n"
+    assert web(tmp_path, {}, url=stub + "/x", select="/nothing")[0] == 1
+    rc, out, err = web(tmp_path, {}, url=stub + "/missing")
+    assert rc == 1 and "status 404" in out and 1000 < len(out) < 1200
+    assert web(tmp_path, {}, url=stub + "/image")[1] == "[image/png, 40 bytes, not shown]\n"
+    rc, out, err = web(tmp_path, {}, url=stub + "/big")
+    assert rc == 1 and "more than 1048576 bytes" in out
+    rc, out, err = web(tmp_path, {}, url=stub + "/hang", timeout_ms=300)
+    assert rc == 1 and len(out) < 500
+    assert web(tmp_path, {}, url="http://127.0.0.1:9/")[0] == 1
+
+
+def test_http_redirects(tmp_path, stub):
+    assert web(tmp_path, {}, url=stub + "/moved", headers={"Authorization": "k"})[0] == 0
+    assert Stub.seen[-1][1] == "/final" and Stub.seen[-1][2]["authorization"] == "k"
+    assert web(tmp_path, {}, url=stub + "/away", headers={"Authorization": "k"})[0] == 0
+    assert Stub.seen[-1][1] == "/final" and "authorization" not in Stub.seen[-1][2], "no key for another host"
+    n = len(Stub.seen)
+    rc, out, err = web(tmp_path, {}, url=stub + "/round")
+    assert rc == 1 and "not followed" in out and len(Stub.seen) == n + 4
+    rc, out, err = web(tmp_path, {}, url=stub + "/scheme")
+    assert rc == 1 and "not followed" in out
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "[::ffff:127.0.0.1]",
+                                  "[fe80::1]", "[fc00::1]", "2130706433", "0x7f.1", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"])
+def test_http_private_addresses_are_refused(tmp_path, stub, host):
+    rc, out, err = web(tmp_path, {}, url="http://%s:%s/" % (host, stub.rsplit(":", 1)[1]), allow_private=False, timeout_ms=3000)
+    assert rc == 1 and Stub.seen == []
+    assert "open internet" in out, out
+
+
+@pytest.mark.parametrize("config, words", [
+    ({"url": "http://example.org/", "insecure": False}, ["https://"]), ({"url": "https://{h}/x"}, ["host cannot be"]), ({"url": "https://a/{b}"}, ["{b} is not a parameter"]),
+    ({"url": "ftp://a/"}, ["https://"]), ({"method": "GET"}, ["url"]), ({"url": "https://a/", "method": "BREW"}, ["method"]), ({"url": "https://a/", "heders": {}}, ["'heders'"]),
+    ({"url": "https://a/", "select": "x"}, ["select"]), ({"url": "https://a/", "headers": {"X": "${env:NOT_SET_AT_ALL}"}}, ["NOT_SET_AT_ALL"])])
+def test_http_configurations_that_are_wrong(tmp_path, config, words):
+    rc, out, err = web(tmp_path, {"h": "x"}, **config)
+    assert rc == 1 and out == "" and all(w in err for w in words), err
+
+
+# ---- a remote engine ----
+
+class Endpoint(http.server.BaseHTTPRequestHandler):
+    """An OpenAI endpoint that calls count_lines once and then answers, in streams."""
+    bodies = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Endpoint.bodies.append((self.path, self.headers.get("Authorization"), body))
+        last = body["messages"][-1]
+        if last["role"] == "user":
+            args = '{"path":"README.md"}' if "README" in last["content"] else '{"file":1}'
+            deltas = [{"role": "assistant", "tool_calls": [{"index": 0, "id": "call_abc", "type": "function", "function": {"name": "count_lines", "arguments": args[:5]}}]},
+                      {"tool_calls": [{"index": 0, "function": {"arguments": args[5:]}}]}]
+            reason = "tool_calls"
+        else:
+            deltas, reason = [{"role": "assistant", "content": "I saw "}, {"content": last["content"]}], "stop"
+        chunks = [{"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas] + [{"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}]
+        data = "".join("data: %s\n\n" % json.dumps(c) for c in chunks) + "data: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_remote_engine_calls_tools_here(tmp_path, monkeypatch):
+    if json.loads(tenon_has_client()) is False:
+        pytest.skip("built without libcurl")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MY_KEY", "k123")
+    url = "http://127.0.0.1:%d/v1" % server.server_port
+    rc, out, err = tenon("run", "--json", "--url", url, "--model-name", "m", "--api-key-env", "MY_KEY", "--tools", TOOLS, "how many lines has README.md?")
+    r = json.loads(out)
+    assert rc == 0 and r["stop"] == "answer" and r["text"].startswith('I saw {"lines":'), (out, err)
+    path, key, body = Endpoint.bodies[0]
+    assert path == "/v1/chat/completions" and key == "Bearer k123" and body["model"] == "m" and len(body["tools"]) == 3
+    assert [m["role"] for m in Endpoint.bodies[1][2]["messages"]] == ["user", "assistant", "tool"]
+    rc, out, err = tenon("run", "--json", "--url", url, "--tools", TOOLS, "something else")
+    r = json.loads(out)
+    assert not r["calls"][0]["ran"] and "invalid_arguments" in r["calls"][0]["result"], "a stranger's arguments are checked before anything runs"
+    rc, out, err = tenon("chat", "--url", url, "--tools", TOOLS, stdin="how many lines has README.md?\n/tokens\n")
+    assert rc == 0 and "I saw" in out, err
+    server.shutdown()
+    server.server_close()
+    rc, out, err = tenon("run", "--url", url, "x")
+    assert rc == 1 and "127.0.0.1" in err

@@ -65,6 +65,7 @@ bool tool_configure(struct tool *t, const struct json *config, struct err *e);
 bool make_env(struct toolset *ts, const struct json *extra, const char *dir, struct words *env, struct err *e);
 
 bool command_read(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
+bool web_read(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
 bool builtin_add(struct toolset *ts, const char *name, struct err *e);
 
 /* ---- MCP -------------------------------------------------------------------------------------- */

@@ -341,11 +341,13 @@ static bool read_limits(struct toolset *ts, const struct json *v, struct err *e)
            read_number(v, "call_ms", &l->call_ms, e) && read_number(v, "total_ms", &l->total_ms, e);
 }
 
-static bool read_commands(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
+typedef bool read_fn(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
+static bool read_group(struct toolset *ts, const struct json *sources, const char *group, read_fn *read, const char *dir, struct err *e)
 {
-    if (v && !json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "commands: must be an object, a member a tool");
+    const struct json *v = json_get(sources, group);
+    if (v && !json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "%s: must be an object, a member a tool", group);
     for (struct json_iter it = json_iter(v); json_next(&it);)
-        if (!command_read(ts, it.key, it.value, dir, e)) return err_in(e, "commands.%s", it.key);
+        if (!read(ts, it.key, it.value, dir, e)) return err_in(e, "%s.%s", group, it.key);
     return true;
 }
 
@@ -353,22 +355,20 @@ static bool read_commands(struct toolset *ts, const struct json *v, const char *
 static bool members_known(const struct json *v, struct err *e)
 {
     static const char *const known[] = { "mcpServers", "commands", "http", "openapi", "limits", "$schema" };
-    static const char *const need_client[] = { "http", "openapi" };
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         bool is_known = false;
         for (size_t i = 0; i < LEN(known); i++) is_known |= !strcmp(it.key, known[i]);
         if (!is_known)
             return err_set(e, ERR_ARG, "'%.60s' is not a member of a tools file; mcpServers, commands, http, openapi and limits are", it.key);
     }
-    for (size_t i = 0; i < LEN(need_client); i++)
-        if (json_len(json_get(v, need_client[i])))
-            return err_set(e, ERR_UNSUPPORTED, "%s: this build cannot run HTTP tools", need_client[i]);
+    if (json_get(v, "openapi")) return err_set(e, ERR_UNSUPPORTED, "openapi: is not read yet; write the operations as http tools");
     return true;
 }
 
 static bool read_sources(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
 {
-    return members_known(v, e) && read_limits(ts, json_get(v, "limits"), e) && read_commands(ts, json_get(v, "commands"), dir, e) &&
+    return members_known(v, e) && read_limits(ts, json_get(v, "limits"), e) && read_group(ts, v, "commands", command_read, dir, e) &&
+           read_group(ts, v, "http", web_read, dir, e) &&
            mcp_read(ts, json_get(v, "mcpServers"), dir, e);
 }
 
