@@ -630,4 +630,74 @@ TEST(the_user_may_undo_and_begin_anew)
     world_close(&w);
 }
 
+/* ---- MCP inside the loop ---- */
+
+static struct toolset *mcp_tools(const char *mode)
+{
+    struct str text = { 0 };
+    struct err e = { 0 };
+    struct toolset *ts = toolset_open(NULL);
+    str_fmt(&text, "{\"mcpServers\":{\"s\":{\"command\":\"python3\",\"args\":[\"tests/mcp_server.py\",\"%s\"],\"approve\":\"allow\"}}}", mode);
+    struct json *v = json_parse(text.p, text.len, &e);
+    CHECK(toolset_read_json(ts, v, ".", &e), "%s", e.msg);
+    json_free(v);
+    str_done(&text);
+    return ts;
+}
+
+TEST(a_list_that_changes_is_read_between_turns_and_asked_for_again)
+{
+    static const struct line lines[] = { { NULL, { { "echo", "{\"text\":\"a\"}" } } }, { NULL, { { "echo", "{\"text\":\"b\"}" }, { "third", "{\"text\":\"c\"}" }, { "boom", "{\"text\":\"d\"}" } } }, { "Done." } };
+    struct script s = { .line = lines, .n = 3 };
+    struct agent_model m = { .speak = speak, .ctx = &s };
+    struct toolset *ts = mcp_tools("changes");
+    if (!toolset_find(ts, "echo")) {
+        printf("skipped: %s\n", toolset_warnings(ts));
+        toolset_close(ts);
+        SKIP("no MCP server in Python here");
+    }
+    struct agent *l = agent_open(&(struct agent_opts){ .model = &m, .tools = ts });
+    struct agent_report r = { 0 };
+    agent_send(l, "Do it.", &r);
+    struct str h = { 0 };
+    struct err e = { 0 };
+    json_write(&h, agent_messages(l), JSON_COMPACT);
+    CHECK(strstr(h.p, "echo:a:legacy"), "%s", h.p);
+    CHECK(!strstr(h.p, "echo:b:legacy") && strstr(h.p, "needs somebody's approval"), "defined anew, so not allowed any more: %s", h.p);
+    CHECK(strstr(h.p, "third:c:legacy"), "a new tool: %s", h.p);
+    CHECK(strstr(h.p, "There is no tool 'boom'"), "one that is gone: %s", h.p);
+    CHECK(messages_whole(agent_messages(l), &e), "%s", e.msg);
+    CHECK(strstr(s.requests.p, "Now it says something else"), "the next request has the new list");
+    str_done(&h);
+    str_done(&s.requests);
+    agent_report_done(&r);
+    agent_close(l);
+    toolset_close(ts);
+}
+
+TEST(a_server_that_hangs_can_be_cancelled)
+{
+    static const struct line lines[] = { { NULL, { { "echo", "{\"text\":\"a\"}" } } }, { "Done." } };
+    struct script s = { .line = lines, .n = 2 };
+    struct agent_model m = { .speak = speak, .ctx = &s };
+    struct err e = { 0 };
+    struct cancel c;
+    struct toolset *ts = mcp_tools("hangs");
+    pthread_t t;
+    cancel_init(&c, &e);
+    struct agent *l = agent_open(&(struct agent_opts){ .model = &m, .tools = ts, .cancel = &c });
+    struct agent_report r = { 0 };
+    uint64_t t0 = clock_ns();
+    pthread_create(&t, NULL, fire_later, &c);
+    agent_send(l, "Do it.", &r);
+    pthread_join(t, NULL);
+    CHECK(r.stop == STOP_INTERRUPTED && clock_ns() - t0 < 5000000000u, "%s", stop_name(r.stop));
+    CHECK(messages_whole(agent_messages(l), &e), "%s", e.msg);
+    str_done(&s.requests);
+    agent_report_done(&r);
+    agent_close(l);
+    toolset_close(ts);
+    cancel_done(&c);
+}
+
 TEST_MAIN
