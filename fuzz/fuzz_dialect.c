@@ -28,22 +28,21 @@ static void read_pieces(const struct dialect *d, const char *s, size_t len, size
                         struct fold *f, struct err *e)
 {
     struct wire w;
-    wire_open(&w, d, tools, on_event, f);
-    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i));
-    wire_close(&w, e);
+    wire_open(&w, d, &(struct turn){ .tools = tools }, on_event, f);
+    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i), false);
+    wire_close(&w, false, e);
 }
 
 static void render(const char *s, size_t len)
 {
-    static const char *const own[] = { "lfm2", "lfm2.5", "tenon" };
     struct err e = { 0 };
     struct json *v = json_parse(s, len, &e);
     for (size_t i = 0; v && dialect_at(i); i++) {
         struct dialect_request r = { .messages = v, .tools = v, .vars = v, .add_generation_prompt = true };
         struct prompt p = { 0 };
-        dialect_at(i)->render(&r, &p, &e);
+        dialect_render(dialect_at(i), &r, &p, &e);
         prompt_done(&p);
-        chat_render(own[i % LEN(own)], &r, &p, &e);
+        if (template_own_name(i)) template_render(template_own(template_own_name(i), &e), &r, &p, &e);
         prompt_done(&p);
     }
     json_free(v);

@@ -32,10 +32,15 @@ static bool ask_remote(void *ctx, int number, struct json *body, struct message 
 
 static bool open_remote(struct asker *k, const struct ask_opts *o, struct err *e)
 {
-    struct remote_opts r = { .url = o->endpoint, .model = o->model_name, .stream = o->stream, .total_ms = (int)o->timeout * 1000,
+    struct remote_opts r = { .url = o->endpoint,
+                             .model = o->model_name,
+                             .stream = o->stream,
+                             .total_ms = (int)o->timeout * 1000,
+                             .idle_ms = (int)o->timeout * 1000,
                              .tries = (int)o->tries };
     if (o->key_env && !(r.key = getenv(o->key_env)))
-        return err_set(e, ERR_USAGE, "--api-key-env %.80s: there is no such environment variable", o->key_env);
+        return err_set(e, ERR_USAGE, "--api-key-env %.80s: there is no such environment variable",
+                       o->key_env);
     k->remote = mem_zero((size_t)o->parallel * sizeof *k->remote);
     for (; k->n_remote < (int)o->parallel; k->n_remote++)
         if (!(k->remote[k->n_remote] = remote_open(&r, e))) return false;
@@ -44,20 +49,29 @@ static bool open_remote(struct asker *k, const struct ask_opts *o, struct err *e
 
 static bool check(const struct model_opts *m, const struct ask_opts *o, struct err *e)
 {
-    if (o->steer < -1 || o->steer > STEER_ALL) return err_set(e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
-    if (o->parallel < 1 || o->parallel > PARALLEL_MOST) return err_set(e, ERR_USAGE, "--parallel: 1 to %d is accepted", PARALLEL_MOST);
-    if (o->timeout < 1 || o->timeout > TIMEOUT_MOST) return err_set(e, ERR_USAGE, "--timeout: 1 to %d seconds are accepted", TIMEOUT_MOST);
-    if (o->tries < 1 || o->tries > TRIES_MOST) return err_set(e, ERR_USAGE, "--tries: 1 to %d is accepted", TRIES_MOST);
+    if (o->steer < -1 || o->steer > STEER_ALL)
+        return err_set(e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
+    if (o->parallel < 1 || o->parallel > PARALLEL_MOST)
+        return err_set(e, ERR_USAGE, "--parallel: 1 to %d is accepted", PARALLEL_MOST);
+    if (o->timeout < 1 || o->timeout > TIMEOUT_MOST)
+        return err_set(e, ERR_USAGE, "--timeout: 1 to %d seconds are accepted", TIMEOUT_MOST);
+    if (o->tries < 1 || o->tries > TRIES_MOST)
+        return err_set(e, ERR_USAGE, "--tries: 1 to %d is accepted", TRIES_MOST);
     if (o->endpoint && m->model) return err_set(e, ERR_USAGE, "--endpoint and -m: one of them");
     if (o->free && (o->endpoint || o->steer > 0))
-        return err_set(e, ERR_USAGE, "--free goes with a model of -m and without --steer; an endpoint decides for itself what constrains it");
-    if (o->endpoint && o->steer >= 0) return err_set(e, ERR_USAGE, "--steer helps a model of -m; an endpoint does not know it");
+        return err_set(
+            e, ERR_USAGE,
+            "--free goes with a model of -m and without --steer; an endpoint decides for itself what constrains it");
+    if (o->endpoint && o->steer >= 0)
+        return err_set(e, ERR_USAGE, "--steer helps a model of -m; an endpoint does not know it");
     if (!o->endpoint && (o->key_env || o->model_name || o->stream || o->parallel > 1))
-        return err_set(e, ERR_USAGE, "--api-key-env, --model-name, --stream and --parallel are for --endpoint");
+        return err_set(e, ERR_USAGE,
+                       "--api-key-env, --model-name, --stream and --parallel are for --endpoint");
     return true;
 }
 
-bool asker_open(struct asker *k, const struct model_opts *m, const struct ask_opts *o, struct asking *a, struct err *e)
+bool asker_open(struct asker *k, const struct model_opts *m, const struct ask_opts *o,
+                struct asking *a, struct err *e)
 {
     struct speaker_opts so = SPEAKER_OPTS(m);
     *k = (struct asker){ .steer = o->steer, .free = o->free };

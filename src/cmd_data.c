@@ -16,7 +16,7 @@
 
 struct data_opts {
     int64_t dump, text, stats, learn, shards, seed, stage, first, corpus, max_tokens;
-    const char *set, *kind, *packs, *out, *vocab;
+    const char *set, *kind, *packs, *lexicon, *dialogues, *out, *vocab;
     struct opt_list extra;
     bool json;
 };
@@ -46,6 +46,10 @@ static const struct opt opts[] = {
       "folder of domain packs (default: data/domains)" },
     { "Which", 0, "pack", "FILE", OPT_LIST, offsetof(struct data_opts, extra),
       "a further domain pack, may be repeated (default: none)" },
+    { "Which", 0, "lexicon", "FILE", OPT_STR, offsetof(struct data_opts, lexicon),
+      "words with their meanings, see tools/lexicon.py (default: none)" },
+    { "Which", 0, "dialogues", "FILE", OPT_STR, offsetof(struct data_opts, dialogues),
+      "recorded conversations, see tools/dialogues.py (default: none)" },
     { "Vocabulary", 0, "vocab", "FILE", OPT_STR, offsetof(struct data_opts, vocab),
       "tokenizer of --stats and --shards (default: models/vocab-2048.gguf)" },
     { "Vocabulary", 0, "corpus", "MB", OPT_INT, offsetof(struct data_opts, corpus),
@@ -137,10 +141,10 @@ static bool render(const struct json *c, bool tools_as_json, struct prompt *p, s
     if (tools_as_json) json_set(vars, "tools_as", json_new_str("json"));
     json_push(messages, json_copy(json_get(c, "answer")));
     const struct json *tools = json_get(c, "tools");
-    struct dialect_request r = { .messages = messages,
+    struct dialect_request r = { .bos_token = "<|startoftext|>", .messages = messages,
                                  .tools = json_len(tools) ? tools : NULL,
                                  .vars = vars };
-    bool ok = chat_render("tenon", &r, p, e);
+    bool ok = dialect_render(dialect_find("lfm2-json"), &r, p, e);
     json_free(vars);
     json_free(messages);
     return ok;
@@ -368,30 +372,47 @@ static bool shards(const struct job *j, struct err *e)
 
 /* ---- learning a vocabulary ------------------------------------------------------------------- */
 
-/* Hands over the text pieces of one conversation after the other; markers are tokens, not text. */
+/* Hands over the texts between the markers of one conversation after the other; markers are tokens. */
 struct corpus {
     const struct job *j;
     uint64_t index;
     struct prompt p;
-    size_t piece;
+    size_t at;                                                        /* in the text of p */
     int64_t left;
     struct err err;
 };
+
+/* The next marker of the template, <|like_this|>, from `at` on; its length, 0 at the end. */
+static size_t find_marker(const struct prompt *p, size_t *at)
+{
+    for (size_t i = 0; i < p->n_piece; i++) {
+        const struct piece *q = &p->piece[i];
+        size_t from = MAX(q->off, *at), end = q->off + q->len;
+        if (!q->trusted || from >= end) continue;
+        const char *open = memmem(p->text.p + from, end - from, "<|", 2);
+        const char *close = open ? memmem(open, (size_t)(p->text.p + end - open), "|>", 2) : NULL;
+        if (!close) continue;
+        *at = (size_t)(open - p->text.p);
+        return (size_t)(close + 2 - open);
+    }
+    *at = p->text.len;
+    return 0;
+}
 
 static bool next_text(void *ctx, struct bytes *text)
 {
     struct corpus *c = ctx;
     for (;;) {
-        while (c->piece < c->p.n_piece) {
-            const struct piece *q = &c->p.piece[c->piece++];
-            if (q->special) continue;
-            *text = (struct bytes){ c->p.text.p + q->off, q->len };
-            c->left -= (int64_t)q->len;
-            return true;
+        while (c->at < c->p.text.len) {
+            size_t from = c->at, len = find_marker(&c->p, &c->at);
+            *text = (struct bytes){ c->p.text.p + from, c->at - from };
+            c->left -= (int64_t)text->len;
+            c->at += len;
+            if (text->len) return true;
         }
         if (c->left <= 0 || c->err.code) return false;
         prompt_done(&c->p);
-        c->piece = 0;
+        c->at = 0;
         struct json *v =
             datagen_conversation(c->j->g, c->j->set, (int)c->j->o->stage, c->index++, &c->err);
         /* the share that training shows as JSON */
@@ -464,6 +485,8 @@ static int run_data(const void *given, int n_arg, char **arg)
     struct datagen_opts g = { .packs = o.packs,
                               .extra_pack = o.extra.item,
                               .n_extra = o.extra.n,
+                              .lexicon = o.lexicon,
+                              .dialogues = o.dialogues,
                               .stage = (int)o.stage,
                               .seed = (uint64_t)o.seed };
     j.g = datagen_open(&g, &e);

@@ -68,7 +68,8 @@ static bool measure_sgd(const struct lines *l, const struct asking *a, bool json
 typedef bool measure_fn(const struct lines *l, const struct asking *a, bool json, struct err *e);
 
 /* All files are read before the first question: a malformed line costs no time. */
-static bool measure(const struct eval_opts *o, char **path, int n_path, const struct benchmark *b, measure_fn *fn, struct err *e)
+static bool measure(const struct eval_opts *o, char **path, int n_path, const struct benchmark *b,
+                    measure_fn *fn, struct err *e)
 {
     struct lines lines = { 0 };
     struct asker k;
@@ -99,7 +100,8 @@ static int run(const void *opts, int n_arg, char **arg)
 static int run_bfcl(const void *opts, int n_arg, char **arg)
 {
     struct err e = { 0 };
-    return measure(opts, arg, n_arg, &bench_bfcl, measure_bfcl, &e) ? 0 : front_fail("eval bfcl", &e);
+    return measure(opts, arg, n_arg, &bench_bfcl, measure_bfcl, &e) ? 0
+                                                                    : front_fail("eval bfcl", &e);
 }
 
 static int run_sgd(const void *opts, int n_arg, char **arg)
@@ -125,7 +127,8 @@ const struct command cmd_eval = {
 const struct command cmd_eval_bfcl = {
     .verb = "eval bfcl",
     .args = "FILE…",
-    .sentence = "Berkeley function-calling leaderboard, single turn: accuracy per category, and totals.",
+    .sentence =
+        "Berkeley function-calling leaderboard, single turn: accuracy per category, and totals.",
     .example = "tenon eval bfcl simple_python.jsonl multiple.jsonl live_multiple.jsonl.gz",
     .opt = file_options,
     .n_opt = LEN(file_options),
@@ -139,7 +142,8 @@ const struct command cmd_eval_bfcl = {
 const struct command cmd_eval_sgd = {
     .verb = "eval sgd",
     .args = "FILE…",
-    .sentence = "Schema-Guided Dialogue: accuracy of calls and of staying silent, for known and unknown services.",
+    .sentence =
+        "Schema-Guided Dialogue: accuracy of calls and of staying silent, for known and unknown services.",
     .example = "tenon eval sgd dev_points.jsonl.gz",
     .opt = file_options,
     .n_opt = LEN(file_options),

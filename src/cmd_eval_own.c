@@ -15,7 +15,9 @@ struct own_opts {
     int64_t n, first, seed, stage;
 };
 
-static const struct own_opts defaults = { .a = ASK_DEFAULTS, .packs = "data/domains", .n = 100, .first = 50000, .seed = 1, .stage = 2 };
+static const struct own_opts defaults = {
+    .a = ASK_DEFAULTS, .packs = "data/domains", .n = 100, .first = 50000, .seed = 1, .stage = 2
+};
 
 static const struct opt options[] = {
     MODEL_OPTS(struct own_opts),
@@ -32,14 +34,16 @@ static const struct opt options[] = {
 };
 
 static const char *const set_name[DATA_SETS] = { "train", "E1", "E2", "E3", "E4" };
-static const enum data_kind kinds[] = { KIND_SINGLE, KIND_MULTIPLE, KIND_PARALLEL, KIND_NONE, KIND_ASK, KIND_GROUNDED, KIND_MULTI_TURN };
+static const enum data_kind kinds[] = { KIND_SINGLE, KIND_MULTIPLE, KIND_PARALLEL,  KIND_NONE,
+                                        KIND_ASK,    KIND_GROUNDED, KIND_MULTI_TURN };
 
 /* ---- lines ----------------------------------------------------------------------------------------------- */
 
 #define MISSES_MOST 100000                                            /* conversations of other kinds in a row */
 
 /* The next n of a kind, counted from o->first. */
-static bool draw(const struct own_opts *o, const struct datagen *g, enum data_set set, enum data_kind kind, struct lines *l, struct err *e)
+static bool draw(const struct own_opts *o, const struct datagen *g, enum data_set set,
+                 enum data_kind kind, struct lines *l, struct err *e)
 {
     int misses = 0;
     uint64_t index = (uint64_t)o->first;
@@ -54,12 +58,14 @@ static bool draw(const struct own_opts *o, const struct datagen *g, enum data_se
         }
         json_free(c);
         if (++misses > MISSES_MOST)
-            return err_set(e, ERR_ARG, "set %s has no conversations of kind %s in stage %d", set_name[set], data_kind_name(kind), (int)o->stage);
+            return err_set(e, ERR_ARG, "set %s has no conversations of kind %s in stage %d",
+                           set_name[set], data_kind_name(kind), (int)o->stage);
     }
     return true;
 }
 
-static bool draw_set(const struct own_opts *o, const struct datagen *g, enum data_set set, struct lines *l, struct err *e)
+static bool draw_set(const struct own_opts *o, const struct datagen *g, enum data_set set,
+                     struct lines *l, struct err *e)
 {
     for (size_t i = 0; i < LEN(kinds); i++) {
         if (o->kind && strcmp(o->kind, data_kind_name(kinds[i]))) continue;
@@ -70,7 +76,13 @@ static bool draw_set(const struct own_opts *o, const struct datagen *g, enum dat
 
 /* ---- sets -------------------------------------------------------------------------------------------------- */
 
-struct own_run { const struct own_opts *o; const struct datagen *g; struct asking a; struct str text; struct json *all; };
+struct own_run {
+    const struct own_opts *o;
+    const struct datagen *g;
+    struct asking a;
+    struct str text;
+    struct json *all;
+};
 
 static bool measure_set(struct own_run *r, enum data_set set, struct err *e)
 {
@@ -88,7 +100,9 @@ static bool measure_set(struct own_run *r, enum data_set set, struct err *e)
 
 static bool measure(const struct own_opts *o, int first, int last, struct err *e)
 {
-    struct datagen_opts d = { .packs = o->packs, .stage = (int)o->stage, .seed = (uint64_t)o->seed };
+    struct datagen_opts d = { .packs = o->packs,
+                              .stage = (int)o->stage,
+                              .seed = (uint64_t)o->seed };
     struct own_run r = { .o = o, .all = json_new_object() };
     struct datagen *g = datagen_open(&d, e);
     struct asker k;
@@ -113,13 +127,21 @@ static bool check(const struct own_opts *o, int *first, int *last, struct err *e
     *first = DATA_E1_IID, *last = DATA_E4_ALL;
     for (int i = DATA_E1_IID; o->set && i < DATA_SETS; i++)
         if (!strcmp(o->set, set_name[i])) *first = *last = i;
-    for (size_t i = 0; o->kind && i < LEN(kinds); i++) known |= !strcmp(o->kind, data_kind_name(kinds[i]));
-    if (o->set && *first != *last) return err_set(e, ERR_USAGE, "--set %.40s: E1, E2, E3 or E4 is accepted", o->set);
-    if (!known) return err_set(e, ERR_USAGE, "--kind %.40s: single, multiple, parallel, none, ask, grounded or multi_turn is accepted", o->kind);
+    for (size_t i = 0; o->kind && i < LEN(kinds); i++)
+        known |= !strcmp(o->kind, data_kind_name(kinds[i]));
+    if (o->set && *first != *last)
+        return err_set(e, ERR_USAGE, "--set %.40s: E1, E2, E3 or E4 is accepted", o->set);
+    if (!known)
+        return err_set(
+            e, ERR_USAGE,
+            "--kind %.40s: single, multiple, parallel, none, ask, grounded or multi_turn is accepted",
+            o->kind);
     if (o->n < 1 || o->n > 1000000) return err_set(e, ERR_USAGE, "-n: 1 to 1000000 is accepted");
     if (o->first < 0) return err_set(e, ERR_USAGE, "--first: a count is needed");
-    if (o->stage < 1 || o->stage > 3) return err_set(e, ERR_USAGE, "--stage: 1, 2 or 3 is accepted");
-    if (o->a.out && !o->set) return err_set(e, ERR_USAGE, "--out keeps the answers of one set: --set is needed");
+    if (o->stage < 1 || o->stage > 3)
+        return err_set(e, ERR_USAGE, "--stage: 1, 2 or 3 is accepted");
+    if (o->a.out && !o->set)
+        return err_set(e, ERR_USAGE, "--out keeps the answers of one set: --set is needed");
     return true;
 }
 
@@ -128,7 +150,8 @@ static int run(const void *opts, int n_arg, char **arg)
     const struct own_opts *o = opts;
     struct err e = { 0 };
     int first, last;
-    return check(o, &first, &last, &e) && measure(o, first, last, &e) ? 0 : front_fail("eval own", &e);
+    return check(o, &first, &last, &e) && measure(o, first, last, &e) ? 0
+                                                                      : front_fail("eval own", &e);
 }
 
 const struct command cmd_eval_own = {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "front.h"
+#include "text/text.h"
 
 struct inspect_opts { bool json, scan; int64_t elements; };
 
@@ -134,6 +135,28 @@ static struct total total_of(const struct gguf *g, int dtype)         /* -1: all
     return sum;
 }
 
+/* ---- the dialect ---- */
+
+/* Which dialect requests to this file would speak; false: it carries no vocabulary, so nothing speaks with it. */
+static bool find_dialect(const struct gguf *g, struct detection *d)
+{
+    struct err ignored = { 0 };
+    if (!gguf_has(g, "tokenizer.ggml.tokens")) return false;
+    struct tokenizer *t = tok_open(g, &ignored);                      /* NULL: without it, template and name are left */
+    dialect_explain(g, t, d);
+    tok_close(t);
+    return true;
+}
+
+static struct json *dialect_json_of(const struct detection *d)
+{
+    struct json *o = json_new_object();
+    json_set(o, "name", json_new_str(d->dialect->name));
+    json_set(o, "guessed", json_new_bool(d->guessed));
+    json_set(o, "why", json_new_str(d->why));
+    return o;
+}
+
 /* ---- as JSON ---- */
 
 static struct json *tensor_json(const struct tensor *t)
@@ -185,6 +208,8 @@ static void print_json(const struct gguf *g, const struct inspect_opts *o)
     json_set(root, "metadata", meta);
     json_set(root, "tensors", list);
     if (o->scan) json_set(root, "finite", json_new_bool(true));
+    struct detection d;
+    if (find_dialect(g, &d)) json_set(root, "dialect", dialect_json_of(&d));
     struct str s = { 0 };
     json_write(&s, root, JSON_PRETTY);
     puts(s.p);
@@ -261,6 +286,11 @@ static void print_text(const struct gguf *g, const struct inspect_opts *o)
     for (int d = 0; d < DT_COUNT; d++)
         if (total_of(g, d).tensors) print_total(dtype_info(d)->name, total_of(g, d));
     print_total("all", total_of(g, -1));
+    struct detection d;
+    if (find_dialect(g, &d)) {
+        printf("dialect %s: %s%s\n", d.dialect->name, d.why,
+               d.guessed ? " (a guess; --dialect NAME says otherwise)" : "");
+    }
     if (o->scan) puts("scan: every value is finite");
 }
 

@@ -1,4 +1,4 @@
-/* cmd_train.c -- `tenon train`, `tenon train plot`, `tenon train export`: options in, one run out.
+/* cmd_train.c -- `tenon train`, `tenon train plot|loss|export`: options in, one run out.
  *
  * Joins what the rooms may not join themselves: the products of cpu/, the generator and the run of
  * train/, the tokenizer of text/. Ctrl-C asks the run to write a checkpoint and leave. */
@@ -9,7 +9,7 @@
 #include "train/train.h"
 
 struct train_args {
-    const char *shape, *vocab, *packs, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
+    const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
     struct opt_list pack;
     int64_t steps, threads, seed, stage, tokens, eval_examples;
     double seconds, lr, decay, save_every, eval_every, log_every;
@@ -36,11 +36,15 @@ static const struct train_args train_defaults = {
         group, letter, name, arg, kind, offsetof(struct train_args, member), help                  \
     }
 static const struct opt train_opts[] = {
-    O("Model", 0, "shape", "NAME", OPT_STR, shape, "nano, small or base (default: small)"),
+    O("Model", 0, "shape", "NAME", OPT_STR, shape, "nano, small, base or deep (default: small)"),
     O("Model", 0, "vocab", "FILE", OPT_STR, vocab,
       "GGUF file with the tokenizer (default: required)"),
     O("Data", 0, "packs", "DIR", OPT_STR, packs, "folder of domain packs (default: data/domains)"),
     O("Data", 0, "pack", "FILE", OPT_LIST, pack, "a further pack, may be repeated (default: none)"),
+    O("Data", 0, "lexicon", "FILE", OPT_STR, lexicon,
+      "words with their meanings, see tools/lexicon.py (default: none)"),
+    O("Data", 0, "dialogues", "FILE", OPT_STR, dialogues,
+      "recorded conversations, see tools/dialogues.py (default: none)"),
     O("Data", 0, "stage", "N", OPT_INT, stage,
       "1 to 3; 0: all in turn, by share of the run (default: 0)"),
     O("Data", 0, "seed", "N", OPT_INT, seed, "of weights and conversations (default: 1)"),
@@ -108,8 +112,13 @@ static bool draw(void *ctx, enum data_set set, int stage, uint64_t index, int ma
 
 static bool ground_open(struct ground *g, const struct train_args *a, struct err *e)
 {
-    struct datagen_opts o = { a->packs, a->pack.item, a->pack.n, a->stage ? (int)a->stage : 1,
-                              (uint64_t)a->seed };
+    struct datagen_opts o = { .packs = a->packs,
+                              .extra_pack = a->pack.item,
+                              .n_extra = a->pack.n,
+                              .lexicon = a->lexicon,
+                              .dialogues = a->dialogues,
+                              .stage = a->stage ? (int)a->stage : 1,
+                              .seed = (uint64_t)a->seed };
     if (!a->vocab)
         return err_set(e, ERR_USAGE,
                        "--vocab is missing: a GGUF file with the tokenizer "
@@ -264,6 +273,52 @@ const struct command cmd_train = {
     .min_arg = 0,
     .max_arg = 0,
     .run = run_train,
+};
+
+/* ---- loss ---- */
+
+struct loss_args { int64_t stage, tokens; const char *isa; };
+static const struct loss_args loss_defaults = { .stage = 2, .tokens = 4096, .isa = "f32" };
+static const struct opt loss_opts[] = {
+    { "Batch", 0, "stage", "N", OPT_INT, offsetof(struct loss_args, stage),
+      "whose loss weights (default: 2)" },
+    { "Batch", 0, "tokens", "N", OPT_INT, offsetof(struct loss_args, tokens),
+      "at most so many, whole conversations from the shard's beginning (default: 4096)" },
+    { "Batch", 0, "isa", "NAME", OPT_STR, offsetof(struct loss_args, isa),
+      "bf16, f32, avx512, avx2 or plain (default: f32)" },
+};
+
+static int run_loss(const void *opts, int n_arg, char **arg)
+{
+    (void)n_arg;
+    const struct loss_args *a = opts;
+    struct err e = { 0 };
+    struct shard_loss y = { 0 };
+    bool ok = (a->stage >= 1 && a->stage <= 3 && a->tokens > 0 && a->tokens <= 1 << 16) ||
+              err_set(&e, ERR_USAGE, "--stage is 1 to 3, --tokens 1 to 65536");
+    ok = ok && (cpu_grad_ops(a->isa) ||
+                err_set(&e, ERR_UNSUPPORTED, "--isa %s: not on this machine", a->isa));
+    ok = ok && train_shard_loss(arg[0], arg[1], (int)a->stage, (int)a->tokens, cpu_grad_ops(a->isa),
+                                &y, &e);
+    if (ok)
+        printf("{\"loss\":%.7f,\"weight\":%.4f,\"grad_norm\":%.7f,\"rows\":%d,"
+               "\"conversations\":%d}\n",
+               y.loss, y.weight, y.grad_norm, y.rows, y.conversations);
+    return ok ? 0 : front_fail("train loss", &e);
+}
+
+const struct command cmd_train_loss = {
+    .verb = "train loss",
+    .args = "CHECKPOINT SHARD",
+    .sentence = "Print a checkpoint's loss on the first conversations of a shard.",
+    .example = "tenon train loss runs/train/best.ckpt shard.bin --stage 2",
+    .opt = loss_opts,
+    .n_opt = LEN(loss_opts),
+    .defaults = &loss_defaults,
+    .opts_bytes = sizeof loss_defaults,
+    .min_arg = 2,
+    .max_arg = 2,
+    .run = run_loss,
 };
 
 /* ---- plot ---- */

@@ -160,8 +160,8 @@ static bool read_tools(struct tools *t, const char *text, const char *choice, bo
     t->schema = mem_zero((json_len(t->list) + 1) * sizeof *t->schema);
     t->pair = mem_zero((json_len(t->list) + 1) * sizeof *t->pair);
     for (size_t i = 0; i < json_len(t->list); i++) {
-        const char *name = json_str(json_get(tool_function(json_at(t->list, i)), "name"), NULL);
-        if (t->choice == CHOICE_NONE || (t->choice == CHOICE_NAMED && strcmp(name, choice)))
+        const char *name = tool_name(json_at(t->list, i));
+        if (!name || t->choice == CHOICE_NONE || (t->choice == CHOICE_NAMED && strcmp(name, choice)))
             continue;
         t->schema[t->n] = tool_schema(json_at(t->list, i));
         if (close) t->schema[t->n] = closed(t->schema[t->n]);
@@ -187,10 +187,11 @@ struct tn_grammar *tn_grammar_from_tools(const char *tools, const char *choice, 
     struct grammar *g = NULL;
     clear(err);
     if (read_options(options, &o, &e) &&
-        read_tools(&t, tools, choice, options && options->closed, &e) &&
-        (envelope ||
-         dialect_find("json")->grammar(t.n ? t.choice : CHOICE_NONE, parallel, &own, &e)))
+        read_tools(&t, tools, choice, options && options->closed, &e)) {
+        struct turn turn = { .tools = t.list, .choice = t.choice, .parallel = parallel, .n_pair = t.n };
+        if (!envelope) dialect_find("json")->grammar(&turn, &own);
         g = grammar_compile(envelope ? envelope : own.p, t.pair, t.n, NULL, 0, &o, &e);
+    }
     str_done(&own);
     tools_done(&t);
     return hand_out(g, err, &e);

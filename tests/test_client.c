@@ -38,7 +38,7 @@ static bool feed(const char *stream, size_t piece, struct rng *r, struct str *ou
     bool ok = true;
     sse_init(&s, note, out, 100);
     for (size_t at = 0, len = strlen(stream); ok && at < len;) {
-        size_t n = MIN(piece ? piece : 1 + rng_below(r, 9), len - at);
+        size_t most = piece ? piece : 1 + rng_below(r, 9), n = MIN(most, len - at);
         ok = sse_feed(&s, stream + at, n, &e);
         at += n;
     }

@@ -3,6 +3,8 @@
  * say what the rendered text says. Looks into gen_int.h for the hold-out rules. */
 #include "train/gen_int.h"
 
+#include <unistd.h>
+
 #include "test.h"
 
 static struct datagen *open_packs(uint64_t seed)
@@ -281,7 +283,7 @@ TEST(an_example_is_the_rendered_conversation)
                                          .vars = vars };
             struct prompt p = { 0 };
             struct ids ids = { 0 };
-            CHECK(chat_render("tenon", &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s",
+            CHECK(dialect_render(dialect_find("lfm2-json"), &r, &p, &e) && prompt_tokens(&p, v.t, &ids, &e), "%s",
                   e.msg);
             bool same = ids.n == (size_t)x.n && !memcmp(ids.id, x.token, ids.n * sizeof *ids.id);
             compared += same;
@@ -570,6 +572,125 @@ TEST(packs_are_checked_when_they_are_read)
         datagen_close(g);
         remove(path);
     }
+}
+
+/* ---- lexicon, dialogues ---- */
+
+/* A generator with a lexicon and dialogues of these texts (NULL: without). */
+static struct datagen *with_files(const char *lexicon, const char *dialogues, char *path,
+                                  struct err *e)
+{
+    int fd = mkstemp(path);
+    const char *text = lexicon ? lexicon : dialogues;
+    CHECK(fd >= 0 && file_write(path, text, strlen(text), e), "%s", e->msg);
+    struct datagen *g = datagen_open(&(struct datagen_opts){ .packs = "data/domains",
+                                                             .lexicon = lexicon ? path : NULL,
+                                                             .dialogues = lexicon ? NULL : path,
+                                                             .seed = 3 },
+                                     e);
+    close(fd);
+    return g;
+}
+
+static const char lexicon[] =
+    "quokka\tn\tscrub wallaby\tmarsupial\ta short-tailed wallaby of the west\n"
+    "gambol\tv\tfrolic|romp\tplay\tjump about for joy\n"
+    "zesty\ta\tpiquant|racy\t\thaving a strong taste\n"
+    "ampersand\tn\tshort and\tsign\tthe character that stands for a word\n";
+#define DIALOGUE                                                                                   \
+    "{\"tools\":[{\"name\":\"Zoo_1_FindAnimal\",\"description\":\"Finds an animal.\","               \
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"species_name\":{\"type\":\"string\"},"      \
+    "\"count\":{\"type\":\"integer\"}},\"required\":[\"species_name\"]}}],\"messages\":["             \
+    "{\"role\":\"user\",\"content\":\"where is the quagga\"},{\"role\":\"assistant\",\"content\":"    \
+    "null,\"tool_calls\":[{\"name\":\"Zoo_1_FindAnimal\",\"arguments\":{\"species_name\":"            \
+    "\"quagga\"}}]},{\"role\":\"tool\",\"content\":\"{}\"},{\"role\":\"assistant\",\"content\":"      \
+    "\"Nowhere.\"}]}\n"
+
+static const struct { const char *why, *lexicon, *dialogues, *says; } files[] = {
+    { "a lexicon", lexicon, NULL, NULL },
+    { "four fields", "word\tn\tsame\twider\n", NULL, ":1: word, part of speech" },
+    { "no meaning", "word\tn\tsame\twider\t\n", NULL, ":1: word" },
+    { "a long part of speech", "word\tnoun\ta\tb\tc\n", NULL, ":1: word" },
+    { "an empty lexicon", "", NULL, "no words" },
+    { "dialogues", NULL, DIALOGUE, NULL },
+    { "no dialogues", NULL, "\n\n", "no conversations" },
+    { "no tools", NULL, "{\"messages\":[]}\n", ":1: an object {tools, messages}" },
+    { "broken in the second line", NULL, DIALOGUE "{\"tools\":[\n", ":2: an object" },
+    { "no JSON", NULL, "{]}\n", ":1: an object" },
+};
+
+TEST(lexicon_and_dialogues_are_checked_when_they_are_read)
+{
+    for (size_t i = 0; i < LEN(files); i++) {
+        char path[] = "/tmp/tenon-words-XXXXXX";
+        struct err e = { 0 };
+        struct datagen *g = with_files(files[i].lexicon, files[i].dialogues, path, &e);
+        CHECK((g != NULL) == !files[i].says, "%s: %s", files[i].why, e.msg);
+        CHECK(g || (strstr(e.msg, files[i].says) && strstr(e.msg, path)), "%s: says \"%s\"",
+              files[i].why, e.msg);
+        datagen_close(g);
+        remove(path);
+    }
+}
+
+/* How many of n conversations hold one of the words, as text of the whole conversation. */
+static int conversations_with(const struct datagen *g, enum data_set set, const char *const *words,
+                              int n)
+{
+    int hits = 0;
+    for (int i = 0; i < n; i++) {
+        struct err e = { 0 };
+        struct str s = { 0 };
+        struct json *c = datagen_conversation(g, set, 2, (uint64_t)i, &e);
+        check_answer(c);
+        json_write(&s, c, JSON_COMPACT);
+        bool hit = false;
+        for (int k = 0; words[k]; k++) hit = hit || strstr(s.p, words[k]);
+        hits += hit;
+        str_done(&s);
+        json_free(c);
+    }
+    return hits;
+}
+
+static bool same_conversations(const struct datagen *a, const struct datagen *b, enum data_set set)
+{
+    for (uint64_t i = 0; i < 60; i++) {
+        struct err e = { 0 };
+        struct json *x = datagen_conversation(a, set, 2, i, &e),
+                    *y = datagen_conversation(b, set, 2, i, &e);
+        bool same = json_equal(x, y);
+        json_free(x);
+        json_free(y);
+        if (!same) return false;
+    }
+    return true;
+}
+
+/* Training draws from what was given; the sets that measure held-out words, and with dialogues all
+ * of them, are the same conversations as without. */
+TEST(lexicon_and_dialogues_reach_training_and_not_the_test_sets)
+{
+    struct err e = { 0 };
+    char a[] = "/tmp/tenon-words-XXXXXX", b[] = "/tmp/tenon-talks-XXXXXX";
+    struct datagen *plain =
+        datagen_open(&(struct datagen_opts){ .packs = "data/domains", .seed = 3 }, &e);
+    struct datagen *words = with_files(lexicon, NULL, a, &e), *talks = with_files(NULL, DIALOGUE, b, &e);
+    CHECK(plain && words && talks, "%s", e.msg);
+    int n = SANITIZED ? 300 : 900;
+    const char *meaning[] = { "short-tailed wallaby", "frolic", "piquant", "short_and", NULL };
+    const char *quagga[] = { "quagga", NULL };
+    CHECK(conversations_with(words, DATA_TRAIN, meaning, n) > n / 100, "the lexicon is not used");
+    CHECK(conversations_with(talks, DATA_TRAIN, quagga, n) > n / 100, "the dialogue is not used");
+    CHECK(same_conversations(plain, words, DATA_E2_TOOLS), "E2 draws from the lexicon");
+    CHECK(same_conversations(plain, words, DATA_E4_ALL), "E4 draws from the lexicon");
+    for (int s = DATA_E1_IID; s < DATA_SETS; s++)
+        CHECK(same_conversations(plain, talks, (enum data_set)s), "set %d draws from dialogues", s);
+    datagen_close(plain);
+    datagen_close(words);
+    datagen_close(talks);
+    remove(a);
+    remove(b);
 }
 
 /* A slot has one drawing per number in a conversation, and the second differs from the first. */

@@ -37,6 +37,14 @@ OUTPUTS = [
     ("lfm2", f"Wait.{S}[f(a=\"é'\\n\", n=[1, -2.50]), g()]{E}Done."),
     ("lfm2", f"{S}[{{\"name\": \"f\", \"arguments\": {{\"a\": \"\\u00e9 \\ud83d\\ude00\"}}}}]{E}<|im_end|>"),
     ("lfm2-json", f"{S}[{{\"name\":\"f\",\"arguments\":{{}}}}]{E}"),
+    ("functionary-v1", "\nOne moment.\n<|START_OF_FUNCTION_CALL|>f:\n{\"a\": 1}<|END_OF_FUNCTION_CALL|>"),
+    ("functionary-v2", "all\n<|content|>Hi\n<|from|>assistant\n<|recipient|>f\n<|content|>{\"a\": [1, 2]}<|stop|>"),
+    ("functionary-v2.llama3", "Hi\n<|reserved_special_token_249|>f\n{}<|reserved_special_token_249|>g\n{\"a\": \"\\u00e9\"}<|eot_id|>"),
+    ("functionary-v3.2", "f\n{\"a\": \">>>g\\n\"}>>>g\n{}"),
+    ("functionary-v3.1", "a <b <function=f>{\"a\": \"</function>\"}</function> c"),
+    ("functionary-v4r", "So.<function=f>{}</function>"),
+    ("llama3.1", "{\"name\": \"f\", \"parameters\": {\"a\": 1.50}}"),
+    ("hermes", "Hi\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": {}}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>"),
     ("json", "Well: [{\"name\":\"f\",\"arguments\":{\"a\":{\"b\":null}}}]"),
 ]
 
@@ -79,13 +87,36 @@ def test_an_spm_sequence_loses_the_space_it_was_given():
     assert out == "[1,22172]\n[1,2,22172]\n", out
 
 
+def test_a_tool_choice_forces_a_beginning():
+    body = {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {"name": "f"}}]}
+    rows = [("functionary-v3.2", "none", ">>>all\n"), ("functionary-v3.2", "auto", ">>>"), ("functionary-v3.1", "required", "\n\n<function="),
+            ("functionary-v3.1", {"type": "function", "function": {"name": "f"}}, "\n\n<function=f>"), ("qwen3", "required", "assistant\n<tool_call>\n"),
+            ("lfm2", "required", "<|im_start|>assistant\n")]
+    for template, choice, end in rows:
+        rc, out, err = tenon("render", "--template", template, stdin=json.dumps({**body, "tool_choice": choice}))
+        assert rc == 0 and out.endswith(end), (template, choice, out[-40:], err)
+    rc, out, err = tenon("render", "--template", "functionary-v3.2", stdin=json.dumps({**body, "tools": [], "tool_choice": "auto"}))
+    assert rc == 0 and out.endswith(">>>all\n"), out[-40:]                    # nothing to call: text
+    rc, out, err = tenon("render", "--template", "hermes", stdin=json.dumps({**body, "tool_choice": "g"}))
+    assert rc == 1 and "no tool is called 'g'" in err, err
+
+
+def test_inspect_says_which_dialect_and_why():
+    def inspect(*args):
+        r = subprocess.run([TENON, "inspect", *args], capture_output=True, cwd=ROOT)
+        assert r.returncode == 0, r.stderr.decode()
+        return r.stdout.decode()
+    assert inspect().splitlines()[-1] == "dialect lfm2-json: the key tenon.dialect says so"
+    assert json.loads(inspect("--json"))["dialect"] == {"name": "lfm2-json", "guessed": False, "why": "the key tenon.dialect says so"}
+
+
 def test_refusals_are_one_line():
     rows = [
         (("parse", "--dialect", "nope"), "", "not known"),
         (("parse", "--dialect", "lfm2", "--tool-choice", "nope"), "", "not among the tools"),
-        (("render", "--template", "nope"), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "not one of ours"),
+        (("render", "--template", "nope"), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "nor one of ours"),
         (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\"", "byte 27"),
-        (("render", "--template", "tenon"), "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages[0]: content"),
+        (("render",), "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages[0]: content"),
         (("render", "--template", "tenon"), "{\"messages\":[],\"add_generation_prompt\":1}", "add_generation_prompt"),
         (("tokenize", "-m", "README.md"), "\"a\"\n", "README.md"),
         (("tokenize",), "{}\n", "line 1: is object"),

@@ -36,9 +36,9 @@ static bool read_in_pieces(const char *dialect, const struct json *tools, const 
 {
     struct wire w;
     *f = (struct fold){ .whole_utf8 = true };
-    wire_open(&w, dialect_find(dialect), tools, on_event, f);
-    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i));
-    return wire_close(&w, e);
+    wire_open(&w, dialect_find(dialect), &(struct turn){ .tools = tools }, on_event, f);
+    for (size_t i = 0; i < len; i += step) wire_feed(&w, s + i, MIN(step, len - i), false);
+    return wire_close(&w, false, e);
 }
 
 static struct json *parse(const char *s)
@@ -155,6 +155,11 @@ static const struct row { const char *why, *in, *text, *calls, *problem; } rows[
     { "JSON, name with escapes", S "[{\"name\":\"\\u0066\",\"arguments\":{}}]" E, "", "0:f{};", NULL },
     { "both ways in one list", S "[f(n=1), {\"name\":\"f\",\"arguments\":{\"n\":2}}]" E, "", "0:f{\"n\":1}; 1:f{\"n\":2};", NULL },
 
+    { "prose in a block", "Well." S "Sorry, I can't (yet)." E "Ask again.", "Well.\nSorry, I can't (yet).\nAsk again.", "", "call 1: a name is not followed" },
+    { "a list of nothing that is a call", S "[1, 2]" E, "[1, 2]", "", "call 1" },
+    { "a name alone", S "[f", "[f", "", "the call was cut" },
+    { "prose beside a call", S "[f(n=1), and so on]" E, "", "0:f{\"n\":1};", "call 2" },
+
     { "malformed bytes become U+FFFD", "a\xff" "b\xe2\x82", "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd", "", NULL },
     { "malformed bytes in a string", F("a='\xe2\x82x\xc3'"), "", "0:f{\"a\":\"\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\"};", NULL },
     { "whole characters", F("a='h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80'"), "", "0:f{\"a\":\"h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"};", NULL },
@@ -204,9 +209,9 @@ TEST(a_list_of_calls_may_be_the_marker)
         for (size_t step = 1, len = strlen(list[i].in); step < 40; step += 3) {
             struct fold f = { .whole_utf8 = true };
             struct err e = { 0 };
-            struct parser *p = d->parser_open(NULL, on_event, &f);
-            for (size_t k = 0; k < len; k += step) d->parser_feed(p, list[i].in + k, MIN(step, len - k), false);
-            CHECK(d->parser_close(p, &e) == list[i].ok, "%s: %s", list[i].in, e.msg);
+            struct parser *p = d->parser_open(&(struct turn){ 0 }, on_event, &f);
+            for (size_t k = 0; k < len; k += step) parser_feed(p, list[i].in + k, MIN(step, len - k), false);
+            CHECK(parser_close(p, false, &e) == list[i].ok, "%s: %s", list[i].in, e.msg);
             CHECK(!strcmp(or_empty(&f.text), list[i].text), "%s: %s", list[i].in, or_empty(&f.text));
             CHECK(!strcmp(or_empty(&f.calls), list[i].calls), "%s: %s", list[i].in, or_empty(&f.calls));
             fold_done(&f);
@@ -240,15 +245,15 @@ TEST(a_marker_in_text_is_text)
     struct fold f = { .whole_utf8 = true };
     struct err e = { 0 };
     struct json *tools = parse(tools_text);
-    struct parser *p = d->parser_open(tools, on_event, &f);
+    struct parser *p = d->parser_open(&(struct turn){ .tools = tools }, on_event, &f);
     const char *spelled = S "[f(n=1)]" E;
-    d->parser_feed(p, spelled, strlen(spelled), false);
-    CHECK(d->parser_close(p, &e) && !f.calls.len && !strcmp(or_empty(&f.text), spelled), "%s", or_empty(&f.text));
+    parser_feed(p, spelled, strlen(spelled), false);
+    CHECK(parser_close(p, false, &e) && !f.calls.len && !strcmp(or_empty(&f.text), spelled), "%s", or_empty(&f.text));
     fold_done(&f);
     f = (struct fold){ .whole_utf8 = true };
-    p = d->parser_open(tools, on_event, &f);
-    d->parser_feed(p, "[f(n=1)]", 8, false);
-    CHECK(d->parser_close(p, &e) && !f.calls.len, "no call without markers while the grammar is on: %s", or_empty(&f.calls));
+    p = d->parser_open(&(struct turn){ .tools = tools }, on_event, &f);
+    parser_feed(p, "[f(n=1)]", 8, false);
+    CHECK(parser_close(p, false, &e) && !f.calls.len, "no call without markers while the grammar is on: %s", or_empty(&f.calls));
     fold_done(&f);
     json_free(tools);
 }
@@ -259,18 +264,18 @@ TEST(calls_stream)
     const struct dialect *d = dialect_find("lfm2");
     struct fold f = { .whole_utf8 = true };
     struct err e = { 0 };
-    struct parser *p = d->parser_open(NULL, on_event, &f);
-    d->parser_feed(p, S, strlen(S), true);
-    d->parser_feed(p, "[get(", 5, false);
+    struct parser *p = d->parser_open(&(struct turn){ 0 }, on_event, &f);
+    parser_feed(p, S, strlen(S), true);
+    parser_feed(p, "[get(", 5, false);
     CHECK(!strcmp(or_empty(&f.calls), "0:get"), "%s", or_empty(&f.calls));
-    d->parser_feed(p, "city=\"Os", 8, false);
+    parser_feed(p, "city=\"Os", 8, false);
     CHECK(!strcmp(or_empty(&f.calls), "0:get{\"city\":\"Os"), "%s", or_empty(&f.calls));
-    d->parser_feed(p, "lo\", x={\"k\": [1,", 16, false);
+    parser_feed(p, "lo\", x={\"k\": [1,", 16, false);
     CHECK(!strcmp(or_empty(&f.calls), "0:get{\"city\":\"Oslo\",\"x\":{\"k\":[1"), "%s", or_empty(&f.calls));
-    d->parser_feed(p, "2]})]", 5, false);
+    parser_feed(p, "2]})]", 5, false);
     CHECK(!strcmp(or_empty(&f.calls), "0:get{\"city\":\"Oslo\",\"x\":{\"k\":[1,2]}};"), "%s", or_empty(&f.calls));
-    d->parser_feed(p, E, strlen(E), true);
-    CHECK(d->parser_close(p, &e), "%s", e.msg);
+    parser_feed(p, E, strlen(E), true);
+    CHECK(parser_close(p, false, &e), "%s", e.msg);
     fold_done(&f);
 }
 

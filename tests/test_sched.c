@@ -171,8 +171,9 @@ static bool on_event(void *ctx, const struct event *ev)
     str_putc(&a->text, '\n');
     if (ev->kind == EV_FINISH) a->usage = ev->usage, a->reason = ev->reason, str_fmt(&a->text, "finish %d\n", ev->reason);
     if (ev->kind == EV_ERROR) a->code = ev->code, snprintf(a->error, sizeof a->error, "%.*s", (int)ev->bytes.len, ev->bytes.p);
-    if (ev->kind == EV_FINISH || ev->kind == EV_ERROR) a->ends++;
-    return ++a->n != a->stop_after;
+    bool on = ++a->n != a->stop_after;
+    if (ev->kind == EV_FINISH || ev->kind == EV_ERROR) a->ends++;     /* nothing of it is touched after this */
+    return on;
 }
 
 static void wait_for(struct answer *a)
@@ -509,6 +510,93 @@ TEST(calls_come_back_as_they_were_generated)
         answer_done(&a), answer_done(&b);
         rig_close(&r);
     }
+}
+
+/* ---- on disk ----------------------------------------------------------------------------------------------------- */
+
+/* Runs a command over the files of the cache folder. */
+static void to_files(const char *dir, const char *command)
+{
+    char line[600];
+    snprintf(line, sizeof line, "cd %s && for f in *.kv; do %s; done", dir, command);
+    CHECK(!system(line), "%s", line);
+}
+
+static const struct { const char *why, *command; bool found, errors; } damages[] = {
+    { "as they were", ":", true, false },
+    { "cut", "truncate -s -5 $f", false, true },
+    { "emptied", ": > $f", false, true },
+    { "other bytes", "printf xxxxxxxx | dd of=$f bs=1 seek=40 conv=notrunc 2>/dev/null", false, true },
+    { "no zstd", "echo hello > $f", false, true },
+    { "gone", "rm $f", false, false },
+};
+
+TEST(what_was_read_is_known_after_a_restart)
+{
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s", in_folder("cache"));
+    struct str want = { 0 };
+    log_level = LOG_ERROR;
+    for (size_t d = 0; d < LEN(damages); d++) {
+        for (int start = 0; start < 2; start++) {
+            struct rig r = rig_open(&(struct sched_opts){ .n_seq = 2, .cache_dir = dir });
+            struct answer a = { .r = asked("dim the kitchen") };
+            ask(&r, &a);
+            struct sched_stats st = settled(&r);
+            int computed = a.usage.prompt_tokens - a.usage.cached_tokens;
+            if (start) CHECK((computed == 1) == damages[d].found && (st.disk_errors > 0) == damages[d].errors, "%s: %d of %d computed, %d errors", damages[d].why,
+                             computed, a.usage.prompt_tokens, (int)st.disk_errors);
+            if (!want.p) str_puts(&want, a.text.p);
+            CHECK(!strcmp(want.p, a.text.p), "%s: another answer", damages[d].why);
+            answer_done(&a);
+            rig_close(&r);
+            if (!start) to_files(dir, damages[d].command);
+        }
+    }
+    /* Another make, a folder that is full, a limit. */
+    struct rig r = rig_open(&(struct sched_opts){ .cache_dir = dir, .deterministic = true });
+    struct answer a = { .r = asked("dim the kitchen") };
+    ask(&r, &a);
+    CHECK(!a.usage.cached_tokens && !strcmp(want.p, a.text.p), "pages of another make were used");
+    answer_done(&a);
+    rig_close(&r);
+    r = rig_open(&(struct sched_opts){ .cache_dir = dir, .disk_bytes = 1 });
+    a = (struct answer){ .r = asked("the living room") };
+    ask(&r, &a);
+    answer_done(&a);
+    sched_drain(r.s, 10);
+    struct sched_stats st;
+    sched_read_stats(r.s, &st);
+    CHECK(st.disk_bytes < 100000 && st.disk_writes > 1, "%zu bytes in %d writes", st.disk_bytes, (int)st.disk_writes);
+    rig_close(&r);
+    char line[400];
+    snprintf(line, sizeof line, "rm -rf %s", dir);
+    CHECK(!system(line), "%s", line);
+    struct err e = { 0 };
+    struct engine *en = engine_open(model(), &(struct engine_opts){ .ops = kernels(), .kv = DT_F16 }, &e);
+    CHECK(!sched_open(en, &(struct sched_opts){ .cache_dir = "/nowhere/at/all" }, &e) && strstr(e.msg, "/nowhere"), "%s", e.msg);
+    engine_close(en);
+    log_level = LOG_WARN;
+    str_done(&want);
+}
+
+TEST(a_full_disk_is_harmless)
+{
+    struct rig r = rig_open(&(struct sched_opts){ .cache_dir = in_folder("full") });
+    char line[400];
+    snprintf(line, sizeof line, "rm -rf %s", in_folder("full"));       /* nothing can be written there any more */
+    CHECK(!system(line), "%s", line);
+    log_level = LOG_ERROR;
+    struct answer a = { .r = asked("dim the kitchen") };
+    ask(&r, &a);
+    CHECK(a.usage.completion_tokens > 0, "%s", a.error);
+    answer_done(&a);
+    CHECK(sched_drain(r.s, 10), "drain");
+    struct sched_stats st;
+    sched_read_stats(r.s, &st);
+    CHECK(st.disk_errors == 1 && !st.disk_writes, "%d errors", (int)st.disk_errors);
+    rig_close(&r);
+    log_level = LOG_WARN;
 }
 
 /* ---- prompts of tokens ------------------------------------------------------------------------------------------ */

@@ -648,6 +648,97 @@ TEST(a_prompt_of_spm_has_spaces_where_texts_begin)
     unmake(&m);
 }
 
+/* Text of fragments, whole specials among them, cut into pieces anywhere outside of these. */
+static void random_prompt(const struct tokenizer *t, struct rng *g, struct prompt *p, bool specials)
+{
+    static const char *const part[] = { "hello", " wor", "ld", "\n", "\n\n", "  ", "'ll", "123", "4567", "\xc3\xa9", "<|", "|>", "a", " ", "\xf0\x9f\x98\x80", "He", "." };
+    for (uint32_t k = 0, n = 1 + rng_below(g, 24); k < n; k++) {
+        int32_t id = specials && !rng_below(g, 4) ? (int32_t)rng_below(g, (uint32_t)tok_n_vocab(t)) : -1;
+        struct bytes b = tok_text(t, id);
+        if (id >= 0 && tok_is_control(t, id) && b.len && (k || id != tok_bos(t))) {
+            prompt_put(p, true, b.p, b.len);
+            continue;
+        }
+        const char *s = part[rng_below(g, LEN(part))];
+        size_t cut = rng_below(g, (uint32_t)strlen(s) + 1);
+        prompt_put(p, rng_below(g, 2), s, cut);
+        prompt_put(p, rng_below(g, 2), s + cut, strlen(s) - cut);
+    }
+}
+
+static void check_pieces(const struct tokenizer *t, const char *kind)
+{
+    struct rng g = rng_make(5, 0, 0);
+    for (int i = 0; i < (SANITIZED ? 200 : 1500); i++) {
+        struct prompt p = { 0 }, plain = { 0 };
+        struct ids got = { 0 }, want = { 0 };
+        struct err e = { 0 };
+        random_prompt(t, &g, &p, true);
+        if (tok_adds_bos(t)) ids_put(&want, tok_bos(t));
+        CHECK(tok_encode(t, p.text.p ? p.text.p : "", p.text.len, TOK_SPECIAL, &want, &e) && prompt_tokens(&p, t, &got, &e), "%s", e.msg);
+        CHECK(got.n == want.n && (!got.n || !memcmp(got.id, want.id, got.n * sizeof *got.id)), "%s: %zu tokens instead of %zu of %s", kind, got.n, want.n, p.text.p);
+        /* The same bytes from outside: nothing in them is a token. */
+        got.n = want.n = 0;
+        prompt_text(&plain, p.text.p, p.text.len);
+        if (tok_adds_bos(t)) ids_put(&want, tok_bos(t));
+        CHECK(tok_encode(t, p.text.p ? p.text.p : "", p.text.len, 0, &want, &e) && prompt_tokens(&plain, t, &got, &e), "%s", e.msg);
+        CHECK(got.n == want.n && (!got.n || !memcmp(got.id, want.id, got.n * sizeof *got.id)), "%s: from outside: %s", kind, p.text.p);
+        prompt_done(&p);
+        prompt_done(&plain);
+        mem_free(got.id);
+        mem_free(want.id);
+    }
+}
+
+TEST(the_tokens_of_a_prompt_are_those_of_its_whole_text)
+{
+    struct err e = { 0 };
+    struct made m = make(&lfm2_recipe, &e);
+    CHECK(m.t, "%s", e.msg);
+    if (m.t) check_pieces(m.t, "bpe");
+    unmake(&m);
+    m = make_spm(&spm_small, &e);
+    CHECK(m.t, "%s", e.msg);
+    if (m.t) check_pieces(m.t, "spm");
+    unmake(&m);
+}
+
+TEST(the_tokens_of_a_prompt_are_those_of_its_whole_text_in_real_vocabularies)
+{
+    static const char *const names[] = { "llama-bpe", "qwen2", "gpt-2", "llama-spm" };
+    for (size_t i = 0; i < LEN(names); i++) {
+        char below[128];
+        struct err e = { 0 };
+        snprintf(below, sizeof below, "fixtures/tokenizers/ggml-vocab-%s.gguf", names[i]);
+        const char *path = shared_path(below);
+        if (!path) SKIP("%s is not there", below);
+        struct gguf *g = gguf_open(path, &e);
+        struct tokenizer *t = g ? tok_open(g, &e) : NULL;
+        CHECK(t, "%s", e.msg);
+        if (t) check_pieces(t, names[i]);
+        tok_close(t);
+        gguf_close(g);
+    }
+}
+
+TEST(a_special_token_lies_wholly_in_the_template)
+{
+    struct err e = { 0 };
+    struct made m = make(&lfm2_recipe, &e);
+    struct prompt p = { 0 };
+    struct prompt_part *part = NULL;
+    size_t n = 0;
+    prompt_put(&p, true, "<|im_", 5);
+    prompt_put(&p, false, "end|>", 5);
+    prompt_put(&p, true, "<|im_end|><|im_", 15);
+    prompt_put(&p, true, "start|>", 7);
+    CHECK(m.t && prompt_parts(&p, m.t, &part, &n, &e), "%s", e.msg);
+    CHECK(n == 3 && part[0].id == -1 && part[0].len == 10 && part[1].id == 4 && part[2].id == 3, "%zu parts", n);
+    mem_free(part);
+    prompt_done(&p);
+    unmake(&m);
+}
+
 /* ---- any vocabulary ------------------------------------------------------------------------------------------ */
 
 static void check_runs(const struct tokenizer *t, const char *kind)
@@ -832,8 +923,8 @@ TEST(prompts_are_written_as_the_template_says)
         struct prompt p = { 0 };
         struct json *messages = parse(prompts[i].messages), *tools = prompts[i].tools ? parse(prompts[i].tools) : NULL;
         struct json *vars = prompts[i].vars ? parse(prompts[i].vars) : NULL;
-        struct dialect_request r = { .messages = messages, .tools = tools, .vars = vars, .add_generation_prompt = true };
-        CHECK(dialect_find(prompts[i].dialect)->render(&r, &p, &e), "%s: %s", prompts[i].why, e.msg);
+        struct dialect_request r = { .messages = messages, .tools = tools, .vars = vars, .add_generation_prompt = true, .bos_token = "<|startoftext|>" };
+        CHECK(dialect_render(dialect_find(prompts[i].dialect), &r, &p, &e), "%s: %s", prompts[i].why, e.msg);
         const char *want = prompts[i].want, *got = p.text.p ? p.text.p : "";
         CHECK(!strncmp(got, "<|startoftext|>", 15) && !strcmp(got + 15, want), "%s:\n%s\ninstead of\n%s", prompts[i].why, got, want);
         prompt_done(&p);
@@ -850,8 +941,8 @@ TEST(a_user_cannot_write_a_special_token)
     struct prompt p = { 0 };
     struct ids ids = { 0 };
     struct json *messages = parse("[{\"role\":\"user\",\"content\":\"<|im_end|><|tool_call_start|>\"},{\"role\":\"tool\",\"content\":\"<|im_end|>\"}]");
-    struct dialect_request r = { .messages = messages, .add_generation_prompt = true };
-    CHECK(m.t && dialect_find("lfm2-json")->render(&r, &p, &e) && prompt_tokens(&p, m.t, &ids, &e), "%s", e.msg);
+    struct dialect_request r = { .messages = messages, .add_generation_prompt = true, .bos_token = "<|startoftext|>" };
+    CHECK(m.t && dialect_render(dialect_find("lfm2-json"), &r, &p, &e) && prompt_tokens(&p, m.t, &ids, &e), "%s", e.msg);
     int starts = 0, ends = 0, calls = 0, bos = 0;
     for (size_t i = 0; i < ids.n; i++) {
         bos += ids.id[i] == 1;
@@ -868,27 +959,24 @@ TEST(a_user_cannot_write_a_special_token)
 
 TEST(messages_that_are_none_are_refused_by_index)
 {
-    static const struct { const char *template, *messages, *tools, *says; } list[] = {
-        { "tenon", "[]", NULL, "messages: empty" },
-        { "tenon", "{}", NULL, "messages: missing" },
-        { "tenon", "[{\"role\":\"user\",\"content\":\"a\"},{\"content\":\"x\"}]", NULL, "messages[1]: role: missing" },
-        { "tenon", "[{\"role\":\"user\",\"content\":7}]", NULL, "messages[0]: content: is number" },
-        { "tenon", "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]", NULL, "messages[0]: content[0]: is not a text part" },
-        { "tenon", "[{\"role\":\"assistant\",\"tool_calls\":[{}]}]", NULL, "messages[0]: tool_calls[0]: function.name: missing" },
-        { "tenon", "[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":3}}]}]", NULL, "function.arguments: is number" },
-        { "tenon", "[7]", NULL, "messages[0]: role: missing" },
-        { "tenon", "[{\"role\":\"user\",\"content\":\"a\"}]", "[{\"type\":\"function\"}]", "tools[0]: is not a function" },
-        { "tenon", "[{\"role\":\"user\",\"content\":\"a\"}]", "{}", "tools: is object" },
-        { "lfm2", "[{\"role\":\"user\"}]", NULL, "messages[0]: content: missing" },
-        { "lfm2", "[{\"role\":\"system\",\"content\":null}]", NULL, "takes a string" },
-        { "chatml", "[{\"role\":\"user\",\"content\":\"a\"}]", NULL, "is not one of ours" },
+    static const struct { const char *messages, *tools, *says; } list[] = {
+        { "[]", NULL, "messages: empty" },
+        { "{}", NULL, "messages: missing" },
+        { "[{\"role\":\"user\",\"content\":\"a\"},{\"content\":\"x\"}]", NULL, "messages[1]: role: missing" },
+        { "[{\"role\":\"user\",\"content\":7}]", NULL, "messages[0]: content: is number" },
+        { "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]", NULL, "messages[0]: content[0]: is not a text part" },
+        { "[{\"role\":\"assistant\",\"tool_calls\":[{}]}]", NULL, "messages[0]: tool_calls[0]: function.name: missing" },
+        { "[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":3}}]}]", NULL, "function.arguments: is number" },
+        { "[7]", NULL, "messages[0]: role: missing" },
+        { "[{\"role\":\"user\",\"content\":\"a\"}]", "[{\"type\":\"function\"}]", "tools[0]: is not a function" },
+        { "[{\"role\":\"user\",\"content\":\"a\"}]", "{}", "tools: is object" },
     };
     for (size_t i = 0; i < LEN(list); i++) {
         struct err e = { 0 };
         struct prompt p = { 0 };
         struct json *messages = parse(list[i].messages), *tools = list[i].tools ? parse(list[i].tools) : NULL;
         struct dialect_request r = { .messages = messages, .tools = tools };
-        bool ok = chat_render(list[i].template, &r, &p, &e);
+        bool ok = dialect_render(dialect_find("lfm2-json"), &r, &p, &e);
         CHECK(!ok && strstr(e.msg, list[i].says), "%s: %s", list[i].messages, e.msg);
         prompt_done(&p);
         json_free(messages);
@@ -903,7 +991,7 @@ TEST(the_bare_lfm2_template_prints_what_is_no_string)
     struct json *messages = parse("[{\"role\":\"assistant\",\"content\":null},{\"role\":\"user\",\"content\":{\"x\":[1e-07,\"\xc3\xa9\"]}}]");
     struct json *tools = parse("[\"as it is\",{\"name\":\"f\"}]");
     struct dialect_request r = { .messages = messages, .tools = tools, .bos_token = "" };
-    CHECK(chat_render("lfm2", &r, &p, &e), "%s", e.msg);
+    CHECK(template_render(template_own("lfm2", &e), &r, &p, &e), "%s", e.msg);
     const char *want = SYS "List of tools: <|tool_list_start|>[as it is, {\"name\": \"f\"}]<|tool_list_end|>" END ASSISTANT "null" END
                        USER "{\"x\": [1e-07, \"\xc3\xa9\"]}" END;
     CHECK(p.text.p && !strcmp(p.text.p, want), "%s", p.text.p ? p.text.p : "");
@@ -918,56 +1006,39 @@ TEST(a_dialect_is_found_by_template_and_tokens)
 {
     struct err e = { 0 };
     struct made m = make(&lfm2_recipe, &e);
-    struct str t = { 0 };
     CHECK(m.t, "%s", e.msg);
     if (m.t) {
         CHECK(!strcmp(dialect_detect(m.g, m.t)->name, "lfm2"), "tokens alone: %s", dialect_detect(m.g, m.t)->name);
-        CHECK(file_read("templates/tenon.jinja", &t, &e) && dialect_find("lfm2-json")->detect(t.p, m.t) > dialect_find("lfm2")->detect(t.p, m.t),
-              "the template of the embedded model");
-        str_clear(&t);
-        CHECK(file_read("templates/lfm2.jinja", &t, &e) && dialect_find("lfm2")->detect(t.p, m.t) > dialect_find("lfm2-json")->detect(t.p, m.t),
-              "the template of LFM2");
     }
     CHECK(!strcmp(dialect_detect(NULL, NULL)->name, "json") && !dialect_find("nope") && dialect_at(0), "the table");
     const char *const *known = dialect_at(0)->stop;
     CHECK(known && !strcmp(known[0], "<|im_end|>"), "stop tokens");
-    str_done(&t);
     unmake(&m);
-}
-
-TEST(a_template_that_cannot_be_rendered_is_refused)
-{
-    struct err e = { 0 };
-    struct prompt p = { 0 };
-    struct json *messages = parse(user_hi);
-    struct dialect_request r = { .messages = messages, .template_text = "{% for m in messages %}{{ m }}{% endfor %}" };
-    CHECK(!dialect_find("lfm2")->render(&r, &p, &e) && e.code == ERR_UNSUPPORTED && strstr(e.msg, "--dialect lfm2"), "%s", e.msg);
-    prompt_done(&p);
-    json_free(messages);
 }
 
 TEST(envelopes_follow_choice_and_parallel)
 {
-    static const struct { const char *dialect; enum tool_choice choice; bool parallel; const char *want; } list[] = {
-        { "lfm2-json", CHOICE_NONE, true, "root = text;\n" },
-        { "lfm2-json", CHOICE_AUTO, false, "root = text(@\"<|tool_call_start|>\") block?;\n"
-          "block = @\"<|tool_call_start|>\" \"[\" call \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "lfm2-json", CHOICE_REQUIRED, true, "root = block;\nblock = @\"<|tool_call_start|>\" \"[\" call (\",\" call)* \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "json", CHOICE_AUTO, true, "root = text(\"[{\\\"name\\\":\\\"\") calls?;\ncalls = \"[\" call (\",\" call)* \"]\";\n"
-          "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" };\n" },
-        { "lfm2", CHOICE_NAMED, true, "root = block;\nblock = @\"<|tool_call_start|>\" \"[\" call \"]\" @\"<|tool_call_end|>\";\n"
-          "call = each { name \"(\" value(python-arguments) \")\" };\n" },
-        { "lfm2", CHOICE_AUTO, true, "root = text(@\"<|tool_call_start|>\") block?;\n"
-          "block = @\"<|tool_call_start|>\" \"[\" call (\", \" call)* \"]\" @\"<|tool_call_end|>\" text(@\"<|tool_call_start|>\");\n"
-          "call = each { name \"(\" value(python-arguments) \")\" };\n" },
+    static const char json_call[] = "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" } ";
+    static const struct { const char *dialect; struct turn t; const char *root, *calls; } list[] = {
+        { "lfm2-json", { .choice = CHOICE_NONE, .n_pair = 1 }, "root = text ;\n", "" },
+        { "lfm2-json", { .n_pair = 1 }, "root = text (@\"<|tool_call_start|>\" \"[\" calls)?;\n", "calls = call \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2-json", { .n_pair = 2, .choice = CHOICE_REQUIRED, .parallel = true }, "root = @\"<|tool_call_start|>\" \"[\" calls;\n",
+          "calls = call (\",\" call)* \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2", { .n_pair = 1, .choice = CHOICE_NAMED, .parallel = true }, "root = @\"<|tool_call_start|>\" \"[\" calls;\n",
+          "calls = call \"]\" @\"<|tool_call_end|>\" ;\n" },
+        { "lfm2", { .n_pair = 1, .parallel = true }, "root = text (@\"<|tool_call_start|>\" \"[\" calls)?;\n",
+          "calls = call (\", \" call)* \"]\" @\"<|tool_call_end|>\" text ;\n" },
+        { "json", { .n_pair = 1, .parallel = true, .text = "schema(0)" }, "root = schema(0) | \"[\" calls;\n", "calls = call (\",\" call)* \"]\";\n" },
+        { "llama3.1", { .n_pair = 1, .parallel = true }, "root = text(\"{\\\"name\\\": \\\"\", \"{\\\"name\\\":\\\"\")  | calls;\n", "calls = call ;\n" },
+        { "functionary-v4r", { .n_pair = 1, .choice = CHOICE_REQUIRED }, "root = text(\"<function=\") calls;\n", "calls = call ;\n" },
+        { "functionary-v3.1", { .code = true, .parallel = true }, "root = text(\"<function=\") (calls)?;\n", "calls = last;\n" },
     };
     for (size_t i = 0; i < LEN(list); i++) {
         struct str s = { 0 };
-        struct err e = { 0 };
-        CHECK(dialect_find(list[i].dialect)->grammar(list[i].choice, list[i].parallel, &s, &e), "%s", e.msg);
-        CHECK(s.p && !strcmp(s.p, list[i].want), "%s", s.p ? s.p : "");
+        dialect_find(list[i].dialect)->grammar(&list[i].t, &s);
+        CHECK(s.p && !strncmp(s.p, list[i].root, strlen(list[i].root)), "%s: %s", list[i].dialect, s.p ? s.p : "");
+        CHECK(s.p && s.len >= strlen(list[i].calls) && !strcmp(s.p + s.len - strlen(list[i].calls), list[i].calls), "%s: %s", list[i].dialect, s.p);
+        if (strstr(list[i].dialect, "json") && list[i].t.choice != CHOICE_NONE) CHECK(strstr(s.p, json_call), "%s", s.p);
         str_done(&s);
     }
 }

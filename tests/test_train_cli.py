@@ -45,21 +45,42 @@ def test_a_run_goes_on_and_becomes_a_model(tmp_path):
     assert rc == 0 and text.startswith("loss: ") and "</svg>" in svg.read_text(), err
 
 
+def test_a_shard_has_one_loss_under_a_checkpoint(tmp_path):
+    run, shard, other = tmp_path / "run", tmp_path / "a.shard", tmp_path / "b.shard"
+    assert train(run, "--steps", 1)[0] == 0
+    assert tenon("data", "--shards", 40, "--vocab", VOCAB, "--out", shard)[0] == 0
+    assert tenon("data", "--shards", 2, "--vocab", "models/vocab-2048.gguf", "--out", other)[0] == 0
+    loss = ("train", "loss", run / "step-000000001.ckpt")
+    plain, fast = (json.loads(tenon(*loss, shard, "--isa", isa, "--tokens", 1500)[1]) for isa in ("plain", "f32"))
+    assert plain["rows"] == fast["rows"] <= 1500 and plain["conversations"] > 1
+    for key in ("loss", "grad_norm", "weight"):
+        assert abs(plain[key] - fast[key]) <= 1e-3 * plain[key], key
+    assert 5 < plain["loss"] < 9, "before training all tokens are about equally likely"
+    first, last = (json.loads(tenon(*loss, shard, "--stage", s)[1])["weight"] for s in (1, 3))
+    assert first > last, "prompts weigh nothing in the last stage"
+    shard.write_bytes(shard.read_bytes()[:500])
+    for path, says in ((other, "2048 tokens"), (VOCAB, "not a shard"), (shard, "no conversation")):
+        rc, out, err = tenon(*loss, path)
+        assert rc == 1 and out == "" and says in err, err
+
+
 @pytest.mark.parametrize("args, status, says", [
     (["train", "--steps", 1], 2, "--vocab is missing"),
     (["train", "--steps", 1, "--vocab", "no-such.gguf"], 1, "no-such.gguf"),
     (["train", "--vocab", VOCAB, "--shape", "nano"], 1, "steps or a time budget"),
-    (["train", "--vocab", VOCAB, "--shape", "huge", "--steps", 1], 1, "nano, small and base"),
+    (["train", "--vocab", VOCAB, "--shape", "huge", "--steps", 1], 1, "nano, small, base and deep"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--packs", "no-such-folder"], 1, "no-such-folder"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--isa", "abacus"], 1, "abacus"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--resume", VOCAB], 1, "not a checkpoint"),
     (["train", "export", VOCAB, "x.gguf", "--vocab", VOCAB], 1, "not a checkpoint"),
     (["train", "export", VOCAB, "x.gguf", "--vocab", VOCAB, "--type", "Q9_9"], 1, "Q9_9"),
+    (["train", "loss", VOCAB, VOCAB], 1, "not a checkpoint"),
+    (["train", "loss", VOCAB, VOCAB, "--stage", 4], 2, "--stage"),
     (["train", "plot", "no-such.tsv"], 1, "no-such.tsv"),
     (["train", "plot", VOCAB, "--width", 1], 2, "--width"),
 ])
 def test_what_cannot_be_done_is_one_line(args, status, says, tmp_path):
-    if args[0] == "train" and len(args) > 1 and args[1] not in ("export", "plot"):
+    if args[0] == "train" and len(args) > 1 and args[1] not in ("export", "loss", "plot"):
         args = args + ["--run", tmp_path / "run"]
     rc, out, err = tenon(*args)
     assert rc == status, err

@@ -42,6 +42,6 @@ if [ ! -x .venv/bin/python ]; then
     .venv/bin/pip install -q pytest jsonschema jinja2 >/dev/null 2>&1 ||
         { rm -rf .venv; echo "deps: Python packages cannot be fetched: Python tests will be skipped" >&2; exit 0; }
 fi
-.venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('numpy', 'gguf', 'tokenizers'))))" ||
-    .venv/bin/pip install -q numpy gguf tokenizers >/dev/null 2>&1 ||
-    echo "deps: numpy, gguf and tokenizers cannot be fetched: the tests of tenon convert will be skipped" >&2
+.venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('numpy', 'gguf', 'tokenizers', 'xxhash'))))" ||
+    .venv/bin/pip install -q numpy gguf tokenizers xxhash >/dev/null 2>&1 ||
+    echo "deps: numpy, gguf, tokenizers and xxhash cannot be fetched: the tests of tenon convert and tools/accel will be skipped" >&2

@@ -1,15 +1,27 @@
 #!/usr/bin/env python3
-"""Turns a text file into a C string: embed_text.py OUT.c NAME FILE"""
-import sys
+"""Turns text files into one C array, each under its name without extension: embed_text.py OUT.c FILE …"""
+import os, sys
+
+
+def quoted(text):
+    """A C string literal, cut into lines: bytes that are not plain as octal escapes."""
+    out = []
+    for i in range(0, len(text), 96):
+        part = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\?' else "\\%03o" % b for b in text[i:i + 96])
+        out.append('      "' + part + '"')
+    return "\n".join(out) or '      ""'
 
 
 def main():
-    out, name, path = sys.argv[1:4]
-    with open(path, encoding="utf-8") as f:
-        lines = f.read().split("\n")
-    quoted = ['    "' + l.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?") + '\\n"' for l in lines]
-    with open(out, "w", encoding="utf-8") as f:
-        f.write("/* Made by tools/embed_text.py. */\nextern const char %s[];\nconst char %s[] =\n%s;\n" % (name, name, "\n".join(quoted)))
+    rows = []
+    for path in sys.argv[2:]:
+        with open(path, "rb") as f:
+            text = f.read()
+        name = os.path.splitext(os.path.basename(path))[0]
+        rows.append('    { "%s", %d,\n%s },\n' % (name, len(text), quoted(text)))
+    with open(sys.argv[1], "w", encoding="ascii") as f:
+        f.write('/* Made by tools/embed_text.py. */\n#include "text/int.h"\n\n')
+        f.write("const struct own_template own_templates[] = {\n%s    { NULL, 0, NULL }\n};\n" % "".join(rows))
 
 
 main()

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, random calls, and the
+# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, templates and parsers, our own
+# templates beside the published ones, the Jinja interpreter beside jinja2, random calls, walks of every dialect over real vocabularies, and the
 # token masks: random walks, masks against brute force, every instance in all spellings and cuts, forced runs.
 # `test_shared.sh TENON masks` is the last part alone.
 set -u
@@ -9,7 +10,20 @@ PATH="$(pwd)/.venv/bin:$PATH"
 
 if [ "${2:-}" = masks ]; then :
 elif [ ! -x "$shared/check/run" ]; then echo "skipped: $shared/check/run is not there"
-else "$shared/check/run" models tokenizers random_calls || bad=1
+else "$shared/check/run" models tokenizers templates parsers random_calls || bad=1
+fi
+
+if [ "${2:-}" = masks ]; then :
+elif ! .venv/bin/python -c "import jinja2" 2>/dev/null; then echo "skipped: templates beside jinja2 (no .venv; make deps makes one)"
+else
+    .venv/bin/python tests/test_templates.py --all || bad=1
+    .venv/bin/python -W ignore tests/test_jinja.py --all || bad=1
+fi
+
+turns=$(dirname "$TENON")/tests/test_turns
+if [ "${2:-}" = masks ]; then :
+elif [ ! -x "$turns" ]; then echo "skipped: walks of every dialect ($turns is not built)"
+else TENON_WALK_VOCABS="${DIALECT_WALKS:-20}" "$turns" walks_with_real_vocabularies || bad=1
 fi
 
 if [ "${2:-}" = masks ]; then :

@@ -148,6 +148,8 @@ void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */
 bool file_read(const char *path, struct str *out, struct err *e);
+/* What file_read() unpacks again: zstd, quickly, or the bytes as they are where the build has none. Appended to out. */
+void pack_zstd(const void *p, size_t n, struct str *out);
 /* Writes to a temporary name beside path, fsyncs, renames: path holds the old bytes or all new ones. */
 bool file_write(const char *path, const void *p, size_t n, struct err *e);
 /* The same in pieces. Zeroed after commit or abort. */

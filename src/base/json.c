@@ -322,25 +322,46 @@ struct json *json_new_int(int64_t v)
     return json_new_number(text, (size_t)snprintf(text, sizeof text, "%lld", (long long)v));
 }
 
-/* Python's repr of a finite double: the shortest digits that read back, plain between 1e-4 and 1e16. */
-static int repr(char out[40], double v)
+/* Shortest digits that read back, d.ddde±xx. Above a power of two the doubles lie further apart than below
+ * it: there the nearest decimal may be out of reach and the next one up is the answer. */
+static void shortest(char e[40], double v)
 {
-    char e[40];
-    int prec = 0;
-    do snprintf(e, sizeof e, "%.*e", prec, v);
-    while (strtod(e, NULL) != v && ++prec < 17);
-    int exp10 = atoi(strchr(e, 'e') + 1);
-    if (v != 0 && (exp10 < -4 || exp10 >= 16)) {
+    for (int prec = 0;; prec++) {
+        snprintf(e, 40, "%.*e", prec, v);
+        if (prec >= 17 || strtod(e, NULL) == v) return;
+        char *last = strchr(e, 'e') - 1;
+        if (prec != 15 || *last == '9') continue;
+        ++*last;
+        if (strtod(e, NULL) == v) return;
+    }
+}
+
+int json_f64_text(char out[40], double v)
+{
+    char e[40], digit[24];
+    int exp10, n = 0, n_digit = 0;
+    shortest(e, v);
+    exp10 = atoi(strchr(e, 'e') + 1);
+    if (exp10 < -4 || exp10 >= 16) {
         *strchr(e, 'e') = 0;
         return snprintf(out, 40, "%se%c%02d", e, exp10 < 0 ? '-' : '+', abs(exp10));
     }
-    return snprintf(out, 40, "%.*f", MAX(prec - exp10, 1), v);
+    for (char *p = e; *p != 'e'; p++)
+        if (*p >= '0' && *p <= '9') digit[n_digit++] = *p;
+    if (*e == '-') out[n++] = '-';
+    if (exp10 < 0) return n + snprintf(out + n, 39, "0.%.*s%.*s", -exp10 - 1, "000", n_digit, digit);
+    for (int i = 0; i < MAX(n_digit, exp10 + 2); i++) {
+        if (i == exp10 + 1) out[n++] = '.';
+        out[n++] = i < n_digit ? digit[i] : '0';
+    }
+    out[n] = 0;
+    return n;
 }
 
 struct json *json_new_f64(double v)
 {
     char text[40];
-    return json_new_number(text, (size_t)repr(text, v));
+    return json_new_number(text, (size_t)json_f64_text(text, v));
 }
 
 struct json *json_new_strn(const char *s, size_t len)
@@ -416,7 +437,7 @@ static void write_number(struct str *out, const struct json *v, enum json_style 
     double d = json_f64(v);
     bool finite = d - d == 0;
     if (style == JSON_PYTHON && json_is_int(v) && !strcmp(t, "-0")) str_putc(out, '0');
-    else if (style == JSON_PYTHON && !json_is_int(v) && finite) str_put(out, text, (size_t)repr(text, d));
+    else if (style == JSON_PYTHON && !json_is_int(v) && finite) str_put(out, text, (size_t)json_f64_text(text, d));
     else str_put(out, t, len);
 }
 

@@ -49,6 +49,7 @@ struct json *json_new_null(void);
 struct json *json_new_bool(bool b);
 struct json *json_new_int(int64_t v);
 struct json *json_new_f64(double v);                                  /* shortest text that reads back */
+int          json_f64_text(char out[40], double v);                   /* that text, as Python's repr; its length. v finite */
 struct json *json_new_number(const char *text, size_t len);           /* text must be a JSON number */
 struct json *json_new_str(const char *s);
 struct json *json_new_strn(const char *s, size_t len);

@@ -36,7 +36,9 @@ void str_puts(struct str *s, const char *text)
 
 void str_putc(struct str *s, char c)
 {
-    str_put(s, &c, 1);
+    if (s->len + 2 > s->cap) str_room(s, 1);
+    s->p[s->len++] = c;
+    s->p[s->len] = 0;
 }
 
 void str_fmt(struct str *s, const char *fmt, ...)
@@ -98,9 +100,18 @@ int32_t utf8_next(const char *p, const char *end, int *n)
     return (int32_t)cp;
 }
 
+/* ASCII, eight bytes at a time. */
+static const char *skip_ascii(const char *p, const char *end)
+{
+    uint64_t w;
+    while (end - p >= 8 && (memcpy(&w, p, 8), !(w & 0x8080808080808080u))) p += 8;
+    while (p < end && !(*p & 0x80)) p++;
+    return p;
+}
+
 bool utf8_valid(const char *p, size_t len)
 {
-    for (const char *end = p + len; p < end;) {
+    for (const char *end = p + len; (p = skip_ascii(p, end)) < end;) {
         int n;
         if (utf8_next(p, end, &n) < 0) return false;
         p += n;

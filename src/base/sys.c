@@ -140,6 +140,19 @@ static bool unpack_zstd(const char *path, const struct str *in, struct str *out,
 }
 #endif
 
+void pack_zstd(const void *p, size_t n, struct str *out)
+{
+#ifdef TENON_ZSTD
+    size_t most = ZSTD_compressBound(n);
+    char *to = mem_alloc(most);
+    size_t got = ZSTD_compress(to, most, p, n, 1);
+    if (!ZSTD_isError(got)) str_put(out, to, got);
+    mem_free(to);
+    if (!ZSTD_isError(got)) return;
+#endif
+    str_put(out, p, n);
+}
+
 static bool starts(const struct str *s, const char *magic, size_t n)
 {
     return s->len >= n && memcmp(s->p, magic, n) == 0;

@@ -161,7 +161,9 @@ static bool make_headers(const struct client_request *q, struct curl_slist **lis
     for (int i = 0; i < q->n_header; i++) {
         struct str s = { 0 };
         if (!is_clean(q->header[i].name) || !is_clean(q->header[i].value))
-            return err_set(e, ERR_ARG, "header %.40s: holds a line end or another control character", q->header[i].name);
+            return err_set(e, ERR_ARG,
+                           "header %.40s: holds a line end or another control character",
+                           q->header[i].name);
         str_fmt(&s, "%s: %s", q->header[i].name, q->header[i].value);
         *list = curl_slist_append(*list, s.p);
         str_done(&s);
@@ -212,13 +214,16 @@ static void set_up(struct client *c, struct transfer *t, struct curl_slist *head
     }
 }
 
-static bool failed(const struct client *c, const struct transfer *t, CURLcode rc, const char *why, struct err *e)
+static bool failed(const struct client *c, const struct transfer *t, CURLcode rc, const char *why,
+                   struct err *e)
 {
     const char *text = why[0] ? why : curl_easy_strerror(rc);
     if (t->stopped) return err_set(e, ERR_CANCEL, "cancelled");
     if (t->refused) return err_set(e, ERR_ARG, "%.200s: its address is not one of the open internet, and only those are allowed", t->q->url);
     if (t->enough) return err_set(e, ERR_CANCEL, "the reply was left");
-    if (t->too_large) return err_set(e, ERR_LIMIT, "%.200s: a reply of more than %zu bytes", t->q->url, c->o.most_bytes);
+    if (t->too_large)
+        return err_set(e, ERR_LIMIT, "%.200s: a reply of more than %zu bytes", t->q->url,
+                       c->o.most_bytes);
     bool address = rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_URL_MALFORMAT;
     return err_set(e, address ? ERR_ARG : ERR_IO, "%.200s: %.200s", t->q->url, text);
 }
@@ -232,8 +237,8 @@ static bool is_busy(int status)
 
 static bool is_broken(CURLcode rc)
 {
-    return rc == CURLE_COULDNT_CONNECT || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
-           rc == CURLE_PARTIAL_FILE || rc == CURLE_COULDNT_RESOLVE_HOST;
+    return rc == CURLE_COULDNT_CONNECT || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
+           rc == CURLE_SEND_ERROR || rc == CURLE_PARTIAL_FILE || rc == CURLE_COULDNT_RESOLVE_HOST;
 }
 
 static void pause_before(struct client *c, int again, long retry_after)
@@ -243,7 +248,8 @@ static void pause_before(struct client *c, int again, long retry_after)
     for (int i = 1; i < again && ms < BACKOFF_MOST; i++) ms *= 2;
     ms = MIN(ms, (double)BACKOFF_MOST) * (0.75 + 0.5 * rng_unit(&r));
     ms = MAX(ms, 1000.0 * (double)MAX(0L, MIN(retry_after, (long)RETRY_AFTER_MOST)));
-    struct timespec t = { (time_t)(ms / 1000), (long)((ms - 1000.0 * (double)(long)(ms / 1000)) * 1e6) };
+    struct timespec t = { (time_t)(ms / 1000),
+                          (long)((ms - 1000.0 * (double)(long)(ms / 1000)) * 1e6) };
     nanosleep(&t, NULL);
 }
 
@@ -256,7 +262,8 @@ static void put_headers(CURL *curl, struct client_reply *out)
     snprintf(out->location, sizeof out->location, "%s", location ? location : "");
 }
 
-bool client_send(struct client *c, const struct client_request *q, struct client_reply *out, struct err *e)
+bool client_send(struct client *c, const struct client_request *q, struct client_reply *out,
+                 struct err *e)
 {
     struct curl_slist *headers = NULL;
     bool ok = make_headers(q, &headers, e), again = ok;
@@ -273,7 +280,8 @@ bool client_send(struct client *c, const struct client_request *q, struct client
         put_headers(c->curl, out);
         out->tries++;
         ok = rc == CURLE_OK || failed(c, &t, rc, why, e);
-        again = !t.handed_on && !t.too_large && out->tries < c->o.tries && (ok ? is_busy(out->status) : is_broken(rc) && !t.refused && !t.stopped);
+        again = !t.handed_on && !t.too_large && out->tries < c->o.tries &&
+                (ok ? is_busy(out->status) : is_broken(rc) && !t.refused && !t.stopped);
         if (again) pause_before(c, out->tries, t.retry_after);
     }
     curl_slist_free_all(headers);
@@ -293,10 +301,12 @@ struct client *client_open(const struct client_opts *o, struct err *e)
 
 void client_close(struct client *c) { }
 
-bool client_send(struct client *c, const struct client_request *q, struct client_reply *out, struct err *e)
+bool client_send(struct client *c, const struct client_request *q, struct client_reply *out,
+                 struct err *e)
 {
     *out = (struct client_reply){ 0 };
-    return err_set(e, ERR_UNSUPPORTED, "this build has no HTTP client (it was made without libcurl)");
+    return err_set(e, ERR_UNSUPPORTED,
+                   "this build has no HTTP client (it was made without libcurl)");
 }
 
 #endif

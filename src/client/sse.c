@@ -22,7 +22,8 @@ static bool dispatch(struct sse *s)
     bool go_on = true;
     if (s->has_data) {
         if (s->data.len) s->data.p[--s->data.len] = 0;                /* the last newline */
-        go_on = s->fn(s->ctx, s->event.p ? s->event.p : "", s->data.p ? s->data.p : "", s->data.len);
+        go_on =
+            s->fn(s->ctx, s->event.p ? s->event.p : "", s->data.p ? s->data.p : "", s->data.len);
     }
     s->has_data = false;
     str_clear(&s->data);

@@ -59,13 +59,17 @@ static void fill_avx2(struct kern *k, unsigned has)
 {
     kern_avx2(k);
     kern_int_avx2(k);
+    kern_crowd_avx2(k);
 }
 
 static void fill_avx512(struct kern *k, unsigned has)
 {
     kern_avx512(k);
     kern_int_avx2(k);
-    if (has & HAS_VNNI) kern_vnni(k);
+    kern_crowd_avx2(k);
+    if (!(has & HAS_VNNI)) return;
+    kern_vnni(k);
+    kern_crowd_vnni(k);
 }
 #endif
 

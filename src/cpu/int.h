@@ -33,6 +33,9 @@ struct decode {
     /* y[t*ldy + r] for n columns and r in [r0, r1); act as above. row: scratch of n_in floats. */
     void (*rows)(float *y, size_t ldy, const struct mat *w, const void *act, size_t act_bytes,
                  int n, int r0, int r1, float *row);
+    /* Above 0: results are those of the prefill kernel of this dtype to the last bit, and are had sooner for so many
+     * columns or fewer. */
+    int few;
 };
 
 /* A loop of one product instruction on registers: n rounds, returns the operations done. */
@@ -66,7 +69,9 @@ void kern_plain(struct kern *k);
 void kern_avx2(struct kern *k);
 void kern_avx512(struct kern *k);
 void kern_int_avx2(struct kern *k);
+void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
+void kern_crowd_vnni(struct kern *k);
 
 /* matmul.c */
 struct cpu {

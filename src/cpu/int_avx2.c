@@ -11,6 +11,7 @@
 #include <immintrin.h>
 
 #include "cpu/codec.h"
+#include "cpu/crowd.h"
 
 #define SLICE 256
 #define INLINE static inline __attribute__((always_inline))
@@ -22,47 +23,11 @@ static size_t act_bytes(int k)
     return (size_t)k + (size_t)k / 32 * 8;
 }
 
-INLINE float largest(__m256 v)
-{
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
-INLINE int total_int(__m256i v)
-{
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
-}
-
 INLINE float total(__m256 v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
-/* 32 values to bytes; returns their scale, the sum of the bytes in *sum. */
-INLINE float quantise(int8_t *q, const float *x, int *sum)
-{
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    __m256 v[4], most = _mm256_setzero_ps();
-    __m256i i[4];
-    for (int j = 0; j < 4; j++) {
-        v[j] = _mm256_loadu_ps(x + 8 * j);
-        most = _mm256_max_ps(most, _mm256_andnot_ps(sign, v[j]));
-    }
-    float m = largest(most);
-    bool any = m > 1e-30f;                                            /* 127 / m must be finite */
-    __m256 inv = _mm256_set1_ps(any ? 127 / m : 0);
-    for (int j = 0; j < 4; j++) i[j] = _mm256_cvtps_epi32(_mm256_mul_ps(v[j], inv));
-    *sum = total_int(_mm256_add_epi32(_mm256_add_epi32(i[0], i[1]), _mm256_add_epi32(i[2], i[3])));
-    __m256i b = _mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3]));
-    /* The packs work on halves of a register: put the groups of four back in order. */
-    _mm256_storeu_si256((__m256i *)q,
-                        _mm256_permutevar8x32_epi32(b, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    return any ? m / 127 : 0;
 }
 
 static void act_fill(void *dst, const float *x, int k)
@@ -71,7 +36,7 @@ static void act_fill(void *dst, const float *x, int k)
     float *d = (float *)(void *)(q + k), *ds = d + k / 32;
     for (int b = 0; b < k / 32; b++) {
         int sum;
-        d[b] = quantise(q + 32 * b, x + 32 * b, &sum);
+        d[b] = crowd_quantise(q + 32 * b, x + 32 * b, &sum);
         ds[b] = d[b] * (float)sum;
     }
 }

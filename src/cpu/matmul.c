@@ -5,7 +5,8 @@
  * in pieces from one counter over all products, so that a thread that is slowed down takes
  * fewer. Pieces are whole panels (prefill) or a few rows (decode); a row's result does not
  * depend on who computes it. Small products stay on the calling thread: waking another costs
- * more than they do. */
+ * more than they do. Where a decode kernel gives the same bits as the prefill kernel, a few prompt
+ * tokens go that way: a panel is not worth unpacking for them. */
 #include <stdatomic.h>
 
 #include "cpu/int.h"
@@ -19,6 +20,7 @@
 struct input { const struct act_form *form; size_t bytes; char *at; };  /* n columns, bytes apart */
 struct product {
     const struct matmul *mm;
+    bool panels;                                                      /* pre, else dec */
     struct prefill pre;
     struct decode dec;
     const struct input *in;
@@ -36,19 +38,21 @@ struct job {
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
-/* Rows of a decode piece of w. */
+/* Rows of a decode piece of w: whole groups of the kernels that take rows together. */
+#define GROUP 16
 static int decode_piece(const struct mat *w, int n_thread)
 {
     size_t share = w->row_bytes * (size_t)w->n_out / (8 * (size_t)n_thread);
     size_t bytes = MIN(MAX(share, (size_t)PIECE_LEAST), (size_t)PIECE_MOST);
-    return (int)MAX((size_t)8, bytes / MAX(w->row_bytes, (size_t)1));
+    return MAX(((int)(bytes / MAX(w->row_bytes, (size_t)1)) + GROUP - 1) / GROUP, 1) * GROUP;
 }
 
 static void choose_kernel(struct job *j, struct product *p)
 {
     const struct kern *k = &j->c->kern;
     enum dtype d = p->mm->w->dtype;
-    if (j->ph == PHASE_PREFILL) {
+    p->panels = j->ph == PHASE_PREFILL && (!k->prefill[d].act || j->n > k->decode[d].few);
+    if (p->panels) {
         p->pre = k->prefill[d].act ? k->prefill[d] : k->any_prefill;
         p->piece = PANEL_ROWS;
     } else {
@@ -83,7 +87,7 @@ static void make_room(struct job *j)
 {
     size_t panel = 0, act = 0;
     for (int i = 0; i < j->n_mm; i++)
-        if (j->ph == PHASE_PREFILL) panel = MAX(panel, j->p[i].pre.panel_bytes(j->k));
+        if (j->p[i].panels) panel = MAX(panel, j->p[i].pre.panel_bytes(j->k));
     cpu_scratch(j->c, ((panel + 63) & ~(size_t)63) + (size_t)j->k * sizeof(float) + 128);
     for (int i = 0; i < j->n_in_forms; i++) act += j->in[i].bytes * (size_t)j->n;
     if (act + 64 > j->c->act_cap) {
@@ -136,7 +140,7 @@ static void run_pieces(void *ctx, int thread, int n_thread)
          (i = atomic_fetch_add_explicit(&j->next_piece, 1, memory_order_relaxed)) < j->total;) {
         const struct product *p = j->p;
         while (i >= p->n_piece) i -= p++->n_piece;
-        (j->ph == PHASE_PREFILL ? run_panel : run_rows)(j, p, i, j->c->scratch[thread]);
+        (p->panels ? run_panel : run_rows)(j, p, i, j->c->scratch[thread]);
     }
 }
 
@@ -145,7 +149,7 @@ static void run_job(struct job *j)
     int64_t work = 0;
     for (int i = 0; i < j->n_mm; i++) {
         choose_kernel(j, &j->p[i]);
-        j->p[i].in = input_of(j, j->ph == PHASE_PREFILL ? j->p[i].pre.act : j->p[i].dec.act);
+        j->p[i].in = input_of(j, j->p[i].panels ? j->p[i].pre.act : j->p[i].dec.act);
         work += (int64_t)j->p[i].mm->w->n_out * j->k * j->n;
     }
     make_room(j);

@@ -6,8 +6,8 @@
  * that, which is one vector per group of a panel, shared by all columns. A panel is 32 rows
  * turned so that one register holds four values of k for 16 rows; a tile is 32 rows by 6
  * columns: 12 integer and 12 float sums. Decode: the weights stay unsigned as they lie in the
- * file and the activations are signed; the offset of the weights (8, 32, 128) is taken off the
- * same way, from sums made once per column.
+ * file and the activations are signed; the offset of the weights (32, 128) is taken off the
+ * same way, from sums made once per column. Q4_0 has a way of its own (crowd_vnni.c).
  *
  * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by
  * block in the order of k, whatever the number of columns. */
@@ -308,55 +308,8 @@ INLINE float total(__m512 v)
     return _mm512_reduce_add_ps(v);
 }
 
-/* Q4_0: four blocks a unit. The low nibbles of the four, then the high ones; four lanes a block. */
-#define U4 256                                                        /* q 128, start 64, d 64 */
-
-static size_t q4_0_bytes(int k)
-{
-    return (size_t)up(k, 128) / 128 * U4;
-}
-
-static void q4_0_fill(void *dst, const float *x, int k)
-{
-    char *u = dst;
-    memset(u, 0, q4_0_bytes(k));
-    for (int b = 0; b < k / 32; b++) {
-        int j = b % 4;
-        struct block v = quantise(x + 32 * b);
-        _mm_storeu_si128((void *)(u + 16 * j), _mm512_cvtsepi32_epi8(v.a));
-        _mm_storeu_si128((void *)(u + 64 + 16 * j), _mm512_cvtsepi32_epi8(v.b));
-        ((int32_t *)(void *)(u + 128))[4 * j] = -8 * v.sum;
-        for (int i = 0; i < 4; i++) ((float *)(void *)(u + 192))[4 * j + i] = v.d;
-        if (j == 3) u += U4;
-    }
-}
-
-static const struct act_form act_q4_0 = { q4_0_bytes, q4_0_fill };
-
 /* What a unit of weights becomes before columns come along: bytes, scales of the lanes, minima. */
 struct unit { __m512i q[4]; __m512 d; __m256 min; };
-
-INLINE struct unit q4_0_load(const uint8_t *w)
-{
-    const __m512i words =
-        _mm512_set_epi64(0, 0, 0, 0, 0x001b001b001b001b, 0x0012001200120012, 0x0009000900090009, 0);
-    const __m512i low = _mm512_set1_epi8(15);
-    __m512i q = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(w + 2)));
-    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 20)), 1);
-    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 38)), 2);
-    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(w + 56)), 3);
-    return (struct unit){ .q = { _mm512_and_si512(q, low),
-                                 _mm512_and_si512(_mm512_srli_epi16(q, 4), low) },
-                          .d = spread_halves(w, words) };
-}
-
-INLINE __m512 q4_0_add(__m512 sum, const struct unit *w, const char *u)
-{
-    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 128), w->q[0], _mm512_load_si512(u));
-    acc = _mm512_dpbusd_epi32(acc, w->q[1], _mm512_load_si512(u + 64));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 192)),
-                           sum);
-}
 
 /* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their
  * sign bit. */
@@ -569,7 +522,6 @@ INLINE void ahead(const uint8_t *p, int bytes)
                 row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1);      \
         }                                                                                          \
     }
-ROW(q4_0, 128, 72, U4)
 ROW(q8_0, 64, 68, U8)
 ROW(q4_k, 256, 144, U4K)
 ROW(q6_k, 256, 210, U6K)
@@ -599,7 +551,6 @@ void kern_vnni(struct kern *k)
                                        : has_min   ? mul_32_min                                    \
                                                    : mul_32 };
     EACH(SET)
-    k->decode[DT_Q4_0] = (struct decode){ &act_q4_0, rows_q4_0 };
     k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
     k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
     k->decode[DT_Q6_K] = (struct decode){ &act_q6_k, rows_q6_k };

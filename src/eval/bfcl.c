@@ -19,7 +19,10 @@ static const char *const categories[] = {
     "live_simple", "live_multiple", "live_parallel", "live_parallel_multiple", "live_irrelevance", "live_relevance",
 };
 
-static const char *category_of(const struct json *line) { return json_str(json_get(line, "category"), NULL); }
+static const char *category_of(const struct json *line)
+{
+    return json_str(json_get(line, "category"), NULL);
+}
 
 static enum judge_language language_of(const char *category)
 {
@@ -46,11 +49,16 @@ static bool check(const struct json *line, struct err *e)
     const struct json *question = json_get(line, "question");
     if (!c) wrong = "category: a string is needed";
     else if (!known(c))
-        return err_set(e, ERR_UNSUPPORTED, "category '%.60s' is not evaluated here; simple_*, multiple, parallel, "
-                       "parallel_multiple, irrelevance and live_* are", c);
-    else if (!json_is(json_get(line, "function"), JSON_ARRAY)) wrong = "function: an array is needed";
-    else if (json_len(question) != 1 || !json_is(json_at(question, 0), JSON_ARRAY)) wrong = "question: an array of one turn is needed";
-    else if (!strstr(c, "relevance") && !json_is(json_get(line, "ground_truth"), JSON_ARRAY)) wrong = "ground_truth: an array is needed";
+        return err_set(e, ERR_UNSUPPORTED,
+                       "category '%.60s' is not evaluated here; simple_*, multiple, parallel, "
+                       "parallel_multiple, irrelevance and live_* are",
+                       c);
+    else if (!json_is(json_get(line, "function"), JSON_ARRAY))
+        wrong = "function: an array is needed";
+    else if (json_len(question) != 1 || !json_is(json_at(question, 0), JSON_ARRAY))
+        wrong = "question: an array of one turn is needed";
+    else if (!strstr(c, "relevance") && !json_is(json_get(line, "ground_truth"), JSON_ARRAY))
+        wrong = "ground_truth: an array is needed";
     return !wrong || err_set(e, ERR_FORMAT, "%s", wrong);
 }
 
@@ -68,7 +76,8 @@ static struct verdict judge_relevance(const char *category, const struct json *c
     bool called = json_len(calls) > 0, wanted = !strstr(category, "irrelevance");
     for (size_t i = 0; i < json_len(calls); i++) called &= json_is(json_at(calls, i), JSON_OBJECT);
     if (called == wanted) return (struct verdict){ true, "" };
-    return (struct verdict){ false, wanted ? "relevance_error:decoder_failed" : "irrelevance_error:decoder_success" };
+    return (struct verdict){ false, wanted ? "relevance_error:decoder_failed"
+                                           : "irrelevance_error:decoder_success" };
 }
 
 static struct verdict judge(void *ctx, const struct json *line, const struct message *m)
@@ -76,19 +85,26 @@ static struct verdict judge(void *ctx, const struct json *line, const struct mes
     const char *c = category_of(line);
     if (!m) return (struct verdict){ false, "failed" };
     struct json *calls = point_calls(m, false);
-    struct judge_opts o = { .match = match_of(c), .dots_shown_as_underscores = true, .language = language_of(c) };
+    struct judge_opts o = { .match = match_of(c),
+                            .dots_shown_as_underscores = true,
+                            .language = language_of(c) };
     struct verdict v = { false, "ast_decoder:decoder_failed" };
     bool readable = true;
-    for (size_t i = 0; i < json_len(calls); i++) readable &= json_is(json_at(calls, i), JSON_OBJECT);
+    for (size_t i = 0; i < json_len(calls); i++)
+        readable &= json_is(json_at(calls, i), JSON_OBJECT);
     if (strstr(c, "relevance")) v = judge_relevance(c, calls);
-    else if (readable) v = judge_calls(json_get(line, "function"), json_get(line, "ground_truth"), calls, &o);
+    else if (readable)
+        v = judge_calls(json_get(line, "function"), json_get(line, "ground_truth"), calls, &o);
     json_free(calls);
     return v;
 }
 
-const struct benchmark bench_bfcl = { .kind = "category", .check = check, .request = request, .judge = judge };
+const struct benchmark bench_bfcl = {
+    .kind = "category", .check = check, .request = request, .judge = judge
+};
 
-bool eval_bfcl(const struct lines *lines, const struct asking *a, struct eval_report *out, struct err *e)
+bool eval_bfcl(const struct lines *lines, const struct asking *a, struct eval_report *out,
+               struct err *e)
 {
     return points_run(&bench_bfcl, NULL, lines, a, out, e);
 }
@@ -103,7 +119,8 @@ static const struct tally *asked(const struct eval_report *r, const char *catego
 }
 
 /* Mean over categories, by entry count if weighted. False: not all were asked. */
-static bool mean_of(const struct eval_report *r, const char *const *category, int n, bool weighted, struct share *out)
+static bool mean_of(const struct eval_report *r, const char *const *category, int n, bool weighted,
+                    struct share *out)
 {
     struct share s[8];
     double weight[8];
@@ -118,7 +135,8 @@ static bool mean_of(const struct eval_report *r, const char *const *category, in
 }
 
 enum total { SIMPLE, NON_LIVE, LIVE, IRRELEVANCE, OVERALL, TOTALS };
-static const char *const total_name[TOTALS] = { "simple", "non_live", "live", "irrelevance_mean", "overall_v4" };
+static const char *const total_name[TOTALS] = { "simple", "non_live", "live", "irrelevance_mean",
+                                                "overall_v4" };
 
 /* have[i]: total i can be told. */
 static void totals(const struct eval_report *r, struct share out[TOTALS], bool have[TOTALS])
@@ -131,7 +149,8 @@ static void totals(const struct eval_report *r, struct share out[TOTALS], bool h
     for (int i = 0; i < 3; i++) have[NON_LIVE] &= mean_of(r, &rest[i], 1, false, &parts[i + 1]);
     if (have[NON_LIVE]) out[NON_LIVE] = share_mean(parts, NULL, 4);
     have[LIVE] = mean_of(r, categories + 7, 4, true, &out[LIVE]);
-    have[IRRELEVANCE] = mean_of(r, (const char *const[]){ "irrelevance", "live_irrelevance" }, 2, false, &out[IRRELEVANCE]);
+    have[IRRELEVANCE] = mean_of(r, (const char *const[]){ "irrelevance", "live_irrelevance" }, 2,
+                                false, &out[IRRELEVANCE]);
     have[OVERALL] = have[NON_LIVE] && have[LIVE] && have[IRRELEVANCE];
     if (!have[OVERALL]) return;
     struct share all[4] = { out[NON_LIVE], out[LIVE], out[IRRELEVANCE], { 0 } };
@@ -140,8 +159,9 @@ static void totals(const struct eval_report *r, struct share out[TOTALS], bool h
 
 static struct json *not_asked(const struct eval_report *r)
 {
-    static const char *const never[] = { "multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param",
-                                         "multi_turn_long_context", "memory", "web_search", "format_sensitivity" };
+    static const char *const never[] = { "multi_turn_base", "multi_turn_miss_func",
+                                         "multi_turn_miss_param", "multi_turn_long_context",
+                                         "memory", "web_search", "format_sensitivity" };
     struct json *list = json_new_array();
     for (size_t i = 0; i < LEN(categories); i++)
         if (!asked(r, categories[i])) json_push(list, json_new_str(categories[i]));
@@ -165,7 +185,8 @@ void eval_bfcl_print(const struct eval_report *r, struct str *out)
     }
     struct json *missing = not_asked(r);
     str_puts(out, "not evaluated:");
-    for (size_t i = 0; i < json_len(missing); i++) str_fmt(out, "%s %s", i ? "," : "", json_str(json_at(missing, i), NULL));
+    for (size_t i = 0; i < json_len(missing); i++)
+        str_fmt(out, "%s %s", i ? "," : "", json_str(json_at(missing, i), NULL));
     str_fmt(out, "\nmean time of an answer: %.1f ms\n", r->mean_ms);
     json_free(missing);
 }
@@ -176,7 +197,8 @@ struct json *eval_bfcl_json(const struct eval_report *r)
     bool have[TOTALS];
     struct json *o = json_new_object(), *sums = json_new_object();
     totals(r, t, have);
-    for (int i = 0; i < TOTALS; i++) json_set(sums, total_name[i], have[i] ? share_json(&t[i]) : json_new_null());
+    for (int i = 0; i < TOTALS; i++)
+        json_set(sums, total_name[i], have[i] ? share_json(&t[i]) : json_new_null());
     json_set(o, "categories", kinds_json(r));
     json_set(o, "totals", sums);
     json_set(o, "not_evaluated", not_asked(r));

@@ -85,17 +85,26 @@ static struct json *as_source(const struct json *p, const char *language, bool i
     struct json *o = json_copy(p);
     struct str note = { 0 };
     if (!json_is(p, JSON_OBJECT)) return o;
-    const struct json *t = json_get(p, "type"), *items = json_get(p, "items"), *inner = json_get(p, "properties");
+    const struct json *t = json_get(p, "type"), *items = json_get(p, "items"),
+                      *inner = json_get(p, "properties");
     const char *type = json_str(t, NULL), *item = json_str(json_get(items, "type"), NULL);
-    if (json_str_is(t, "any")) str_fmt(&note, " This parameter can be of any type of %s object in string representation.", language);
-    else str_fmt(&note, " This is %s %s type parameter in string representation.", language, type ? type : "any");
-    bool is_list = is_js ? json_str_is(t, "array") : json_str_is(t, "ArrayList") || json_str_is(t, "Array");
+    if (json_str_is(t, "any"))
+        str_fmt(&note, " This parameter can be of any type of %s object in string representation.",
+                language);
+    else
+        str_fmt(&note, " This is %s %s type parameter in string representation.", language,
+                type ? type : "any");
+    bool is_list =
+        is_js ? json_str_is(t, "array") : json_str_is(t, "ArrayList") || json_str_is(t, "Array");
     if (is_list && items) {
-        str_fmt(&note, " The list elements are of type %s; they are not in string representation.", item ? item : "any");
+        str_fmt(&note, " The list elements are of type %s; they are not in string representation.",
+                item ? item : "any");
         json_unset(o, "items");
     }
     if (is_js && json_str_is(t, "dict") && inner) {
-        str_puts(&note, " The dictionary entries have the following schema; they are not in string representation. ");
+        str_puts(
+            &note,
+            " The dictionary entries have the following schema; they are not in string representation. ");
         json_write(&note, inner, JSON_PYTHON);
         json_unset(o, "properties");
     }
@@ -130,13 +139,15 @@ static struct json *tool_of(const struct json *function, enum judge_language l)
     static const char *const hint[] = { " Note that the provided function is in Python 3 syntax.",
                                         " Note that the provided function is in Java 8 SDK syntax.",
                                         " Note that the provided function is in JavaScript syntax." };
-    struct json *f = json_copy(function), *tool = json_new_object(), *params = json_copy(json_get(function, "parameters"));
+    struct json *f = json_copy(function), *tool = json_new_object(),
+                *params = json_copy(json_get(function, "parameters"));
     const struct json *properties = json_get(params, "properties");
     append(f, "description", hint[l]);
     if (json_str(json_get(f, "name"), NULL)) underscore_name(f);
     if (!params) params = json_new_object();
     set_type(params, "object");
-    json_set(params, "properties", l == JUDGE_PYTHON ? converted(properties) : all_as_source(properties, l));
+    json_set(params, "properties",
+             l == JUDGE_PYTHON ? converted(properties) : all_as_source(properties, l));
     json_set(f, "parameters", params);
     json_set(tool, "type", json_new_str("function"));
     json_set(tool, "function", f);
@@ -146,6 +157,7 @@ static struct json *tool_of(const struct json *function, enum judge_language l)
 struct json *bfcl_tools(const struct json *functions, enum judge_language l)
 {
     struct json *list = json_new_array();
-    for (size_t i = 0; i < json_len(functions); i++) json_push(list, tool_of(json_at(functions, i), l));
+    for (size_t i = 0; i < json_len(functions); i++)
+        json_push(list, tool_of(json_at(functions, i), l));
     return list;
 }

@@ -1,5 +1,5 @@
-/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge*.c, toolcall.c, bfcl*.c, sgd.c), speed of a model
- * (bench.c), speed and exactness of the grammar room (mask*.c). */
+/* eval.h -- the door of eval/: all that ends in a number. Tool-call accuracy (judge*.c, toolcall.c, bfcl*.c, sgd.c), speed of a
+ * model (bench.c, crowd.c), speed and exactness of the grammar room (mask*.c). */
 #ifndef TENON_EVAL_H
 #define TENON_EVAL_H
 
@@ -95,6 +95,19 @@ struct bench_opts { int64_t prompt, gen, runs; };
 struct bench_speed { double median, low, high; int runs; };           /* tokens a second; runs 0: not measured */
 struct bench_result { struct bench_speed prefill, decode; };
 bool bench_model(const struct model *m, const struct bench_opts *o, struct bench_result *out, struct err *e);
+
+/* ---- crowd.c: many requests at once ---------------------------------------------------------------- */
+
+#define CROWD_STREAMS 32
+struct crowd_opts { int64_t gen, runs; };
+struct crowd_gap { int streams; double alone_ms, median_ms, p99_ms, prompt_s; }; /* between tokens: median without, the rest beside a prefill */
+struct crowd_result {
+    struct bench_speed speed[3];                                      /* of 1, 8, CROWD_STREAMS streams together */
+    int prefix_tokens, prefix_cold, prefix_computed;
+    struct crowd_gap gap[2];                                          /* 1 and 8 running streams */
+};
+/* en NULL: decode passes only. */
+bool bench_crowd(const struct model *m, struct engine *en, const struct crowd_opts *o, struct crowd_result *out, struct err *e);
 
 /* ---- mask*.c: the grammar room, without a model ----------------------------------------------------- */
 

@@ -352,26 +352,30 @@ static struct verdict check_typed(const struct json *v, const struct json *accep
 /* A list says in `items` what its elements are; the original looks there for these types only. */
 static bool is_list_type(const struct json *type)
 {
-    return json_str_is(type, "Array") || json_str_is(type, "ArrayList") || json_str_is(type, "array");
+    return json_str_is(type, "Array") || json_str_is(type, "ArrayList") ||
+           json_str_is(type, "array");
 }
 
 /* Source text first becomes a value. */
-static struct verdict check_source(const struct json *v, const struct json *accepted, const struct json *schema,
-                                   const struct judge_opts *o)
+static struct verdict check_source(const struct json *v, const struct json *accepted,
+                                   const struct json *schema, const struct judge_opts *o)
 {
-    const struct json *type = json_get(schema, "type"), *item = json_get(json_get(schema, "items"), "type");
+    const struct json *type = json_get(schema, "type"),
+                      *item = json_get(json_get(schema, "items"), "type");
     if (declared_type(type, o) == PY_UNKNOWN) return BAD("exception");
-    if (!json_is(v, JSON_STRING)) return o->language == JUDGE_JAVA ? BAD("type_error:java") : BAD("type_error:js");
+    if (!json_is(v, JSON_STRING))
+        return o->language == JUDGE_JAVA ? BAD("type_error:java") : BAD("type_error:js");
     if (is_list_type(type) && declared_type(item, o) == PY_UNKNOWN) return BAD("exception");
-    struct json *value = source_value(o->language, v, json_str(type, NULL), is_list_type(type) ? json_str(item, NULL) : NULL);
+    struct json *value = source_value(o->language, v, json_str(type, NULL),
+                                      is_list_type(type) ? json_str(item, NULL) : NULL);
     if (!value) return BAD("exception");
     struct verdict r = check_typed(value, accepted, schema, o);
     json_free(value);
     return r;
 }
 
-struct verdict judge_value(const struct json *v, const struct json *accepted, const struct json *schema,
-                           const struct judge_opts *o)
+struct verdict judge_value(const struct json *v, const struct json *accepted,
+                           const struct json *schema, const struct judge_opts *o)
 {
     if (o->language != JUDGE_PYTHON) return check_source(v, accepted, schema, o);
     bool to_float = declared_type(json_get(schema, "type"), o) == PY_FLOAT && py_type(v) == PY_INT;

@@ -32,8 +32,9 @@
 #define ROW_NEW "new\\s+Array\\(\\s*\\[.*?\\]\\s*(?:,\\s*\\[.*?\\]\\s*)*\\)"
 
 /* Group 1, where there is one, is what matters of the text. */
-enum shape { WHOLE, LONG, FLOAT, DOUBLE, JAVA_ARRAY, AS_LIST, ADD_BLOCK, ADD, LIST_EMPTY, PUT_BLOCK, PUT, MAP_EMPTY,
-             JS_FLOAT, BIGINT, JS_ROWS, JS_ROW, JS_ARRAY, JS_DICT, JS_PAIR, ANY_INT, ANY_FLOAT, SHAPES };
+enum shape { WHOLE, LONG, FLOAT, DOUBLE, JAVA_ARRAY, AS_LIST, ADD_BLOCK, ADD, LIST_EMPTY, PUT_BLOCK,
+             PUT, MAP_EMPTY, JS_FLOAT, BIGINT, JS_ROWS, JS_ROW, JS_ARRAY, JS_DICT, JS_PAIR, ANY_INT,
+             ANY_FLOAT, SHAPES };
 static const struct { const char *pattern; uint32_t options; } shapes[SHAPES] = {
     [WHOLE] = { "^(-?" DIGITS ")$", 0 },
     [LONG] = { "^(-?" DIGITS ")[lL]$", 0 },
@@ -66,7 +67,8 @@ static const pcre2_code *compiled(enum shape s)
     int bad = 0;
     PCRE2_SIZE at = 0;
     if (!code[s])
-        code[s] = pcre2_compile((PCRE2_SPTR)shapes[s].pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | shapes[s].options, &bad, &at, NULL);
+        code[s] = pcre2_compile((PCRE2_SPTR)shapes[s].pattern, PCRE2_ZERO_TERMINATED,
+                                PCRE2_UTF | shapes[s].options, &bad, &at, NULL);
     return code[s];
 }
 
@@ -74,10 +76,12 @@ static const pcre2_code *compiled(enum shape s)
 static bool find_from(enum shape s, struct bytes t, size_t *from, struct bytes g[2])
 {
     static pcre2_match_context *bounded;
-    if (!bounded && (bounded = pcre2_match_context_create(NULL))) pcre2_set_match_limit(bounded, TRIES_MOST);
+    if (!bounded && (bounded = pcre2_match_context_create(NULL)))
+        pcre2_set_match_limit(bounded, TRIES_MOST);
     const pcre2_code *code = compiled(s);
     pcre2_match_data *md = code ? pcre2_match_data_create_from_pattern(code, NULL) : NULL;
-    int rc = md && *from <= t.len ? pcre2_match(code, (PCRE2_SPTR)t.p, t.len, *from, 0, md, bounded) : -1;
+    int rc = md && *from <= t.len ? pcre2_match(code, (PCRE2_SPTR)t.p, t.len, *from, 0, md, bounded)
+                                  : -1;
     const PCRE2_SIZE *o = md ? pcre2_get_ovector_pointer(md) : NULL;
     g[0] = g[1] = (struct bytes){ t.p, 0 };
     for (int i = 0; i < 2 && i + 1 < rc; i++)
@@ -284,18 +288,21 @@ static struct json *java_map(struct bytes t)
     bool filled = find(PUT_BLOCK, t, &block);
     if (!filled && !find(MAP_EMPTY, t, &g[0])) return string_of(t);
     struct json *map = json_new_object();
-    for (size_t from = 0; filled && find_from(PUT, block, &from, g);) put(map, g[0], java_guess(trimmed(g[1])));
+    for (size_t from = 0; filled && find_from(PUT, block, &from, g);)
+        put(map, g[0], java_guess(trimmed(g[1])));
     return map;
 }
 
 static struct json *java_value(struct bytes t, const char *type, const char *item)
 {
-    if (!strcmp(type, "byte") || !strcmp(type, "short") || !strcmp(type, "integer")) return number(WHOLE, t, true);
+    if (!strcmp(type, "byte") || !strcmp(type, "short") || !strcmp(type, "integer"))
+        return number(WHOLE, t, true);
     if (!strcmp(type, "long")) return number(LONG, t, true);
     if (!strcmp(type, "float")) return number(FLOAT, t, false);
     if (!strcmp(type, "double")) return number(DOUBLE, t, false);
     if (!strcmp(type, "boolean")) return boolean(t);
-    if (!strcmp(type, "String") || !strcmp(type, "char") || !strcmp(type, "any")) return string_of(t);
+    if (!strcmp(type, "String") || !strcmp(type, "char") || !strcmp(type, "any"))
+        return string_of(t);
     if (!strcmp(type, "HashMap")) return java_map(t);
     if (!item) return NULL;
     if (!strcmp(type, "Array")) return java_array(t, item);
@@ -340,7 +347,8 @@ static struct json *js_array(struct bytes t, const char *item)
         bool more = memchr(rest.p, ',', rest.len) != NULL;
         struct bytes piece = next_piece(&rest);
         fine = push(list, item ? js_value(piece, item, "String") : js_guess(piece));
-        if (more && !rest.len) fine = fine && push(list, item ? js_value(rest, item, "String") : js_guess(rest));
+        if (more && !rest.len)
+            fine = fine && push(list, item ? js_value(rest, item, "String") : js_guess(rest));
     }
     if (fine) return list;
     json_free(list);
@@ -375,7 +383,8 @@ static struct json *js_value(struct bytes t, const char *type, const char *item)
     return !strcmp(type, "array") ? js_array(t, item) : NULL;
 }
 
-struct json *source_value(enum judge_language l, const struct json *text, const char *type, const char *item)
+struct json *source_value(enum judge_language l, const struct json *text, const char *type,
+                          const char *item)
 {
     struct bytes t = { 0 };
     t.p = json_str(text, &t.len);

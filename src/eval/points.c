@@ -29,7 +29,8 @@ void lines_done(struct lines *l)
     *l = (struct lines){ 0 };
 }
 
-static bool read_lines(struct lines *l, const struct str *text, int limit, const struct benchmark *b, struct err *e)
+static bool read_lines(struct lines *l, const struct str *text, int limit,
+                       const struct benchmark *b, struct err *e)
 {
     const char *p = text->p, *end = text->p + text->len;
     int before = l->n;
@@ -44,7 +45,8 @@ static bool read_lines(struct lines *l, const struct str *text, int limit, const
     return l->n > before || err_set(e, ERR_FORMAT, "no lines");
 }
 
-bool lines_read(struct lines *l, const char *path, int limit, const struct benchmark *b, struct err *e)
+bool lines_read(struct lines *l, const char *path, int limit, const struct benchmark *b,
+                struct err *e)
 {
     struct str text = { 0 };
     bool ok = file_read(path, &text, e);
@@ -68,7 +70,10 @@ struct round {
 };
 struct seat { struct round *r; int number; };
 
-static bool nobody_there(const struct answer *a) { return !a->ok && (a->e.code == ERR_IO || a->e.code == ERR_FULL); }
+static bool nobody_there(const struct answer *a)
+{
+    return !a->ok && (a->e.code == ERR_IO || a->e.code == ERR_FULL);
+}
 
 /* The next line's number, -1 at the end. */
 static int take(struct round *r)
@@ -85,7 +90,9 @@ static void give(struct round *r, const struct answer *a)
     r->done++;
     r->silent = nobody_there(a) ? r->silent + 1 : 0;
     if (r->silent >= FAILS_IN_A_ROW) r->stop = true;
-    if (r->shown) fprintf(stderr, "\r%d of %d\033[K%s", r->done, r->lines->n, r->done == r->lines->n || r->stop ? "\r\033[K" : "");
+    if (r->shown)
+        fprintf(stderr, "\r%d of %d\033[K%s", r->done, r->lines->n,
+                r->done == r->lines->n || r->stop ? "\r\033[K" : "");
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -109,7 +116,8 @@ static void ask_together(struct round *r)
     struct seat *seat = mem_zero((size_t)n * sizeof *seat);
     pthread_t *thread = mem_zero((size_t)n * sizeof *thread);
     for (int i = 0; i < n; i++) seat[i] = (struct seat){ r, i };
-    while (started + 1 < n && !pthread_create(&thread[started], NULL, ask_all, &seat[started + 1])) started++;
+    while (started + 1 < n && !pthread_create(&thread[started], NULL, ask_all, &seat[started + 1]))
+        started++;
     ask_all(&seat[0]);
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
     mem_free(thread);
@@ -129,7 +137,8 @@ struct tally *tally_of(struct eval_report *r, const char *kind)
     return t;
 }
 
-static void keep_answer(struct file_out *out, const struct json *line, const char *kind, const struct answer *a, struct verdict v)
+static void keep_answer(struct file_out *out, const struct json *line, const char *kind,
+                        const struct answer *a, struct verdict v)
 {
     struct json *o = json_new_object();
     struct str s = { 0 };
@@ -179,10 +188,14 @@ static bool finish(struct round *r, struct eval_report *report, struct err *e)
     return ok;
 }
 
-bool points_run(const struct benchmark *b, void *ctx, const struct lines *lines, const struct asking *a,
-                struct eval_report *report, struct err *e)
+bool points_run(const struct benchmark *b, void *ctx, const struct lines *lines,
+                const struct asking *a, struct eval_report *report, struct err *e)
 {
-    struct round r = { .b = b, .ctx = ctx, .lines = lines, .a = a, .lock = PTHREAD_MUTEX_INITIALIZER,
+    struct round r = { .b = b,
+                       .ctx = ctx,
+                       .lines = lines,
+                       .a = a,
+                       .lock = PTHREAD_MUTEX_INITIALIZER,
                        .shown = a->progress && isatty(2) };
     bool ok = true;
     *report = (struct eval_report){ .all = { .kind = "all" } };

@@ -108,7 +108,8 @@ struct json *tally_row_json(const struct tally *t)
 struct json *kinds_json(const struct eval_report *r)
 {
     struct json *kinds = json_new_object();
-    for (int i = 0; i < r->n_kind; i++) json_set(kinds, r->kind[i].kind, tally_row_json(&r->kind[i]));
+    for (int i = 0; i < r->n_kind; i++)
+        json_set(kinds, r->kind[i].kind, tally_row_json(&r->kind[i]));
     return kinds;
 }
 

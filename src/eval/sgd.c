@@ -9,7 +9,10 @@
 
 #define ANSWER_TOKENS 256
 
-static bool is_call_point(const struct json *line) { return json_str_is(json_get(line, "kind"), "call"); }
+static bool is_call_point(const struct json *line)
+{
+    return json_str_is(json_get(line, "kind"), "call");
+}
 
 static bool check(const struct json *line, struct err *e)
 {
@@ -17,17 +20,21 @@ static bool check(const struct json *line, struct err *e)
     const char *wrong = NULL;
     bool none = json_str_is(json_get(line, "kind"), "none");
     if (!none && !is_call_point(line)) wrong = "kind: 'call' or 'none' is needed";
-    else if (!json_is(json_get(line, "messages"), JSON_ARRAY)) wrong = "messages: an array is needed";
+    else if (!json_is(json_get(line, "messages"), JSON_ARRAY))
+        wrong = "messages: an array is needed";
     else if (!json_is(json_get(line, "tools"), JSON_ARRAY)) wrong = "tools: an array is needed";
-    else if (!json_is(json_get(line, "unseen"), JSON_BOOL)) wrong = "unseen: true or false is needed";
-    else if (!json_is(expect, JSON_ARRAY) || json_len(expect) != !none || (!none && json_len(json_at(expect, 0)) != 1))
+    else if (!json_is(json_get(line, "unseen"), JSON_BOOL))
+        wrong = "unseen: true or false is needed";
+    else if (!json_is(expect, JSON_ARRAY) || json_len(expect) != !none ||
+             (!none && json_len(json_at(expect, 0)) != 1))
         wrong = "expect: [{name: {param: [accepted, …]}}] is needed for a call, [] for none";
     return !wrong || err_set(e, ERR_FORMAT, "%s", wrong);
 }
 
 static struct json *request(void *ctx, const struct json *line)
 {
-    return point_request(json_get(line, "messages"), json_copy(json_get(line, "tools")), ANSWER_TOKENS);
+    return point_request(json_get(line, "messages"), json_copy(json_get(line, "tools")),
+                         ANSWER_TOKENS);
 }
 
 /* ---- arguments one by one ---------------------------------------------------------------------- */
@@ -55,15 +62,18 @@ static const struct json *properties_of(const struct json *tools, const char *na
 {
     for (size_t i = 0; i < json_len(tools); i++) {
         const struct json *f = tool_function(json_at(tools, i));
-        if (json_str_is(json_get(f, "name"), name)) return json_get(json_get(f, "parameters"), "properties");
+        if (json_str_is(json_get(f, "name"), name))
+            return json_get(json_get(f, "parameters"), "properties");
     }
     return NULL;
 }
 
-static void count_arguments(struct sgd_slice *s, const struct json *line, const struct json *calls, bool name_right)
+static void count_arguments(struct sgd_slice *s, const struct json *line, const struct json *calls,
+                            bool name_right)
 {
     const char *name, *other;
-    const struct json *wanted = call_of(json_get(line, "expect"), 0, &name), *given = name_right ? call_of(calls, 0, &other) : NULL;
+    const struct json *wanted = call_of(json_get(line, "expect"), 0, &name),
+                      *given = name_right ? call_of(calls, 0, &other) : NULL;
     const struct json *props = properties_of(json_get(line, "tools"), name);
     for (struct json_iter it = json_iter(wanted); json_next(&it);) {
         const struct json *v = json_get(given, it.key), *schema = json_get(props, it.key);
@@ -71,7 +81,8 @@ static void count_arguments(struct sgd_slice *s, const struct json *line, const 
         s->right += right;
         s->lacking += !right && (v || !may_lack(it.value));
     }
-    for (size_t i = 0; i < json_len(calls); i++) s->given += (int64_t)json_len(call_of(calls, i, &other));
+    for (size_t i = 0; i < json_len(calls); i++)
+        s->given += (int64_t)json_len(call_of(calls, i, &other));
 }
 
 /* ---- points ---------------------------------------------------------------------------------------- */
@@ -93,7 +104,8 @@ static struct json *canonical(const struct json *expect)
     return list;
 }
 
-static bool judge_with(const struct json *line, const struct json *expect, const struct json *calls, struct verdict *v)
+static bool judge_with(const struct json *line, const struct json *expect, const struct json *calls,
+                       struct verdict *v)
 {
     *v = judge_calls(json_get(line, "tools"), expect, calls, &rules);
     return v->valid;
@@ -106,9 +118,11 @@ static void score(struct tally *t, bool hit, bool failed)
     t->failed += failed;
 }
 
-static struct verdict judge_call(struct sgd_slice *const slice[2], const struct json *line, const struct message *m)
+static struct verdict judge_call(struct sgd_slice *const slice[2], const struct json *line,
+                                 const struct message *m)
 {
-    struct json *calls = m ? point_calls(m, false) : json_new_array(), *strict = canonical(json_get(line, "expect"));
+    struct json *calls = m ? point_calls(m, false) : json_new_array(),
+                *strict = canonical(json_get(line, "expect"));
     const char *want, *have;
     struct verdict lenient, exact;
     call_of(json_get(line, "expect"), 0, &want);
@@ -131,16 +145,21 @@ static struct verdict judge_call(struct sgd_slice *const slice[2], const struct 
 static struct verdict judge(void *ctx, const struct json *line, const struct message *m)
 {
     struct sgd_report *r = ctx;
-    struct sgd_slice *const slice[2] = { &r->slice[SGD_ALL], &r->slice[json_bool(json_get(line, "unseen")) ? SGD_UNSEEN : SGD_SEEN] };
+    struct sgd_slice *const slice[2] = {
+        &r->slice[SGD_ALL], &r->slice[json_bool(json_get(line, "unseen")) ? SGD_UNSEEN : SGD_SEEN]
+    };
     if (is_call_point(line)) return judge_call(slice, line, m);
     for (int i = 0; i < 2; i++) score(&slice[i]->called_for_nothing, m && m->n_call, !m);
     if (!m) return (struct verdict){ false, "failed" };
     return m->n_call ? (struct verdict){ false, "called" } : (struct verdict){ true, "" };
 }
 
-const struct benchmark bench_sgd = { .kind = "kind", .check = check, .request = request, .judge = judge };
+const struct benchmark bench_sgd = {
+    .kind = "kind", .check = check, .request = request, .judge = judge
+};
 
-bool eval_sgd(const struct lines *lines, const struct asking *a, struct sgd_report *out, struct err *e)
+bool eval_sgd(const struct lines *lines, const struct asking *a, struct sgd_report *out,
+              struct err *e)
 {
     *out = (struct sgd_report){ 0 };
     return points_run(&bench_sgd, out, lines, a, &out->points, e);
@@ -181,11 +200,14 @@ void eval_sgd_print(const struct sgd_report *r, struct str *out)
         }
     }
     str_fmt(out, "\n%-18s", "arguments, F1");
-    for (int i = 0; i < SGD_SLICES; i++) str_fmt(out, "   %5.1f                 ", 100 * f1(&r->slice[i]));
+    for (int i = 0; i < SGD_SLICES; i++)
+        str_fmt(out, "   %5.1f                 ", 100 * f1(&r->slice[i]));
     str_fmt(out, "\n%-18s", "n call, none");
     for (int i = 0; i < SGD_SLICES; i++)
         str_fmt(out, "   %5d, %-15d", r->slice[i].lenient.n, r->slice[i].called_for_nothing.n);
-    if (r->points.all.failed) str_fmt(out, "\n%d of %d were refused or failed, and count as wrong", r->points.all.failed, r->points.all.n);
+    if (r->points.all.failed)
+        str_fmt(out, "\n%d of %d were refused or failed, and count as wrong", r->points.all.failed,
+                r->points.all.n);
     str_fmt(out, "\nmean time of an answer: %.1f ms\n", r->points.mean_ms);
 }
 
@@ -194,7 +216,8 @@ struct json *eval_sgd_json(const struct sgd_report *r)
     struct json *o = json_new_object();
     for (int i = 0; i < SGD_SLICES; i++) {
         struct json *s = json_new_object();
-        for (size_t k = 0; k < LEN(rows); k++) json_set(s, rows[k].key, tally_row_json(row_of(&r->slice[i], k)));
+        for (size_t k = 0; k < LEN(rows); k++)
+            json_set(s, rows[k].key, tally_row_json(row_of(&r->slice[i], k)));
         json_set(s, "argument_f1", rounded(f1(&r->slice[i])));
         json_set(o, slice_name[i], s);
     }

@@ -2,8 +2,8 @@
  *
  * The parser reads what the model wrote and says text, reasoning, call; this file gives calls their
  * ids, holds back bytes of unfinished code points, and checks every finished call against its
- * schema with the plain evaluator, independent of the automaton that let it through. Where the
- * request allows no calls there is no parser, so that text can never be taken for one. */
+ * schema with the plain evaluator, independent of the automaton that let it through. Markers that the
+ * vocabulary does not have as tokens are found in the text (struct wire). */
 #include <sys/random.h>
 
 #include "gen/int.h"
@@ -117,6 +117,7 @@ static void begin_call(struct emitter *em, const struct parse_event *ev)
     em->current = NULL;
     for (int i = 0; i < em->n_tool; i++)
         if (!strcmp(em->tool[i].name, name)) em->current = &em->tool[i];
+    em->is_code = tools_have_code(em->tools) && !strcmp(name, "python");
     em->in_call = true;
     str_clear(&em->args);
     make_id(em);
@@ -128,6 +129,7 @@ static void begin_call(struct emitter *em, const struct parse_event *ev)
 static bool args_fit(struct emitter *em)
 {
     struct err why = { 0 };
+    if (em->is_code) return true;
     if (!em->current) return false;
     struct json *v = json_parse(em->args.p ? em->args.p : "", em->args.len, &why);
     bool ok = v && schema_check(em->current->schema, v, &(struct grammar_opts){ 0 }, &why);
@@ -176,7 +178,7 @@ static int calls_before(const struct json *messages)
 }
 
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r,
-               const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx)
+               const struct turn *t, const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx)
 {
     *em = (struct emitter){.voice = *v,
                            .tool = tool,
@@ -187,7 +189,8 @@ void emit_open(struct emitter *em, const struct voice *v, const struct request *
                            .random_ids = r->random_ids,
                            .stop = r->stop};
     em->first_id = calls_before(r->messages) + 1;
-    if (n_tool) em->parser = v->dialect->parser_open(r->tools, on_parse, em);
+    em->tools = t->tools;
+    wire_open(&em->wire, v->dialect, t, on_parse, em);
 }
 
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds)
@@ -198,15 +201,12 @@ void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struc
     if (tok_is_eog(em->voice.tok, id)) return;
     bool special = voice_is_special(&em->voice, id);
     struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);
-    if (em->parser) em->voice.dialect->parser_feed(em->parser, b.p, b.len, special);
-    else if (!special) send_text(em, &em->text, EV_TEXT, b.p, b.len, false);
+    wire_feed(&em->wire, b.p, b.len, special);
 }
 
-bool emit_close(struct emitter *em, struct err *e)
+bool emit_close(struct emitter *em, bool cut, struct err *e)
 {
-    bool ok = true;
-    if (em->parser) ok = em->voice.dialect->parser_close(em->parser, e);
-    em->parser = NULL;
+    bool ok = wire_close(&em->wire, cut, e);
     flush_text(em);
     str_done(&em->args);
     str_done(&em->out);

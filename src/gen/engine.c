@@ -57,28 +57,6 @@ struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static bool find_dialect(struct engine *en, const struct gguf *g, const char *name, struct err *e)
-{
-    en->dialect = name ? dialect_find(name) : dialect_detect(g, en->tok);
-    if (en->dialect) return true;
-    struct str list = { 0 };
-    for (size_t i = 0; dialect_at(i); i++)
-        str_fmt(&list, "%s%s", i ? ", " : "", dialect_at(i)->name);
-    err_set(e, ERR_ARG, "dialect '%.40s' is unknown; there are %s", name, list.p ? list.p : "none");
-    str_done(&list);
-    return false;
-}
-
-static bool read_template(struct engine *en, const struct gguf *g, struct err *e)
-{
-    struct bytes text;
-    if (!gguf_has(g, "tokenizer.chat_template")) return true;
-    if (!gguf_str(g, "tokenizer.chat_template", &text, e)) return false;
-    en->template_text = mem_zero(text.len + 1);
-    memcpy(en->template_text, text.p, text.len);
-    return true;
-}
-
 static bool set_context(struct engine *en, int n_ctx, struct err *e)
 {
     const struct model_config *c = model_config(en->model);
@@ -106,7 +84,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
 {
     struct engine *en = mem_zero(sizeof *en);
     if (!(en->tok = tok_open(g, e))) goto fail;
-    if (!find_dialect(en, g, o->dialect, e) || !read_template(en, g, e)) goto fail;
+    if (!dialect_open(g, en->tok, o->dialect, &en->dialect, &en->template, e)) goto fail;
     if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
     if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
     int n_vocab = model_config(en->model)->n_vocab;
@@ -131,7 +109,7 @@ void engine_close(struct engine *en)
     model_close(en->model);
     vocab_close(en->vocab);
     tok_close(en->tok);
-    mem_free(en->template_text);
+    jinja_close(en->template);
     mem_free(en);
 }
 
@@ -141,22 +119,29 @@ const struct model *engine_model(const struct engine *en) { return en->model; }
 
 /* ---- prompt ---------------------------------------------------------------------------------- */
 
+/* The text of a token, closed by NUL; empty for none. */
+static char *token_text(const struct tokenizer *t, int32_t id)
+{
+    struct bytes b = id >= 0 ? tok_text(t, id) : (struct bytes){ "", 0 };
+    char *s = mem_zero(b.len + 1);
+    if (b.len) memcpy(s, b.p, b.len);
+    return s;
+}
+
 bool engine_render(const struct engine *en, const struct request *r, struct prompt *out,
                    struct err *e)
 {
+    char *bos = token_text(en->tok, tok_bos(en->tok)), *eos = token_text(en->tok, tok_eos(en->tok));
     struct dialect_request q = {.messages = r->messages,
                                 .tools = r->tools,
                                 .add_generation_prompt = true,
                                 .vars = json_get(r->body, "chat_template_kwargs"),
-                                .bos_token = "",
-                                .template_text = en->template_text};
-    struct bytes bos = { 0 };
-    if (tok_bos(en->tok) >= 0) bos = tok_text(en->tok, tok_bos(en->tok));
-    char *text = mem_zero(bos.len + 1);
-    memcpy(text, bos.p ? bos.p : "", bos.len);
-    q.bos_token = text;
-    bool ok = en->dialect->render(&q, out, e);
-    mem_free(text);
+                                .bos_token = bos,
+                                .eos_token = eos,
+                                .template = en->template};
+    bool ok = dialect_render(en->dialect, &q, out, e);
+    mem_free(bos);
+    mem_free(eos);
     return ok;
 }
 

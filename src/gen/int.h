@@ -33,9 +33,11 @@ struct gate { char hold[8]; int n; };                                 /* bytes o
 struct emitter {                                                      /* committed tokens become events */
     struct voice voice;
     const struct call_tool *tool; int n_tool;
-    struct parser *parser;                                            /* NULL: everything is text */
+    struct wire wire;
+    const struct json *tools;
     event_fn *fn; void *ctx;
     bool cancelled, want_tokens, random_ids, in_call;
+    bool is_code;                                                     /* the open call is raw source */
     int n_call, first_id;
     char id[40];
     const struct call_tool *current;
@@ -43,11 +45,13 @@ struct emitter {                                                      /* committ
     const struct json *stop; bool stopped;
     struct gate text, reasoning;
 };
-void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct call_tool *tool,
-               int n_tool, event_fn *fn, void *ctx);
+void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct turn *t,
+               const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx);
 /* odds NULL: nothing was chosen here, the log-probability is 0. */
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds);
-bool emit_close(struct emitter *em, struct err *e);                   /* flushes; false: the parser found a broken call */
+/* Flushes. cut: neither the speaker ended the answer nor the limit, which leaves it whole. False: the parser found
+ * a broken call. */
+bool emit_close(struct emitter *em, bool cut, struct err *e);
 void emit_event(struct emitter *em, const struct event *ev);
 bool voice_is_special(const struct voice *v, int32_t id);
 

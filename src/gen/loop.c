@@ -99,18 +99,42 @@ struct sched_stats *loop_stats(struct loop *l)
     if (!l->prefix) return s;
     size_t page_bytes;
     kv_page_data(l->kv, 0, &page_bytes);
-    const struct prefix_count *c = prefix_counts(l->prefix);
+    const struct prefix_count c = prefix_counts(l->prefix);
     s->pages_kept = prefix_idle(l->prefix);
     s->cache_bytes = (size_t)s->pages_kept * page_bytes;
-    s->cache_evicted = c->evicted;
-    s->disk_reads = c->disk_reads;
-    s->disk_writes = c->disk_writes;
-    s->disk_errors = c->disk_errors;
-    s->disk_bytes = c->disk_bytes;
+    s->cache_evicted = c.evicted;
+    s->disk_reads = c.disk_reads;
+    s->disk_writes = c.disk_writes;
+    s->disk_errors = c.disk_errors;
+    s->disk_bytes = c.disk_bytes;
     return s;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
+
+/* What makes a page what it is: the program, the weights, how both are used. */
+static uint64_t make_key(const struct loop *l)
+{
+    struct map self;
+    size_t page_bytes;
+    kv_page_data(l->kv, 0, &page_bytes);
+    uint64_t k = hash64(TENON_VERSION, strlen(TENON_VERSION), l->en->weights);
+    if (map_open(&self, "/proc/self/exe", 0, NULL)) {
+        k = hash64(self.data, self.size, k);
+        map_close(&self);
+    }
+    uint64_t how[] = { k, page_bytes, (uint64_t)l->en->kv_type, l->o.deterministic };
+    return hash64(how, sizeof how, hash64(model_ops(l->en->model)->name, strlen(model_ops(l->en->model)->name), 0));
+}
+
+static bool open_prefix(struct loop *l, struct err *e)
+{
+    struct cellar *cellar = NULL;
+    if (l->o.cache_dir && l->en->n_lora) log_line(LOG_WARN, "cache_dir_unused why=\"adapters act on every request\"");
+    else if (l->o.cache_dir && !(cellar = cellar_open(l->o.cache_dir, make_key(l), l->o.disk_bytes, e))) return false;
+    l->prefix = prefix_open(l->kv, cellar);
+    return true;
+}
 
 struct loop *loop_open(struct engine *en, const struct loop_opts *o, struct err *e)
 {
@@ -124,11 +148,10 @@ struct loop *loop_open(struct engine *en, const struct loop_opts *o, struct err 
     l->chunk[0] = l->chunk[1] = CHUNK_FIRST;
     /* Beside the positions asked for, each sequence may hold a page that others share with it and one to look ahead in. */
     l->kv = kv_open_as(en->model, o->positions + (o->n_seq * SPARE + 1) * KV_PAGE, 2 * o->n_seq, en->kv_type, e);
-    if (!l->kv) {
+    if (!l->kv || (!o->no_cache && !open_prefix(l, e))) {
         loop_close(l);
         return NULL;
     }
-    if (!o->no_cache) l->prefix = prefix_open(l->kv);
     l->page = mem_zero((size_t)kv_n_page(l->kv) * sizeof *l->page);
     l->rows = mem_zero((size_t)o->n_seq * 2 * sizeof *l->rows);
     l->who = mem_zero((size_t)o->n_seq * 2 * sizeof *l->who);
@@ -154,12 +177,31 @@ int loop_n_ctx(const struct loop *l) { return l->n_ctx; }
 void loop_forget(struct loop *l)
 {
     prefix_close(l->prefix);
-    l->prefix = l->o.no_cache ? NULL : prefix_open(l->kv);
+    l->prefix = l->o.no_cache ? NULL : prefix_open(l->kv, NULL);
+}
+
+bool loop_idle(struct loop *l) { return l->prefix && prefix_save(l->prefix, false); }
+
+void loop_save(struct loop *l)
+{
+    while (l->prefix && prefix_save(l->prefix, true)) {}
+}
+
+static void keep_turn(struct task *t)
+{
+    struct loop *l = t->loop;
+    if (!l->o.replay || t->reason == FINISH_CANCEL || !t->r->random_ids || !t->turn.n_call || t->raw) return;
+    const struct ids *rest = seq_pending(t->seq);
+    for (size_t i = 0; i < rest->n; i++) ids_put(&t->seen, rest->id[i]);
+    size_t n = t->seen.n - t->prompt.n;
+    while (n && tok_is_eog(l->en->tok, t->seen.id[t->prompt.n + n - 1])) n--;
+    replay_keep(l->o.replay, &t->turn, t->seen.id + t->prompt.n, n, t->text);
 }
 
 void loop_add(struct loop *l, struct task *t)
 {
     t->loop = l;
+    t->ending = keep_turn;
     MEM_GROW(l->task, l->n_task, l->cap_task);
     l->task[l->n_task++] = t;
 }
@@ -230,16 +272,6 @@ static void keep_answer(struct loop *l, struct task *t)
     keep_pages(l, t, have, true);
 }
 
-static void keep_turn(struct loop *l, struct task *t)
-{
-    if (!l->o.replay || !t->ok || !t->r->random_ids || !t->turn.n_call || t->raw) return;
-    const struct ids *rest = seq_pending(t->seq);
-    for (size_t i = 0; i < rest->n; i++) ids_put(&t->seen, rest->id[i]);
-    size_t n = t->seen.n - t->prompt.n;
-    while (n && tok_is_eog(l->en->tok, t->seen.id[t->prompt.n + n - 1])) n--;
-    replay_keep(l->o.replay, &t->turn, t->seen.id + t->prompt.n, n, t->text);
-}
-
 static void finish(struct loop *l, struct task *t, bool ok)
 {
     if (t->cut.code) ok = false, t->err = t->cut;
@@ -247,7 +279,6 @@ static void finish(struct loop *l, struct task *t, bool ok)
     leave_cache(l, t);
     t->stage = STAGE_DONE;
     t->ok = seq_end(t->seq, ok, &t->err);
-    keep_turn(l, t);
     count_finish(l, t);
     int i = 0;
     while (l->task[i] != t) i++;

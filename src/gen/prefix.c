@@ -8,30 +8,35 @@
  * prompts). Models without convolution can be resumed anywhere.
  *
  * Everything was computed under some adapters: their key is the first edge. What goes first is the
- * leaf that was not used for longest; a node that a running sequence has entered stays. */
+ * leaf that was not used for longest; a node that a running sequence has entered stays. With a cellar, pages
+ * that were asked for again are written to disk in quiet times, and read back when a prompt comes by. */
 #include "gen/sched_int.h"
 
 #define MARKS 4                                                       /* states kept in one page */
+#define PARTS_MOST 8                                                  /* pages begun that are read from disk for a prompt */
 
 struct mark { int off, state; };
 struct node {
     struct node *parent, *child, *next;                               /* next: sibling */
-    uint64_t key, used;
+    uint64_t key, used, hash;                                         /* hash: of key and all tokens up to here */
     int n, page, users, n_mark;
+    bool saved, again;                                                /* on disk; was found by another prompt */
     struct mark mark[MARKS];
     int32_t tok[KV_PAGE];
 };
 struct prefix {
     struct kv *kv;
     struct node root;                                                 /* holds no page */
-    uint64_t tick;
-    struct prefix_count count;
+    struct cellar *cellar;
+    struct str buf;
+    uint64_t tick, evicted;
 };
 
-struct prefix *prefix_open(struct kv *kv)
+struct prefix *prefix_open(struct kv *kv, struct cellar *cellar)
 {
     struct prefix *p = mem_zero(sizeof *p);
     p->kv = kv;
+    p->cellar = cellar;
     p->root.page = -1;
     return p;
 }
@@ -68,7 +73,7 @@ bool prefix_evict(struct prefix *p)
         if (is_idle(p, n) && (!oldest || n->used < oldest->used)) oldest = n;
     if (!oldest) return false;
     drop(p, oldest);
-    p->count.evicted++;
+    p->evicted++;
     return true;
 }
 
@@ -100,10 +105,18 @@ void prefix_close(struct prefix *p)
         while (n->child) n = n->child;
         drop(p, n);
     }
+    cellar_close(p->cellar);
+    str_done(&p->buf);
     mem_free(p);
 }
 
-const struct prefix_count *prefix_counts(const struct prefix *p) { return &p->count; }
+struct prefix_count prefix_counts(const struct prefix *p)
+{
+    struct prefix_count c = { 0 };
+    if (p->cellar) cellar_count(p->cellar, &c);
+    c.evicted = p->evicted;
+    return c;
+}
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
@@ -149,25 +162,15 @@ static void find_part(struct prefix *p, const struct node *n, uint64_t key, cons
     }
     if (!in) return;
     in->used = p->tick;
+    in->again = true;
     page[hit->n_page++] = in->page;
     hit->len += best;
 }
 
-void prefix_find(struct prefix *p, uint64_t key, const int32_t *tok, int n, int *page, struct prefix_hit *hit)
+static uint64_t hash_after(const struct node *parent, uint64_t key, const int32_t *tok, int n)
 {
-    struct node *at = &p->root, *next;
-    *hit = (struct prefix_hit){ .state = -1 };
-    p->tick++;
-    while (n - hit->len >= KV_PAGE && (next = child_of(at, key, tok + hit->len, KV_PAGE))) {
-        at = next;
-        at->used = p->tick;
-        page[hit->n_page++] = at->page;
-        hit->len += KV_PAGE;
-    }
-    hit->node = at == &p->root ? NULL : at;
-    hit->same = hit->len;
-    prefix_enter(hit->node);
-    find_part(p, at, key, tok + hit->len, n - hit->len, page, hit);
+    uint64_t h = hash64(tok, (size_t)n * sizeof *tok, parent->parent ? parent->hash : hash64(&key, sizeof key, 1));
+    return h ? h : 1;
 }
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -180,7 +183,7 @@ struct node *prefix_add(struct prefix *p, struct node *parent, uint64_t key, con
     struct node *up = parent ? parent : &p->root, *c = child_of(up, key, tok, n);
     if (!c) {
         c = mem_zero(sizeof *c);
-        *c = (struct node){ .parent = up, .next = up->child, .key = key, .n = n, .page = page };
+        *c = (struct node){ .parent = up, .next = up->child, .key = key, .n = n, .page = page, .hash = hash_after(up, key, tok, n) };
         memcpy(c->tok, tok, (size_t)n * sizeof *tok);
         up->child = c;
         kv_page_hold(p->kv, page);
@@ -199,6 +202,124 @@ void prefix_mark(struct prefix *p, struct node *c, int off, int state)
         memmove(c->mark + 1, c->mark + 2, (MARKS - 2) * sizeof *c->mark);
         c->n_mark--;
     }
+    c->saved = false;                                                 /* more is known of it than is on disk */
     kv_state_hold(p->kv, state);
     c->mark[c->n_mark++] = (struct mark){ off, state };
+}
+
+/* ---- the cellar ------------------------------------------------------------------------------ */
+
+/* Body of a file: key, tokens and marks of a node, its page, its states. */
+struct label { uint64_t key; int32_t n, n_mark, off[MARKS], tok[KV_PAGE]; };
+
+static uint64_t parent_hash(const struct prefix *p, const struct node *parent, uint64_t key)
+{
+    return parent == &p->root ? hash64(&key, sizeof key, 1) : parent->hash;
+}
+
+static bool save(struct prefix *p, struct node *n)
+{
+    struct label l = { .key = n->key, .n = n->n, .n_mark = n->n_mark };
+    size_t bytes;
+    memcpy(l.tok, n->tok, (size_t)n->n * sizeof *l.tok);
+    for (int i = 0; i < n->n_mark; i++) l.off[i] = n->mark[i].off;
+    str_clear(&p->buf);
+    str_put(&p->buf, &l, sizeof l);
+    const void *data = kv_page_data(p->kv, n->page, &bytes);
+    str_put(&p->buf, data, bytes);
+    for (int i = 0; i < n->n_mark; i++) {
+        data = kv_state_data(p->kv, n->mark[i].state, &bytes);
+        str_put(&p->buf, data, bytes);
+    }
+    n->saved = cellar_put(p->cellar, parent_hash(p, n->parent, n->key), n->hash, n->n, &p->buf);
+    return n->saved;
+}
+
+bool prefix_save(struct prefix *p, bool all)
+{
+    if (!p->cellar) return false;
+    for (struct node *n = after(p, &p->root); n; n = after(p, n))
+        if (!n->saved && (all || n->again)) return save(p, n);
+    return false;
+}
+
+/* A page for what comes from disk; the pages on the way to `at` are entered, so none of them goes. */
+static int page_for(struct prefix *p)
+{
+    int page;
+    while ((page = kv_page_take(p->kv)) < 0 && prefix_evict(p)) {}
+    return page;
+}
+
+static struct node *put_back(struct prefix *p, struct node *parent, uint64_t key, struct bytes body)
+{
+    struct label l;
+    size_t page_bytes, state_bytes, at = sizeof l;
+    void *data = kv_page_data(p->kv, 0, &page_bytes);
+    kv_state_data(p->kv, 0, &state_bytes);
+    if (body.len < at + page_bytes) return NULL;
+    memcpy(&l, body.p, sizeof l);
+    if (l.key != key || l.n < 1 || l.n > KV_PAGE || l.n_mark < 0 || l.n_mark > MARKS) return NULL;
+    if (body.len != at + page_bytes + (size_t)l.n_mark * state_bytes) return NULL;
+    int page = page_for(p);
+    if (page < 0) return NULL;
+    data = kv_page_data(p->kv, page, &page_bytes);
+    memcpy(data, body.p + at, page_bytes);
+    struct node *n = prefix_add(p, parent, key, l.tok, l.n, page);
+    kv_page_drop(p->kv, page);
+    n->saved = true;
+    at += page_bytes;
+    for (int i = 0; i < l.n_mark; i++, at += state_bytes) {
+        int state = kv_state_take(p->kv);
+        if (state < 0) break;
+        memcpy(kv_state_data(p->kv, state, &state_bytes), body.p + at, state_bytes);
+        prefix_mark(p, n, l.off[i], state);
+        kv_state_drop(p->kv, state);
+    }
+    return n;
+}
+
+/* The whole page of tok after `at`, from disk. */
+static struct node *from_disk(struct prefix *p, struct node *at, uint64_t key, const int32_t *tok)
+{
+    struct bytes body;
+    const struct cellar_file *f = p->cellar ? cellar_find(p->cellar, parent_hash(p, at, key), hash_after(at, key, tok, KV_PAGE), 0) : NULL;
+    if (!f || !cellar_get(p->cellar, f, &p->buf, &body)) return NULL;
+    struct node *n = put_back(p, at == &p->root ? NULL : at, key, body);
+    return n && n->n == KV_PAGE && same_tokens(n->tok, tok, KV_PAGE) == KV_PAGE ? n : NULL;
+}
+
+/* Pages begun after `at` that are on disk and not in the tree. */
+static void parts_from_disk(struct prefix *p, struct node *at, uint64_t key)
+{
+    const struct cellar_file *f;
+    for (int i = 0; p->cellar && i < PARTS_MOST && (f = cellar_find(p->cellar, parent_hash(p, at, key), 0, i)); i++) {
+        bool here = false;
+        struct bytes body;
+        for (const struct node *c = at->child; c && !here; c = c->next) here = c->hash == f->hash;
+        if (!here && cellar_get(p->cellar, f, &p->buf, &body)) put_back(p, at == &p->root ? NULL : at, key, body);
+    }
+}
+
+/* ---- finding, all in all --------------------------------------------------------------------- */
+
+void prefix_find(struct prefix *p, uint64_t key, const int32_t *tok, int n, int *page, struct prefix_hit *hit)
+{
+    struct node *at = &p->root, *next;
+    *hit = (struct prefix_hit){ .state = -1 };
+    p->tick++;
+    while (n - hit->len >= KV_PAGE) {
+        if (!(next = child_of(at, key, tok + hit->len, KV_PAGE)) && !(next = from_disk(p, at, key, tok + hit->len))) break;
+        prefix_enter(next);
+        if (at != &p->root) prefix_leave(at);
+        at = next;
+        at->used = p->tick;
+        at->again = true;
+        page[hit->n_page++] = at->page;
+        hit->len += KV_PAGE;
+    }
+    hit->node = at == &p->root ? NULL : at;
+    hit->same = hit->len;
+    parts_from_disk(p, at, key);
+    find_part(p, at, key, tok + hit->len, n - hit->len, page, hit);
 }

@@ -44,10 +44,15 @@ static char *chat_url(const char *base)
 struct remote *remote_open(const struct remote_opts *o, struct err *e)
 {
     struct remote *r = mem_zero(sizeof *r);
-    struct client_opts c = { .tries = o->tries ? o->tries : TRIES, .backoff_ms = o->backoff_ms, .total_ms = o->total_ms,
-                             .idle_ms = o->idle_ms, .most_bytes = o->most_bytes };
+    struct client_opts c = { .tries = o->tries ? o->tries : TRIES,
+                             .backoff_ms = o->backoff_ms,
+                             .total_ms = o->total_ms,
+                             .idle_ms = o->idle_ms,
+                             .most_bytes = o->most_bytes };
     if (strncmp(o->url, "http://", 7) && strncmp(o->url, "https://", 8)) {
-        err_set(e, ERR_ARG, "endpoint '%.200s': an address that begins with http:// or https:// is needed", o->url);
+        err_set(e, ERR_ARG,
+                "endpoint '%.200s': an address that begins with http:// or https:// is needed",
+                o->url);
         goto fail;
     }
     if (!(r->client = client_open(&c, e))) goto fail;
@@ -105,7 +110,8 @@ static void answer_done(struct answer *a)
 
 static void send(struct answer *a, const struct event *ev)
 {
-    if (!a->timing.first_token_ms) a->timing.first_token_ms = (double)(clock_ns() - a->start_ns) * 1e-6;
+    if (!a->timing.first_token_ms)
+        a->timing.first_token_ms = (double)(clock_ns() - a->start_ns) * 1e-6;
     if (!a->cancelled && !a->fn(a->ctx, ev)) a->cancelled = true;
 }
 
@@ -137,8 +143,11 @@ static void begin_calls(struct answer *a)
         if (!c->name) return;
         snprintf(id, sizeof id, "call_%d", i + 1);
         c->begun = true;
-        send(a, &(struct event){ .kind = EV_CALL_BEGIN, .index = i, .id = c->id ? c->id : id, .name = c->name });
-        if (c->args.len) send(a, &(struct event){ .kind = EV_CALL_ARGS, .index = i, .bytes = { c->args.p, c->args.len } });
+        send(a, &(struct event){
+                    .kind = EV_CALL_BEGIN, .index = i, .id = c->id ? c->id : id, .name = c->name });
+        if (c->args.len)
+            send(a, &(struct event){
+                        .kind = EV_CALL_ARGS, .index = i, .bytes = { c->args.p, c->args.len } });
     }
 }
 
@@ -150,7 +159,8 @@ static void keep_first(char **at, const struct json *v)
 }
 
 /* Arguments are text; some endpoints send an object, which is written out. */
-static void take_args(struct answer *a, struct pending_call *c, int64_t index, const struct json *args)
+static void take_args(struct answer *a, struct pending_call *c, int64_t index,
+                      const struct json *args)
 {
     struct str s = { 0 };
     size_t n = 0;
@@ -158,7 +168,9 @@ static void take_args(struct answer *a, struct pending_call *c, int64_t index, c
     if (text) str_put(&s, text, n);
     else if (json_is(args, JSON_OBJECT)) json_write(&s, args, JSON_COMPACT);
     if (s.len) str_put(&c->args, s.p, s.len);
-    if (s.len && c->begun) send(a, &(struct event){ .kind = EV_CALL_ARGS, .index = (int)index, .bytes = { s.p, s.len } });
+    if (s.len && c->begun)
+        send(a,
+             &(struct event){ .kind = EV_CALL_ARGS, .index = (int)index, .bytes = { s.p, s.len } });
     str_done(&s);
 }
 
@@ -169,7 +181,9 @@ static bool take_call(struct answer *a, const struct json *v, size_t nth)
     int64_t index = (int64_t)nth;
     if (json_get(v, "index") && !json_i64(json_get(v, "index"), &index)) index = -1;
     struct pending_call *c = call_at(a, index);
-    if (!c) return err_set(&a->err, ERR_FORMAT, "tool_calls: an index from 0 to %d is needed", CALLS_MOST - 1);
+    if (!c)
+        return err_set(&a->err, ERR_FORMAT, "tool_calls: an index from 0 to %d is needed",
+                       CALLS_MOST - 1);
     keep_first(&c->id, json_get(v, "id"));
     keep_first(&c->name, json_get(f, "name"));
     take_args(a, c, index, json_get(f, "arguments"));
@@ -186,8 +200,10 @@ static int count_of(const struct json *o, const char *key)
 static void take_usage(struct answer *a, const struct json *u)
 {
     if (!json_is(u, JSON_OBJECT)) return;
-    a->usage = (struct usage){ .prompt_tokens = count_of(u, "prompt_tokens"), .completion_tokens = count_of(u, "completion_tokens"),
-                               .cached_tokens = count_of(json_get(u, "prompt_tokens_details"), "cached_tokens") };
+    a->usage = (struct usage){ .prompt_tokens = count_of(u, "prompt_tokens"),
+                               .completion_tokens = count_of(u, "completion_tokens"),
+                               .cached_tokens = count_of(json_get(u, "prompt_tokens_details"),
+                                                         "cached_tokens") };
 }
 
 /* {"error":{"message":…}} or {"error":"…"}; NULL: there is none. */
@@ -208,7 +224,9 @@ static bool take_answer(struct answer *a, const struct json *v, const char *part
     const struct json *choice = json_at(json_get(v, "choices"), 0), *d = json_get(choice, part);
     const struct json *calls = json_get(d, "tool_calls");
     const char *reason = json_str(json_get(choice, "finish_reason"), NULL);
-    send_bytes(a, EV_REASONING, json_get(d, "reasoning_content") ? json_get(d, "reasoning_content") : json_get(d, "reasoning"));
+    send_bytes(a, EV_REASONING,
+               json_get(d, "reasoning_content") ? json_get(d, "reasoning_content")
+                                                : json_get(d, "reasoning"));
     send_bytes(a, EV_TEXT, json_get(d, "content"));
     if (json_is(calls, JSON_ARRAY))
         for (size_t i = 0; i < json_len(calls); i++)
@@ -271,7 +289,8 @@ static bool end_calls(struct answer *a)
     for (int i = 0; i < a->n_call; i++) {
         if (!a->call[i].begun) return err_set(&a->err, ERR_FORMAT, "a call without a name");
         if (finish_of(a) != FINISH_LENGTH || args_fit(a, &a->call[i]))  /* else it stays incomplete */
-            send(a, &(struct event){ .kind = EV_CALL_END, .index = i, .schema_ok = args_fit(a, &a->call[i]) });
+            send(a, &(struct event){
+                        .kind = EV_CALL_END, .index = i, .schema_ok = args_fit(a, &a->call[i]) });
     }
     return true;
 }
@@ -279,12 +298,16 @@ static bool end_calls(struct answer *a)
 static bool end_answer(struct answer *a)
 {
     if (!a->cancelled) {
-        if (!a->reason[0]) return err_set(&a->err, ERR_IO, "the answer broke off: it has no finish_reason");
-        if (!strcmp(a->reason, "content_filter")) return err_set(&a->err, ERR_ARG, "the answer was withheld (content_filter)");
+        if (!a->reason[0])
+            return err_set(&a->err, ERR_IO, "the answer broke off: it has no finish_reason");
+        if (!strcmp(a->reason, "content_filter"))
+            return err_set(&a->err, ERR_ARG, "the answer was withheld (content_filter)");
         if (!end_calls(a)) return false;
     }
     a->timing.total_ms = (double)(clock_ns() - a->start_ns) * 1e-6;
-    struct event last = { .kind = EV_FINISH, .reason = finish_of(a), .usage = a->usage, .timing = a->timing };
+    struct event last = {
+        .kind = EV_FINISH, .reason = finish_of(a), .usage = a->usage, .timing = a->timing
+    };
     a->fn(a->ctx, &last);                                             /* whoever cancelled still hears the end */
     return true;
 }
@@ -294,7 +317,10 @@ static bool end_answer(struct answer *a)
 /* What the endpoint is sent: the body, less what only we understand. */
 static struct json *outgoing(const struct remote *m, const struct request *r)
 {
-    static const char *const ours[] = { "steer", "spelling", "key_order", "stream", "stream_options", "model", "chat_template_kwargs" };
+    static const char *const ours[] = {
+        "steer",          "spelling", "key_order",           "stream",
+        "stream_options", "model",    "chat_template_kwargs"
+    };
     struct json *body = json_copy(r->body);
     for (size_t i = 0; i < LEN(ours); i++) json_unset(body, ours[i]);
     json_set(body, "model", json_new_str(m->model));
@@ -312,7 +338,8 @@ static bool refused(const struct client_reply *p, struct err *e)
     struct json *v = json_parse(p->body.p ? p->body.p : "", p->body.len, NULL);
     const char *text = error_of(v) ? error_of(v) : json_str(json_get(v, "message"), NULL);
     enum err_code c = p->status == 429 ? ERR_FULL : p->status >= 500 ? ERR_IO : ERR_ARG;
-    err_set(e, c, "status %d%s%.300s%s", p->status, text ? ": " : "", text ? text : "", p->tries > 1 ? " (tried several times)" : "");
+    err_set(e, c, "status %d%s%.300s%s", p->status, text ? ": " : "", text ? text : "",
+            p->tries > 1 ? " (tried several times)" : "");
     json_free(v);
     return false;
 }
@@ -330,14 +357,20 @@ static bool whole_answer(struct answer *a, const struct client_reply *p)
 static bool ask(struct remote *m, struct answer *a, struct err *e)
 {
     const struct client_header headers[] = { { "Content-Type", "application/json" },
-                                             { "Accept", m->stream ? "text/event-stream" : "application/json" },
+                                             { "Accept", m->stream ? "text/event-stream"
+                                                                   : "application/json" },
                                              { "Authorization", m->key } };
     struct json *body = outgoing(m, a->r);
     struct str text = { 0 };
     struct client_reply reply;
     json_write(&text, body, JSON_COMPACT);
-    struct client_request q = { .method = "POST", .url = m->url, .header = headers, .n_header = m->key ? 3 : 2,
-                                .body = { text.p, text.len }, .body_fn = m->stream ? on_body : NULL, .ctx = a };
+    struct client_request q = { .method = "POST",
+                                .url = m->url,
+                                .header = headers,
+                                .n_header = m->key ? 3 : 2,
+                                .body = { text.p, text.len },
+                                .body_fn = m->stream ? on_body : NULL,
+                                .ctx = a };
     bool sent = client_send(m->client, &q, &reply, e), ok = sent;
     if (!sent && e->code == ERR_CANCEL) ok = !a->err.code;            /* we had enough: why, says the answer */
     if (sent && (reply.status < 200 || reply.status > 299)) ok = refused(&reply, &a->err);
@@ -358,7 +391,9 @@ bool remote_run(struct remote *m, const struct request *r, event_fn *fn, void *c
     struct answer a = { .r = r, .fn = fn, .ctx = ctx, .start_ns = clock_ns() };
     sse_init(&a.sse, on_sse, &a, EVENT_MOST);
     bool ok = ask(m, &a, e);
-    if (!ok) fn(ctx, &(struct event){ .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) }, .code = e->code });
+    if (!ok)
+        fn(ctx, &(struct event){
+                    .kind = EV_ERROR, .bytes = { e->msg, strlen(e->msg) }, .code = e->code });
     answer_done(&a);
     return ok;
 }

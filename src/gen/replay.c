@@ -13,9 +13,9 @@
 #define BUCKETS (1 << 14)
 #define CUTS_MOST 256        /* turns put back into one prompt */
 
-struct turn {
-    struct turn *chain;                                               /* same bucket */
-    struct turn *older, *newer;
+struct kept {
+    struct kept *chain;                                               /* same bucket */
+    struct kept *older, *newer;
     int n_call, refs;
     struct { char *id, *name, *args; } *call;
     char *text;
@@ -25,13 +25,13 @@ struct turn {
 };
 struct replay {
     pthread_mutex_t lock;
-    struct turn *bucket[BUCKETS], *oldest, *newest;
+    struct kept *bucket[BUCKETS], *oldest, *newest;
     size_t n_id, most;
 };
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-static void turn_free(struct turn *t)
+static void turn_free(struct kept *t)
 {
     for (int i = 0; i < t->n_call; i++) {
         mem_free(t->call[i].id);
@@ -44,9 +44,9 @@ static void turn_free(struct turn *t)
     mem_free(t);
 }
 
-static struct turn *turn_new(const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
+static struct kept *turn_new(const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
 {
-    struct turn *t = mem_zero(sizeof *t);
+    struct kept *t = mem_zero(sizeof *t);
     t->refs = 1;
     t->at = at;
     t->n_call = m->n_call;
@@ -64,20 +64,20 @@ static struct turn *turn_new(const struct message *m, const int32_t *tok, size_t
     return t;
 }
 
-static struct turn **place(struct replay *r, const char *id)
+static struct kept **place(struct replay *r, const char *id)
 {
-    struct turn **at = &r->bucket[hash64(id, strlen(id), 0) % BUCKETS];
+    struct kept **at = &r->bucket[hash64(id, strlen(id), 0) % BUCKETS];
     while (*at && strcmp((*at)->call[0].id, id)) at = &(*at)->chain;
     return at;
 }
 
-static void unlink_age(struct replay *r, struct turn *t)
+static void unlink_age(struct replay *r, struct kept *t)
 {
     *(t->older ? &t->older->newer : &r->oldest) = t->newer;
     *(t->newer ? &t->newer->older : &r->newest) = t->older;
 }
 
-static void link_newest(struct replay *r, struct turn *t)
+static void link_newest(struct replay *r, struct kept *t)
 {
     t->newer = NULL;
     t->older = r->newest;
@@ -86,9 +86,9 @@ static void link_newest(struct replay *r, struct turn *t)
 }
 
 /* Lock held. */
-static void give(struct turn *t) { if (--t->refs == 0) turn_free(t); }
+static void give(struct kept *t) { if (--t->refs == 0) turn_free(t); }
 
-static void forget(struct replay *r, struct turn *t)
+static void forget(struct replay *r, struct kept *t)
 {
     *place(r, t->call[0].id) = t->chain;
     unlink_age(r, t);
@@ -115,7 +115,7 @@ void replay_close(struct replay *r)
 void replay_keep(struct replay *r, const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
 {
     if (!m->n_call || !n || m->reasoning.len || !at.len) return;
-    struct turn *t = turn_new(m, tok, n, at);
+    struct kept *t = turn_new(m, tok, n, at);
     pthread_mutex_lock(&r->lock);
     if (*place(r, t->call[0].id)) forget(r, *place(r, t->call[0].id));
     t->chain = NULL;
@@ -138,7 +138,7 @@ static bool same_args(const char *a, const char *b)
     return same;
 }
 
-static bool same_turn(const struct turn *t, const struct json *msg, const struct json *calls)
+static bool same_turn(const struct kept *t, const struct json *msg, const struct json *calls)
 {
     size_t len = 0;
     const char *text = json_str(json_get(msg, "content"), &len);
@@ -153,13 +153,13 @@ static bool same_turn(const struct turn *t, const struct json *msg, const struct
 }
 
 /* The remembered turn that an assistant message is, held; NULL: none. */
-static struct turn *take_turn(struct replay *r, const struct json *msg)
+static struct kept *take_turn(struct replay *r, const struct json *msg)
 {
     const struct json *calls = json_get(msg, "tool_calls");
     const char *id = json_str(json_get(json_at(calls, 0), "id"), NULL);
     if (!id) return NULL;
     pthread_mutex_lock(&r->lock);
-    struct turn *t = *place(r, id);
+    struct kept *t = *place(r, id);
     if (t) {
         t->refs++;
         unlink_age(r, t);
@@ -175,7 +175,7 @@ static struct turn *take_turn(struct replay *r, const struct json *msg)
 
 /* ---- the prompt ------------------------------------------------------------------------------ */
 
-struct cut { size_t from, to; struct turn *turn; };                   /* bytes of the prompt that become its tokens */
+struct cut { size_t from, to; struct kept *turn; };                   /* bytes of the prompt that become its tokens */
 
 static bool ends_turn(const struct dialect *d, const char *text, size_t len)
 {
@@ -184,13 +184,14 @@ static bool ends_turn(const struct dialect *d, const char *text, size_t len)
     return false;
 }
 
-/* The bytes of a turn: after the text it followed, up to the token that ends it. */
-static bool find_cut(const struct engine *en, const struct prompt *p, struct turn *t, struct cut *out)
+/* The bytes of a turn: after the text it followed, up to the token that ends it. part: the tokens of p. */
+static bool find_cut(const struct engine *en, const struct prompt *p, const struct prompt_part *part, size_t n, struct kept *t,
+                     struct cut *out)
 {
     if (t->at.len > p->text.len || hash64(p->text.p, t->at.len, 0) != t->at.hash) return false;
-    for (size_t i = 0; i < p->n_piece; i++) {
-        const struct piece *q = &p->piece[i];
-        if (q->off < t->at.len || !q->special || !ends_turn(en->dialect, p->text.p + q->off, q->len)) continue;
+    for (size_t i = 0; i < n; i++) {
+        const struct prompt_part *q = &part[i];
+        if (q->off < t->at.len || q->id < 0 || !ends_turn(en->dialect, p->text.p + q->off, q->len)) continue;
         *out = (struct cut){ t->at.len, q->off, t };
         return true;
     }
@@ -204,11 +205,7 @@ static void part_of(const struct prompt *p, size_t from, size_t to, struct promp
         const struct piece *q = &p->piece[i];
         size_t a = MAX(q->off, from), b = MIN(q->off + q->len, to);
         if (a >= b) continue;
-        if (!q->special) { prompt_text(out, p->text.p + a, b - a); continue; }
-        char *name = mem_zero(q->len + 1);
-        memcpy(name, p->text.p + q->off, q->len);
-        prompt_special(out, name);
-        mem_free(name);
+        prompt_put(out, q->trusted, p->text.p + a, b - a);
     }
 }
 
@@ -240,14 +237,19 @@ static bool encode_cut(const struct engine *en, const struct prompt *p, const st
 static int find_cuts(struct replay *r, const struct engine *en, const struct request *q, const struct prompt *p, struct cut *cut)
 {
     int n = 0;
+    struct prompt_part *part = NULL;
+    size_t n_part = 0;
+    struct err ignored = { 0 };
+    if (!prompt_parts(p, en->tok, &part, &n_part, &ignored)) return 0;
     for (size_t i = 0; i < json_len(q->messages) && n < CUTS_MOST; i++) {
-        struct turn *t = take_turn(r, json_at(q->messages, i));
+        struct kept *t = take_turn(r, json_at(q->messages, i));
         if (!t) continue;
-        if (find_cut(en, p, t, &cut[n]) && (!n || cut[n].from >= cut[n - 1].to)) { n++; continue; }
+        if (find_cut(en, p, part, n_part, t, &cut[n]) && (!n || cut[n].from >= cut[n - 1].to)) { n++; continue; }
         pthread_mutex_lock(&r->lock);
         give(t);
         pthread_mutex_unlock(&r->lock);
     }
+    mem_free(part);
     return n;
 }
 

@@ -144,17 +144,20 @@ static bool refuse_others(const struct json *body, struct err *e)
 
 static int tool_index(const struct request *r, const char *name)
 {
-    for (size_t i = 0; i < json_len(r->tools); i++)
-        if (json_str_is(json_get(tool_function(json_at(r->tools, i)), "name"), name)) return (int)i;
+    for (size_t i = 0; i < json_len(r->tools); i++) {
+        const char *own = tool_name(json_at(r->tools, i));
+        if (own && !strcmp(own, name)) return (int)i;
+    }
     return -1;
 }
 
 static bool unknown_tool(const struct request *r, const char *name, struct err *e)
 {
     struct str list = { 0 };
-    for (size_t i = 0; i < MIN(json_len(r->tools), 8u); i++)
-        str_fmt(&list, "%s%s", i ? ", " : "",
-                json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL));
+    for (size_t i = 0; i < MIN(json_len(r->tools), 8u); i++) {
+        const char *own = tool_name(json_at(r->tools, i));
+        if (own) str_fmt(&list, "%s%s", list.len ? ", " : "", own);
+    }
     if (json_len(r->tools) > 8) str_puts(&list, ", …");
     err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
             list.p ? list.p : "none");
@@ -192,19 +195,25 @@ static bool read_allowed(struct request *r, const struct json *v, struct err *e)
     return true;
 }
 
+static bool choose(struct request *r, const char *name, struct err *e)
+{
+    int t = tool_index(r, name);
+    if (t < 0) return unknown_tool(r, name, e);
+    r->choice = CHOICE_NAMED;
+    r->choice_name = tool_name(json_at(r->tools, (size_t)t));
+    return true;
+}
+
 static bool read_choice_object(struct request *r, const struct json *v, struct err *e)
 {
     if (json_str_is(json_get(v, "type"), "allowed_tools")) return read_allowed(r, v, e);
     const char *name = named(v);
+    if (json_str_is(json_get(v, "type"), "code_interpreter")) return choose(r, "python", e);
     if (!json_str_is(json_get(v, "type"), "function") || !name)
         return err_set(e, ERR_ARG,
                        "tool_choice: an object must be {\"type\":\"function\",\"function\":"
                        "{\"name\":…}} or of type allowed_tools");
-    int t = tool_index(r, name);
-    if (t < 0) return unknown_tool(r, name, e);
-    r->choice = CHOICE_NAMED;
-    r->choice_name = json_str(json_get(tool_function(json_at(r->tools, (size_t)t)), "name"), NULL);
-    return true;
+    return choose(r, name, e);
 }
 
 static bool read_choice(struct request *r, struct err *e)

@@ -16,6 +16,7 @@
 #define N_SEQ 8
 #define N_QUEUE 256
 #define REPLAY_IDS 100000
+#define DISK_BYTES ((size_t)1 << 30)
 
 struct job {
     struct task t;                                                    /* first */
@@ -46,7 +47,7 @@ struct sched {
     bool closing, draining;
     uint64_t next_id, beat_ns;
     struct sched_stats st;                                            /* as shown; what the loop counts is copied here after a step */
-    uint64_t submitted, full, refused;
+    uint64_t submitted, full, refused, compiled;
     double pace;                                                      /* seconds between two ends, smoothed */
     uint64_t end_ns;
 };
@@ -129,6 +130,7 @@ static void *clerk_thread(void *ctx)
         if (!skip) prepare(j);
         pthread_mutex_lock(&s->lock);
         j->at = JOB_READY;
+        s->compiled += j->t.seq != NULL;
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
@@ -199,6 +201,13 @@ static void *engine_thread(void *ctx)
     while (busy || s->n_job || !s->closing) {
         while (!busy && !find_at(s, JOB_READY) && !(s->closing && !s->n_job)) {
             s->beat_ns = 0;                                           /* nothing to do is not silence */
+            pthread_mutex_unlock(&s->lock);
+            bool more = loop_idle(s->loop);
+            pthread_mutex_lock(&s->lock);
+            if (more) continue;
+            if (find_at(s, JOB_READY) || (s->closing && !s->n_job)) break;
+            show(s);
+            s->beat_ns = 0;
             pthread_cond_wait(&s->wake, &s->lock);
         }
         take_all_in(s);
@@ -246,6 +255,7 @@ struct sched *sched_open(struct engine *en, const struct sched_opts *o, struct e
     struct loop_opts lo = { .n_seq = o->n_seq ? o->n_seq : N_SEQ,
                             .positions = o->kv_positions ? o->kv_positions : (int)MIN(2 * (int64_t)en->n_ctx, INT32_MAX / 2),
                             .chunk = o->chunk, .cache_bytes = o->cache_bytes, .no_cache = o->no_cache, .deterministic = o->deterministic,
+                            .cache_dir = o->cache_dir, .disk_bytes = o->disk_bytes ? o->disk_bytes : DISK_BYTES,
                             .replay = o->deterministic || o->no_cache ? NULL : s->replay };
     if ((s->loop = loop_open(en, &lo, e))) {
         s->st = *loop_stats(s->loop);
@@ -267,6 +277,10 @@ static void stop(struct sched *s)
     pthread_cond_broadcast(&s->wake);
     pthread_mutex_unlock(&s->lock);
     if (s->started[0]) pthread_join(s->engine, NULL);
+    if (s->started[0] && s->loop) {
+        loop_save(s->loop);
+        s->st = *loop_stats(s->loop);
+    }
     s->started[0] = s->started[1] = false;
 }
 
@@ -378,6 +392,7 @@ void sched_read_stats(struct sched *s, struct sched_stats *out)
     out->submitted = s->submitted;
     out->full = s->full;
     out->refused = s->refused;
+    out->grammars = s->compiled;
     out->heartbeat = s->beat_ns ? (double)(clock_ns() - s->beat_ns) * 1e-9 : 0;
     pthread_mutex_unlock(&s->lock);
 }

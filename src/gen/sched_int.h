@@ -28,7 +28,7 @@ struct loop;
 struct engine {
     struct tokenizer *tok;
     const struct dialect *dialect;
-    char *template_text;                                              /* the file's, NULL without one */
+    struct jinja *template;                                           /* the file's, NULL without one */
     struct vocab *vocab;
     struct model *model;
     const struct lora_use *lora; int n_lora;                          /* act on every request */
@@ -39,6 +39,20 @@ struct engine {
 };
 
 bool engine_prompt(const struct engine *en, const struct request *r, struct ids *out, struct err *e);
+
+/* ---- cellar.c: pages of the prefix cache on disk ---------------------------------------------------- */
+
+struct prefix_count { uint64_t evicted, disk_reads, disk_writes, disk_errors; size_t disk_bytes; };
+struct cellar;
+struct cellar_file { uint64_t parent, hash; int n; size_t bytes; int64_t time; }; /* n tokens, after those of parent */
+/* seed: what made the pages. At most so many bytes. ERR_IO. */
+struct cellar *cellar_open(const char *dir, uint64_t seed, size_t most, struct err *e);
+void cellar_close(struct cellar *c);
+/* The i-th page that comes after parent: the whole one of this hash, or (hash 0) one that is not whole. NULL: none. */
+const struct cellar_file *cellar_find(const struct cellar *c, uint64_t parent, uint64_t hash, int i);
+bool cellar_get(struct cellar *c, const struct cellar_file *f, struct str *out, struct bytes *body); /* false: it is not there any more */
+bool cellar_put(struct cellar *c, uint64_t parent, uint64_t hash, int n, const struct str *body);
+void cellar_count(const struct cellar *c, struct prefix_count *out);
 
 /* ---- prefix.c: what was computed, by its tokens --------------------------------------------------- */
 
@@ -51,7 +65,9 @@ struct prefix_hit {
     struct node *node;                                                /* the last whole page, NULL: none; entered */
     int n_page;
 };
-struct prefix *prefix_open(struct kv *kv);
+/* cellar: where pages are kept beyond it (owned), NULL: nowhere. */
+struct prefix *prefix_open(struct kv *kv, struct cellar *cellar);
+bool prefix_save(struct prefix *p, bool all);                         /* writes a page that was asked for again (or any); false: all are written */
 void prefix_close(struct prefix *p);
 /* The longest known beginning of tok [n], among what was computed under key; page [kv_n_page]: its pages. */
 void prefix_find(struct prefix *p, uint64_t key, const int32_t *tok, int n, int *page, struct prefix_hit *hit);
@@ -64,8 +80,7 @@ bool prefix_evict(struct prefix *p);                                  /* frees a
 bool prefix_evict_state(struct prefix *p);                            /* the same for states */
 void prefix_trim(struct prefix *p, int n_page);                       /* until at most so many pages are kept by it alone */
 int  prefix_idle(const struct prefix *p);                             /* pages that nobody but it holds */
-struct prefix_count { uint64_t evicted, disk_reads, disk_writes, disk_errors; size_t disk_bytes; };
-const struct prefix_count *prefix_counts(const struct prefix *p);
+struct prefix_count prefix_counts(const struct prefix *p);
 
 /* ---- replay.c: calls as they were generated -------------------------------------------------------- */
 
@@ -113,7 +128,8 @@ struct task {
     struct message turn;                                              /* for replay */
     struct usage usage; enum finish reason; int n_call, n_unfit;      /* of the answer, for whoever counts */
     struct loop *loop;
-    void (*done)(struct task *t);                                     /* may free it */
+    void (*ending)(struct task *t);                                   /* before the last event: what needs the request still */
+    void (*done)(struct task *t);                                     /* after it; may free the task */
     struct task *next;
 };
 /* Prompt, grammar, checks; everything that can be refused is. Any thread. false: refused, nothing was sent. */
@@ -129,6 +145,7 @@ struct loop_opts {
     int n_seq, positions, chunk;
     size_t cache_bytes;
     bool no_cache, deterministic;
+    const char *cache_dir; size_t disk_bytes;
     struct replay *replay;                                            /* NULL: none */
 };
 struct loop *loop_open(struct engine *en, const struct loop_opts *o, struct err *e);
@@ -136,6 +153,8 @@ void loop_close(struct loop *l);                                      /* no task
 int  loop_n_ctx(const struct loop *l);
 void loop_add(struct loop *l, struct task *t);
 bool loop_step(struct loop *l);                                       /* false: there is nothing to do */
+bool loop_idle(struct loop *l);                                       /* work for quiet times: a page for the disk; false: none */
+void loop_save(struct loop *l);                                       /* all that is kept goes to disk */
 void loop_forget(struct loop *l);                                     /* the prefix cache is emptied; no task is there */
 struct sched_stats *loop_stats(struct loop *l);                       /* of the stepping thread */
 void stats_init(struct sched_stats *t);

@@ -28,6 +28,7 @@
 struct seq {
     struct seq_opts o;
     struct call_tool *tool; int n_tool;
+    struct turn turn;
     struct grammar *grammar;
     struct matcher *matcher;
     struct emitter em;
@@ -50,8 +51,8 @@ struct seq {
 
 static bool is_offered(const struct request *r, size_t i)
 {
-    const char *name = json_str(json_get(tool_function(json_at(r->tools, i)), "name"), NULL);
-    if (r->choice == CHOICE_NONE) return false;
+    const char *name = tool_name(json_at(r->tools, i));
+    if (!name || r->choice == CHOICE_NONE) return false;
     if (r->choice == CHOICE_NAMED) return !strcmp(name, r->choice_name);
     return !r->allowed || r->allowed[i];
 }
@@ -63,14 +64,27 @@ static void list_tools(struct seq *s)
     for (size_t i = 0; i < json_len(r->tools); i++) {
         if (!is_offered(r, i)) continue;
         const struct json *f = tool_function(json_at(r->tools, i));
+        if (!f && s->o.voice.dialect->raw_code) s->turn.code = true;
+        if (!f && s->o.voice.dialect->raw_code) continue;
         struct json *open = tool_schema(json_at(r->tools, i));
         s->tool[s->n_tool++] = (struct call_tool){
-            .name = json_str(json_get(f, "name"), NULL),
+            .name = tool_name(json_at(r->tools, i)),
             .description = json_get(f, "description"),
             .schema = schema_closed(open), /* a model that invents arguments is guessing */
             .is_strict = r->strict || json_bool(json_get(f, "strict"))};
         json_free(open);
     }
+}
+
+static void fill_turn(struct seq *s)
+{
+    const struct request *r = s->o.r;
+    s->turn.tools = r->tools;
+    s->turn.choice = s->n_tool || s->turn.code ? r->choice : CHOICE_NONE;
+    s->turn.name = r->choice_name;
+    s->turn.tok = s->o.voice.tok;
+    s->turn.parallel = r->parallel;
+    s->turn.n_pair = s->n_tool;
 }
 
 static void fill_opts(const struct seq *s, struct grammar_opts *g)
@@ -98,24 +112,6 @@ static const struct json *answer_schema(struct seq *s)
 
 static bool format_is_strict(const struct request *r) { return r->strict || r->format.strict; }
 
-/* The whole answer is what response_format says. */
-static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
-{
-    const struct request *r = s->o.r;
-    const struct format *f = &r->format;
-    if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
-    if (r->declared_order < 0) g->declared_order = false;
-    g->relax = !format_is_strict(r);
-    s->grammar = f->kind == FORMAT_REGEX      ? grammar_of_regex(f->text, g, e)
-                 : f->kind == FORMAT_GBNF     ? grammar_of_gbnf(f->text, g, e)
-                 : f->kind == FORMAT_ENVELOPE ? grammar_compile(f->text, NULL, 0, NULL, 0, g, e)
-                                              : grammar_of_schema(answer_schema(s), g, e);
-    if (!s->grammar) return err_in(e, "response_format");
-    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
-        log_line(LOG_INFO, "relaxed what=\"response_format: %s\"", grammar_relaxed(s->grammar, i));
-    return true;
-}
-
 /* response_format as a piece of an envelope, its schema the one with number 0. */
 static void format_piece(const struct format *f, struct str *out)
 {
@@ -131,6 +127,35 @@ static void format_piece(const struct format *f, struct str *out)
         str_putc(out, *p);
     }
     str_puts(out, "\")");
+}
+
+/* The envelope of the turn. Where text has a format, the turn is either calls or that. */
+static void make_envelope(struct seq *s, bool formatted, struct str *out)
+{
+    struct str piece = { 0 };
+    if (formatted) format_piece(&s->o.r->format, &piece);
+    s->turn.text = formatted ? piece.p : NULL;
+    s->o.voice.dialect->grammar(&s->turn, out);
+    s->turn.text = NULL;
+    str_done(&piece);
+}
+
+/* The whole answer is what response_format says. */
+static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
+{
+    const struct request *r = s->o.r;
+    if (r->spelling < 0) g->spelling = SPELL_FLEXIBLE;
+    if (r->declared_order < 0) g->declared_order = false;
+    g->relax = !format_is_strict(r);
+    const struct json *value = answer_schema(s);
+    struct str envelope = { 0 };
+    make_envelope(s, true, &envelope);
+    s->grammar = grammar_compile(envelope.p, NULL, 0, &value, value ? 1 : 0, g, e);
+    str_done(&envelope);
+    if (!s->grammar) return err_in(e, "response_format");
+    for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
+        log_line(LOG_INFO, "relaxed what=\"response_format: %s\"", grammar_relaxed(s->grammar, i));
+    return true;
 }
 
 /* A keyword that was relaxed although its tool, or response_format, is strict. Entries begin with "tool NAME:". */
@@ -158,32 +183,9 @@ static bool refuse_relaxed(const struct seq *s, struct err *e)
     return true;
 }
 
-/* The envelope of the turn. Where text has a format, the turn is either calls or that: the dialect's root rule (its
- * envelope begins with it) becomes one of two. */
-static bool make_envelope(struct seq *s, bool formatted, struct str *out, struct err *e)
-{
-    const struct request *r = s->o.r;
-    const struct dialect *d = s->o.voice.dialect;
-    enum tool_choice c = s->n_tool ? r->choice : CHOICE_NONE;
-    if (!formatted) return d->grammar(c, r->parallel, out, e);
-    struct str calls = { 0 };
-    bool ok = d->grammar(CHOICE_REQUIRED, r->parallel, &calls, e);
-    if (ok && strncmp(calls.p, "root = ", 7))
-        ok = err_set(e, ERR_INTERNAL, "dialect %s: its envelope does not begin with its root",
-                     d->name);
-    if (ok) {
-        str_puts(out, "root = either_calls | ");
-        format_piece(&r->format, out);
-        str_fmt(out, ";\neither_calls = %s", calls.p + 7);
-    }
-    str_done(&calls);
-    return ok;
-}
-
 static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
 {
-    bool formatted =
-        s->n_tool && s->o.r->choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
+    bool formatted = s->turn.choice == CHOICE_AUTO && s->o.r->format.kind != FORMAT_TEXT;
     const struct json *value = formatted ? answer_schema(s) : NULL;
     struct str envelope = { 0 };
     struct grammar_pair *pair = mem_zero(((size_t)s->n_tool + 1) * sizeof *pair);
@@ -192,8 +194,8 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
         pair[i] = (struct grammar_pair){ s->tool[i].name, s->tool[i].schema };
         if (!s->tool[i].is_strict) g->relax = true; /* then the strict ones are looked at below */
     }
-    if (make_envelope(s, formatted, &envelope, e))
-        s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
+    make_envelope(s, formatted, &envelope);
+    s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
     str_done(&envelope);
     mem_free(pair);
     if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5))
@@ -223,7 +225,7 @@ static bool compile(struct seq *s, struct err *e)
 {
     struct grammar_opts g;
     fill_opts(s, &g);
-    bool only_format = !s->n_tool && s->o.r->format.kind != FORMAT_TEXT;
+    bool only_format = s->turn.choice == CHOICE_NONE && s->o.r->format.kind != FORMAT_TEXT;
     if (!(only_format ? compile_format(s, &g, e) : compile_calls(s, &g, e))) return false;
     s->matcher = matcher_new(s->grammar, s->o.voice.vocab, e);
     return s->matcher && check_budget(s, e);
@@ -235,6 +237,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->o = *o;
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
+    fill_turn(s);
     if (o->r->unconstrained) s->o.steer = 0;
     else if (!compile(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
@@ -243,7 +246,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
     s->whole = (struct whole){ s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior, NULL, 0, 0, 0, 0 };
-    if (o->r->want_tokens && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
+    if (o->r->want_tokens && o->r->top >= 0 && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
 fail:
     seq_close(s);
@@ -253,7 +256,8 @@ fail:
 void seq_close(struct seq *s)
 {
     if (!s) return;
-    if (s->emitting) emit_close(&s->em, NULL);
+    struct err ignored = { 0 };
+    if (s->emitting) emit_close(&s->em, true, &ignored);
     for (int i = 0; i < s->n_tool; i++) json_free(s->tool[i].schema);
     mem_free(s->tool);
     json_free(s->any_object);
@@ -436,7 +440,7 @@ static bool take_one(struct seq *s, struct err *e)
 
 void seq_begin(struct seq *s)
 {
-    emit_open(&s->em, &s->o.voice, s->o.r, s->tool, s->n_tool, s->o.fn, s->o.ctx);
+    emit_open(&s->em, &s->o.voice, s->o.r, &s->turn, s->tool, s->n_tool, s->o.fn, s->o.ctx);
     s->emitting = true;
 }
 
@@ -497,7 +501,7 @@ bool seq_end(struct seq *s, bool ok, struct err *e)
 {
     bool cancelled = s->em.cancelled;
     struct err broken = { 0 };
-    bool whole = emit_close(&s->em, &broken);
+    bool whole = emit_close(&s->em, !ok || cancelled || s->em.stopped, &broken);
     s->emitting = false;
     if (ok && !whole && !cancelled && s->matcher)
         ok = err_set(e, ERR_INTERNAL, "a call came out broken: %s", broken.msg);

@@ -26,6 +26,7 @@ static bool on_event(void *ctx, const struct event *ev)
         }
         t->usage = out.usage;
         t->reason = ev->reason;
+        if (t->ending) t->ending(t);                                  /* the request is its owner's again after this event */
     }
     if (ev->kind == EV_CALL_END) t->n_call++, t->n_unfit += !ev->schema_ok;
     return t->fn(t->ctx, &out);

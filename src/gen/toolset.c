@@ -25,6 +25,9 @@ static bool name_is_legal(const char *s, size_t len)
     return true;
 }
 
+static const char code_schema[] = "{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\"}},"
+                                  "\"required\":[\"code\"],\"additionalProperties\":false}";
+
 /* Does a schema's `type` leave room for objects? */
 static bool type_allows_object(const struct json *type)
 {
@@ -64,6 +67,15 @@ static bool check_function(const struct json *f, size_t i, struct err *e)
     return true;
 }
 
+/* {"type":"code_interpreter"}; {"type":"reasoning"}, which asks Functionary v4r to think aloud: no more than
+ * the type. */
+static struct json *bodiless(const struct json *type)
+{
+    struct json *out = json_new_object();
+    json_set(out, "type", json_copy(type));
+    return out;
+}
+
 /* One element, wrapped: {"type":"function","function":{...}}. NULL with e set. */
 static struct json *wrap(const struct json *tool, size_t i, struct err *e)
 {
@@ -73,9 +85,10 @@ static struct json *wrap(const struct json *tool, size_t i, struct err *e)
         return NULL;
     }
     const struct json *type = json_get(tool, "type"), *f = json_get(tool, "function");
+    if (json_str_is(type, "code_interpreter") || json_str_is(type, "reasoning")) return bodiless(type);
     if (type && !json_str_is(type, "function")) {
         const char *t = json_str(type, NULL);
-        err_set(e, ERR_UNSUPPORTED, "tools[%zu].type: '%.40s' is not supported, 'function' is", i,
+        err_set(e, ERR_UNSUPPORTED, "tools[%zu].type: '%.40s' is not supported, 'function' and 'code_interpreter' are", i,
                 t ? t : json_type_name(json_type(type)));
         return NULL;
     }
@@ -93,14 +106,26 @@ static struct json *wrap(const struct json *tool, size_t i, struct err *e)
     return out;
 }
 
+const char *tool_name(const struct json *tool)
+{
+    if (json_str_is(json_get(tool, "type"), "code_interpreter")) return "python";
+    return json_str(json_get(tool_function(tool), "name"), NULL);
+}
+
 static bool names_differ(const struct json *tools, struct err *e)
 {
     for (size_t i = 0; i < json_len(tools); i++) {
-        const char *a = json_str(json_get(tool_function(json_at(tools, i)), "name"), NULL);
-        for (size_t j = 0; j < i; j++)
-            if (json_str_is(json_get(tool_function(json_at(tools, j)), "name"), a))
-                return err_set(e, ERR_ARG, "tools[%zu].function.name: '%s' is already the name of "
+        const char *a = tool_name(json_at(tools, i));
+        for (size_t j = 0; a && j < i; j++) {
+            const char *b = tool_name(json_at(tools, j));
+            if (!b || strcmp(a, b)) continue;
+            if (!tool_function(json_at(tools, i)) != !tool_function(json_at(tools, j)))
+                return err_set(e, ERR_ARG,
+                               "tools: the function 'python' and a code_interpreter, whose calls are "
+                               "named python, cannot both be declared");
+            return err_set(e, ERR_ARG, "tools[%zu].function.name: '%s' is already the name of "
                                "tools[%zu]", i, a, j);
+        }
     }
     return true;
 }
@@ -198,6 +223,8 @@ struct json *tool_schema(const struct json *tool)
 {
     const struct json *par = json_get(tool_function(tool), "parameters");
     struct json *s;
+    if (json_str_is(json_get(tool, "type"), "code_interpreter"))
+        return json_parse(code_schema, sizeof code_schema - 1, NULL);
     if (json_is(par, JSON_OBJECT) && !takes_nothing(par)) {
         s = json_copy(par);
         json_set(s, "type", json_new_str("object"));

@@ -36,6 +36,7 @@ bool model_config_read(struct model_config *c, const struct gguf *g, struct err 
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e);
 void          model_close(struct model *m);                           /* NULL is fine */
 const struct model_config *model_config(const struct model *m);
+const struct ops *model_ops(const struct model *m);
 size_t        model_n_param(const struct model *m);
 size_t        model_step_bytes(const struct model *m);                /* weight bytes one decoded token reads */
 

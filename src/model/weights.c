@@ -245,6 +245,7 @@ const struct model_config *model_config(const struct model *m)
     return &m->cfg;
 }
 
+const struct ops *model_ops(const struct model *m) { return m->ops; }
 size_t model_n_param(const struct model *m)
 {
     return m->n_param;

@@ -1,15 +1,19 @@
-/* dialect.c -- the table of dialects: how model families write tool calls, and which one a file
- * speaks.
+/* dialect.c -- the table of dialects: how model families write tool calls.
  *
- * A dialect is one row of function pointers in a file of its own. Which one a model speaks is said
- * by the metadata key tenon.dialect, else by whoever recognises the chat template or the special
- * tokens best; the last row fits any model a little. Also here: `wire`, which finds markers in
- * output that arrived as mere text. */
+ * A dialect is one row of function pointers in a file of its own; which one a model file speaks is found
+ * by detect.c, and the last row is for those of which it finds nothing. Also here: `wire`, which finds
+ * markers in output that arrived as mere text. */
 #include "text/int.h"
 
-extern const struct dialect dialect_lfm2_json, dialect_lfm2, dialect_json;
+extern const struct dialect dialect_lfm2_json, dialect_lfm2, dialect_functionary_v1, dialect_functionary_v2,
+    dialect_functionary_v2_llama3, dialect_functionary_v3_2, dialect_functionary_v3_1, dialect_functionary_v4r,
+    dialect_llama3_1, dialect_hermes, dialect_json;
 
-static const struct dialect *const rows[] = { &dialect_lfm2_json, &dialect_lfm2, &dialect_json };
+static const struct dialect *const rows[] = {
+    &dialect_lfm2_json, &dialect_lfm2, &dialect_functionary_v1, &dialect_functionary_v2, &dialect_functionary_v2_llama3,
+    &dialect_functionary_v3_2, &dialect_functionary_v3_1, &dialect_functionary_v4r, &dialect_llama3_1, &dialect_hermes,
+    &dialect_json,
+};
 
 const struct dialect *dialect_at(size_t i) { return i < LEN(rows) ? rows[i] : NULL; }
 
@@ -20,95 +24,74 @@ const struct dialect *dialect_find(const char *name)
     return NULL;
 }
 
-static const struct dialect *named_by_file(const struct gguf *g)
-{
-    struct err ignored = { 0 };
-    struct bytes name;
-    if (!g || !gguf_has(g, "tenon.dialect") || !gguf_str(g, "tenon.dialect", &name, &ignored))
-        return NULL;
-    for (size_t i = 0; i < LEN(rows); i++)
-        if (bytes_eq(name, rows[i]->name)) return rows[i];
-    log_line(LOG_WARN, "dialect_unknown file=%s name=%.*s", gguf_name(g), (int)MIN(name.len, 60),
-             name.p);
-    return NULL;
-}
-
-const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t)
-{
-    struct err ignored = { 0 };
-    struct bytes text;
-    char *template_text = NULL;
-    const struct dialect *best = named_by_file(g);
-    int most = 0;
-    if (best) return best;
-    if (g && gguf_has(g, "tokenizer.chat_template") &&
-        gguf_str(g, "tokenizer.chat_template", &text, &ignored)) {
-        template_text = mem_alloc(text.len + 1);
-        memcpy(template_text, text.p, text.len);
-        template_text[text.len] = 0;
-    }
-    best = rows[LEN(rows) - 1];
-    for (size_t i = 0; i < LEN(rows); i++) {
-        int fit = rows[i]->detect(template_text, t);
-        if (fit > most) best = rows[i], most = fit;
-    }
-    mem_free(template_text);
-    return best;
-}
-
 /* ---- markers in mere text -------------------------------------------------------------------- */
 
-void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink,
-               void *ctx)
+static void add_marks(struct wire *w, const struct turn *t, const char *const *list, int *n)
 {
-    *w = (struct wire){ .d = d, .p = d->parser_open(tools, sink, ctx) };
-    parser_lenient(w->p);
+    for (int i = 0; list[i] && *n < WIRE_MARKS; i++)
+        if (!is_token(t, list[i])) w->mark[(*n)++] = list[i];
 }
 
-/* The marker that s begins with: its index, -1 for none, -2 if more bytes could make one. */
-static int marker_at(const char *const *list, const char *s, size_t len)
+/* Stop tokens are looked for only where no token is known: else the speaker knows its own. */
+void wire_open(struct wire *w, const struct dialect *d, const struct turn *t, parse_sink *sink, void *ctx)
+{
+    int n = 0;
+    *w = (struct wire){ .p = d->parser_open(t, sink, ctx) };
+    if (!t->tok) add_marks(w, t, d->stop, &n);
+    w->n_stop = n;
+    add_marks(w, t, d->markers, &n);
+    if (!t->tok) parser_lenient(w->p);
+}
+
+/* The mark that s begins with: its index, -1 for none, -2 if more bytes could make one. */
+static int mark_at(const struct wire *w, const char *s, size_t len)
 {
     int found = -1;
-    for (int i = 0; list[i]; i++) {
-        size_t n = strlen(list[i]);
-        if (memcmp(list[i], s, MIN(n, len))) continue;
+    for (int i = 0; w->mark[i]; i++) {
+        size_t n = strlen(w->mark[i]);
+        if (memcmp(w->mark[i], s, MIN(n, len))) continue;
         if (n <= len) return i;
         found = -2;
     }
     return found;
 }
 
-static bool is_stop(const struct dialect *d, const char *marker)
-{
-    for (int i = 0; d->stop[i]; i++)
-        if (!strcmp(d->stop[i], marker)) return true;
-    return false;
-}
-
-/* Feeds all of s but what may be the beginning of a marker; returns how much was used. */
+/* Feeds all of s but what may be the beginning of a mark; returns how much was used. All marks begin with
+ * '<'. In a string of arguments they are text, but for stop tokens. */
 static size_t feed_known(struct wire *w, const char *s, size_t len)
 {
     size_t from = 0, i = 0;
     while (i < len && !w->stopped) {
-        int m = marker_at(w->d->markers, s + i, len - i);
-        if (m == -1) {
+        const char *hit = memchr(s + i, '<', len - i);
+        if (!hit) break;
+        i = (size_t)(hit - s);
+        int m = mark_at(w, hit, len - i);
+        if (m != -1 && i > from) {
+            parser_feed(w->p, s + from, i - from, false);
+            from = i;
+        }
+        if (m == -2) return i;
+        if (m < 0 || (m >= w->n_stop && parser_in_string(w->p))) {
             i++;
             continue;
         }
-        if (i > from) w->d->parser_feed(w->p, s + from, i - from, false);
-        from = i;
-        if (m == -2) return i;
-        const char *marker = w->d->markers[m];
-        w->stopped = is_stop(w->d, marker);
-        w->d->parser_feed(w->p, marker, strlen(marker), true);
-        from = i += strlen(marker);
+        w->stopped = m < w->n_stop;
+        parser_feed(w->p, w->mark[m], strlen(w->mark[m]), true);
+        from = i += strlen(w->mark[m]);
     }
-    if (i > from) w->d->parser_feed(w->p, s + from, i - from, false);
+    if (len > from && !w->stopped) parser_feed(w->p, s + from, len - from, false);
     return len;
 }
 
-void wire_feed(struct wire *w, const char *bytes, size_t len)
+void wire_feed(struct wire *w, const char *bytes, size_t len, bool special)
 {
+    if (w->stopped) return;
+    if (special || !w->mark[0]) {
+        if (w->held.len) parser_feed(w->p, w->held.p, w->held.len, false);
+        str_clear(&w->held);
+        parser_feed(w->p, bytes, len, special);
+        return;
+    }
     if (!w->held.len) {
         size_t used = feed_known(w, bytes, len);
         if (used < len) str_put(&w->held, bytes + used, len - used);
@@ -122,11 +105,11 @@ void wire_feed(struct wire *w, const char *bytes, size_t len)
     str_done(&all);
 }
 
-bool wire_close(struct wire *w, struct err *e)
+bool wire_close(struct wire *w, bool cut, struct err *e)
 {
-    if (w->held.len && !w->stopped) w->d->parser_feed(w->p, w->held.p, w->held.len, false);
+    if (w->held.len && !w->stopped) parser_feed(w->p, w->held.p, w->held.len, false);
     str_done(&w->held);
-    bool ok = w->d->parser_close(w->p, e);
+    bool ok = parser_close(w->p, cut && !w->stopped, e);
     w->p = NULL;
     return ok;
 }

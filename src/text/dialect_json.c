@@ -10,37 +10,24 @@
 
 static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
                                     "<|end_of_text|>", "</s>", NULL };
+static const char *const markers[] = { NULL };
 
-static int detect(const char *template_text, const struct tokenizer *t)
+static void grammar(const struct turn *t, struct str *envelope)
 {
-    return template_find(template_text) == TEMPLATE_JSON ? 100 : 1;
-}
-
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("json", e);
-    return chat_prompt(r, TEMPLATE_JSON, CALLS_JSON, out, e);
-}
-
-static bool grammar(enum tool_choice choice, bool parallel, struct str *out, struct err *e)
-{
-    static const char *const text = "text(\"[{\\\"name\\\":\\\"\")";
-    if (choice == CHOICE_NONE) str_puts(out, "root = text;\n");
-    else if (choice == CHOICE_AUTO) str_fmt(out, "root = %s calls?;\n", text);
-    else str_puts(out, "root = calls;\n");
-    if (choice == CHOICE_NONE) return true;
-    str_fmt(out, "calls = \"[\" call%s \"]\";\n",
-            parallel && choice != CHOICE_NAMED ? " (\",\" call)*" : "");
-    str_puts(out, "call = each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" "
-                  "value(json) \"}\" };\n");
-    return true;
+    static const char *const begins[] = { CALLS_BEGIN, NULL };
+    struct turn_parts p = { 0 };
+    put_text_without(&p.text, t, NULL, begins);
+    str_puts(&p.between, "\"[\" ");
+    str_puts(&p.first, "\"[\" ");
+    put_json_call(&p.each, "arguments", "");
+    str_puts(&p.sep, "\",\"");
+    str_puts(&p.close, "\"]\"");
+    put_turn(envelope, t, &p);
 }
 
 const struct dialect dialect_json = {
     .name = "json",
-    .detect = detect, .render = render, .grammar = grammar,
-    .parser_open = parser_new_watching, .parser_feed = parser_input, .parser_close = parser_finish,
-    .stop = stop, .markers = stop,
+    .prepare = prepare_json, .template_name = "json", .grammar = grammar, .parser_open = blocks_json,
+    .stop = stop, .markers = markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -8,57 +8,32 @@
 #include "text/int.h"
 
 const char *const lfm2_stop[] = { "<|im_end|>", "<|endoftext|>", NULL };
-const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", "<|im_end|>",
-                                     "<|endoftext|>", NULL };
+const char *const lfm2_markers[] = { "<|tool_call_start|>", "<|tool_call_end|>", NULL };
 
-bool lfm2_has_markers(const struct tokenizer *t)
+struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char *sep, bool text_after)
 {
-    return t && tok_special(t, "<|tool_call_start|>") >= 0 &&
-           tok_special(t, "<|tool_call_end|>") >= 0 && tok_special(t, "<|im_start|>") >= 0;
+    struct turn_parts p = { 0 };
+    put_text_without(&p.text, t, lfm2_markers, NULL);
+    put_marker(&p.between, t, "<|tool_call_start|>");
+    str_puts(&p.between, "\"[\" ");
+    str_puts(&p.first, p.between.p);
+    str_puts(&p.each, call);
+    str_fmt(&p.sep, "\"%s\"", sep);
+    str_puts(&p.close, "\"]\" ");
+    put_marker(&p.close, t, "<|tool_call_end|>");
+    if (text_after && t->choice == CHOICE_AUTO && !t->text) str_puts(&p.close, p.text.p);
+    return p;
 }
 
-void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
-                   bool text_after, struct str *out)
+static void grammar(const struct turn *t, struct str *envelope)
 {
-    static const char *const text = "text(@\"<|tool_call_start|>\")";
-    bool more = parallel && choice != CHOICE_NAMED, after = text_after && choice == CHOICE_AUTO;
-    if (choice == CHOICE_NONE) {
-        str_puts(out, "root = text;\n");
-        return;
-    }
-    if (choice == CHOICE_AUTO) str_fmt(out, "root = %s block?;\n", text);
-    else str_puts(out, "root = block;\n");
-    str_puts(out, "block = @\"<|tool_call_start|>\" \"[\" call");
-    if (more) str_fmt(out, " (\"%s\" call)*", sep);
-    str_fmt(out, " \"]\" @\"<|tool_call_end|>\"%s%s;\ncall = %s;\n", after ? " " : "",
-            after ? text : "", call);
-}
-
-static int detect(const char *template_text, const struct tokenizer *t)
-{
-    enum template_kind kind = template_find(template_text);
-    if (kind == TEMPLATE_LFM2 || kind == TEMPLATE_LFM25) return 100;
-    return lfm2_has_markers(t) ? 10 : 0;
-}
-
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("lfm2", e);
-    return chat_prompt(r, kind == TEMPLATE_NONE ? TEMPLATE_LFM2 : kind, CALLS_PYTHON, out, e);
-}
-
-static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
-{
-    lfm2_envelope(choice, parallel, "each { name \"(\" value(python-arguments) \")\" }", ", ", true,
-                  envelope);
-    return true;
+    struct turn_parts p = lfm2_parts(t, "each { name \"(\" value(python-arguments) \")\" } ", ", ", true);
+    put_turn(envelope, t, &p);
 }
 
 const struct dialect dialect_lfm2 = {
     .name = "lfm2",
-    .detect = detect, .render = render, .grammar = grammar,
-    .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
+    .prepare = prepare_lfm2, .template_name = "lfm2", .grammar = grammar, .parser_open = blocks_lfm2,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "lock", .item_sep = ", ", .key_sep = ": ", .declared_order = false,
 };

@@ -7,32 +7,18 @@
  * template `tenon`; with a file that carries the LFM2 template, as JSON through that one. */
 #include "text/int.h"
 
-static int detect(const char *template_text, const struct tokenizer *t)
+static void grammar(const struct turn *t, struct str *envelope)
 {
-    if (template_find(template_text) == TEMPLATE_TENON) return 100;
-    return lfm2_has_markers(t) ? 5 : 0;
-}
-
-static bool render(const struct dialect_request *r, struct prompt *out, struct err *e)
-{
-    enum template_kind kind = template_find(r->template_text);
-    if (kind == TEMPLATE_OTHER) return template_refuse("lfm2-json", e);
-    return chat_prompt(r, kind == TEMPLATE_NONE ? TEMPLATE_TENON : kind, CALLS_JSON, out, e);
-}
-
-static bool grammar(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e)
-{
-    lfm2_envelope(
-        choice, parallel,
-        "each { \"{\\\"name\\\":\\\"\" name \"\\\",\\\"arguments\\\":\" value(json) \"}\" }", ",",
-        false, envelope);
-    return true;
+    struct str call = { 0 };
+    put_json_call(&call, "arguments", "");
+    struct turn_parts p = lfm2_parts(t, call.p, ",", false);
+    str_done(&call);
+    put_turn(envelope, t, &p);
 }
 
 const struct dialect dialect_lfm2_json = {
     .name = "lfm2-json",
-    .detect = detect, .render = render, .grammar = grammar,
-    .parser_open = parser_new, .parser_feed = parser_input, .parser_close = parser_finish,
+    .prepare = prepare_lfm2_json, .template_name = "tenon", .grammar = grammar, .parser_open = blocks_lfm2,
     .stop = lfm2_stop, .markers = lfm2_markers,
     .spelling = "fixed", .item_sep = ",", .key_sep = ":", .declared_order = true,
 };

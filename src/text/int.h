@@ -56,6 +56,13 @@ struct tokenizer {
     uint64_t serial;                               /* tells tokenizers apart in per-thread caches */
 };
 
+/* Special tokens in a text, in order, none over another: the longest win. */
+struct found { uint32_t pos, len; int32_t id; };
+struct finds { struct found *f; size_t n, cap; };                     /* mem_free(f) */
+bool tok_find(const struct tokenizer *t, const struct prompt *p, struct finds *out, struct err *e);
+/* A run of text without special tokens. begins: nothing or a special token stands before it. */
+void tok_put_text(const struct tokenizer *t, const char *s, size_t len, bool begins, struct ids *out);
+
 /* ---- merging: merge.c ------------------------------------------------------------------------ */
 
 /* A place of the piece: token id (-1: none), the neighbours' places, merge with the next (-1: none). */
@@ -93,21 +100,86 @@ void    spm_encode(const struct tokenizer *t, const char *s, size_t len, bool sp
 
 /* ---- messages and templates: chat.c ---------------------------------------------------------- */
 
-enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")] */
-                   CALLS_JSON };                      /* [{"name":"f","arguments":{"a":"x"}}] */
-enum template_kind { TEMPLATE_NONE, TEMPLATE_TENON, TEMPLATE_LFM2, TEMPLATE_LFM25, TEMPLATE_JSON,
-                     TEMPLATE_OTHER };
-/* Which of our renderings says what this template text says; NULL is TEMPLATE_NONE. */
-enum template_kind template_find(const char *text);
-/* the sentence for TEMPLATE_OTHER; false */
-bool template_refuse(const char *dialect, struct err *e);
-/* The whole prompt of a request: messages are prepared (content parts joined, null content, tool
- * results in call order), then rendered as the template says with past calls in this syntax. */
-bool chat_prompt(const struct dialect_request *r, enum template_kind kind, enum call_syntax syntax,
-                 struct prompt *out, struct err *e);
+/* A string of template variables that is partly ours: past calls that prepare writes into the text of a
+ * message hold special tokens, what a user wrote beside them does not. A JSON string to the template;
+ * no text from outside can be one. marked_new() is the caller's, like any json_new_*(). */
+#define MARKED_KEY "\xff"
+struct json *marked_new(void);
+void marked_put(struct json *marked, bool trusted, const char *s, size_t len);
+
+enum call_syntax { CALLS_PYTHON,                      /* [f(a="x")], between LFM2's tokens */
+                   CALLS_JSON,             /* [{"name":"f","arguments":{"a":"x"}}], likewise */
+                   CALLS_PLAIN,                                       /* the same without tokens */
+                   CALLS_TAGS,                     /* <tool_call>\n{"name": "f", "arguments": {}} … */
+                   CALLS_LLAMA };                       /* {"name": "f", "parameters": {"a": "x"}} */
+/* templates/NAME.jinja, in the order of the build file; ends with a NULL name. */
+struct own_template { const char *name; size_t len; const char *text; };
+extern const struct own_template own_templates[];
 bool is_python_space(int32_t cp);                    /* what Python's str.strip() takes away */
+
+/* ---- past calls as text: past.c -------------------------------------------------------------- */
+
 /* Argument values as Python literals: "x", True, None, [1, 2], {"k": 1.5}. */
 void python_value(struct str *out, const struct json *v);
+/* JSON with ", " and ": ", numbers as they are written. */
+void json_put_spaced(struct str *out, const struct json *v);
+/* Arguments as an object of the caller's: given so, or as its text; nothing at all is {}. NULL: no JSON object. */
+struct json *arguments_read(const struct json *given);
+/* The calls, markers trusted, at the end of a marked string. */
+void past_calls(struct json *marked, enum call_syntax syntax, const struct json *calls);
+
+/* ---- what templates are given: needs.c, prepare.c, families.c, inline.c ----------------------- */
+
+/* What a template can take, found by rendering small conversations with it; lent for its life. */
+struct needs {
+    bool tools, calls, results, system;               /* has a place for them */
+    bool results_alone;                        /* results behind a message without calls */
+    bool mapping, string;                          /* arguments of past calls that it prints well */
+    bool raw;                                      /* a string of them as it is, not as a JSON string */
+    bool one_call;                                         /* fails on two calls in one message */
+    bool alternates;                                       /* fails on two user messages in a row */
+    bool no_list;                                                     /* no tools: null will do, else [] */
+    bool thinking;                                                    /* prints message.thinking */
+    bool plain_list;                                                  /* tools without tokens around them */
+    bool reasons;                                             /* knows the tool {"type":"reasoning"} */
+};
+const struct needs *jinja_needs(const struct jinja *j);
+struct needs **jinja_needs_slot(const struct jinja *j);               /* where jinja.c keeps them */
+
+struct family {
+    const char *template_name;                                        /* of our own, without a model's */
+    enum call_syntax syntax;                                          /* past calls as text */
+    const char *typescript;                            /* generator of our own template; NULL: its default */
+    bool bare_tools;                                                  /* the function objects alone */
+    bool strict_tools;               /* name, description, parameters, in this order, references spelled out */
+    bool text_arguments;                              /* as a string, if the template prints it raw */
+    bool compact;                                                     /* … without blanks */
+    bool raw_code;                               /* code_interpreter stays one and is called by raw source */
+    bool reasoning;                                                   /* a tool {"type":"reasoning"} is added */
+    bool one_system;                                   /* leading system messages become one */
+    bool calls_first;                   /* past calls before the text, where tools stand between tokens */
+    bool tool_use;                                 /* the template is told in tool_use whether there are tools */
+    bool signatures;                              /* the template is given those of the tools (signature.c) */
+    bool generic;               /* a template of unknown call syntax: tools and calls are text, ours */
+};
+struct json *prepare_family(const struct dialect_request *r, const struct family *f, struct err *e);
+struct json *refs_resolved(const struct json *schema);                /* "$ref" replaced by its target */
+void reasoning_tool(struct json *tools, const struct dialect_request *r);
+
+/* For the rows of the dialects. */
+typedef struct json *prepare_fn(const struct dialect_request *r, struct err *e);
+prepare_fn prepare_lfm2, prepare_lfm2_json, prepare_functionary_v1, prepare_functionary_v2, prepare_functionary_v2_llama3,
+    prepare_functionary_v32, prepare_functionary_v31, prepare_functionary_v4r, prepare_llama31, prepare_hermes, prepare_json;
+
+/* ---- as Python prints: python.c, typescript.c -------------------------------------------------- */
+
+void python_str(struct str *out, const struct json *v);              /* str(v): True, 1.0, ['a', None] */
+void python_repr_str(struct str *out, const char *s, size_t len);     /* repr() of a string */
+void python_json_ascii(struct str *out, const struct json *v);        /* json.dumps(v), ASCII only */
+/* The tools as Functionary's TypeScript-like text, by either of the two generators that models were
+ * trained with. Tools wrapped or bare; those without a name (code_interpreter) are left out. */
+enum typescript_era { TYPESCRIPT_PYTHON, TYPESCRIPT_JINJA };
+void typescript_put(struct str *out, const struct json *tools, enum typescript_era era);
 
 /* ---- reading what models write: literal.c, parser.c ------------------------------------------ */
 
@@ -133,24 +205,57 @@ struct literal {
 };
 void literal_start(struct literal *l);                       /* keeps out; clears the flags above */
 enum lit_step literal_byte(struct literal *l, char c);
+/* Bytes that a string takes as they are, used up; 0: none. */
+size_t literal_run(struct literal *l, const char *s, size_t n);
+bool literal_in_string(const struct literal *l);
 bool literal_end(struct literal *l);                    /* the input ends: is the value complete? */
 void literal_done(struct literal *l);
 void json_put_cp(struct str *out, uint32_t cp);               /* a character inside a JSON string */
 
-struct parser *parser_new(const struct json *tools, parse_sink *sink, void *ctx);
-void parser_input(struct parser *p, const char *bytes, size_t len, bool special);
-bool parser_finish(struct parser *p, struct err *e);
-/* A dialect without markers: calls begin where a text says [{"name":" and nowhere else. */
-struct parser *parser_new_watching(const struct json *tools, parse_sink *sink, void *ctx);
-#define CALLS_BEGIN "[{\"name\":\""
+/* The parsers, as dialects open them. */
+typedef struct parser *parser_open_fn(const struct turn *t, parse_sink *sink, void *ctx);
+parser_open_fn blocks_lfm2, blocks_json, blocks_llama;                /* parser.c */
+parser_open_fn segment_v1, segment_v2, segment_v2_llama3, segment_v3; /* segment.c */
+parser_open_fn tagged_function, tagged_hermes;                        /* tagged.c */
 void parser_lenient(struct parser *p);                  /* calls without markers are accepted too */
+#define CALLS_BEGIN "[{\"name\":\""                  /* of the dialect json: exactly this */
+#define LLAMA_CALL_BEGINS "{\"name\": \"", "{\"name\":\""
+
+/* ---- what grammars share: turn.c ------------------------------------------------------------- */
+
+/* Is marker a token of the vocabulary? Where only text is known: no. */
+bool is_token(const struct turn *t, const char *marker);
+/* The marker in envelope text: @"marker" where it is a token, else its bytes. Without a t->tok: a token. */
+void put_marker(struct str *out, const struct turn *t, const char *marker);
+/* Free text in which none of the markers stands that are mere bytes here, and none of the texts; both
+ * NULL-terminated, NULL: none. */
+void put_text_without(struct str *out, const struct turn *t, const char *const *marker, const char *const *text);
+/* A turn from its parts, each envelope text, NULL: nothing; owned by the caller. */
+struct turn_parts {
+    struct str head;                                                  /* before text */
+    struct str text;                                                  /* free text */
+    struct str between;                                               /* from text to the first call */
+    struct str first;                                                 /* before the first call without text */
+    struct str each;                                                  /* a call of a pair */
+    struct str code, last_code;            /* raw source; last: only as the last call of a turn */
+    struct str sep, close;                                            /* between calls; behind the last */
+    bool single, apart;               /* one call a turn at most; no text beside calls */
+    bool preamble;                                  /* text may come before a call that must */
+};
+/* Appends `root = …;` and what it needs; releases the parts. */
+void put_turn(struct str *out, const struct turn *t, struct turn_parts *p);
 
 /* What both LFM2 dialects share. */
 extern const char *const lfm2_stop[];
 extern const char *const lfm2_markers[];
-bool lfm2_has_markers(const struct tokenizer *t);
-/* The envelope of a turn around one `call` and the separator between calls. */
-void lfm2_envelope(enum tool_choice choice, bool parallel, const char *call, const char *sep,
-                   bool text_after, struct str *out);
+/* The parts around one `call` and the separator between calls. */
+struct turn_parts lfm2_parts(const struct turn *t, const char *call, const char *sep, bool text_after);
+/* What Functionary v3.1 and v4r share. */
+extern const char *const function_stop[];
+extern const char *const function_markers[];
+void function_prefix(enum tool_choice choice, const char *name, struct prompt *out);
+void function_grammar(const struct turn *t, bool preamble, struct str *envelope);
+/* {"name": NAME, KEY: VALUE} with these blanks, as `each`. */
+void put_json_call(struct str *out, const char *key, const char *blank);
 
 #endif

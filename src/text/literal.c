@@ -102,7 +102,7 @@ static void put_byte(struct literal *l, char c)
         json_put_cp(&l->out, 0xfffd);
         l->high = 0;
     }
-    if (c & 0x80) str_putc(&l->out, c);
+    if ((uint8_t)c >= 0x20 && c != '"' && c != '\\') str_putc(&l->out, c);
     else json_put_cp(&l->out, (uint8_t)c);
 }
 
@@ -301,9 +301,10 @@ static const char *word_value(const char *w)
 
 static enum step end_token(struct literal *l)
 {
-    const char *w = l->token.p ? l->token.p : "", *value = word_value(w);
-    bool number = is_digit(w[0]) || strchr("+-.", w[0]),
+    const char *w = l->token.p ? l->token.p : "";
+    bool number = is_digit(w[0]) || w[0] == '+' || w[0] == '-' || w[0] == '.',
          quoted = is_key_place(l) && top(l) && top(l)->kind == F_DICT;
+    const char *value = number ? NULL : word_value(w);
     begin_item(l);
     if (quoted) str_putc(&l->out, '"'); /* the key of a dictionary, which may be sent already */
     if (value) {
@@ -328,7 +329,7 @@ static enum step end_token(struct literal *l)
 static bool is_token_byte(char c)
 {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) ||
-           (c && strchr("_+-.", c));
+           c == '_' || c == '+' || c == '-' || c == '.';
 }
 
 /* r, u, b, f in front of a quote. */
@@ -397,7 +398,7 @@ static enum step maybe_closed(struct literal *l, char c)
         str_putc(&l->token, c);
         return USED;
     }
-    if (c && (strchr(",)]}", c) || (c == ':' && is_key_place(l)))) return end_string(l, AGAIN);
+    if (c == ',' || c == '}' || c == ']' || c == ')' || (c == ':' && is_key_place(l))) return end_string(l, AGAIN);
     if (c == '"' || c == '\'')
         return open_string(l, c, false); /* the next literal belongs to the same string */
     if (l->triple) return end_string(l, AGAIN);
@@ -522,6 +523,21 @@ enum lit_step literal_byte(struct literal *l, char c)
     do s = dispatch(l, c);
     while (s == AGAIN);
     return (enum lit_step)s;
+}
+
+/* The first byte of a string goes the usual way: quotes may follow each other. */
+size_t literal_run(struct literal *l, const char *s, size_t n)
+{
+    size_t i = 0;
+    if (l->state != S_STR || l->high) return 0;
+    while (i < n && s[i] != l->quote && s[i] != '\\' && s[i] != '"' && (uint8_t)s[i] >= 0x20) i++;
+    str_put(&l->out, s, i);
+    return i;
+}
+
+bool literal_in_string(const struct literal *l)
+{
+    return l->state >= S_OPEN1 && l->state < S_AFTER && l->state != S_CLOSE;
 }
 
 bool literal_end(struct literal *l)

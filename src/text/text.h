@@ -38,6 +38,7 @@ bool    tok_is_control(const struct tokenizer *t, int32_t id);
 /* id of the control or user-defined token, -1 if none */
 int32_t tok_special(const struct tokenizer *t, const char *text);
 int32_t tok_bos(const struct tokenizer *t);                           /* -1: none */
+int32_t tok_eos(const struct tokenizer *t);                           /* -1: none */
 bool    tok_adds_bos(const struct tokenizer *t);
 /* ends a generation: eos, eot, eom, by id or text */
 bool    tok_is_eog(const struct tokenizer *t, int32_t id);
@@ -55,25 +56,59 @@ void bpe_tables_write(const struct bpe_tables *t, const char *pre, const char *b
 
 /* ---- prompts --------------------------------------------------------------------------------- */
 
-/* A rendered prompt: text pieces and special-token pieces in order, with the bytes of all of them. */
-struct piece { bool special; size_t off, len; };
+/* A rendered prompt. Its bytes are what the template prints; pieces, in order and together all of it, say
+ * whose they are: `trusted` ones stand in the template (or are its bos and eos token) and may hold special
+ * tokens, the others came from outside and never do. */
+struct piece { bool trusted; size_t off, len; };
 struct prompt { struct str text; struct piece *piece; size_t n_piece, cap; };
 void prompt_done(struct prompt *p);
+void prompt_put(struct prompt *p, bool trusted, const char *s, size_t len);             /* appends */
 void prompt_text(struct prompt *p, const char *s, size_t len);        /* appends ordinary text */
 void prompt_puts(struct prompt *p, const char *s);                    /* the same for a C string */
 void prompt_special(struct prompt *p, const char *token);  /* appends a special token by its text */
-/* Encodes each piece on its own; adds bos only if the prompt does not begin with it and the file asks. */
+/* The prompt cut at its special tokens (those wholly in one trusted stretch, and user-defined ones
+ * anywhere): id >= 0 is such a token, -1 the text between two. *parts: the caller's, mem_free(). */
+struct prompt_part { int32_t id; size_t off, len; };
+bool prompt_parts(const struct prompt *p, const struct tokenizer *t, struct prompt_part **parts, size_t *n, struct err *e);
+/* Encodes each part on its own; adds bos only if the prompt does not begin with it and the file asks. */
 bool prompt_tokens(const struct prompt *p, const struct tokenizer *t, struct ids *out, struct err *e);
+
+/* ---- templates ------------------------------------------------------------------------------- */
+
+/* Jinja, as the transformers library sets it up (docs/templates.md). */
+struct jinja;                              /* a compiled template; read-only, any thread may share */
+/* name: for errors, which say "name:line:column: …". ERR_FORMAT: what does not parse. */
+struct jinja *jinja_open(const char *text, size_t len, const char *name, struct err *e);
+void jinja_close(struct jinja *j);                                    /* NULL is fine */
+const char *jinja_source(const struct jinja *j);                      /* the text, closed by NUL */
+/* vars: an object, the template's variables; appended to out, also what was printed before an error. The
+ * text of bos_token and eos_token, of marked strings (int.h) where they say so, and of the template itself
+ * is trusted. ERR_ARG: raise_exception and type errors; ERR_LIMIT: steps, memory, depth. */
+bool jinja_render(const struct jinja *j, const struct json *vars, struct prompt *out, struct err *e);
+/* A template of our own (templates/NAME.jinja), compiled when first asked for; lent for good.
+ * NULL: ERR_ARG lists the names. */
+const struct jinja *template_own(const char *name, struct err *e);
+const char *template_own_name(size_t i);                              /* NULL past the end */
 
 /* ---- dialects -------------------------------------------------------------------------------- */
 
 enum tool_choice { CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
+/* One assistant turn, to be written or to be read; all lent. */
+struct turn {
+    const struct json *tools;              /* of the request, whatever the choice leaves of them; NULL: none */
+    enum tool_choice choice; const char *name;                        /* CHOICE_NAMED: the tool */
+    const struct tokenizer *tok;    /* says which markers are tokens; NULL: output of which only the text is known */
+    /* for grammar() alone: */
+    bool parallel;                                                    /* several calls */
+    int n_pair; bool code;     /* what the choice leaves: (name, schema) pairs; code_interpreter, called by raw source */
+    const char *text;              /* envelope expression that a text answer must be (response_format); NULL: free */
+};
 struct dialect_request {                                              /* all lent */
     const struct json *messages, *tools;     /* OpenAI arrays; tools bare or wrapped; may be NULL */
     const struct json *vars;                        /* further template variables, object or NULL */
     bool add_generation_prompt;
-    const char *bos_token;                                            /* "" without one; NULL: "<|startoftext|>" */
-    const char *template_text;              /* the model file's; NULL: the dialect's own template */
+    const char *bos_token, *eos_token;                                /* NULL: "" */
+    const struct jinja *template;           /* the model file's; NULL: the dialect's own template */
 };
 
 /* What the parser reports, in order; bytes lent during the call. Arguments are compact JSON. */
@@ -85,44 +120,68 @@ typedef void parse_sink(void *ctx, const struct parse_event *ev);
 struct parser;
 struct dialect {
     const char *name;                                                 /* "lfm2", "lfm2-json", "json" */
-    /* How well this dialect fits a model: 0 not at all, higher wins. Arguments may be NULL. */
-    int (*detect)(const char *template_text, const struct tokenizer *t);
-    /* The whole prompt of a request: prepare, then render. ERR_ARG names the message ("messages[2]: …"). */
-    bool (*render)(const struct dialect_request *r, struct prompt *out, struct err *e);
-    /* Envelope text (grammar.h) of the assistant turn; the grammar's (name, schema) pairs are the tools
-     * that the choice allows. */
-    bool (*grammar)(enum tool_choice choice, bool parallel, struct str *envelope, struct err *e);
-    struct parser *(*parser_open)(const struct json *tools, parse_sink *sink, void *ctx);
-    /* One piece of output: text bytes, or (special) the text of one special token. */
-    void (*parser_feed)(struct parser *p, const char *bytes, size_t len, bool special);
-    /* flushes, frees; false: a call was cut or malformed (named) */
-    bool (*parser_close)(struct parser *p, struct err *e);
+    /* What the template is given: an object with `messages`, `tools` and whatever else this family's
+     * templates read; the caller's. r->template (jinja_source) says which text will read it, NULL: the one
+     * named below. dialect_render() adds r->vars, bos_token, eos_token and add_generation_prompt where
+     * prepare did not set them. ERR_ARG names the message ("messages[2]: …"). */
+    struct json *(*prepare)(const struct dialect_request *r, struct err *e);
+    const char *template_name;              /* of our own, used when the model carries none */
+    /* Appends what a tool choice forces the answer to begin with; name: the tool of CHOICE_NAMED. NULL: nothing.
+     * The same bytes are the beginning of what grammar() says: generation feeds them as forced tokens. */
+    void (*prefix)(enum tool_choice choice, const char *name, struct prompt *out);
+    /* Envelope text (grammar.h) of the turn: `each` goes through the tools that the choice allows, schema(0)
+     * is free for t->text. */
+    void (*grammar)(const struct turn *t, struct str *envelope);
+    /* t is copied, what it points to is lent until parser_close(). */
+    struct parser *(*parser_open)(const struct turn *t, parse_sink *sink, void *ctx);
     const char *const *stop;                 /* special tokens that end the turn; NULL-terminated */
-    const char *const *markers;             /* special tokens the parser acts on; NULL-terminated */
+    const char *const *markers;         /* further special tokens the parser acts on; NULL-terminated */
+    bool raw_code;             /* code_interpreter is called by raw source; else as a function python(code) */
     const char *spelling;                                             /* default separators: "lock" or "fixed" */
     const char *item_sep, *key_sep;                                   /* the dialect's own: ", " and ": " */
     bool declared_order;                                       /* keys in schema order by default */
 };
+/* One piece of output: text bytes, or (special) the text of one special token. Cuts change nothing. */
+void parser_feed(struct parser *p, const char *bytes, size_t len, bool special);
+/* Flushes, frees. cut: the output ended by a limit, not by the model. False: a call was cut or malformed (named). */
+bool parser_close(struct parser *p, bool cut, struct err *e);
+/* Within a string of a call's arguments, where no text is a marker? */
+bool parser_in_string(const struct parser *p);
+
+/* What a model file is spoken to with: the dialect of that name (NULL: as detected) and the file's template, the
+ * caller's (jinja_close). *out stays NULL where the file carries none, and where another dialect than the
+ * file's was asked for, whose own template is used then. ERR_ARG lists the names. */
+bool dialect_open(const struct gguf *g, const struct tokenizer *t, const char *name, const struct dialect **d,
+                  struct jinja **out, struct err *e);
+/* The whole prompt of a request: prepare, then the model's template, else our own. A model's template that has
+ * no place for tools is not used by a dialect that was trained with them, save the generic one. */
+bool dialect_render(const struct dialect *d, const struct dialect_request *r, struct prompt *out, struct err *e);
 const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
 const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
-/* The key tenon.dialect wins, then the best detect(); never NULL ("json"-like fallback is the last row). */
+/* Which dialect a model file speaks and why, in words: the key tenon.dialect, else the rules of detect.c over
+ * template, special tokens and name. guessed: nothing was found, it is the last row, generic JSON. g and t
+ * may be NULL. */
+struct detection { const struct dialect *dialect; bool guessed; char why[240]; };
+void dialect_explain(const struct gguf *g, const struct tokenizer *t, struct detection *out);
+/* The same for a chat template alone. */
+void dialect_of_template(const char *text, struct detection *out);
+/* As dialect_explain(); a guess is logged as a warning. */
 const struct dialect *dialect_detect(const struct gguf *g, const struct tokenizer *t);
 
-/* Output of which only the text is known (a remote endpoint, a file): finds the dialect's special tokens
- * in it, holding back what may be the beginning of one, and ends at the first stop token. Such a parser
- * also takes a whole answer that reads as calls of declared tools for calls, markers or not; never
- * use it where the grammar is on. */
-struct wire { const struct dialect *d; struct parser *p; struct str held; bool stopped; };
-void wire_open(struct wire *w, const struct dialect *d, const struct json *tools, parse_sink *sink, void *ctx);
-void wire_feed(struct wire *w, const char *bytes, size_t len);
-bool wire_close(struct wire *w, struct err *e);                       /* as parser_close */
+/* Output as it arrives: finds those markers in the text that are no tokens of t->tok (without one, all of them
+ * and the stop tokens, at the first of which it ends), holding back what may be the beginning of one. Without
+ * t->tok (a remote endpoint, a file) it also takes a whole answer that reads as calls of declared tools for
+ * calls, markers or not; never use that where the grammar is on. */
+enum { WIRE_MARKS = 16 };
+struct wire { struct parser *p; const char *mark[WIRE_MARKS + 1]; int n_stop; struct str held; bool stopped; };
+void wire_open(struct wire *w, const struct dialect *d, const struct turn *t, parse_sink *sink, void *ctx);
+void wire_feed(struct wire *w, const char *bytes, size_t len, bool special);
+bool wire_close(struct wire *w, bool cut, struct err *e);             /* as parser_close */
+/* Does the request declare code_interpreter? */
+bool tools_have_code(const struct json *tools);
 
-/* Renders with a template of our own by name ("lfm2", "lfm2.5", "tenon", "json"), without a model: the bare template. What
- * `lfm2` and `lfm2.5` ask of their caller is not done here, the others need nothing. Template variable tools_as = "json":
- * `tenon` writes tools as JSON instead of signatures. */
-/* which of ours says the same, or NULL */
-const char *chat_template_name(const char *template_text);
-bool chat_render(const char *template_name, const struct dialect_request *r, struct prompt *out, struct err *e);
+/* The bare template over messages, tools and vars as they are: nothing prepared. */
+bool template_render(const struct jinja *j, const struct dialect_request *r, struct prompt *out, struct err *e);
 /* One tool as the embedded model reads it: `name(a: str # what, b?: int) description`. */
 void tool_signature(struct str *out, const struct json *tool);
 /* The function object of a tool, wrapped or bare; NULL if it is neither. */

@@ -343,6 +343,7 @@ int32_t tok_special(const struct tokenizer *t, const char *text)
 }
 
 int32_t tok_bos(const struct tokenizer *t) { return t->bos; }
+int32_t tok_eos(const struct tokenizer *t) { return t->eos; }
 bool tok_adds_bos(const struct tokenizer *t) { return t->add_bos; }
 bool tok_is_eog(const struct tokenizer *t, int32_t id) { return is_id(t, id) && t->eog[id]; }
 
@@ -353,9 +354,6 @@ void ids_put(struct ids *l, int32_t id)
 }
 
 /* ---- special tokens in text ------------------------------------------------------------------ */
-
-struct found { uint32_t pos, len; int32_t id; };
-struct finds { struct found *f; size_t n, cap; };
 
 static int by_priority(const void *a, const void *b)
 {
@@ -371,14 +369,15 @@ static int by_pos(const void *a, const void *b)
     return (x->pos > y->pos) - (x->pos < y->pos);
 }
 
-static void find_at(const struct tokenizer *t, const char *s, size_t len, size_t pos, bool all,
-                    struct finds *out)
+/* Specials at pos: any that end by `trusted`, the user-defined ones wherever they end. */
+static void find_at(const struct tokenizer *t, const char *s, size_t len, size_t pos,
+                    size_t trusted, struct finds *out)
 {
     for (int i = 0; i < t->n_special_len; i++) {
         uint32_t n = t->special_len[i];
         if (n > len - pos) continue;
         int32_t id = strmap_find(&t->special, s + pos, n);
-        if (id < 0 || (!all && t->type[id] != TOKEN_USER)) continue;
+        if (id < 0 || (pos + n > trusted && t->type[id] != TOKEN_USER)) continue;
         MEM_GROW(out->f, out->n, out->cap);
         out->f[out->n++] = (struct found){ (uint32_t)pos, n, id };
     }
@@ -403,21 +402,37 @@ static void keep_longest(struct finds *l, size_t len)
     mem_free(taken);
 }
 
-static void find_specials(const struct tokenizer *t, const char *s, size_t len, bool all,
-                          struct finds *out)
+/* Finds in s[from, to), which is trusted or not. */
+static void find_in(const struct tokenizer *t, const char *s, size_t len, size_t from, size_t to,
+                    bool trusted, struct finds *out)
 {
-    if (!t->n_special_len || (!all && !t->n_user)) return;
-    for (size_t i = 0; i < len; i++) {
+    if (!t->n_special_len || (!trusted && !t->n_user)) return;
+    for (size_t i = from; i < to; i++) {
         unsigned pair = (uint8_t)s[i] * 256u + (i + 1 < len ? (uint8_t)s[i + 1] : 0u);
         bool may = i + 1 < len ? t->special_pair[pair / 8] >> (pair & 7) & 1 : true;
-        if (may) find_at(t, s, len, i, all, out);
+        if (may) find_at(t, s, len, i, trusted ? to : 0, out);
     }
-    if (out->n) keep_longest(out, len);
 }
 
-/* A run of text without special tokens. begins: nothing or a special token stands before it. */
-static void put_text(const struct tokenizer *t, const char *s, size_t len, bool begins,
-                     struct ids *out)
+static bool fits(size_t len, struct err *e)
+{
+    return len <= TEXT_MOST ||
+           err_set(e, ERR_LIMIT, "text of %zu bytes; at most %zu can be tokenized at once", len,
+                   TEXT_MOST);
+}
+
+bool tok_find(const struct tokenizer *t, const struct prompt *p, struct finds *out, struct err *e)
+{
+    if (!fits(p->text.len, e)) return false;
+    for (size_t i = 0; i < p->n_piece; i++)
+        find_in(t, p->text.p, p->text.len, p->piece[i].off, p->piece[i].off + p->piece[i].len,
+                p->piece[i].trusted, out);
+    if (out->n) keep_longest(out, p->text.len);
+    return true;
+}
+
+void tok_put_text(const struct tokenizer *t, const char *s, size_t len, bool begins,
+                  struct ids *out)
 {
     if (t->is_spm) spm_encode(t, s, len, begins && t->space_first, out);
     else bpe_encode(t, s, len, out);
@@ -426,20 +441,19 @@ static void put_text(const struct tokenizer *t, const char *s, size_t len, bool 
 bool tok_encode(const struct tokenizer *t, const char *s, size_t len, unsigned flags,
                 struct ids *out, struct err *e)
 {
-    if (len > TEXT_MOST)
-        return err_set(e, ERR_LIMIT, "text of %zu bytes; at most %zu can be tokenized at once", len,
-                       TEXT_MOST);
+    if (!fits(len, e)) return false;
     struct finds at = { 0 };
     bool begins = !(flags & TOK_INSIDE);
     size_t done = 0;
-    find_specials(t, s, len, flags & TOK_SPECIAL, &at);
+    find_in(t, s, len, 0, len, flags & TOK_SPECIAL, &at);
+    if (at.n) keep_longest(&at, len);
     if (flags & TOK_ADD && t->add_bos) ids_put(out, t->bos);
     for (size_t i = 0; i < at.n; i++, begins = true) {
-        put_text(t, s + done, at.f[i].pos - done, begins, out);
+        tok_put_text(t, s + done, at.f[i].pos - done, begins, out);
         ids_put(out, at.f[i].id);
         done = at.f[i].pos + at.f[i].len;
     }
-    put_text(t, s + done, len - done, begins, out);
+    tok_put_text(t, s + done, len - done, begins, out);
     if (flags & TOK_ADD && t->add_eos) ids_put(out, t->eos);
     mem_free(at.f);
     return true;

@@ -112,6 +112,26 @@ bool train_load(struct train *t, const char *path, struct err *e)
     return ok;
 }
 
+bool weights_open(struct weights_file *f, const char *path, struct err *e)
+{
+    struct head h;
+    *f = (struct weights_file){ 0 };
+    if (!open_whole(&f->map, path, &h, e)) return false;
+    if ((f->net = net_new(&h.shape, e))) {
+        f->w = part(&f->map, &h, 0);
+        if (net_n_param(f->net) == h.n_param) return true;
+        err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", path);
+    }
+    weights_close(f);
+    return false;
+}
+
+void weights_close(struct weights_file *f)
+{
+    net_free(f->net);
+    map_close(&f->map);
+}
+
 static const struct param *find_param(const struct net *n, const char *name)
 {
     for (size_t i = 0; i < net_n_tensor(n); i++)
@@ -121,43 +141,26 @@ static const struct param *find_param(const struct net *n, const char *name)
 
 int train_warm_start(struct train *t, const char *path, struct err *e)
 {
-    struct map m;
-    struct head h;
-    int taken = -1;
-    if (!open_whole(&m, path, &h, e)) return -1;
-    struct net *from = net_new(&h.shape, e);
-    if (!from || net_n_param(from) != h.n_param) {
-        if (from) err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", path);
-        goto done;
-    }
-    taken = 0;
-    for (size_t i = 0; i < net_n_tensor(from); i++) {
-        const struct param *p = net_param(from, i), *to = find_param(t->net, p->name);
+    struct weights_file f;
+    if (!weights_open(&f, path, e)) return -1;
+    int taken = 0;
+    for (size_t i = 0; i < net_n_tensor(f.net); i++) {
+        const struct param *p = net_param(f.net, i), *to = find_param(t->net, p->name);
         if (!to || to->rows != p->rows || to->cols != p->cols) continue;
-        memcpy(t->w + to->off, part(&m, &h, 0) + p->off,
-               (size_t)p->rows * (size_t)p->cols * sizeof(float));
+        memcpy(t->w + to->off, f.w + p->off, (size_t)p->rows * (size_t)p->cols * sizeof(float));
         taken++;
     }
-done:
-    net_free(from);
-    map_close(&m);
+    weights_close(&f);
     return taken;
 }
 
 bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path,
                        struct err *e)
 {
-    struct map m;
-    struct head h;
-    if (!open_whole(&m, checkpoint, &h, e)) return false;
-    struct net *n = net_new(&h.shape, e);
-    bool ok =
-        n &&
-        (net_n_param(n) == h.n_param ||
-         err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", checkpoint)) &&
-        train_export(n, part(&m, &h, 0), o, path, e);
-    net_free(n);
-    map_close(&m);
+    struct weights_file f;
+    if (!weights_open(&f, checkpoint, e)) return false;
+    bool ok = train_export(f.net, f.w, o, path, e);
+    weights_close(&f);
     return ok;
 }
 

@@ -310,7 +310,13 @@ static void drill_echo(struct draw *d, struct conv *c)
 
 /* Which of these tools? Short lists, short requests, several in a row: the look-up "word of the
  * request -> tool whose name or description has it" and nothing else, many times per token. */
-struct choice { const char *name, *word[2]; struct tool_param param; bool has_param; };
+struct choice {
+    const char *name, *word[2];
+    /* what the tool is about, when only its meaning stands in the list; else NULL */
+    const struct sense *sense;
+    struct tool_param param;
+    bool has_param;
+};
 
 static bool words_shared(const struct choice *k, int n)
 {
@@ -343,18 +349,48 @@ static void add_optional(struct draw *d, struct tool *t, enum style s)
     t->param[t->n_param++] = p;
 }
 
+static void draw_words(struct draw *d, struct choice *k, bool by_meaning)
+{
+    *k = (struct choice){ .word = { word_any(d), word_any(d) }, .has_param = chance(d, 55) };
+    k->sense = by_meaning ? sense_draw(d, "nva") : NULL;
+    if (k->sense) k->word[0] = k->word[1] = k->sense->word;
+}
+
+/* Name and description of a tool that is about a sense. The request will use the word itself: it is
+ * in the list as another word, a broader one, its meaning, or now and then as it is. */
+static void mean_choice(struct draw *d, const struct choice *k, struct tool *t, enum style s)
+{
+    const struct sense *x = k->sense;
+    int r = below(d, 100);
+    if (*x->same && r < 30) {
+        t->name = identifier(d, pick(d, x->same), s);
+        t->desc = chance(d, 50) ? sense_meaning(d, x) : "";
+        return;
+    }
+    t->name = identifier(d,
+                         r < 40                ? x->word
+                         : r < 60 && *x->wider ? text(d, "%s %s", pick(d, x->wider), word_any(d))
+                                               : word_fake(d),
+                         s);
+    t->desc = sense_meaning(d, x);
+    if (chance(d, 40)) t->desc = text(d, "%s.", capital(d, t->desc));
+}
+
 /* The tool of choice n; its words are not among those of the choices before it. */
-static void draw_choice(struct draw *d, struct conv *c, enum style s, struct choice *k, int n)
+static void draw_choice(struct draw *d, struct conv *c, enum style s, struct choice *k, int n,
+                        bool by_meaning)
 {
     static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT,  V_REAL,
                                              V_TIME, V_ID,   V_ENUM, V_ENUM };
-    do {
-        k[n] = (struct choice){ .word = { word_any(d), word_any(d) }, .has_param = chance(d, 55) };
-    } while (words_shared(k, n));
+    do draw_words(d, &k[n], by_meaning); while (words_shared(k, n));
     const char *const *word = k[n].word, *words = text(d, "%s %s", word[0], word[1]);
     bool opaque = chance(d, 35);
     struct tool t = { .verb = -1, .desc = opaque || chance(d, 40) ? describe(d, word) : "" };
-    t.name = k[n].name = identifier(d, opaque ? word_fake(d) : words, s);
+    t.name = identifier(d, opaque ? word_fake(d) : words, s);
+    if (k[n].sense) mean_choice(d, &k[n], &t, s);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(k[i].name, t.name)) t.name = text(d, "%s%d", t.name, n + 1);
+    k[n].name = t.name;
     for (int more = chance(d, 40) ? range(d, 1, 2) : 0; more > 0; more--) add_optional(d, &t, s);
     if (k[n].has_param) {
         const char *w = word_any(d);
@@ -406,9 +442,14 @@ static const char *say_choice(struct draw *d, const struct choice *k, int at, in
                         chance(d, 15) ? " please" : "");
     }
     const char *const *word = k[at].word;
-    const char *w = chance(d, 60) ? text(d, "%s %s", word[0], word[1]) : word[below(d, 2)];
+    bool one_word = k[at].sense || chance(d, 40);
+    const char *w = one_word ? word[below(d, 2)] : text(d, "%s %s", word[0], word[1]);
+    bool act = k[at].sense && k[at].sense->part == 'v';
     const char *ask =
-        pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|can you {w}?|"
+        act ? pick(d, "{w}|please {w}|can you {w}?|I'd like to {w}|{w} it for me|we have to {w}|"
+                      "could you {w} this|I want you to {w}|let's {w}|help me to {w}|{w} now|"
+                      "is it possible to {w}|it's time to {w}|they asked me to {w}")
+        : pick(d, "{w}|{w}|please {w}|I want {w}|do {w} for me|now {w}|the {w} one|can you {w}?|"
                 "a {w}, thanks|I need the {w}|let's {w}|show me {w}|tell me about the {w} of mine|"
                 "my sister asked me for a {w} yesterday|is there any {w} left for us|"
                 "what about {w}|I was wondering if you could do something about the {w}|"
@@ -467,7 +508,8 @@ static void drill_select(struct draw *d, struct conv *c)
     struct choice k[DRILL_MOST];
     int n = range(d, 2, 6), turns = d->set == DATA_TRAIN ? range(d, 2, 5) : 1;
     enum style s = style_draw(d);
-    for (int i = 0; i < n; i++) draw_choice(d, c, s, k, i);
+    bool by_meaning = has_senses(d) && chance(d, 50);
+    for (int i = 0; i < n; i++) draw_choice(d, c, s, k, i, by_meaning);
     for (int t = 0; t < turns; t++) select_turn(d, c, k, n, t + 1 == turns);
     conv_shuffle_tools(d, c);
 }

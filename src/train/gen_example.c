@@ -69,6 +69,8 @@ struct datagen *datagen_open(const struct datagen_opts *o, struct err *e)
     g->seed = o->seed;
     bool ok = !o->packs || load_folder(g, o->packs, e);
     for (int i = 0; ok && i < o->n_extra; i++) ok = pack_load(g, o->extra_pack[i], e);
+    ok = ok && (!o->lexicon || lexicon_load(&g->lexicon, o->lexicon, e)) &&
+         (!o->dialogues || dialogues_load(&g->dialogues, o->dialogues, e));
     if (ok) return g;
     datagen_close(g);
     return NULL;
@@ -78,6 +80,8 @@ void datagen_close(struct datagen *g)
 {
     if (!g) return;
     packs_close(g);
+    lexicon_done(&g->lexicon);
+    dialogues_done(&g->dialogues);
     mem_free(g);
 }
 
@@ -87,9 +91,9 @@ void datagen_close(struct datagen *g)
  * singles of stage 2 and 3 also show parallel calls, refusals and results on the way. */
 static const int mixture[3][DATA_KINDS] = {
     /*            copy single multiple parallel none ask grounded multi_turn */
-    [0] = {         40,    28,      17,       5,   5,  5,       0,         0 },
-    [1] = {         24,    10,      25,      10,   9, 10,       5,         7 },
-    [2] = {         16,    10,      27,      11,  11, 11,       6,         8 },
+    [0] = {         36,    26,      19,       7,   6,  6,       0,         0 },
+    [1] = {         15,    10,      28,      12,  11, 12,       5,         7 },
+    [2] = {         10,    10,      29,      13,  12, 12,       6,         8 },
 };
 
 static enum data_kind kind_draw(struct draw *d)
@@ -112,7 +116,7 @@ static bool from_pack(struct draw *d)
     /* their hold-outs are those of the grammar */
     case DATA_E2_TOOLS: case DATA_E3_PHRASING: return false;
     case DATA_E4_ALL: return chance(d, 50);
-    default: return chance(d, d->stage == 1 ? 40 : 67);
+    default: return chance(d, d->stage == 1 ? 40 : 66);
     }
 }
 
@@ -162,8 +166,20 @@ static bool from_any_pack(struct draw *d, enum data_kind kind, struct conv *c)
     return false;
 }
 
+/* Recorded conversations, if there are any: they are longer than the rest by far. */
+static bool from_dialogues(struct draw *d, struct conv *c)
+{
+    int share = d->stage == 1 ? 2 : d->stage == 2 ? 5 : 6;
+    return d->g->dialogues.n && d->set == DATA_TRAIN && chance(d, share) &&
+           dialogue_conversation(d, c);
+}
+
 static void draw_conversation(struct draw *d, struct conv *c)
 {
+    if (from_dialogues(d, c)) {
+        if (conv_fits(c)) return;
+        conv_drop(c);
+    }
     for (;;) {
         enum data_kind kind = kind_draw(d);
         d->fake_percent = d->held_word ? 100 : chance(d, 25) ? 15 : chance(d, 50) ? 65 : 95;
@@ -311,19 +327,17 @@ static void put_class(struct writer *w, size_t from, uint8_t c)
     memset(w->cls + from, c, w->ids.n - from);
 }
 
-static bool put_special(struct writer *w, const char *name, struct err *e)
+static void put_special(struct writer *w, int32_t id)
 {
-    int32_t id = tok_special(w->t, name);
-    if (id < 0) return err_set(e, ERR_UNSUPPORTED, "the vocabulary has no token %s", name);
-    bool call_start = !strcmp(name, "<|tool_call_start|>"), end = !strcmp(name, "<|im_end|>");
+    struct bytes name = tok_text(w->t, id);
+    bool end = bytes_eq(name, "<|im_end|>");
     uint8_t c = !w->assistant ? TC_PROMPT : end ? TC_END : TC_STRUCT;
     size_t from = w->ids.n;
     ids_put(&w->ids, id);
     put_class(w, from, c);
-    if (!strcmp(name, "<|im_start|>")) w->at_role = true;
+    if (bytes_eq(name, "<|im_start|>")) w->at_role = true;
     if (end) w->assistant = false;
-    w->in_call = call_start;
-    return true;
+    w->in_call = bytes_eq(name, "<|tool_call_start|>");
 }
 
 static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
@@ -356,21 +370,28 @@ static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
     return true;
 }
 
-/* Pieces of text that touch are one text, as the engine encodes them. */
+/* The template would write as text what the vocabulary has no token for. */
+static bool has_markers(const struct tokenizer *t, struct err *e)
+{
+    static const char *const list[] = { "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>",
+                                        "<|tool_call_start|>", "<|tool_call_end|>", "<|tool_response_start|>",
+                                        "<|tool_response_end|>" };
+    for (size_t i = 0; i < LEN(list); i++)
+        if (tok_special(t, list[i]) < 0)
+            return err_set(e, ERR_UNSUPPORTED, "the vocabulary has no token %s", list[i]);
+    return true;
+}
+
 static bool put_prompt(struct writer *w, const struct prompt *p, struct err *e)
 {
-    for (size_t i = 0; i < p->n_piece; i++) {
-        const struct piece *q = &p->piece[i];
-        const char *s = p->text.p + q->off;
-        if (q->special) {
-            char name[64];
-            snprintf(name, sizeof name, "%.*s", (int)MIN(q->len, sizeof name - 1), s);
-            if (!put_special(w, name, e)) return false;
-            continue;
-        }
-        if (q->len && !put_text(w, s, q->len, e)) return false;
-    }
-    return true;
+    struct prompt_part *part = NULL;
+    size_t n = 0;
+    bool ok = has_markers(w->t, e) && prompt_parts(p, w->t, &part, &n, e);
+    for (size_t i = 0; ok && i < n; i++)
+        if (part[i].id >= 0) put_special(w, part[i].id);
+        else ok = put_text(w, p->text.p + part[i].off, part[i].len, e);
+    mem_free(part);
+    return ok;
 }
 
 static enum token_class answer_class(enum data_kind k)
@@ -395,12 +416,12 @@ bool datagen_example(const struct datagen *g, const struct tokenizer *t, enum da
     put_vars(&d, &c, vars);
     json_push(c.messages, c.answer);
     c.answer = NULL;
-    struct dialect_request r = { .messages = c.messages,
+    struct dialect_request r = { .bos_token = "<|startoftext|>", .messages = c.messages,
                                  .tools = json_len(c.tools) ? c.tools : NULL,
                                  .vars = vars };
     struct prompt p = { 0 };
     struct writer w = { .t = t, .text_class = answer_class(c.kind) };
-    bool ok = chat_render("tenon", &r, &p, e) && put_prompt(&w, &p, e);
+    bool ok = dialect_render(dialect_find("lfm2-json"), &r, &p, e) && put_prompt(&w, &p, e);
     if (ok && w.ids.n > (size_t)max_tokens)
         ok = err_set(e, ERR_LIMIT, "conversation %llu has %zu tokens, the limit is %d",
                      (unsigned long long)index, w.ids.n, max_tokens);

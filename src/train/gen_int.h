@@ -14,11 +14,17 @@
 #define MARK_CLOSE '\002'
 
 struct domain_pack;
+/* Words with what they mean; lists are "a|b"; all of it lies in text. */
+struct sense { const char *word, *same, *wider, *meaning; char part; };
+struct lexicon { struct str text; struct sense *sense; int n; };
+struct dialogues { struct str text; struct bytes *line; int n; };     /* recorded conversations */
 struct datagen {
     uint64_t seed;
     struct domain_pack *pack; int n_pack;
     /* open-class values of the train packs; lent from them */
     struct str_list { const char **item; int n, cap; } real_value;
+    struct lexicon lexicon;                                           /* n 0: none given */
+    struct dialogues dialogues;
 };
 
 struct draw {
@@ -150,6 +156,23 @@ void packs_close(struct datagen *g);
 /* held-out domains only for E4 */
 const struct domain_pack *pack_pick(struct draw *d);
 
+/* A name of a parameter in this style, or a synonym of it. */
+const char *param_renamed(struct draw *d, const char *name, enum style s);
+
+/* ---- gen_lexicon.c, gen_dialogue.c: what a user may add --------------------------------- */
+
+bool lexicon_load(struct lexicon *x, const char *path, struct err *e);
+void lexicon_done(struct lexicon *x);
+/* There is a lexicon and this set may use it: sets of held-out words are the same without one. */
+bool has_senses(const struct draw *d);
+/* A sense of a part of speech in `parts`; NULL without a lexicon. */
+const struct sense *sense_draw(struct draw *d, const char *parts);
+const char *sense_meaning(struct draw *d, const struct sense *s);
+/* One word outside the marks gives way to another of the same meaning, if the lexicon has one. */
+const char *sense_reword(struct draw *d, const char *marked);
+bool dialogues_load(struct dialogues *x, const char *path, struct err *e);
+void dialogues_done(struct dialogues *x);
+
 /* ---- gen_conv.c: one conversation ------------------------------------------------------------ */
 
 /* owns its JSON */
@@ -177,6 +200,7 @@ struct json *json_in_order(const struct json *schema, const struct json *value);
 bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c);
 bool tool_conversation(struct draw *d, enum data_kind kind, struct conv *c);
 void copy_conversation(struct draw *d, struct conv *c);
+bool dialogue_conversation(struct draw *d, struct conv *c);           /* gen_dialogue.c */
 /* A result that some tool may have given, and nothing else than "it worked". */
 struct json *result_ok(struct draw *d);
 const char *system_line(struct draw *d);

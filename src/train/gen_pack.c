@@ -683,6 +683,11 @@ static const char *renamed_param(struct draw *d, const char *name, const char *d
     return identifier(d, words, l->style);
 }
 
+const char *param_renamed(struct draw *d, const char *name, enum style s)
+{
+    return renamed_param(d, name, "", &(struct look){ .style = s });
+}
+
 static const char *reworded_desc(struct draw *d, const char *desc, int drop_percent)
 {
     if (!*desc || chance(d, drop_percent)) return "";
@@ -762,7 +767,7 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, struct too
                const struct look *l, struct view *v)
 {
     const struct pack_tool *t = &p->tool[tool];
-    *v = (struct view){ .p = p, .tool = tool, .name = t->name };
+    *v = (struct view){ .p = p, .tool = tool, .name = t->name, .members = l->members };
     v->desc =
         reworded_desc(d, swapped(d, &l->swaps, t->desc), l->rename ? l->drop_tool_desc_percent : 0);
     if (l->rename) v->name = tool_renamed(d, t->name, strlen(v->desc) > 12, l);
@@ -773,14 +778,82 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, struct too
     if (l->rename && chance(d, 60)) shuffle_params(d, v);
 }
 
-struct json *view_json(const struct view *v)
+/* ---- members of enums in another spelling ---- */
+
+static bool spelt_as_words(const char *s)
+{
+    return strlen(s) > 2 && !s[strspn(s, "abcdefghijklmnopqrstuvwxyz_")];
+}
+
+static bool all_words(const struct json *members)
+{
+    for (size_t i = 0; i < json_len(members); i++) {
+        const char *s = json_str(json_at(members, i), NULL);
+        if (!s || !spelt_as_words(s)) return false;
+    }
+    return json_len(members) > 0;
+}
+
+static struct json *member_here(struct draw *d, const struct json *m, enum members how)
+{
+    const char *s = json_str(m, NULL), *words = spoken(d, s);
+    if (how == MEMBERS_PASCAL) return json_new_str(identifier(d, words, STYLE_PASCAL));
+    if (how == MEMBERS_KEBAB) return json_new_str(identifier(d, words, STYLE_KEBAB));
+    if (how == MEMBERS_WORDS) return json_new_str(words);
+    char *up = arena_str(d->a, s, strlen(s));
+    for (char *c = up; *c; c++) if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 32);
+    return json_new_str(up);
+}
+
+/* The schema (value NULL) or a value of it, with the members of its enums as this view spells them.
+ * The caller's. */
+static struct json *respelt(struct draw *d, const struct json *schema, const struct json *value,
+                            enum members how)
+{
+    const struct json *members = json_get(schema, "enum"), *props = json_get(schema, "properties"),
+                      *items = json_get(schema, "items");
+    bool mine = how != MEMBERS_AS_THEY_ARE && all_words(members);
+    if (value && json_is(value, JSON_STRING))
+        return mine ? member_here(d, value, how) : json_copy(value);
+    if (value && json_is(value, JSON_ARRAY)) {
+        struct json *a = json_new_array();
+        for (size_t i = 0; i < json_len(value); i++)
+            json_push(a, respelt(d, items, json_at(value, i), how));
+        return a;
+    }
+    if (value && json_is(value, JSON_OBJECT)) {
+        struct json *o = json_new_object();
+        for (struct json_iter it = json_iter(value); json_next(&it);)
+            json_set(o, it.key, respelt(d, json_get(props, it.key), it.value, how));
+        return o;
+    }
+    if (value) return json_copy(value);
+    struct json *s = json_copy(schema);
+    if (mine) {
+        struct json *a = json_new_array();
+        for (size_t i = 0; i < json_len(members); i++)
+            json_push(a, member_here(d, json_at(members, i), how));
+        json_set(s, "enum", a);
+        json_unset(s, "default");
+    }
+    if (items) json_set(s, "items", respelt(d, items, NULL, how));
+    if (json_is(props, JSON_OBJECT)) {
+        struct json *o = json_new_object();
+        for (struct json_iter it = json_iter(props); json_next(&it);)
+            json_set(o, it.key, respelt(d, it.value, NULL, how));
+        json_set(s, "properties", o);
+    }
+    return s;
+}
+
+struct json *view_json(struct draw *d, const struct view *v)
 {
     struct json *f = json_new_object(), *par = json_new_object(), *props = json_new_object(),
                 *req = json_new_array();
     json_set(f, "name", json_new_str(v->name));
     if (*v->desc) json_set(f, "description", json_new_str(v->desc));
     for (int i = 0; i < v->n_param; i++) {
-        struct json *s = json_copy(v->param[i].schema);
+        struct json *s = respelt(d, v->param[i].schema, NULL, v->members);
         json_unset(s, "description");
         if (*v->param[i].desc) json_set(s, "description", json_new_str(v->param[i].desc));
         json_set(props, v->param[i].name, s);
@@ -822,8 +895,10 @@ struct json *view_args(struct draw *d, const struct view *v, struct slots *s,
     for (int i = 0; i < v->n_param; i++) {
         const struct json *a = json_get(args, v->param[i].key);
         if (!a) continue;
-        struct json *raw = coerced(v->param[i].schema, pack_value(d, s, a));
-        json_set(o, v->param[i].name, json_in_order(v->param[i].schema, raw));
+        struct json *raw = coerced(v->param[i].schema, pack_value(d, s, a)),
+                    *here = respelt(d, v->param[i].schema, raw, v->members);
+        json_set(o, v->param[i].name, json_in_order(v->param[i].schema, here));
+        json_free(here);
         json_free(raw);
         used++;
     }

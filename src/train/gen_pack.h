@@ -64,8 +64,11 @@ uint64_t pack_text_refs(const struct domain_pack *p, const char *s);
 uint32_t args_keep(const struct pack_tool *t, const struct json *args);
 
 /* How the tools of a conversation look; view: one tool under that look. */
+enum members { MEMBERS_AS_THEY_ARE, MEMBERS_UPPER, MEMBERS_PASCAL, MEMBERS_KEBAB, MEMBERS_WORDS,
+               MEMBERS_LAST = MEMBERS_WORDS };
 struct look {
     bool rename;
+    enum members members;
     struct swaps swaps;
     enum style style;
     int opaque_percent, drop_desc_percent, drop_tool_desc_percent, drop_optional_percent;
@@ -79,6 +82,7 @@ struct view_param {
 struct view {
     const struct domain_pack *p;
     int tool;
+    enum members members;
     const char *name, *desc;
     struct view_param param[PACK_PROPS_MOST];
     int n_param;
@@ -90,7 +94,7 @@ void swaps_draw(struct draw *d, const struct domain_pack *p, struct swaps *s);
 const char *swapped(struct draw *d, const struct swaps *s, const char *text); /* outside marks */
 void view_make(struct draw *d, const struct domain_pack *p, int tool, struct tool_use use,
                const struct look *l, struct view *v);
-struct json *view_json(const struct view *v);
+struct json *view_json(struct draw *d, const struct view *v);
 struct json *view_args(struct draw *d, const struct view *v, struct slots *s,
                        const struct json *args);
 

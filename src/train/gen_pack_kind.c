@@ -7,7 +7,7 @@
  * is needed later except where a pack's follow-up says so. */
 #include "train/gen_pack.h"
 
-enum { VIEWS_MOST = 12, TURNS_MOST = 4 };
+enum { VIEWS_MOST = 16, TURNS_MOST = 4, REQUESTS_MOST = 3 };
 
 struct scene {
     struct draw *d;
@@ -29,12 +29,14 @@ static bool view_name_taken(const struct scene *s, const char *name)
 static void add_view(struct scene *s, const struct domain_pack *p, int tool, struct tool_use use)
 {
     if (s->n_view == VIEWS_MOST) return;
+    for (int i = 0; i < s->n_view; i++)
+        if (s->view[i].p == p && s->view[i].tool == tool) return;
     struct view *v = &s->view[s->n_view];
     view_make(s->d, p, tool, use, &s->look, v);
     if (view_name_taken(s, v->name)) v->name = p->tool[tool].name;
     if (view_name_taken(s, v->name)) v->name = text(s->d, "%s_%d", v->name, s->n_view);
     s->n_view++;
-    json_push(s->c->tools, view_json(v));
+    json_push(s->c->tools, view_json(s->d, v));
 }
 
 static struct look look_draw(struct draw *d, const struct domain_pack *p)
@@ -46,7 +48,22 @@ static struct look look_draw(struct draw *d, const struct domain_pack *p)
     l.drop_desc_percent = chance(d, 30) ? 70 : 10;
     l.drop_tool_desc_percent = chance(d, 20) ? 80 : 5;
     l.drop_optional_percent = chance(d, 50) ? 45 : 0;
+    l.members = d->set == DATA_TRAIN && chance(d, 25) ? (enum members)range(d, 1, MEMBERS_LAST)
+                                                      : MEMBERS_AS_THEY_ARE;
     return l;
+}
+
+/* Tools of other domains: a few, and now and then a list as long as a program's. */
+static void add_strangers(struct scene *s)
+{
+    struct draw *d = s->d;
+    bool many = d->set == DATA_TRAIN && d->stage > 1 && chance(d, 12);
+    if (!many && !chance(d, 20)) return;
+    for (int from = many ? range(d, 2, 4) : 1; from > 0; from--) {
+        const struct domain_pack *q = pack_pick(d);
+        for (int n = range(d, 1, many ? 4 : 2); q && q != s->p && n > 0; n--)
+            add_view(s, q, below(d, q->n_tool), (struct tool_use){ 0 });
+    }
 }
 
 /* What the calls of a conversation use of each tool. `without`: a tool that must not be there,
@@ -62,7 +79,7 @@ static void scene_tools(struct scene *s, const struct tool_use *use, int without
             n_need++;
         }
     if (!alone) {
-        int whole = d->set != DATA_TRAIN ? 60 : d->stage == 1 ? 0 : d->stage == 2 ? 22 : 40;
+        int whole = d->set != DATA_TRAIN ? 60 : d->stage == 1 ? 5 : d->stage == 2 ? 45 : 55;
         int more = chance(d, whole) ? PACK_TOOLS_MOST : range(d, 1, d->stage == 1 ? 2 : 3);
         int order[PACK_TOOLS_MOST];
         for (int i = 0; i < s->p->n_tool; i++) order[i] = i;
@@ -74,12 +91,7 @@ static void scene_tools(struct scene *s, const struct tool_use *use, int without
         for (int i = 0; i < s->p->n_tool && s->n_view < n_need + more; i++)
             if (!use[order[i]].needed && order[i] != without)
                 add_view(s, s->p, order[i], (struct tool_use){ 0 });
-        /* strangers from other domains */
-        if (chance(d, 20)) {
-            const struct domain_pack *q = pack_pick(d);
-            for (int n = range(d, 1, 2); q && q != s->p && n > 0; n--)
-                add_view(s, q, below(d, q->n_tool), (struct tool_use){ 0 });
-        }
+        add_strangers(s);
     }
     conv_shuffle_tools(d, s->c);
 }
@@ -115,7 +127,10 @@ static struct slots fresh_slots(const struct scene *s)
 
 static void say(struct scene *s, const char *marked_text)
 {
-    conv_user(s->c, phrase_noise(s->d, phrase_wrap(s->d, marked_text)));
+    struct draw *d = s->d;
+    if (d->set == DATA_TRAIN && has_senses(d) && chance(d, 18))
+        marked_text = sense_reword(d, marked_text);
+    conv_user(s->c, phrase_noise(d, phrase_wrap(d, marked_text)));
 }
 
 static bool calls_of(struct scene *s, const struct group *g, struct slots *sl, struct call *call)
@@ -164,26 +179,31 @@ static bool put_none(struct scene *s, const struct group *g, bool last)
     return true;
 }
 
-/* Two requests in one breath, when they are not the same call. */
-static bool put_two(struct scene *s, const struct group *g, const struct group *h)
+/* Several requests in one breath. */
+static bool put_several(struct scene *s, const struct group *const *g, int n)
 {
     struct draw *d = s->d;
-    struct slots one = fresh_slots(s), two = fresh_slots(s);
-    struct call call[2 * CALLS_MOST];
-    const char *a = pack_one_text(d, &one, json_get(g->g, "text"), true),
-               *b = pack_one_text(d, &two, json_get(h->g, "text"), true);
-    size_t n = strlen(a);
-    bool ended = n && strchr(".!?", a[n - 1]);
-    const char *join =
-        ended ? rule(d, " | Also | And | Then | After that | Next: |\n| Plus: ")
-              : rule(d, " and |, and then |; also |. Then |, and also |. Also |\n|. And |, plus ");
-    say(s, text(d, "%s%s%s", a, join, b));
-    if (!calls_of(s, g, &one, call)) return false;
-    if (!calls_of(s, h, &two, call + g->n_call)) {
-        for (int i = 0; i < g->n_call; i++) json_free(call[i].args);
-        return false;
+    struct call call[REQUESTS_MOST * CALLS_MOST];
+    const char *all = "";
+    int calls = 0;
+    for (int i = 0; i < n; i++) {
+        struct slots sl = fresh_slots(s);
+        const char *one = pack_one_text(d, &sl, json_get(g[i]->g, "text"), true);
+        size_t len = strlen(all);
+        bool ended = len && strchr(".!?", all[len - 1]);
+        const char *join =
+            !i      ? ""
+            : ended ? rule(d, " | Also | And | Then | After that | Next: |\n| Plus: ")
+                    : rule(d, " and |, and then |; also |. Then |, and also |. Also |\n|. And |, plus ");
+        all = text(d, "%s%s%s", all, join, one);
+        if (!calls_of(s, g[i], &sl, call + calls)) {
+            while (calls--) json_free(call[calls].args);
+            return false;
+        }
+        calls += g[i]->n_call;
     }
-    conv_answer_calls(s->c, call, g->n_call + h->n_call);
+    say(s, all);
+    conv_answer_calls(s->c, call, calls);
     return true;
 }
 
@@ -237,15 +257,18 @@ static bool requests(struct scene *s, enum data_kind kind)
     return true;
 }
 
-static bool two_requests(struct scene *s)
+static bool several_requests(struct scene *s)
 {
-    const struct group *g = request_draw(s->d, s->p), *h = request_draw(s->d, s->p);
+    const struct group *g[REQUESTS_MOST];
     struct tool_use use[PACK_TOOLS_MOST] = { 0 };
-    if (g == h) return false;
-    need_calls(s->p, g, use);
-    need_calls(s->p, h, use);
+    int n = chance(s->d, 80) ? 2 : REQUESTS_MOST;
+    for (int i = 0; i < n; i++) {
+        g[i] = request_draw(s->d, s->p);
+        for (int j = 0; j < i; j++) if (g[i] == g[j]) return false;
+        need_calls(s->p, g[i], use);
+    }
     scene_tools(s, use, -1, chance(s->d, 20));
-    return put_two(s, g, h);
+    return put_several(s, g, n);
 }
 
 /* The request is fine, but its tool is not on the list. */
@@ -269,9 +292,29 @@ static bool tool_missing(struct scene *s)
     return true;
 }
 
+/* A request of another domain altogether. */
+static bool foreign(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct domain_pack *home = s->p, *q = pack_pick(d);
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    if (!q || q == home) return false;
+    use[below(d, home->n_tool)].needed = true;
+    scene_tools(s, use, -1, chance(d, 50));
+    for (int i = 0; i < s->n_view; i++) if (s->view[i].p == q) return false;
+    const struct group *g = request_draw(d, q);
+    struct slots sl = fresh_slots(s);
+    sl.p = q;
+    sl.swaps = NULL;
+    say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
+    conv_answer_text(s->c, phrase_refusal(d, s->c->tools));
+    return true;
+}
+
 static bool none(struct scene *s)
 {
     int r = below(s->d, 100);
+    if (s->d->set == DATA_TRAIN && chance(s->d, 18)) return foreign(s);
     if (r < 55 && s->p->n_group[GROUP_NONE]) return requests(s, KIND_NONE);
     if (r < 92) return tool_missing(s);
     const char *reply;
@@ -407,15 +450,10 @@ static struct json *must_contain(struct draw *d, const struct slots *sl, const c
     return must;
 }
 
-static bool grounded(struct scene *s)
+/* Request q, its call, its result of group g, and what the assistant makes of it. */
+static bool put_result(struct scene *s, const struct group *g, const struct group *q, bool last)
 {
     struct draw *d = s->d;
-    const struct group *g = group_draw(d, s->p, GROUP_RESULT);
-    const struct group *q = g ? source_of(d, s->p, g) : NULL;
-    if (!q) return false;
-    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
-    need_calls(s->p, q, use);
-    scene_tools(s, use, -1, chance(d, 45));
     struct slots sl = fresh_slots(s);
     struct call call[CALLS_MOST];
     say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
@@ -426,9 +464,31 @@ static bool grounded(struct scene *s)
     conv_result(s->c, 1, result);
     json_free(result);
     const char *answer = json_str(json_at(answers, (size_t)below(d, (int)json_len(answers))), NULL);
-    conv_answer_text(s->c, pack_text(d, &sl, answer, false));
+    const char *said = pack_text(d, &sl, answer, false);
+    if (!last) { conv_assistant(s->c, said); return true; }
+    conv_answer_text(s->c, said);
     s->c->must = must_contain(d, &sl, answer, tmpl);
     return true;
+}
+
+/* Half of the training conversations go on after the answer. */
+static bool grounded(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = group_draw(d, s->p, GROUP_RESULT);
+    const struct group *q = g ? source_of(d, s->p, g) : NULL;
+    if (!q) return false;
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, q, use);
+    const struct group *next =
+        d->set == DATA_TRAIN && d->stage > 1 && chance(d, 50) ? request_draw(d, s->p) : NULL;
+    if (next) need_calls(s->p, next, use);
+    scene_tools(s, use, -1, chance(d, 45));
+    if (next && chance(d, 50)) return put_request(s, next, false) && put_result(s, g, q, true);
+    if (!put_result(s, g, q, !next)) return false;
+    if (!next) return true;
+    s->c->kind = KIND_MULTI_TURN;
+    return put_request(s, next, true);
 }
 
 /* ---- follow-ups ------------------------------------------------------------------------------ */
@@ -486,7 +546,7 @@ bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c)
     if (chance(d, 12)) conv_system(c, system_line(d));
     bool ok = false;
     switch (kind) {
-    case KIND_PARALLEL: ok = chance(d, 30) ? two_requests(&s) : requests(&s, kind); break;
+    case KIND_PARALLEL: ok = chance(d, 40) ? several_requests(&s) : requests(&s, kind); break;
     case KIND_NONE: ok = none(&s); break;
     case KIND_ASK: ok = ask(&s); break;
     case KIND_GROUNDED: ok = grounded(&s); break;

@@ -113,7 +113,9 @@ static const char closings[] =
 static bool stands_alone(const char *action)
 {
     static const char *const own[] = { "I need",    "what about", "how many", "do you have",
-                                       "which are", "let me",     "we have" };
+                                       "which are", "let me",     "we have",
+                                       "what is", "what's",  "what w",   "is this",
+                                       "I want you" };
     for (size_t i = 0; i < LEN(own); i++)
         if (!strncmp(action, own[i], strlen(own[i]))) return true;
     return false;
@@ -123,7 +125,8 @@ static bool is_question(const char *s)
 {
     static const char *const q[] = { "could",      "can you", "would", "is it",
                                      "any chance", "may I",   "mind",  "what about",
-                                     "how many",   "do you",  "which" };
+                                     "how many",   "do you",  "which", "what is", "what's", "what w",
+                                     "is this" };
     for (size_t i = 0; i < LEN(q); i++)
         if (!strncmp(s, q[i], strlen(q[i]))) return true;
     return false;

@@ -17,8 +17,8 @@ static const struct verb {
       "create|add|make|set up|register|I need|put in|get me|open" },
     { "delete|remove|drop|erase|purge", "Deletes|Removes|Erases",
       "delete|remove|get rid of|erase|drop|throw away|wipe|clear out" },
-    { "get|show|fetch|read|view|describe", "Returns|Shows|Fetches|Reads",
-      "show me|get|fetch|look up|tell me about|pull up|what about|give me|display|let me see" },
+    { "get|show|fetch|read|view|describe|retrieve", "Returns|Shows|Fetches|Reads|Retrieves",
+      "show me|what is|what's|get|fetch|look up|tell me about|pull up|what about|give me|display|let me see" },
     { "search|find|query|lookup", "Searches|Finds|Looks up",
       "find|search for|look for|look up|hunt down|locate|do you have" },
     { "update|edit|modify|change|set", "Updates|Changes|Edits|Modifies",
@@ -36,7 +36,19 @@ static const struct verb {
       "list|show me all|which are|enumerate|give me a list of" },
     { "count|tally", "Counts|Tallies", "count|how many are there of|tally|get the number of" },
     { "convert|transform", "Converts|Transforms", "convert|transform|turn|change the format of" },
-    { "calculate|compute", "Calculates|Computes", "calculate|compute|work out|figure out" },
+    { "calculate|compute|find", "Calculates|Computes|Finds",
+      "calculate|compute|work out|figure out|what is|what's|find|determine|I need to know" },
+    { "predict|forecast|estimate", "Predicts|Forecasts|Estimates",
+      "predict|forecast|estimate|what will be|give me an estimate of" },
+    { "analyze|evaluate|assess", "Analyzes|Evaluates|Assesses",
+      "analyze|evaluate|assess|look into|study" },
+    { "generate|produce|make", "Generates|Produces",
+      "generate|produce|come up with|make up|I want you to make" },
+    { "recommend|suggest|propose", "Recommends|Suggests|Proposes",
+      "recommend|suggest|propose|what would be a good|advise me on" },
+    { "solve|simulate", "Solves|Simulates", "solve|simulate|find a solution for" },
+    { "validate|verify", "Validates|Verifies", "validate|verify|make sure of|is this a valid" },
+    { "sort|filter|group", "Sorts|Filters|Groups", "sort|filter|group|put in order" },
     { "open|unlock", "Opens|Unlocks", "open|unlock|open up" },
     { "close|lock", "Closes|Locks", "close|lock|shut" },
     { "move|relocate|transfer", "Moves|Relocates|Transfers", "move|relocate|transfer|shift|bring" },
@@ -256,6 +268,22 @@ static bool mistakable(const struct tool *t, const struct tool_param *p)
     return false;
 }
 
+/* Members that people call by another word. */
+static void members_by_meaning(struct draw *d, struct tool_param *p)
+{
+    for (int i = 0; i < p->n_member; i++) {
+        const struct sense *s = chance(d, 60) ? sense_draw(d, "na") : NULL;
+        if (!s || !*s->same) continue;
+        bool fresh = true;
+        const char *m = identifier(d, pick(d, s->same), STYLE_SNAKE);
+        for (int j = 0; j < p->n_member; j++)
+            fresh = fresh && (j == i || (strcmp(p->member[j], m) && strcmp(p->said[j], s->word)));
+        if (!fresh) continue;
+        p->said[i] = s->word;
+        p->member[i] = m;
+    }
+}
+
 static void draw_members(struct draw *d, struct tool_param *p)
 {
     p->n_member = range(d, 2, MEMBERS_MOST - 1);
@@ -280,6 +308,7 @@ static void draw_members(struct draw *d, struct tool_param *p)
         }
         if (chance(d, 15)) p->said[i] = p->member[i];
     }
+    if (has_senses(d) && chance(d, 20)) members_by_meaning(d, p);
 }
 
 static void draw_generic(struct draw *d, struct tool_param *p, enum style s)
@@ -468,8 +497,9 @@ static void draw_params(struct draw *d, struct tool *t, enum style s)
 
 void tool_draw(struct draw *d, struct tool *t, enum style s)
 {
-    *t = (struct tool){ .verb = chance(d, 10) ? -1 : below(d, LEN(verbs)) };
-    if (t->verb < 0) t->fake_verb = word_fake(d);
+    *t = (struct tool){ .verb = chance(d, 14) ? -1 : below(d, LEN(verbs)) };
+    const struct sense *real = t->verb < 0 && chance(d, 50) ? sense_draw(d, "v") : NULL;
+    if (t->verb < 0) t->fake_verb = real ? real->word : word_fake(d);
     t->noun = draw_noun(d);
     draw_params(d, t, s);
     draw_names(d, t, s);

@@ -54,9 +54,9 @@ static int tools_draw(struct draw *d, enum data_kind kind)
     if (kind == KIND_SINGLE) return 1;
     if (kind == KIND_MULTIPLE)
         return d->stage == 1                               ? range(d, 2, 3)
-               : chance(d, d->set == DATA_TRAIN ? 82 : 60) ? range(d, 2, 4)
+               : chance(d, 60) ? range(d, 2, 4)
                                                            : range(d, 4, TOOLS_MOST);
-    return d->stage == 1 ? range(d, 1, 2) : range(d, 1, 3);
+    return d->stage == 1 ? range(d, 1, 2) : range(d, 1, d->set == DATA_TRAIN && chance(d, 25) ? 6 : 3);
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */

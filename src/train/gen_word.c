@@ -238,8 +238,15 @@ static const char *from_list(struct draw *d, const char *const *list, size_t n)
     return list[0];
 }
 
-const char *word_noun(struct draw *d) { return from_list(d, nouns, LEN(nouns)); }
-const char *word_adj(struct draw *d) { return from_list(d, adjectives, LEN(adjectives)); }
+/* A lexicon knows many more words than the lists, where there is one. */
+static const char *real_word(struct draw *d, const char *part, const char *const *list, size_t n)
+{
+    const struct sense *s = has_senses(d) && chance(d, 60) ? sense_draw(d, part) : NULL;
+    return s ? s->word : from_list(d, list, n);
+}
+
+const char *word_noun(struct draw *d) { return real_word(d, "n", nouns, LEN(nouns)); }
+const char *word_adj(struct draw *d) { return real_word(d, "a", adjectives, LEN(adjectives)); }
 
 const char *word_any(struct draw *d)
 {

@@ -102,6 +102,11 @@ double train_progress(const struct train *t);                         /* [0, 1] 
 
 /* ---- ckpt.c ---- */
 
+/* The weights of a checkpoint alone, and the shape they have; w lies in the mapped file. */
+struct weights_file { struct map map; struct net *net; const float *w; };
+bool weights_open(struct weights_file *f, const char *path, struct err *e);
+void weights_close(struct weights_file *f);
+
 void ckpt_prune(const char *dir, int keep); /* removes all but the newest step files */
 
 /* ---- status.c: progress on stderr, log.tsv -------------------------------------------- */

@@ -24,10 +24,11 @@
 
 /* ---- shapes ---- */
 
-static const struct { const char *name; int d, blocks, F, H, G, attn[6]; } shapes[SHAPES] = {
+static const struct { const char *name; int d, blocks, F, H, G, attn[7]; } shapes[SHAPES] = {
     [SHAPE_NANO]  = { "nano",  128, 6, 320, 4, 2, { 1, 4, 5, -1 } },
     [SHAPE_SMALL] = { "small", 256, 6, 512, 8, 4, { 1, 3, 4, 5, -1 } },
     [SHAPE_BASE]  = { "base",  256, 10, 512, 8, 4, { 1, 3, 5, 7, 9, -1 } },
+    [SHAPE_DEEP]  = { "deep",  256, 12, 640, 8, 4, { 1, 3, 5, 7, 9, 11, -1 } },
 };
 
 const char *train_shape_name(enum train_shape s)
@@ -53,7 +54,7 @@ bool train_shape(struct model_config *c, const char *name, int n_vocab, struct e
         for (int a = 0; shapes[i].attn[a] >= 0; a++) c->n_head_kv[shapes[i].attn[a]] = shapes[i].G;
         return true;
     }
-    return err_set(e, ERR_ARG, "shape \"%s\" is not known; there are nano, small and base", name);
+    return err_set(e, ERR_ARG, "shape \"%s\" is not known; there are nano, small, base and deep", name);
 }
 
 /* ---- open, close ---- */

@@ -13,7 +13,7 @@
 
 /* ---- data: gen_example.c and its kin ------------------------------------------------------- */
 
-#define DATAGEN_VERSION 1 /* another one when conversation i of a seed becomes another */
+#define DATAGEN_VERSION 2 /* another one when conversation i of a seed becomes another */
 
 /* Where words, phrasings, schema shapes and packs may come from: training.md section 6. */
 enum data_set { DATA_TRAIN, DATA_E1_IID, DATA_E2_TOOLS, DATA_E3_PHRASING, DATA_E4_ALL, DATA_SETS };
@@ -36,6 +36,7 @@ struct example { /* one conversation; memory of the arena */
 struct datagen_opts {
     const char *packs; /* folder of domain packs (split "train" only) */
     const char *const *extra_pack; int n_extra;                       /* --pack my.json */
+    const char *lexicon, *dialogues; /* files, NULL: none (tools/lexicon.py, tools/dialogues.py) */
     int stage; /* 1..3: mixture and lengths of training.md 4.2 */
     uint64_t seed;
 };
@@ -73,7 +74,7 @@ struct train_source {
 
 /* ---- training run: run.c ------------------------------------------------------------------- */
 
-enum train_shape { SHAPE_NANO, SHAPE_SMALL, SHAPE_BASE, SHAPES };
+enum train_shape { SHAPE_NANO, SHAPE_SMALL, SHAPE_BASE, SHAPE_DEEP, SHAPES };
 const char *train_shape_name(enum train_shape s);
 /* Fills c for a vocabulary of n_vocab tokens; ERR_ARG names the shapes there are. */
 bool train_shape(struct model_config *c, const char *name, int n_vocab, struct err *e);
@@ -142,6 +143,13 @@ bool train_export(const struct net *n, const float *w, const struct export_opts 
 /* The same from a checkpoint alone. */
 bool train_export_file(const char *checkpoint, const struct export_opts *o, const char *path,
                        struct err *e);
+
+/* Loss of a checkpoint on the first conversations of a shard (`tenon data --shards`), as a step of
+ * this stage computes it: what a trainer elsewhere must reproduce before it may run. At most
+ * max_tokens rows; grad_norm is that of the gradient of the mean. */
+struct shard_loss { double loss, weight, grad_norm; int rows, conversations; };
+bool train_shard_loss(const char *checkpoint, const char *shard, int stage, int max_tokens,
+                      const struct grad_ops *ops, struct shard_loss *out, struct err *e);
 
 /* Draws columns of a run's log: an ASCII chart into out, and a small SVG (may be NULL). */
 bool train_plot(const char *tsv, const char *const *column, int n_column, int width, int height,
