@@ -167,7 +167,7 @@ static void keep_text(struct agent_report *r, const struct message *m)
 
 /* ---- the loop ---- */
 
-struct turn { struct agent *l; struct agent_report *r; int cut_in_row; };
+struct ask_run { struct agent *l; struct agent_report *r; int cut_in_row; };
 
 static bool fail(struct agent_report *r, const struct err *e)
 {
@@ -178,7 +178,7 @@ static bool fail(struct agent_report *r, const struct err *e)
 }
 
 /* The bound that these calls would break, STOP_ANSWER if none. */
-static enum stop bound_of(const struct turn *t, int n)
+static enum stop bound_of(const struct ask_run *t, int n)
 {
     const struct agent *l = t->l;
     if (t->r->turns > l->lim.max_turns) return STOP_MAX_TURNS;
@@ -188,7 +188,7 @@ static enum stop bound_of(const struct turn *t, int n)
 }
 
 /* An answer without tools, after a bound. */
-static void answer_anyway(struct turn *t, enum stop why)
+static void answer_anyway(struct ask_run *t, enum stop why)
 {
     struct message m = { 0 };
     struct err e = { 0 };
@@ -206,7 +206,7 @@ static void answer_anyway(struct turn *t, enum stop why)
     message_done(&m);
 }
 
-static void note_end(struct turn *t, struct call *call, int n)
+static void note_end(struct ask_run *t, struct call *call, int n)
 {
     int failed = 0, ran = 0;
     for (int i = 0; i < n; i++) {
@@ -218,7 +218,7 @@ static void note_end(struct turn *t, struct call *call, int n)
 }
 
 /* True: another turn follows. */
-static bool handle(struct turn *t, struct message *m, struct call *call, int n)
+static bool handle(struct ask_run *t, struct message *m, struct call *call, int n)
 {
     struct agent *l = t->l;
     if (m->reason == FINISH_CANCEL) {
@@ -253,7 +253,7 @@ static bool handle(struct turn *t, struct message *m, struct call *call, int n)
     return true;
 }
 
-static bool turn(struct turn *t)
+static bool turn(struct ask_run *t)
 {
     struct agent *l = t->l;
     struct message m = { 0 };
@@ -289,7 +289,7 @@ static void log_stop(struct agent *l, const struct agent_report *r)
 
 void agent_send(struct agent *l, const char *text, struct agent_report *r)
 {
-    struct turn t = { l, r, 0 };
+    struct ask_run t = { l, r, 0 };
     *r = (struct agent_report){ 0 };
     l->t0 = clock_ns();
     l->deadline = l->lim.total_ms ? l->t0 + (uint64_t)l->lim.total_ms * 1000000u : 0;
