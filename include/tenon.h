@@ -41,7 +41,8 @@ struct tn_options {                                    /* zeroed: defaults */
     const char *const *lora; int n_lora;               /* adapters (GGUF or PEFT folder), added up: "FILE" or "FILE=SCALE" */
 };
 
-enum tn_event_kind { TN_REASONING, TN_TEXT, TN_CALL_BEGIN, TN_CALL_ARGS, TN_CALL_END, TN_FINISH, TN_ERROR };
+enum tn_event_kind { TN_REASONING, TN_TEXT, TN_CALL_BEGIN, TN_CALL_ARGS, TN_CALL_END, TN_FINISH, TN_ERROR,
+                     TN_TOOL_RESULT };                /* of tn_loop_send: what a tool gave; id, name, index; schema_ok: it is no error */
 enum tn_finish { TN_STOP, TN_TOOL_CALLS, TN_LENGTH, TN_CANCEL };
 struct tn_event {
     enum tn_event_kind kind;
@@ -67,6 +68,35 @@ TN_API bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *o
 /* The same, answered by one string: the OpenAI assistant message. Release it with tn_free. NULL on error. */
 TN_API char *tn_message(struct tn_engine *engine, const char *request, struct tn_error *err);
 TN_API void  tn_free(char *string);
+
+/* ---- the loop: tools that run --------------------------------------------------------------------------------
+ *
+ *     struct tn_loop *l = tn_loop_open(engine, NULL, &err);
+ *     tn_tool_register(l, "{\"name\":\"get_price\",\"parameters\":{...}}", get_price, NULL, &err);
+ *     char *answer = tn_loop_send(l, "What does the Tang cost?", NULL, NULL, &err);     // {"text":…,"calls":[…],"stop":"answer"}
+ *
+ * The model calls, the tools run, it reads what they gave, until it answers or a bound is reached. One loop is one
+ * conversation, used by one thread at a time; its engine answers nothing else meanwhile. docs/tools.md has the rules. */
+struct tn_loop;
+struct tn_call;
+/* options: JSON, or NULL: {"system":"…","approve":"none|read-only|all","limits":{"max_turns":16,"max_calls":64,"parallel":4,
+ * "result_tokens":2048,"call_ms":60000,"total_ms":…},"request":{"temperature":0,…}}. engine is lent. NULL on error. */
+TN_API struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, struct tn_error *err);
+TN_API void tn_loop_close(struct tn_loop *loop);       /* NULL is fine; no callback may be running or unanswered */
+/* A function of this program as a tool. definition: {"name","description","parameters"}, perhaps with "read_only" (may run
+ * beside others), "idempotent", "timeout_ms", "approve". fn runs on a thread of its own with arguments that satisfy the
+ * schema; it answers with tn_call_finish, once, at once or later and from any thread. After the time-out the loop goes
+ * on without it, and the answer is dropped. */
+typedef void tn_tool_fn(void *user, const char *arguments, struct tn_call *call);
+TN_API bool tn_tool_register(struct tn_loop *loop, const char *definition, tn_tool_fn *fn, void *user, struct tn_error *err);
+TN_API void tn_call_finish(struct tn_call *call, const char *text, bool is_error);     /* call is gone afterwards */
+TN_API bool tn_loop_tools(struct tn_loop *loop, const char *path, struct tn_error *err);      /* a tools file (docs/tools.md) */
+TN_API bool tn_loop_builtin(struct tn_loop *loop, const char *names, struct tn_error *err);   /* "read_file,grep,python" */
+/* One message of the user and all that follows. on_event (may be NULL) hears every generation and every result, false
+ * stops. {"text","calls":[{"id","name","arguments","result","is_error","ran"}],"stop"}, released with tn_free; NULL on error. */
+TN_API char *tn_loop_send(struct tn_loop *loop, const char *text, tn_event_fn *on_event, void *ctx, struct tn_error *err);
+TN_API void  tn_loop_cancel(struct tn_loop *loop);     /* any thread, and signal handlers */
+TN_API char *tn_loop_messages(const struct tn_loop *loop);             /* OpenAI messages so far, released with tn_free */
 
 /* ---- grammars alone: for engines of your own ---------------------------------------------------------------
  *

@@ -3,6 +3,7 @@
  * Exit status: 0 done, 1 refused or failed with one line on stderr, 2 wrong usage. */
 #include <stdlib.h>
 
+#include "agent/agent.h"
 #include "client/client.h"
 #include "embed.h"
 #include "opt.h"
@@ -11,7 +12,12 @@
 #endif
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_serve) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_bench_render) X(cmd_bench_parse) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) X(cmd_train_loss) X(cmd_bench_batch) X(cmd_eval_bfcl) X(cmd_eval_sgd) X(cmd_eval_own) \
+    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_serve) \
+    X(cmd_eval) X(cmd_eval_bfcl) X(cmd_eval_sgd) X(cmd_eval_own) \
+    X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_batch) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_bench_render) X(cmd_bench_parse) \
+    X(cmd_train) X(cmd_train_plot) X(cmd_train_loss) X(cmd_train_export) X(cmd_data) \
+    X(cmd_inspect) X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) \
+    X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
 #define X(c) extern const struct command c;
 COMMANDS(X)
@@ -79,6 +85,18 @@ static void print_version(void)
     else printf("response store: no (built without libsqlite3)\n");
 #else
     printf("server: no (built without libmicrohttpd)\n");
+#endif
+    if (transcript_sqlite()) printf("transcripts: yes (SQLite %s)\n", transcript_sqlite());
+    else printf("transcripts: JSON Lines only (built without libsqlite3)\n");
+#ifdef TENON_SECCOMP
+    printf("code interpreter: where bubblewrap works\n");
+#else
+    printf("code interpreter: no (built without libseccomp)\n");
+#endif
+#ifdef TENON_LIBEDIT
+    printf("line editing: yes\n");
+#else
+    printf("line editing: no (built without libedit)\n");
 #endif
     printf(client_available() ? "http client: yes (libcurl)\n" : "http client: no (built without libcurl)\n");
     if (embed_bytes()) printf("embedded model: %zu bytes\n", embed_bytes());

@@ -2,11 +2,11 @@
  * events into the public shape. Nothing is decided here, and nothing of the rooms shows. */
 #include "tenon.h"
 
-#include "speaker.h"
+#include "tenon_int.h"
 
-struct tn_engine { struct speaker speaker; };
+struct tn_engine { struct speaker speaker; int64_t n_ctx; };
 
-static bool report(struct tn_error *out, const struct err *e)
+bool tn_report(struct tn_error *out, const struct err *e)
 {
     if (out) {
         snprintf(out->kind, sizeof out->kind, "%s", err_name(e->code));
@@ -24,8 +24,9 @@ struct tn_engine *tn_open(const char *path, const struct tn_options *options, st
     struct speaker_opts so = { .path = path, .dialect = o.dialect, .kv_type = o.kv_type, .n_ctx = o.n_ctx, .n_thread = o.n_thread,
                                .no_mmap = o.no_mmap, .mlock = o.mlock,
                                .lora = o.lora, .n_lora = o.n_lora };
+    t->n_ctx = o.n_ctx;
     if (speaker_open(&t->speaker, &so, &e)) return t;
-    report(err, &e);
+    tn_report(err, &e);
     mem_free(t);
     return NULL;
 }
@@ -36,6 +37,9 @@ void tn_close(struct tn_engine *engine)
     speaker_close(&engine->speaker);
     mem_free(engine);
 }
+
+struct speaker *tn_engine_speaker(struct tn_engine *engine) { return &engine->speaker; }
+int64_t tn_engine_n_ctx(const struct tn_engine *engine) { return engine->n_ctx; }
 
 /* One run: the caller's callback, and the fold for the last event. */
 struct tn_run_state { tn_event_fn *fn; void *ctx; struct message message; struct str bytes; };
@@ -60,13 +64,18 @@ static enum tn_finish public_reason(enum finish f)
     return reasons[f];
 }
 
+bool tn_event_of(const struct event *ev, struct tn_event *out)
+{
+    *out = (struct tn_event){ .index = ev->index, .id = ev->id, .name = ev->name, .schema_ok = ev->schema_ok };
+    return public_kind(ev, &out->kind);
+}
+
 static bool on_event(void *ctx, const struct event *ev)
 {
     struct tn_run_state *r = ctx;
-    struct tn_event out = {
-        .index = ev->index, .id = ev->id, .name = ev->name, .schema_ok = ev->schema_ok};
+    struct tn_event out;
     message_event(&r->message, ev);
-    if (!public_kind(ev, &out.kind)) return true;
+    if (!tn_event_of(ev, &out)) return true;
     str_clear(&r->bytes);
     str_put(&r->bytes, ev->bytes.p ? ev->bytes.p : "", ev->bytes.len);
     if (ev->kind == EV_FINISH) {
@@ -93,12 +102,12 @@ bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *fn, void
     struct tn_run_state state = { .fn = fn, .ctx = ctx };
     if (err) *err = (struct tn_error){ "", "" };
     struct json *body = json_parse(request, strlen(request), &e);
-    if (!body || !request_read(&r, body, &e)) return report(err, &e);
+    if (!body || !request_read(&r, body, &e)) return tn_report(err, &e);
     bool ok = engine_run(engine->speaker.engine, &r, on_event, &state, &e);
     request_done(&r);
     message_done(&state.message);
     str_done(&state.bytes);
-    return ok || report(err, &e);
+    return ok || tn_report(err, &e);
 }
 
 static bool keep_last(void *ctx, const struct tn_event *event)

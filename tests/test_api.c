@@ -247,4 +247,61 @@ TEST(the_mask_example_writes_valid_json)
     }
 }
 
+/* ---- the loop ---- */
+
+static int n_light;
+static void set_light(void *user, const char *arguments, struct tn_call *call)
+{
+    n_light++;
+    CHECK(strstr(arguments, "\"brightness\":10"), "%s", arguments);
+    tn_call_finish(call, user, false);
+}
+
+static bool count_results(void *ctx, const struct tn_event *ev)
+{
+    if (ev->kind == TN_TOOL_RESULT) str_fmt(ctx, "%s=%s;", ev->name, ev->bytes);
+    return true;
+}
+
+static const char light[] = "{\"name\":\"set_light\",\"description\":\"Dims or brightens the light in a room\",\"parameters\":{\"type\":\"object\",\"properties\":{"
+    "\"room\":{\"type\":\"string\",\"description\":\"which room\"},\"brightness\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":100,"
+    "\"description\":\"percent, 0 is off\"}},\"required\":[\"room\",\"brightness\"]}}";
+
+TEST(a_registered_tool_runs)
+{
+    struct tn_error err;
+    struct tn_engine *t = tn_open(NULL, NULL, &err);
+    if (!t) SKIP("no embedded model in this build");
+    struct tn_loop *l = tn_loop_open(t, "{\"limits\":{\"max_turns\":3},\"request\":{\"max_tokens\":60}}", &err);
+    struct str seen = { 0 };
+    CHECK(tn_tool_register(l, light, set_light, "{\"ok\":true}", &err), "%s", err.message);
+    CHECK(!tn_tool_register(l, light, set_light, NULL, &err) && strstr(err.message, "taken"), "%s", err.message);
+    CHECK(!tn_tool_register(l, "{\"name\":\"x y\"}", set_light, NULL, &err) && strstr(err.message, "is not a name"), "%s", err.message);
+    CHECK(!tn_loop_builtin(l, "fly", &err) && strstr(err.message, "no builtin tool 'fly'"), "%s", err.message);
+    CHECK(!tn_loop_tools(l, "/no/such/file", &err), "%s", err.message);
+    char *answer = tn_loop_send(l, "Dim the light in the kitchen to 10", count_results, &seen, &err);
+    CHECK(answer && strstr(answer, "\"stop\":\"answer\"") && strstr(answer, "\"name\":\"set_light\""), "%s", answer ? answer : err.message);
+    CHECK(n_light == 1 && seen.p && !strcmp(seen.p, "set_light={\"ok\":true};"), "%d calls, %s", n_light, seen.p);
+    char *messages = tn_loop_messages(l);
+    CHECK(strstr(messages, "\"tool_call_id\":\"call_1\""), "%s", messages);
+    tn_free(messages);
+    tn_free(answer);
+    str_done(&seen);
+    tn_loop_close(l);
+    CHECK(!tn_loop_open(t, "[]", &err) && strstr(err.message, "options"), "%s", err.message);
+    tn_close(t);
+}
+
+TEST(the_loop_example_answers)
+{
+    const char *program = getenv("TENON_EXAMPLE_LOOP");
+    char command[600], line[600] = "", last[600] = "";
+    if (!program) SKIP("TENON_EXAMPLE_LOOP does not name the compiled examples/loop.c");
+    snprintf(command, sizeof command, "'%s' 'Dim the light in the kitchen to 10'", program);
+    FILE *f = popen(command, "r");
+    CHECK(f && fgets(line, sizeof line, f) && strstr(line, "set_light {\"room\":\"kitchen\",\"brightness\":10}"), "%s", line);
+    CHECK(f && fgets(last, sizeof last, f) && strstr(last, "\"stop\":\"answer\""), "%s", last);
+    if (f) pclose(f);
+}
+
 TEST_MAIN

@@ -18,6 +18,10 @@ has libzstd || need libzstd-dev
 has zlib || need zlib1g-dev
 has libidn2 || need libidn2-dev
 has libxxhash || need libxxhash-dev
+has sqlite3 || need libsqlite3-dev
+has libseccomp || need libseccomp-dev
+has libedit || need libedit-dev
+command -v bwrap >/dev/null 2>&1 || need bubblewrap
 has libcurl || need libcurl4-openssl-dev
 has libmicrohttpd || need libmicrohttpd-dev
 has sqlite3 || need libsqlite3-dev

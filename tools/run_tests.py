@@ -12,7 +12,7 @@ OK, FAILED, SKIPPED = (re.compile(p, re.M) for p in (r"^\[       OK \]", r"^\[  
 
 def run_c(path):
     example = lambda name: os.path.join(os.path.dirname(path), "example_" + name)
-    env = dict(os.environ, TENON_EXAMPLE=example("call"), TENON_EXAMPLE_MASK=example("mask"))
+    env = dict(os.environ, TENON_EXAMPLE=example("call"), TENON_EXAMPLE_MASK=example("mask"), TENON_EXAMPLE_LOOP=example("loop"))
     p = subprocess.run([path], capture_output=True, text=True, errors="replace", timeout=1500, env=env)
     out = p.stdout + p.stderr
     ran = len(re.findall(r"^\[ RUN      \]", out, re.M))

@@ -11,11 +11,15 @@
 
 #ifdef TENON_CURL
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RETRY_AFTER_MOST 60                                           /* seconds */
 #define BACKOFF_MOST 16000                                            /* ms */
@@ -29,7 +33,8 @@ struct transfer {
     CURL *curl;
     size_t most, got;
     long retry_after;
-    bool too_large, enough, handed_on;
+    bool too_large, enough, handed_on, refused, stopped;
+    const struct client_opts *o;
 };
 
 bool client_available(void) { return true; }
@@ -97,6 +102,50 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     return 0;
 }
 
+/* ---- where it goes to ----------------------------------------------------------------------------- */
+
+static bool in_net(uint32_t a, uint32_t net, int bits) { return (a ^ net) >> (32 - bits) == 0; }
+
+/* RFC 6890 and its kin: what no stranger's address may be. */
+static bool is_private4(uint32_t a)
+{
+    static const struct { uint32_t net; int bits; } nets[] = {
+        { 0x00000000, 8 },  { 0x0a000000, 8 },  { 0x64400000, 10 }, { 0x7f000000, 8 },  { 0xa9fe0000, 16 }, { 0xac100000, 12 }, { 0xc0000000, 24 },
+        { 0xc0000200, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xc6336400, 24 }, { 0xcb007100, 24 }, { 0xe0000000, 3 } };
+    for (size_t i = 0; i < LEN(nets); i++)
+        if (in_net(a, nets[i].net, nets[i].bits)) return true;
+    return false;
+}
+
+/* Only 2000::/3 is the open internet; in it 6to4, Teredo and documentation hold or hide other addresses. */
+static bool is_private6(const uint8_t a[16])
+{
+    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+    if (!memcmp(a, mapped, 12)) return is_private4((uint32_t)a[12] << 24 | (uint32_t)a[13] << 16 | (uint32_t)a[14] << 8 | a[15]);
+    if (a[0] >> 5 != 1) return true;
+    return (a[0] == 0x20 && a[1] == 2) || (a[0] == 0x20 && a[1] == 1 && (a[2] < 2 || (a[2] == 0x0d && a[3] == 0xb8)));
+}
+
+/* Called with the address that is connected to, after all names are resolved: nothing can change between. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct transfer *t = ctx;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    bool is_private = true;
+    if (a->family == AF_INET) memcpy(&in4, &a->addr, sizeof in4), is_private = is_private4(ntohl(in4.sin_addr.s_addr));
+    if (a->family == AF_INET6) memcpy(&in6, &a->addr, sizeof in6), is_private = is_private6(in6.sin6_addr.s6_addr);
+    if (is_private) return t->refused = true, CURL_SOCKET_BAD;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct transfer *t = ctx;
+    t->stopped = t->stopped || t->o->stop(t->o->stop_ctx);
+    return t->stopped;
+}
+
 /* ---- what goes out --------------------------------------------------------------------------------- */
 
 static bool is_clean(const char *s)
@@ -151,12 +200,26 @@ static void set_up(struct client *c, struct transfer *t, struct curl_slist *head
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
+    if (!strcmp(q->method, "HEAD")) curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
+    if (c->o.public_only) {
+        curl_easy_setopt(h, CURLOPT_PROXY, "");
+        curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, t);
+        curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
+    }
+    if (c->o.stop) {
+        curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(h, CURLOPT_XFERINFODATA, t);
+    }
 }
 
 static bool failed(const struct client *c, const struct transfer *t, CURLcode rc, const char *why,
                    struct err *e)
 {
     const char *text = why[0] ? why : curl_easy_strerror(rc);
+    if (t->stopped) return err_set(e, ERR_CANCEL, "cancelled");
+    if (t->refused) return err_set(e, ERR_ARG, "%.200s: its address is not one of the open internet, and only those are allowed", t->q->url);
     if (t->enough) return err_set(e, ERR_CANCEL, "the reply was left");
     if (t->too_large)
         return err_set(e, ERR_LIMIT, "%.200s: a reply of more than %zu bytes", t->q->url,
@@ -190,6 +253,15 @@ static void pause_before(struct client *c, int again, long retry_after)
     nanosleep(&t, NULL);
 }
 
+static void put_headers(CURL *curl, struct client_reply *out)
+{
+    char *type = NULL, *location = NULL;
+    curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &location);        /* made absolute */
+    snprintf(out->type, sizeof out->type, "%s", type ? type : "");
+    snprintf(out->location, sizeof out->location, "%s", location ? location : "");
+}
+
 bool client_send(struct client *c, const struct client_request *q, struct client_reply *out,
                  struct err *e)
 {
@@ -197,7 +269,7 @@ bool client_send(struct client *c, const struct client_request *q, struct client
     bool ok = make_headers(q, &headers, e), again = ok;
     *out = (struct client_reply){ 0 };
     while (again) {
-        struct transfer t = { .q = q, .out = out, .curl = c->curl, .most = c->o.most_bytes };
+        struct transfer t = { .q = q, .out = out, .curl = c->curl, .most = c->o.most_bytes, .o = &c->o };
         char why[CURL_ERROR_SIZE] = { 0 };
         long status = 0;
         str_clear(&out->body);
@@ -205,10 +277,11 @@ bool client_send(struct client *c, const struct client_request *q, struct client
         CURLcode rc = curl_easy_perform(c->curl);
         curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
         out->status = (int)status;
+        put_headers(c->curl, out);
         out->tries++;
         ok = rc == CURLE_OK || failed(c, &t, rc, why, e);
         again = !t.handed_on && !t.too_large && out->tries < c->o.tries &&
-                (ok ? is_busy(out->status) : is_broken(rc));
+                (ok ? is_busy(out->status) : is_broken(rc) && !t.refused && !t.stopped);
         if (again) pause_before(c, out->tries, t.retry_after);
     }
     curl_slist_free_all(headers);

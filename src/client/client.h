@@ -12,6 +12,10 @@ struct client_opts {                                                  /* zeros: 
     size_t most_bytes;                                                /* of a reply's body; 64 MiB */
     int tries;                                                        /* in all, when nobody answers or with 429 or 5xx; 1 */
     int backoff_ms;                                                   /* before the second try, then twice as long each time; 500 */
+    bool public_only;                                                 /* refuse to connect to addresses that are not of the open internet:
+                                                                       * loopback, private, link-local, shared, multicast, reserved.
+                                                                       * Judged on the very address that is connected to; no proxy is used */
+    bool (*stop)(void *ctx); void *stop_ctx;                          /* asked now and then; true: ERR_CANCEL */
 };
 struct client_header { const char *name, *value; };
 /* Pieces of a body as they arrive; false: enough. */
@@ -22,7 +26,8 @@ struct client_request {
     struct bytes body;
     client_body_fn *body_fn; void *ctx;                               /* gets the body of a 2xx reply; NULL: all is collected */
 };
-struct client_reply { int status; struct str body; int tries; };      /* client_reply_done(); body of others than 2xx: always here */
+struct client_reply { int status; struct str body; int tries; char type[80], location[1024]; };  /* type, location: headers, "" if
+                                                                       * absent. client_reply_done(); body of others than 2xx: always here */
 
 bool client_available(void);                                          /* is libcurl in this build? */
 struct client;                                                        /* keeps its connection; one thread at a time */

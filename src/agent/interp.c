@@ -1,0 +1,416 @@
+/* interp.c -- the tool `python`: code of a model, run where it can do no harm, with a memory between calls.
+ *
+ * One box (box.c) per conversation. A thread of its own starts it, speaks with it and outlives every call, because
+ * the box dies with the thread that started it. What comes out of the box is hostile: frames have a length limit and
+ * a shape, output is cut, files are copied by us under names made of harmless characters into one folder, never
+ * followed anywhere. When the time is over the code is interrupted and keeps its variables; if it does not listen,
+ * the box is killed and the model is told that they are lost. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/int.h"
+
+#define CALL_MS 30000
+#define INTERRUPT_MS 5000                   /* to react to an interruption */
+#define IDLE_S 600
+#define FRAME_MOST ((size_t)32 << 20)
+#define OUT_MOST ((size_t)256 << 10)
+#define FLOOD ((uint64_t)64 << 20)
+#define FILES_MOST 16
+#define FILES_BYTES ((size_t)16 << 20)
+
+struct interp {
+    pthread_t keeper;
+    pthread_mutex_t lock;
+    pthread_cond_t turn;
+    enum { JOB_NONE, JOB_OPEN, JOB_RUN, JOB_END } job;
+    const struct invocation *call; struct tool_result *out;          /* of JOB_RUN */
+    struct err err;                                                   /* of JOB_OPEN */
+    bool ok;
+    struct box box;
+    bool open, lost;
+    int n_call;
+    char *python, *dir;
+};
+
+/* ---- frames ---- */
+
+static bool send_frame(struct box *b, struct json *frame)
+{
+    struct str s = { 0 };
+    uint64_t until = clock_ns() + (uint64_t)5000000000;
+    str_put(&s, "\0\0\0\0", 4);
+    json_write(&s, frame, JSON_COMPACT);
+    json_free(frame);
+    uint32_t n = (uint32_t)(s.len - 4);
+    for (int i = 0; i < 4; i++) s.p[i] = (char)(n >> (24 - 8 * i));
+    size_t at = 0;
+    while (at < s.len && clock_ns() < until) {
+        ssize_t k = write_quietly(b->control, s.p + at, s.len - at);
+        if (k > 0) at += (size_t)k;
+        else if (errno != EAGAIN && errno != EINTR) break;
+        else poll(&(struct pollfd){ .fd = b->control, .events = POLLOUT }, 1, 100);
+    }
+    bool ok = at == s.len;
+    str_done(&s);
+    return ok;
+}
+
+/* What one call has gathered so far. */
+struct gather { struct str in, text; uint64_t n_text; struct json *frame; bool broken, gone; };
+
+static size_t frame_len(const struct str *s)
+{
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) n = n << 8 | (unsigned char)s->p[i];
+    return n;
+}
+
+static void take_frames(struct gather *g, int64_t id)
+{
+    while (g->in.len >= 4 && !g->broken) {
+        size_t n = frame_len(&g->in);
+        int64_t got;
+        if (n > FRAME_MOST) g->broken = true;
+        if (g->broken || g->in.len < 4 + n) return;
+        struct json *f = json_parse(g->in.p + 4, n, NULL);
+        if (!json_is(f, JSON_OBJECT)) g->broken = true;
+        if (!g->frame && f && json_i64(json_get(f, "id"), &got) && got == id) g->frame = f;
+        else json_free(f);                                            /* of another call, or forged for one */
+        memmove(g->in.p, g->in.p + 4 + n, g->in.len - 4 - n);
+        g->in.len -= 4 + n;
+        g->in.p[g->in.len] = 0;
+    }
+}
+
+static void read_text(struct gather *g, int fd)
+{
+    char buf[1 << 16];
+    for (int i = 0; i < 16; i++) {
+        ssize_t n = read(fd, buf, sizeof buf);
+        if (n <= 0) return;
+        g->n_text += (uint64_t)n;
+        str_put(&g->text, buf, MIN((size_t)n, OUT_MOST - MIN(g->text.len, OUT_MOST)));
+    }
+}
+
+static void read_control(struct gather *g, struct box *b, int64_t id)
+{
+    char buf[1 << 16];
+    ssize_t n = read(b->control, buf, sizeof buf);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) g->gone = true;
+    if (n > 0) str_put(&g->in, buf, (size_t)n);
+    take_frames(g, id);
+}
+
+/* ---- one call ---- */
+
+static void attend(struct gather *g, struct interp *in, const struct invocation *c, int64_t id, bool interrupted)
+{
+    struct pollfd p[4] = { { .fd = in->box.control, .events = POLLIN }, { .fd = in->box.out, .events = POLLIN }, { .fd = in->box.err, .events = POLLIN },
+                           { .fd = c->cancel && !interrupted ? c->cancel->fd : -1, .events = POLLIN } };
+    poll(p, LEN(p), 100);
+    for (int i = 1; i < 3; i++)
+        if (p[i].revents & POLLIN) read_text(g, p[i].fd);
+    if (p[0].revents) read_control(g, &in->box, id);
+}
+
+static struct json *frame_of(int64_t id, const struct invocation *c)
+{
+    size_t len = 0;
+    const char *code = json_str(json_get(c->args, "code"), &len);
+    struct json *f = json_new_object();
+    json_set(f, "id", json_new_int(id));
+    json_set(f, "code", json_new_strn(code ? code : "", len));
+    return f;
+}
+
+static void interrupt(struct box *b)
+{
+    struct json *f = json_new_object();
+    json_set(f, "interrupt", json_new_bool(true));
+    send_frame(b, f);
+}
+
+/* Until its frame is here, or the box had to be given up. */
+static void converse(struct interp *in, const struct invocation *c, struct gather *g)
+{
+    int64_t id = ++in->n_call;
+    uint64_t stop = clock_ns() + (uint64_t)c->timeout_ms * 1000000u, end = 0;
+    if (!send_frame(&in->box, frame_of(id, c))) g->gone = true;
+    while (!g->frame && !g->gone && !g->broken) {
+        attend(g, in, c, id, end != 0);
+        uint64_t now = clock_ns();
+        if (!end && (now > stop || cancel_is_on(c->cancel) || g->n_text > FLOOD)) {
+            interrupt(&in->box);
+            end = now + (uint64_t)INTERRUPT_MS * 1000000u;
+        }
+        if (end && now > end) break;
+    }
+    if (g->frame)                                                     /* what was printed before the frame is in the pipes */
+        for (int i = 0; i < 2; i++) read_text(g, i ? in->box.err : in->box.out);
+}
+
+/* ---- files ---- */
+
+static int digit64(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+static void decode64(struct str *out, const char *p, size_t n)
+{
+    uint32_t bits = 0;
+    int have = 0;
+    for (size_t i = 0; i < n && digit64(p[i]) >= 0; i++) {
+        bits = bits << 6 | (uint32_t)digit64(p[i]);
+        if ((have += 6) < 8) continue;
+        have -= 8;
+        str_putc(out, (char)(bits >> have & 0xff));
+    }
+}
+
+static void safe_name(const char *name, char out[81])
+{
+    size_t k = 0;
+    for (; *name && k < 80; name++)
+        if (isalnum((unsigned char)*name) || strchr("._-", *name)) out[k++] = *name;
+        else if (k && out[k - 1] != '_') out[k++] = '_';
+    out[k] = 0;
+    if (!k || *out == '.') memcpy(out, "file", 5);
+}
+
+static const char *type_of(const char *name)
+{
+    static const struct { const char *end, *type; } types[] = {
+        { ".png", "image/png" }, { ".jpg", "image/jpeg" }, { ".svg", "image/svg+xml" }, { ".gif", "image/gif" }, { ".csv", "text/csv" },
+        { ".txt", "text/plain" }, { ".json", "application/json" }, { ".html", "text/html" }, { ".pdf", "application/pdf" } };
+    size_t n = strlen(name);
+    for (size_t i = 0; i < LEN(types); i++)
+        if (n > strlen(types[i].end) && !strcmp(name + n - strlen(types[i].end), types[i].end)) return types[i].type;
+    return "application/octet-stream";
+}
+
+static bool make_dir(struct interp *in)
+{
+    if (in->dir) return mkdir(in->dir, 0700) == 0 || errno == EEXIST;
+    char name[] = "/tmp/tenon-files-XXXXXX";
+    if (!mkdtemp(name)) return false;
+    in->dir = mem_str(name);
+    return true;
+}
+
+static bool write_one(struct interp *in, const char *name, const struct str *data, struct str *path)
+{
+    if (!make_dir(in)) return false;
+    str_fmt(path, "%s/%d-%s", in->dir, in->n_call, name);
+    int fd = open(path->p, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write(fd, data->p ? data->p : "", data->len) == (ssize_t)data->len;
+    if (fd >= 0) close(fd);
+    return ok;
+}
+
+static void take_files(struct interp *in, const struct json *files, struct tool_result *out)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < MIN(json_len(files), (size_t)FILES_MOST); i++) {
+        const struct json *f = json_at(files, i);
+        const char *name = json_str(json_get(f, "name"), NULL);
+        size_t n = 0;
+        const char *data = json_str(json_get(f, "data"), &n);
+        char safe[81];
+        struct str bytes = { 0 }, path = { 0 };
+        if (!name) continue;
+        safe_name(name, safe);
+        if (data && total + n <= FILES_BYTES * 4 / 3) decode64(&bytes, data, n);
+        total += n;
+        struct json *o = json_new_object();
+        json_set(o, "name", json_new_str(safe));
+        json_set(o, "type", json_new_str(type_of(safe)));
+        json_set(o, "bytes", json_new_int((int64_t)bytes.len));
+        if (data && write_one(in, safe, &bytes, &path)) json_set(o, "path", json_new_str(path.p));
+        if (!out->files) out->files = json_new_array();
+        json_push(out->files, o);
+        str_done(&bytes);
+        str_done(&path);
+    }
+}
+
+/* ---- the answer ---- */
+
+static void put_line(struct str *out, const char *label, const struct json *v)
+{
+    size_t n = 0;
+    const char *s = json_str(v, &n);
+    if (!s) return;
+    if (out->len && out->p[out->len - 1] != '\n') str_putc(out, '\n');
+    str_puts(out, label);
+    str_put(out, s, n);
+}
+
+static void report(struct interp *in, const struct invocation *c, struct gather *g, struct tool_result *out)
+{
+    str_put(&out->text, g->text.p ? g->text.p : "", g->text.len);
+    if (g->n_text > g->text.len) str_fmt(&out->text, "\n[%llu bytes more were printed]", (unsigned long long)(g->n_text - g->text.len));
+    if (g->frame) {
+        put_line(&out->text, "", json_get(g->frame, "value"));
+        put_line(&out->text, "", json_get(g->frame, "error"));
+        out->is_error = json_is(json_get(g->frame, "error"), JSON_STRING);
+        take_files(in, json_get(g->frame, "files"), out);
+    } else {
+        const char *why = g->broken ? "it sent what is no answer" : g->gone ? "it ended (too much memory, or it was told to)" : "it did not stop when its time was over";
+        str_fmt(&out->text, "%sThe interpreter was ended: %s. All variables and files are lost; begin anew.", out->text.len ? "\n" : "", why);
+        out->is_error = true;
+    }
+    if (in->lost) str_puts(&out->text, "\n[the interpreter was started anew; earlier variables are gone]");
+    in->lost = false;
+    if (!out->text.len && !out->files) str_puts(&out->text, "(no output)");
+}
+
+static void run_call(struct interp *in, const struct invocation *c, struct tool_result *out)
+{
+    struct gather g = { 0 };
+    struct err e = { 0 };
+    if (json_bool(json_get(c->args, "reset")) && in->open) box_close(&in->box), in->open = false;
+    if (!in->open) in->open = box_open(&in->box, in->python, &e);
+    if (!in->open) {
+        tool_fail(out, "The interpreter cannot be used: %s.", e.msg);
+        return;
+    }
+    converse(in, c, &g);
+    report(in, c, &g, out);
+    if (!g.frame) box_close(&in->box), in->open = false;
+    json_free(g.frame);
+    str_done(&g.in);
+    str_done(&g.text);
+}
+
+/* ---- the keeper ---- */
+
+/* Waits for a job; an idle box is closed after ten minutes. */
+static void wait_for_job(struct interp *in)
+{
+    while (in->job == JOB_NONE) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_sec += IDLE_S;
+        if (pthread_cond_timedwait(&in->turn, &in->lock, &t) == ETIMEDOUT && in->open) {
+            box_close(&in->box);
+            in->open = false;
+            in->lost = in->n_call > 0;
+        }
+    }
+}
+
+static void *keep(void *interp)
+{
+    struct interp *in = interp;
+    pthread_mutex_lock(&in->lock);
+    for (;;) {
+        wait_for_job(in);
+        if (in->job == JOB_END) break;
+        int job = in->job;
+        pthread_mutex_unlock(&in->lock);
+        if (job == JOB_OPEN) in->ok = in->open = box_open(&in->box, in->python, &in->err);
+        else run_call(in, in->call, in->out);
+        pthread_mutex_lock(&in->lock);
+        in->job = JOB_NONE;
+        pthread_cond_broadcast(&in->turn);
+    }
+    if (in->open) box_close(&in->box);
+    pthread_mutex_unlock(&in->lock);
+    return NULL;
+}
+
+static void do_job(struct interp *in, int job, const struct invocation *c, struct tool_result *out)
+{
+    pthread_mutex_lock(&in->lock);
+    while (in->job != JOB_NONE) pthread_cond_wait(&in->turn, &in->lock);
+    in->call = c;
+    in->out = out;
+    in->job = job;
+    pthread_cond_broadcast(&in->turn);
+    while (job != JOB_END && in->job != JOB_NONE) pthread_cond_wait(&in->turn, &in->lock);
+    pthread_mutex_unlock(&in->lock);
+}
+
+static void python_invoke(struct tool *t, const struct invocation *c, struct tool_result *out) { do_job(t->ctx, JOB_RUN, c, out); }
+
+void interp_close(struct interp *in)
+{
+    if (!in) return;
+    do_job(in, JOB_END, NULL, NULL);
+    pthread_join(in->keeper, NULL);
+    pthread_mutex_destroy(&in->lock);
+    pthread_cond_destroy(&in->turn);
+    mem_free(in->python);
+    mem_free(in->dir);
+    mem_free(in);
+}
+
+static void preview_code(struct tool *t, const struct json *args, struct str *out)
+{
+    size_t n = 0;
+    const char *code = json_str(json_get(args, "code"), &n);
+    str_put(out, code ? code : "", n);
+}
+
+static struct interp *interp_open(const struct toolset_opts *o, struct err *e)
+{
+    struct interp *in = mem_zero(sizeof *in);
+    in->python = mem_str(o->python ? o->python : "/usr/bin/python3");
+    in->dir = o->out_dir ? mem_str(o->out_dir) : NULL;
+    in->box = (struct box){ .pid = -1, .control = -1, .out = -1, .err = -1 };
+    pthread_mutex_init(&in->lock, NULL);
+    pthread_cond_init(&in->turn, NULL);
+    int rc = pthread_create(&in->keeper, NULL, keep, in);
+    if (rc) {
+        err_set(e, ERR_IO, "no thread: %s", strerror(rc));
+        mem_free(in->python), mem_free(in->dir), mem_free(in);
+        return NULL;
+    }
+    do_job(in, JOB_OPEN, NULL, NULL);
+    if (in->ok) return in;
+    *e = in->err;
+    interp_close(in);
+    return NULL;
+}
+
+bool interp_add(struct toolset *ts, struct err *e)
+{
+    static const char text[] = "{\"description\":\"Runs Python code and returns what it prints and the value of its last line. Variables are kept. No network.\","
+                               "\"parameters\":{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\",\"description\":\"the code\"},"
+                               "\"reset\":{\"type\":\"boolean\",\"description\":\"forget everything before\"}},\"required\":[\"code\"],\"additionalProperties\":false}}";
+    if (toolset_find(ts, "python")) return err_set(e, ERR_ARG, "tool python: the name is taken");
+    if (!(ts->interp = interp_open(&ts->opts, e))) return err_in(e, "the tool python is not offered, because nothing runs outside a sandbox");
+    struct tool *t = tool_new("python", "builtin");
+    struct json *d = json_parse(text, sizeof text - 1, NULL);
+    t->invoke = python_invoke;
+    t->preview = preview_code;
+    t->ctx = ts->interp;
+    t->timeout_ms = CALL_MS;
+    bool ok = tool_configure(t, d, e);
+    json_free(d);
+    if (ok) return toolset_add(ts, t, e);
+    tool_free(t);
+    return false;
+}
+
+const char *interp_refusal(const struct toolset_opts *o)
+{
+    static struct err e;
+    static const struct toolset_opts none;
+    e = (struct err){ 0 };
+    struct interp *in = interp_open(o ? o : &none, &e);
+    interp_close(in);
+    return in ? NULL : e.msg;
+}

@@ -1,0 +1,217 @@
+/* lines.c -- a line editor over libedit where stdin and stdout are a terminal, plain lines elsewhere.
+ *
+ * Pasted text is bracketed by the terminal (ESC [200~ … ESC [201~); it is put into the line as it is, newlines
+ * included, and never sends anything. History is a file of mode 0600, a message once in a row. */
+#include "lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <unistd.h>
+#ifdef TENON_LIBEDIT
+#include <histedit.h>
+#endif
+
+#define HISTORY_MOST 1000
+#define PASTE_MOST ((size_t)4 << 20)
+
+struct editor {
+    bool edits;
+    const char *prompt;
+    const char *const *words;
+    char *history_path;
+#ifdef TENON_LIBEDIT
+    EditLine *el;
+    History *history;
+#endif
+};
+
+#ifdef TENON_LIBEDIT
+static char *prompt_of(EditLine *el)
+{
+    struct editor *l;
+    el_get(el, EL_CLIENTDATA, &l);
+    return (char *)(uintptr_t)l->prompt;
+}
+
+static unsigned char put_newline(EditLine *el, int ch)
+{
+    return el_insertstr(el, "\n") ? CC_ERROR : CC_REFRESH;
+}
+
+/* Everything up to the closing bracket is text. */
+static unsigned char put_paste(EditLine *el, int ch)
+{
+    static const char end[] = "\033[201~";
+    struct str s = { 0 };
+    char c;
+    while (s.len < PASTE_MOST && el_getc(el, &c) == 1) {
+        str_putc(&s, c == '\r' ? '\n' : c);
+        if (s.len >= 6 && !memcmp(s.p + s.len - 6, end, 6)) {
+            s.p[s.len -= 6] = 0;
+            break;
+        }
+    }
+    int rc = s.len ? el_insertstr(el, s.p) : 0;
+    str_done(&s);
+    return rc ? CC_ERROR : CC_REFRESH;
+}
+
+/* /com<Tab>: the rest, as far as all candidates agree. */
+static unsigned char complete(EditLine *el, int ch)
+{
+    struct editor *l;
+    const LineInfo *li = el_line(el);
+    size_t n = (size_t)(li->cursor - li->buffer), common = 0;
+    const char *first = NULL;
+    el_get(el, EL_CLIENTDATA, &l);
+    if (!n || *li->buffer != '/') return CC_ERROR;
+    for (const char *const *w = l->words; w && *w; w++) {
+        if (strncmp(*w, li->buffer, n)) continue;
+        size_t k = first ? 0 : strlen(*w);
+        while (first && k < common && first[k] == (*w)[k]) k++;
+        if (!first) first = *w;
+        common = k;
+    }
+    if (!first || common <= n) return CC_ERROR;
+    char rest[64];
+    snprintf(rest, sizeof rest, "%.*s", (int)(common - n), first + n);
+    return el_insertstr(el, rest) ? CC_ERROR : CC_REFRESH;
+}
+
+static void open_editor(struct editor *l)
+{
+    HistEvent ev;
+    l->el = el_init("tenon", stdin, stdout, stderr);
+    if (!l->el) return;
+    l->edits = true;
+    l->history = history_init();
+    history(l->history, &ev, H_SETSIZE, HISTORY_MOST);
+    history(l->history, &ev, H_SETUNIQUE, 1);
+    if (l->history_path) history(l->history, &ev, H_LOAD, l->history_path);
+    el_set(l->el, EL_CLIENTDATA, l);
+    el_set(l->el, EL_PROMPT, prompt_of);
+    el_set(l->el, EL_EDITOR, "emacs");
+    el_set(l->el, EL_HIST, history, l->history);
+    el_set(l->el, EL_ADDFN, "newline", "a newline in the message", put_newline);
+    el_set(l->el, EL_ADDFN, "paste", "pasted text", put_paste);
+    el_set(l->el, EL_ADDFN, "complete", "the rest of a command", complete);
+    el_set(l->el, EL_BIND, "\033\r", "newline", NULL);
+    el_set(l->el, EL_BIND, "\033\n", "newline", NULL);
+    el_set(l->el, EL_BIND, "\033[200~", "paste", NULL);
+    el_set(l->el, EL_BIND, "\t", "complete", NULL);
+    el_set(l->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    fputs("\033[?2004h", stdout);
+    fflush(stdout);
+}
+
+static void close_editor(struct editor *l)
+{
+    HistEvent ev;
+    if (!l->edits) return;
+    fputs("\033[?2004l", stdout);
+    fflush(stdout);
+    if (l->history_path) {
+        int fd = open(l->history_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd >= 0) close(fd);
+        history(l->history, &ev, H_SAVE, l->history_path);
+    }
+    history_end(l->history);
+    el_end(l->el);
+}
+
+static enum line_end edit_line(struct editor *l, struct str *out)
+{
+    int n = 0;
+    errno = 0;
+    const char *s = el_gets(l->el, &n);
+    if (s && n > 0) {
+        str_put(out, s, (size_t)n);
+        return LINE_TEXT;
+    }
+    bool interrupted = n < 0 && errno == EINTR;
+    if (interrupted) el_reset(l->el);
+    return interrupted ? LINE_INTERRUPTED : LINE_EOF;
+}
+
+static void keep_line(struct editor *l, const struct str *s)
+{
+    HistEvent ev;
+    if (l->edits && s->len) history(l->history, &ev, H_ENTER, s->p);
+}
+#else
+static void open_editor(struct editor *l) { }
+static void close_editor(struct editor *l) { }
+static enum line_end edit_line(struct editor *l, struct str *out) { return LINE_EOF; }
+static void keep_line(struct editor *l, const struct str *s) { }
+#endif
+
+static enum line_end plain_line(struct editor *l, struct str *out)
+{
+    int c;
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) fputs(l->prompt, stdout), fflush(stdout);
+    clearerr(stdin);
+    errno = 0;
+    while ((c = getc(stdin)) != EOF) {
+        str_putc(out, (char)c);
+        if (c == '\n') return LINE_TEXT;
+    }
+    if (ferror(stdin) && errno == EINTR) return LINE_INTERRUPTED;
+    return out->len ? LINE_TEXT : LINE_EOF;
+}
+
+struct editor *editor_open(const char *history, const char *const *words)
+{
+    struct editor *l = mem_zero(sizeof *l);
+    const char *kind = getenv("TERM");
+    setlocale(LC_CTYPE, "");                                          /* libedit reads characters as the terminal sends them */
+    l->words = words;
+    l->history_path = history ? mem_str(history) : NULL;
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && kind && strcmp(kind, "dumb")) open_editor(l);
+    return l;
+}
+
+void editor_close(struct editor *l)
+{
+    if (!l) return;
+    close_editor(l);
+    mem_free(l->history_path);
+    mem_free(l);
+}
+
+static void chomp(struct str *s)
+{
+    while (s->len && (s->p[s->len - 1] == '\n' || s->p[s->len - 1] == '\r')) s->p[--s->len] = 0;
+}
+
+static bool ends_block(const struct str *s) { return s->len >= 3 && !memcmp(s->p + s->len - 3, "\"\"\"", 3); }
+
+enum line_end editor_read(struct editor *l, const char *prompt, struct str *out)
+{
+    bool block = false;
+    l->prompt = prompt;
+    str_clear(out);
+    for (;;) {
+        struct str line = { 0 };
+        enum line_end end = l->edits ? edit_line(l, &line) : plain_line(l, &line);
+        chomp(&line);
+        if (end != LINE_TEXT) {
+            str_done(&line);
+            return end == LINE_EOF && out->len ? LINE_TEXT : end;
+        }
+        bool opens = !block && !out->len && line.len >= 3 && !memcmp(line.p, "\"\"\"", 3);
+        const char *p = (line.p ? line.p : "") + (opens ? 3 : 0);
+        size_t n = line.len - (opens ? 3 : 0);
+        bool closes = (block || (opens && line.len >= 6)) && ends_block(&line), continues = !block && !opens && n && p[n - 1] == '\\';
+        block = (block || opens) && !closes;
+        str_put(out, p, n - (closes ? 3 : 0) - continues);
+        str_done(&line);
+        if (!block && !continues) break;
+        if (!opens || out->len) str_putc(out, '\n');
+        l->prompt = "| ";
+    }
+    chomp(out);
+    keep_line(l, out);
+    return LINE_TEXT;
+}

@@ -1,0 +1,194 @@
+/* talker.c -- a model, tools and a loop from what the command line says. */
+#include "talker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "voice.h"
+
+/* ---- tools ---- */
+
+struct toolset *tools_open(const struct tool_opts *o, struct err *e)
+{
+    struct toolset_opts so = { .root = o->root, .python = o->python, .out_dir = o->out_dir, .qualify = o->qualify };
+    struct toolset *ts = toolset_open(&so);
+    bool ok = !o->builtin || toolset_builtin(ts, o->builtin, e);
+    for (int i = 0; ok && i < o->tools.n; i++) ok = toolset_read(ts, o->tools.item[i], e);
+    for (const char *p = toolset_warnings(ts); *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        struct str line = { 0 };
+        result_escape(&line, p, strcspn(p, "\n"));
+        fprintf(stderr, "tenon: %s\n", line.p);
+        str_done(&line);
+    }
+    if (ok) return ts;
+    toolset_close(ts);
+    return NULL;
+}
+
+/* ---- the request ---- */
+
+static struct json *request_members(const struct talk_opts *o)
+{
+    struct json *r = json_new_object();
+    if (o->max_tokens != INT64_MIN) json_set(r, "max_tokens", json_new_int(o->max_tokens));
+    if (o->temperature != 0) json_set(r, "temperature", json_new_f64(o->temperature));
+    if (o->top_p != 1) json_set(r, "top_p", json_new_f64(o->top_p));
+    if (o->min_p != 0) json_set(r, "min_p", json_new_f64(o->min_p));
+    if (o->top_k) json_set(r, "top_k", json_new_int(o->top_k));
+    if (o->seed) json_set(r, "seed", json_new_int(o->seed));
+    if (o->spelling) json_set(r, "spelling", json_new_str(o->spelling));
+    if (o->key_order) json_set(r, "key_order", json_new_str(o->key_order));
+    return r;
+}
+
+static bool read_blanket(const char *s, enum blanket *out, struct err *e)
+{
+    static const char *const words[] = { "none", "read-only", "all" };
+    *out = BLANKET_NONE;
+    for (int i = 0; s && i < (int)LEN(words); i++)
+        if (!strcmp(s, words[i])) return *out = (enum blanket)i, true;
+    return !s || err_set(e, ERR_USAGE, "--approve: none, read-only and all are accepted, not '%.40s'", s);
+}
+
+static bool bound(const char *name, int64_t v, struct err *e)
+{
+    return (v >= 0 && v <= 1000000) || err_set(e, ERR_USAGE, "--%s: 1 to 1000000 is accepted, 0 is the default", name);
+}
+
+static bool check(const struct talk_opts *o, struct err *e)
+{
+    if (!(o->deadline >= 0 && o->deadline <= 1e6)) return err_set(e, ERR_USAGE, "--deadline: 0 to 1000000 seconds are accepted");
+    return bound("max-turns", o->max_turns, e) && bound("max-calls", o->max_calls, e) && bound("parallel", o->parallel, e) &&
+           bound("result-tokens", o->result_tokens, e);
+}
+
+/* ---- the record ---- */
+
+static bool make_dirs(char *path)
+{
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        bool ok = mkdir(path, 0700) == 0 || errno == EEXIST;
+        *p = '/';
+        if (!ok) return false;
+    }
+    return true;
+}
+
+char *state_path(const char *name)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    struct str s = { 0 };
+    if (state && *state == '/') str_fmt(&s, "%s/tenon/%s", state, name);
+    else if (home && *home == '/') str_fmt(&s, "%s/.local/state/tenon/%s", home, name);
+    if (s.len && make_dirs(s.p)) return str_take(&s);
+    str_done(&s);
+    return NULL;
+}
+
+/* A place that was named must work; the usual one is used if it can be. */
+static bool open_transcript(struct talker *t, const struct talk_opts *o, struct err *e)
+{
+    struct err why = { 0 };
+    if (o->no_history) return true;
+    if (!o->transcript && !transcript_sqlite()) return true;
+    t->transcript_path = o->transcript ? mem_str(o->transcript) : state_path("transcripts.db");
+    if (!t->transcript_path) return true;
+    t->transcript = transcript_open(t->transcript_path, &why);
+    if (t->transcript) return true;
+    if (o->transcript) return *e = why, false;
+    fprintf(stderr, "tenon: nothing is kept of this: %s\n", why.msg);
+    return true;
+}
+
+static void log_meta(const struct talker *t, const struct talk_opts *o)
+{
+    if (!t->transcript) return;
+    struct json *m = json_new_object(), *tools = toolset_definitions(t->tools);
+    struct str text = { 0 };
+    char hash[17];
+    json_write(&text, tools, JSON_COMPACT);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash64(text.p, text.len, 0));
+    json_set(m, "version", json_new_str(TENON_VERSION));
+    json_set(m, "model", json_new_str(o->url ? o->url : o->m.model ? o->m.model : "embedded"));
+    for (int i = 0; i < o->m.lora.n; i++) json_set(m, "adapter", json_new_str(o->m.lora.item[i]));
+    json_set(m, "sampling", request_members(o));
+    json_set(m, "tools_hash", json_new_str(hash));
+    json_set(m, "tools", tools);
+    if (o->system) json_set(m, "system", json_new_str(o->system));
+    transcript_put(t->transcript, "meta", m);
+    str_done(&text);
+}
+
+/* ---- life ---- */
+
+static bool open_model(struct talker *t, const struct talk_opts *o, struct err *e)
+{
+    struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    if (!o->url) {
+        if (!speaker_open(&t->speaker, &so, e)) return false;
+        t->model = voice_of(&t->speaker, o->m.ctx);
+        return true;
+    }
+    if (o->m.model) return err_set(e, ERR_USAGE, "--url and --model: one of them is accepted");
+    const char *key = o->key_env ? getenv(o->key_env) : NULL;
+    if (o->key_env && !key) return err_set(e, ERR_USAGE, "--api-key-env: the environment has no %.80s", o->key_env);
+    struct remote_opts ro = { .url = o->url, .model = o->model_name, .key = key, .stream = true, .tries = 3 };
+    if (!(t->remote = remote_open(&ro, e))) return false;
+    t->model = voice_far(t->remote);
+    return true;
+}
+
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e)
+{
+    *t = (struct talker){ .tools = tools };
+    struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
+    if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
+    if (!t->tools && !(t->tools = tools_open(&o->t, e))) goto fail;
+    if (!open_model(t, o, e) || !open_transcript(t, o, e)) goto fail;
+    lo.tools = t->tools;
+    lo.transcript = t->transcript;
+    lo.limits = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
+                                      .result_tokens = (int)o->result_tokens, .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };
+    struct json *members = request_members(o);
+    lo.request = members;
+    t->loop = agent_open(&lo);
+    json_free(members);
+    if (o->system) agent_system(t->loop, o->system);
+    log_meta(t, o);
+    return true;
+fail:
+    talker_close(t);
+    return false;
+}
+
+void talker_close(struct talker *t)
+{
+    signal(SIGINT, SIG_DFL);
+    agent_close(t->loop);
+    transcript_close(t->transcript);
+    toolset_close(t->tools);
+    speaker_close(&t->speaker);
+    remote_close(t->remote);
+    if (t->has_cancel) cancel_done(&t->cancel);
+    mem_free(t->transcript_path);
+    *t = (struct talker){ 0 };
+}
+
+static struct cancel *caught;
+
+static void on_interrupt(int sig) { cancel_fire(caught); }
+
+/* No SA_RESTART: a line that is being read is interrupted too. */
+void talker_catch(struct talker *t)
+{
+    struct sigaction a = { .sa_handler = on_interrupt };
+    caught = &t->cancel;
+    sigaction(SIGINT, &a, NULL);
+    if (isatty(STDIN_FILENO)) return;
+    sigaction(SIGTERM, &a, NULL);
+}

@@ -1,0 +1,89 @@
+/* talker.h -- what `run`, `chat` and `tools` share: options, a model and tools from them, and how a loop is shown. */
+#ifndef TENON_TALKER_H
+#define TENON_TALKER_H
+
+#include "agent/agent.h"
+#include "front.h"
+#include "speaker.h"
+
+struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *out_dir; bool qualify; };
+struct talk_opts {
+    struct model_opts m;
+    struct tool_opts t;
+    const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env;
+    bool no_history, strict;
+    int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k;
+    double temperature, top_p, min_p, deadline;
+};
+#define TALK_DEFAULTS .max_tokens = INT64_MIN, .top_p = 1
+
+#define TOOL_OPTS(type, at) \
+    { "Tools", 0, "tools", "FILE", OPT_LIST, offsetof(type, at.tools), "tools that can run (docs/tools.md), or definitions; may be repeated (default: none)" }, \
+    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, offsetof(type, at.builtin), "read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" }, \
+    { "Tools", 0, "root", "DIR", OPT_STR, offsetof(type, at.root), "builtin file tools stay below it (default: the working directory)" }, \
+    { "Tools", 0, "interpreter-python", "FILE", OPT_STR, offsetof(type, at.python), "interpreter of the tool python (default: /usr/bin/python3)" }, \
+    { "Tools", 0, "out-dir", "DIR", OPT_STR, offsetof(type, at.out_dir), "where files of the tool python go (default: a new one below /tmp)" }, \
+    { "Tools", 0, "qualify", NULL, OPT_FLAG, offsetof(type, at.qualify), "name tools of MCP servers server__tool (default: where names meet)" }
+
+#define TALK_OPTS(type, at) \
+    MODEL_OPTS(type), SPEAK_OPTS(type), \
+    { "Endpoint", 0, "url", "URL", OPT_STR, offsetof(type, at.url), "ask an OpenAI-compatible server instead of -m, e.g. http://127.0.0.1:8080/v1 (default: -m)" }, \
+    { "Endpoint", 0, "model-name", "NAME", OPT_STR, offsetof(type, at.model_name), "model to ask it for (default: default)" }, \
+    { "Endpoint", 0, "api-key-env", "NAME", OPT_STR, offsetof(type, at.key_env), "environment variable that holds its key (default: no key is sent)" }, \
+    TOOL_OPTS(type, at.t), \
+    { "Tools", 0, "approve", "WHAT", OPT_STR, offsetof(type, at.approve), "allowed without asking: none, read-only or all (default: what each tool says)" }, \
+    { "Tools", 0, "strict", NULL, OPT_FLAG, offsetof(type, at.strict), "deny what is not allowed instead of asking (default: off)" }, \
+    { "Bounds", 0, "max-turns", "N", OPT_INT, offsetof(type, at.max_turns), "most turns with calls (default: 16)" }, \
+    { "Bounds", 0, "max-calls", "N", OPT_INT, offsetof(type, at.max_calls), "most calls (default: 64)" }, \
+    { "Bounds", 0, "parallel", "N", OPT_INT, offsetof(type, at.parallel), "most calls that run beside each other (default: 4)" }, \
+    { "Bounds", 0, "result-tokens", "N", OPT_INT, offsetof(type, at.result_tokens), "most tokens of a result (default: 2048)" }, \
+    { "Bounds", 0, "deadline", "S", OPT_F64, offsetof(type, at.deadline), "seconds for a question with all its calls (default: 600 for run, none for chat)" }, \
+    { "Generation", 0, "system", "TEXT", OPT_STR, offsetof(type, at.system), "system message (default: none)" }, \
+    { "Generation", 0, "max-tokens", "N", OPT_INT, offsetof(type, at.max_tokens), "most tokens of each answer (default: what the context leaves)" }, \
+    { "Generation", 0, "temperature", "X", OPT_F64, offsetof(type, at.temperature), "0 takes the best token (default: 0)" }, \
+    { "Generation", 0, "top-k", "N", OPT_INT, offsetof(type, at.top_k), "sample among the N best tokens, 0: all (default: 0)" }, \
+    { "Generation", 0, "top-p", "X", OPT_F64, offsetof(type, at.top_p), "sample among the best tokens that hold this share (default: 1)" }, \
+    { "Generation", 0, "min-p", "X", OPT_F64, offsetof(type, at.min_p), "drop tokens below this share of the best (default: 0)" }, \
+    { "Generation", 0, "seed", "S", OPT_INT, offsetof(type, at.seed), "same seed, same answer (default: 0)" }, \
+    { "Generation", 0, "spelling", "HOW", OPT_STR, offsetof(type, at.spelling), "lock, fixed, compact or flexible (default: the dialect's)" }, \
+    { "Generation", 0, "key-order", "HOW", OPT_STR, offsetof(type, at.key_order), "any or declared (default: the dialect's)" }, \
+    { "Record", 0, "transcript", "FILE", OPT_STR, offsetof(type, at.transcript), "where it is kept: SQLite, or JSON Lines for FILE.jsonl (default: $XDG_STATE_HOME/tenon/transcripts.db)" }, \
+    { "Record", 0, "no-history", NULL, OPT_FLAG, offsetof(type, at.no_history), "keep nothing (default: off)" }
+
+struct talker {
+    struct speaker speaker;
+    struct remote *remote;                                            /* instead of the speaker */
+    struct agent_model model;
+    struct toolset *tools;
+    struct transcript *transcript;
+    struct agent *loop;
+    struct cancel cancel;
+    char *transcript_path;
+    bool has_cancel;
+};
+/* Tools of the options; warnings go to stderr. NULL with e. */
+struct toolset *tools_open(const struct tool_opts *o, struct err *e);
+/* tools: taken, NULL: those of the options. ui is copied; deadline_ms: 0: none. */
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e);
+void talker_close(struct talker *t);
+void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
+char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
+
+/* ---- showing: term.c ---- */
+
+struct term {
+    FILE *text, *side;                                                /* answers; calls, notes, numbers */
+    bool colour, side_colour, style;                                  /* style: Markdown is lightly styled */
+    bool in_text, in_call, in_reasoning, line_start, bold, code, fence, heading;
+    int ticks, stars, shown;                                          /* characters held back; results shown */
+    bool quiet;
+};
+void term_open(struct term *t, FILE *text, FILE *side, bool plain);
+void term_event(struct term *t, const struct agent_event *ev);
+void term_end(struct term *t);                                        /* closes a line that is open, and all colours */
+void term_side(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a dim line beside the answer */
+void term_stats(struct term *t, const struct agent_report *r, int n_ctx);
+/* Asks on the terminal whether a call may run; a agent_ui's ask with a struct term as context. */
+enum answer term_ask(struct term *t, const struct question *q, struct str *reason, struct json **args);
+
+#endif

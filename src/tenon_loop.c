@@ -1,0 +1,199 @@
+/* tenon_loop.c -- the public loop: an engine, tools, a conversation. Nothing is decided here; agent/ does. */
+#include "tenon.h"
+
+#include <stdlib.h>
+
+#include "tenon_int.h"
+#include "voice.h"
+
+struct tn_call { struct tool_reply *reply; };
+struct tn_function { tn_tool_fn *fn; void *user; struct tn_function *next; };
+struct tn_loop {
+    struct speaker *speaker;
+    struct agent_model model;
+    struct toolset *tools;
+    struct agent *loop;                                                /* from the first message on */
+    struct json *options;
+    struct cancel cancel;
+    struct tn_function *functions;
+    tn_event_fn *fn; void *ctx;                                       /* of the message being answered */
+    struct json *calls;
+    bool stopped;
+};
+
+/* ---- life ---- */
+
+struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, struct tn_error *err)
+{
+    struct err e = { 0 };
+    struct tn_loop *l = mem_zero(sizeof *l);
+    if (err) *err = (struct tn_error){ "", "" };
+    l->speaker = tn_engine_speaker(engine);
+    l->tools = toolset_open(NULL);
+    l->calls = json_new_array();
+    l->cancel.fd = -1;
+    l->options = options ? json_parse(options, strlen(options), &e) : json_new_object();
+    if (l->options && !json_is(l->options, JSON_OBJECT)) err_set(&e, ERR_ARG, "options: must be an object");
+    if (!e.code && cancel_init(&l->cancel, &e)) {
+        l->model = voice_of(l->speaker, tn_engine_n_ctx(engine));
+        return l;
+    }
+    tn_report(err, &e);
+    tn_loop_close(l);
+    return NULL;
+}
+
+void tn_loop_close(struct tn_loop *l)
+{
+    if (!l) return;
+    agent_close(l->loop);
+    toolset_close(l->tools);
+    for (struct tn_function *f = l->functions, *next; f; f = next) {
+        next = f->next;
+        mem_free(f);
+    }
+    json_free(l->options);
+    json_free(l->calls);
+    cancel_done(&l->cancel);
+    mem_free(l);
+}
+
+void tn_loop_cancel(struct tn_loop *l) { cancel_fire(&l->cancel); }
+
+/* ---- tools ---- */
+
+static void call_function(void *user, const char *arguments, struct tool_reply *reply)
+{
+    struct tn_function *f = user;
+    struct tn_call *c = mem_zero(sizeof *c);
+    c->reply = reply;
+    f->fn(f->user, arguments, c);
+}
+
+void tn_call_finish(struct tn_call *c, const char *text, bool is_error)
+{
+    tool_reply_send(c->reply, text ? text : "", text ? strlen(text) : 0, is_error);
+    mem_free(c);
+}
+
+bool tn_tool_register(struct tn_loop *l, const char *definition, tn_tool_fn *fn, void *user, struct tn_error *err)
+{
+    struct err e = { 0 };
+    struct json *d = json_parse(definition, strlen(definition), &e);
+    struct tn_function *f = mem_zero(sizeof *f);
+    if (err) *err = (struct tn_error){ "", "" };
+    *f = (struct tn_function){ fn, user, l->functions };
+    bool ok = d && toolset_function(l->tools, d, call_function, f, &e);
+    if (ok) l->functions = f;
+    else mem_free(f);
+    json_free(d);
+    return ok || tn_report(err, &e);
+}
+
+bool tn_loop_tools(struct tn_loop *l, const char *path, struct tn_error *err)
+{
+    struct err e = { 0 };
+    if (err) *err = (struct tn_error){ "", "" };
+    return toolset_read(l->tools, path, &e) || tn_report(err, &e);
+}
+
+bool tn_loop_builtin(struct tn_loop *l, const char *names, struct tn_error *err)
+{
+    struct err e = { 0 };
+    if (err) *err = (struct tn_error){ "", "" };
+    return toolset_builtin(l->tools, names, &e) || tn_report(err, &e);
+}
+
+/* ---- a message ---- */
+
+static void put_result(struct tn_loop *l, const struct agent_event *ev)
+{
+    struct json *c = json_new_object();
+    struct tn_event out = { .kind = TN_TOOL_RESULT, .bytes = ev->text.p, .len = ev->text.len, .index = ev->index, .id = ev->id, .name = ev->name,
+                            .schema_ok = !ev->is_error };
+    json_set(c, "id", json_new_str(ev->id));
+    json_set(c, "name", json_new_str(ev->name));
+    json_set(c, "arguments", json_new_strn(ev->args.p ? ev->args.p : "", ev->args.len));
+    json_set(c, "result", json_new_strn(ev->text.p, ev->text.len));
+    json_set(c, "is_error", json_new_bool(ev->is_error));
+    json_set(c, "ran", json_new_bool(ev->ran));
+    json_push(l->calls, c);
+    if (l->fn && !l->fn(l->ctx, &out)) cancel_fire(&l->cancel);
+}
+
+static void on_event(void *ctx, const struct agent_event *ev)
+{
+    struct tn_loop *l = ctx;
+    struct tn_event out = { 0 };
+    struct str bytes = { 0 };
+    if (ev->kind == AG_RESULT) put_result(l, ev);
+    if (ev->kind != AG_MODEL || !l->fn || ev->ev->kind == EV_FINISH || !tn_event_of(ev->ev, &out)) return;
+    str_put(&bytes, ev->ev->bytes.p ? ev->ev->bytes.p : "", ev->ev->bytes.len);
+    out.bytes = bytes.p ? bytes.p : "";
+    out.len = bytes.len;
+    if (!l->fn(l->ctx, &out)) cancel_fire(&l->cancel);
+    str_done(&bytes);
+}
+
+static int limit_of(const struct json *limits, const char *key)
+{
+    int64_t v = 0;
+    json_i64(json_get(limits, key), &v);
+    return v > 0 && v < 1 << 30 ? (int)v : 0;
+}
+
+static bool start(struct tn_loop *l, struct err *e)
+{
+    static const char *const blankets[] = { "none", "read-only", "all" };
+    const struct json *limits = json_get(l->options, "limits"), *approve = json_get(l->options, "approve");
+    struct agent_opts o = { .model = &l->model, .tools = l->tools, .cancel = &l->cancel, .ui = { .event = on_event, .ctx = l }, .request = json_get(l->options, "request") };
+    int known = !approve;
+    for (int i = 0; i < 3; i++)
+        if (json_str_is(approve, blankets[i])) o.blanket = (enum blanket)i, known = 1;
+    if (!known) return err_set(e, ERR_ARG, "options.approve: none, read-only and all are accepted");
+    if (o.request && !json_is(o.request, JSON_OBJECT)) return err_set(e, ERR_ARG, "options.request: must be an object");
+    o.limits = (struct agent_limits){ limit_of(limits, "max_turns"), limit_of(limits, "max_calls"), limit_of(limits, "parallel"), limit_of(limits, "result_tokens"),
+                                     limit_of(limits, "call_ms"), limit_of(limits, "total_ms") };
+    l->loop = agent_open(&o);
+    if (json_is(json_get(l->options, "system"), JSON_STRING)) agent_system(l->loop, json_str(json_get(l->options, "system"), NULL));
+    return true;
+}
+
+static char *report_text(const struct tn_loop *l, const struct agent_report *r)
+{
+    struct json *o = json_new_object();
+    struct str s = { 0 };
+    json_set(o, "text", json_new_strn(r->text.p ? r->text.p : "", r->text.len));
+    json_set(o, "calls", json_copy(l->calls));
+    json_set(o, "stop", json_new_str(stop_name(r->stop)));
+    json_write(&s, o, JSON_COMPACT);
+    json_free(o);
+    return str_take(&s);
+}
+
+char *tn_loop_send(struct tn_loop *l, const char *text, tn_event_fn *fn, void *ctx, struct tn_error *err)
+{
+    struct err e = { 0 };
+    struct agent_report r = { 0 };
+    if (err) *err = (struct tn_error){ "", "" };
+    if (!l->loop && !start(l, &e)) return tn_report(err, &e), NULL;
+    l->fn = fn;
+    l->ctx = ctx;
+    json_free(l->calls);
+    l->calls = json_new_array();
+    agent_send(l->loop, text, &r);
+    cancel_clear(&l->cancel);
+    if (r.err.code) tn_report(err, &r.err);
+    char *out = r.stop == STOP_ERROR ? NULL : report_text(l, &r);
+    agent_report_done(&r);
+    return out;
+}
+
+char *tn_loop_messages(const struct tn_loop *l)
+{
+    struct str s = { 0 };
+    struct json *none = json_new_array();
+    json_write(&s, l->loop ? agent_messages(l->loop) : none, JSON_COMPACT);
+    json_free(none);
+    return str_take(&s);
+}
