@@ -57,7 +57,10 @@ def test_chat_stream_helper(client):
     assert final.choices[0].finish_reason == "tool_calls"
     with client.chat.completions.stream(model=MODEL, messages=ASK, max_tokens=8) as stream:
         text = "".join(e.delta for e in stream if e.type == "content.delta")
-    assert text == (stream.get_final_completion().choices[0].message.content or "")
+        try:
+            assert text == (stream.get_final_completion().choices[0].message.content or "")
+        except openai.LengthFinishReasonError as e:                  # so the helper tells of an answer that the limit cut
+            assert text == e.completion.choices[0].message.content
 
 
 def test_structured_output(client):
@@ -67,12 +70,12 @@ def test_structured_output(client):
         done: bool
         n: int = pydantic.Field(ge=0, le=9)
 
-    a = client.chat.completions.parse(model=MODEL, messages=ASK, response_format=Step, max_tokens=80)
+    a = client.chat.completions.parse(model=MODEL, messages=ASK, response_format=Step, max_tokens=600)
     assert isinstance(a.choices[0].message.parsed, Step)
     tool = openai.pydantic_function_tool(Step, name="step")
     a = client.chat.completions.parse(model=MODEL, messages=ASK, tools=[tool], tool_choice="required", max_tokens=200)
     assert isinstance(a.choices[0].message.tool_calls[0].function.parsed_arguments, Step)
-    r = client.responses.parse(model=MODEL, input="x", text_format=Step, max_output_tokens=80)
+    r = client.responses.parse(model=MODEL, input="x", text_format=Step, max_output_tokens=600)
     assert isinstance(r.output_parsed, Step)
 
 
@@ -158,7 +161,7 @@ def test_functionary_samples(client, function, ask):
     a = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": ask}], temperature=0.7, functions=[function], function_call="auto")
     m = a.choices[0].message
     if m.function_call:
-        assert m.function_call.name == function["name"] and a.choices[0].finish_reason == "function_call"
+        assert m.function_call.name == function["name"] and a.choices[0].finish_reason in ("function_call", "length")
         assert set(function["parameters"]["required"]) <= set(json.loads(m.function_call.arguments))
     a = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": ask}], temperature=0.7, tools=[{"type": "function", "function": function}], tool_choice="auto")
     assert a.choices[0].finish_reason in ("tool_calls", "stop", "length")
