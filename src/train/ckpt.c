@@ -13,12 +13,50 @@
 #define MAGIC 0x314b4354u                                             /* "TCK1" */
 #define VERSION 1
 
+/* What a model that can be trained is shaped by, as it lies in the file (tools/accel/checkpoint.py reads it too):
+ * it stays as it is when struct model_config gains members. */
+struct shape {
+    char arch[32];
+    int32_t n_layer, n_embd, n_ff, n_head, head_dim, n_vocab, n_ctx, conv_taps, n_head_kv[MODEL_LAYERS];
+    float rms_eps, rope_theta, rope_scale;
+    int32_t window, n_expert, n_used, n_ff_expert, n_dense;
+    bool sigmoid;
+    float expert_scale;
+};
+_Static_assert(sizeof(struct shape) == 4200, "the layout of checkpoints is part of their version");
+
 struct head {
     uint32_t magic, version;
-    struct model_config shape;
+    struct shape shape;
     uint64_t source_hash, seed, n_param;
     struct counters c;
 };
+
+static void shape_of(struct shape *s, const struct model_config *c)
+{
+    memset(s, 0, sizeof *s);                                          /* gaps between members are compared and written too */
+    memcpy(s->arch, c->arch, sizeof s->arch);
+    s->n_layer = c->n_layer, s->n_embd = c->n_embd, s->n_ff = c->n_ff, s->n_head = c->n_head;
+    s->head_dim = c->head_dim, s->n_vocab = c->n_vocab, s->n_ctx = c->n_ctx, s->conv_taps = c->conv_taps;
+    memcpy(s->n_head_kv, c->n_head_kv, sizeof s->n_head_kv);
+    s->rms_eps = c->rms_eps, s->rope_theta = c->rope_theta, s->rope_scale = c->rope_scale;
+    s->window = c->window, s->n_expert = c->n_expert, s->n_used = c->n_used;
+    s->n_ff_expert = c->n_ff_expert, s->n_dense = c->n_dense;
+    s->sigmoid = c->sigmoid;
+    s->expert_scale = c->expert_scale;
+}
+
+static struct model_config config_of(const struct shape *s)
+{
+    struct model_config c = { .n_layer = s->n_layer, .n_embd = s->n_embd, .n_ff = s->n_ff, .n_head = s->n_head, .head_dim = s->head_dim,
+                              .n_vocab = s->n_vocab, .n_ctx = s->n_ctx, .conv_taps = s->conv_taps, .rms_eps = s->rms_eps,
+                              .rope_theta = s->rope_theta, .rope_scale = s->rope_scale, .window = s->window, .n_expert = s->n_expert,
+                              .n_used = s->n_used, .n_ff_expert = s->n_ff_expert, .n_dense = s->n_dense, .sigmoid = s->sigmoid,
+                              .expert_scale = s->expert_scale };
+    memcpy(c.arch, s->arch, sizeof c.arch);
+    memcpy(c.n_head_kv, s->n_head_kv, sizeof c.n_head_kv);
+    return c;
+}
 
 static uint64_t chain(uint64_t h, const void *p, size_t n)
 {
@@ -32,7 +70,7 @@ bool train_save(struct train *t, const char *path, struct err *e)
     memset(&h, 0, sizeof h); /* gaps between members are written too */
     h.magic = MAGIC;
     h.version = VERSION;
-    h.shape = t->o.shape;
+    shape_of(&h.shape, &t->o.shape);
     h.source_hash = t->src.hash;
     h.seed = t->o.seed;
     h.n_param = net_n_param(t->net);
@@ -90,7 +128,9 @@ bool train_load(struct train *t, const char *path, struct err *e)
     if (!open_whole(&m, path, &h, e)) return false;
     size_t bytes = net_n_param(t->net) * sizeof(float);
     bool ok = false;
-    if (memcmp(&h.shape, &t->o.shape, sizeof h.shape) || h.n_param != net_n_param(t->net))
+    struct shape own;
+    shape_of(&own, &t->o.shape);
+    if (memcmp(&h.shape, &own, sizeof own) || h.n_param != net_n_param(t->net))
         err_set(e, ERR_ARG,
                 "%s: the checkpoint has another shape (width %d, %d blocks, %d tokens); resume "
                 "with its shape, or use --warm-start",
@@ -117,7 +157,8 @@ bool weights_open(struct weights_file *f, const char *path, struct err *e)
     struct head h;
     *f = (struct weights_file){ 0 };
     if (!open_whole(&f->map, path, &h, e)) return false;
-    if ((f->net = net_new(&h.shape, e))) {
+    struct model_config c = config_of(&h.shape);
+    if ((f->net = net_new(&c, e))) {
         f->w = part(&f->map, &h, 0);
         if (net_n_param(f->net) == h.n_param) return true;
         err_set(e, ERR_FORMAT, "%s: the checkpoint's shape and size disagree", path);
