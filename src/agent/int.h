@@ -70,6 +70,7 @@ const struct json *slot_value(const struct json *args, const char *p, size_t n);
 
 bool command_read(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
 bool web_read(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
+bool openapi_read(struct toolset *ts, const struct json *list, const char *dir, struct err *e);
 bool builtin_add(struct toolset *ts, const char *name, struct err *e);
 
 /* ---- MCP -------------------------------------------------------------------------------------- */

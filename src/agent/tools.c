@@ -378,14 +378,13 @@ static bool members_known(const struct json *v, struct err *e)
         if (!is_known)
             return err_set(e, ERR_ARG, "'%.60s' is not a member of a tools file; mcpServers, commands, http, openapi and limits are", it.key);
     }
-    if (json_get(v, "openapi")) return err_set(e, ERR_UNSUPPORTED, "openapi: is not read yet; write the operations as http tools");
     return true;
 }
 
 static bool read_sources(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
 {
     return members_known(v, e) && read_limits(ts, json_get(v, "limits"), e) && read_group(ts, v, "commands", command_read, dir, e) &&
-           read_group(ts, v, "http", web_read, dir, e) &&
+           read_group(ts, v, "http", web_read, dir, e) && openapi_read(ts, json_get(v, "openapi"), dir, e) &&
            mcp_read(ts, json_get(v, "mcpServers"), dir, e);
 }
 
