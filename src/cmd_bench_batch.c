@@ -4,26 +4,28 @@
 #include "front.h"
 #include "speaker.h"
 
-struct batch_cmd { struct model_opts m; struct crowd_opts o; bool passes, json; };
+struct batch_cmd { struct model_opts m; struct crowd_opts o; bool passes, prefix, gap, json; };
 
 static const struct opt opts[] = {
     MODEL_OPTS(struct batch_cmd),
     { "Measurement", 'n', "gen", "N", OPT_INT, offsetof(struct batch_cmd, o.gen), "tokens of each stream (default: 16)" },
     { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct batch_cmd, o.runs), "repetitions, 1, 8 and 32 streams in turns (default: 5)" },
-    { "Measurement", 0, "passes", NULL, OPT_FLAG, offsetof(struct batch_cmd, passes), "decode passes only; the model needs no tokenizer (default: off)" },
+    { "Measurement", 0, "passes", NULL, OPT_FLAG, offsetof(struct batch_cmd, passes), "only decode passes, for which a model needs no tokenizer (default: all three)" },
+    { "Measurement", 0, "prefix", NULL, OPT_FLAG, offsetof(struct batch_cmd, prefix), "only a second question to the same tools (default: all three)" },
+    { "Measurement", 0, "gap", NULL, OPT_FLAG, offsetof(struct batch_cmd, gap), "only streams beside a prefill (default: all three)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct batch_cmd, json), "a JSON object (default: a table)" },
 };
 
 static const int streams[] = { 1, 8, CROWD_STREAMS };
 
-static void print(const struct crowd_result *r, bool passes)
+static void print(const struct crowd_result *r)
 {
-    for (size_t i = 0; i < LEN(streams); i++)
+    for (size_t i = 0; i < LEN(streams) && r->speed[0].runs; i++)
         printf("%2d streams %10.1f tokens/s   (%.1f to %.1f in %d runs)   x %.2f\n", streams[i], r->speed[i].median, r->speed[i].low, r->speed[i].high,
                r->speed[i].runs, r->speed[i].median / r->speed[0].median);
-    if (passes) return;
-    printf("8 tools, %d prompt tokens: %d computed cold, %d with another question\n", r->prefix_tokens, r->prefix_cold, r->prefix_computed);
-    for (size_t i = 0; i < LEN(r->gap); i++)
+    if (r->prefix_tokens)
+        printf("8 tools, %d prompt tokens: %d computed cold, %d with another question\n", r->prefix_tokens, r->prefix_cold, r->prefix_computed);
+    for (size_t i = 0; i < LEN(r->gap) && r->gap[i].streams; i++)
         printf("%2d streams, gap between tokens: median %.1f ms; while 1600 prompt tokens are read (%.1f s): median %.1f ms, p99 %.1f ms, x %.2f\n",
                r->gap[i].streams, r->gap[i].alone_ms, r->gap[i].prompt_s, r->gap[i].median_ms, r->gap[i].p99_ms, r->gap[i].p99_ms / r->gap[i].alone_ms);
 }
@@ -48,19 +50,19 @@ static struct json *gap_json(const struct crowd_gap *g)
     return o;
 }
 
-static void print_json(const struct crowd_result *r, bool passes)
+static void print_json(const struct crowd_result *r)
 {
     struct json *o = json_new_object(), *prefix = json_new_object(), *gaps = json_new_array();
     struct str s = { 0 };
     char name[16];
-    for (size_t i = 0; i < LEN(streams); i++) {
+    for (size_t i = 0; i < LEN(streams) && r->speed[0].runs; i++) {
         snprintf(name, sizeof name, "streams_%d", streams[i]);
         json_set(o, name, speed_json(r->speed[i]));
     }
     json_set(prefix, "prompt_tokens", json_new_int(r->prefix_tokens));
     json_set(prefix, "cold", json_new_int(r->prefix_cold));
     json_set(prefix, "warm", json_new_int(r->prefix_computed));
-    for (size_t i = 0; i < LEN(r->gap) && !passes; i++) json_push(gaps, gap_json(&r->gap[i]));
+    for (size_t i = 0; i < LEN(r->gap) && r->gap[i].streams; i++) json_push(gaps, gap_json(&r->gap[i]));
     json_set(o, "prefix", prefix);
     json_set(o, "gap", gaps);
     json_write(&s, o, JSON_COMPACT);
@@ -99,8 +101,10 @@ static int run(const void *v, int n_arg, char **arg)
     const struct batch_cmd *o = v;
     struct err e = { 0 };
     struct crowd_result r;
-    if (!(o->passes ? run_passes : run_all)(o, &r, &e)) return front_fail("bench batch", &e);
-    (o->json ? print_json : print)(&r, o->passes);
+    struct batch_cmd with = *o;
+    with.o.parts = (o->passes ? CROWD_PASSES : 0u) | (o->prefix ? CROWD_PREFIX : 0u) | (o->gap ? CROWD_GAP : 0u);
+    if (!(with.o.parts == CROWD_PASSES ? run_passes : run_all)(&with, &r, &e)) return front_fail("bench batch", &e);
+    (o->json ? print_json : print)(&r);
     return 0;
 }
 

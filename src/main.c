@@ -7,9 +7,17 @@
 #include "client/client.h"
 #include "embed.h"
 #include "opt.h"
+#ifdef TENON_SERVE
+#include "serve/serve.h"
+#endif
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_eval) X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_tokenize) X(cmd_bench_render) X(cmd_bench_parse) X(cmd_train) X(cmd_train_plot) X(cmd_train_export) X(cmd_data) X(cmd_inspect) X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) X(cmd_train_loss) X(cmd_bench_batch) X(cmd_eval_bfcl) X(cmd_eval_sgd) X(cmd_eval_own) \
+    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_serve) \
+    X(cmd_eval) X(cmd_eval_bfcl) X(cmd_eval_sgd) X(cmd_eval_own) \
+    X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_batch) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_bench_render) X(cmd_bench_parse) \
+    X(cmd_train) X(cmd_train_plot) X(cmd_train_loss) X(cmd_train_export) X(cmd_data) \
+    X(cmd_inspect) X(cmd_quantize) X(cmd_imatrix) X(cmd_merge) X(cmd_convert) \
+    X(cmd_debug_logits) X(cmd_debug_tokenize) X(cmd_debug_render) X(cmd_debug_parse) \
     X(cmd_debug_grammar) X(cmd_debug_random_call) X(cmd_debug_random_model)
 #define X(c) extern const struct command c;
 COMMANDS(X)
@@ -70,6 +78,13 @@ static void print_version(void)
     printf("zstd: yes\n");
 #else
     printf("zstd: no (built without libzstd)\n");
+#endif
+#ifdef TENON_SERVE
+    printf("server: yes\n");
+    if (serve_sqlite()) printf("response store: yes (SQLite %s)\n", serve_sqlite());
+    else printf("response store: no (built without libsqlite3)\n");
+#else
+    printf("server: no (built without libmicrohttpd)\n");
 #endif
     if (transcript_sqlite()) printf("transcripts: yes (SQLite %s)\n", transcript_sqlite());
     else printf("transcripts: JSON Lines only (built without libsqlite3)\n");

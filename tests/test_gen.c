@@ -48,7 +48,7 @@ static const struct { const char *why, *body, *error; } refused[] = {
     { "parameters of another type", "{" USER ",'tools':[{'name':'a','parameters':[]}]}", "tool a" },
     { "parameters not of objects", "{" USER ",'tools':[{'name':'a','parameters':{'type':'string'}}]}", "tool a: /type" },
     { "choice of an unknown tool", "{" USER "," F ",'tool_choice':{'type':'function','function':{'name':'h'}}}", "'h'; there is f, g.x" },
-    { "choice of another word", "{" USER "," F ",'tool_choice':'some'}", "supported values are" },
+    { "choice of another word", "{" USER "," F ",'tool_choice':'some'}", "Supported values are" },
     { "choice without tools", "{" USER ",'tool_choice':'required'}", "only allowed when" },
     { "allowed tools without a list", "{" USER "," F ",'tool_choice':{'type':'allowed_tools','mode':'auto'}}", "allowed_tools.tools" },
     { "allowed tools, unknown one", "{" USER "," F ",'tool_choice':{'type':'allowed_tools','mode':'auto','tools':[{'name':'h'}]}}", "'h'" },

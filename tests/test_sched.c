@@ -9,6 +9,7 @@
 
 #include "cpu/cpu.h"
 #include "gen/gen.h"
+#include "gen/sched_int.h"
 #include "tiny.h"
 
 /* ---- a model, its kernels, an adapter ---------------------------------------------------------------------- */
@@ -510,6 +511,40 @@ TEST(calls_come_back_as_they_were_generated)
         answer_done(&a), answer_done(&b);
         rig_close(&r);
     }
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+static long resident_kb(void)
+{
+    long pages = 0, all;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &all, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    return pages * (long)(page_size() / 1024);
+}
+
+TEST(memory_stays_flat)
+{
+    enum { WARM = 300, MORE = 900 };
+    if (SANITIZED || !resident_kb()) SKIP("memory is not measured here");
+    struct rig r = rig_open(&(struct sched_opts){ .n_seq = 4, .kv_positions = 2048 });
+    long before = 0;
+    size_t masks = 0;                                                 /* what the vocabulary remembers has a limit of its own, 64 MiB */
+    for (int i = 0; i < WARM + MORE; i += 4) {
+        struct answer a[4] = { 0 };
+        if (i == WARM) before = resident_kb(), masks = vocab_cache_stats(r.en->vocab).bytes;
+        for (int k = 0; k < 4; k++) {
+            a[k].r = kind((uint64_t)(i + k) % 40);
+            a[k].r.sampling.seed = (uint64_t)i, a[k].r.max_tokens = MAX(a[k].r.max_tokens / 2, 24);
+            a[k].stop_after = i % 40 ? 0 : 3;                         /* a tenth leaves early */
+            submit(&r, &a[k], NULL, 0);
+        }
+        for (int k = 0; k < 4; k++) wait_for(&a[k]), answer_done(&a[k]);
+    }
+    long grown = resident_kb() - before - (long)((vocab_cache_stats(r.en->vocab).bytes - masks) / 1024);
+    CHECK(grown < 1024, "%ld KiB more after %d requests", grown, MORE);
+    rig_close(&r);
 }
 
 /* ---- on disk ----------------------------------------------------------------------------------------------------- */

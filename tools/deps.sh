@@ -23,6 +23,8 @@ has libseccomp || need libseccomp-dev
 has libedit || need libedit-dev
 command -v bwrap >/dev/null 2>&1 || need bubblewrap
 has libcurl || need libcurl4-openssl-dev
+has libmicrohttpd || need libmicrohttpd-dev
+has sqlite3 || need libsqlite3-dev
 has cmocka || need libcmocka-dev
 
 if [ -n "$missing" ]; then
@@ -39,9 +41,12 @@ fi
 # The tests that need these say "skipped" without them, so no network is no failure here.
 if [ ! -x .venv/bin/python ]; then
     if ! python3 -m venv .venv >/dev/null 2>&1; then rm -rf .venv; echo "deps: no python3-venv: Python tests will be skipped" >&2; exit 0; fi
-    .venv/bin/pip install -q pytest jsonschema jinja2 >/dev/null 2>&1 ||
+    .venv/bin/python -m pip install -q pytest jsonschema jinja2 >/dev/null 2>&1 ||
         { rm -rf .venv; echo "deps: Python packages cannot be fetched: Python tests will be skipped" >&2; exit 0; }
 fi
 .venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('numpy', 'gguf', 'tokenizers', 'xxhash'))))" ||
-    .venv/bin/pip install -q numpy gguf tokenizers xxhash >/dev/null 2>&1 ||
+    .venv/bin/python -m pip install -q numpy gguf tokenizers xxhash >/dev/null 2>&1 ||
     echo "deps: numpy, gguf, tokenizers and xxhash cannot be fetched: the tests of tenon convert and tools/accel will be skipped" >&2
+.venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('openai', 'anthropic', 'prometheus_client'))))" ||
+    .venv/bin/python -m pip install -q openai anthropic prometheus_client >/dev/null 2>&1 ||
+    echo "deps: openai, anthropic and prometheus_client cannot be fetched: the tests of tenon serve with them will be skipped" >&2

@@ -42,10 +42,12 @@ enum err_code {
     ERR_LIST(X)
 #undef X
 };
-struct err { enum err_code code; char msg[480]; };                    /* zeroed = no error */
+struct err { enum err_code code; const char *tag; char msg[480]; };   /* zeroed = no error */
 
 bool        err_set(struct err *e, enum err_code c, const char *fmt, ...) PRINTF_LIKE(3, 4); /* returns false */
 bool        err_in(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* prefix "where: "; returns false */
+/* The same with the word that programs look for ("duplicate_tool_name"), static. */
+bool        err_as(struct err *e, const char *tag, enum err_code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
 bool        err_at(struct err *e, const char *name);                  /* the same with a file's name, unless the message begins with it */
 const char *err_name(enum err_code c);
 int         err_exit_status(enum err_code c);
@@ -159,6 +161,10 @@ void file_out_put(struct file_out *o, const void *p, size_t n);       /* an erro
 bool file_out_commit(struct file_out *o, struct err *e);
 void file_out_abort(struct file_out *o);                              /* NULL-safe on a zeroed struct */
 bool file_exists(const char *path);
+
+/* From now on a mapped file that becomes shorter ends nobody: what is missing reads as zeros, and this says so. */
+void map_guard(void);
+bool map_damaged(void);
 
 uint64_t clock_ns(void);                                              /* monotonic */
 int      cpu_count(void);                                             /* cores this process may use */

@@ -9,15 +9,31 @@ static const struct { const char *name; int exit_status, http_status; } codes[] 
 #undef X
 };
 
-bool err_set(struct err *e, enum err_code c, const char *fmt, ...)
+static bool set(struct err *e, const char *tag, enum err_code c, const char *fmt, va_list ap)
 {
     if (!e) return false;
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(e->msg, sizeof e->msg, fmt, ap);
-    va_end(ap);
     e->msg[utf8_whole(e->msg, strlen(e->msg))] = 0;
     e->code = c;
+    e->tag = tag;
+    return false;
+}
+
+bool err_set(struct err *e, enum err_code c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    set(e, NULL, c, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool err_as(struct err *e, const char *tag, enum err_code c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    set(e, tag, c, fmt, ap);
+    va_end(ap);
     return false;
 }
 

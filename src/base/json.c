@@ -3,6 +3,7 @@
  * json-c has no object for null, so null is a tag of our own. Every number is stored as a json-c double
  * that carries its text: integers keep all digits, 1.0 stays 1.0, and reading a tree never changes it
  * (json-c caches the text of integers inside the object, which two reading threads must not do). */
+#include <math.h>
 #include <stdlib.h>
 
 /* Two of json-c's names are ours as well: its are renamed where its header is read. */
@@ -322,18 +323,23 @@ struct json *json_new_int(int64_t v)
     return json_new_number(text, (size_t)snprintf(text, sizeof text, "%lld", (long long)v));
 }
 
-/* Shortest digits that read back, d.ddde±xx. Above a power of two the doubles lie further apart than below
- * it: there the nearest decimal may be out of reach and the next one up is the answer. */
+/* Shortest digits that read back, d.ddde±xx. If 15 or fewer do, they are those of %.14e without the zeros
+ * at its end, but for numbers so small that they have fewer bits. Above a power of two the doubles lie further
+ * apart than below it: there the nearest decimal may be out of reach and the next one up is the answer. */
 static void shortest(char e[40], double v)
 {
-    for (int prec = 0;; prec++) {
+    for (int prec = fabs(v) < 1e-290 ? 0 : 14;; prec++) {
         snprintf(e, 40, "%.*e", prec, v);
-        if (prec >= 17 || strtod(e, NULL) == v) return;
+        if (prec >= 17 || strtod(e, NULL) == v) break;
         char *last = strchr(e, 'e') - 1;
         if (prec != 15 || *last == '9') continue;
         ++*last;
-        if (strtod(e, NULL) == v) return;
+        if (strtod(e, NULL) == v) break;
     }
+    char *exp = strchr(e, 'e'), *end = exp;
+    while (end[-1] == '0' && memchr(e, '.', (size_t)(end - e))) end--;
+    if (end[-1] == '.') end--;
+    memmove(end, exp, strlen(exp) + 1);
 }
 
 int json_f64_text(char out[40], double v)

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -85,6 +87,30 @@ void map_close(struct map *m)
     if (m->size) munmap((void *)m->data, m->size);
     *m = (struct map){ 0 };
 }
+
+/* A page behind the end of a file that became shorter: zeros take its place, and whoever asks is told. Only
+ * calls that a handler may make are made. */
+static atomic_bool is_damaged;
+
+static void on_bus_error(int signal_number, siginfo_t *si, void *context)
+{
+    size_t page = page_size();
+    void *at = (void *)((uintptr_t)si->si_addr / page * page);
+    if (si->si_code == BUS_ADRERR && mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at) {
+        atomic_store(&is_damaged, true);
+        return;
+    }
+    signal(signal_number, SIG_DFL);             /* not ours: it ends the process, as it would have */
+}
+
+void map_guard(void)
+{
+    page_size();
+    struct sigaction a = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO };
+    sigaction(SIGBUS, &a, NULL);
+}
+
+bool map_damaged(void) { return atomic_load(&is_damaged); }
 
 /* ---- reading ---- */
 

@@ -99,14 +99,15 @@ bool bench_model(const struct model *m, const struct bench_opts *o, struct bench
 /* ---- crowd.c: many requests at once ---------------------------------------------------------------- */
 
 #define CROWD_STREAMS 32
-struct crowd_opts { int64_t gen, runs; };
+enum crowd_part { CROWD_PASSES = 1, CROWD_PREFIX = 2, CROWD_GAP = 4 };
+struct crowd_opts { int64_t gen, runs; unsigned parts; };              /* parts 0: all that can be had */
 struct crowd_gap { int streams; double alone_ms, median_ms, p99_ms, prompt_s; }; /* between tokens: median without, the rest beside a prefill */
 struct crowd_result {
     struct bench_speed speed[3];                                      /* of 1, 8, CROWD_STREAMS streams together */
     int prefix_tokens, prefix_cold, prefix_computed;
     struct crowd_gap gap[2];                                          /* 1 and 8 running streams */
 };
-/* en NULL: decode passes only. */
+/* en NULL: decode passes only. What was not measured stays zero. */
 bool bench_crowd(const struct model *m, struct engine *en, const struct crowd_opts *o, struct crowd_result *out, struct err *e);
 
 /* ---- mask*.c: the grammar room, without a model ----------------------------------------------------- */

@@ -48,7 +48,7 @@ static void send(struct emitter *em, enum event_kind kind, const char *p, size_t
 
 /* Where the first stop string begins in held, or, if *whole comes back false, what may become one
  * (nothing more comes after the last piece). */
-static size_t find_stop(const struct emitter *em, bool last, bool *whole)
+static size_t find_stop(struct emitter *em, bool last, bool *whole)
 {
     const struct str *h = &em->held;
     for (size_t at = 0; at < h->len; at++)
@@ -57,6 +57,7 @@ static size_t find_stop(const struct emitter *em, bool last, bool *whole)
             const char *s = json_str(json_at(em->stop, i), &len);
             if (memcmp(h->p + at, s, MIN(len, h->len - at))) continue;
             *whole = len <= h->len - at;
+            if (*whole) em->met = (struct bytes){ s, len };
             if (*whole || !last) return at;
         }
     *whole = false;

@@ -84,6 +84,7 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
 {
     struct engine *en = mem_zero(sizeof *en);
     if (!(en->tok = tok_open(g, e))) goto fail;
+    if (gguf_has(g, "tokenizer.chat_template") && !gguf_str(g, "tokenizer.chat_template", &en->template_text, e)) goto fail;
     if (!dialect_open(g, en->tok, o->dialect, &en->dialect, &en->template, e)) goto fail;
     if (!(en->vocab = vocab_of_tokenizer(en->tok, en->dialect, e))) goto fail;
     if (!(en->model = model_open(g, o->ops ? o->ops : ref_ops(), e))) goto fail;
@@ -116,6 +117,8 @@ void engine_close(struct engine *en)
 const struct dialect *engine_dialect(const struct engine *en) { return en->dialect; }
 const struct tokenizer *engine_tokenizer(const struct engine *en) { return en->tok; }
 const struct model *engine_model(const struct engine *en) { return en->model; }
+int engine_n_ctx(const struct engine *en) { return en->n_ctx; }
+struct bytes engine_template(const struct engine *en) { return en->template_text; }
 
 /* ---- prompt ---------------------------------------------------------------------------------- */
 

@@ -42,6 +42,8 @@ struct request {
     bool only_prompt;                                                 /* max_tokens was 0: the prompt is read, nothing is generated */
     const struct json *stop;                                          /* array of strings that end the text, or NULL */
     struct sampling sampling;
+    struct { int32_t id; float add; } *bias; int n_bias;              /* logit_bias; ours */
+    int min_tokens;                                                   /* the end of the turn is put off till then, where the language lets it */
     int spelling;                                                     /* enum spelling, -1: the dialect's */
     int declared_order;                                               /* 0, 1, -1: the dialect's */
     int steer;                                                        /* enum steer, -1: the engine decides */
@@ -87,7 +89,7 @@ struct top { int32_t token; float logprob; };
 #define TOP_MOST 20
 struct event {
     enum event_kind kind;
-    struct bytes bytes;                                               /* text, reasoning, args, error message */
+    struct bytes bytes;                                               /* text, reasoning, args, error message; FINISH: the stop string met */
     int index; const char *id, *name;                                 /* calls */
     bool schema_ok;                                                   /* CALL_END: arguments validate */
     /* EV_TOKEN. logprob: of the model before penalties, temperature and mask; -9999: none that is finite; NAN: nothing
@@ -108,6 +110,8 @@ void engine_close(struct engine *en);
 const struct dialect *engine_dialect(const struct engine *en);
 const struct tokenizer *engine_tokenizer(const struct engine *en);
 const struct model *engine_model(const struct engine *en);
+int engine_n_ctx(const struct engine *en);                            /* tokens of prompt and answer together */
+struct bytes engine_template(const struct engine *en);                /* chat template of the model file, empty without one */
 /* The adapters that the next requests go through, added up; what was computed with others is forgotten. use is lent until
  * the next call or engine_close(). */
 void engine_adapt(struct engine *en, const struct lora_use *use, int n);

@@ -31,9 +31,9 @@ static bool join_parts(struct history *h, const struct json *parts, bool is_resu
         if (is_text) str_put(out, text, len);
         else if (is_result) str_puts(out, "[image omitted: this model reads text only]");
         else
-            return err_set(h->e, ERR_UNSUPPORTED,
-                           "messages[%zu].content[%zu]: only parts of type 'text' "
-                           "are supported",
+            return err_as(h->e, "unsupported_content_type", ERR_UNSUPPORTED,
+                          "messages[%zu].content[%zu]: only parts of type 'text' "
+                          "are supported",
                            h->at, j);
     }
     return true;
@@ -102,7 +102,7 @@ static bool all_answered(struct history *h)
     for (size_t j = 0; j < json_len(h->calls); j++)
         if (!h->answered[j]) {
             const char *id = json_str(json_get(json_at(h->calls, j), "id"), NULL);
-            return err_set(h->e, ERR_ARG, "messages[%zu]: call '%.60s' has no result before it",
+            return err_as(h->e, "tool_call_id_mismatch", ERR_ARG, "messages[%zu]: call '%.60s' has no result before it",
                            h->at, id ? id : "(without id)");
         }
     h->calls = NULL;
@@ -119,12 +119,12 @@ static bool match_result(struct history *h, struct json *m)
         if (want && len ? json_str_is(have, want) : !h->answered[j]) break;
     }
     if (j == n)
-        return err_set(h->e, ERR_ARG,
+        return err_as(h->e, "tool_call_id_mismatch", ERR_ARG,
                        "messages[%zu].tool_call_id: '%.60s' answers no call of the assistant "
                        "message before it",
                        h->at, want ? want : "");
     if (h->answered[j])
-        return err_set(h->e, ERR_ARG, "messages[%zu].tool_call_id: '%.60s' is answered twice",
+        return err_as(h->e, "tool_call_id_mismatch", ERR_ARG, "messages[%zu].tool_call_id: '%.60s' is answered twice",
                        h->at, want);
     h->answered[j] = true;
     const struct json *call = json_at(h->calls, j), *call_id = json_get(call, "id");

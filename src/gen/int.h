@@ -42,7 +42,7 @@ struct emitter {                                                      /* committ
     char id[40];
     const struct call_tool *current;
     struct str args, out, held;                                       /* held: text that may begin a stop string */
-    const struct json *stop; bool stopped;
+    const struct json *stop; bool stopped; struct bytes met;           /* met: the stop string that ended it */
     struct gate text, reasoning;
 };
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct turn *t,

@@ -8,8 +8,10 @@
 #include "gen/gen.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 #define STOP_MOST 16
+#define BIAS_MOST 1024
 
 static const struct json *member(const struct json *o, const char *key)
 {
@@ -36,9 +38,10 @@ static bool read_i64(const struct json *body, const char *key, int64_t lo, int64
 {
     const struct json *v = member(body, key);
     if (!v) return true;
-    if (!json_i64(v, out) || *out < lo || *out > hi)
-        return err_set(e, ERR_ARG, "%s: must be an integer from %lld to %lld", key, (long long)lo,
-                       (long long)hi);
+    bool is_int = json_i64(v, out);
+    if (!is_int || *out < lo || *out > hi)
+        return err_as(e, !is_int ? "invalid_type" : *out < lo ? "integer_below_min_value" : "integer_above_max_value", ERR_ARG,
+                      "%s: must be an integer from %lld to %lld", key, (long long)lo, (long long)hi);
     return true;
 }
 
@@ -88,6 +91,36 @@ static bool read_stop(struct request *r, struct err *e)
     return true;
 }
 
+/* {"token id": number}. */
+static bool read_bias(struct request *r, struct err *e)
+{
+    const struct json *v = member(r->body, "logit_bias");
+    if (!v) return true;
+    if (!json_is(v, JSON_OBJECT) || json_len(v) > BIAS_MOST)
+        return err_set(e, ERR_ARG, "logit_bias: an object of at most %d token ids is accepted", BIAS_MOST);
+    r->bias = mem_zero((json_len(v) + 1) * sizeof *r->bias);
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        char *end;
+        long id = strtol(it.key, &end, 10);
+        double add = json_f64(it.value);
+        if (!it.key_len || *end || id < 0 || id > INT_MAX || !json_is(it.value, JSON_NUMBER) || !(add >= -100 && add <= 100))
+            return err_set(e, ERR_ARG, "logit_bias: '%.20s': a token id with a number from -100 to 100 is accepted", it.key);
+        r->bias[r->n_bias].id = (int32_t)id;
+        r->bias[r->n_bias++].add = (float)add;
+    }
+    return true;
+}
+
+/* min_tokens, and ignore_eos, which is the same without an end. */
+static bool read_least(struct request *r, struct err *e)
+{
+    int64_t least = 0;
+    bool ignore = false;
+    if (!read_i64(r->body, "min_tokens", 0, INT_MAX, &least, e) || !read_bool(r->body, "ignore_eos", &ignore, e)) return false;
+    r->min_tokens = ignore ? INT_MAX : (int)least;
+    return true;
+}
+
 static bool read_sampling(struct request *r, struct err *e)
 {
     struct sampling *s = &r->sampling;
@@ -105,7 +138,7 @@ static bool read_sampling(struct request *r, struct err *e)
     if (s->top_p == 0) return err_set(e, ERR_ARG, "top_p: must be above 0 and at most 1");
     s->top_k = (int)MAX(0, top_k);
     s->seed = (uint64_t)seed;
-    return true;
+    return read_bias(r, e) && read_least(r, e);
 }
 
 /* ---- what is not honoured -------------------------------------------------------------------- */
@@ -114,9 +147,6 @@ static bool read_sampling(struct request *r, struct err *e)
 static const struct { const char *key, *harmless, *instead; } refused[] = {
     { "n",                  "1",     "send the request several times" },
     { "best_of",            "1",     "send the request several times" },
-    { "logit_bias",         "{}",    "leave it out" },
-    { "min_tokens",         "0",     "leave it out" },
-    { "ignore_eos",         "false", "leave it out" },
     { "functions",          "[]",    "use tools" },
     { "function_call",      "\"none\"", "use tool_choice" },
     { "audio",              NULL,    "this model reads and writes text only" },
@@ -159,8 +189,8 @@ static bool unknown_tool(const struct request *r, const char *name, struct err *
         if (own) str_fmt(&list, "%s%s", list.len ? ", " : "", own);
     }
     if (json_len(r->tools) > 8) str_puts(&list, ", …");
-    err_set(e, ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
-            list.p ? list.p : "none");
+    err_as(e, "tool_choice_unknown_tool", ERR_ARG, "tool_choice: no tool is called '%.60s'; there is %.300s", name,
+           list.p ? list.p : "none");
     str_done(&list);
     return false;
 }
@@ -223,13 +253,14 @@ static bool read_choice(struct request *r, struct err *e)
     if (!v) return true;
     bool is_auto = json_str_is(v, "auto"), is_none = json_str_is(v, "none");
     if (!is_auto && !is_none && !r->tools)
-        return err_set(e, ERR_ARG, "'tool_choice' is only allowed when 'tools' are specified");
+        return err_set(e, ERR_ARG, "tool_choice: 'tool_choice' is only allowed when 'tools' are specified.");
     if (is_none) r->choice = CHOICE_NONE;
     else if (json_str_is(v, "required")) r->choice = CHOICE_REQUIRED;
     else if (json_is(v, JSON_OBJECT)) return read_choice_object(r, v, e);
     else if (!is_auto)
         return err_set(e, ERR_ARG,
-                       "tool_choice: supported values are: 'none', 'auto', and 'required'");
+                       "tool_choice: invalid value '%.60s'. Supported values are: 'none', 'auto', and 'required'.",
+                       json_str(v, NULL) ? json_str(v, NULL) : json_type_name(json_type(v)));
     return true;
 }
 
@@ -415,5 +446,6 @@ void request_done(struct request *r)
 {
     json_free(r->body);
     mem_free(r->allowed);
+    mem_free(r->bias);
     *r = (struct request){ 0 };
 }

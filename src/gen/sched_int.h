@@ -28,7 +28,7 @@ struct loop;
 struct engine {
     struct tokenizer *tok;
     const struct dialect *dialect;
-    struct jinja *template;                                           /* the file's, NULL without one */
+    struct jinja *template; struct bytes template_text;               /* the file's, NULL and empty without one */
     struct vocab *vocab;
     struct model *model;
     const struct lora_use *lora; int n_lora;                          /* act on every request */

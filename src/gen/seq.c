@@ -42,6 +42,7 @@ struct seq {
     struct json *any_object; /* schema of response_format json_object */
     struct whole whole;      /* a name that is being chosen */
     bool naming;
+    struct ids run; size_t run_at; enum token_origin run_origin; /* where log-probabilities are wanted: committed, waiting for theirs */
     float *logits, *raw;     /* those at hand; before penalties [n_vocab], where log-probabilities are wanted */
     int n_vocab, used;
     bool limited, emitting, ended;                                /* ended: without a grammar, the end-of-turn token was taken */
@@ -237,6 +238,11 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     s->o = *o;
     s->n_vocab = tok_n_vocab(o->voice.tok);
     list_tools(s);
+    for (int i = 0; i < o->r->n_bias; i++)
+        if (o->r->bias[i].id >= s->n_vocab) {
+            err_set(e, ERR_ARG, "logit_bias: there is no token %d; ids below %d are accepted", o->r->bias[i].id, s->n_vocab);
+            goto fail;
+        }
     fill_turn(s);
     if (o->r->unconstrained) s->o.steer = 0;
     else if (!compile(s, e)) goto fail;
@@ -269,6 +275,7 @@ void seq_close(struct seq *s)
     mem_free(s->pending.id);
     whole_done(&s->whole);
     mem_free(s->raw);
+    mem_free(s->run.id);
     mem_free(s->prior);
     mem_free(s->text.id);
     mem_free(s);
@@ -310,6 +317,25 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
 
+/* The same with what the model thought of it: raw are the logits before it. */
+static void take_odd(struct seq *s, int32_t id, enum token_origin origin)
+{
+    struct odds odds = { 0 };
+    sample_odds(s->raw, s->n_vocab, id, s->o.r->top, &odds);
+    take(s, id, origin, &odds);
+}
+
+/* Tokens that the matcher has taken. Where log-probabilities are wanted they wait for the logits before each. */
+static void take_run(struct seq *s, const int32_t *token, int n, enum token_origin origin, const float *lp)
+{
+    s->run.n = s->run_at = 0;
+    s->run_origin = origin;
+    for (int i = 0; i < n; i++) {
+        if (s->raw) ids_put(&s->run, token[i]);
+        else take(s, token[i], origin, lp ? &(struct odds){ .logprob = lp[i] } : NULL);
+    }
+}
+
 /* A name is weighed as a whole, with logits at its beginning: no draft may lie there. */
 static bool may_draft(const struct seq *s, int n)
 {
@@ -343,7 +369,7 @@ static bool take_forced(struct seq *s)
     int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
-        for (int i = 0; i < done; i++) take(s, run[i], ORIGIN_FORCED, NULL);
+        take_run(s, run, done, ORIGIN_FORCED, NULL);
         s->n_draft = s->draft_at = 0;
         return true;
     }
@@ -391,7 +417,9 @@ static bool take_name(struct seq *s)
         matcher_rollback(s->matcher, done);
         return false;
     }
-    for (int i = 0; i < n; i++) take(s, name->id[i], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[i] });
+    if (s->raw) take_odd(s, name->id[0], ORIGIN_SAMPLED);             /* its logits are at hand */
+    else take(s, name->id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0] });
+    take_run(s, name->id + 1, n - 1, ORIGIN_SAMPLED, lp + 1);
     return true;
 }
 
@@ -428,11 +456,11 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
 /* One chosen token. */
 static bool take_one(struct seq *s, struct err *e)
 {
-    struct odds odds = { 0 };
     int32_t t = choose(s, s->logits, e);
     if (t < 0) return false;
-    if (s->raw && s->logits) sample_odds(s->raw, s->n_vocab, t, s->o.r->top, &odds);
-    take(s, t, was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED, &odds);
+    enum token_origin origin = was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED;
+    if (s->raw && s->logits) take_odd(s, t, origin);
+    else take(s, t, origin, &(struct odds){ 0 });
     return true;
 }
 
@@ -464,7 +492,12 @@ bool seq_next(struct seq *s, struct seq_want *w, struct err *e)
 {
     *w = (struct seq_want){ WAIT_NOTHING };
     for (;;) {
-        if (finished(s) || s->em.cancelled || s->em.stopped) return true;
+        if (s->em.cancelled || s->em.stopped) return true;
+        if (s->run_at < s->run.n) {
+            *w = (struct seq_want){ WAIT_LOGITS, s->pending.id, (int)s->pending.n, NULL, 0 };
+            return true;
+        }
+        if (finished(s)) return true;
         if (s->naming) {
             if (!next_name(s, w, e)) return false;
             if (w->kind == WAIT_AHEAD) return true;
@@ -477,12 +510,27 @@ bool seq_next(struct seq *s, struct seq_want *w, struct err *e)
     }
 }
 
+/* What the request adds to logits, before the mask: it can forbid nothing that the language demands. */
+static void bias(const struct seq *s, float *logits)
+{
+    const struct request *r = s->o.r;
+    for (int i = 0; i < r->n_bias; i++) logits[r->bias[i].id] += r->bias[i].add;
+    if (s->used >= r->min_tokens) return;
+    for (int32_t id = 0; id < s->n_vocab; id++)
+        if (tok_is_eog(s->o.voice.tok, id)) logits[id] = -1e9f;
+}
+
 bool seq_logits(struct seq *s, float *logits, struct err *e)
 {
     s->logits = logits;
     s->pending.n = 0;
     if (!logits) return take_one(s, e);
     if (s->raw) memcpy(s->raw, logits, (size_t)s->n_vocab * sizeof *logits);
+    if (s->run_at < s->run.n) {
+        take_odd(s, s->run.id[s->run_at++], s->run_origin);
+        return true;
+    }
+    bias(s, logits);
     if (!s->em.in_call) sample_penalise(logits, s->n_vocab, &s->text, &s->o.r->sampling);
     s->naming = s->o.steer & STEER_NAME && !s->em.in_call && whole_begin(&s->whole, s->matcher, logits);
     return s->naming || take_one(s, e);
@@ -516,7 +564,7 @@ bool seq_end(struct seq *s, bool ok, struct err *e)
     s->o.timing.total_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
     emit_event(&s->em,
                &(struct event){
-                   .kind = EV_FINISH, .reason = why, .usage = s->o.usage, .timing = s->o.timing});
+                   .kind = EV_FINISH, .bytes = s->em.met, .reason = why, .usage = s->o.usage, .timing = s->o.timing});
     return true;
 }
 

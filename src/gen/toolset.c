@@ -44,10 +44,10 @@ static bool check_function(const struct json *f, size_t i, struct err *e)
     const struct json *par = json_get(f, "parameters");
     size_t len = 0;
     if (!name || json_is(name, JSON_NULL))
-        return err_set(e, ERR_ARG, "tools[%zu].function.name: missing", i);
+        return err_as(e, "missing_required_parameter", ERR_ARG, "tools[%zu].function.name: missing", i);
     const char *s = json_str(name, &len);
     if (!s || !name_is_legal(s, len))
-        return err_set(e, ERR_ARG,
+        return err_as(e, "invalid_tool_name", ERR_ARG,
                        "tools[%zu].function.name: '%.40s' is not a name: 1 to %d of A-Z a-z "
                        "0-9 _ . - are accepted",
                        i, s ? s : json_type_name(json_type(name)), NAME_MOST);
@@ -88,8 +88,8 @@ static struct json *wrap(const struct json *tool, size_t i, struct err *e)
     if (json_str_is(type, "code_interpreter") || json_str_is(type, "reasoning")) return bodiless(type);
     if (type && !json_str_is(type, "function")) {
         const char *t = json_str(type, NULL);
-        err_set(e, ERR_UNSUPPORTED, "tools[%zu].type: '%.40s' is not supported, 'function' and 'code_interpreter' are", i,
-                t ? t : json_type_name(json_type(type)));
+        err_as(e, "unsupported_tool_type", ERR_UNSUPPORTED, "tools[%zu].type: '%.40s' is not supported, 'function' and 'code_interpreter' are", i,
+               t ? t : json_type_name(json_type(type)));
         return NULL;
     }
     if (f && !json_is(f, JSON_OBJECT)) {
@@ -123,7 +123,7 @@ static bool names_differ(const struct json *tools, struct err *e)
                 return err_set(e, ERR_ARG,
                                "tools: the function 'python' and a code_interpreter, whose calls are "
                                "named python, cannot both be declared");
-            return err_set(e, ERR_ARG, "tools[%zu].function.name: '%s' is already the name of "
+            return err_as(e, "duplicate_tool_name", ERR_ARG, "tools[%zu].function.name: '%s' is already the name of "
                                "tools[%zu]", i, a, j);
         }
     }

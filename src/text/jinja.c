@@ -35,10 +35,8 @@ bool fail(struct rt *r, enum err_code code, const char *fmt, ...)
     return err_set(r->e, code, "%s:%d:%d: %s", r->j->name, line, column, what);
 }
 
-bool steps(struct rt *r, uint64_t n)
+bool too_long(struct rt *r)
 {
-    r->steps += n;
-    if (r->steps <= r->most_steps) return !r->failed;
     return fail(r, ERR_LIMIT, "the template runs too long: more than %llu steps", (unsigned long long)r->most_steps);
 }
 
@@ -60,7 +58,7 @@ void *take(struct rt *r, size_t n)
     r->p += n;
     r->left -= n;
     r->used += n;
-    room(r, 0);                                           /* too much of little: the next step ends it */
+    if (r->used > r->most) room(r, 0);                    /* too much of little: the next step ends it */
     return p;
 }
 

@@ -11,6 +11,7 @@ static bool is_mutating(const struct val *obj, const struct val *name)
 {
     static const char *const of_list[] = { "append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove" };
     static const char *const of_dict[] = { "clear", "pop", "popitem", "setdefault", "update" };
+    if (!name->len || !strchr("acepirsu", name->u.s[0])) return false;
     for (size_t i = 0; obj->kind == K_LIST && i < LEN(of_list); i++)
         if (str_eq(name, of_list[i])) return true;
     for (size_t i = 0; obj->kind == K_DICT && i < LEN(of_dict); i++)
@@ -425,8 +426,6 @@ static bool eval_name(struct frame *f, const struct node *n, struct val *out)
 static bool eval_one(struct rt *r, struct frame *f, const struct node *n, struct val *out)
 {
     switch (n->op) {
-    case N_CONST: *out = n->k; return true;
-    case N_NAME: return eval_name(f, n, out);
     case N_ATTR: return eval_attr(r, f, n, out);
     case N_ITEM: return eval_item(r, f, n, out);
     case N_LIST: case N_TUPLE: return eval_items(r, f, n, out);
@@ -456,7 +455,8 @@ static bool eval_one(struct rt *r, struct frame *f, const struct node *n, struct
 bool eval(struct rt *r, struct frame *f, const struct node *n, struct val *out)
 {
     if (!steps(r, 1)) return false;
-    if (n->op == N_CONST || n->op == N_NAME) return eval_one(r, f, n, out);
+    if (n->op == N_NAME) return eval_name(f, n, out);
+    if (n->op == N_CONST) return *out = n->k, true;
     bool ok = deeper(r) && eval_one(r, f, n, out);
     r->depth--;
     return ok;

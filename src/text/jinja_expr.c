@@ -135,6 +135,9 @@ static struct node *name_or_word(struct compile *c, bool attr)
     struct node *n = new_node(c, N_NAME, t->pos);
     n->id = jinja_intern(c, (struct bytes){ t->v.u.s, t->v.len });
     n->k = t->v;
+    c->n_caller += tok_is_name(t, "caller");
+    c->n_kwargs += tok_is_name(t, "kwargs");
+    c->n_varargs += tok_is_name(t, "varargs");
     if (!attr || !tok_is_op(tok_now(c), '.')) return n;
     struct node *ref = new_node(c, N_SETATTR, t->pos);
     c->at++;

@@ -119,6 +119,7 @@ struct compile {
     struct tok *tok; uint32_t n_tok, cap_tok, at;
     int depth;
     size_t work;
+    uint32_t n_caller, n_kwargs, n_varargs;               /* mentions of these names so far */
     bool failed;
     struct { const char *name; uint32_t pos; } open[64]; int n_open;      /* blocks not closed yet */
     uint32_t *slot; uint32_t mask;                                        /* of interned names */
@@ -185,7 +186,13 @@ struct macro { const struct node *n; const struct scope *scope; struct frame *fr
 /* Says what is wrong at the node being evaluated; false. Only the first is kept. */
 bool fail(struct rt *r, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #define FAIL(r, ...) fail((r), ERR_ARG, __VA_ARGS__)
-bool steps(struct rt *r, uint64_t n);                     /* false: too many by now */
+bool too_long(struct rt *r);                              /* false, as fail() */
+/* False: too many by now. */
+static inline bool steps(struct rt *r, uint64_t n)
+{
+    r->steps += n;
+    return r->steps <= r->most_steps ? !r->failed : too_long(r);
+}
 bool room(struct rt *r, size_t n);                        /* is there memory for n more bytes? */
 void *take(struct rt *r, size_t n);                       /* never NULL; ask room() for much */
 bool deeper(struct rt *r);                                /* r->depth-- afterwards, also on false */

@@ -157,6 +157,17 @@ static bool body_to(struct compile *c, struct list *out, const char *end)
     return true;
 }
 
+/* The body of a macro, and which of the special names it mentions. */
+static bool macro_body(struct compile *c, struct node *n, const char *end)
+{
+    uint32_t caller = c->n_caller, kwargs = c->n_kwargs, varargs = c->n_varargs;
+    if (!body_to(c, &n->body, end)) return false;
+    n->sig->caller = c->n_caller > caller;
+    n->sig->kwargs = c->n_kwargs > kwargs;
+    n->sig->varargs = c->n_varargs > varargs;
+    return true;
+}
+
 static bool tag_closed(struct compile *c)
 {
     if (tok_now(c)->type != T_BLOCK_END) return expected(c, "'%}'");
@@ -218,7 +229,7 @@ static struct node *parse_macro(struct compile *c, uint32_t pos)
     n->k = t->v;
     n->id = jinja_intern(c, (struct bytes){ t->v.u.s, t->v.len });
     n->sig = arena_zero(&c->j->mem, sizeof *n->sig);
-    return parse_signature(c, n->sig) && body_to(c, &n->body, "endmacro") ? n : NULL;
+    return parse_signature(c, n->sig) && macro_body(c, n, "endmacro") ? n : NULL;
 }
 
 /* {% call(x) f(…) %}body{% endcall %}: the body is a macro that f gets as `caller`. */
@@ -232,7 +243,7 @@ static struct node *parse_callblock(struct compile *c, uint32_t pos)
         compile_fail(c, n->a->pos, "expected the call of a macro");
         return NULL;
     }
-    return body_to(c, &n->body, "endcall") ? n : NULL;
+    return macro_body(c, n, "endcall") ? n : NULL;
 }
 
 static struct node *parse_filterblock(struct compile *c, uint32_t pos)
@@ -260,7 +271,7 @@ static struct node *parse_generation(struct compile *c, uint32_t pos)
 {
     struct node *n = new_node(c, N_CALLBLOCK, pos);       /* as Jinja does it: a call whose caller is the body */
     n->sig = arena_zero(&c->j->mem, sizeof *n->sig);
-    return body_to(c, &n->body, "endgeneration") ? n : NULL;
+    return macro_body(c, n, "endgeneration") ? n : NULL;
 }
 
 static struct node *parse_autoescape(struct compile *c, uint32_t pos)

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#define FLOAT_STEPS 12                                                /* finding the shortest digits takes its time */
+
 int print_float(char out[40], double v)
 {
     if (isnan(v)) return snprintf(out, 40, "nan");
@@ -123,7 +125,8 @@ static bool repr_any(struct rt *r, struct buf *b, const struct val *v)
     case K_UNDEFINED: return buf_puts(r, b, "Undefined");
     case K_NONE: return buf_puts(r, b, "None");
     case K_BOOL: return buf_puts(r, b, v->u.b ? "True" : "False");
-    case K_INT: case K_FLOAT: return buf_put(r, b, text, (size_t)print_number(text, v), false);
+    case K_FLOAT: if (!steps(r, FLOAT_STEPS)) return false; /* fall through */
+    case K_INT: return buf_put(r, b, text, (size_t)print_number(text, v), false);
     case K_BIG: return buf_put(r, b, v->u.s, v->len, false);
     case K_STR: return repr_str(r, b, v);
     case K_LIST: return repr_items(r, b, v, "[", "]");
@@ -146,7 +149,8 @@ bool put_str(struct rt *r, struct buf *b, const struct val *v)
     switch (v->kind) {
     case K_STR: return buf_str(r, b, v);
     case K_UNDEFINED: return true;
-    case K_INT: case K_FLOAT: return buf_put(r, b, text, (size_t)print_number(text, v), true);
+    case K_FLOAT: if (!steps(r, FLOAT_STEPS)) return false; /* fall through */
+    case K_INT: return buf_put(r, b, text, (size_t)print_number(text, v), true);
     case K_BIG: return buf_put(r, b, v->u.s, v->len, true);
     default: return put_repr(r, b, v);
     }
@@ -271,6 +275,7 @@ static bool json_any(struct rt *r, struct buf *b, const struct val *v, const str
     case K_NONE: return buf_puts(r, b, "null");
     case K_BOOL: return buf_puts(r, b, v->u.b ? "true" : "false");
     case K_FLOAT:
+        if (!steps(r, FLOAT_STEPS)) return false;
         if (isnan(v->u.f)) return buf_puts(r, b, "NaN");
         if (isinf(v->u.f)) return buf_puts(r, b, v->u.f < 0 ? "-Infinity" : "Infinity");
         return buf_put(r, b, text, (size_t)print_number(text, v), false);

@@ -237,37 +237,19 @@ static bool place_name(struct compile *c, struct scope *s, struct node *n)
     return true;
 }
 
-/* Does the tree mention this name? */
-static bool mentions(const struct node *n, uint32_t id, int depth);
-
-static bool mentions_any(const struct list *l, uint32_t id, int depth)
-{
-    for (uint32_t i = 0; i < l->n; i++)
-        if (mentions(l->v[i], id, depth)) return true;
-    return false;
-}
-
-static bool mentions(const struct node *n, uint32_t id, int depth)
-{
-    if (!n || depth > DEPTH_MOST) return false;
-    if (n->op == N_NAME && n->id == id) return true;
-    const struct args *a = n->args;
-    if (a && (mentions_any(&a->pos, id, depth + 1) || mentions(a->star, id, depth + 1) || mentions(a->star2, id, depth + 1)))
-        return true;
-    for (uint32_t i = 0; a && i < a->n_kw; i++)
-        if (mentions(a->kw[i].value, id, depth + 1)) return true;
-    return mentions(n->a, id, depth + 1) || mentions(n->b, id, depth + 1) || mentions(n->c, id, depth + 1) ||
-           mentions_any(&n->kids, id, depth + 1) || mentions_any(&n->body, id, depth + 1) ||
-           mentions_any(&n->other, id, depth + 1) || (n->sig && mentions_any(&n->sig->defaults, id, depth + 1));
-}
-
+/* A name that a macro has without a parameter of this name, if its body mentions it. */
 static bool special(struct compile *c, struct scope *s, const struct node *n, const char *name, bool *used)
 {
     uint32_t id = jinja_intern(c, (struct bytes){ name, strlen(name) });
-    bool named = false;
-    for (uint32_t i = 0; i < n->sig->names.n; i++) named |= n->sig->names.v[i]->id == id;
-    *used = !named && mentions_any(&n->body, id, 0);
+    for (uint32_t i = 0; i < n->sig->names.n; i++) *used &= n->sig->names.v[i]->id != id;
     return !*used || parameter(c, s, id);
+}
+
+static bool assigns(const struct node *target, uint32_t id)
+{
+    for (uint32_t i = 0; i < target->kids.n; i++)
+        if (assigns(target->kids.v[i], id)) return true;
+    return target->op == N_NAME && target->id == id;
 }
 
 /* A macro, or the body of a call block: parameters first, in order, then the special ones it uses. */
@@ -288,7 +270,7 @@ static bool place_for(struct compile *c, struct scope *s, struct node *n)
 {
     uint32_t loop = jinja_intern(c, (struct bytes){ "loop", 4 });
     if (!place(c, s, n->b, false)) return false;
-    if (mentions(n->a, loop, 0)) return compile_fail(c, n->a->pos, "the variable 'loop' is the loop itself and cannot be assigned");
+    if (assigns(n->a, loop)) return compile_fail(c, n->a->pos, "the variable 'loop' is the loop itself and cannot be assigned");
     struct scope *in = n->scope = scope_new(c, s);
     if (!parameter(c, in, loop) || !survey_target(c, in, n->a, true) || !survey_list(c, in, &n->body)) return false;
     if (!place(c, in, n->a, false) || !place_list(c, in, &n->body, true)) return false;
