@@ -420,7 +420,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
         except OSError:
             pass
 
-    do_GET = do_POST = answer
+    do_GET = do_POST = do_PUT = answer
 
     def log_message(self, *args):
         pass
@@ -554,3 +554,51 @@ def test_a_remote_engine_calls_tools_here(tmp_path, monkeypatch):
     server.server_close()
     rc, out, err = tenon("run", "--url", url, "x")
     assert rc == 1 and "127.0.0.1" in err
+
+
+# ---- OpenAPI ----
+
+def petstore():
+    pet = {"type": "object", "required": ["name"], "properties": {"id": {"type": "integer", "readOnly": True}, "name": {"type": "string"},
+           "friend": {"$ref": "#/components/schemas/Pet"}}}
+    return {"openapi": "3.0.3", "servers": [{"url": "https://pets.example.org/v2/"}], "components": {
+            "schemas": {"Pet": pet}, "parameters": {"Limit": {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 9}}}},
+            "paths": {
+                "/pets/{petId}": {"parameters": [{"name": "petId", "in": "path", "required": True, "schema": {"type": "integer"}}],
+                                  "get": {"operationId": "getPet", "summary": "Finds a pet", "description": "By its number.\n\nMore.", "parameters": [{"$ref": "#/components/parameters/Limit"}]},
+                                  "delete": {"operationId": "deletePet", "deprecated": True}},
+                "/pets": {"post": {"operationId": "addPet", "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}}}},
+                          "get": {"parameters": [{"name": "X-Key", "in": "header", "required": True}]},
+                          "put": {"operationId": "putAll", "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "array", "items": {"type": "string"}}}}}}}}}
+
+
+def test_openapi_operations_become_tools(tmp_path, stub):
+    if json.loads(tenon_has_client()) is False:
+        pytest.skip("built without libcurl")
+    write(tmp_path / "pets.json", petstore())
+    entry = {"spec": "pets.json", "prefix": "pet_", "base_url": stub, "insecure": True, "allow_private": True}
+    tools = write(tmp_path / "t.json", {"openapi": [entry]})
+    rc, out, err = tenon("tools", "list", "--json", "--tools", tools)
+    assert rc == 0, err
+    listed = {t["function"]["name"]: t for t in json.loads(out)}
+    assert list(listed) == ["pet_getPet", "pet_addPet", "pet_putAll"] and "get_pets is left out" in err
+    get = listed["pet_getPet"]["function"]
+    assert get["description"] == "Finds a pet. By its number." and get["parameters"]["required"] == ["petId"] and listed["pet_getPet"]["read_only"]
+    add = listed["pet_addPet"]["function"]["parameters"]
+    assert set(add["properties"]) == {"name", "friend"} and add["properties"]["friend"] == {"$ref": "#/$defs/Pet"} and "Pet" in add["$defs"]
+    assert tenon("tools", "test", "--tools", tools, "pet_getPet", '{"petId":7,"limit":2}')[0] == 0 and Stub.seen[-1][1] == "/pets/7?limit=2"
+    assert tenon("tools", "test", "--tools", tools, "pet_getPet", '{"petId":7,"limit":10}')[0] == 1
+    assert tenon("tools", "test", "--tools", tools, "pet_addPet", '{"name":"Rex"}')[0] == 0 and json.loads(Stub.seen[-1][3]) == {"name": "Rex"}
+    assert tenon("tools", "test", "--tools", tools, "pet_putAll", '{"body":["a"]}')[0] == 0 and json.loads(Stub.seen[-1][3]) == ["a"]
+    rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "f.json", {"openapi": [dict(entry, operations=["get*"])]}))
+    assert rc == 0 and "pet_getPet" in out and "addPet" not in out
+
+
+def test_openapi_documents_that_are_refused(tmp_path):
+    if json.loads(tenon_has_client()) is False:
+        pytest.skip("built without libcurl")
+    many = dict(petstore(), paths={"/p%d" % i: {"get": {}} for i in range(41)})
+    for spec, more, words in ((many, {}, ["more than 40", "operations"]), ({}, {}, ["base_url"]), ("{", {}, ["spec.json"]), (petstore(), {"oprations": []}, ["'oprations'"])):
+        write(tmp_path / "spec.json", spec)
+        rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "t.json", {"openapi": [dict({"spec": "spec.json"}, **more)]}))
+        assert rc == 1 and all(w in err for w in words), err

@@ -32,21 +32,6 @@ static void command_close(struct tool *t) { command_free(t->ctx); }
 
 /* ---- filling in ---- */
 
-/* {name} at p: its length with braces, 0 if there is none. What is no word ({print $1}) is text. */
-static size_t slot_len(const char *p)
-{
-    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
-    size_t n = *p == '{' ? strspn(p + 1, word) : 0;
-    return n && p[n + 1] == '}' ? n + 2 : 0;
-}
-
-static const struct json *slot_value(const struct json *args, const char *p, size_t n)
-{
-    char name[200];
-    snprintf(name, sizeof name, "%.*s", (int)MIN(n - 2, sizeof name - 1), p + 1);
-    return json_get(args, name);
-}
-
 static bool put_value(struct str *out, const struct json *v, struct tool_result *why)
 {
     size_t n = 0;

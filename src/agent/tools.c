@@ -257,6 +257,23 @@ void toolset_hide(const struct toolset *ts, struct str *text)
     }
 }
 
+/* ---- {name} ---- */
+
+/* {name} at p: its length with braces, 0 if there is none. What is no word ({print $1}) is text. */
+size_t slot_len(const char *p)
+{
+    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+    size_t n = *p == '{' ? strspn(p + 1, word) : 0;
+    return n && p[n + 1] == '}' ? n + 2 : 0;
+}
+
+const struct json *slot_value(const struct json *args, const char *p, size_t n)
+{
+    char name[200];
+    snprintf(name, sizeof name, "%.*s", (int)MIN(n - 2, sizeof name - 1), p + 1);
+    return json_get(args, name);
+}
+
 static void put_ours(struct words *env, const char *name, const char *otherwise)
 {
     const char *v = getenv(name);
@@ -361,14 +378,13 @@ static bool members_known(const struct json *v, struct err *e)
         if (!is_known)
             return err_set(e, ERR_ARG, "'%.60s' is not a member of a tools file; mcpServers, commands, http, openapi and limits are", it.key);
     }
-    if (json_get(v, "openapi")) return err_set(e, ERR_UNSUPPORTED, "openapi: is not read yet; write the operations as http tools");
     return true;
 }
 
 static bool read_sources(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
 {
     return members_known(v, e) && read_limits(ts, json_get(v, "limits"), e) && read_group(ts, v, "commands", command_read, dir, e) &&
-           read_group(ts, v, "http", web_read, dir, e) &&
+           read_group(ts, v, "http", web_read, dir, e) && openapi_read(ts, json_get(v, "openapi"), dir, e) &&
            mcp_read(ts, json_get(v, "mcpServers"), dir, e);
 }
 

@@ -31,20 +31,6 @@ static void web_close(struct tool *t) { web_free(t->ctx); }
 
 /* ---- the address ---- */
 
-static size_t slot_len(const char *p)
-{
-    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
-    size_t n = *p == '{' ? strspn(p + 1, word) : 0;
-    return n && p[n + 1] == '}' ? n + 2 : 0;
-}
-
-static const struct json *slot_value(const struct json *args, const char *p, size_t n)
-{
-    char name[200];
-    snprintf(name, sizeof name, "%.*s", (int)MIN(n - 2, sizeof name - 1), p + 1);
-    return json_get(args, name);
-}
-
 static void put_encoded(struct str *out, const struct json *v)
 {
     struct str text = { 0 };
