@@ -382,7 +382,8 @@ static void draw_choice(struct draw *d, struct conv *c, enum style s, struct cho
 {
     static const enum value_kind kinds[] = { V_WORD, V_NAME, V_INT,  V_REAL,
                                              V_TIME, V_ID,   V_ENUM, V_ENUM };
-    do draw_words(d, &k[n], by_meaning); while (words_shared(k, n));
+    int tries = 0; /* a lexicon may have fewer words than this list has tools */
+    do draw_words(d, &k[n], by_meaning && tries++ < 20); while (words_shared(k, n));
     const char *const *word = k[n].word, *words = text(d, "%s %s", word[0], word[1]);
     bool opaque = chance(d, 35);
     struct tool t = { .verb = -1, .desc = opaque || chance(d, 40) ? describe(d, word) : "" };
