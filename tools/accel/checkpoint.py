@@ -9,8 +9,7 @@ import struct
 import numpy as np
 
 MAGIC, VERSION = 0x314B4354, 1
-# fields of struct head, one a number: shape (with YaRN: 5f i), then hashes, then counters
-HEAD = struct.Struct("<II32s8i1024i3f5fii4i?3xfQQQ4qQ6dq")
+HEAD = struct.Struct("<II32s8i1024i3fi4i?3xfQQQ4qQ6dq")
 
 
 class Head:
@@ -25,13 +24,13 @@ class Head:
             setattr(self, name, value)
         self.kv = self.raw[11 : 11 + self.n_layer]  # key/value heads; 0: convolution
         self.eps, self.theta = self.raw[1035:1037]
-        self.n_param = self.raw[1053]
+        self.n_param = self.raw[1047]
 
     def count(self, step, tokens, examples, seconds, loss):
         """Sets the counters of a run that stands at this step."""
-        self.raw[1054:1058] = [step, tokens, examples, 0]
-        self.raw[1058] = step * 64  # micro-batch numbers the C trainer has not used
-        self.raw[1059:1062] = [seconds, loss * 49, 49.0]
+        self.raw[1048:1052] = [step, tokens, examples, 0]
+        self.raw[1052] = step * 64  # micro-batch numbers the C trainer has not used
+        self.raw[1053:1056] = [seconds, loss * 49, 49.0]
 
     def pack(self):
         return HEAD.pack(*self.raw)
