@@ -12,8 +12,8 @@ static const char *const sql[N_STATEMENT] = {
     [PUT] = "INSERT OR REPLACE INTO response(id, created, response, input) VALUES(?1, ?2, ?3, ?4)",
     [GET] = "SELECT response, input FROM response WHERE id = ?1 AND created >= ?2",
     [DELETE] = "DELETE FROM response WHERE id = ?1",
-    [PRUNE] = "DELETE FROM response WHERE created < ?1 OR rowid IN (SELECT rowid FROM response "
-              "ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?2)",
+    [PRUNE] = ("DELETE FROM response WHERE created < ?1 OR rowid IN (SELECT rowid FROM response "
+               "ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?2)"),
 };
 struct keep { sqlite3 *db; sqlite3_stmt *st[N_STATEMENT]; int64_t most; double days; int n_put; };
 
