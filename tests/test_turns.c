@@ -74,8 +74,8 @@ static struct gguf *vocab(int which)
 /* ---- requests ------------------------------------------------------------------------------------------------- */
 
 static const char *const lists[] = {
-    "[{'name':'f','parameters':{'type':'object','properties':{'s':{'type':'string'},'n':{'type':'integer','minimum':0,'maximum':30}},'required':['s'],'additionalProperties':false}},"
-    " {'name':'f_g','parameters':{'type':'object','properties':{'deep':{'type':'array','items':{'enum':['>>>f','</function>',{'a':1}]},'maxItems':3}},'required':['deep']}},{'name':'h'}]",
+    ("[{'name':'f','parameters':{'type':'object','properties':{'s':{'type':'string'},'n':{'type':'integer','minimum':0,'maximum':30}},'required':['s'],'additionalProperties':false}},"
+     " {'name':'f_g','parameters':{'type':'object','properties':{'deep':{'type':'array','items':{'enum':['>>>f','</function>',{'a':1}]},'maxItems':3}},'required':['deep']}},{'name':'h'}]"),
     "[{'name':'f','parameters':{'type':'object','properties':{'s':{'enum':['<tool_call>','<|from|>','x']}},'required':['s']}},{'type':'code_interpreter'}]",
     "[{'type':'code_interpreter'}]",
 };
