@@ -125,6 +125,13 @@ class Server:
             time.sleep(0.02)
         raise AssertionError("requests still run")
 
+    def until(self, true, timeout=60):
+        """Waits until a condition holds."""
+        end = time.monotonic() + timeout
+        while not true():
+            assert time.monotonic() < end, "it did not come to pass"
+            time.sleep(0.005)
+
     def raw(self):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -1033,11 +1040,10 @@ def test_requests_that_take_too_long():
 
 
 def test_who_waits_too_long_for_a_turn():
-    with Server("--queue-timeout", "0.3", "--parallel", "1") as s:
+    with Server("--queue-timeout", "0.5", "--parallel", "1") as s:
         first = s.raw()                                               # has the only slot until it hangs up
-        first.sendall(request_bytes(long(1900, stream=True) | {"n": 8}))
-        while not s.metric("tenon_num_requests_running"):
-            time.sleep(0.005)
+        first.sendall(request_bytes(long(1900, stream=True)))
+        s.until(lambda: s.metric("tenon_num_requests_running"))
         is_error(s.chat(max_tokens=3), 503, "queue_timeout")
         events = s.events("/v1/chat/completions", {"messages": ASK, "max_tokens": 3, "stream": True})
         assert events[-2][1]["error"]["code"] == "queue_timeout" and events[-1][1] == "[DONE]"
