@@ -1042,7 +1042,7 @@ def test_requests_that_take_too_long():
 def test_who_waits_too_long_for_a_turn():
     with Server("--queue-timeout", "0.5", "--parallel", "1") as s:
         first = s.raw()                                               # has the only slot until it hangs up
-        first.sendall(request_bytes(long(1900, stream=True)))
+        first.sendall(request_bytes({"messages": ASK, "stream": True, "max_tokens": 1900, "ignore_eos": True}))
         s.until(lambda: s.metric("tenon_num_requests_running"))
         is_error(s.chat(max_tokens=3), 503, "queue_timeout")
         events = s.events("/v1/chat/completions", {"messages": ASK, "max_tokens": 3, "stream": True})
