@@ -6,6 +6,8 @@
  * cases from ../shared run when it is there. */
 #include "test.h"
 
+#include <unistd.h>
+
 #include "text/int.h"
 
 static struct json *data(const char *path)
@@ -782,7 +784,9 @@ static void write_file(const char *path, const char *key, const char *template, 
 
 static struct detection explain(const char *key, const char *template, const char *name, const char *const *special)
 {
-    static const char path[] = "build/test_prompt.gguf";
+    char path[300];
+    const char *dir = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/tenon_test_prompt_%d.gguf", dir ? dir : "/tmp", (int)getpid());
     struct err e = { 0 };
     struct detection d = { 0 };
     write_file(path, key, template, name, special);
