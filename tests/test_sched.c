@@ -20,7 +20,9 @@ static const char *in_folder(const char *name)
 {
     static char path[4][256];
     static int i;
-    if (!strchr(folder, 'X') || mkdtemp(folder)) snprintf(path[i = (i + 1) % 4], 256, "%s/%s", folder, name);
+    static bool made;                                     /* the name that was made may have an X in it too */
+    if (!made && !(made = mkdtemp(folder) != NULL)) perror(folder);
+    snprintf(path[i = (i + 1) % 4], 256, "%s/%s", folder, name);
     return path[i];
 }
 
