@@ -74,7 +74,7 @@ class Server:
         h = {"Content-Type": "application/json"} if data is not None else {}
         r = urllib.request.Request(self.url + path, data, {**h, **(headers or {})}, method=method)
         try:
-            with urllib.request.urlopen(r, timeout=60) as a:
+            with urllib.request.urlopen(r, timeout=300) as a:
                 return a.status, a.headers, a.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.headers, e.read().decode()
