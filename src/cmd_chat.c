@@ -378,7 +378,7 @@ static int run(const void *opts, int n_arg, char **arg)
     greet(&c);
     for (size_t i = 0; i < LEN(chat_commands); i++) words[i] = chat_commands[i].name;
     char *history = terminal && !c.o->k.no_history ? state_path("chat_history") : NULL;
-    struct editor *l = editor_open(history, words);
+    struct editor *l = editor_open(history, words, c.t.cancel.fd);
     converse(&c, l);
     editor_close(l);
     mem_free(history);

@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 #ifdef TENON_LIBEDIT
 #include <histedit.h>
 #endif
@@ -17,7 +20,8 @@
 #define PASTE_MOST ((size_t)4 << 20)
 
 struct editor {
-    bool edits;
+    bool asks, edits;                                                 /* a terminal; one that is edited on */
+    int stop;
     const char *prompt;
     const char *const *words;
     char *history_path;
@@ -27,7 +31,36 @@ struct editor {
 #endif
 };
 
+/* Waits for a byte of stdin. False with EINTR: the user interrupts. */
+static bool await_input(const struct editor *l)
+{
+    struct pollfd p[] = { { STDIN_FILENO, POLLIN, 0 }, { l->stop, POLLIN, 0 } };
+    while (poll(p, LEN(p), -1) < 0 || (!p[0].revents && !p[1].revents)) {
+        if (errno != EINTR) return true;                              /* the read says what is wrong */
+    }
+    if (!p[1].revents) return true;
+    errno = EINTR;
+    return false;
+}
+
 #ifdef TENON_LIBEDIT
+/* A character of the terminal in the user's encoding, for libedit. 1; 0: the end; -1: see errno. */
+static int next_char(EditLine *el, wchar_t *out)
+{
+    struct editor *l;
+    mbstate_t st = { 0 };
+    char c;
+    el_get(el, EL_CLIENTDATA, &l);
+    for (;;) {
+        if (!await_input(l)) return -1;
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n <= 0) return (int)n;
+        size_t k = mbrtowc(out, &c, 1, &st);
+        if (k == (size_t)-1) memset(&st, 0, sizeof st);               /* no character: the next byte may begin one */
+        else if (k != (size_t)-2) return 1;
+    }
+}
+
 static char *prompt_of(EditLine *el)
 {
     struct editor *l;
@@ -92,6 +125,7 @@ static void open_editor(struct editor *l)
     if (l->history_path) history(l->history, &ev, H_LOAD, l->history_path);
     el_set(l->el, EL_CLIENTDATA, l);
     el_set(l->el, EL_PROMPT, prompt_of);
+    el_set(l->el, EL_GETCFN, next_char);
     el_set(l->el, EL_EDITOR, "emacs");
     el_set(l->el, EL_HIST, history, l->history);
     el_set(l->el, EL_ADDFN, "newline", "a newline in the message", put_newline);
@@ -150,25 +184,28 @@ static void keep_line(struct editor *l, const struct str *s) { }
 static enum line_end plain_line(struct editor *l, struct str *out)
 {
     int c;
-    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) fputs(l->prompt, stdout), fflush(stdout);
+    if (l->asks) fputs(l->prompt, stdout), fflush(stdout);
     clearerr(stdin);
     errno = 0;
-    while ((c = getc(stdin)) != EOF) {
+    while ((!l->asks || await_input(l)) && (c = getc(stdin)) != EOF) {
         str_putc(out, (char)c);
         if (c == '\n') return LINE_TEXT;
     }
-    if (ferror(stdin) && errno == EINTR) return LINE_INTERRUPTED;
+    if (errno == EINTR) return LINE_INTERRUPTED;
     return out->len ? LINE_TEXT : LINE_EOF;
 }
 
-struct editor *editor_open(const char *history, const char *const *words)
+struct editor *editor_open(const char *history, const char *const *words, int stop)
 {
     struct editor *l = mem_zero(sizeof *l);
     const char *kind = getenv("TERM");
     setlocale(LC_CTYPE, "");                                          /* libedit reads characters as the terminal sends them */
     l->words = words;
+    l->stop = stop;
     l->history_path = history ? mem_str(history) : NULL;
-    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && kind && strcmp(kind, "dumb")) open_editor(l);
+    l->asks = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (l->asks) setvbuf(stdin, NULL, _IONBF, 0);                     /* poll() sees all that was typed */
+    if (l->asks && kind && strcmp(kind, "dumb")) open_editor(l);
     return l;
 }
 

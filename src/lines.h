@@ -5,8 +5,10 @@
 #include "base/base.h"
 
 struct editor;
-/* history: a file (0600), or NULL. words: NULL-terminated list for completion of what begins with '/', lent. */
-struct editor *editor_open(const char *history, const char *const *words);
+/* history: a file (0600), or NULL. words: NULL-terminated list for completion of what begins with '/', lent.
+ * stop: a descriptor that becomes readable when the user interrupts (struct cancel), whenever that is: a signal
+ * alone is lost where it comes before the terminal is read. */
+struct editor *editor_open(const char *history, const char *const *words, int stop);
 void editor_close(struct editor *l);
 enum line_end { LINE_TEXT, LINE_EOF, LINE_INTERRUPTED };
 /* A whole message, without its last newline: a trailing \ continues it, """ … """ holds several lines, so do

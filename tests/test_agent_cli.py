@@ -328,7 +328,6 @@ def test_ctrl_c_stops_a_tool_and_twice_leaves(tmp_path):
     time.sleep(0.3)
     t.type("\x03")
     t.wait(r"cancelled by the user.*interrupted.*> ", 10)
-    time.sleep(0.3)                                      # the prompt is there before it reads keys
     t.type("\x03")
     t.wait("leaves")
     t.type("\x03")

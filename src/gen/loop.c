@@ -698,7 +698,7 @@ static bool prefill(struct loop *l)
     const float *logits = l->logits;
     for (int i = 0; i < l->n_rows; i++) {
         prompt_read(l, l->who[i], &l->rows[i], logits);
-        logits += (size_t)l->rows[i].n_logits * (size_t)l->stride;
+        if (l->rows[i].n_logits) logits += (size_t)l->rows[i].n_logits * (size_t)l->stride;
     }
     return true;
 }

@@ -280,6 +280,7 @@ struct matcher *matcher_new(const struct grammar *g, const struct vocab *v, stru
     m->g = g;
     m->v = v;
     m->carry = NONE;
+    MEM_GROW(m->word, m->n_word, m->cap_word);          /* there before the first word is: an empty list is no NULL */
     m->visit = mem_zero((g->n_op + 1) * sizeof *m->visit);
     if (v && !(m->bind = bind_get(g, v, e))) { matcher_free(m); return NULL; }
     uint32_t root = frame_push(m, (struct frame){ .kind = F_ROOT, .parent = NONE, .texts = NONE });
@@ -309,7 +310,7 @@ struct matcher *matcher_fork(const struct matcher *m)
 {
     struct matcher *f = mem_dup(m, sizeof *m);
     f->frame = mem_dup(m->frame, m->cap_frame * sizeof *m->frame);
-    f->word = m->word ? mem_dup(m->word, m->cap_word * sizeof *m->word) : NULL;
+    f->word = mem_dup(m->word, m->cap_word * sizeof *m->word);
     f->conf = mem_dup(m->conf, m->cap_conf * sizeof *m->conf);
     f->snap = mem_dup(m->snap, m->cap_snap * sizeof *m->snap);
     f->visit = mem_dup(m->visit, (m->g->n_op + 1) * sizeof *m->visit);
