@@ -17,6 +17,7 @@
 #endif
 
 #define HISTORY_MOST 1000
+#define CTRL_D 4
 #define PASTE_MOST ((size_t)4 << 20)
 
 struct editor {
@@ -26,6 +27,7 @@ struct editor {
     const char *const *words;
     char *history_path;
 #ifdef TENON_LIBEDIT
+    bool fresh;                                                       /* nothing of the line has been read */
     EditLine *el;
     History *history;
 #endif
@@ -44,7 +46,8 @@ static bool await_input(const struct editor *l)
 }
 
 #ifdef TENON_LIBEDIT
-/* A character of the terminal in the user's encoding, for libedit. 1; 0: the end; -1: see errno. */
+/* A character of the terminal in the user's encoding, for libedit. 1; 0: the end; -1: see errno. libedit prints the prompt
+ * before it takes the terminal over: a Ctrl-D typed in between was an end of file to the terminal, and is read as NUL. */
 static int next_char(EditLine *el, wchar_t *out)
 {
     struct editor *l;
@@ -57,8 +60,11 @@ static int next_char(EditLine *el, wchar_t *out)
         if (n <= 0) return (int)n;
         size_t k = mbrtowc(out, &c, 1, &st);
         if (k == (size_t)-1) memset(&st, 0, sizeof st);               /* no character: the next byte may begin one */
-        else if (k != (size_t)-2) return 1;
+        else if (k != (size_t)-2) break;
     }
+    if (l->fresh && !*out) *out = CTRL_D;
+    l->fresh = false;
+    return 1;
 }
 
 static char *prompt_of(EditLine *el)
@@ -159,6 +165,7 @@ static enum line_end edit_line(struct editor *l, struct str *out)
 {
     int n = 0;
     errno = 0;
+    l->fresh = true;
     const char *s = el_gets(l->el, &n);
     if (s && n > 0) {
         str_put(out, s, (size_t)n);

@@ -515,6 +515,49 @@ TEST(calls_come_back_as_they_were_generated)
     }
 }
 
+/* ---- grammars ------------------------------------------------------------------------------------------------- */
+
+/* A tool list that comes again is not compiled again, and says the same: its grammar has more found out, and knows no more. */
+TEST(grammars_are_compiled_once)
+{
+    struct rig r = rig_open(&(struct sched_opts){ 0 });
+    for (uint64_t round = 0; round < 3; round++)
+        for (uint64_t i = 0; i < 24; i++) {
+            struct rig fresh = rig_open(&(struct sched_opts){ 0 });
+            struct answer a = { .r = kind(i) }, b = { .r = kind(i) };
+            ask(&r, &a), ask(&fresh, &b);
+            CHECK(!strcmp(a.text.p, b.text.p), "request %d, round %d: kept and fresh grammar differ\n%s\n%s", (int)i, (int)round, a.text.p, b.text.p);
+            answer_done(&a), answer_done(&b);
+            rig_close(&fresh);
+        }
+    struct sched_stats st = settled(&r);
+    CHECK(st.grammars < 12 && st.grammars + st.grammars_kept == 72, "%d compiled, %d found", (int)st.grammars, (int)st.grammars_kept);
+    CHECK(st.grammar_bytes > 1000 && st.grammar_bytes < (size_t)64 << 20, "%zu bytes", st.grammar_bytes);
+    rig_close(&r);
+}
+
+TEST(grammars_kept_are_bounded)
+{
+    struct grammars *c = grammars_open();
+    struct err e = { 0 };
+    const struct grammar *held = NULL;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 200; i++) {
+            char text[64];
+            snprintf(text, sizeof text, "\"%d\" [a-z]{1,%d}", i, i + 1);
+            const struct grammar *g = grammars_take(c, &(struct grammar_source){ .envelope = text }, &e);
+            CHECK(g, "%s", e.msg);
+            if (!held) held = g;                                      /* is in use until the end */
+            else grammars_give(c, g);
+        }
+    struct grammars_stats st = grammars_stats(c);
+    CHECK(st.n == 65 && st.misses == 399 && st.hits == 1, "%zu kept, %d compiled, %d found", st.n, (int)st.misses, (int)st.hits);
+    CHECK(!grammars_take(c, &(struct grammar_source){ .envelope = "\"" }, &e) && e.code, "a broken envelope is refused");
+    CHECK(grammars_stats(c).n == st.n, "and not kept");
+    grammars_give(c, held), grammars_give(c, NULL);
+    grammars_close(c);
+}
+
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
 static long resident_kb(void)

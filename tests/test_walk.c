@@ -293,10 +293,12 @@ static bool plain_run(struct engine *en, const struct gguf *g, const struct requ
     p.seq = kv_seq_new(p.kv);
     p.logits = mem_alloc((size_t)model_config(p.model)->n_vocab * sizeof *p.logits);
     bool ok = engine_render(en, r, &text, e) && prompt_tokens(&text, t, &p.prompt, e);
-    struct seq_opts o = { .voice = { t, d, v }, .r = r, .budget = r->max_tokens, .budget_why = "max_tokens is", .fn = message_event, .ctx = m };
+    struct grammars *grammars = grammars_open();
+    struct seq_opts o = { .voice = { t, d, v }, .grammars = grammars, .r = r, .budget = r->max_tokens, .budget_why = "max_tokens is", .fn = message_event, .ctx = m };
     struct seq *s = ok ? seq_open(&o, e) : NULL;
     ok = s && plain_seq(&p, s, e);
     seq_close(s);
+    grammars_close(grammars);
     prompt_done(&text);
     kv_close(p.kv);
     arena_done(&p.tmp);

@@ -83,6 +83,7 @@ static uint64_t weights_key(const struct gguf *g)
 struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e)
 {
     struct engine *en = mem_zero(sizeof *en);
+    en->grammars = grammars_open();
     if (!(en->tok = tok_open(g, e))) goto fail;
     if (gguf_has(g, "tokenizer.chat_template") && !gguf_str(g, "tokenizer.chat_template", &en->template_text, e)) goto fail;
     if (!dialect_open(g, en->tok, o->dialect, &en->dialect, &en->template, e)) goto fail;
@@ -108,6 +109,7 @@ void engine_close(struct engine *en)
     if (!en) return;
     loop_close(en->loop);
     model_close(en->model);
+    grammars_close(en->grammars);                                     /* what was bound to the vocabulary goes with them */
     vocab_close(en->vocab);
     tok_close(en->tok);
     jinja_close(en->template);

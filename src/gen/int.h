@@ -82,6 +82,22 @@ void lexical_scores(const struct json *messages, const struct call_tool *tool, i
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 
+/* ---- grammars.c ------------------------------------------------------------------------------- */
+
+/* What a grammar is made of: see grammar_compile(). value: the schema with number 0, NULL without one. */
+struct grammar_source { const char *envelope; const struct grammar_pair *pair; int n_pair; const struct json *value; struct grammar_opts o; };
+/* Grammars that were compiled, by their source; all threads. */
+struct grammars;
+struct grammars_stats { size_t n, bytes; uint64_t hits, misses; };
+struct grammars *grammars_open(void);
+void grammars_close(struct grammars *c);                              /* nobody may use one of its grammars any more */
+struct grammars_stats grammars_stats(struct grammars *c);
+/* The grammar of a source, compiled if it is not there; give it back. NULL: as grammar_compile(). */
+const struct grammar *grammars_take(struct grammars *c, const struct grammar_source *src, struct err *e);
+void grammars_give(struct grammars *c, const struct grammar *g);      /* NULL is fine */
+
+/* ---- seq.c ------------------------------------------------------------------------------------ */
+
 enum { DRAFT_MOST = 4 };
 /* What a sequence waits for: nothing, it is finished; logits after tok [n], which were committed since it was last asked
  * (n 0: after the prompt), and, so that later ones are ready, after each of draft [n_draft], which may be committed next;
@@ -90,6 +106,7 @@ enum seq_wait { WAIT_NOTHING, WAIT_LOGITS, WAIT_AHEAD };
 struct seq_want { enum seq_wait kind; const int32_t *tok; int n; const int32_t *draft; int n_draft; };
 struct seq_opts {
     struct voice voice;
+    struct grammars *grammars;                                        /* lent */
     const struct request *r;
     int budget;                                                       /* tokens that may be generated */
     const char *budget_why;                                           /* "max_tokens is", "the prompt leaves" … */

@@ -47,7 +47,7 @@ struct sched {
     bool closing, draining;
     uint64_t next_id, beat_ns;
     struct sched_stats st;                                            /* as shown; what the loop counts is copied here after a step */
-    uint64_t submitted, full, refused, compiled;
+    uint64_t submitted, full, refused;
     double pace;                                                      /* seconds between two ends, smoothed */
     uint64_t end_ns;
 };
@@ -130,7 +130,6 @@ static void *clerk_thread(void *ctx)
         if (!skip) prepare(j);
         pthread_mutex_lock(&s->lock);
         j->at = JOB_READY;
-        s->compiled += j->t.seq != NULL;
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
@@ -392,7 +391,10 @@ void sched_read_stats(struct sched *s, struct sched_stats *out)
     out->submitted = s->submitted;
     out->full = s->full;
     out->refused = s->refused;
-    out->grammars = s->compiled;
+    struct grammars_stats made = grammars_stats(s->en->grammars);
+    out->grammars = made.misses;
+    out->grammars_kept = made.hits;
+    out->grammar_bytes = made.bytes;
     out->heartbeat = s->beat_ns ? (double)(clock_ns() - s->beat_ns) * 1e-9 : 0;
     pthread_mutex_unlock(&s->lock);
 }

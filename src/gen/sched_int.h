@@ -30,6 +30,7 @@ struct engine {
     const struct dialect *dialect;
     struct jinja *template; struct bytes template_text;               /* the file's, NULL and empty without one */
     struct vocab *vocab;
+    struct grammars *grammars;
     struct model *model;
     const struct lora_use *lora; int n_lora;                          /* act on every request */
     enum dtype kv_type;

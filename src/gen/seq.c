@@ -29,7 +29,7 @@ struct seq {
     struct seq_opts o;
     struct call_tool *tool; int n_tool;
     struct turn turn;
-    struct grammar *grammar;
+    const struct grammar *grammar;
     struct matcher *matcher;
     struct emitter em;
     struct sampler sampler;
@@ -151,7 +151,7 @@ static bool compile_format(struct seq *s, struct grammar_opts *g, struct err *e)
     const struct json *value = answer_schema(s);
     struct str envelope = { 0 };
     make_envelope(s, true, &envelope);
-    s->grammar = grammar_compile(envelope.p, NULL, 0, &value, value ? 1 : 0, g, e);
+    s->grammar = grammars_take(s->o.grammars, &(struct grammar_source){ envelope.p, NULL, 0, value, *g }, e);
     str_done(&envelope);
     if (!s->grammar) return err_in(e, "response_format");
     for (size_t i = 0; i < grammar_n_relaxed(s->grammar); i++)
@@ -196,7 +196,7 @@ static bool compile_calls(struct seq *s, struct grammar_opts *g, struct err *e)
         if (!s->tool[i].is_strict) g->relax = true; /* then the strict ones are looked at below */
     }
     make_envelope(s, formatted, &envelope);
-    s->grammar = grammar_compile(envelope.p, pair, s->n_tool, &value, value ? 1 : 0, g, e);
+    s->grammar = grammars_take(s->o.grammars, &(struct grammar_source){ envelope.p, pair, s->n_tool, value, *g }, e);
     str_done(&envelope);
     mem_free(pair);
     if (!s->grammar && formatted && strncmp(e->msg, "tool ", 5))
@@ -268,7 +268,7 @@ void seq_close(struct seq *s)
     mem_free(s->tool);
     json_free(s->any_object);
     matcher_free(s->matcher);
-    grammar_free(s->grammar);
+    grammars_give(s->o.grammars, s->grammar);
     sampler_done(&s->sampler);
     mem_free(s->mask);
     mem_free(s->full);

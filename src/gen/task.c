@@ -78,6 +78,7 @@ bool task_prepare(struct task *t, struct engine *en, struct replay *re, int n_ct
     if (!asked)
         snprintf(why, sizeof why, "the prompt of %zu tokens leaves of the context's %d", t->prompt.n, n_ctx);
     struct seq_opts o = { .voice = { en->tok, en->dialect, en->vocab },
+                          .grammars = en->grammars,
                           .r = t->r,
                           .budget = asked ? t->r->max_tokens : room,
                           .budget_why = why,

@@ -13,12 +13,14 @@ bool random_call(const struct gguf *g, const struct dialect *d, const struct req
     bool ok = false;
     struct seq *s = NULL;
     struct vocab *v = NULL;
+    struct grammars *grammars = grammars_open();
     struct tokenizer *t = tok_open(g, e);
-    if (!t) return false;
+    if (!t) goto out;
     if (!d) d = dialect_detect(g, t);
     v = vocab_of_tokenizer(t, d, e);
     if (!v) goto out;
     struct seq_opts o = {.voice = {t, d, v},
+                         .grammars = grammars,
                          .r = r,
                          .budget = r->max_tokens ? r->max_tokens : INT_MAX / 4,
                          .budget_why = "max_tokens is",
@@ -30,6 +32,7 @@ bool random_call(const struct gguf *g, const struct dialect *d, const struct req
     ok = s && seq_run(s, e);
 out:
     seq_close(s);
+    grammars_close(grammars);
     vocab_close(v);
     tok_close(t);
     return ok;
