@@ -176,6 +176,25 @@ TEST(utf8_is_strict)
     }
 }
 
+TEST(base64_is_strict)
+{
+    static const struct { const char *bytes, *text; } rows[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+                                                                 { "\xff\xfe\xfd", "//79" } };
+    static const char *const bad[] = { "Z", "Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z===", "====", "Zm9 ", "Zm-v", "Zm9vYg=" };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct str t = { 0 }, back = { 0 };
+        base64_put(&t, rows[i].bytes, strlen(rows[i].bytes));
+        CHECK(!strcmp(t.p ? t.p : "", rows[i].text), "row %zu: %s", i, t.p);
+        CHECK(base64_read(&back, rows[i].text, strlen(rows[i].text)) && !strcmp(back.p ? back.p : "", rows[i].bytes), "row %zu: back", i);
+        str_done(&t), str_done(&back);
+    }
+    for (size_t i = 0; i < LEN(bad); i++) {
+        struct str out = { 0 };
+        CHECK(!base64_read(&out, bad[i], strlen(bad[i])) && !out.len, "'%s' is not base64", bad[i]);
+        str_done(&out);
+    }
+}
+
 static void count(void *ctx, int thread, int n_thread)
 {
     _Atomic int *hits = ctx;

@@ -515,6 +515,69 @@ TEST(calls_come_back_as_they_were_generated)
     }
 }
 
+/* The conversation that call number i would come back in. */
+static struct request come_back(int i)
+{
+    struct request q = asked("dim the kitchen");
+    struct json *body = json_copy(q.body), *list = json_copy(q.messages);
+    struct err e = { 0 };
+    char text[300];
+    snprintf(text, sizeof text, "{'role':'assistant','content':null,'tool_calls':[{'id':'call_%d','type':'function','function':"
+             "{'name':'tool_%d','arguments':'{}'}}]}", i, i % 8);
+    json_push(list, parse(text));
+    snprintf(text, sizeof text, "{'role':'tool','tool_call_id':'call_%d','content':'ok'}", i);
+    json_push(list, parse(text));
+    json_set(body, "messages", list);
+    request_done(&q);
+    CHECK(request_read(&q, body, &e), "%s", e.msg);
+    return q;
+}
+
+/* Calls of all sizes through a ring that holds some dozens: the last ones and those asked for are there, whole. */
+TEST(calls_remembered_are_bounded)
+{
+    enum { N = 400, BYTES = 16 << 10 };
+    struct rig r = rig_open(&(struct sched_opts){ 0 });
+    struct replay *re = replay_open(BYTES);
+    struct request first = asked("dim the kitchen");
+    struct replay_at at, ignored;
+    struct ids out = { 0 };
+    struct err e = { 0 };
+    uint64_t n_put;
+    CHECK(replay_prompt(re, r.en, &first, &out, &at, &n_put, &e) && !n_put, "%s", e.msg);
+    int found = 0, last_lost = -1;
+    for (int i = 0; i < N; i++) {
+        int32_t tok[64];
+        size_t n = 1 + (size_t)(i * 7 % 60);
+        struct message_call call = { .id = (char[24]){ 0 }, .name = (char[24]){ 0 } };
+        snprintf(call.id, 24, "call_%d", i), snprintf(call.name, 24, "tool_%d", i % 8);
+        str_puts(&call.args, "{}");
+        struct message m = { .call = &call, .n_call = 1 };
+        for (size_t k = 0; k < n; k++) tok[k] = (int32_t)(i % 50 + 3);
+        replay_keep(re, &m, tok, n, at);
+        str_done(&call.args);
+        struct request q = come_back(0);                              /* the first is asked for all the time */
+        if (i % 20 == 0) CHECK(replay_prompt(re, r.en, &q, &out, &ignored, &n_put, &e) && n_put == 1, "call 0 after %d", i);
+        request_done(&q);
+    }
+    for (int i = 0; i < N; i++) {
+        struct request q = come_back(i);
+        out.n = 0;
+        CHECK(replay_prompt(re, r.en, &q, &out, &ignored, &n_put, &e), "%s", e.msg);
+        int same = 0;
+        for (size_t k = 0; k < out.n; k++) same += out.id[k] == i % 50 + 3;
+        CHECK(!n_put || same >= 1 + i * 7 % 60, "call %d: %d of its tokens", i, same);
+        if (n_put) found++;
+        else last_lost = i;
+        request_done(&q);
+    }
+    CHECK(found > 40 && found < 200 && last_lost < N - 40, "%d found, %d is lost", found, last_lost);
+    request_done(&first);
+    mem_free(out.id);
+    replay_close(re);
+    rig_close(&r);
+}
+
 /* ---- grammars ------------------------------------------------------------------------------------------------- */
 
 /* A tool list that comes again is not compiled again, and says the same: its grammar has more found out, and knows no more. */

@@ -101,6 +101,10 @@ void  str_putc(struct str *s, char c);
 void  str_fmt(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *str_take(struct str *s);                                        /* caller frees; never NULL; s is empty afterwards */
 
+/* RFC 4648 base64, padded, appended. base64_read: false for anything that base64_put() does not write; out as it was. */
+void base64_put(struct str *out, const void *bytes, size_t n);
+bool base64_read(struct str *out, const char *p, size_t n);
+
 struct bytes { const char *p; size_t len; };                          /* lent, may hold NULs */
 bool bytes_eq(struct bytes a, const char *s);
 static inline bool bytes_same(struct bytes a, struct bytes b) { return a.len == b.len && (!a.len || !memcmp(a.p, b.p, a.len)); }

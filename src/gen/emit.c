@@ -153,6 +153,7 @@ static void on_parse(void *ctx, const struct parse_event *ev)
     if (ev->kind != PARSE_TEXT && ev->kind != PARSE_REASONING) flush_text(em);
     switch (ev->kind) {
     case PARSE_REASONING:
+        em->thought = true;
         send_text(em, &em->reasoning, EV_REASONING, ev->bytes, ev->len, false);
         break;
     case PARSE_TEXT:      send_text(em, &em->text, EV_TEXT, ev->bytes, ev->len, false); break;
@@ -200,6 +201,7 @@ void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struc
     if (odds) ev.logprob = odds->logprob, ev.top = odds->top, ev.n_top = odds->n_top;
     if (em->want_tokens) emit_event(em, &ev);
     if (tok_is_eog(em->voice.tok, id)) return;
+    em->thought = false;
     bool special = voice_is_special(&em->voice, id);
     struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);
     wire_feed(&em->wire, b.p, b.len, special);

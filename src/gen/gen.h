@@ -50,6 +50,7 @@ struct request {
     bool unconstrained;                                               /* for measuring: no grammar, no promise; a broken call is incomplete.
                                                                        * No member of the JSON sets this */
     bool want_tokens;                                                 /* token events too (logprobs) */
+    bool want_progress;                                               /* EV_PROGRESS too; no member of the JSON sets this here */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
                                                                        * -1: not even the log-probability of their own */
 };
@@ -79,11 +80,15 @@ struct json *messages_normalise(const struct json *messages, struct err *e);
 /* ---- events ---------------------------------------------------------------------------------- */
 
 enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR,
-                  EV_START };                                         /* of a scheduler: all that can be refused has been checked */
+                  EV_START,                                           /* of a scheduler: all that can be refused has been checked */
+                  EV_PROGRESS };                                      /* and, where wanted: a piece of the prompt has been read */
 enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED, ORIGIN_PROMPT };
 enum finish { FINISH_STOP, FINISH_TOOL_CALLS, FINISH_LENGTH, FINISH_CANCEL };
 /* Forced tokens need no logits; drafts are computed ahead and accepted if they are then chosen. */
-struct usage { int prompt_tokens, cached_tokens, completion_tokens, forced_tokens, draft_tokens, accepted_tokens; };
+struct usage {
+    int prompt_tokens, cached_tokens, written_tokens;                 /* written: to the prefix cache */
+    int completion_tokens, reasoning_tokens, forced_tokens, draft_tokens, accepted_tokens;
+};
 struct timing { double prefill_ms, decode_ms, mask_us, first_token_ms, total_ms, queue_ms; };
 struct top { int32_t token; float logprob; };
 #define TOP_MOST 20
@@ -96,7 +101,9 @@ struct event {
      * stands before it (first token of a prompt). top: the most probable tokens, best first. */
     int32_t token; float logprob; enum token_origin origin;
     const struct top *top; int n_top;
-    enum finish reason; struct usage usage; struct timing timing;     /* EV_FINISH; EV_START: usage.prompt_tokens */
+    enum finish reason;                                               /* EV_FINISH */
+    struct usage usage; struct timing timing;                         /* so far; EV_START: usage.prompt_tokens alone */
+    int n_read;                                                       /* EV_PROGRESS: prompt tokens, those from the cache among them */
     enum err_code code;                                               /* EV_ERROR */
 };
 typedef bool event_fn(void *ctx, const struct event *ev);             /* false: cancel */

@@ -36,7 +36,7 @@ struct emitter {                                                      /* committ
     struct wire wire;
     const struct json *tools;
     event_fn *fn; void *ctx;
-    bool cancelled, want_tokens, random_ids, in_call;
+    bool cancelled, want_tokens, random_ids, in_call, thought;        /* thought: reasoning was told of the last token */
     bool is_code;                                                     /* the open call is raw source */
     int n_call, first_id;
     char id[40];

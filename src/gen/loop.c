@@ -574,6 +574,7 @@ static enum entry enter(struct loop *l, struct task *t)
     if (!t->start_ns) {
         t->start_ns = clock_ns();
         t->n_cached = hit.len;
+        t->n_written = l->prefix && !t->echo ? (int)t->prompt.n - hit.len : 0;
         l->st.cache_queries += (uint64_t)t->prompt.n;
         l->st.cache_hits += (uint64_t)hit.len;
     }
@@ -645,7 +646,7 @@ static void send_echo(struct loop *l, struct task *t, int at, const float *befor
     if (before) sample_odds(before, tok_n_vocab(l->en->tok), ev.token, t->r->top, &odds);
     ev.logprob = odds.logprob, ev.top = odds.top, ev.n_top = odds.n_top;
     t->n_echo = at + 1;
-    if (!t->fn(t->ctx, &ev)) t->cancel = true;
+    if (!task_tell(t, &ev)) t->cancel = true;
 }
 
 /* Log-probabilities of the prompt's own tokens: those after rows [at, at + n). */
@@ -655,12 +656,18 @@ static void echo(struct loop *l, struct task *t, int at, int n, const float *log
     for (int i = 0; i < n && at + i + 1 < (int)t->prompt.n; i++) send_echo(l, t, at + i + 1, logits + (size_t)i * (size_t)l->stride);
 }
 
+static void tell_progress(struct task *t, int have)
+{
+    if (!task_tell(t, &(struct event){ .kind = EV_PROGRESS, .n_read = have })) t->cancel = true;
+}
+
 static void prompt_read(struct loop *l, struct task *t, const struct rows *r, const float *logits)
 {
     int have = computed(l, t);
     bool whole = have == (int)t->prompt.n;
     if (is_echoing(t) && t->r->want_tokens) echo(l, t, have - r->n, r->n, logits);
     keep_pages(l, t, have, whole);
+    if (t->r->want_progress) tell_progress(t, have);
     if (!whole) return;
     t->n_echo = (int)t->prompt.n;
     t->stage = STAGE_DECODE;

@@ -7,123 +7,124 @@
  * after the same text, their place in the rendered prompt, up to the token that ends the turn, is filled
  * with those tokens. Everything else is rendered as ever, and whatever does not fit is, too.
  *
- * Bounded: the turn not used for longest goes first. Any thread. */
+ * The turns lie one behind the other in a ring of bytes that is there from the start, so that a server's memory does
+ * not grow with the calls it has made; the oldest give way. One that is asked for again while it is old is written
+ * anew. A position counts all bytes ever written: what lies before the tail is gone, and so a chain of turns with
+ * the same bucket, the newest first, ends by itself. Any thread. */
 #include "gen/sched_int.h"
 
-#define BUCKETS (1 << 14)
+#define BUCKETS (1u << 15)
 #define CUTS_MOST 256        /* turns put back into one prompt */
 
-struct kept {
-    struct kept *chain;                                               /* same bucket */
-    struct kept *older, *newer;
-    int n_call, refs;
-    struct { char *id, *name, *args; } *call;
-    char *text;
-    size_t text_len;
+/* In the ring: this, for every call its id, name and arguments, the text (each closed by NUL), the tokens. Padded to 8 bytes. */
+struct head {
+    uint64_t size, prev;                                              /* in bytes, this included; position + 1 of the next in the bucket, 0: none */
     struct replay_at at;
-    int32_t *tok; size_t n_tok;
+    uint32_t n_call, n_tok;                                           /* n_call 0: nothing but the rest of the ring */
 };
 struct replay {
     pthread_mutex_t lock;
-    struct kept *bucket[BUCKETS], *oldest, *newest;
-    size_t n_id, most;
+    uint64_t bucket[BUCKETS];                                         /* position + 1 of the newest */
+    uint64_t from, to;                                                /* positions [from, to) are there */
+    size_t size;
+    char *ring;
 };
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-static void turn_free(struct kept *t)
+static struct head *head_at(const struct replay *r, uint64_t pos) { return (struct head *)(void *)(r->ring + pos % r->size); }
+static const char *strings_of(const struct head *t) { return (const char *)(t + 1); }
+static const char *next_string(const char *s) { return s + strlen(s) + 1; }
+static const int32_t *tokens_of(const struct head *t)
 {
-    for (int i = 0; i < t->n_call; i++) {
-        mem_free(t->call[i].id);
-        mem_free(t->call[i].name);
-        mem_free(t->call[i].args);
-    }
-    mem_free(t->call);
-    mem_free(t->text);
-    mem_free(t->tok);
-    mem_free(t);
+    return (const int32_t *)(const void *)((const char *)t + t->size - ((size_t)t->n_tok * sizeof(int32_t) + 7) / 8 * 8);
 }
 
-static struct kept *turn_new(const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
+static void put_string(struct str *s, const char *text)
 {
-    struct kept *t = mem_zero(sizeof *t);
-    t->refs = 1;
-    t->at = at;
-    t->n_call = m->n_call;
-    t->call = mem_zero((size_t)m->n_call * sizeof *t->call);
+    str_puts(s, text ? text : "");
+    str_putc(s, 0);
+}
+
+/* A turn as it lies in the ring. Owned. */
+static struct head *turn_new(const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
+{
+    struct str s = { 0 };
     for (int i = 0; i < m->n_call; i++) {
-        t->call[i].id = mem_str(m->call[i].id);
-        t->call[i].name = mem_str(m->call[i].name);
-        t->call[i].args = mem_str(m->call[i].args.p ? m->call[i].args.p : "");
+        put_string(&s, m->call[i].id);
+        put_string(&s, m->call[i].name);
+        put_string(&s, m->call[i].args.p);
     }
-    t->text = mem_str(m->text.p ? m->text.p : "");
-    t->text_len = m->text.len;
-    t->tok = mem_alloc(n * sizeof *tok);
-    memcpy(t->tok, tok, n * sizeof *tok);
-    t->n_tok = n;
+    put_string(&s, m->text.p);
+    size_t strings = (s.len + 7) / 8 * 8, tokens = (n * sizeof *tok + 7) / 8 * 8;
+    struct head *t = mem_zero(sizeof *t + strings + tokens);
+    *t = (struct head){ .size = sizeof *t + strings + tokens, .at = at, .n_call = (uint32_t)m->n_call, .n_tok = (uint32_t)n };
+    memcpy(t + 1, s.p, s.len);
+    memcpy((char *)(t + 1) + strings, tok, n * sizeof *tok);
+    str_done(&s);
     return t;
 }
 
-static struct kept **place(struct replay *r, const char *id)
+static uint64_t *bucket_of(struct replay *r, const char *id) { return &r->bucket[hash64(id, strlen(id), 0) % BUCKETS]; }
+
+/* Lock held from here on. n bytes in one piece at the end of the ring; what is in the way goes. */
+static struct head *take_room(struct replay *r, size_t n)
 {
-    struct kept **at = &r->bucket[hash64(id, strlen(id), 0) % BUCKETS];
-    while (*at && strcmp((*at)->call[0].id, id)) at = &(*at)->chain;
-    return at;
+    size_t rest = r->size - r->to % r->size, skip = rest < n ? rest : 0;
+    while (r->to + skip + n - r->from > r->size) r->from += head_at(r, r->from)->size;
+    if (skip >= sizeof(struct head)) *head_at(r, r->to) = (struct head){ .size = skip };
+    else if (skip) memcpy(head_at(r, r->to), &(uint64_t){ skip }, sizeof(uint64_t));
+    r->to += skip + n;
+    return head_at(r, r->to - n);
 }
 
-static void unlink_age(struct replay *r, struct kept *t)
+static void write_turn(struct replay *r, struct head *t)
 {
-    *(t->older ? &t->older->newer : &r->oldest) = t->newer;
-    *(t->newer ? &t->newer->older : &r->newest) = t->older;
+    uint64_t *bucket = bucket_of(r, strings_of(t));
+    t->prev = *bucket;
+    memcpy(take_room(r, t->size), t, t->size);
+    *bucket = r->to - t->size + 1;
 }
 
-static void link_newest(struct replay *r, struct kept *t)
+/* The newest turn whose first call has this id; NULL: none. */
+static struct head *find(struct replay *r, const char *id, uint64_t *pos)
 {
-    t->newer = NULL;
-    t->older = r->newest;
-    *(r->newest ? &r->newest->newer : &r->oldest) = t;
-    r->newest = t;
+    for (uint64_t at = *bucket_of(r, id); at > r->from; at = head_at(r, *pos)->prev) {
+        *pos = at - 1;
+        if (!strcmp(strings_of(head_at(r, *pos)), id)) return head_at(r, *pos);
+    }
+    return NULL;
 }
 
-/* Lock held. */
-static void give(struct kept *t) { if (--t->refs == 0) turn_free(t); }
+/* ---- whole ----------------------------------------------------------------------------------- */
 
-static void forget(struct replay *r, struct kept *t)
+struct replay *replay_open(size_t bytes)
 {
-    *place(r, t->call[0].id) = t->chain;
-    unlink_age(r, t);
-    r->n_id -= (size_t)t->n_call;
-    give(t);
-}
-
-struct replay *replay_open(size_t most)
-{
-    struct replay *r = mem_zero(sizeof *r);
+    struct replay *r = mem_alloc(sizeof *r);
+    memset(r, 0, sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
-    r->most = most;
+    r->size = bytes / 8 * 8;
+    r->ring = mem_alloc(r->size);
+    for (size_t i = 0; i < r->size; i += 1024) ((volatile char *)r->ring)[i] = 0; /* resident now, not little by little */
     return r;
 }
 
 void replay_close(struct replay *r)
 {
     if (!r) return;
-    while (r->oldest) forget(r, r->oldest);
     pthread_mutex_destroy(&r->lock);
+    mem_free(r->ring);
     mem_free(r);
 }
 
 void replay_keep(struct replay *r, const struct message *m, const int32_t *tok, size_t n, struct replay_at at)
 {
     if (!m->n_call || !n || m->reasoning.len || !at.len) return;
-    struct kept *t = turn_new(m, tok, n, at);
+    struct head *t = turn_new(m, tok, n, at);
     pthread_mutex_lock(&r->lock);
-    if (*place(r, t->call[0].id)) forget(r, *place(r, t->call[0].id));
-    t->chain = NULL;
-    *place(r, t->call[0].id) = t;
-    link_newest(r, t);
-    r->n_id += (size_t)t->n_call;
-    while (r->n_id > r->most && r->oldest != t) forget(r, r->oldest);
+    if (t->size <= r->size / 4) write_turn(r, t);
     pthread_mutex_unlock(&r->lock);
+    mem_free(t);
 }
 
 /* ---- is it the same? ------------------------------------------------------------------------- */
@@ -138,44 +139,39 @@ static bool same_args(const char *a, const char *b)
     return same;
 }
 
-static bool same_turn(const struct kept *t, const struct json *msg, const struct json *calls)
+static bool same_turn(const struct head *t, const struct json *msg, const struct json *calls)
 {
     size_t len = 0;
-    const char *text = json_str(json_get(msg, "content"), &len);
-    if ((int)json_len(calls) != t->n_call || len != t->text_len || (len && memcmp(text, t->text, len))) return false;
-    for (int i = 0; i < t->n_call; i++) {
-        const struct json *c = json_at(calls, (size_t)i), *f = json_get(c, "function");
-        const char *args = json_str(json_get(f, "arguments"), NULL);
-        if (!json_str_is(json_get(c, "id"), t->call[i].id) || !json_str_is(json_get(f, "name"), t->call[i].name)) return false;
-        if (!args || !same_args(t->call[i].args, args)) return false;
+    const char *text = json_str(json_get(msg, "content"), &len), *s = strings_of(t);
+    if (json_len(calls) != t->n_call) return false;
+    for (uint32_t i = 0; i < t->n_call; i++, s = next_string(s)) {
+        const struct json *c = json_at(calls, i), *f = json_get(c, "function");
+        const char *args = json_str(json_get(f, "arguments"), NULL), *name = next_string(s);
+        if (!json_str_is(json_get(c, "id"), s) || !json_str_is(json_get(f, "name"), name)) return false;
+        if (!args || !same_args(s = next_string(name), args)) return false;
     }
-    return true;
+    return len == strlen(s) && (!len || !memcmp(text, s, len));
 }
 
-/* The remembered turn that an assistant message is, held; NULL: none. */
-static struct kept *take_turn(struct replay *r, const struct json *msg)
+/* The remembered turn that an assistant message is, owned; NULL: none. */
+static struct head *take_turn(struct replay *r, const struct json *msg)
 {
     const struct json *calls = json_get(msg, "tool_calls");
     const char *id = json_str(json_get(json_at(calls, 0), "id"), NULL);
+    uint64_t pos = 0;
     if (!id) return NULL;
     pthread_mutex_lock(&r->lock);
-    struct kept *t = *place(r, id);
-    if (t) {
-        t->refs++;
-        unlink_age(r, t);
-        link_newest(r, t);
-    }
+    struct head *found = find(r, id, &pos), *t = found ? mem_dup(found, found->size) : NULL;
+    if (t && pos - r->from < (r->to - r->from) / 2) write_turn(r, t);
     pthread_mutex_unlock(&r->lock);
     if (!t || same_turn(t, msg, calls)) return t;
-    pthread_mutex_lock(&r->lock);
-    give(t);
-    pthread_mutex_unlock(&r->lock);
+    mem_free(t);
     return NULL;
 }
 
 /* ---- the prompt ------------------------------------------------------------------------------ */
 
-struct cut { size_t from, to; struct kept *turn; };                   /* bytes of the prompt that become its tokens */
+struct cut { size_t from, to; struct head *turn; };                   /* bytes of the prompt that become its tokens */
 
 static bool ends_turn(const struct dialect *d, const char *text, size_t len)
 {
@@ -185,7 +181,7 @@ static bool ends_turn(const struct dialect *d, const char *text, size_t len)
 }
 
 /* The bytes of a turn: after the text it followed, up to the token that ends it. part: the tokens of p. */
-static bool find_cut(const struct engine *en, const struct prompt *p, const struct prompt_part *part, size_t n, struct kept *t,
+static bool find_cut(const struct engine *en, const struct prompt *p, const struct prompt_part *part, size_t n, struct head *t,
                      struct cut *out)
 {
     if (t->at.len > p->text.len || hash64(p->text.p, t->at.len, 0) != t->at.hash) return false;
@@ -228,7 +224,7 @@ static bool encode_cut(const struct engine *en, const struct prompt *p, const st
     size_t at = 0;
     for (int i = 0; i < n; i++) {
         if (!encode_part(en, p, at, cut[i].from, out, e)) return false;
-        for (size_t k = 0; k < cut[i].turn->n_tok; k++) ids_put(out, cut[i].turn->tok[k]);
+        for (uint32_t k = 0; k < cut[i].turn->n_tok; k++) ids_put(out, tokens_of(cut[i].turn)[k]);
         at = cut[i].to;
     }
     return encode_part(en, p, at, p->text.len, out, e);
@@ -242,12 +238,9 @@ static int find_cuts(struct replay *r, const struct engine *en, const struct req
     struct err ignored = { 0 };
     if (!prompt_parts(p, en->tok, &part, &n_part, &ignored)) return 0;
     for (size_t i = 0; i < json_len(q->messages) && n < CUTS_MOST; i++) {
-        struct kept *t = take_turn(r, json_at(q->messages, i));
-        if (!t) continue;
-        if (find_cut(en, p, part, n_part, t, &cut[n]) && (!n || cut[n].from >= cut[n - 1].to)) { n++; continue; }
-        pthread_mutex_lock(&r->lock);
-        give(t);
-        pthread_mutex_unlock(&r->lock);
+        struct head *t = take_turn(r, json_at(q->messages, i));
+        if (t && find_cut(en, p, part, n_part, t, &cut[n]) && (!n || cut[n].from >= cut[n - 1].to)) n++;
+        else mem_free(t);
     }
     mem_free(part);
     return n;
@@ -263,9 +256,7 @@ bool replay_prompt(struct replay *r, const struct engine *en, const struct reque
     ok = ok && encode_cut(en, &p, cut, n, out, e);
     *n_put = (uint64_t)n;
     *at = (struct replay_at){ p.text.len, hash64(p.text.p, p.text.len, 0) };
-    pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < n; i++) give(cut[i].turn);
-    pthread_mutex_unlock(&r->lock);
+    for (int i = 0; i < n; i++) mem_free(cut[i].turn);
     prompt_done(&p);
     return ok;
 }

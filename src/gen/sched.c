@@ -15,7 +15,7 @@
 
 #define N_SEQ 8
 #define N_QUEUE 256
-#define REPLAY_IDS 100000
+#define REPLAY_BYTES ((size_t)8 << 20)      /* about 50 000 calls */
 #define DISK_BYTES ((size_t)1 << 30)
 
 struct job {
@@ -246,7 +246,7 @@ struct sched *sched_open(struct engine *en, const struct sched_opts *o, struct e
     s->o = *o;
     if (!s->o.n_queue) s->o.n_queue = N_QUEUE;
     shelf_init(&s->shelf);
-    s->replay = replay_open(REPLAY_IDS);
+    s->replay = replay_open(REPLAY_BYTES);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
     pthread_cond_init(&s->fresh, NULL);

@@ -86,7 +86,7 @@ struct prefix_count prefix_counts(const struct prefix *p);
 /* ---- replay.c: calls as they were generated -------------------------------------------------------- */
 
 struct replay;                                                        /* any thread */
-struct replay *replay_open(size_t most);                              /* ids remembered */
+struct replay *replay_open(size_t bytes);                             /* all that is remembered */
 void replay_close(struct replay *r);
 struct replay_at { size_t len; uint64_t hash; };                      /* the text of a prompt */
 /* A finished turn: its calls, its text, its tokens without what ends it, the prompt it followed. */
@@ -124,7 +124,7 @@ struct task {
     struct node *node; int n_kept;                                    /* pages of it that the prefix cache has */
     float *logits; int row;                                           /* [1 + DRAFT_MOST, n_vocab]; row after seen */
     int32_t draft[DRAFT_MOST]; int n_draft, base;                     /* computed after seen; base: where the state is kept for them */
-    int n_cached, n_echo;
+    int n_cached, n_written, n_echo;                                  /* prompt tokens the prefix cache had, and has from it */
     uint64_t start_ns, prefill_ns, last_ns;                           /* began, prompt done, last token */
     struct message turn;                                              /* for replay */
     struct usage usage; enum finish reason; int n_call, n_unfit;      /* of the answer, for whoever counts */
@@ -136,6 +136,7 @@ struct task {
 /* Prompt, grammar, checks; everything that can be refused is. Any thread. false: refused, nothing was sent. */
 bool task_prepare(struct task *t, struct engine *en, struct replay *re, int n_ctx, struct err *e);
 void task_done(struct task *t);
+bool task_tell(void *task, const struct event *ev);                  /* its events, with the numbers so far; false: cancel */
 double task_cost(const struct task *t, int done, uint64_t now);       /* whose prompt comes next: the smallest */
 int  task_common(const struct task *a, const struct task *b);         /* tokens their prompts begin with alike */
 #define TASK_BORDERS 8

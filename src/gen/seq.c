@@ -313,6 +313,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
     ids_put(&s->pending, id);
     if (!s->matcher) s->ended = ends_turn(s, id);
     emit_token(&s->em, id, origin, odds);
+    s->o.usage.reasoning_tokens += s->em.thought;
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }

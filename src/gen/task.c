@@ -10,20 +10,26 @@
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-/* What only the loop knows is put into the last event; what is needed to replay the turn is kept. */
-static bool on_event(void *ctx, const struct event *ev)
+static void so_far(const struct task *t, struct event *ev)
 {
-    struct task *t = ctx;
+    uint64_t now = clock_ns(), read = t->prefill_ns ? t->prefill_ns : now;
+    ev->usage.cached_tokens = t->n_cached;
+    ev->usage.written_tokens = t->n_written;
+    if (!t->start_ns) return;
+    ev->timing.queue_ms = (double)(t->start_ns - t->born_ns) * 1e-6;
+    ev->timing.prefill_ms = (double)(read - t->start_ns) * 1e-6;
+    ev->timing.decode_ms = (double)(now - read) * 1e-6;
+}
+
+/* What only the loop knows is put into the event; what is needed to replay the turn is kept. */
+bool task_tell(void *task, const struct event *ev)
+{
+    struct task *t = task;
     struct event out = *ev;
     if (t->r->random_ids) message_event(&t->turn, ev);
+    if (ev->kind != EV_FINISH) out.usage = *seq_usage(t->seq);
+    so_far(t, &out);
     if (ev->kind == EV_FINISH) {
-        uint64_t now = clock_ns();
-        out.usage.cached_tokens = t->n_cached;
-        if (t->start_ns) out.timing.queue_ms = (double)(t->start_ns - t->born_ns) * 1e-6;
-        if (t->prefill_ns) {
-            out.timing.prefill_ms = (double)(t->prefill_ns - t->start_ns) * 1e-6;
-            out.timing.decode_ms = (double)(now - t->prefill_ns) * 1e-6;
-        }
         t->usage = out.usage;
         t->reason = ev->reason;
         if (t->ending) t->ending(t);                                  /* the request is its owner's again after this event */
@@ -84,7 +90,7 @@ bool task_prepare(struct task *t, struct engine *en, struct replay *re, int n_ct
                           .budget_why = why,
                           .stride = model_config(en->model)->n_vocab,
                           .steer = steer_of(en, t->r),
-                          .fn = on_event,
+                          .fn = task_tell,
                           .ctx = t,
                           .usage = { .prompt_tokens = (int)t->prompt.n },
                           .start_ns = t->born_ns };

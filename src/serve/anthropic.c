@@ -428,7 +428,7 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
         str_put(&t->stop, ev->bytes.p, ev->bytes.len); /* the stop string that was met */
         metrics_calls(j->sv->metrics, &c->message, c->request.choice);
         break;
-    case EV_START: case EV_TOKEN: case EV_ERROR: break;
+    case EV_START: case EV_TOKEN: case EV_PROGRESS: case EV_ERROR: break;
     }
 }
 
@@ -436,7 +436,7 @@ static struct json *usage_of(const struct job *j)
 {
     struct json *u = json_new_object();
     json_set(u, "input_tokens", json_new_int(j->usage.prompt_tokens - j->usage.cached_tokens));
-    json_set(u, "cache_creation_input_tokens", json_new_int(0));
+    json_set(u, "cache_creation_input_tokens", json_new_int(0));          /* the three are added up: what was computed is input_tokens */
     json_set(u, "cache_read_input_tokens", json_new_int(j->usage.cached_tokens));
     json_set(u, "output_tokens", json_new_int(j->usage.completion_tokens));
     return u;

@@ -62,7 +62,8 @@ static bool on_event(void *ctx, const struct event *ev)
     struct server *sv = j->sv;
     pthread_mutex_lock(&sv->mailbox->lock);
     struct mail *m = j->last;
-    if (!merges(m, c, ev)) {
+    if (merges(m, c, ev)) m->ev.usage = ev->usage, m->ev.timing = ev->timing;
+    else {
         m = mail_new(c, ev);
         if (j->last) j->last->next = m;
         else j->first = m;
@@ -250,7 +251,9 @@ static void add_usage(struct job *j, const struct choice *c)
     bool first = !(c->index % j->per); /* choices of one prompt: it counts once */
     if (first) j->usage.prompt_tokens += u->prompt_tokens;
     if (first) j->usage.cached_tokens += u->cached_tokens;
+    if (first) j->usage.written_tokens += u->written_tokens;
     j->usage.completion_tokens += u->completion_tokens;
+    j->usage.reasoning_tokens += u->reasoning_tokens;
     j->usage.forced_tokens += u->forced_tokens;
     j->usage.draft_tokens += u->draft_tokens;
     j->usage.accepted_tokens += u->accepted_tokens;
@@ -359,7 +362,7 @@ static void tell(struct job *j, const struct mail *m)
         c->done = true;
         j->n_done++;
     }
-    if (ev.kind == EV_START) c->message.usage.prompt_tokens = ev.usage.prompt_tokens;
+    if (ev.usage.prompt_tokens) c->message.usage = ev.usage, c->message.timing = ev.timing;
     if (ev.kind == EV_START) begin(j);
     message_event(&c->message, &ev);
     if (ev.kind == EV_FINISH) add_usage(j, c);
@@ -522,7 +525,7 @@ struct json *usage_json(const struct usage *u)
     json_set(o, "total_tokens", json_new_int(u->prompt_tokens + u->completion_tokens));
     json_set(p, "cached_tokens", json_new_int(u->cached_tokens));
     json_set(o, "prompt_tokens_details", p);
-    json_set(c, "reasoning_tokens", json_new_int(0));
+    json_set(c, "reasoning_tokens", json_new_int(u->reasoning_tokens));
     json_set(o, "completion_tokens_details", c);
     return o;
 }

@@ -108,6 +108,8 @@ static const char *const chat_members[] = { "model",
                                             "key_order",
                                             "steer",
                                             "best_of",
+                                            "timings_per_token",
+                                            "return_progress",
                                             "priority",
                                             NULL };
 
@@ -220,7 +222,7 @@ bool chat_request(struct exchange *x, struct json *body, struct request *r)
     return true;
 }
 
-struct chat { bool usage, logprobs, legacy; struct str head; };
+struct chat { bool usage, logprobs, legacy, timings, progress; struct str head; };
 
 static void chat_done(void *state)
 {
@@ -271,12 +273,14 @@ static bool chat_read(struct exchange *x, struct json *body, struct request *r, 
     *stream = false;
     if (!models_resolve(x, body) || !known_members(x, body, chat_members) ||
         !take_stream(x, body, stream, &c.usage) || !take_int(x, body, "n", 1, x->sv->o->max_n, n) ||
-        !take_logprobs(x, body, &c.logprobs, &top) || !legacy_functions(x, body, &c.legacy)) {
+        !take_logprobs(x, body, &c.logprobs, &top) || !take_bool(x, body, "timings_per_token", &c.timings) ||
+        !take_bool(x, body, "return_progress", &c.progress) || !legacy_functions(x, body, &c.legacy)) {
         json_free(body);
         return false;
     }
     if (!chat_request(x, body, r)) return false;
     r->top = (int)top;
+    r->want_progress = c.progress && *stream;
     *state = mem_dup(&c, sizeof c);
     return true;
 }
@@ -325,7 +329,15 @@ static struct json *timings_json(const struct message *m)
     return o;
 }
 
-static void chunk(struct job *j, struct choice *c, struct json *delta, const char *finish,
+/* How far the prompt has been read, as llama-server says it. */
+static void put_progress(const struct event *ev, struct str *out)
+{
+    str_fmt(out, ",\"prompt_progress\":{\"total\":%d,\"cache\":%d,\"processed\":%d,\"time_ms\":%.0f}", ev->usage.prompt_tokens,
+            ev->usage.cached_tokens, ev->n_read, ev->timing.prefill_ms);
+}
+
+/* progress: the event of it, or NULL. */
+static void chunk(struct job *j, struct choice *c, struct json *delta, const char *finish, const struct event *progress,
                   struct str *out)
 {
     struct chat *s = j->state;
@@ -344,7 +356,8 @@ static void chunk(struct job *j, struct choice *c, struct json *delta, const cha
     if (finish) str_fmt(out, "\"%s\"", finish);
     else str_puts(out, "null");
     str_puts(out, s->usage ? "}],\"usage\":null" : "}]");
-    if (finish) {
+    if (progress) put_progress(progress, out);
+    if (finish || s->timings) {
         struct json *t = timings_json(&c->message);
         str_puts(out, ",\"timings\":");
         json_write(out, t, JSON_COMPACT);
@@ -388,7 +401,11 @@ static void chat_event(struct job *j, struct choice *c, const struct event *ev, 
         struct json *d = json_new_object();
         json_set(d, "role", json_new_str("assistant"));
         json_set(d, "content", json_new_null());
-        chunk(j, c, d, NULL, out);
+        chunk(j, c, d, NULL, NULL, out);
+        return;
+    }
+    if (ev->kind == EV_PROGRESS) {
+        chunk(j, c, json_new_object(), NULL, ev, out);
         return;
     }
     struct json *d = event_delta(ev);
@@ -396,7 +413,7 @@ static void chat_event(struct job *j, struct choice *c, const struct event *ev, 
         d = as_function_call(d);
         if (ev->kind != EV_FINISH && !json_len(d)) json_free(d), d = NULL;
     }
-    if (d) chunk(j, c, d, ev->kind == EV_FINISH ? chat_finish(j, c) : NULL, out);
+    if (d) chunk(j, c, d, ev->kind == EV_FINISH ? chat_finish(j, c) : NULL, NULL, out);
 }
 
 static void chat_end(struct job *j, struct str *out)

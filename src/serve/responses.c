@@ -79,6 +79,18 @@ static bool read_output(struct reading *r, const struct json *item)
     return true;
 }
 
+/* What include: ["reasoning.encrypted_content"] had given. */
+static bool read_sealed(struct reading *r, const struct json *v)
+{
+    size_t n = 0;
+    const char *s = json_str(v, &n);
+    char where[64];
+    snprintf(where, sizeof where, "input[%zu].encrypted_content", r->at);
+    if (v && (!s || !base64_read(&r->thought, s, n) || !utf8_valid(r->thought.p ? r->thought.p : "", r->thought.len)))
+        return bad(r->x, "invalid_value", where, "this was not written by this server; leave the item out");
+    return true;
+}
+
 /* Reasoning belongs to the assistant turn behind it. */
 static bool read_reasoning(struct reading *r, const struct json *item)
 {
@@ -90,7 +102,7 @@ static bool read_reasoning(struct reading *r, const struct json *item)
         if (s) str_put(&r->thought, s, len);
     }
     r->open = NULL;
-    return true;
+    return r->thought.len || read_sealed(r, there(item, "encrypted_content"));
 }
 
 static bool read_code(struct reading *r, const struct json *item)
@@ -480,6 +492,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
     a->store = store && x->sv->store;
     if (store && !a->store) reply_header(x, "x-ignored", "store");
     a->logprobs = wants(there(body, "include"), "message.output_text.logprobs");
+    a->sealed = wants(there(body, "include"), "reasoning.encrypted_content");
     if (there(body, "top_logprobs")) {
         struct json *copy = json_copy(body);
         ok = take_int(x, copy, "top_logprobs", 0, TOP_MOST, &top);

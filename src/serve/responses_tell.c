@@ -33,10 +33,10 @@ static struct json *usage_of(const struct usage *u)
     struct json *o = json_new_object(), *in = json_new_object(), *out = json_new_object();
     json_set(o, "input_tokens", json_new_int(u->prompt_tokens));
     json_set(in, "cached_tokens", json_new_int(u->cached_tokens));
-    json_set(in, "cache_write_tokens", json_new_int(0));
+    json_set(in, "cache_write_tokens", json_new_int(u->written_tokens));
     json_set(o, "input_tokens_details", in);
     json_set(o, "output_tokens", json_new_int(u->completion_tokens));
-    json_set(out, "reasoning_tokens", json_new_int(0));
+    json_set(out, "reasoning_tokens", json_new_int(u->reasoning_tokens));
     json_set(o, "output_tokens_details", out);
     json_set(o, "total_tokens", json_new_int(u->prompt_tokens + u->completion_tokens));
     return o;
@@ -129,6 +129,17 @@ static struct json *one(struct json *v)
     return list;
 }
 
+/* reasoning.encrypted_content: what a client that keeps no state sends back. Opaque to it; there is no secret in it, for it
+ * is text that we wrote to this client. */
+static struct json *sealed(const struct answer *a)
+{
+    struct str s = { 0 };
+    base64_put(&s, a->text.p, a->text.len);
+    struct json *v = json_new_strn(s.p ? s.p : "", s.len);
+    str_done(&s);
+    return v;
+}
+
 /* The open item as it stands. */
 static struct json *item(const struct answer *a, const char *status, bool empty)
 {
@@ -143,7 +154,7 @@ static struct json *item(const struct answer *a, const char *status, bool empty)
         json_set(t, "type", json_new_str("reasoning_text"));
         json_set(t, "text", json_new_strn(p, a->text.len));
         json_set(o, "content", empty ? (json_free(t), json_new_array()) : one(t));
-        json_set(o, "encrypted_content", json_new_null());
+        json_set(o, "encrypted_content", a->sealed && !empty ? sealed(a) : json_new_null());
         break;
     }
     case ITEM_MESSAGE:
@@ -299,7 +310,7 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
         close_item(j, ev->reason == FINISH_LENGTH ? "incomplete" : "completed", out);
         metrics_calls(j->sv->metrics, &c->message, c->request.choice);
         break;
-    case EV_START: case EV_ERROR: break;
+    case EV_START: case EV_PROGRESS: case EV_ERROR: break;
     }
 }
 
