@@ -13,7 +13,7 @@ struct serve_cmd {
     struct model_opts m;
     struct opt_list host, name, lora_modules, allow_host;
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
-        *lora_root, *store, *log, *strip, *cache_dir;
+        *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check;
     bool enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
         deterministic, no_cache, verbose, quiet;
     int64_t port, parallel, max_queue, max_conn, per_ip, max_body, max_n, max_loras, max_len,
@@ -58,6 +58,7 @@ static const struct opt options[] = {
     { "Server", 0, "api-prefix", "PATH", OPT_STR, AT(api_prefix), "paths are found below it too (default: none)" },
     { "Server", 0, "any-model", NULL, OPT_FLAG, AT(any_model), "accept every model name (default: 404 for unknown ones)" },
     { "Server", 0, "strict-params", NULL, OPT_FLAG, AT(strict), "refuse members that are not known (default: ignore them)" },
+    { "Server", 0, "history-check", "HOW", OPT_STR, AT(history_check), "off: results need not match the calls before them (default: on)" },
     { "Server", 0, "response-store", "FILE", OPT_STR, AT(store), "keep responses that ask for it, SQLite (default: none)" },
     { "Server", 0, "store-most", "N", OPT_INT, AT(store_most), "responses kept; the oldest go (default: 10000)" },
     { "Server", 0, "store-days", "X", OPT_F64, AT(store_days), "and for so long (default: 30)" },
@@ -73,6 +74,7 @@ static const struct opt options[] = {
     { "Access", 0, "tls-cert", "FILE", OPT_STR, AT(tls_cert), "PEM; speak TLS (default: off)" },
     { "Access", 0, "tls-key", "FILE", OPT_STR, AT(tls_key), "PEM (default: none)" },
     { "Access", 0, "metrics-open", NULL, OPT_FLAG, AT(metrics_open), "/metrics needs no key (default: off)" },
+    { "Access", 0, "metrics-listen", "WHERE", OPT_STR, AT(metrics_listen), "/metrics alone, without a key, at [ADDR:]PORT (default: none)" },
     { "Adapters", 0, "lora-modules", "NAME=PATH", OPT_LIST, AT(lora_modules), "adapter chosen by model name; several may follow (default: none)" },
     { "Adapters", 0, "enable-lora", NULL, OPT_FLAG, AT(enable_lora), "allow loading adapters over HTTP (default: off)" },
     { "Adapters", 0, "lora-root", "DIR", OPT_STR, AT(lora_root), "only from below this folder (default: the working directory)" },
@@ -121,6 +123,8 @@ static bool check(const struct serve_cmd *o, struct err *e)
     if (!(o->ping > 0)) return err_set(e, ERR_USAGE, "--sse-ping: more than 0 is accepted");
     if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json"))
         return err_set(e, ERR_USAGE, "--log-format: text and json are accepted");
+    if (o->history_check && strcmp(o->history_check, "on") && strcmp(o->history_check, "off"))
+        return err_set(e, ERR_USAGE, "--history-check: on and off are accepted");
     return true;
 }
 
@@ -146,6 +150,8 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
         .strip_system_line = o->strip,
         .enable_lora = o->enable_lora,
         .metrics_open = o->metrics_open,
+        .metrics_listen = o->metrics_listen,
+        .no_history_check = o->history_check && !strcmp(o->history_check, "off"),
         .strict_params = o->strict,
         .any_model = o->any_model,
         .drain_reject_queued = o->reject_queued,

@@ -135,7 +135,7 @@ TEST(history_takes_one_shape)
 {
     for (size_t i = 0; i < LEN(histories); i++) {
         struct err e = { 0 };
-        struct json *in = parse(histories[i].in), *out = messages_normalise(in, &e);
+        struct json *in = parse(histories[i].in), *out = messages_normalise(in, true, &e);
         char *text = written(out);
         CHECK(!out == !histories[i].out, "%s: %s", histories[i].why, e.msg);
         if (histories[i].out) CHECK(strstr(text, histories[i].out), "%s: %s", histories[i].why, text);
@@ -149,7 +149,7 @@ TEST(history_takes_one_shape)
 TEST(arguments_of_past_calls_become_strings)
 {
     struct err e = { 0 };
-    struct json *in = parse("[" CALL("1") ",{'role':'tool','content':'x'}]"), *out = messages_normalise(in, &e);
+    struct json *in = parse("[" CALL("1") ",{'role':'tool','content':'x'}]"), *out = messages_normalise(in, true, &e);
     const struct json *f = json_get(json_at(json_get(json_at(out, 0), "tool_calls"), 0), "function");
     CHECK(json_str_is(json_get(f, "arguments"), "{\"a\":1}"), "compact string");
     json_free(in);

@@ -1304,3 +1304,85 @@ def test_bench_serve(server):
         assert x["done"] + x["left"] == 12 and x["failed"] == 0 and x["tokens_per_s"] > 0 and x["ttft_ms"]["p50"] <= x["ttft_ms"]["p99"]
     p = subprocess.run([TENON, "bench", "serve", "--port", "1"], capture_output=True, text=True, timeout=60)
     assert p.returncode == 1 and len(p.stderr.strip().splitlines()) == 1
+
+
+# ---- what is measured on the way, packed bodies, other addresses ------------------------------------------------------
+
+def test_progress_of_a_prompt(server):
+    long = [{"role": "user", "content": "progress " + "one two three " * 150}]
+    body = {"messages": long, "max_tokens": 2, "stream": True, "return_progress": True, "timings_per_token": True}
+    chunks = [d for _, d in server.events("/v1/chat/completions", body) if d != "[DONE]"]
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": None}
+    seen = [c["prompt_progress"] for c in chunks if "prompt_progress" in c]
+    total = server.post("/v1/chat/completions", {"messages": long, "max_tokens": 1})[1]["usage"]["prompt_tokens"]
+    assert seen and all(p["total"] == total and p["cache"] < p["processed"] <= total for p in seen)
+    assert [p["processed"] for p in seen] == sorted({p["processed"] for p in seen}) and seen[-1]["processed"] == total
+    assert all("timings" in c for c in chunks if c["choices"])
+    plain = [d for _, d in server.events("/v1/chat/completions", dict(body, return_progress=False, timings_per_token=False)) if d != "[DONE]"]
+    assert not any("prompt_progress" in c for c in plain) and sum("timings" in c for c in plain) == 1
+    is_error(server.chat(return_progress=1), 400, "invalid_type", "return_progress")
+    assert "prompt_progress" not in server.chat(return_progress=True, max_tokens=1)[1], "only a stream has progress"
+
+
+def test_written_to_the_cache(server):
+    ask = {"input": "written %d " % os.getpid() + "and more of it " * 20, "max_output_tokens": 1}
+    first, second = (server.post("/v1/responses", ask)[1]["usage"] for _ in "12")
+    for u in first, second:
+        d = u["input_tokens_details"]
+        assert d["cached_tokens"] + d["cache_write_tokens"] == u["input_tokens"]
+    assert first["input_tokens_details"]["cache_write_tokens"] > 50 > second["input_tokens_details"]["cache_write_tokens"] > 0
+
+
+def test_sealed_reasoning(server):
+    def ask(**item):
+        return server.post("/v1/responses", {"max_output_tokens": 1, "input": [
+            {"role": "user", "content": "hello"}, dict({"type": "reasoning", "summary": []}, **item),
+            {"role": "assistant", "content": "hi"}, {"role": "user", "content": "and now?"}]})
+    import base64
+    sealed = base64.b64encode("they greet me, ünd so on".encode()).decode()
+    assert ask(encrypted_content=sealed)[0] == 200 == ask(content=[{"type": "reasoning_text", "text": "they greet"}])[0]
+    for bad in ("!!", base64.b64encode(b"\xff\xfe").decode(), 7):
+        is_error(ask(encrypted_content=bad), 400, "invalid_value", "input[1].encrypted_content")
+
+
+def test_packed_bodies(server):
+    import gzip
+    body = json.dumps({"messages": ASK, "max_tokens": 2}).encode()
+    ask = lambda raw, how: server.open("/v1/chat/completions", raw=raw, headers={"Content-Encoding": how})
+    assert ask(gzip.compress(body), "gzip")[0] == 200 == ask(body, "identity")[0]
+    assert ask(gzip.compress(body[:20]) + gzip.compress(body[20:]), "gzip")[0] == 200, "members follow each other"
+    bomb = gzip.compress(b" " * (40 << 20))
+    for raw, status, code in [(gzip.compress(body)[:-9], 400, "invalid_encoding"), (body, 400, "invalid_encoding"), (b"", 400, "invalid_encoding"),
+                              (gzip.compress(b"{"), 400, "invalid_json"), (bomb, 413, "body_too_large")]:
+        got, _, text = ask(raw, "gzip")
+        assert (got, json.loads(text)["error"]["code"]) == (status, code), text
+    if shutil.which("zstd"):
+        packed = subprocess.run(["zstd", "-q", "-c"], input=body, capture_output=True).stdout
+        assert ask(packed, "zstd")[0] == 200 and ask(packed[:-3], "zstd")[0] == 400
+
+
+def test_history_check_off():
+    lost = [{"role": "user", "content": "x"}, {"role": "tool", "tool_call_id": "call_1", "content": "ok"}, {"role": "user", "content": "y"}]
+    call = {"id": "call_2", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    open_call = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "user", "content": "y"}]
+    with Server("--history-check", "off") as s:
+        for m in lost, open_call:
+            assert s.chat(messages=m, max_tokens=1)[0] == 200
+            is_error(s.chat(messages=m, max_tokens=1, history_check=True), 400, "tool_call_id_mismatch")
+    bad = subprocess.run([TENON, "serve", "--history-check", "maybe"], capture_output=True, text=True)
+    assert bad.returncode == 2 and "on and off" in bad.stderr
+
+
+def test_metrics_on_an_address_of_their_own():
+    with Server("--metrics-listen", "0", "--api-key", "secret") as s:
+        where = s.process.stdout.readline().strip().removeprefix("metrics on ")
+        get = lambda path: urllib.request.urlopen(where + path, timeout=30).read().decode()
+        assert "tenon_num_requests_running" in get("/metrics")
+        assert s.open("/metrics")[0] == 401
+        for path in "/v1/models", "/health", "/":
+            with pytest.raises(urllib.error.HTTPError) as e:
+                get(path)
+            assert e.value.code == 404 and "/metrics" in e.value.read().decode()
+    for bad in "x", ":1", "127.0.0.1:", "1:70000":
+        out = subprocess.run([TENON, "serve", "--metrics-listen", bad], capture_output=True, text=True, timeout=60)
+        assert out.returncode and "[ADDR:]PORT" in out.stderr, (bad, out)

@@ -154,6 +154,9 @@ void map_close(struct map *m);
 
 /* Whole file into out (appended); "-" is stdin; .gz and .zst content is unpacked by its magic. */
 bool file_read(const char *path, struct str *out, struct err *e);
+/* Appends what gzip or zstd data (known by how they begin) hold, other bytes as they are. what: names them in errors. ERR_LIMIT:
+ * more than `most` bytes, ERR_FORMAT: damaged, ERR_UNSUPPORTED: not in this build. */
+bool bytes_unpack(const char *what, struct bytes in, size_t most, struct str *out, struct err *e);
 /* What file_read() unpacks again: zstd, quickly, or the bytes as they are where the build has none. Appended to out. */
 void pack_zstd(const void *p, size_t n, struct str *out);
 /* Writes to a temporary name beside path, fsyncs, renames: path holds the old bytes or all new ones. */

@@ -121,14 +121,19 @@ static bool read_stream(FILE *f, const char *path, struct str *out, struct err *
     return ferror(f) ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : true;
 }
 
-#ifdef TENON_ZLIB
-static bool unpack_gzip(const char *path, const struct str *in, struct str *out, struct err *e)
+static bool too_much(const char *what, size_t most, struct err *e)
 {
-    z_stream z = { .next_in = (Bytef *)in->p, .avail_in = (uInt)in->len };
+    return err_set(e, ERR_LIMIT, "%s: unpacked it has more than %zu bytes", what, most);
+}
+
+#ifdef TENON_ZLIB
+static bool unpack_gzip(const char *path, struct bytes in, size_t most, struct str *out, struct err *e)
+{
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)in.p, .avail_in = (uInt)in.len };
     if (inflateInit2(&z, 15 + 16) != Z_OK) return err_set(e, ERR_NOMEM, "%s: gzip cannot start", path);
     char buf[1 << 16];
     int rc = Z_OK;
-    while (rc == Z_OK && out->len <= MOST_UNPACKED) {
+    while (rc == Z_OK && out->len <= most) {
         z.next_out = (Bytef *)buf;
         z.avail_out = sizeof buf;
         rc = inflate(&z, Z_NO_FLUSH);
@@ -136,32 +141,34 @@ static bool unpack_gzip(const char *path, const struct str *in, struct str *out,
         if (rc == Z_STREAM_END && z.avail_in) rc = inflateReset(&z);  /* members may follow each other */
     }
     inflateEnd(&z);
+    if (out->len > most) return too_much(path, most, e);
     if (rc == Z_STREAM_END) return true;
     return err_set(e, ERR_FORMAT, "%s: the gzip data is cut or damaged", path);
 }
 #endif
 
 #ifdef TENON_ZSTD
-static bool unpack_zstd(const char *path, const struct str *in, struct str *out, struct err *e)
+static bool unpack_zstd(const char *path, struct bytes in, size_t most, struct str *out, struct err *e)
 {
     ZSTD_DStream *z = ZSTD_createDStream();
-    ZSTD_inBuffer src = { in->p, in->len, 0 };
+    ZSTD_inBuffer src = { in.p, in.len, 0 };
     char buf[1 << 16];
     size_t rc = 1;
-    while (src.pos < src.size && out->len <= MOST_UNPACKED) {
+    while (src.pos < src.size && out->len <= most) {
         ZSTD_outBuffer dst = { buf, sizeof buf, 0 };
         rc = ZSTD_decompressStream(z, &dst, &src);
         if (ZSTD_isError(rc)) break;
         str_put(out, buf, dst.pos);
     }
     ZSTD_outBuffer dst = { buf, sizeof buf, 0 };
-    while (!ZSTD_isError(rc) && rc) {                                 /* what the last block still holds */
+    while (!ZSTD_isError(rc) && rc && out->len <= most) {                                 /* what the last block still holds */
         dst.pos = 0;
         rc = ZSTD_decompressStream(z, &dst, &src);
         if (ZSTD_isError(rc) || !dst.pos) break;
         str_put(out, buf, dst.pos);
     }
     ZSTD_freeDStream(z);
+    if (out->len > most) return too_much(path, most, e);
     return rc == 0 ? true : err_set(e, ERR_FORMAT, "%s: the zstd data is cut or damaged", path);
 }
 #endif
@@ -179,28 +186,28 @@ void pack_zstd(const void *p, size_t n, struct str *out)
     str_put(out, p, n);
 }
 
-static bool starts(const struct str *s, const char *magic, size_t n)
+static bool starts(struct bytes s, const char *magic, size_t n)
 {
-    return s->len >= n && memcmp(s->p, magic, n) == 0;
+    return s.len >= n && memcmp(s.p, magic, n) == 0;
 }
 
-static bool unpack(const char *path, const struct str *in, struct str *out, struct err *e)
+bool bytes_unpack(const char *path, struct bytes in, size_t most, struct str *out, struct err *e)
 {
     if (starts(in, "\x1f\x8b", 2)) {
 #ifdef TENON_ZLIB
-        return unpack_gzip(path, in, out, e);
+        return unpack_gzip(path, in, most, out, e);
 #else
         return err_set(e, ERR_UNSUPPORTED, "%s: gzip content, and this build has no zlib", path);
 #endif
     }
     if (starts(in, "\x28\xb5\x2f\xfd", 4)) {
 #ifdef TENON_ZSTD
-        return unpack_zstd(path, in, out, e);
+        return unpack_zstd(path, in, most, out, e);
 #else
         return err_set(e, ERR_UNSUPPORTED, "%s: zstd content, and this build has no zstd", path);
 #endif
     }
-    str_put(out, in->p, in->len);
+    str_put(out, in.p, in.len);
     return true;
 }
 
@@ -210,7 +217,7 @@ bool file_read(const char *path, struct str *out, struct err *e)
     FILE *f = is_stdin ? stdin : fopen(path, "rbe");
     if (!f) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     struct str raw = { 0 };
-    bool ok = read_stream(f, is_stdin ? "stdin" : path, &raw, e) && unpack(is_stdin ? "stdin" : path, &raw, out, e);
+    bool ok = read_stream(f, is_stdin ? "stdin" : path, &raw, e) && bytes_unpack(is_stdin ? "stdin" : path, (struct bytes){ raw.p, raw.len }, MOST_UNPACKED, out, e);
     if (!is_stdin) fclose(f);
     str_done(&raw);
     return ok;

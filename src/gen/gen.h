@@ -75,7 +75,7 @@ struct json *tool_schema(const struct json *tool);
 /* The same schema, where objects take no properties but those declared (where that is safe to say). Owned. */
 struct json *schema_closed(const struct json *schema);
 /* messages as the dialects take them: parts joined, `developer` is system, arguments are strings. Owned. */
-struct json *messages_normalise(const struct json *messages, struct err *e);
+struct json *messages_normalise(const struct json *messages, bool check_results, struct err *e);
 
 /* ---- events ---------------------------------------------------------------------------------- */
 

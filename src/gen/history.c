@@ -13,7 +13,7 @@ struct history {
     struct json *out;
     size_t at;                /* index of the message being read */
     const struct json *calls; /* of the last assistant message with calls; in out */
-    bool answered[OPEN_MOST];
+    bool answered[OPEN_MOST], unchecked; /* unchecked: results may answer nothing, calls stay open */
     struct err *e;
 };
 
@@ -100,7 +100,7 @@ static bool read_calls(struct history *h, struct json *m, const struct json *cal
 static bool all_answered(struct history *h)
 {
     for (size_t j = 0; j < json_len(h->calls); j++)
-        if (!h->answered[j]) {
+        if (!h->answered[j] && !h->unchecked) {
             const char *id = json_str(json_get(json_at(h->calls, j), "id"), NULL);
             return err_as(h->e, "tool_call_id_mismatch", ERR_ARG, "messages[%zu]: call '%.60s' has no result before it",
                            h->at, id ? id : "(without id)");
@@ -118,6 +118,7 @@ static bool match_result(struct history *h, struct json *m)
         const struct json *have = json_get(json_at(h->calls, j), "id");
         if (want && len ? json_str_is(have, want) : !h->answered[j]) break;
     }
+    if (h->unchecked && (j == n || h->answered[j])) return true;
     if (j == n)
         return err_as(h->e, "tool_call_id_mismatch", ERR_ARG,
                        "messages[%zu].tool_call_id: '%.60s' answers no call of the assistant "
@@ -174,13 +175,13 @@ static bool read_message(struct history *h, const struct json *msg)
     return true;
 }
 
-struct json *messages_normalise(const struct json *messages, struct err *e)
+struct json *messages_normalise(const struct json *messages, bool check_results, struct err *e)
 {
     if (!json_is(messages, JSON_ARRAY) || !json_len(messages)) {
         err_set(e, ERR_ARG, "messages: an array of at least one message is needed");
         return NULL;
     }
-    struct history h = { .out = json_new_array(), .e = e };
+    struct history h = { .out = json_new_array(), .unchecked = !check_results, .e = e };
     for (; h.at < json_len(messages); h.at++)
         if (!read_message(&h, json_at(messages, h.at))) goto fail;
     if (all_answered(&h)) return h.out;

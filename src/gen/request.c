@@ -400,7 +400,9 @@ static bool read_logprobs(struct request *r, struct err *e)
 
 static bool read_messages(struct request *r, struct err *e)
 {
-    struct json *m = messages_normalise(json_get(r->body, "messages"), e);
+    const struct json *check = json_get(r->body, "history_check");
+    if (check && !json_is(check, JSON_BOOL)) return err_set(e, ERR_ARG, "history_check: must be true or false");
+    struct json *m = messages_normalise(json_get(r->body, "messages"), !check || json_bool(check), e);
     if (!m) return false;
     json_set(r->body, "messages", m);
     r->messages = m;

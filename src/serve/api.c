@@ -71,6 +71,7 @@ static void find_route(struct exchange *x)
     for (size_t i = 0; i < LEN(routes) && !x->route; i++) {
         if (!matches(path, &routes[i], &tail)) continue;
         x->wire = routes[i].wire;
+        if (x->metrics_only && !(routes[i].flags & ROUTE_METRICS)) continue;
         if (!strcmp(method, routes[i].method)) {
             x->route = &routes[i];
             x->tail = tail;
@@ -83,7 +84,7 @@ static void find_route(struct exchange *x)
         reply_error(x, 405, "method_not_allowed", NULL, "%s is not allowed here; %s is", x->method,
                     allow.p);
     } else if (!x->route)
-        reply_error(x, 404, "route_not_found", NULL, "there is nothing at %.200s", x->path);
+        reply_error(x, 404, "route_not_found", NULL, x->metrics_only ? "there is nothing at %.200s; /metrics is all this address has" : "there is nothing at %.200s", x->path);
     str_done(&allow);
 }
 
@@ -118,7 +119,7 @@ static bool has_key(const struct exchange *x)
 static bool check_key(struct exchange *x)
 {
     unsigned flags = x->route->flags;
-    if (!x->sv->n_key || flags & ROUTE_OPEN || (flags & ROUTE_METRICS && x->sv->o->metrics_open))
+    if (!x->sv->n_key || x->metrics_only || flags & ROUTE_OPEN || (flags & ROUTE_METRICS && x->sv->o->metrics_open))
         return true;
     if (has_key(x)) return true;
     reply_error(x, 401, "invalid_api_key", NULL,
@@ -161,7 +162,7 @@ static bool host_is_mine(const struct exchange *x, const char *host)
 static bool check_host(struct exchange *x)
 {
     const char *host = exchange_header(x, "Host");
-    if (!x->sv->local_only || x->sv->n_key || !host || !*host || host_is_mine(x, host)) return true;
+    if (!x->sv->local_only || x->sv->n_key || x->metrics_only || !host || !*host || host_is_mine(x, host)) return true;
     if (x->sv->listener[0].is_unix && x->sv->n_listener == 1)
         return true; /* no browser speaks there */
     reply_error(x, 403, "host_not_allowed", NULL,
@@ -212,15 +213,61 @@ static bool type_is(const char *type, const char *want)
     return !strncasecmp(type, want, n) && (!type[n] || type[n] == ';' || type[n] == ' ');
 }
 
+#if defined TENON_ZLIB && defined TENON_ZSTD
+#define PACKINGS "gzip, zstd and "
+#elif defined TENON_ZLIB
+#define PACKINGS "gzip and "
+#elif defined TENON_ZSTD
+#define PACKINGS "zstd and "
+#else
+#define PACKINGS ""
+#endif
+
+/* How a packed body begins; NULL: not a packing that this build knows. */
+static const char *packed_as(const char *coding)
+{
+    static const struct { const char *name, *magic; } packing[] = {
+#ifdef TENON_ZLIB
+        { "gzip", "\x1f\x8b" },
+        { "x-gzip", "\x1f\x8b" },
+#endif
+#ifdef TENON_ZSTD
+        { "zstd", "\x28\xb5\x2f\xfd" },
+#endif
+        { NULL, NULL },
+    };
+    for (size_t i = 0; packing[i].name; i++)
+        if (!strcasecmp(coding, packing[i].name)) return packing[i].magic;
+    return NULL;
+}
+
+/* The limit of a body holds for what comes out of it. False: refused. */
+static bool unpack_body(struct exchange *x)
+{
+    const char *coding = exchange_header(x, "Content-Encoding"), *magic = coding ? packed_as(coding) : NULL;
+    struct str out = { 0 };
+    struct err e = { 0 };
+    if (!magic) return true;
+    bool begins = x->body.len >= strlen(magic) && !memcmp(x->body.p, magic, strlen(magic));
+    if (!begins) err_set(&e, ERR_FORMAT, "the body does not begin as %s does", coding);
+    bool ok = begins && bytes_unpack("the body", (struct bytes){ x->body.p, x->body.len }, (size_t)x->sv->o->max_body, &out, &e);
+    str_done(&x->body);
+    if (ok) x->body = out;
+    else str_done(&out);
+    if (!ok && e.code == ERR_LIMIT) reply_error(x, 413, "body_too_large", NULL, "%s", e.msg);
+    else if (!ok) reply_error(x, 400, "invalid_encoding", NULL, "%s", e.msg);
+    return ok;
+}
+
 /* What a page may send without asking first is not accepted: it could drive a server on this machine. */
 static bool check_type(struct exchange *x)
 {
     const char *type = exchange_header(x, "Content-Type"),
                *coding = exchange_header(x, "Content-Encoding");
     if (strcmp(x->method, "POST")) return true;
-    if (coding && strcasecmp(coding, "identity")) {
+    if (coding && !packed_as(coding) && strcasecmp(coding, "identity")) {
         reply_error(x, 415, "unsupported_encoding", NULL,
-                    "Content-Encoding %.40s is not accepted; send the body as it is", coding);
+                    "Content-Encoding %.40s is not accepted; %sa body as it is are", coding, PACKINGS);
         return false;
     }
     bool fine = type && *type ? type_is(type, "application/json") : !exchange_header(x, "Origin");
@@ -290,6 +337,7 @@ void api_head(struct exchange *x)
 void api_run(struct exchange *x)
 {
     struct sched_stats st;
+    if (!unpack_body(x)) return;
     if (!strcmp(x->route->method, "POST")) {
         sched_read_stats(x->sv->sched, &st);
         reply_header(x, "x-queue-depth", "%d", st.waiting);

@@ -27,7 +27,7 @@
 #define OVER                                                                                       \
     1048576 /* bytes of a body too large that are thrown away before the socket is closed */
 
-struct front { struct MHD_Daemon *mhd; struct source *source; bool old; };
+struct front { struct MHD_Daemon *mhd; struct source *source; bool old, metrics; };
 struct conn {
     struct server *sv;
     struct conn *next, *prev;
@@ -38,7 +38,7 @@ struct conn {
     uint64_t since_ns; /* accepted, or the last answer done */
     uint64_t gone_ns;
     int n_request;
-    bool gone, shut;
+    bool gone, shut, metrics;                                         /* metrics: came to the socket of --metrics-listen */
 };
 
 /* ---- exchanges --------------------------------------------------------------------------------- */
@@ -149,7 +149,7 @@ static void *on_url(void *ctx, const char *url, struct MHD_Connection *mhd)
     if (sv->live) sv->live->prev = x;
     sv->live = x;
     sv->n_live++;
-    if (c) c->x = x, c->n_request++;
+    if (c) c->x = x, c->n_request++, x->metrics_only = c->metrics;
     return x;
 }
 
@@ -477,6 +477,14 @@ static void on_socket(void *ctx, uint32_t events)
     resume(x);
 }
 
+static bool is_for_metrics(const struct server *sv, struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_DAEMON);
+    for (int k = 0; k < sv->n_front; k++)
+        if (sv->front[k].mhd == i->daemon) return sv->front[k].metrics;
+    return false;
+}
+
 static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -488,7 +496,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
                                        *addr = MHD_get_connection_info(
                                            mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         c = mem_zero(sizeof *c);
-        *c = (struct conn){ .sv = sv, .fd = fd->connect_fd, .since_ns = clock_ns(), .next = sv->conn };
+        *c = (struct conn){ .sv = sv, .fd = fd->connect_fd, .since_ns = clock_ns(), .next = sv->conn, .metrics = is_for_metrics(sv, mhd) };
         const struct sockaddr *a = addr ? addr->client_addr : NULL;
         net_peer_name(a,
                       a && a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
@@ -606,9 +614,9 @@ static bool open_all(struct server *sv, struct err *e)
     for (int i = 0; ok && i < sv->n_listener; i++) {
         int fd = dup(sv->listener[i].fd);
         sv->front = mem_resize(sv->front, (size_t)(sv->n_front + 1) * sizeof *sv->front);
-        sv->front[sv->n_front] = (struct front){ 0 };
-        ok = fd >= 0 ? front_open(sv, &sv->front[sv->n_front], fd, sv->o->tls_cert ? cert.p : NULL,
-                                  key.p, e)
+        bool tls = sv->o->tls_cert && !sv->listener[i].metrics;
+        sv->front[sv->n_front] = (struct front){ .metrics = sv->listener[i].metrics };
+        ok = fd >= 0 ? front_open(sv, &sv->front[sv->n_front], fd, tls ? cert.p : NULL, key.p, e)
                      : err_set(e, ERR_IO, "%s", strerror(errno));
         if (ok) sv->n_front++;
         else if (fd >= 0) close(fd);

@@ -20,7 +20,7 @@ struct models;
 
 /* ---- listen.c ------------------------------------------------------------------------------------ */
 
-struct listener { int fd; bool local, is_unix; char where[128]; char *unlink_path; };
+struct listener { int fd; bool local, is_unix, metrics; char where[128]; char *unlink_path; };  /* metrics: nothing else is served there */
 bool net_listen(const char *host, int port, struct listener *out, struct err *e);
 void net_unlisten(struct listener *l);
 void net_peer_name(const struct sockaddr *a, socklen_t len, char out[64]);
@@ -97,7 +97,7 @@ struct exchange {
     enum api wire;
     struct str body; size_t body_seen;
     enum phase_x phase;
-    bool entered, suspended, gone, lost, head_only;                   /* lost: what comes of the body is thrown away */
+    bool entered, suspended, gone, lost, head_only, metrics_only;     /* lost: what comes of the body is thrown away */
     int status; const char *type; struct str answer; struct header header[24]; int n_header; bool close;
     struct job *job;                                                  /* NULL when its end was seen */
     struct str out; size_t out_at; bool ended, sse;                   /* the stream */

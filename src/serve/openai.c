@@ -108,6 +108,7 @@ static const char *const chat_members[] = { "model",
                                             "key_order",
                                             "steer",
                                             "best_of",
+                                            "history_check",
                                             "timings_per_token",
                                             "return_progress",
                                             "priority",
@@ -214,6 +215,7 @@ static bool legacy_functions(struct exchange *x, struct json *body, bool *legacy
 bool chat_request(struct exchange *x, struct json *body, struct request *r)
 {
     struct err e = { 0 };
+    if (x->sv->o->no_history_check && !json_get(body, "history_check")) json_set(body, "history_check", json_new_bool(false));
     if (!request_read(r, body, &e)) {
         reply_err(x, &e);
         return false;

@@ -15,11 +15,12 @@ struct serve_opts {
     struct serve_list host;                                           /* addresses, names, unix:/path; none: 127.0.0.1 */
     int port;                                                         /* 0: the system chooses */
     struct serve_list name;                                           /* of the model; none: from the file */
+    const char *metrics_listen;                                       /* [ADDR:]PORT of a socket for /metrics alone; NULL: none */
     struct serve_list lora, allowed_host;                             /* name=path[=scale]; further names of this server */
     const char *model_path;                                           /* NULL: the embedded model */
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key;
     const char *lora_root, *store_path, *log_format, *strip_system_line;
-    bool enable_lora, metrics_open, strict_params, any_model, drain_reject_queued, vllm_metrics;
+    bool enable_lora, metrics_open, strict_params, any_model, drain_reject_queued, vllm_metrics, no_history_check;
     int max_loras, max_n, max_queue, max_conn, max_per_ip, n_parallel;
     int64_t max_body;                                                 /* bytes */
     double header_s, body_s, idle_s, stall_s, queue_s, request_s, ping_s, drain_delay_s, drain_s; /* 0: none */

@@ -27,6 +27,22 @@ const struct serve_opts serve_defaults = {
     .store_days = 30,
 };
 
+/* [ADDR:]PORT. It does not count for what only a server of this machine may do: nothing but numbers is served there. */
+static bool listen_for_metrics(struct server *sv, const char *where, struct err *e)
+{
+    struct listener *l = &sv->listener[sv->n_listener];
+    const char *colon = strrchr(where, ':'), *digits = colon ? colon + 1 : where;
+    char host[256] = "127.0.0.1", *end;
+    long port = strtol(digits, &end, 10);
+    if (colon) snprintf(host, sizeof host, "%.*s", (int)MIN(colon - where, 255), where);
+    if (sv->n_listener == (int)LEN(sv->listener) || !*digits || *end || port < 0 || port > 65535 || (colon && (colon == where || strlen(host) < (size_t)(colon - where))))
+        return err_set(e, ERR_USAGE, "--metrics-listen: '%.100s' is not [ADDR:]PORT", where);
+    if (!net_listen(host, (int)port, l, e)) return false;
+    l->metrics = true;
+    sv->n_listener++;
+    return true;
+}
+
 static bool listen_all(struct server *sv, struct err *e)
 {
     static const char *const home[] = { "127.0.0.1" };
@@ -42,7 +58,7 @@ static bool listen_all(struct server *sv, struct err *e)
         sv->n_listener++;
         sv->local_only &= sv->listener[i].local;
     }
-    return true;
+    return !o->metrics_listen || listen_for_metrics(sv, o->metrics_listen, e);
 }
 
 /* Build, weights and options that change answers, in one word. */
@@ -113,8 +129,8 @@ static void greet(const struct server *sv)
     bool open = !sv->n_key && !sv->local_only;
     for (int i = 0; i < sv->n_listener; i++) {
         const char *where = sv->listener[i].where;
-        bool tls = sv->o->tls_cert && !sv->listener[i].is_unix;
-        printf("listening on %s%s\n", tls ? "https" : "", tls ? where + 4 : where);
+        bool tls = sv->o->tls_cert && !sv->listener[i].is_unix && !sv->listener[i].metrics;
+        printf("%s on %s%s\n", sv->listener[i].metrics ? "metrics" : "listening", tls ? "https" : "", tls ? where + 4 : where);
     }
     fflush(stdout);
     if (open)
