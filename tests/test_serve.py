@@ -394,6 +394,46 @@ def test_log_probabilities_of_every_token(server):
     assert without_ids(plain["choices"][0]["message"]) == without_ids(a["choices"][0]["message"]), "asking changes nothing"
 
 
+def test_how_tokens_came_to_be(server):
+    """return_tokens: one entry a generated token, in the stream and in the whole answer; the language's own cost nothing to choose."""
+    body = {"messages": ASK, "tools": TOOLS, "return_tokens": True, "return_confidence": True, "min_confidence": 1}
+    whole = server.chat(**body)[1]
+    choice, call = whole["choices"][0], whole["choices"][0]["message"]["tool_calls"][0]
+    tokens, t = choice["tokens"], whole["timings"]
+    assert len(tokens) == whole["usage"]["completion_tokens"] == t["predicted_n"]
+    assert sum(k["kind"] == "forced" for k in tokens) == t["forced_n"] > 0 and sum(k["kind"] == "drafted" for k in tokens) == t["draft_n_accepted"]
+    assert all(0 < k["p"] <= 1 and (k["kind"] != "forced" or k["p"] == 1) for k in tokens)
+    assert [k["ms"] for k in tokens] == sorted(k["ms"] for k in tokens) and t["queue_ms"] < tokens[0]["ms"]
+    assert call["function"]["name"] in "".join(k["piece"] for k in tokens)
+    chosen = [k["p"] for k in tokens if not k["piece"].startswith("<|")]
+    assert abs(call["confidence"] - min(chosen)) < 1e-5 and choice["tool_confidence"] == [call["confidence"]]
+    assert choice["low_confidence"] == [0]
+    chunks = [d["choices"][0] for _, d in server.events("/v1/chat/completions", {**body, "stream": True}) if d != "[DONE]" and d["choices"]]
+    streamed = [k for c in chunks for k in c.get("tokens", [])]
+    assert [(k["id"], k["kind"], k["p"]) for k in streamed] == [(k["id"], k["kind"], k["p"]) for k in tokens]
+    assert chunks[-1]["tool_confidence"] == choice["tool_confidence"] and chunks[-1]["low_confidence"] == [0]
+    plain = server.chat(tools=TOOLS)[1]["choices"][0]                   # nothing of it unasked
+    assert not {"tokens", "tool_confidence", "low_confidence"} & set(plain) and "confidence" not in plain["message"]["tool_calls"][0]
+    assert plain["message"]["tool_calls"][0]["function"] == call["function"]
+    with_odds = server.chat(**{**body, "logprobs": True})[1]["choices"][0]  # both, side by side
+    assert [k["piece"] for k in with_odds["tokens"]] == [k["token"] for k in with_odds["logprobs"]["content"]]
+    is_error(server.chat(return_tokens="yes"), 400, "invalid_type", "return_tokens")
+    is_error(server.chat(min_confidence=2), 400, "invalid_value", "min_confidence")
+
+
+def test_progress_while_the_prompt_is_read(server):
+    body = {"messages": [{"role": "user", "content": "a word " * 150}], "max_tokens": 4, "stream": True, "return_progress": True}
+    for again in range(2):
+        data = [d for _, d in server.events("/v1/chat/completions", body) if d != "[DONE]"]
+        said = [d["prompt_progress"] for d in data if "prompt_progress" in d]
+        assert said and said[-1]["processed"] == said[-1]["total"] and said[0]["processed"] > said[0]["cache"]
+        assert [p["processed"] for p in said] == sorted(p["processed"] for p in said)
+        assert [p["time_ms"] for p in said] == sorted(p["time_ms"] for p in said)
+        assert (said[0]["cache"] > 100) == bool(again)                  # the second finds it read
+        first = next(i for i, d in enumerate(data) if d["choices"] and d["choices"][0]["delta"].get("content"))
+        assert all(i < first for i, d in enumerate(data) if "prompt_progress" in d)
+
+
 def test_max_tokens_0_reads_the_prompt_only(server):
     a = server.chat(max_completion_tokens=0)[1]
     assert a["usage"]["completion_tokens"] == 0 and a["choices"][0]["message"]["content"] is None

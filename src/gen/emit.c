@@ -142,15 +142,18 @@ static bool args_fit(struct emitter *em)
 static void end_call(struct emitter *em)
 {
     emit_event(
-        em, &(struct event){.kind = EV_CALL_END, .index = em->n_call, .schema_ok = args_fit(em)});
+        em, &(struct event){.kind = EV_CALL_END, .index = em->n_call, .schema_ok = args_fit(em), .confidence = em->confidence});
     em->in_call = false;
+    em->confidence = 1;
     em->n_call++;
 }
 
 static void on_parse(void *ctx, const struct parse_event *ev)
 {
     struct emitter *em = ctx;
-    if (ev->kind != PARSE_TEXT && ev->kind != PARSE_REASONING) flush_text(em);
+    bool is_text = ev->kind == PARSE_TEXT || ev->kind == PARSE_REASONING;
+    if (is_text) em->confidence = 1;
+    else flush_text(em);
     switch (ev->kind) {
     case PARSE_REASONING:
         em->thought = true;
@@ -192,17 +195,19 @@ void emit_open(struct emitter *em, const struct voice *v, const struct request *
                            .stop = r->stop};
     em->first_id = calls_before(r->messages) + 1;
     em->tools = t->tools;
+    em->confidence = 1;
     wire_open(&em->wire, v->dialect, t, on_parse, em);
 }
 
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds)
 {
-    struct event ev = { .kind = EV_TOKEN, .token = id, .origin = o };
-    if (odds) ev.logprob = odds->logprob, ev.top = odds->top, ev.n_top = odds->n_top;
-    if (em->want_tokens) emit_event(em, &ev);
+    struct event ev = { .kind = EV_TOKEN, .token = id, .origin = o, .share = 1 };
+    if (odds) ev.logprob = odds->logprob, ev.share = odds->share, ev.top = odds->top, ev.n_top = odds->n_top;
+    if (em->want_tokens) ev.at_ns = clock_ns(), emit_event(em, &ev);
     if (tok_is_eog(em->voice.tok, id)) return;
     em->thought = false;
     bool special = voice_is_special(&em->voice, id);
+    if (!special) em->confidence = MIN(em->confidence, ev.share);     /* markers decide whether to call, not what */
     struct bytes b = special ? tok_text(em->voice.tok, id) : tok_bytes(em->voice.tok, id);
     wire_feed(&em->wire, b.p, b.len, special);
 }

@@ -53,6 +53,7 @@ struct request {
     bool want_progress;                                               /* EV_PROGRESS too; no member of the JSON sets this here */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
                                                                        * -1: not even the log-probability of their own */
+    bool want_share;                                                  /* tokens carry their share of what was allowed, calls a confidence */
 };
 /* Takes body. Errors name the member: "tools[1].function.name: missing". Unknown members of the
  * OpenAI API that change the answer are refused, others ignored as the API does. */
@@ -101,6 +102,10 @@ struct event {
      * stands before it (first token of a prompt). top: the most probable tokens, best first. */
     int32_t token; float logprob; enum token_origin origin;
     const struct top *top; int n_top;
+    float share;                                                      /* EV_TOKEN: of the probability of all that the language allowed there
+                                                                       * (want_share); 1: nothing else was possible, or not asked for */
+    uint64_t at_ns;                                                   /* EV_TOKEN: when it was committed, clock_ns() */
+    float confidence;                                                 /* CALL_END: least share of a token of the call (want_share) */
     enum finish reason;                                               /* EV_FINISH */
     struct usage usage; struct timing timing;                         /* so far; EV_START: usage.prompt_tokens alone */
     int n_read;                                                       /* EV_PROGRESS: prompt tokens, those from the cache among them */
@@ -220,8 +225,9 @@ void sched_read_stats(struct sched *s, struct sched_stats *out);      /* never w
 
 /* ---- message --------------------------------------------------------------------------------- */
 
-struct message { struct str text, reasoning; struct message_call *call; int n_call, cap_call; enum finish reason; struct usage usage; struct timing timing; };
-struct message_call { char *id, *name; struct str args; bool schema_ok, incomplete; };
+struct message { struct str text, reasoning; struct message_call *call; int n_call, cap_call; enum finish reason; struct usage usage; struct timing timing;
+                 bool tell_confidence; };                             /* of calls, in message_json() */
+struct message_call { char *id, *name; struct str args; bool schema_ok, incomplete; float confidence; };
 void message_done(struct message *m);
 bool message_event(void *message, const struct event *ev);            /* an event_fn: the fold */
 struct json *message_json(const struct message *m);                   /* OpenAI assistant message, owned */

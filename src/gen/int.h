@@ -16,6 +16,8 @@ void sampler_done(struct sampler *s);
  * top_p, min_p over what is allowed. Not-a-number counts as impossible; if every allowed token is
  * impossible the first allowed one is taken. -1 only if mask is empty. */
 int32_t sample_pick(struct sampler *s, const float *logits, const uint32_t *mask, const struct sampling *o, double u);
+/* What part of the probability of all that mask allows (NULL: all) is id's; 1 if nothing of it is possible. */
+float   sample_share(const float *logits, const uint32_t *mask, int n_vocab, int32_t id);
 int32_t sample_argmax(const float *logits, const uint32_t *mask, int n_vocab);
 /* Uniform among the allowed tokens, logits unknown. */
 int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u);
@@ -23,7 +25,7 @@ int32_t sample_uniform(const uint32_t *mask, int n_vocab, double u);
 void    sample_penalise(float *logits, int n_vocab, const struct ids *text, const struct sampling *o);
 float   sample_logprob(const float *logits, int n_vocab, int32_t id);
 /* Log-probability of id, and of the n most probable tokens, best first (of equals the lower id). -9999: none that is finite. */
-struct odds { float logprob; int n_top; struct top top[TOP_MOST]; };
+struct odds { float logprob, share; int n_top; struct top top[TOP_MOST]; };  /* share: of what was allowed */
 void    sample_odds(const float *logits, int n_vocab, int32_t id, int n, struct odds *out);
 
 /* ---- emit.c ----------------------------------------------------------------------------------- */
@@ -39,6 +41,7 @@ struct emitter {                                                      /* committ
     bool cancelled, want_tokens, random_ids, in_call, thought;        /* thought: reasoning was told of the last token */
     bool is_code;                                                     /* the open call is raw source */
     int n_call, first_id;
+    float confidence;                                                 /* least share since the open call, or the last text, began */
     char id[40];
     const struct call_tool *current;
     struct str args, out, held;                                       /* held: text that may begin a stop string */
@@ -47,7 +50,7 @@ struct emitter {                                                      /* committ
 };
 void emit_open(struct emitter *em, const struct voice *v, const struct request *r, const struct turn *t,
                const struct call_tool *tool, int n_tool, event_fn *fn, void *ctx);
-/* odds NULL: nothing was chosen here, the log-probability is 0. */
+/* odds NULL: nothing was chosen here, the log-probability is 0 and the share 1. */
 void emit_token(struct emitter *em, int32_t id, enum token_origin o, const struct odds *odds);
 /* Flushes. cut: neither the speaker ended the answer nor the limit, which leaves it whole. False: the parser found
  * a broken call. */
@@ -73,6 +76,7 @@ const struct ids *whole_next(const struct whole *w);                  /* NULL: a
 /* Logits after each token of the name offered: [n, stride]; NULL: they cannot be had, the name is passed over. */
 void whole_rows(struct whole *w, const float *rows);
 const struct ids *whole_best(const struct whole *w, const float **logprob); /* NULL: none; lent until whole_done() */
+float whole_share(const struct whole *w);                             /* of the best among all names, those not looked at by their bound */
 void whole_done(struct whole *w);
 
 /* ---- lexical.c -------------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ bool message_event(void *message, const struct event *ev)
         break;
     case EV_CALL_ARGS: if (c) str_put(&c->args, ev->bytes.p, ev->bytes.len); break;
     case EV_CALL_END:
-        if (c) { c->incomplete = false; c->schema_ok = ev->schema_ok; }
+        if (c) c->incomplete = false, c->schema_ok = ev->schema_ok, c->confidence = ev->confidence;
         break;
     case EV_FINISH:
         m->reason = ev->reason;
@@ -79,6 +79,7 @@ struct json *message_json(const struct message *m)
         struct json *j = call_json(c->id, c->name, c->args.p ? c->args.p : "", c->args.len);
         if (!c->schema_ok) json_set(j, "schema_ok", json_new_bool(false));
         if (c->incomplete) json_set(j, "incomplete", json_new_bool(true));
+        else if (m->tell_confidence) json_set(j, "confidence", json_new_f64(c->confidence));
         json_push(calls, j);
     }
     if (m->n_call) json_set(o, "tool_calls", calls);

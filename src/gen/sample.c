@@ -129,6 +129,16 @@ void sample_penalise(float *logits, int n_vocab, const struct ids *text, const s
     }
 }
 
+float sample_share(const float *logits, const uint32_t *mask, int n_vocab, int32_t id)
+{
+    int32_t best = sample_argmax(logits, mask, n_vocab);
+    if (best < 0 || !isfinite(logits[best]) || isnan(logits[id])) return 1;
+    double sum = 0;
+    for (int t = 0; t < n_vocab; t++)
+        if (allowed(mask, t) && !isnan(logits[t])) sum += exp((double)logits[t] - logits[best]);
+    return (float)(exp((double)logits[id] - logits[best]) / sum);
+}
+
 static double log_total(const float *logits, int n_vocab)
 {
     int32_t best = sample_argmax(logits, NULL, n_vocab);

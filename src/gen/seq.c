@@ -33,7 +33,7 @@ struct seq {
     struct matcher *matcher;
     struct emitter em;
     struct sampler sampler;
-    uint32_t *mask, *full;                                        /* [MASK_WORDS(n_vocab)] */
+    uint32_t *mask, *full, *legal;                                /* [MASK_WORDS(n_vocab)]; legal: NULL where shares are not wanted */
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
     int32_t draft[DRAFT_MOST]; /* likely to be chosen next; those from draft_at on are still open */
@@ -248,6 +248,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     else if (!compile(s, e)) goto fail;
     s->mask = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->mask);
     s->full = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->full);
+    if (o->r->want_share && !o->no_model) s->legal = mem_zero(MASK_WORDS(s->n_vocab) * sizeof *s->legal);
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
@@ -272,6 +273,7 @@ void seq_close(struct seq *s)
     sampler_done(&s->sampler);
     mem_free(s->mask);
     mem_free(s->full);
+    mem_free(s->legal);
     mem_free(s->pending.id);
     whole_done(&s->whole);
     mem_free(s->raw);
@@ -319,9 +321,9 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
 }
 
 /* The same with what the model thought of it: raw are the logits before it. */
-static void take_odd(struct seq *s, int32_t id, enum token_origin origin)
+static void take_odd(struct seq *s, int32_t id, enum token_origin origin, float share)
 {
-    struct odds odds = { 0 };
+    struct odds odds = { .share = share };
     sample_odds(s->raw, s->n_vocab, id, s->o.r->top, &odds);
     take(s, id, origin, &odds);
 }
@@ -333,7 +335,7 @@ static void take_run(struct seq *s, const int32_t *token, int n, enum token_orig
     s->run_origin = origin;
     for (int i = 0; i < n; i++) {
         if (s->raw) ids_put(&s->run, token[i]);
-        else take(s, token[i], origin, lp ? &(struct odds){ .logprob = lp[i] } : NULL);
+        else take(s, token[i], origin, lp ? &(struct odds){ .logprob = lp[i], .share = 1 } : NULL);
     }
 }
 
@@ -418,8 +420,9 @@ static bool take_name(struct seq *s)
         matcher_rollback(s->matcher, done);
         return false;
     }
-    if (s->raw) take_odd(s, name->id[0], ORIGIN_SAMPLED);             /* its logits are at hand */
-    else take(s, name->id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0] });
+    float share = s->legal ? whole_share(&s->whole) : 1;              /* the rest of the name is not chosen any more */
+    if (s->raw) take_odd(s, name->id[0], ORIGIN_SAMPLED, share);      /* its logits are at hand */
+    else take(s, name->id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0], .share = share });
     take_run(s, name->id + 1, n - 1, ORIGIN_SAMPLED, lp + 1);
     return true;
 }
@@ -457,11 +460,13 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
 /* One chosen token. */
 static bool take_one(struct seq *s, struct err *e)
 {
+    if (s->legal && s->matcher) matcher_mask(s->matcher, s->legal);   /* choosing commits */
     int32_t t = choose(s, s->logits, e);
     if (t < 0) return false;
+    float share = s->legal && s->logits ? sample_share(s->logits, s->matcher ? s->legal : NULL, s->n_vocab, t) : 1;
     enum token_origin origin = was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED;
-    if (s->raw && s->logits) take_odd(s, t, origin);
-    else take(s, t, origin, &(struct odds){ 0 });
+    if (s->raw && s->logits) take_odd(s, t, origin, share);
+    else take(s, t, origin, &(struct odds){ .share = share });
     return true;
 }
 
@@ -528,7 +533,7 @@ bool seq_logits(struct seq *s, float *logits, struct err *e)
     if (!logits) return take_one(s, e);
     if (s->raw) memcpy(s->raw, logits, (size_t)s->n_vocab * sizeof *logits);
     if (s->run_at < s->run.n) {
-        take_odd(s, s->run.id[s->run_at++], s->run_origin);
+        take_odd(s, s->run.id[s->run_at++], s->run_origin, 1);
         return true;
     }
     bias(s, logits);

@@ -74,7 +74,7 @@ static bool is_text(const struct matcher *m)
 }
 
 /* A name that may stand here: its tokens, the byte that ends it, the log-probability of each token as far as it is known;
- * that of the first, with the prior, bounds that of the whole. */
+ * that of the first, with the prior, bounds that of the whole, until the whole is known. */
 struct candidate { struct ids tok; char end; double prior, bound; float lp[NAME_TOKENS]; };
 
 static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
@@ -131,7 +131,15 @@ void whole_rows(struct whole *w, const float *rows)
         sum += l[c->tok.id[i]] - log_sum(l, w->n_vocab);
     }
     sum += log_begins(w, rows + (c->tok.n - 1) * (size_t)w->stride, c->end) + c->prior;
+    c->bound = sum;
     if (sum > w->top) w->top = sum, w->best = w->at - 1;
+}
+
+float whole_share(const struct whole *w)
+{
+    double all = 0;
+    for (int i = 0; i < w->n; i++) all += exp(w->c[i].bound - w->top);
+    return all > 0 ? (float)(1 / all) : 1;
 }
 
 const struct ids *whole_best(const struct whole *w, const float **logprob)

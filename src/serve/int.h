@@ -153,6 +153,7 @@ struct choice {
     struct request request;                                           /* lends what the job's owns */
     struct message message;                                           /* the fold */
     struct json *logprobs, *pending;                                  /* all of them; those not yet told in a stream */
+    struct json *tokens;                                              /* return_tokens: those not yet told, without a stream all */
     struct str tail; int n_echo;                                      /* of the teller */
 };
 /* How one endpoint tells what happens. The stream's head and its keep-alives are the job's. */
@@ -193,6 +194,7 @@ void job_tick(struct server *sv, uint64_t now);
 void job_stop_all(struct server *sv, const char *code, const char *why);
 const char *finish_name(const struct choice *c);
 struct json *usage_json(const struct usage *u);
+struct json *token_piece(const struct tokenizer *t, int32_t id);       /* {id, piece}; a piece that is no UTF-8 as an array of bytes */
 struct json *token_logprob(const struct server *sv, const struct event *ev); /* an entry of logprobs.content */
 void id_make(char out[40], const char *prefix);                       /* prefix + 24 random characters */
 void sse(struct str *out, const char *event, struct json *take);      /* event NULL: data only */
@@ -201,7 +203,7 @@ int64_t unix_time(void);
 /* ---- handlers ---------------------------------------------------------------------------------- */
 
 handler_fn chat_run, chat_count, template_run, completions_run, responses_run, responses_count, responses_get, responses_delete, responses_post,
-    messages_run, messages_count, models_list, models_get, lora_load, lora_unload, lora_list, tokenize_run, detokenize_run, health_run, ready_run,
+    messages_run, messages_count, page_run, page_part, models_list, models_get, lora_load, lora_unload, lora_list, tokenize_run, detokenize_run, health_run, ready_run,
     live_run, metrics_run, props_run, slots_run, embeddings_run;
 void mailbox_open(struct server *sv);
 void mailbox_close(struct server *sv);

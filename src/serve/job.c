@@ -120,6 +120,7 @@ static void choice_done(struct choice *c)
     message_done(&c->message);
     json_free(c->logprobs);
     json_free(c->pending);
+    json_free(c->tokens);
     str_done(&c->tail);
 }
 

@@ -3,6 +3,8 @@
  * The body is almost the internal request already; what is left of it here is what only a server has:
  * n, stream, the legacy `functions`, logprobs, usage. Chunks are written from a head made once; the
  * whole answer is the fold of the same events. */
+#include <math.h>
+
 #include "serve/metrics.h"
 #include "serve/models.h"
 
@@ -110,7 +112,10 @@ static const char *const chat_members[] = { "model",
                                             "best_of",
                                             "history_check",
                                             "timings_per_token",
+                                            "return_tokens",
                                             "return_progress",
+                                            "return_confidence",
+                                            "min_confidence",
                                             "priority",
                                             NULL };
 
@@ -224,7 +229,11 @@ bool chat_request(struct exchange *x, struct json *body, struct request *r)
     return true;
 }
 
-struct chat { bool usage, logprobs, legacy, timings, progress; struct str head; };
+struct chat {
+    bool usage, logprobs, legacy, timings, progress, tokens, confidence;
+    double least;                                                     /* min_confidence, 0: none */
+    struct str head;
+};
 
 static void chat_done(void *state)
 {
@@ -265,6 +274,23 @@ static bool take_logprobs(struct exchange *x, struct json *body, bool *want, int
     return take_int(x, body, "top_logprobs", 0, TOP_MOST, top);
 }
 
+/* Members of our own that ask for more than the API tells. */
+static bool take_extras(struct exchange *x, struct json *body, struct chat *c)
+{
+    const struct json *least = there(body, "min_confidence");
+    c->least = least ? json_f64(least) : 0;
+    if (least && (!json_is(least, JSON_NUMBER) || !(c->least >= 0 && c->least <= 1))) {
+        reply_error(x, 400, "invalid_value", "min_confidence",
+                    "min_confidence: must be a number from 0 to 1");
+        return false;
+    }
+    json_unset(body, "min_confidence");
+    return take_bool(x, body, "return_tokens", &c->tokens) &&
+           take_bool(x, body, "return_progress", &c->progress) &&
+           take_bool(x, body, "timings_per_token", &c->timings) &&
+           take_bool(x, body, "return_confidence", &c->confidence);
+}
+
 /* Everything but the running. True: r (which owns the body) and chat are the caller's. */
 static bool chat_read(struct exchange *x, struct json *body, struct request *r, struct chat **state,
                       int64_t *n, bool *stream)
@@ -275,13 +301,15 @@ static bool chat_read(struct exchange *x, struct json *body, struct request *r, 
     *stream = false;
     if (!models_resolve(x, body) || !known_members(x, body, chat_members) ||
         !take_stream(x, body, stream, &c.usage) || !take_int(x, body, "n", 1, x->sv->o->max_n, n) ||
-        !take_logprobs(x, body, &c.logprobs, &top) || !take_bool(x, body, "timings_per_token", &c.timings) ||
-        !take_bool(x, body, "return_progress", &c.progress) || !legacy_functions(x, body, &c.legacy)) {
+        !take_logprobs(x, body, &c.logprobs, &top) || !take_extras(x, body, &c) ||
+        !legacy_functions(x, body, &c.legacy)) {
         json_free(body);
         return false;
     }
     if (!chat_request(x, body, r)) return false;
-    r->top = (int)top;
+    r->top = c.logprobs ? (int)top : -1; /* kinds and times of tokens need no log-probabilities */
+    r->want_tokens |= c.tokens;
+    r->want_share = c.tokens || c.confidence || c.least > 0;
     r->want_progress = c.progress && *stream;
     *state = mem_dup(&c, sizeof c);
     return true;
@@ -318,7 +346,7 @@ static struct json *logprobs_json(struct json *content)
     return o;
 }
 
-/* As llama-server has them. */
+/* As llama-server has them; forced_n and what follows are ours. */
 static struct json *timings_json(const struct message *m)
 {
     struct json *o = json_new_object();
@@ -328,7 +356,38 @@ static struct json *timings_json(const struct message *m)
     json_set(o, "prompt_ms", json_new_f64(m->timing.prefill_ms));
     json_set(o, "predicted_n", json_new_int(m->usage.completion_tokens));
     json_set(o, "predicted_ms", json_new_f64(m->timing.decode_ms));
+    json_set(o, "draft_n", json_new_int(m->usage.draft_tokens));
+    json_set(o, "draft_n_accepted", json_new_int(m->usage.accepted_tokens));
+    json_set(o, "forced_n", json_new_int(m->usage.forced_tokens));
+    json_set(o, "queue_ms", json_new_f64(m->timing.queue_ms));
+    json_set(o, "first_token_ms", json_new_f64(m->timing.first_token_ms));
+    json_set(o, "mask_ms", json_new_f64(m->timing.mask_us * 1e-3));
     return o;
+}
+
+/* tool_confidence and low_confidence of a finished answer, as far as they were asked for. */
+static void put_confidence(struct json *o, const struct chat *s, const struct message *m)
+{
+    struct json *all = json_new_array(), *low = json_new_array();
+    for (int i = 0; i < m->n_call; i++) {
+        const struct message_call *c = &m->call[i];
+        json_push(all, c->incomplete ? json_new_null() : json_new_f64(c->confidence));
+        if (c->incomplete || c->confidence < s->least) json_push(low, json_new_int(i));
+    }
+    if (s->confidence) json_set(o, "tool_confidence", all);
+    else json_free(all);
+    if (s->least > 0) json_set(o, "low_confidence", low);
+    else json_free(low);
+}
+
+/* Members of an object that is being written: ",…" without the braces. */
+static void put_members(struct str *out, struct json *take)
+{
+    struct str s = { 0 };
+    json_write(&s, take, JSON_COMPACT);
+    if (json_len(take)) str_fmt(out, ",%.*s", (int)s.len - 2, s.p + 1);
+    str_done(&s);
+    json_free(take);
 }
 
 /* How far the prompt has been read, as llama-server says it. */
@@ -357,6 +416,11 @@ static void chunk(struct job *j, struct choice *c, struct json *delta, const cha
     str_puts(out, ",\"finish_reason\":");
     if (finish) str_fmt(out, "\"%s\"", finish);
     else str_puts(out, "null");
+    struct json *extra = json_new_object();
+    if (c->tokens) json_set(extra, "tokens", c->tokens);
+    c->tokens = NULL;
+    if (finish) put_confidence(extra, s, &c->message);
+    put_members(out, extra);
     str_puts(out, s->usage ? "}],\"usage\":null" : "}]");
     if (progress) put_progress(progress, out);
     if (finish || s->timings) {
@@ -369,9 +433,27 @@ static void chunk(struct job *j, struct choice *c, struct json *delta, const cha
     json_free(delta);
 }
 
+static struct json *rounded(double v, double unit) { return json_new_f64(round(v / unit) * unit); }
+
+/* How a token came to be: {id, piece, kind, p, ms}. */
+static struct json *token_json(const struct job *j, const struct event *ev)
+{
+    static const char *const kind[] = { [ORIGIN_SAMPLED] = "sampled", [ORIGIN_FORCED] = "forced",
+                                        [ORIGIN_DRAFTED] = "drafted", [ORIGIN_PROMPT] = "prompt" };
+    struct json *o = token_piece(engine_tokenizer(j->sv->engine), ev->token);
+    json_set(o, "kind", json_new_str(kind[ev->origin]));
+    json_set(o, "p", rounded(ev->share, 1e-6));
+    json_set(o, "ms", rounded((double)(ev->at_ns - j->submit_ns) * 1e-6, 1e-3));
+    return o;
+}
+
 static void note_token(struct job *j, struct choice *c, const struct event *ev)
 {
     struct chat *s = j->state;
+    if (s->tokens) {
+        if (!c->tokens) c->tokens = json_new_array();
+        json_push(c->tokens, token_json(j, ev));
+    }
     if (!s->logprobs) return;
     struct json **to = j->stream ? &c->pending : &c->logprobs;
     if (!*to) *to = json_new_array();
@@ -398,6 +480,7 @@ static void chat_event(struct job *j, struct choice *c, const struct event *ev, 
     struct chat *s = j->state;
     if (ev->kind == EV_TOKEN) note_token(j, c, ev);
     if (ev->kind == EV_FINISH) metrics_calls(j->sv->metrics, &c->message, c->request.choice);
+    if (ev->kind == EV_START) c->message.tell_confidence = s->confidence;
     if (!out) return;
     if (ev->kind == EV_START) {
         struct json *d = json_new_object();
@@ -449,6 +532,9 @@ static struct json *chat_choice(struct job *j, struct choice *c)
              s->logprobs ? logprobs_json(c->logprobs ? c->logprobs : json_new_array())
                          : json_new_null());
     c->logprobs = NULL;
+    if (s->tokens) json_set(o, "tokens", c->tokens ? c->tokens : json_new_array());
+    c->tokens = NULL;
+    put_confidence(o, s, &c->message);
     json_set(o, "finish_reason", json_new_str(chat_finish(j, c)));
     return o;
 }

@@ -173,7 +173,7 @@ void embeddings_run(struct exchange *x)
 
 /* ---- tokens ------------------------------------------------------------------------------------------------ */
 
-static struct json *piece(const struct tokenizer *t, int32_t id)
+struct json *token_piece(const struct tokenizer *t, int32_t id)
 {
     struct json *o = json_new_object();
     struct bytes b = tok_bytes(t, id);
@@ -194,7 +194,7 @@ static void reply_tokens(struct exchange *x, const struct ids *ids, bool pieces)
     const struct tokenizer *t = engine_tokenizer(x->sv->engine);
     struct json *o = json_new_object(), *list = json_new_array();
     for (size_t i = 0; i < ids->n; i++)
-        json_push(list, pieces ? piece(t, ids->id[i]) : json_new_int(ids->id[i]));
+        json_push(list, pieces ? token_piece(t, ids->id[i]) : json_new_int(ids->id[i]));
     json_set(o, "tokens", list);
     json_set(o, "count", json_new_int((int64_t)ids->n));
     json_set(o, "max_model_len", json_new_int(engine_n_ctx(x->sv->engine)));
