@@ -14,7 +14,7 @@ struct serve_cmd {
     struct opt_list host, name, lora_modules, allow_host;
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
         *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check;
-    bool enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
+    bool no_ui, enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
         deterministic, no_cache, verbose, quiet;
     int64_t port, parallel, max_queue, max_conn, per_ip, max_body, max_n, max_loras, max_len,
         store_most;
@@ -56,6 +56,7 @@ static const struct opt options[] = {
     { "Server", 0, "max-body", "MIB", OPT_INT, AT(max_body), "largest request body (default: 32)" },
     { "Server", 0, "max-n", "N", OPT_INT, AT(max_n), "most choices of a request (default: 8)" },
     { "Server", 0, "api-prefix", "PATH", OPT_STR, AT(api_prefix), "paths are found below it too (default: none)" },
+    { "Server", 0, "no-ui", NULL, OPT_FLAG, AT(no_ui), "no playground at / (default: it is there)" },
     { "Server", 0, "any-model", NULL, OPT_FLAG, AT(any_model), "accept every model name (default: 404 for unknown ones)" },
     { "Server", 0, "strict-params", NULL, OPT_FLAG, AT(strict), "refuse members that are not known (default: ignore them)" },
     { "Server", 0, "history-check", "HOW", OPT_STR, AT(history_check), "off: results need not match the calls before them (default: on)" },
@@ -148,6 +149,7 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
         .store_path = o->store,
         .log_format = o->log,
         .strip_system_line = o->strip,
+        .no_ui = o->no_ui,
         .enable_lora = o->enable_lora,
         .metrics_open = o->metrics_open,
         .metrics_listen = o->metrics_listen,

@@ -8,6 +8,8 @@
 #include "serve/models.h"
 
 static const struct route routes[] = {
+    { "GET", "/", page_run, ROUTE_OPEN },
+    { "GET", "/page/*", page_part, ROUTE_OPEN },
     { "POST", "/v1/chat/completions", chat_run },
     { "POST", "/v1/chat/completions/input_tokens", chat_count },
     { "POST", "/v1/completions", completions_run },
@@ -58,8 +60,8 @@ static const char *bare_path(const struct exchange *x)
 {
     const char *prefix = x->sv->o->api_prefix;
     size_t n = prefix ? strlen(prefix) : 0;
-    return n && !strncmp(x->path, prefix, n) && (x->path[n] == '/' || !x->path[n]) ? x->path + n
-                                                                                   : x->path;
+    bool below = n && !strncmp(x->path, prefix, n) && (x->path[n] == '/' || !x->path[n]);
+    return !below ? x->path : x->path[n] ? x->path + n : "/";
 }
 
 /* The first row that fits; exact rows stand before those with a star. */
