@@ -328,6 +328,22 @@ TEST(sampling_keeps_to_mask_and_truncation)
     sampler_done(&s);
 }
 
+TEST(the_share_of_a_token_is_of_what_is_allowed)
+{
+    const float l[] = { 0, logf(2), logf(5), NAN, -INFINITY };
+    const uint32_t all = 0x1F, some = 0x1B, odd = 0x18;
+    static const struct { const char *why; int mask; int32_t id; double share; } rows[] = {
+        { "of all", 0, 1, 0.25 },      { "the best of all", 0, 2, 0.625 }, { "under a mask", 1, 1, 2.0 / 3 },
+        { "impossible", 0, 4, 0 },     { "not a number, taken all the same", 0, 3, 1 }, { "nothing is possible", 2, 3, 1 },
+    };
+    const uint32_t *mask[] = { &all, &some, &odd };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        double p = sample_share(l, mask[rows[i].mask], 5, rows[i].id);
+        CHECK(fabs(p - rows[i].share) < 1e-6, "%s: %g", rows[i].why, p);
+    }
+    CHECK(fabs(sample_share(l, NULL, 5, 0) - 0.125) < 1e-6, "without a mask");
+}
+
 TEST(sampling_follows_the_distribution)
 {
     const float l[] = { 0, logf(2), logf(5) };

@@ -159,7 +159,7 @@ function assistantView(talk, turn, inspect) {
 }
 
 function statusLine(run, turn) {
-  if (run.error) return h('span', { class: 'error', role: 'alert' }, run.error.message);
+  if (run.error) return h('span', { class: 'error', role: 'alert' }, run.error.status ? `The server refused this: ${run.error.message}` : run.error.message);
   if (run.stopped) return h('span', { class: 'note' }, 'Stopped.');
   if (run.finish === 'length') return h('span', { class: 'note' }, 'Cut at the token limit.');
   if (run.endedAt !== null) return !turn.text && !turn.calls.length && h('span', { class: 'note' }, 'The model said nothing.');

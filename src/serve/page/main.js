@@ -52,7 +52,8 @@ async function start() {
   shortcut('KeyK', 'K', 'this list', showKeys);
   openKeys(() => talk.stop());
   goTo('chat', '#composer');
-  await openModels(talk, () => tools?.judge());
+  const models = await openModels(talk, () => tools?.judge());
+  talk.addEventListener('ended', e => { if (e.detail.run.error?.status === 0) models.look(); });
   tools = await openTools(talk, chat.preset);
   document.body.dataset.ready = 'true';
 }

@@ -30,14 +30,14 @@ export function timelineView(talk, onselect) {
 function tiles(turns) {
   const first = turns.find(t => t.run.calledAt !== null), run = (first ?? turns[0]).run, t = run.timings;
   const tile = (label, value, title) => h('div', { class: 'tile', title }, h('dt', {}, label), h('dd', {}, value));
-  const n = t ? t.cache_n + t.prompt_n : 0, sure = turns.flatMap(x => x.calls).map(c => c.confidence).filter(x => x !== null);
+  const later = run.endedAt === null ? '…' : '–', n = t ? t.cache_n + t.prompt_n : 0, sure = turns.flatMap(x => x.calls).map(c => c.confidence).filter(x => x !== null);
   return h('dl', { class: 'tiles' },
     first ? tile('Time to call', ms(run.calledAt - turns[0].run.startedAt), 'from sending the message until its first call was whole, in this browser')
       : tile('Time to answer', run.endedAt === null ? '…' : ms(run.endedAt - run.startedAt), 'until the answer was whole, in this browser'),
-    tile('First token', t ? ms(t.first_token_ms) : '…', 'after the request came in'),
+    tile('First token', t ? ms(t.first_token_ms) : later, 'after the request came in'),
     tile('Speed', t?.predicted_n > 1 && t.predicted_ms > 0 ? `${Math.round(t.predicted_n * 1000 / t.predicted_ms)} tok/s` : '–', 'tokens of the answer for a second'),
-    tile('From the cache', t ? share(t.cache_n, n) : '…', t && `${t.cache_n} of ${n} prompt tokens were known`),
-    tile('Forced', t ? share(t.forced_n, t.predicted_n) : '…', t && `${t.forced_n} of ${t.predicted_n} tokens were the only ones the grammar allowed`),
+    tile('From the cache', t ? share(t.cache_n, n) : later, t && `${t.cache_n} of ${n} prompt tokens were known`),
+    tile('Forced', t ? share(t.forced_n, t.predicted_n) : later, t && `${t.forced_n} of ${t.predicted_n} tokens were the only ones the grammar allowed`),
     tile('Confidence', sure.length ? percent(Math.min(...sure)) : '–', 'of the least sure call'));
 }
 
@@ -76,6 +76,7 @@ function block(turn, i, o) {
   for (const [kind, label] of [['sampled', 'Sampled'], ['drafted', 'Drafted'], ['forced', 'Forced']])
     if (by[kind].n) rows.push(row(label, `${ms(by[kind].ms)}, ${count(by[kind].n, 'token')}`, pieces(run, kind).map(p => bar(p.from, p.to, kind))));
   if (o.tools) rows.push(toolRow(o.tools, row));
+  if (!t && run.endedAt !== null && !run.tokens.length) rows.length = 0;  // it came to nothing: there are no times
   const title = h('h3', {}, o.many ? h('button', { type: 'button', class: 'link', 'aria-pressed': o.selected, onclick: () => o.onselect(turn) }, `Request ${i + 1}`) : 'Request',
     h('span', { class: 'hint' }, run.error ? 'failed' : run.stopped ? 'stopped' : run.finish === 'tool_calls' ? turn.calls.map(c => c.name).join(', ') : run.finish ?? 'running'));
   return h('section', { class: o.selected && o.many ? 'block selected' : 'block' }, title, rows);
