@@ -16,7 +16,9 @@ export class ApiError extends Error {
 
 let askForKey = null;
 /** ask() shows whatever it takes and resolves to a key, or null if the visitor would rather not. */
-export const onKeyNeeded = ask => { askForKey = ask; };
+export const onKeyNeeded = ask => {
+  askForKey = ask;
+};
 
 export const url = path => new URL(path, document.baseURI);
 
@@ -30,7 +32,12 @@ function headers(body) {
 async function open(path, body, signal) {
   let r;
   try {
-    r = await fetch(url(path), { method: body ? 'POST' : 'GET', headers: headers(body), body, signal });
+    r = await fetch(url(path), {
+      method: body ? 'POST' : 'GET',
+      headers: headers(body),
+      body,
+      signal,
+    });
   } catch (e) {
     if (e.name === 'AbortError') throw e;
     throw new ApiError('The server cannot be reached.');
@@ -85,7 +92,7 @@ export async function stream(path, body, { signal, onopen, onevent }) {
     const blocks = held.split('\n\n');
     held = blocks.pop();
     for (const block of blocks) {
-      if (!block.startsWith('data: ')) continue;            // a comment that keeps the connection alive
+      if (!block.startsWith('data: ')) continue; // a comment that keeps the connection alive
       const text = block.slice(6);
       if (text === '[DONE]') return;
       const data = JSON.parse(text);

@@ -14,36 +14,71 @@ export function mockOf(name) {
 }
 
 const CUT = '{"error":"the arguments were cut at the token limit; send less at once"}';
-const UNSURE = 0.7;                     // below it a call is marked: a second look is worth it
+const UNSURE = 0.7; // below it a call is marked: a second look is worth it
 
 /** onsend: Ctrl+Enter in the result. */
 export function callCard(call, index, onsend) {
   const id = `result-${call.id}`;
-  const state = h('span', { class: 'badges' }), args = h('pre', { class: 'args', tabindex: '0', 'aria-label': `Arguments of ${call.name}` });
+  const state = h('span', { class: 'badges' }),
+    args = h('pre', { class: 'args', tabindex: '0', 'aria-label': `Arguments of ${call.name}` });
   const answer = h('div', { class: 'answer' });
-  const el = h('section', { class: 'call', 'aria-label': `Call ${index + 1}: ${call.name}` },
-    h('header', {}, h('code', { class: 'call-name' }, call.name), state), args, answer);
-  let drawn = '', area = null;
+  const el = h(
+    'section',
+    { class: 'call', 'aria-label': `Call ${index + 1}: ${call.name}` },
+    h('header', {}, h('code', { class: 'call-name' }, call.name), state),
+    args,
+    answer,
+  );
+  let drawn = '',
+    area = null;
 
   function resultField() {
-    const choices = [['mock', 'Mock result', call.done ? mockOf(call.name) : CUT], ['ok', 'It worked', '{"ok":true}'],
-                     ['error', 'It failed', `{"error":"${call.name} is not available at the moment"}`], ['empty', 'Nothing', '']];
+    const choices = [
+      ['mock', 'Mock result', call.done ? mockOf(call.name) : CUT],
+      ['ok', 'It worked', '{"ok":true}'],
+      ['error', 'It failed', `{"error":"${call.name} is not available at the moment"}`],
+      ['empty', 'Nothing', ''],
+    ];
     area = h('textarea', { id, rows: 2, spellcheck: 'false', value: choices[0][2] });
     area.addEventListener('keydown', e => {
-      if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); onsend(); }
+      if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) {
+        e.preventDefault();
+        onsend();
+      }
     });
-    const pick = h('select', { 'aria-label': `Ready-made result for ${call.name}` }, choices.map(([value, title]) => h('option', { value }, title)));
-    pick.addEventListener('change', () => { area.value = choices.find(c => c[0] === pick.value)[2]; area.focus(); });
-    return h('div', { class: 'results' }, h('div', { class: 'row' }, h('label', { for: id }, 'Result'), pick), area);
+    const pick = h(
+      'select',
+      { 'aria-label': `Ready-made result for ${call.name}` },
+      choices.map(([value, title]) => h('option', { value }, title)),
+    );
+    pick.addEventListener('change', () => {
+      area.value = choices.find(c => c[0] === pick.value)[2];
+      area.focus();
+    });
+    return h(
+      'div',
+      { class: 'results' },
+      h('div', { class: 'row' }, h('label', { for: id }, 'Result'), pick),
+      area,
+    );
   }
 
   function update(over) {
-    if (drawn !== call.args + over) fill(args, coloured(over || call.done ? pretty(call.args) : call.args));
+    if (drawn !== call.args + over)
+      fill(args, coloured(over || call.done ? pretty(call.args) : call.args));
     drawn = call.args + over;
     fill(state, badges(call, over));
     if (call.result) {
       if (area || !answer.firstChild)
-        fill(answer, h('p', { class: 'label' }, 'Result'), h('pre', { class: 'given', tabindex: '0', 'aria-label': `Result of ${call.name}` }, coloured(pretty(call.result.text))));
+        fill(
+          answer,
+          h('p', { class: 'label' }, 'Result'),
+          h(
+            'pre',
+            { class: 'given', tabindex: '0', 'aria-label': `Result of ${call.name}` },
+            coloured(pretty(call.result.text)),
+          ),
+        );
       area = null;
     } else if (over && !answer.firstChild) fill(answer, resultField());
   }
@@ -53,11 +88,26 @@ export function callCard(call, index, onsend) {
 
 function badges(call, over) {
   const out = [];
-  if (!call.done) out.push(h('span', { class: over ? 'badge bad' : 'badge' }, over ? 'cut at the limit' : 'being written'));
+  if (!call.done)
+    out.push(
+      h(
+        'span',
+        { class: over ? 'badge bad' : 'badge' },
+        over ? 'cut at the limit' : 'being written',
+      ),
+    );
   else if (!call.schemaOk) out.push(h('span', { class: 'badge bad' }, 'does not fit its schema'));
   else out.push(h('span', { class: 'badge good' }, 'fits its schema'));
   if (call.confidence !== null)
-    out.push(h('span', { class: call.confidence < UNSURE ? 'badge warn' : 'badge', title: 'least share of a token of this call among all that its grammar allowed' },
-      `${call.confidence < UNSURE ? 'unsure: ' : 'confidence '}${percent(call.confidence)}`));
+    out.push(
+      h(
+        'span',
+        {
+          class: call.confidence < UNSURE ? 'badge warn' : 'badge',
+          title: 'least share of a token of this call among all that its grammar allowed',
+        },
+        `${call.confidence < UNSURE ? 'unsure: ' : 'confidence '}${percent(call.confidence)}`,
+      ),
+    );
   return out;
 }

@@ -7,8 +7,10 @@ import { settings } from './store.js';
 import { share } from './words.js';
 
 export function openChat(talk, inspect) {
-  const log = $('#log'), field = $('#composer'), views = new Map();
-  let said = [];                        // what was sent, for the arrow-up key
+  const log = $('#log'),
+    field = $('#composer'),
+    views = new Map();
+  let said = []; // what was sent, for the arrow-up key
 
   // ---- turns ----
 
@@ -24,33 +26,64 @@ export function openChat(talk, inspect) {
     const view = turn.role === 'user' ? userView(turn) : assistantView(talk, turn, inspect);
     views.set(turn, view);
     log.append(view.el);
-    views.get(talk.turns.at(-2))?.update();                 // it is the last one no more
+    views.get(talk.turns.at(-2))?.update(); // it is the last one no more
     log.scrollTop = log.scrollHeight;
   }
 
   function empty() {
     const preset = presetOf(settings.preset);
-    fill(log, h('div', { class: 'empty' },
-      h('h2', {}, 'What shall be done?'),
-      h('p', {}, 'The model answers with text or with calls of the tools beside. You play the tools: you see each call, and say what it gave.'),
-      h('ul', { class: 'samples', 'aria-label': 'Examples' }, preset.say.map(text =>
-        h('li', {}, h('button', { type: 'button', onclick: () => send(text) }, text))))));
+    fill(
+      log,
+      h(
+        'div',
+        { class: 'empty' },
+        h('h2', {}, 'What shall be done?'),
+        h(
+          'p',
+          {},
+          'The model answers with text or with calls of the tools beside. You play the tools: you see each call, and say what it gave.',
+        ),
+        h(
+          'ul',
+          { class: 'samples', 'aria-label': 'Examples' },
+          preset.say.map(text =>
+            h('li', {}, h('button', { type: 'button', onclick: () => send(text) }, text)),
+          ),
+        ),
+      ),
+    );
   }
 
   talk.addEventListener('added', e => add(e.detail));
   talk.addEventListener('changed', e => keepAtEnd(() => views.get(e.detail)?.update()));
-  talk.addEventListener('removed', e => { views.get(e.detail)?.el.remove(); views.delete(e.detail); });
-  talk.addEventListener('cleared', () => { views.clear(); empty(); state(); field.focus(); });
+  talk.addEventListener('removed', e => {
+    views.get(e.detail)?.el.remove();
+    views.delete(e.detail);
+  });
+  talk.addEventListener('cleared', () => {
+    views.clear();
+    empty();
+    state();
+    field.focus();
+  });
   talk.addEventListener('added', state);
-  talk.addEventListener('ended', e => { state(); ended(e.detail); });
+  talk.addEventListener('ended', e => {
+    state();
+    ended(e.detail);
+  });
 
   function ended(turn) {
-    const n = turn.calls.length, run = turn.run;
+    const n = turn.calls.length,
+      run = turn.run;
     if (run.error) announce(`Failed: ${run.error.message}`);
-    else if (n) announce(`${n === 1 ? 'One call' : `${n} calls`}: ${turn.calls.map(c => c.name).join(', ')}. Its result is asked for.`);
+    else if (n)
+      announce(
+        `${n === 1 ? 'One call' : `${n} calls`}: ${turn.calls.map(c => c.name).join(', ')}. Its result is asked for.`,
+      );
     else announce(`Answer: ${turn.text}`);
     const waiting = log.querySelector('.results textarea');
-    if (waiting && document.activeElement === field && !field.value) waiting.focus({ preventScroll: true });
+    if (waiting && document.activeElement === field && !field.value)
+      waiting.focus({ preventScroll: true });
     log.scrollTop = log.scrollHeight;
   }
 
@@ -70,12 +103,20 @@ export function openChat(talk, inspect) {
   }
 
   function state() {
-    const running = Boolean(talk.running), button = $('#send');
+    const running = Boolean(talk.running),
+      button = $('#send');
     button.textContent = running ? 'Stop' : 'Send';
     button.classList.toggle('primary', !running);
     button.disabled = !running && !field.value.trim();
     log.setAttribute('aria-busy', running);
-    fill($('#composer-hint'), h('span', { class: 'keyboard' }, running ? 'Esc stops' : 'Enter sends, Shift+Enter begins a line'));
+    fill(
+      $('#composer-hint'),
+      h(
+        'span',
+        { class: 'keyboard' },
+        running ? 'Esc stops' : 'Enter sends, Shift+Enter begins a line',
+      ),
+    );
   }
 
   const grow = () => {
@@ -103,22 +144,51 @@ export function openChat(talk, inspect) {
 
   empty();
   state();
-  return { preset: () => { if (!talk.turns.length) empty(); } };
+  return {
+    preset: () => {
+      if (!talk.turns.length) empty();
+    },
+  };
 }
 
 function userView(turn) {
-  return { el: h('article', { class: 'turn user', 'aria-label': 'You' }, h('p', { class: 'said' }, turn.text)), update() {} };
+  return {
+    el: h(
+      'article',
+      { class: 'turn user', 'aria-label': 'You' },
+      h('p', { class: 'said' }, turn.text),
+    ),
+    update() {},
+  };
 }
 
 function assistantView(talk, turn, inspect) {
-  const thought = h('details', { class: 'thought', hidden: true }, h('summary', {}, 'Reasoning'), h('p', {}));
-  const text = h('p', { class: 'said' }), status = h('p', { class: 'status' }), calls = h('div', { class: 'calls' });
-  const results = h('div', { class: 'results-end' }), foot = h('footer', { class: 'turn-foot' });
-  const el = h('article', { class: 'turn assistant', 'aria-label': 'Tenon' }, status, thought, text, calls, results, foot);
+  const thought = h(
+    'details',
+    { class: 'thought', hidden: true },
+    h('summary', {}, 'Reasoning'),
+    h('p', {}),
+  );
+  const text = h('p', { class: 'said' }),
+    status = h('p', { class: 'status' }),
+    calls = h('div', { class: 'calls' });
+  const results = h('div', { class: 'results-end' }),
+    foot = h('footer', { class: 'turn-foot' });
+  const el = h(
+    'article',
+    { class: 'turn assistant', 'aria-label': 'Tenon' },
+    status,
+    thought,
+    text,
+    calls,
+    results,
+    foot,
+  );
   const cards = [];
 
   function update() {
-    const run = turn.run, over = run.endedAt !== null;
+    const run = turn.run,
+      over = run.endedAt !== null;
     thought.hidden = !turn.reasoning;
     thought.lastChild.textContent = turn.reasoning;
     if (text.textContent !== turn.text) text.textContent = turn.text;
@@ -129,27 +199,51 @@ function assistantView(talk, turn, inspect) {
       }
       cards[i].update(over);
     });
-    while (cards.length > turn.calls.length) cards.pop().el.remove();     // those that were cut
+    while (cards.length > turn.calls.length) cards.pop().el.remove(); // those that were cut
     fill(status, statusLine(run, turn));
     fill(results, waiting() && resultsEnd());
     fill(foot, over && footer());
   }
 
   const waiting = () => turn === talk.last && talk.open.length > 0;
-  const sendResults = () => { if (waiting()) talk.answer(cards.map(c => c.result())); };
+  const sendResults = () => {
+    if (waiting()) talk.answer(cards.map(c => c.result()));
+  };
 
   function resultsEnd() {
-    return h('p', { class: 'send-results' },
-      h('button', { type: 'button', class: 'primary', onclick: sendResults }, turn.calls.length > 1 ? 'Send results' : 'Send result'),
-      h('span', { class: 'hint keyboard' }, 'Ctrl+Enter'));
+    return h(
+      'p',
+      { class: 'send-results' },
+      h(
+        'button',
+        { type: 'button', class: 'primary', onclick: sendResults },
+        turn.calls.length > 1 ? 'Send results' : 'Send result',
+      ),
+      h('span', { class: 'hint keyboard' }, 'Ctrl+Enter'),
+    );
   }
 
   function footer() {
     const last = turn === talk.last;
-    return [h('span', { class: 'numbers', title: 'tokens of the prompt and of the answer' }, numbers(turn.run)),
+    return [
+      h(
+        'span',
+        { class: 'numbers', title: 'tokens of the prompt and of the answer' },
+        numbers(turn.run),
+      ),
       turn.text && copyButton('Copy', () => turn.text, 'small quiet'),
-      last && h('button', { type: 'button', class: 'small quiet', onclick: () => talk.again() }, turn.run.error ? 'Try again' : 'Again'),
-      h('button', { type: 'button', class: 'small quiet', onclick: () => inspect(turn) }, 'Inspect')];
+      last &&
+        h(
+          'button',
+          { type: 'button', class: 'small quiet', onclick: () => talk.again() },
+          turn.run.error ? 'Try again' : 'Again',
+        ),
+      h(
+        'button',
+        { type: 'button', class: 'small quiet', onclick: () => inspect(turn) },
+        'Inspect',
+      ),
+    ];
   }
 
   const soon = perFrame(update);
@@ -159,22 +253,43 @@ function assistantView(talk, turn, inspect) {
 }
 
 function statusLine(run, turn) {
-  if (run.error) return h('span', { class: 'error', role: 'alert' }, run.error.status ? `The server refused this: ${run.error.message}` : run.error.message);
+  if (run.error)
+    return h(
+      'span',
+      { class: 'error', role: 'alert' },
+      run.error.status ? `The server refused this: ${run.error.message}` : run.error.message,
+    );
   if (run.stopped) return h('span', { class: 'note' }, 'Stopped.');
   if (run.finish === 'length') return h('span', { class: 'note' }, 'Cut at the token limit.');
-  if (run.endedAt !== null) return !turn.text && !turn.calls.length && h('span', { class: 'note' }, 'The model said nothing.');
+  if (run.endedAt !== null)
+    return (
+      !turn.text && !turn.calls.length && h('span', { class: 'note' }, 'The model said nothing.')
+    );
   if (turn.text || turn.calls.length) return null;
   const p = run.progress;
-  return h('span', { class: 'waiting' }, h('span', { class: 'dots', 'aria-hidden': 'true' }),
-    p && p.processed < p.total ? `Reading ${p.processed} of ${p.total} tokens` : run.events.length ? 'Answering' : 'Waiting for its turn');
+  return h(
+    'span',
+    { class: 'waiting' },
+    h('span', { class: 'dots', 'aria-hidden': 'true' }),
+    p && p.processed < p.total
+      ? `Reading ${p.processed} of ${p.total} tokens`
+      : run.events.length
+        ? 'Answering'
+        : 'Waiting for its turn',
+  );
 }
 
 /** 412 read, 92 % cached · 20 written, 50 % forced · 480 tok/s */
 function numbers(run) {
-  const t = run.timings, n = t ? t.cache_n + t.prompt_n : 0;
+  const t = run.timings,
+    n = t ? t.cache_n + t.prompt_n : 0;
   if (!t) return '';
   const parts = [`${n} read${t.cache_n ? `, ${share(t.cache_n, n)} cached` : ''}`];
-  if (t.predicted_n) parts.push(`${t.predicted_n} written${t.forced_n ? `, ${share(t.forced_n, t.predicted_n)} forced` : ''}`);
-  if (t.predicted_n > 1 && t.predicted_ms > 0) parts.push(`${Math.round(t.predicted_n * 1000 / t.predicted_ms)} tok/s`);
+  if (t.predicted_n)
+    parts.push(
+      `${t.predicted_n} written${t.forced_n ? `, ${share(t.forced_n, t.predicted_n)} forced` : ''}`,
+    );
+  if (t.predicted_n > 1 && t.predicted_ms > 0)
+    parts.push(`${Math.round((t.predicted_n * 1000) / t.predicted_ms)} tok/s`);
   return parts.join(' · ');
 }

@@ -13,7 +13,8 @@ function set(el, key, value) {
   if (value === null || value === undefined || value === false) return;
   if (key.startsWith('on')) el.addEventListener(key.slice(2), value);
   else if (key === 'dataset') Object.assign(el.dataset, value);
-  else if (key === 'vars') for (const [k, v] of Object.entries(value)) el.style.setProperty(`--${k}`, v);
+  else if (key === 'vars')
+    for (const [k, v] of Object.entries(value)) el.style.setProperty(`--${k}`, v);
   else if (key === 'value' || key === 'checked') el[key] = value;
   else if (key === 'class') el.className = value;
   else el.setAttribute(key, value === true ? '' : value);
@@ -31,7 +32,9 @@ export function fill(el, ...children) {
 export function announce(text) {
   const el = $('#announce');
   el.textContent = '';
-  requestAnimationFrame(() => { el.textContent = text; });
+  requestAnimationFrame(() => {
+    el.textContent = text;
+  });
 }
 
 /** Calls fn at most once a frame, however often it is asked for. */
@@ -40,7 +43,10 @@ export function perFrame(fn) {
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => { asked = false; fn(); });
+    requestAnimationFrame(() => {
+      asked = false;
+      fn();
+    });
   };
 }
 
@@ -60,7 +66,9 @@ export function copyButton(label, text, kind = 'small') {
     const ok = await copy(text());
     button.textContent = ok ? 'Copied' : 'Not copied';
     announce(ok ? `${label}: copied` : 'The browser did not allow copying');
-    setTimeout(() => { button.textContent = label; }, 1500);
+    setTimeout(() => {
+      button.textContent = label;
+    }, 1500);
   });
   return button;
 }
@@ -69,7 +77,8 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
-  } catch {                             // no secure context: a server elsewhere, spoken to over plain HTTP
+  } catch {
+    // no secure context: a server elsewhere, spoken to over plain HTTP
     const area = h('textarea', { class: 'hidden', value: text, readonly: true });
     document.body.append(area);
     area.select();
@@ -81,7 +90,13 @@ async function copy(text) {
 
 /** One of several buttons is pressed; arrow keys move among them (the tab pattern of ARIA). */
 export function tabs(label, names, onselect) {
-  const buttons = names.map(([id, text]) => h('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `panel-${id}` }, text));
+  const buttons = names.map(([id, text]) =>
+    h(
+      'button',
+      { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `panel-${id}` },
+      text,
+    ),
+  );
   const list = h('div', { class: 'tabs', role: 'tablist', 'aria-label': label }, buttons);
   const select = (i, focus) => {
     buttons.forEach((b, k) => {
@@ -93,7 +108,8 @@ export function tabs(label, names, onselect) {
   };
   buttons.forEach((b, i) => b.addEventListener('click', () => select(i)));
   list.addEventListener('keydown', e => {
-    const at = buttons.indexOf(document.activeElement), n = buttons.length;
+    const at = buttons.indexOf(document.activeElement),
+      n = buttons.length;
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: n - 1 }[e.key];
     if (to === undefined) return;
     e.preventDefault();

@@ -9,18 +9,34 @@ import { apiKey } from './store.js';
 const quoted = text => `'${text.replaceAll("'", "'\\''")}'`;
 
 export function asCurl(body) {
-  const lines = [`curl -sN ${quoted(url('v1/chat/completions').href)}`, `-H ${quoted('Content-Type: application/json')}`];
+  const lines = [
+    `curl -sN ${quoted(url('v1/chat/completions').href)}`,
+    `-H ${quoted('Content-Type: application/json')}`,
+  ];
   if (apiKey()) lines.push('-H "Authorization: Bearer $API_KEY"');
   lines.push(`-d ${quoted(body)}`);
   return `${lines.join(' \\\n  ')}\n`;
 }
 
 // Members that the openai package has parameters for; others go along in extra_body.
-const OWN = ['model', 'messages', 'tools', 'tool_choice', 'parallel_tool_calls', 'temperature', 'max_completion_tokens', 'seed', 'logprobs',
-             'top_logprobs', 'stream', 'stream_options'];
+const OWN = [
+  'model',
+  'messages',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'temperature',
+  'max_completion_tokens',
+  'seed',
+  'logprobs',
+  'top_logprobs',
+  'stream',
+  'stream_options',
+];
 
 export function asPython(body) {
-  const own = Object.entries(body).filter(([k]) => OWN.includes(k)), extra = Object.entries(body).filter(([k]) => !OWN.includes(k));
+  const own = Object.entries(body).filter(([k]) => OWN.includes(k)),
+    extra = Object.entries(body).filter(([k]) => !OWN.includes(k));
   const args = own.map(([k, v]) => `    ${k}=${literal(v, '    ')},`);
   if (extra.length) args.push(`    extra_body=${literal(Object.fromEntries(extra), '    ')},`);
   const key = apiKey() ? 'os.environ["API_KEY"]' : '"none"';
@@ -48,8 +64,11 @@ function literal(value, indent) {
   if (value === true) return 'True';
   if (value === false) return 'False';
   if (typeof value !== 'object') return JSON.stringify(value);
-  const many = Array.isArray(value), inner = `${indent}    `;
-  const parts = many ? value.map(v => literal(v, inner)) : Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${literal(v, inner)}`);
+  const many = Array.isArray(value),
+    inner = `${indent}    `;
+  const parts = many
+    ? value.map(v => literal(v, inner))
+    : Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${literal(v, inner)}`);
   const flat = parts.join(', ');
   const [begin, end] = many ? '[]' : '{}';
   if (flat.length + indent.length < 100 && !flat.includes('\n')) return begin + flat + end;

@@ -9,7 +9,9 @@ export class JsonError extends Error {
   }
 }
 
-const SPACE = /[ \t\n\r]*/y, NUMBER = /-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y, WORD = /true|false|null/y;
+const SPACE = /[ \t\n\r]*/y,
+  NUMBER = /-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y,
+  WORD = /true|false|null/y;
 // eslint-disable-next-line no-control-regex
 const STRING = /"([^"\\\u0000-\u001f]|\\(["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 
@@ -22,8 +24,10 @@ export function parse(text) {
     if (m) pos = re.lastIndex;
     return m?.[0] ?? null;
   };
-  const fail = message => { throw new JsonError(message, pos); };
-  const found = () => pos >= text.length ? 'the end' : `“${text[pos]}”`;
+  const fail = message => {
+    throw new JsonError(message, pos);
+  };
+  const found = () => (pos >= text.length ? 'the end' : `“${text[pos]}”`);
 
   function string() {
     const raw = match(STRING);
@@ -43,7 +47,8 @@ export function parse(text) {
         match(SPACE);
       }
       if (text[pos] !== '"') fail(`a name in double quotes is expected here, not ${found()}`);
-      const nameAt = pos, name = string();
+      const nameAt = pos,
+        name = string();
       if (node.members.has(name)) throw new JsonError(`“${name}” is there twice`, nameAt);
       match(SPACE);
       if (text[pos] !== ':') fail(`“:” is expected here, not ${found()}`);
@@ -51,7 +56,12 @@ export function parse(text) {
       const child = any();
       child.nameAt = nameAt;
       node.members.set(name, child);
-      Object.defineProperty(node.value, name, { value: child.value, enumerable: true, writable: true, configurable: true });
+      Object.defineProperty(node.value, name, {
+        value: child.value,
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
     }
     pos++;
   }
@@ -73,7 +83,8 @@ export function parse(text) {
 
   function any() {
     match(SPACE);
-    const node = { at: pos }, c = text[pos];
+    const node = { at: pos },
+      c = text[pos];
     if (c === '{') object(node);
     else if (c === '[') array(node);
     else if (c === '"') node.value = string();
@@ -105,7 +116,8 @@ export function follow(root, steps) {
 
 /** Line and column, both from 1. */
 export function place(text, at) {
-  const before = text.slice(0, at), line = before.split('\n').length;
+  const before = text.slice(0, at),
+    line = before.split('\n').length;
   return { line, column: at - before.lastIndexOf('\n') };
 }
 
@@ -133,13 +145,19 @@ const WIDTH = 60;
 /** JSON spread over lines, but what fits a line stays on it: it is to be read, not to be counted. Scalars stay as
  *  they were written (a number may have more digits than a browser keeps). */
 export function pretty(text) {
-  try { return spread(text, parse(text), ''); } catch { return text; }
+  try {
+    return spread(text, parse(text), '');
+  } catch {
+    return text;
+  }
 }
 
 function spread(text, node, indent) {
-  const inner = `${indent}  `, flat = onOneLine(text, node);
+  const inner = `${indent}  `,
+    flat = onOneLine(text, node);
   if (flat.length + indent.length <= WIDTH || !(node.members || node.items)) return flat;
-  if (node.items) return `[\n${node.items.map(n => inner + spread(text, n, inner)).join(',\n')}\n${indent}]`;
+  if (node.items)
+    return `[\n${node.items.map(n => inner + spread(text, n, inner)).join(',\n')}\n${indent}]`;
   return `{\n${[...node.members].map(([k, n]) => `${inner}${JSON.stringify(k)}: ${spread(text, n, inner)}`).join(',\n')}\n${indent}}`;
 }
 

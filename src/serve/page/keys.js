@@ -5,11 +5,14 @@ import { $, h } from './dom.js';
 const list = [];
 
 /** code: KeyboardEvent.code, which does not change with what Alt makes of the letter. */
-export function shortcut(code, letter, what, run) { list.push({ code, letter, what, run }); }
+export function shortcut(code, letter, what, run) {
+  list.push({ code, letter, what, run });
+}
 
 export function openKeys(onescape) {
   document.addEventListener('keydown', e => {
-    if (e.key === 'Escape' && !e.defaultPrevented && !document.querySelector('dialog[open]')) onescape();
+    if (e.key === 'Escape' && !e.defaultPrevented && !document.querySelector('dialog[open]'))
+      onescape();
     if (!e.altKey || e.ctrlKey || e.metaKey) return;
     const found = list.find(s => s.code === e.code);
     if (!found) return;
@@ -19,12 +22,35 @@ export function openKeys(onescape) {
 }
 
 export function showKeys() {
-  const row = (keys, what) => [h('dt', {}, keys.map(k => h('kbd', {}, k))), h('dd', {}, what)];
-  const dialog = h('dialog', { 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keyboard'),
-    h('dl', { class: 'keys' }, row(['Enter'], 'send the message'), row(['Shift', 'Enter'], 'begin a line in it'), row(['↑'], 'in the empty field: the last message again'),
-      row(['Ctrl', 'Enter'], 'send the results of calls'), row(['Esc'], 'stop the answer'), list.map(s => row(['Alt', s.letter], s.what)),
-      row(['←', '→'], 'among tabs and tokens')),
-    h('form', { method: 'dialog', class: 'buttons' }, h('button', { type: 'submit', class: 'primary' }, 'Close')));
+  const row = (keys, what) => [
+    h(
+      'dt',
+      {},
+      keys.map(k => h('kbd', {}, k)),
+    ),
+    h('dd', {}, what),
+  ];
+  const dialog = h(
+    'dialog',
+    { 'aria-labelledby': 'keys-title' },
+    h('h2', { id: 'keys-title' }, 'Keyboard'),
+    h(
+      'dl',
+      { class: 'keys' },
+      row(['Enter'], 'send the message'),
+      row(['Shift', 'Enter'], 'begin a line in it'),
+      row(['↑'], 'in the empty field: the last message again'),
+      row(['Ctrl', 'Enter'], 'send the results of calls'),
+      row(['Esc'], 'stop the answer'),
+      list.map(s => row(['Alt', s.letter], s.what)),
+      row(['←', '→'], 'among tabs and tokens'),
+    ),
+    h(
+      'form',
+      { method: 'dialog', class: 'buttons' },
+      h('button', { type: 'submit', class: 'primary' }, 'Close'),
+    ),
+  );
   document.body.append(dialog);
   dialog.addEventListener('close', () => dialog.remove());
   dialog.showModal();

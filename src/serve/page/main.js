@@ -10,7 +10,7 @@ import { saveTheme, settings, themeNow } from './store.js';
 import { chain, Talk } from './talk.js';
 import { openTools } from './tools.js';
 
-const AUTO_MOST = 8;                    // answers that mock results lead to without anybody looking
+const AUTO_MOST = 8; // answers that mock results lead to without anybody looking
 
 function themeButton() {
   const button = $('#theme');
@@ -20,7 +20,10 @@ function themeButton() {
     button.title = dark ? 'Light colours' : 'Dark colours';
     button.setAttribute('aria-label', button.title);
   };
-  const turn = () => { saveTheme(themeNow() === 'dark' ? 'light' : 'dark'); show(); };
+  const turn = () => {
+    saveTheme(themeNow() === 'dark' ? 'light' : 'dark');
+    show();
+  };
   button.addEventListener('click', turn);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', show);
   show();
@@ -30,30 +33,47 @@ function themeButton() {
 function autoAnswer(talk) {
   talk.addEventListener('ended', e => {
     const calls = talk.open;
-    if (settings.autoMock && calls.length && e.detail.run.finish === 'tool_calls' && chain(talk.turns, e.detail).length < AUTO_MOST)
+    if (
+      settings.autoMock &&
+      calls.length &&
+      e.detail.run.finish === 'tool_calls' &&
+      chain(talk.turns, e.detail).length < AUTO_MOST
+    )
       talk.answer(calls.map(c => mockOf(c.name)));
   });
 }
 
 async function start() {
-  const talk = new Talk(), turnTheme = themeButton();
+  const talk = new Talk(),
+    turnTheme = themeButton();
   const inspector = openInspector(talk);
-  const chat = openChat(talk, turn => { inspector.select(turn); goTo('inspect', '#inspect [role=tab][aria-selected=true]'); });
+  const chat = openChat(talk, turn => {
+    inspector.select(turn);
+    goTo('inspect', '#inspect [role=tab][aria-selected=true]');
+  });
   let tools = null;
   autoAnswer(talk);
-  for (const b of document.querySelectorAll('.panes button')) b.addEventListener('click', () => goTo(b.dataset.pane));
-  $('#new-chat').addEventListener('click', () => { talk.clear(); goTo('chat', '#composer'); });
+  for (const b of document.querySelectorAll('.panes button'))
+    b.addEventListener('click', () => goTo(b.dataset.pane));
+  $('#new-chat').addEventListener('click', () => {
+    talk.clear();
+    goTo('chat', '#composer');
+  });
   $('#help').addEventListener('click', showKeys);
   shortcut('KeyC', 'C', 'the message field', () => goTo('chat', '#composer'));
   shortcut('KeyE', 'E', 'the tool editor', () => goTo('tools', '#tools-text'));
-  shortcut('KeyI', 'I', 'the inspector', () => goTo('inspect', '#inspect [role=tab][aria-selected=true]'));
+  shortcut('KeyI', 'I', 'the inspector', () =>
+    goTo('inspect', '#inspect [role=tab][aria-selected=true]'),
+  );
   shortcut('KeyN', 'N', 'a new chat', () => $('#new-chat').click());
   shortcut('KeyL', 'L', 'light or dark colours', turnTheme);
   shortcut('KeyK', 'K', 'this list', showKeys);
   openKeys(() => talk.stop());
   goTo('chat', '#composer');
   const models = await openModels(talk, () => tools?.judge());
-  talk.addEventListener('ended', e => { if (e.detail.run.error?.status === 0) models.look(); });
+  talk.addEventListener('ended', e => {
+    if (e.detail.run.error?.status === 0) models.look();
+  });
   tools = await openTools(talk, chat.preset);
   document.body.dataset.ready = 'true';
 }

@@ -4,16 +4,16 @@
 const KEY = 'tenon.playground';
 const defaults = {
   preset: 'home',
-  tools: null,                          // text of the editor; null: the preset's as it is
-  own: null,                            // the last text that was the visitor's
-  mocks: {},                            // tool name -> text, where the visitor changed them
+  tools: null, // text of the editor; null: the preset's as it is
+  own: null, // the last text that was the visitor's
+  mocks: {}, // tool name -> text, where the visitor changed them
   system: '',
   choice: 'auto',
   parallel: true,
   temperature: 0,
-  maxTokens: 0,                         // 0: what the context leaves
+  maxTokens: 0, // 0: what the context leaves
   seed: null,
-  odds: false,                          // ask for log-probabilities and alternatives
+  odds: false, // ask for log-probabilities and alternatives
   autoMock: false,
   model: null,
   tab: 'timeline',
@@ -22,7 +22,8 @@ const defaults = {
 function load() {
   try {
     return { ...defaults, ...JSON.parse(localStorage.getItem(KEY) ?? '{}') };
-  } catch {                             // forbidden, or written by somebody else
+  } catch {
+    // forbidden, or written by somebody else
     return { ...defaults };
   }
 }
@@ -31,25 +32,42 @@ export const settings = load();
 
 export function save(changes) {
   Object.assign(settings, changes);
-  try { localStorage.setItem(KEY, JSON.stringify(settings)); } catch { /* then only this tab knows */ }
+  try {
+    localStorage.setItem(KEY, JSON.stringify(settings));
+  } catch {
+    /* then only this tab knows */
+  }
 }
 
 export function saveTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  try { localStorage.setItem('tenon.theme', theme); } catch { /* as above */ }
+  try {
+    localStorage.setItem('tenon.theme', theme);
+  } catch {
+    /* as above */
+  }
 }
 
 export function themeNow() {
-  return document.documentElement.dataset.theme ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  return (
+    document.documentElement.dataset.theme ??
+    (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')
+  );
 }
 
 let key = null;
-try { key = sessionStorage.getItem('tenon.key'); } catch { /* asked for again then */ }
+try {
+  key = sessionStorage.getItem('tenon.key');
+} catch {
+  /* asked for again then */
+}
 export const apiKey = () => key;
 export function setApiKey(text) {
   key = text || null;
   try {
     if (key) sessionStorage.setItem('tenon.key', key);
     else sessionStorage.removeItem('tenon.key');
-  } catch { /* as above */ }
+  } catch {
+    /* as above */
+  }
 }

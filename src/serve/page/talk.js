@@ -10,14 +10,18 @@ import { settings } from './store.js';
 
 export class Talk extends EventTarget {
   turns = [];
-  running = null;                       // AbortController of the request that runs
-  model = null;                         // set by the model picker
-  ready = async () => null;             // set by the tool editor: what keeps the tools from being sent
-  tools = () => [];                     // set by the tool editor: what it holds, if it holds valid tools
+  running = null; // AbortController of the request that runs
+  model = null; // set by the model picker
+  ready = async () => null; // set by the tool editor: what keeps the tools from being sent
+  tools = () => []; // set by the tool editor: what it holds, if it holds valid tools
 
-  #tell(what, turn) { this.dispatchEvent(new CustomEvent(what, { detail: turn })); }
+  #tell(what, turn) {
+    this.dispatchEvent(new CustomEvent(what, { detail: turn }));
+  }
 
-  get last() { return this.turns.at(-1) ?? null; }
+  get last() {
+    return this.turns.at(-1) ?? null;
+  }
 
   /** Calls of the last answer that have no result yet. */
   get open() {
@@ -31,12 +35,18 @@ export class Talk extends EventTarget {
     this.#tell('cleared');
   }
 
-  stop() { this.running?.abort(); }
+  stop() {
+    this.running?.abort();
+  }
 
   /** A message of the user. Calls that still wait are told that nobody ran them: each call has exactly one result. */
   say(text) {
     if (this.running) return;
-    for (const call of this.open) call.result = { text: JSON.stringify({ error: 'cancelled by the user' }), at: performance.now() };
+    for (const call of this.open)
+      call.result = {
+        text: JSON.stringify({ error: 'cancelled by the user' }),
+        at: performance.now(),
+      };
     this.turns.push({ role: 'user', text });
     this.#tell('added', this.last);
     this.#ask();
@@ -44,8 +54,11 @@ export class Talk extends EventTarget {
 
   /** Results of the open calls, in their order. */
   answer(texts) {
-    const calls = this.open, at = performance.now();
-    calls.forEach((call, i) => { call.result = { text: texts[i], at }; });
+    const calls = this.open,
+      at = performance.now();
+    calls.forEach((call, i) => {
+      call.result = { text: texts[i], at };
+    });
     this.#tell('changed', this.last);
     this.#ask();
   }
@@ -73,7 +86,8 @@ export class Talk extends EventTarget {
   }
 
   request() {
-    const tools = this.tools(), body = {};
+    const tools = this.tools(),
+      body = {};
     if (this.model) body.model = this.model;
     body.messages = this.messages();
     if (tools.length) {
@@ -85,23 +99,47 @@ export class Talk extends EventTarget {
     if (settings.maxTokens) body.max_completion_tokens = settings.maxTokens;
     if (settings.seed !== null) body.seed = settings.seed;
     if (settings.odds) Object.assign(body, { logprobs: true, top_logprobs: 5 });
-    return { ...body, stream: true, stream_options: { include_usage: true }, return_tokens: true, return_progress: true, return_confidence: true };
+    return {
+      ...body,
+      stream: true,
+      stream_options: { include_usage: true },
+      return_tokens: true,
+      return_progress: true,
+      return_confidence: true,
+    };
   }
 
   async #ask() {
     const body = this.request();
-    const run = { body, text: JSON.stringify(body), startedAt: performance.now(), events: [], tokens: [], odds: [], progress: null, timings: null,
-                  usage: null, finish: null, error: null, calledAt: null, endedAt: null, stopped: false };
+    const run = {
+      body,
+      text: JSON.stringify(body),
+      startedAt: performance.now(),
+      events: [],
+      tokens: [],
+      odds: [],
+      progress: null,
+      timings: null,
+      usage: null,
+      finish: null,
+      error: null,
+      calledAt: null,
+      endedAt: null,
+      stopped: false,
+    };
     const turn = { role: 'assistant', text: '', reasoning: '', calls: [], run };
-    const abort = this.running = new AbortController();
+    const abort = (this.running = new AbortController());
     this.turns.push(turn);
     this.#tell('added', turn);
     try {
-      await stream('v1/chat/completions', run.text, { signal: abort.signal, onevent: (data, text) => {
-        run.events.push({ ms: performance.now() - run.startedAt, text });
-        fold(turn, data);
-        this.#tell('changed', turn);
-      } });
+      await stream('v1/chat/completions', run.text, {
+        signal: abort.signal,
+        onevent: (data, text) => {
+          run.events.push({ ms: performance.now() - run.startedAt, text });
+          fold(turn, data);
+          this.#tell('changed', turn);
+        },
+      });
     } catch (e) {
       if (e.name === 'AbortError') run.stopped = true;
       else run.error = e;
@@ -112,7 +150,7 @@ export class Talk extends EventTarget {
 
   #end(turn) {
     turn.run.endedAt = performance.now();
-    if (turn.run.stopped || turn.run.error) turn.calls = turn.calls.filter(c => c.done);  // half a call is none
+    if (turn.run.stopped || turn.run.error) turn.calls = turn.calls.filter(c => c.done); // half a call is none
     this.running = null;
     this.#tell('changed', turn);
     this.#tell('ended', turn);
@@ -123,8 +161,17 @@ function assistantMessages(turn) {
   if (!turn.text && !turn.calls.length) return [];
   const message = { role: 'assistant', content: turn.text || null };
   if (turn.calls.length)
-    message.tool_calls = turn.calls.map(c => ({ id: c.id, type: 'function', function: { name: c.name, arguments: c.args } }));
-  return [message, ...turn.calls.filter(c => c.result).map(c => ({ role: 'tool', tool_call_id: c.id, content: c.result.text }))];
+    message.tool_calls = turn.calls.map(c => ({
+      id: c.id,
+      type: 'function',
+      function: { name: c.name, arguments: c.args },
+    }));
+  return [
+    message,
+    ...turn.calls
+      .filter(c => c.result)
+      .map(c => ({ role: 'tool', tool_call_id: c.id, content: c.result.text })),
+  ];
 }
 
 function choice(word) {
@@ -134,7 +181,8 @@ function choice(word) {
 // ---- an answer out of its events --------------------------------------------------------------
 
 function fold(turn, data) {
-  const run = turn.run, c = data.choices[0];
+  const run = turn.run,
+    c = data.choices[0];
   if (data.usage) run.usage = data.usage;
   if (data.timings) run.timings = data.timings;
   if (data.prompt_progress) run.progress = data.prompt_progress;
@@ -149,8 +197,16 @@ function fold(turn, data) {
 
 function foldCall(turn, d) {
   if (!turn.calls[d.index]) {
-    callDone(turn, d.index - 1);        // calls never interleave: where one begins, the one before is whole
-    turn.calls[d.index] = { id: d.id, name: d.function.name, args: '', done: false, confidence: null, schemaOk: true, result: null };
+    callDone(turn, d.index - 1); // calls never interleave: where one begins, the one before is whole
+    turn.calls[d.index] = {
+      id: d.id,
+      name: d.function.name,
+      args: '',
+      done: false,
+      confidence: null,
+      schemaOk: true,
+      result: null,
+    };
   }
   const call = turn.calls[d.index];
   call.args += d.function?.arguments ?? '';
@@ -166,8 +222,12 @@ function callDone(turn, i) {
 
 function finish(turn, c) {
   turn.run.finish = c.finish_reason;
-  c.tool_confidence?.forEach((x, i) => { turn.calls[i].confidence = x; });
-  turn.calls.forEach((call, i) => { if (call.confidence !== null) callDone(turn, i); });    // null: the limit cut it
+  c.tool_confidence?.forEach((x, i) => {
+    turn.calls[i].confidence = x;
+  });
+  turn.calls.forEach((call, i) => {
+    if (call.confidence !== null) callDone(turn, i);
+  }); // null: the limit cut it
 }
 
 // ---- numbers of runs ----------------------------------------------------------------------------
@@ -193,7 +253,8 @@ export function promptEnd(run) {
 /** The answers that followed one message of the user: [turn], the given one among them. */
 export function chain(turns, turn) {
   const at = turns.indexOf(turn);
-  let from = at, to = at;
+  let from = at,
+    to = at;
   while (from > 0 && turns[from - 1].role === 'assistant') from--;
   while (to + 1 < turns.length && turns[to + 1].role === 'assistant') to++;
   return turns.slice(from, to + 1);
