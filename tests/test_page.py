@@ -262,6 +262,24 @@ def test_the_schema_is_judged_while_one_types(page):
     p.wait_for_selector(".verdict:has-text('1 tool')")
 
 
+def test_json_is_read_as_the_browser_reads_it(page):
+    texts = ["{}", "[]", " [1, -2.5e3, true, null] ", '{"a":{"b":[{"c":"\\u00e9\\n\\"x"}]}}', '"x"', "0", "-0", '{"__proto__":1}', '{"":[]}', "[[[[]]]]", '"\ud83d\ude00"',
+             "", " ", "[1,]", "{,}", '{"a"}', '{"a":}', '{"a":1,}', "[1 2]", "01", "1.", ".5", "+1", "nul", "tru", "'x'", '"x', '"\\x"', '"a\nb"', "[1]]", "{]", "NaN", "\u00a0[1]"]
+    say = page.p.evaluate("""async texts => {
+        const {parse, pretty} = await import('./page/json.js'), out = [];
+        const attempt = f => { try { return JSON.stringify(f()); } catch { return 'refused'; } };
+        for (const t of texts) out.push([attempt(() => parse(t).value), attempt(() => JSON.parse(t)), attempt(() => JSON.parse(pretty(t)))]);
+        return out;
+    }""", texts)
+    for text, (ours, theirs, spread) in zip(texts, say):
+        assert ours == theirs == spread, text
+    assert [s[1] for s in say].count("refused") == 22
+    big = page.p.evaluate("async () => (await import('./page/json.js')).pretty('[12345678901234567890,1.50]')")
+    assert big == "[12345678901234567890, 1.50]", "digits stay"
+    twice = page.p.evaluate("""async () => { try { (await import('./page/json.js')).parse('{"a":1,"a":2}'); } catch (e) { return e.message; } }""")
+    assert "twice" in twice
+
+
 def test_every_preset_is_in_order(page):
     for preset in page.p.eval_on_selector_all("#preset option", "list => list.map(o => o.value)"):
         page.p.select_option("#preset", preset)

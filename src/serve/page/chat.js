@@ -55,7 +55,10 @@ export function openChat(talk, inspect) {
   }
 
   talk.addEventListener('added', e => add(e.detail));
-  talk.addEventListener('changed', e => keepAtEnd(() => views.get(e.detail)?.update()));
+  // What comes fast is drawn once a frame; an end is drawn at once, because others look at the result.
+  const update = turn => keepAtEnd(() => views.get(turn)?.update());
+  const soon = perFrame(() => update(talk.last));
+  talk.addEventListener('changed', e => (e.detail.run.endedAt === null ? soon() : update(e.detail)));
   talk.addEventListener('removed', e => {
     views.get(e.detail)?.el.remove();
     views.delete(e.detail);
@@ -246,10 +249,8 @@ function assistantView(talk, turn, inspect) {
     ];
   }
 
-  const soon = perFrame(update);
   update();
-  // What comes fast is drawn once a frame; the end is drawn at once, because others look at the result.
-  return { el, update: () => (turn.run.endedAt !== null ? update() : soon()) };
+  return { el, update };
 }
 
 function statusLine(run, turn) {

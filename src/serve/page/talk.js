@@ -31,6 +31,7 @@ export class Talk extends EventTarget {
 
   clear() {
     this.running?.abort();
+    this.running = null;
     this.turns = [];
     this.#tell('cleared');
   }

@@ -1,8 +1,8 @@
 // timeline.js -- where the time went from a message to its call, and on to the answer.
 //
-// All requests that one message led to stand under one another on one axis of time. Within a request the times
-// are the server's; requests are placed by the browser's clock. While a tool runs nothing is computed and
-// seconds pass, so that time is cut out of the axis and drawn as a gap of fixed width.
+// All requests that one message led to stand under one another on one axis, each where the one before ended. The
+// times are the server's. While a tool runs nothing is computed and seconds pass, so that time is cut out of the
+// axis and drawn as a gap of fixed width.
 
 import { fill, h } from './dom.js';
 import { nothing } from './inspect.js';

@@ -140,14 +140,14 @@ export async function openTools(talk, onpreset) {
       );
     } catch (e) {
       if (e.name === 'AbortError') return;
-      if (e.status >= 400 && e.status < 500) say('bad', e.message, whereIs(found.root, e));
-      else accept(found.tools, `JSON is fine; the server could not be asked (${e.message})`);
+      if (e.status === 400 || e.status === 413) say('bad', e.message, whereIs(found.root, e));
+      else accept(found.tools, `This is JSON; the server did not judge it: ${e.message}`, 'unknown');
     }
   }
 
-  function accept(list, text) {
+  function accept(list, text, kind = 'good') {
     tools = list;
-    say('good', text);
+    say(kind, text);
     showMocks();
     showChoices();
   }
