@@ -373,7 +373,7 @@ static int run(const void *opts, int n_arg, char **arg)
     bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
     term_open(&c.term, stdout, stderr, c.o->plain);
     if (terminal) ui.ask = on_ask;
-    if (!talker_open(&c.t, &c.o->k, NULL, &ui, 0, &e)) return front_fail("chat", &e);
+    if (!talker_open(&c.t, &c.o->k, NULL, &ui, terminal ? &c.term : NULL, 0, &e)) return front_fail("chat", &e);
     talker_catch(&c.t);
     greet(&c);
     for (size_t i = 0; i < LEN(chat_commands); i++) words[i] = chat_commands[i].name;

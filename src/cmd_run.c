@@ -231,7 +231,7 @@ static int start(struct show *s, struct toolset *tools, const char *prompt, stru
     struct agent_ui ui = { .event = on_event, .ctx = s };
     int status = 1;
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !o->json && !o->jsonl) ui.ask = on_ask;
-    if (!talker_open(&t, &o->k, tools, &ui, 600000, &e)) return front_fail("run", &e);
+    if (!talker_open(&t, &o->k, tools, &ui, ui.ask ? &s->term : NULL, 600000, &e)) return front_fail("run", &e);
     if (!put_schema(o, t.loop, &e)) status = front_fail("run", &e);
     else if (r) status = replay(s, &t, r);
     else if (o->call_only) status = call_only(o, &t, prompt, &e);

@@ -1,6 +1,7 @@
 /* cmd_tools.c -- `tenon tools list` and `tenon tools test`: what the given sources offer, and one call by hand. */
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "talker.h"
 
@@ -49,7 +50,7 @@ static int run_list(const void *opts, int n_arg, char **arg)
 {
     const struct tools_cmd *o = opts;
     struct err e = { 0 };
-    struct toolset *ts = tools_open(&o->t, &e);
+    struct toolset *ts = tools_open(&o->t, NULL, &e);
     if (!ts) return front_fail("tools list", &e);
     if (o->json) list_json(ts);
     else list_lines(ts);
@@ -90,7 +91,10 @@ static int run_test(const void *opts, int n_arg, char **arg)
 {
     const struct tools_cmd *o = opts;
     struct err e = { 0 };
-    struct toolset *ts = tools_open(&o->t, &e);
+    struct term term;
+    bool asks = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    term_open(&term, stdout, stderr, true);
+    struct toolset *ts = tools_open(&o->t, asks ? &term : NULL, &e);
     int rc = ts ? test_one(ts, arg[0], n_arg > 1 ? arg[1] : "{}", &e) : 1;
     toolset_close(ts);
     return rc ? front_fail("tools test", &e) : 0;

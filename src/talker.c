@@ -11,9 +11,10 @@
 
 /* ---- tools ---- */
 
-struct toolset *tools_open(const struct tool_opts *o, struct err *e)
+struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct err *e)
 {
-    struct toolset_opts so = { .root = o->root, .python = o->python, .out_dir = o->out_dir, .qualify = o->qualify };
+    struct toolset_opts so = { .root = o->root, .python = o->python, .out_dir = o->out_dir, .qualify = o->qualify,
+                               .elicit = asks ? term_elicit : NULL, .elicit_ctx = asks };
     struct toolset *ts = toolset_open(&so);
     bool ok = !o->builtin || toolset_builtin(ts, o->builtin, e);
     for (int i = 0; ok && i < o->tools.n; i++) ok = toolset_read(ts, o->tools.item[i], e);
@@ -143,12 +144,13 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     return true;
 }
 
-bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e)
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
+                 struct err *e)
 {
     *t = (struct talker){ .tools = tools };
     struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
     if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
-    if (!t->tools && !(t->tools = tools_open(&o->t, e))) goto fail;
+    if (!t->tools && !(t->tools = tools_open(&o->t, asks, e))) goto fail;
     if (!open_model(t, o, e) || !open_transcript(t, o, e)) goto fail;
     lo.tools = t->tools;
     lo.transcript = t->transcript;

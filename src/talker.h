@@ -61,10 +61,12 @@ struct talker {
     char *transcript_path;
     bool has_cancel;
 };
-/* Tools of the options; warnings go to stderr. NULL with e. */
-struct toolset *tools_open(const struct tool_opts *o, struct err *e);
+struct term;
+/* Tools of the options; warnings go to stderr. asks: where MCP servers may ask the user, NULL: nowhere. NULL with e. */
+struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct err *e);
 /* tools: taken, NULL: those of the options. ui is copied; deadline_ms: 0: none. */
-bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, int deadline_ms, struct err *e);
+bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
+                 struct err *e);
 void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
@@ -84,6 +86,8 @@ void term_end(struct term *t);                                        /* closes 
 void term_side(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a dim line beside the answer */
 void term_stats(struct term *t, const struct agent_report *r, int n_ctx);
 /* Asks on the terminal whether a call may run; a agent_ui's ask with a struct term as context. */
+bool term_read_line(struct str *line);                                /* of stdin, without its end; false: there is none, or Ctrl-C */
+enum elicit term_elicit(void *term, const char *server, const char *message, const struct json *schema, struct json **content);  /* elicit.c */
 enum answer term_ask(struct term *t, const struct question *q, struct str *reason, struct json **args);
 
 #endif

@@ -230,7 +230,7 @@ void term_stats(struct term *t, const struct agent_report *r, int n_ctx)
 
 /* ---- asking ---- */
 
-static bool read_answer(struct str *line)
+bool term_read_line(struct str *line)
 {
     char buf[8192];
     str_clear(line);
@@ -264,7 +264,7 @@ static struct json *read_edit(struct term *t, struct str *line)
     struct err e = { 0 };
     fputs("arguments (JSON): ", t->side);
     fflush(t->side);
-    struct json *v = read_answer(line) ? json_parse(line->p ? line->p : "", line->len, &e) : NULL;
+    struct json *v = term_read_line(line) ? json_parse(line->p ? line->p : "", line->len, &e) : NULL;
     if (!v) fprintf(t->side, "%s\n", e.msg);
     return v;
 }
@@ -291,7 +291,7 @@ enum answer term_ask(struct term *t, const struct question *q, struct str *reaso
     for (;;) {
         fputs("allow? y once, a always for this tool, A always for these arguments, n [reason], e edit, q stop: ", t->side);
         fflush(t->side);
-        if (!read_answer(&line)) break;                               /* end of input or Ctrl-C: stop */
+        if (!term_read_line(&line)) break;                               /* end of input or Ctrl-C: stop */
         if (decide(t, &line, reason, args, &a)) break;
     }
     str_done(&line);

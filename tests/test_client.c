@@ -59,6 +59,28 @@ TEST(streams_are_read_however_they_are_cut)
         }
 }
 
+static const struct { const char *why, *stream, *id; int retry_ms; } marks[] = {
+    { "the last id is kept", "id: a\ndata: x\n\nid: b\ndata: y\n\ndata: z\n\n", "b", 0 },
+    { "an empty id takes it back", "id: a\ndata: x\n\nid\n\n", "", 0 },
+    { "an event without data has one too", "id: prime\nretry: 500\ndata: \n\n", "prime", 500 },
+    { "retry is digits", "retry: 12x\nretry: -3\nretry: \n\n", "", 0 },
+    { "and of this world", "retry: 99999999999\n\n", "", 0 },
+};
+
+TEST(a_stream_says_where_it_stopped_and_when_to_come_back)
+{
+    for (size_t i = 0; i < LEN(marks); i++) {
+        struct sse s;
+        struct err e = { 0 };
+        struct str out = { 0 };
+        sse_init(&s, note, &out, 1000);
+        CHECK(sse_feed(&s, marks[i].stream, strlen(marks[i].stream), &e), "%s", e.msg);
+        CHECK(!strcmp(s.id.p ? s.id.p : "", marks[i].id) && s.retry_ms == marks[i].retry_ms, "%s: %s, %d", marks[i].why, s.id.p, s.retry_ms);
+        sse_done(&s);
+        str_done(&out);
+    }
+}
+
 TEST(an_event_has_a_limit)
 {
     struct sse s;

@@ -50,3 +50,19 @@ fi
 .venv/bin/python -c "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('openai', 'anthropic', 'prometheus_client'))))" ||
     .venv/bin/python -m pip install -q openai anthropic prometheus_client >/dev/null 2>&1 ||
     echo "deps: openai, anthropic and prometheus_client cannot be fetched: the tests of tenon serve with them will be skipped" >&2
+.venv/bin/python -c "import importlib.util as u, sys; sys.exit(not u.find_spec('mcp'))" ||
+    .venv/bin/python -m pip install -q mcp >/dev/null 2>&1 ||
+    echo "deps: mcp cannot be fetched: the tests with MCP servers of the Python package will be skipped" >&2
+
+# MCP servers and the conformance runner, from npm; the runner needs Node 22.
+conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
+servers="@modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/server-everything@2026.8.31"
+if command -v npm >/dev/null 2>&1; then
+    if [ ! -d .npm/node_modules/@modelcontextprotocol/conformance ]; then
+        node=""; node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || node=node@22
+        npm install --prefix .npm --no-audit --no-fund --loglevel error $conformance $servers $node >/dev/null 2>&1 ||
+            { rm -rf .npm; echo "deps: packages of npm cannot be fetched: the tests with MCP servers from npm will be skipped" >&2; }
+    fi
+else
+    echo "deps: no npm: the tests with MCP servers from npm will be skipped" >&2
+fi

@@ -1,7 +1,7 @@
 /* agent.h -- the door of agent/: tools that really run, and the loop between a model and them.
  *
  * cancel.c a switch that every wait listens to; tools.c what can be called, in one stable order;
- * command.c, function.c, builtin.c, mcp.c, interp.c where tools come from; result.c what the model sees of an
+ * command.c, web.c, function.c, builtin.c, mcp*.c, interp.c where tools come from; result.c what the model sees of an
  * answer; turns.c generate, check, ask, run, append; calls.c the calls of one turn; talk.c the messages;
  * record.c what is kept of it, rerun.c how it is run again.
  *
@@ -67,12 +67,19 @@ struct tool {
     void *ctx;
 };
 
+/* An MCP server asks the user while a tool of its runs. schema: an object of plain properties. Called on the tool's thread,
+ * for one question at a time. content: for ELICIT_ACCEPT, owned, an object that satisfies the schema. */
+enum elicit { ELICIT_ACCEPT, ELICIT_DECLINE, ELICIT_CANCEL };
+typedef enum elicit elicit_fn(void *ctx, const char *server, const char *message, const struct json *schema, struct json **content);
+
 struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
 struct toolset_opts {
     const char *root;                                                 /* file tools stay below it; NULL: the working directory */
     const char *python;                                               /* of the interpreter; NULL: /usr/bin/python3 */
     const char *out_dir;                                              /* files that the interpreter leaves; NULL: a new one below /tmp */
     bool qualify;                                                     /* names of MCP tools are always server__tool */
+    bool public_only;                                                 /* MCP servers by URL must be of the open internet, over TLS */
+    elicit_fn *elicit; void *elicit_ctx;                              /* NULL: the user cannot be asked, and servers are told so */
 };
 struct toolset;
 struct toolset *toolset_open(const struct toolset_opts *o);           /* NULL: defaults */
@@ -116,7 +123,7 @@ struct agent_model {
 
 #define STOP_LIST(X) \
     X(STOP_ANSWER, "answer", 0) X(STOP_MAX_TURNS, "max_turns", 3) X(STOP_MAX_CALLS, "max_calls", 3) \
-    X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "agent_detected", 3) \
+    X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "loop_detected", 3) \
     X(STOP_DENIED, "denied", 4) X(STOP_INTERRUPTED, "interrupted", 130) X(STOP_ERROR, "error", 1)
 enum stop {                                                           /* why a loop ended: code, name, exit status */
 #define X(code, name, status) code,

@@ -2,6 +2,7 @@
 #ifndef AGENT_INT_H
 #define AGENT_INT_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "agent/agent.h"
@@ -53,6 +54,7 @@ struct toolset {
     struct toolset_opts opts;
     struct agent_limits limits;
     struct str warnings;
+    pthread_mutex_t asking;                                           /* one question of MCP servers at a time */
 };
 /* s with ${env:NAME} and ${dir} replaced (and the value remembered as a secret). NULL with e: NAME is not set. */
 char *toolset_expand(struct toolset *ts, const char *s, const char *dir, struct err *e);

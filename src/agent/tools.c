@@ -17,6 +17,7 @@ struct toolset *toolset_open(const struct toolset_opts *o)
 {
     struct toolset *ts = mem_zero(sizeof *ts);
     if (o) ts->opts = *o;
+    pthread_mutex_init(&ts->asking, NULL);
     return ts;
 }
 
@@ -42,6 +43,7 @@ void toolset_close(struct toolset *ts)
     mem_free(ts->mcp);
     mem_free(ts->secret);
     str_done(&ts->warnings);
+    pthread_mutex_destroy(&ts->asking);
     mem_free(ts);
 }
 

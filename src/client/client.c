@@ -68,6 +68,14 @@ void client_close(struct client *c)
 
 /* ---- what comes in ------------------------------------------------------------------------------- */
 
+/* Without blanks around it; one that is too long to keep is none. */
+static void keep_value(struct client_reply *r, const char *p, size_t n)
+{
+    while (n && (*p == ' ' || *p == '\t')) p++, n--;
+    while (n && strchr(" \t\r\n", p[n - 1])) n--;
+    snprintf(r->kept, sizeof r->kept, "%.*s", n < sizeof r->kept ? (int)n : 0, p);
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
     static const char name[] = "retry-after:";
@@ -78,15 +86,29 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
         memcpy(text, p + sizeof name - 1, MIN(len - (sizeof name - 1), sizeof text - 1));
         t->retry_after = strtol(text, NULL, 10);                      /* a date gives 0: our own pause */
     }
+    size_t k = t->q->keep ? strlen(t->q->keep) : 0;
+    if (k && len > k && p[k] == ':' && !strncasecmp(p, t->q->keep, k)) keep_value(t->out, p + k + 1, len - k - 1);
     return len;
+}
+
+static void put_headers(struct transfer *t)
+{
+    char *type = NULL, *location = NULL;
+    long status = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->curl, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(t->curl, CURLINFO_REDIRECT_URL, &location);     /* made absolute */
+    t->out->status = (int)status;
+    snprintf(t->out->type, sizeof t->out->type, "%s", type ? type : "");
+    snprintf(t->out->location, sizeof t->out->location, "%s", location ? location : "");
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
     size_t len = size * n;
-    long status = 0;
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (!t->got) put_headers(t);
+    int status = t->out->status;
     t->got += len;
     if (t->got > t->most) {
         t->too_large = true;
@@ -164,7 +186,8 @@ static bool make_headers(const struct client_request *q, struct curl_slist **lis
             return err_set(e, ERR_ARG,
                            "header %.40s: holds a line end or another control character",
                            q->header[i].name);
-        str_fmt(&s, "%s: %s", q->header[i].name, q->header[i].value);
+        if (*q->header[i].value) str_fmt(&s, "%s: %s", q->header[i].name, q->header[i].value);
+        else str_fmt(&s, "%s;", q->header[i].name);                   /* libcurl's way to send one without a value */
         *list = curl_slist_append(*list, s.p);
         str_done(&s);
     }
@@ -253,15 +276,6 @@ static void pause_before(struct client *c, int again, long retry_after)
     nanosleep(&t, NULL);
 }
 
-static void put_headers(CURL *curl, struct client_reply *out)
-{
-    char *type = NULL, *location = NULL;
-    curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
-    curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &location);        /* made absolute */
-    snprintf(out->type, sizeof out->type, "%s", type ? type : "");
-    snprintf(out->location, sizeof out->location, "%s", location ? location : "");
-}
-
 bool client_send(struct client *c, const struct client_request *q, struct client_reply *out,
                  struct err *e)
 {
@@ -271,13 +285,11 @@ bool client_send(struct client *c, const struct client_request *q, struct client
     while (again) {
         struct transfer t = { .q = q, .out = out, .curl = c->curl, .most = c->o.most_bytes, .o = &c->o };
         char why[CURL_ERROR_SIZE] = { 0 };
-        long status = 0;
         str_clear(&out->body);
+        out->kept[0] = 0;
         set_up(c, &t, headers, why);
         CURLcode rc = curl_easy_perform(c->curl);
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-        out->status = (int)status;
-        put_headers(c->curl, out);
+        put_headers(&t);
         out->tries++;
         ok = rc == CURLE_OK || failed(c, &t, rc, why, e);
         again = !t.handed_on && !t.too_large && out->tries < c->o.tries &&

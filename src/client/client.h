@@ -25,9 +25,11 @@ struct client_request {
     const struct client_header *header; int n_header;
     struct bytes body;
     client_body_fn *body_fn; void *ctx;                               /* gets the body of a 2xx reply; NULL: all is collected */
+    const char *keep;                                                 /* name of a header of the reply that is kept; NULL: none */
 };
-struct client_reply { int status; struct str body; int tries; char type[80], location[1024]; };  /* type, location: headers, "" if
-                                                                       * absent. client_reply_done(); body of others than 2xx: always here */
+/* type, location, kept: headers, "" if absent; they and status are there before body_fn is called. Body of others than 2xx:
+ * always here. client_reply_done() */
+struct client_reply { int status; struct str body; int tries; char type[80], location[1024], kept[512]; };
 
 bool client_available(void);                                          /* is libcurl in this build? */
 struct client;                                                        /* keeps its connection; one thread at a time */
@@ -43,7 +45,12 @@ void client_reply_done(struct client_reply *r);
 
 /* One event; event is "" if it has no name, data ends with NUL. False: enough. */
 typedef bool sse_fn(void *ctx, const char *event, const char *data, size_t len);
-struct sse { sse_fn *fn; void *ctx; size_t most; struct str line, data, event; bool after_cr, begun, has_data, ended; };
+struct sse {
+    sse_fn *fn; void *ctx; size_t most;
+    struct str line, data, event, id;                                 /* id: the last one seen, kept from event to event */
+    int retry_ms;                                                     /* before asking again, as the stream says; 0: it does not */
+    bool after_cr, begun, has_data, ended;
+};
 void sse_init(struct sse *s, sse_fn *fn, void *ctx, size_t most);     /* most: bytes of one event */
 void sse_done(struct sse *s);
 /* Bytes of the stream, cut anywhere. False: ERR_LIMIT, or ERR_CANCEL after fn had enough (ended is set). */

@@ -1,9 +1,12 @@
 /* sse.c -- server-sent events from bytes that are cut anywhere (WHATWG HTML, "Server-sent events").
  *
  * Lines end with CR, LF or CRLF; "data" lines of one event are joined by newlines; an empty line ends the
- * event; lines that begin with a colon are comments; other fields do not matter to us. An event that the
+ * event; "id" and "retry" are kept for who wants to go on where a stream broke; lines that begin with a colon are
+ * comments; other fields do not matter to us. An event that the
  * end of the stream cuts off is no event. */
 #include "client/client.h"
+
+#include <stdlib.h>
 
 void sse_init(struct sse *s, sse_fn *fn, void *ctx, size_t most)
 {
@@ -15,6 +18,7 @@ void sse_done(struct sse *s)
     str_done(&s->line);
     str_done(&s->data);
     str_done(&s->event);
+    str_done(&s->id);
 }
 
 static bool dispatch(struct sse *s)
@@ -52,7 +56,10 @@ static bool end_line(struct sse *s)
     } else if (is_field(l, len, "event")) {
         str_clear(&s->event);
         str_put(&s->event, value, n);
-    }
+    } else if (is_field(l, len, "id") && !memchr(value, 0, n)) {
+        str_clear(&s->id);
+        str_put(&s->id, value, n);
+    } else if (is_field(l, len, "retry") && n && n < 8 && strspn(value, "0123456789") == n) s->retry_ms = atoi(value);
     str_clear(l);
     return true;
 }

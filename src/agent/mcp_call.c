@@ -1,0 +1,197 @@
+/* mcp_call.c -- calls of an MCP server's tools, what comes back, and what the server asks in between.
+ *
+ * Up to 2025-11-25 a server asks on the connection while the call goes on (elicitation/create). From 2026-07-28 on its
+ * result says "input_required" with the questions, and the call is made again with the answers and the state that
+ * it gave, unread and unchanged. Either way the user sees who asks; where nobody can be asked the server was told so
+ * when it was opened, and a question is an error that the model reads. A call is made a second time if the session
+ * of HTTP was over (it was not run then), or if the headers did not match the schema of a list that has changed. */
+#include <stdlib.h>
+
+#include "agent/mcp.h"
+
+#define ROUNDS_MOST 8                        /* of questions and answers in one call */
+#define HEADER_MISMATCH -32020
+
+/* ---- what the server asks ---- */
+
+static struct json *elicited(enum elicit a, struct json *content)
+{
+    static const char *const words[] = { [ELICIT_ACCEPT] = "accept", [ELICIT_DECLINE] = "decline", [ELICIT_CANCEL] = "cancel" };
+    struct json *o = json_new_object();
+    json_set(o, "action", json_new_str(words[a]));
+    if (content) json_set(o, "content", content);
+    return o;
+}
+
+struct json *mcp_on_ask(void *mcp, const char *method, const struct json *params)
+{
+    struct mcp *m = mcp;
+    struct toolset *ts = m->ts;
+    const struct json *mode = json_get(params, "mode"), *schema = json_get(params, "requestedSchema");
+    const char *message = json_str(json_get(params, "message"), NULL);
+    struct json *content = NULL;
+    struct err e = { 0 };
+    if (strcmp(method, "elicitation/create") || !ts->opts.elicit || (mode && !json_str_is(mode, "form"))) return NULL;
+    if (!message || !json_is(schema, JSON_OBJECT)) return elicited(ELICIT_CANCEL, NULL);
+    pthread_mutex_lock(&ts->asking);
+    enum elicit a = ts->opts.elicit(ts->opts.elicit_ctx, m->name, message, schema, &content);
+    pthread_mutex_unlock(&ts->asking);
+    if (a == ELICIT_ACCEPT && content && schema_check(schema, content, NULL, &e)) return elicited(a, content);
+    json_free(content);
+    return elicited(a == ELICIT_ACCEPT ? ELICIT_CANCEL : a, NULL);
+}
+
+/* Answers to all that a result asks for; NULL: one cannot be answered, and out says so. */
+static struct json *answer_inputs(struct mcp *m, const struct json *asked, struct tool_result *out)
+{
+    struct json *answers = json_new_object();
+    for (struct json_iter it = json_iter(json_is(asked, JSON_OBJECT) ? asked : NULL); json_next(&it);) {
+        const char *method = json_str(json_get(it.value, "method"), NULL);
+        struct json *one = method ? mcp_on_ask(m, method, json_get(it.value, "params")) : NULL;
+        if (one) json_set(answers, it.key, one);
+        else {
+            tool_fail(out, "The server asks the user for more input (%.40s), which cannot be given here; call it with all that it needs.", method ? method : "?");
+            json_free(answers);
+            return NULL;
+        }
+    }
+    return answers;
+}
+
+/* ---- results ---- */
+
+static void put_text(struct str *out, const char *s, size_t n)
+{
+    if (out->len) str_putc(out, '\n');
+    str_put(out, s, n);
+}
+
+static void put_part(struct tool_result *out, const struct json *part)
+{
+    const struct json *type = json_get(part, "type"), *res = json_get(part, "resource");
+    size_t n = 0, n_data = 0;
+    const char *text = json_str(json_get(part, "text"), &n), *mime = json_str(json_get(part, "mimeType"), NULL), *data = json_str(json_get(part, "data"), &n_data);
+    if (json_str_is(type, "text") && text) put_text(&out->text, text, n);
+    else if (json_str_is(type, "resource") && (text = json_str(json_get(res, "text"), &n))) put_text(&out->text, text, n);
+    else {
+        struct str s = { 0 };
+        const char *kind = json_str(type, NULL), *uri = json_str(json_get(res ? res : part, "uri"), NULL);
+        str_fmt(&s, "[%s%s%s%s%s", kind ? kind : "part", mime ? " " : "", mime ? mime : "", uri ? " " : "", uri ? uri : "");
+        if (data) str_fmt(&s, ", %zu bytes", n_data / 4 * 3);
+        str_putc(&s, ']');
+        put_text(&out->text, s.p, s.len);
+        str_done(&s);
+    }
+}
+
+static void read_result(const struct json *r, struct tool_result *out)
+{
+    const struct json *kind = json_get(r, "resultType"), *content = json_get(r, "content"), *structured = json_get(r, "structuredContent");
+    if (kind && !json_str_is(kind, "complete")) {
+        tool_fail(out, "The server answered with a result of a kind that is not known.");
+        return;
+    }
+    for (size_t i = 0; i < json_len(content); i++) put_part(out, json_at(content, i));
+    if (!out->text.len && structured) {
+        json_write(&out->text, structured, JSON_COMPACT);
+        out->is_json = true;
+    }
+    out->is_error = json_bool(json_get(r, "isError"));
+    if (!out->text.len) str_puts(&out->text, "(no output)");
+}
+
+/* ---- one request ---- */
+
+static int64_t error_code(const struct json *answer)
+{
+    int64_t code = 0;
+    json_i64(json_get(json_get(answer, "error"), "code"), &code);
+    return code;
+}
+
+static struct json *send_call(struct rpc *rpc, struct mcp_tool *mt, const struct invocation *c, const struct json *more, struct err *e)
+{
+    struct mcp *m = mt->m;
+    struct words header = { 0 };
+    struct json *p = mcp_params(m);
+    json_set(p, "name", json_new_str(mt->name));
+    json_set(p, "arguments", json_copy(c->args));
+    for (struct json_iter it = json_iter(more); json_next(&it);) json_set(p, it.key, json_copy(it.value));
+    if (m->url && m->modern) mcp_headers_put(mt->schema, c->args, &header);
+    struct rpc_request q = { .method = "tools/call", .params = p, .timeout_ms = c->timeout_ms, .cancel = c->cancel, .header = &header };
+    struct json *a = rpc_call(rpc, &q, e);
+    words_done(&header);
+    return a;
+}
+
+/* The schema anew, for headers that the server found wrong. */
+static void read_schema(struct mcp_tool *mt)
+{
+    struct err ignored = { 0 };
+    pthread_mutex_lock(&mt->m->restart);
+    struct json *list = mcp_list(mt->m, &ignored);
+    const struct json *d = mcp_find(list, mt->name);
+    if (d) {
+        json_free(mt->schema);
+        mt->schema = json_copy(json_get(d, "inputSchema"));
+    }
+    pthread_mutex_unlock(&mt->m->restart);
+    json_free(list);
+}
+
+/* more: further members of the request. The result, owned; NULL with e. */
+static struct json *call_once(struct mcp_tool *mt, const struct invocation *c, const struct json *more, struct err *e)
+{
+    struct mcp *m = mt->m;
+    for (int attempt = 0;; attempt++) {
+        struct err why = { 0 };
+        struct rpc *rpc = mcp_take(m, c->cancel, &why);
+        if (!rpc) return err_set(e, ERR_IO, "it is not usable: %s", why.msg), NULL;
+        struct json *a = send_call(rpc, mt, c, more, &why);
+        bool lost = m->url && rpc_is_dead(rpc), stale = m->url && m->modern && error_code(a) == HEADER_MISMATCH;
+        rpc_close(rpc);
+        if (attempt || !(lost || stale) || cancel_is_on(c->cancel)) {
+            if (a) m->restarts = 0;
+            else *e = why;
+            return a ? mcp_result(a, e) : NULL;
+        }
+        json_free(a);
+        if (stale) read_schema(mt);
+        else m->restarts = 0;                                         /* a session that is over is no crash */
+    }
+}
+
+/* The members that the next round of an "input_required" carries; NULL: there is none, and out says why. */
+static struct json *next_round(struct mcp *m, const struct json *r, struct tool_result *out)
+{
+    const struct json *asked = json_get(r, "inputRequests"), *state = json_get(r, "requestState");
+    struct json *more = json_new_object(), *answers = asked ? answer_inputs(m, asked, out) : NULL;
+    if (asked && !answers) {
+        json_free(more);
+        return NULL;
+    }
+    if (answers) json_set(more, "inputResponses", answers);
+    if (state) json_set(more, "requestState", json_copy(state));
+    return more;
+}
+
+void mcp_invoke(struct tool *t, const struct invocation *c, struct tool_result *out)
+{
+    struct mcp_tool *mt = t->ctx;
+    struct err e = { 0 };
+    struct json *more = json_new_object(), *r = NULL;
+    for (int round = 0; more; round++) {
+        json_free(r);
+        r = call_once(mt, c, more, &e);
+        json_free(more);
+        more = NULL;
+        if (!r) break;
+        bool asks = json_str_is(json_get(r, "resultType"), "input_required");
+        if (!asks) read_result(r, out);
+        else if (round >= ROUNDS_MOST) tool_fail(out, "The server asks for more input again and again; do something else.");
+        else more = next_round(mt->m, r, out);
+    }
+    if (!r) tool_fail(out, e.code == ERR_CANCEL ? "%.0s%s" : "MCP server %s: %s.", mt->m->name, e.msg);
+    out->transient = !r && (e.code == ERR_LIMIT || e.code == ERR_IO);
+    json_free(r);
+}
