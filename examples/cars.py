@@ -10,7 +10,7 @@ PRICES = {"Tang": 32000, "Han": 29000}
 
 
 def main():
-    question = " ".join(sys.argv[1:]) or "What does the Tang cost in EUR?"
+    question = " ".join(sys.argv[1:]) or "What does Tang cost in EUR?"
     with Conversation(limits={"max_turns": 4}, request={"max_tokens": 100}) as chat:
         @chat.register(read_only=True)
         def get_car_price(car_name: str, currency: Literal["USD", "EUR"] = "USD"):

@@ -1,8 +1,10 @@
 /* test_interp.c -- the code interpreter, attacked from inside: each row is code that tries something, and what must
  * come of it. Needs bubblewrap, Python and user namespaces; says aloud when they are missing. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -66,7 +68,12 @@ static const struct { const char *why, *code, *holds, *lacks; int ms; } rows[] =
     { "no mounts", "import ctypes; l=ctypes.CDLL(None,use_errno=True); print(l.mount(b'none',b'/box',b'tmpfs',0,0), ctypes.get_errno())", "-1 1", NULL, 0 },
     { "no bpf, keys, io_uring", "import ctypes; l=ctypes.CDLL(None,use_errno=True); print([(l.syscall(n,0,0,0,0),ctypes.get_errno()) for n in (321,248,250,425,323,298,135)])", "[(-1, 1), (-1, 1), (-1, 1), (-1, 1), (-1, 1), (-1, 1), (-1, 1)]", NULL, 0 },
     { "no TIOCSTI", "import fcntl; fcntl.ioctl(0, 0x5412, b'x')", "Operation not permitted", NULL, 0 },
-    { "no signal to the outside", "import os\nfor p in (1,2): pass\ntry: os.kill(99999, 0)\nexcept OSError as e: print(e)", "No such process", NULL, 0 },
+    { "no signal to the outside", "import os\ntry: os.kill(99999, 0)\nexcept OSError as e: print(e)", "No such process", NULL, 0 },
+    { "a signal to all and everybody", "import os\nfor p in (-1, 1, os.getppid()):\n    try: os.kill(p, 9)\n    except OSError as e: print(e)\n'alive'", "alive", NULL, 0 },
+    { "the kernel's switches", "for p in ('/proc/sys/kernel/hostname','/proc/sysrq-trigger','/proc/sys/kernel/core_pattern'):\n    try: open(p,'w').write('x'); print('OPEN')\n    except OSError as e: print(e.strerror)",
+      "ermission denied", "OPEN", 0 },
+    { "memory of the first process", "open('/proc/1/mem','rb').read(1)", "rror", NULL, 0 },
+    { "descriptors of the first process are our pipes alone", "import os\nfor p in os.listdir('/proc/1/fd'): print(os.readlink('/proc/1/fd/'+p))", "pipe:", "socket:", 0 },
     { "not root", "import os; os.setuid(0)", "rror", NULL, 0 },
     { "no device nodes", "import os; os.mknod('d', 0o60600, 0x800)", "Operation not permitted", NULL, 0 },
     { "limits cannot be raised", "import resource; resource.setrlimit(resource.RLIMIT_AS,(-1,-1))", "rror", NULL, 0 },
@@ -74,6 +81,10 @@ static const struct { const char *why, *code, *holds, *lacks; int ms; } rows[] =
     { "… and it lives", "b = None; x", "[1, 2]", NULL, 0 },
     { "a file bomb", "f=open('big','wb')\nwhile True: f.write(b'0'*(1<<20))", "rror", NULL, 20000 },
     { "many files", "import os\nos.remove('big')\nopen('/tmp/t','wb').write(b'0'*(70<<20))", "rror", NULL, 20000 },
+    { "no memory beside the bounded one: / and /dev", "for p in ('/x','/dev/x','/usr/x','/etc/x'):\n    try: open(p,'w'); print('OPEN')\n    except OSError as e: print(e.strerror)",
+      "Read-only file system\nRead-only file system\nRead-only file system\nRead-only file system", "OPEN", 0 },
+    { "… and /dev/shm is bounded", "import os\nn=0\ntry:\n    for i in range(4): open('/dev/shm/%d'%i,'wb').write(b'0'*(30<<20)); n+=1\nexcept OSError as e: print(e.strerror, n)\n"
+      "for i in range(4):\n    if os.path.exists('/dev/shm/%d'%i): os.remove('/dev/shm/%d'%i)", "No space left on device 2", NULL, 20000 },
     { "a descriptor bomb", "l = []\ntry:\n    while True: l.append(open('/dev/null'))\nexcept OSError as e: print(e.strerror)\nl = None", "Too many open files", NULL, 0 },
     { "a fork bomb", "import os,time,signal\nkids=[]\ntry:\n    while True:\n        p=os.fork()\n        if p==0: time.sleep(3); os._exit(0)\n        kids.append(p)\nexcept OSError as e:\n    n=len(kids)\n    for k in kids: os.kill(k,9)\n    for k in kids: os.waitpid(k,0)\n    print(e.strerror, n<80)", "temporarily unavailable True", NULL, 20000 },
     { "endless output is cut", "while True: print('x'*5000)", "bytes more were printed", NULL, 700 },
@@ -85,7 +96,6 @@ static const struct { const char *why, *code, *holds, *lacks; int ms; } rows[] =
     { "a FIFO is no file", "os.mkfifo('fifo')", "(no output)", "fifo", 0 },
     { "a hard link to the outside", "os.link('/usr/bin/env','hard')", "rror", NULL, 0 },
     { "a forged frame is for nobody", "import json,struct\nfor fd in range(3,40):\n    try:\n        d=json.dumps({'id':77777,'value':'forged'}).encode(); os.write(fd, struct.pack('>I',len(d))+d)\n    except OSError: pass", "", "forged", 0 },
-    { "reset by the model", "'still here'", "still here", NULL, 0 },
 };
 
 TEST(attacks_are_contained)
@@ -111,6 +121,7 @@ TEST(attacks_are_contained)
 static const struct { const char *why, *code; int ms; } deaths[] = {
     { "who does not listen is killed", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", 200 },
     { "who ends itself", "import os; os._exit(7)", 5000 },
+    { "a fork bomb that breeds", "import os,signal,time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.05)", 1500 },
     { "who kills himself", "import os; os.kill(os.getpid(), 9)", 5000 },
     { "a frame that is too long", "import os\nfor fd in range(3,40):\n    try: os.write(fd, b'\\xff\\xff\\xff\\xff')\n    except OSError: pass\nwhile True: pass", 5000 },
     { "a frame that is no JSON", "import os\nfor fd in range(3,40):\n    try: os.write(fd, b'\\0\\0\\0\\4nope')\n    except OSError: pass\nwhile True: pass", 5000 },
@@ -131,6 +142,103 @@ TEST(a_box_that_dies_is_replaced)
         tool_result_done(&r);
     }
     toolset_close(ts);
+}
+
+/* All processes below one, as " 12 13": each names its parent in /proc/PID/stat, behind the last parenthesis. */
+static void children_of(pid_t parent, struct str *out)
+{
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[300], line[600] = "";
+        int pid = atoi(e->d_name), of = -1;
+        snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        FILE *f = pid > 0 ? fopen(path, "r") : NULL;
+        if (f && fgets(line, sizeof line, f) && strrchr(line, ')')) sscanf(strrchr(line, ')'), ") %*c %d", &of);
+        if (f) fclose(f);
+        if (of != (int)parent) continue;
+        str_fmt(out, " %d", pid);
+        children_of((pid_t)pid, out);
+    }
+    if (d) closedir(d);
+}
+
+/* Gone, or dead and waiting for somebody to count it. */
+static bool is_gone(long pid)
+{
+    char path[64], line[600] = "", state = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return true;
+    if (fgets(line, sizeof line, f) && strrchr(line, ')')) sscanf(strrchr(line, ')'), ") %c", &state);
+    fclose(f);
+    return !state || state == 'Z';
+}
+
+static bool all_gone(const char *pids)
+{
+    for (char *end;; pids = end) {
+        long pid = strtol(pids, &end, 10);
+        if (end == pids) return true;
+        if (!is_gone(pid)) return false;
+    }
+}
+
+static struct tool_result run_reset(struct toolset *ts, const char *code)
+{
+    struct tool_result r = { 0 };
+    struct json *args = json_new_object();
+    struct str text = { 0 };
+    json_set(args, "code", json_new_str(code));
+    json_set(args, "reset", json_new_bool(true));
+    json_write(&text, args, JSON_COMPACT);
+    struct tool *t = toolset_find(ts, "python");
+    t->invoke(t, &(struct invocation){ "call_1", args, { text.p, text.len }, NULL, 10000 }, &r);
+    json_free(args);
+    str_done(&text);
+    return r;
+}
+
+TEST(nothing_lasts_beyond_a_reset)
+{
+    struct toolset *ts = open_tools();
+    if (!ts) SKIP("no sandbox here");
+    struct tool_result r = run(ts, "import os,time\nz = 1\nfor p in ('/box','/tmp','/dev/shm'): open(p+'/left','w').write('x')\nif os.fork() == 0: os.setsid(); time.sleep(60)", 5000);
+    tool_result_done(&r);
+    r = run_reset(ts, "import os; 'z' in globals(), [os.listdir(p) for p in ('/box','/tmp','/dev/shm')], len([p for p in os.listdir('/proc') if p.isdigit()]) < 4");
+    CHECK(strstr(r.text.p, "(False, [[], [], []], True)"), "%s", r.text.p);
+    tool_result_done(&r);
+    toolset_close(ts);
+}
+
+/* The box of a process that was killed: its own control pipe is held by the box alone, so its end is the box's end. */
+TEST(a_box_dies_with_its_owner)
+{
+    int fd[2];
+    struct toolset *probe = open_tools();
+    if (!probe) SKIP("no sandbox here");
+    toolset_close(probe);
+    CHECK(!pipe(fd), "a pipe");
+    pid_t owner = fork();
+    if (owner == 0) {
+        struct toolset *ts = open_tools();
+        struct tool_result r = run(ts, "import os\nif os.fork() == 0:\n    import time\n    os.setsid(); time.sleep(600)\n'up'", 10000);
+        ssize_t n = write(fd[1], r.is_error ? "-" : "+", 1);
+        if (n == 1) pause();
+        _exit(1);
+    }
+    char c = 0;
+    close(fd[1]);
+    CHECK(read(fd[0], &c, 1) == 1 && c == '+', "the box is up");
+    struct str children = { 0 };
+    children_of(owner, &children);
+    CHECK(children.len > 0, "it has processes");
+    kill(owner, SIGKILL);
+    waitpid(owner, NULL, 0);
+    bool gone = false;
+    for (int i = 0; i < 300 && !(gone = all_gone(children.p ? children.p : "")); i++) usleep(50000);
+    CHECK(gone, "of %s some are left", children.p);
+    close(fd[0]);
+    str_done(&children);
 }
 
 TEST(files_come_out_under_harmless_names)

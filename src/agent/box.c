@@ -171,7 +171,9 @@ static void make_argv(struct words *w, const char *python)
         "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
         "--ro-bind-try", "/etc/alternatives", "/etc/alternatives", "--ro-bind-try", "/etc/fonts", "/etc/fonts",
         "--proc", "/proc", "--dev", "/dev", "--size", "268435456", "--tmpfs", "/box", "--size", "67108864", "--tmpfs", "/tmp",
-        "--ro-bind-data", "5", "/driver.py", "--seccomp", "4", "--chdir", "/box", NULL };
+        "--size", "67108864", "--tmpfs", "/dev/shm", "--ro-bind-data", "5", "/driver.py", "--seccomp", "4", "--chdir", "/box", NULL };
+    /* Bubblewrap's own / and /dev are memory without a bound: nothing may be written there. */
+    static const char *const closed[] = { "--remount-ro", "/dev", "--remount-ro", "/", "--", NULL };
     static const char *const tail[] = { "-I", "-u", "/driver.py", NULL };
     put_all(w, walls);
     if (strncmp(python, "/usr/", 5)) {                                /* /opt/venv/bin/python: all of /opt/venv, read-only */
@@ -181,7 +183,7 @@ static void make_argv(struct words *w, const char *python)
         if (*home) put_all(w, (const char *const[]){ "--ro-bind", home, home, NULL });
         mem_free(home);
     }
-    words_put(w, mem_str("--"));
+    put_all(w, closed);
     words_put(w, mem_str(python));
     put_all(w, tail);
 }
