@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "agent/agent.h"
 #include "front.h"
 #include "speaker.h"
 #ifdef TENON_SERVE
@@ -14,6 +15,7 @@ struct serve_cmd {
     struct opt_list host, name, lora_modules, allow_host;
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
         *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check;
+    bool mcp, mcp_private, code_interpreter;
     bool no_ui, enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
         deterministic, no_cache, verbose, quiet;
     int64_t port, parallel, max_queue, max_conn, per_ip, max_body, max_n, max_loras, max_len,
@@ -67,6 +69,9 @@ static const struct opt options[] = {
     { "Server", 0, "prefix-cache", "DIR", OPT_STR, AT(cache_dir), "keep computed prefixes here across restarts (default: in memory only)" },
     { "Server", 0, "no-prefix-cache", NULL, OPT_FLAG, AT(no_cache), "compute every prompt anew (default: off)" },
     { "Server", 0, "deterministic", NULL, OPT_FLAG, AT(deterministic), "keep nothing that was generated (default: off)" },
+    { "Tools", 0, "mcp", NULL, OPT_FLAG, AT(mcp), "/v1/responses: run tools of type mcp, of public servers that a request names (default: off)" },
+    { "Tools", 0, "mcp-private", NULL, OPT_FLAG, AT(mcp_private), "… of any server: who asks can reach what this machine can (default: off)" },
+    { "Tools", 0, "code-interpreter", NULL, OPT_FLAG, AT(code_interpreter), "/v1/responses: run tools of type code_interpreter, sandboxed (default: the client runs them)" },
     { "Access", 0, "api-key", "KEY", OPT_STR, AT(api_key), "ask for this key; also API_KEY in the environment (default: none)" },
     { "Access", 0, "api-key-file", "FILE", OPT_STR, AT(api_key_file), "a key a line, read again on SIGHUP (default: none)" },
     { "Access", 0, "admin-key", "KEY", OPT_STR, AT(admin_key), "for loading adapters (default: only from this machine)" },
@@ -121,6 +126,8 @@ static bool check(const struct serve_cmd *o, struct err *e)
     for (size_t i = 0; i < LEN(seconds); i++)
         if (!(seconds[i] >= 0 && seconds[i] <= 1e9))
             return err_set(e, ERR_USAGE, "times: 0 and more are accepted");
+    const char *why = o->code_interpreter ? interp_refusal(NULL) : NULL;
+    if (why) return err_set(e, ERR_UNSUPPORTED, "--code-interpreter: %s", why);
     if (!(o->ping > 0)) return err_set(e, ERR_USAGE, "--sse-ping: more than 0 is accepted");
     if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json"))
         return err_set(e, ERR_USAGE, "--log-format: text and json are accepted");
@@ -150,6 +157,9 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
         .log_format = o->log,
         .strip_system_line = o->strip,
         .no_ui = o->no_ui,
+        .mcp = o->mcp || o->mcp_private,
+        .mcp_private = o->mcp_private,
+        .code_interpreter = o->code_interpreter,
         .enable_lora = o->enable_lora,
         .metrics_open = o->metrics_open,
         .metrics_listen = o->metrics_listen,

@@ -179,7 +179,8 @@ int  agent_exit_status(const struct agent_report *r);
 struct agent;
 struct agent *agent_open(const struct agent_opts *o);
 void agent_close(struct agent *l);
-/* One message of the user, and all that follows from it. Fills r (zeroed or done before). */
+/* One message of the user, and all that follows from it; NULL: what follows from the messages that were loaded. Fills r
+ * (zeroed or done before). */
 void agent_send(struct agent *l, const char *text, struct agent_report *r);
 void agent_system(struct agent *l, const char *text);                   /* replaces the system message; "" or NULL: none */
 const struct json *agent_messages(const struct agent *l);               /* OpenAI messages so far; lent */

@@ -294,7 +294,7 @@ void agent_send(struct agent *l, const char *text, struct agent_report *r)
     l->t0 = clock_ns();
     l->deadline = l->lim.total_ms ? l->t0 + (uint64_t)l->lim.total_ms * 1000000u : 0;
     breaker_done(&l->breaker);                                        /* a new question may ask for the same again */
-    talk_push(l, talk_message("user", text, strlen(text)));
+    if (text) talk_push(l, talk_message("user", text, strlen(text)));
     while (turn(&t)) { }
     if (r->stop == STOP_ANSWER && r->denied && !l->o.ui.ask) r->stop = STOP_DENIED;
     r->ms = (double)(clock_ns() - l->t0) / 1e6;

@@ -82,7 +82,8 @@ struct json *messages_normalise(const struct json *messages, bool check_results,
 
 enum event_kind { EV_REASONING, EV_TEXT, EV_CALL_BEGIN, EV_CALL_ARGS, EV_CALL_END, EV_TOKEN, EV_FINISH, EV_ERROR,
                   EV_START,                                           /* of a scheduler: all that can be refused has been checked */
-                  EV_PROGRESS };                                      /* and, where wanted: a piece of the prompt has been read */
+                  EV_PROGRESS,                                        /* and, where wanted: a piece of the prompt has been read */
+                  EV_ITEM };                                          /* of a server's loop, never of an engine: bytes is an item as JSON */
 enum token_origin { ORIGIN_SAMPLED, ORIGIN_FORCED, ORIGIN_DRAFTED, ORIGIN_PROMPT };
 enum finish { FINISH_STOP, FINISH_TOOL_CALLS, FINISH_LENGTH, FINISH_CANCEL };
 /* Forced tokens need no logits; drafts are computed ahead and accepted if they are then chosen. */

@@ -51,7 +51,7 @@ bool message_event(void *message, const struct event *ev)
         m->usage = ev->usage;
         m->timing = ev->timing;
         break;
-    case EV_TOKEN: case EV_ERROR: case EV_START: case EV_PROGRESS: break;
+    case EV_TOKEN: case EV_ERROR: case EV_START: case EV_PROGRESS: case EV_ITEM: break;
     }
     return true;
 }
@@ -125,7 +125,7 @@ struct json *event_delta(const struct event *ev)
         json_set(o, "schema_ok", json_new_bool(false));
         return call_delta(ev->index, o);
     case EV_FINISH: return json_new_object();
-    case EV_TOKEN: case EV_ERROR: case EV_START: case EV_PROGRESS: break;
+    case EV_TOKEN: case EV_ERROR: case EV_START: case EV_PROGRESS: case EV_ITEM: break;
     }
     return NULL;
 }

@@ -428,7 +428,7 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
         str_put(&t->stop, ev->bytes.p, ev->bytes.len); /* the stop string that was met */
         metrics_calls(j->sv->metrics, &c->message, c->request.choice);
         break;
-    case EV_START: case EV_TOKEN: case EV_PROGRESS: case EV_ERROR: break;
+    case EV_START: case EV_TOKEN: case EV_PROGRESS: case EV_ITEM: case EV_ERROR: break;
     }
 }
 

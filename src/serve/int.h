@@ -172,6 +172,7 @@ struct job {
     struct job *next, *prev;
     const struct teller *teller;
     void *state;
+    struct served *served;                                                /* feeds it instead of the scheduler (served.c); NULL: none */
     struct request request;                                           /* owns the body */
     struct ids *prompt; bool echo;                                    /* [n_prompt] /v1/completions */
     struct choice *choice; int n_choice, per, n_done;                 /* per: choices of one prompt */
@@ -185,7 +186,8 @@ struct job {
 };
 /* request (and prompt) are taken. On refusal x is answered and the state freed. Returns the job, or NULL. */
 struct job_spec { const struct teller *teller; void *state; struct request *request; struct ids *prompt; int n_prompt; bool echo; int n; bool stream;
-                  const char *id_prefix; };
+                  const char *id_prefix; struct served *served; };  /* served: taken */
+bool job_event(void *choice, const struct event *ev);                 /* any thread: an event for the mailbox; false: nobody reads on */
 struct job *job_start(struct exchange *x, const struct job_spec *s);
 void job_leave(struct job *j);                                        /* the client is gone */
 void job_mail(struct server *sv);                                     /* events of the engine thread are told */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "serve/served.h"
 #include "serve/metrics.h"
 
 #define MAIL_MOST (1u << 20)    /* bytes that wait for one client */
@@ -55,7 +56,7 @@ static void mail_free(struct mail *m)
 }
 
 /* event_fn of the scheduler. */
-static bool on_event(void *ctx, const struct event *ev)
+bool job_event(void *ctx, const struct event *ev)
 {
     struct choice *c = ctx;
     struct job *j = c->job;
@@ -150,6 +151,7 @@ static void job_free(struct job *j)
         if (j->prompt) mem_free(j->prompt[i].id);
     }
     if (j->teller->done) j->teller->done(j->state);
+    if (j->served) served_forget(j->served);
     request_done(&j->request);
     mem_free(j->prompt);
     mem_free(j->choice);
@@ -194,6 +196,7 @@ static struct job *job_new(struct exchange *x, const struct job_spec *s)
 
 static void cancel_all(struct job *j)
 {
+    if (j->served) served_cancel(j->served);
     for (int i = 0; i < j->n_choice; i++)
         if (j->choice[i].submitted && !j->choice[i].done)
             sched_cancel(j->sv->sched, j->choice[i].id);
@@ -217,14 +220,30 @@ static void detach(struct job *j)
     j->x = NULL;
 }
 
+static struct job *refused(struct job *j, const struct err *e)
+{
+    struct exchange *x = j->x;
+    if (e->code == ERR_FULL)
+        reply_header(x, "Retry-After", "%.0f", MAX(1, sched_retry_after(x->sv->sched)));
+    reply_err(x, e);
+    detach(j);
+    give_up(j);
+    return NULL;
+}
+
 struct job *job_start(struct exchange *x, const struct job_spec *s)
 {
     struct job *j = job_new(x, s);
     struct err e = { 0 };
-    for (int i = 0; i < j->n_choice; i++) {
+    if (s->served && !served_start(s->served, j, &e)) {
+        served_free(s->served);
+        return refused(j, &e);
+    }
+    j->served = s->served;
+    for (int i = 0; !j->served && i < j->n_choice; i++) {
         struct choice *c = &j->choice[i];
         struct sched_job sj = {
-            .request = &c->request, .echo = j->echo, .adapter = j->adapter, .fn = on_event, .ctx = c
+            .request = &c->request, .echo = j->echo, .adapter = j->adapter, .fn = job_event, .ctx = c
         };
         if (j->prompt) {
             sj.prompt = j->prompt[i].id;
@@ -233,12 +252,7 @@ struct job *job_start(struct exchange *x, const struct job_spec *s)
         c->submitted = true;
         if (sched_submit(x->sv->sched, &sj, &c->id, &e)) continue;
         c->submitted = false;
-        if (e.code == ERR_FULL)
-            reply_header(x, "Retry-After", "%.0f", MAX(1, sched_retry_after(x->sv->sched)));
-        reply_err(x, &e);
-        detach(j);
-        give_up(j);
-        return NULL;
+        return refused(j, &e);
     }
     exchange_wait(x);
     return j;

@@ -5,6 +5,7 @@
 #include "serve/models.h"
 #include "serve/responses.h"
 #include "serve/keep.h"
+#include "serve/served.h"
 
 static bool bad(struct exchange *x, const char *code, const char *param, const char *why)
 {
@@ -105,17 +106,52 @@ static bool read_reasoning(struct reading *r, const struct json *item)
     return r->thought.len || read_sealed(r, there(item, "encrypted_content"));
 }
 
-static bool read_code(struct reading *r, const struct json *item)
+/* A call, and what it gave if it ran here. arguments is taken. */
+static bool read_ran(struct reading *r, const struct json *item, const char *name,
+                     struct json *arguments, const struct json *output)
 {
     struct json *call = json_new_object();
     json_set(call, "call_id", json_copy(json_get(item, "id")));
-    json_set(call, "name", json_new_str("python"));
-    json_set(call, "arguments",
-             there(item, "code") ? json_copy(json_get(item, "code")) : json_new_str(""));
-    bool ok = read_call(r, call);
+    json_set(call, "name", json_new_str(name ? name : ""));
+    json_set(call, "arguments", arguments);
+    if (output) json_set(call, "output", json_copy(output));
+    bool ok = read_call(r, call) && (!output || read_output(r, call));
     json_free(call);
     return ok;
 }
+
+/* Its code is the argument as it is where the client ran it, and an object's member where we did. */
+static bool read_code(struct reading *r, const struct json *item)
+{
+    const struct json *code = there(item, "code"), *outputs = there(item, "outputs");
+    struct str args = { 0 };
+    if (!outputs)
+        return read_ran(r, item, "python", code ? json_copy(code) : json_new_str(""), NULL);
+    struct json *o = json_new_object(), *none = json_new_str("(no output)");
+    const struct json *logs = json_get(json_at(outputs, 0), "logs");
+    json_set(o, "code", code ? json_copy(code) : json_new_str(""));
+    json_write(&args, o, JSON_COMPACT);
+    bool ok = read_ran(r, item, "python", json_new_strn(args.p, args.len), logs ? logs : none);
+    json_free(o);
+    json_free(none);
+    str_done(&args);
+    return ok;
+}
+
+static bool read_mcp_call(struct reading *r, const struct json *item)
+{
+    const struct json *args = there(item, "arguments"), *output = there(item, "output"),
+                      *error = there(item, "error");
+    struct json *none = json_new_str("(no output)");
+    bool ok = read_ran(r, item, json_str(json_get(item, "name"), NULL),
+                       args ? json_copy(args) : json_new_str("{}"),
+                       output ? output : json_is(error, JSON_STRING) ? error : none);
+    json_free(none);
+    return ok;
+}
+
+/* The list of a server is read anew for each request. */
+static bool read_mcp_list(struct reading *r, const struct json *item) { return true; }
 
 static const struct {
     const char *type;
@@ -126,6 +162,8 @@ static const struct {
     { "function_call_output", read_output },
     { "reasoning", read_reasoning },
     { "code_interpreter_call", read_code },
+    { "mcp_call", read_mcp_call },
+    { "mcp_list_tools", read_mcp_list },
 };
 
 static bool read_item(struct reading *r, const struct json *item)
@@ -251,6 +289,7 @@ static struct json *code_tool(void)
 
 static bool read_tools(struct exchange *x, const struct json *list, struct json *chat, bool *code)
 {
+    if (!served_accepts(x, list)) return false;
     struct str ignored = { 0 };
     struct json *out = json_new_array();
     if (!json_is(list, JSON_ARRAY)) {
@@ -260,6 +299,7 @@ static bool read_tools(struct exchange *x, const struct json *list, struct json 
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json *t = json_at(list, i), *type = json_get(t, "type");
         const char *name = json_str(type, NULL);
+        if (served_runs(x->sv, t)) continue;
         if (!name || json_str_is(type, "function")) json_push(out, json_copy(t));
         else if (json_str_is(type, "code_interpreter")) json_push(out, code_tool());
         else str_fmt(&ignored, "%s%.40s", ignored.len ? "," : "", name);
@@ -473,6 +513,39 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
     return false;
 }
 
+/* Tools that run here, if there are any: their loop, with all that the request says. False: answered. */
+static bool read_served(struct exchange *x, const struct json *body, const struct json *chat,
+                      const struct json *messages, struct answer *a)
+{
+    const struct json *tools = there(body, "tools"), *choice = there(body, "tool_choice");
+    struct served_spec s = { 0 };
+    int64_t most = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < json_len(tools); i++) n += served_runs(x->sv, json_at(tools, i));
+    if (!n) return true;
+    if (choice && !json_str_is(choice, "auto"))
+        return bad(x, "invalid_value", "tool_choice", "'auto' is accepted where tools run here");
+    if (a->logprobs)
+        return bad(x, "unsupported_parameter", "top_logprobs", "not told where tools run here");
+    s.servers = json_new_array();
+    for (size_t i = 0; i < json_len(tools); i++) {
+        const struct json *t = json_at(tools, i);
+        bool ours = served_runs(x->sv, t), code = json_str_is(json_get(t, "type"), "code_interpreter");
+        s.code |= ours && code;
+        if (ours && !code) json_push(s.servers, json_copy(t));
+    }
+    json_i64(there(body, "max_tool_calls"), &most);
+    s.max_calls = (int)MIN(MAX(most, 0), (int64_t)10000);
+    s.functions = json_copy(json_get(chat, "tools"));
+    s.messages = json_copy(messages);
+    s.chat = json_copy(chat);
+    json_unset(s.chat, "tools");
+    json_unset(s.chat, "messages");
+    json_unset(s.chat, "tool_choice");
+    a->served = served_new(&s);
+    return true;
+}
+
 /* Everything up to the job. body is taken. */
 static bool read_all(struct exchange *x, struct json *body, struct request *r, struct answer *a,
                      bool *stream)
@@ -504,6 +577,11 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
         a->logprobs |= top > 0;
     }
     a->echo = echo_of(body, a->store);
+    if (!read_served(x, body, chat, messages, a)) {
+        json_free(messages);
+        ok = false;
+        goto out;
+    }
     ok = make_request(x, chat, messages, json_str_is(there(body, "truncation"), "auto"), r);
     if (ok) r->want_tokens = a->logprobs;
     if (ok) r->top = (int)top;
@@ -514,6 +592,13 @@ out:
 }
 
 /* ---- handlers -------------------------------------------------------------------------------------------------- */
+
+static struct served *take_served(struct answer *a)
+{
+    struct served *l = a->served;
+    a->served = NULL;
+    return l;
+}
 
 void responses_run(struct exchange *x)
 {
@@ -531,6 +616,7 @@ void responses_run(struct exchange *x)
                                      .request = &r,
                                      .n = 1,
                                      .stream = stream,
+                                     .served = take_served(a),
                                      .id_prefix = "resp_" });
 }
 

@@ -8,7 +8,9 @@ enum item { ITEM_NONE, ITEM_REASONING, ITEM_MESSAGE, ITEM_CALL, ITEM_CODE };
 struct answer {
     struct json *echo;                                                /* members of the response that repeat the request */
     struct json *items;                                               /* input, with what a previous response brought along */
-    bool store, logprobs, sealed, stored, code;                       /* sealed: reasoning.encrypted_content is wanted; code: a code interpreter was declared */
+    bool store, logprobs, sealed, stored, code;                       /* sealed: reasoning.encrypted_content is wanted; code: a code
+                                                                       * interpreter was declared, and the client runs it */
+    struct served *served;                                            /* tools that run here; NULL: none. The job takes it */
     int sequence;                                                     /* number of the next event */
     enum item open; char item_id[40], call_id[40];
     struct str text, name;                                            /* of the open item */

@@ -5,6 +5,7 @@
 #include "serve/metrics.h"
 #include "serve/responses.h"
 #include "serve/keep.h"
+#include "serve/served.h"
 
 struct answer *answer_new(void)
 {
@@ -21,6 +22,7 @@ void answer_done(void *answer)
     json_free(a->items);
     json_free(a->output);
     json_free(a->logprob);
+    served_free(a->served);
     str_done(&a->text);
     str_done(&a->name);
     mem_free(a);
@@ -269,6 +271,51 @@ static void begin_call(struct job *j, const struct event *ev, struct str *out)
     open_item(j, code ? ITEM_CODE : ITEM_CALL, code ? "ci_" : "fc_", out);
 }
 
+/* ---- items that come whole: what ran here ---------------------------------------------------------------- */
+
+static void tell_at(struct job *j, const char *prefix, const char *what, const char *key, const struct json *value,
+                    const struct json *name, struct str *out)
+{
+    struct str type = { 0 };
+    struct json *o = at_item(j->state, false);
+    if (key) json_set(o, key, value ? json_copy(value) : json_new_str(""));
+    if (name) json_set(o, "name", json_copy(name));
+    str_fmt(&type, "response.%s.%s", prefix, what);
+    tell(j, type.p, o, out);
+    str_done(&type);
+}
+
+static void tell_stages(struct job *j, const struct json *whole, struct str *out)
+{
+    const char *type = json_str(json_get(whole, "type"), NULL);
+    bool code = !strcmp(type, "code_interpreter_call"), function = !strcmp(type, "function_call"), call = !strcmp(type, "mcp_call");
+    const char *grows = code ? "code_interpreter_call_code" : function ? "function_call_arguments" : "mcp_call_arguments", *key = code ? "code" : "arguments";
+    if (!function) tell_at(j, type, "in_progress", NULL, NULL, NULL, out);
+    if (code || function || call) {
+        tell_at(j, grows, "delta", "delta", json_get(whole, key), NULL, out);
+        tell_at(j, grows, "done", key, json_get(whole, key), function ? json_get(whole, "name") : NULL, out);
+    }
+    if (code) tell_at(j, type, "interpreting", NULL, NULL, NULL, out);
+    if (!function) tell_at(j, type, call && json_str_is(json_get(whole, "status"), "failed") ? "failed" : "completed", NULL, NULL, NULL, out);
+}
+
+static void put_item(struct job *j, const struct event *ev, struct str *out)
+{
+    static const char *const later[] = { "output", "outputs", "error" };
+    struct answer *a = j->state;
+    struct json *whole = json_parse(ev->bytes.p, ev->bytes.len, NULL), *begun;
+    close_item(j, "completed", out);
+    snprintf(a->item_id, sizeof a->item_id, "%s", json_str(json_get(whole, "id"), NULL));
+    begun = json_copy(whole);
+    for (size_t i = 0; i < LEN(later); i++)
+        if (json_get(begun, later[i])) json_set(begun, later[i], json_new_null());
+    if (json_get(begun, "status")) json_set(begun, "status", json_new_str("in_progress"));
+    send_item(j, "response.output_item.added", begun, out);
+    tell_stages(j, whole, out);
+    send_item(j, "response.output_item.done", json_copy(whole), out);
+    json_push(a->output, whole);
+}
+
 static void grow_text(struct job *j, struct choice *c, const struct event *ev, struct str *out)
 {
     const struct answer *a = j->state;
@@ -306,6 +353,7 @@ static void on_event(struct job *j, struct choice *c, const struct event *ev, st
              false, NULL, out);
         break;
     case EV_CALL_END: close_item(j, "completed", out); break;
+    case EV_ITEM: put_item(j, ev, out); break;
     case EV_FINISH:
         close_item(j, ev->reason == FINISH_LENGTH ? "incomplete" : "completed", out);
         metrics_calls(j->sv->metrics, &c->message, c->request.choice);

@@ -1,0 +1,161 @@
+"""Tools that the server runs for /v1/responses: mcp and code_interpreter, and that nothing runs unless it was switched on."""
+import json
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mcp_http_server import Server as McpServer
+from test_serve import HELP, Server, check_response_stream
+
+if "http client: yes" not in HELP:
+    pytest.skip("built without libcurl", allow_module_level=True)
+
+LIGHT = {"name": "set_light", "description": "Dims or brightens the light in a room", "inputSchema": {
+    "type": "object", "properties": {"room": {"type": "string", "description": "which room"}, "brightness": {"type": "integer", "minimum": 0, "maximum": 100, "description": "percent, 0 is off"}},
+    "required": ["room", "brightness"]}}
+ASK = {"input": "dim the light in the kitchen to 10", "max_output_tokens": 60, "max_tool_calls": 2}
+
+
+@pytest.fixture(scope="module")
+def house():
+    s = McpServer("plain", "modern")
+    s.tools = lambda: [LIGHT, dict(LIGHT, name="other", description="Something else")]
+    yield s
+    s.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server("--mcp-private", "--response-store", tmp_path_factory.mktemp("store") / "r.db") as s:
+        yield s
+
+
+def mcp(house, **more):
+    return dict({"type": "mcp", "server_label": "house", "server_url": house.url, "require_approval": "never", "allowed_tools": ["set_light"]}, **more)
+
+
+def test_a_server_is_listed_called_and_answered_from(server, house):
+    body = dict(ASK, tools=[mcp(house, authorization="k1", headers={"X-Who": "me"})])
+    status, whole = server.post("/v1/responses", body)
+    assert status == 200, whole
+    assert [i["type"] for i in whole["output"]][:2] == ["mcp_list_tools", "mcp_call"] and whole["status"] == "completed"
+    listed, call = whole["output"][:2]
+    assert [t["name"] for t in listed["tools"]] == ["set_light"] and listed["server_label"] == "house" and listed["tools"][0]["input_schema"]["required"] == ["room", "brightness"]
+    assert call["name"] == "set_light" and json.loads(call["arguments"]) == {"room": "kitchen", "brightness": 10} and call["output"].startswith("set_light:") and call["error"] is None
+    assert house.seen[-1][2]["authorization"] == "Bearer k1" and house.seen[-1][2]["x-who"] == "me"
+    assert whole["usage"]["output_tokens"] > 0
+    last = check_response_stream(server.events("/v1/responses", dict(body, stream=True)))
+    assert [i["type"] for i in last["output"]] == [i["type"] for i in whole["output"]]
+    kinds = [n for n, _ in server.events("/v1/responses", dict(body, stream=True))]
+    for k in ("response.mcp_list_tools.in_progress", "response.mcp_list_tools.completed", "response.mcp_call.in_progress", "response.mcp_call_arguments.delta",
+              "response.mcp_call_arguments.done", "response.mcp_call.completed"):
+        assert k in kinds
+
+
+def test_the_official_client_reads_it(server, house):
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="x")
+    with client.responses.stream(model="tenon", tools=[mcp(house)], **ASK) as stream:
+        kinds = [e.type for e in stream]
+        r = stream.get_final_response()
+    assert "response.mcp_call.completed" in kinds and r.output[0].type == "mcp_list_tools" and r.output[1].output.startswith("set_light:")
+
+
+def test_it_goes_on_from_a_stored_response(server, house):
+    status, first = server.post("/v1/responses", dict(ASK, tools=[mcp(house)], store=True))
+    status, second = server.post("/v1/responses", dict(ASK, input="and in the hall to 20", previous_response_id=first["id"], tools=[mcp(house)]))
+    assert status == 200, second
+    assert "mcp_call" in [i["type"] for i in second["output"]]
+
+
+def test_functions_of_the_client_end_the_loop(server, house):
+    function = {"type": "function", "name": "set_heating", "description": "Sets the heating of a room", "parameters": {
+        "type": "object", "properties": {"room": {"type": "string"}, "degrees": {"type": "integer"}}, "required": ["room", "degrees"]}}
+    status, r = server.post("/v1/responses", dict(ASK, input="set the heating of the kitchen to 21", tools=[mcp(house), function]))
+    assert status == 200, r
+    call = r["output"][-1]
+    assert call["type"] == "function_call" and call["name"] == "set_heating" and r["status"] == "completed", r["output"]
+    last = check_response_stream(server.events("/v1/responses", dict(ASK, input="set the heating of the kitchen to 21", tools=[mcp(house), function], stream=True)))
+    assert last["output"][-1]["name"] == "set_heating"
+    items = [{"role": "user", "content": "set the heating of the kitchen to 21"}, *r["output"], {"type": "function_call_output", "call_id": call["call_id"], "output": "{\"ok\":true}"}]
+    status, r = server.post("/v1/responses", dict(ASK, input=items, tools=[mcp(house), function]))
+    assert status == 200, r
+
+
+@pytest.mark.parametrize("tool, param", [({"require_approval": "always"}, "tools[0].require_approval"), ({"require_approval": None}, "tools[0].require_approval"),
+                                         ({"server_label": "a b"}, "tools[0].server_label"), ({"server_url": None}, "tools[0].server_url"), ({"allowed_tools": "x"}, "tools[0].allowed_tools")])
+def test_what_is_refused_before_anything_runs(server, house, tool, param):
+    n = len(house.seen)
+    status, r = server.post("/v1/responses", dict(ASK, tools=[mcp(house, **tool)]))
+    assert status == 400 and r["error"]["param"] == param and len(house.seen) == n, r
+
+
+def test_more_refusals(server, house):
+    status, r = server.post("/v1/responses", dict(ASK, tools=[mcp(house)], tool_choice="required"))
+    assert status == 400 and r["error"]["param"] == "tool_choice"
+    status, r = server.post("/v1/responses", dict(ASK, tools=[mcp(house, server_url="http://127.0.0.1:9/mcp")]))
+    assert status == 400 and "house is left out" in r["error"]["message"], r
+    status, r = server.post("/v1/responses", dict(ASK, tools=[mcp(house, headers={"X": "${env:PATH}"})]))
+    assert status == 400 and "no place" in r["error"]["message"], r
+    events = server.events("/v1/responses", dict(ASK, tools=[mcp(house, server_url="http://127.0.0.1:9/mcp")], stream=True))
+    assert events[-2][0] == "response.failed"
+
+
+def test_a_failing_tool_is_told(server):
+    broken = McpServer("protocol", "modern")
+    broken.tools = lambda: [LIGHT]
+    try:
+        status, r = server.post("/v1/responses", dict(ASK, tools=[mcp(broken)]))
+        call = r["output"][1]
+        assert status == 200 and call["status"] == "failed" and "Unknown tool" in call["error"] and call["output"] is None, r
+    finally:
+        broken.close()
+
+
+def test_a_client_that_leaves_cancels_the_call(server):
+    slow = McpServer("drips", "modern")
+    slow.tools = lambda: [LIGHT]
+    try:
+        s = server.raw()
+        body = json.dumps(dict(ASK, tools=[mcp(slow)], stream=True))
+        s.sendall(("POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)).encode())
+        assert slow.hung.wait(60)
+        s.close()
+        assert slow.left.wait(60)
+    finally:
+        slow.close()
+
+
+def test_chat_completions_stay_pure(server, house):
+    n = len(house.seen)
+    status, r = server.chat(tools=[mcp(house)], max_tokens=10)
+    assert status == 400 and len(house.seen) == n, r
+
+
+def test_nothing_runs_unless_it_was_switched_on(house):
+    n = len(house.seen)
+    with Server() as s:
+        status, headers, text = s.open("/v1/responses", dict(ASK, tools=[mcp(house)]))
+        assert status == 200 and headers["x-ignored-tools"] == "mcp" and len(house.seen) == n
+    with Server("--mcp") as s:
+        status, r = s.post("/v1/responses", dict(ASK, tools=[mcp(house)]))
+        assert status == 400 and "https://" in r["error"]["message"] and len(house.seen) == n, r
+        status, r = s.post("/v1/responses", dict(ASK, tools=[mcp(house, server_url="https://127.0.0.1:%s/mcp" % house.url.split(":")[2].split("/")[0])]))
+        assert status == 400 and "open internet" in r["error"]["message"] and len(house.seen) == n, r
+
+
+def test_the_code_interpreter_runs_here():
+    try:
+        server = Server("--code-interpreter")
+    except RuntimeError as e:
+        pytest.skip("no sandbox here: %s" % e)
+    with server as s:
+        body = {"input": "run python code that prints 6*7", "tools": [{"type": "code_interpreter", "container": {"type": "auto"}}], "max_output_tokens": 80, "max_tool_calls": 1}
+        status, r = s.post("/v1/responses", body)
+        assert status == 200, r
+        calls = [i for i in r["output"] if i["type"] == "code_interpreter_call"]
+        assert calls and calls[0]["code"] and calls[0]["outputs"][0]["type"] == "logs", r
+        last = check_response_stream(s.events("/v1/responses", dict(body, stream=True)))
+        assert [i["type"] for i in last["output"]] == [i["type"] for i in r["output"]]
