@@ -127,6 +127,8 @@ static void log_meta(const struct talker *t, const struct talk_opts *o)
 
 /* ---- life ---- */
 
+static bool is_cancelled(void *cancel) { return cancel_is_on(cancel); }
+
 static bool open_model(struct talker *t, const struct talk_opts *o, struct err *e)
 {
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
@@ -138,7 +140,7 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     if (o->m.model) return err_set(e, ERR_USAGE, "--url and --model: one of them is accepted");
     const char *key = o->key_env ? getenv(o->key_env) : NULL;
     if (o->key_env && !key) return err_set(e, ERR_USAGE, "--api-key-env: the environment has no %.80s", o->key_env);
-    struct remote_opts ro = { .url = o->url, .model = o->model_name, .key = key, .stream = true, .tries = 3 };
+    struct remote_opts ro = { .url = o->url, .model = o->model_name, .key = key, .stream = true, .tries = 3, .stop = is_cancelled, .stop_ctx = &t->cancel };
     if (!(t->remote = remote_open(&ro, e))) return false;
     t->model = voice_far(t->remote);
     return true;

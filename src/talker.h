@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "front.h"
 #include "speaker.h"
+#include "wrap.h"
 
 struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *out_dir; bool qualify; };
 struct talk_opts {
@@ -77,8 +78,9 @@ struct term {
     FILE *text, *side;                                                /* answers; calls, notes, numbers */
     bool colour, side_colour, style;                                  /* style: Markdown is lightly styled */
     bool in_text, in_call, in_reasoning, line_start, bold, code, fence, heading;
-    int ticks, stars, shown;                                          /* characters held back; results shown */
-    bool quiet;
+    int ticks, stars;                                                 /* characters held back */
+    bool quiet, wraps;
+    struct wrap wrap;
 };
 void term_open(struct term *t, FILE *text, FILE *side, bool plain);
 void term_event(struct term *t, const struct agent_event *ev);

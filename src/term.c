@@ -2,7 +2,7 @@
  *
  * What a model or a tool says is text of strangers: control characters are shown as \xHH, never sent to the terminal;
  * all colours are ours. Markdown is styled a little while it streams (headings, bold, code), by a machine that holds
- * back at most a few marks. Without a terminal, with NO_COLOR or TERM=dumb, the bytes are the answer's own. */
+ * back at most a few marks, and broken between words (wrap.c). Without a terminal, with NO_COLOR or TERM=dumb, the bytes are the answer's own. */
 #include "talker.h"
 
 #include <errno.h>
@@ -31,33 +31,55 @@ void term_open(struct term *t, FILE *text, FILE *side, bool plain)
     t->colour = !plain && wants_colour(text);
     t->side_colour = !plain && wants_colour(side);
     t->style = t->colour;
+    t->wraps = !plain && isatty(fileno(text));
+    t->wrap.f = text;
 }
 
-static void put(FILE *f, const char *p, size_t n, bool escape)
+/* Text of strangers, without its control characters; line breaks and tabs are none here. */
+static void put_safe(struct str *s, const char *p, size_t n)
 {
-    struct str s = { 0 };
-    if (!escape) {
-        fwrite(p, 1, n, f);
-        return;
-    }
-    for (const char *end = p + n; p < end;) {                         /* line breaks and tabs are no control here */
+    for (const char *end = p + n; p < end;) {
         size_t k = 0;
         while (p + k < end && p[k] != '\n' && p[k] != '\t') k++;
-        result_escape(&s, p, k);
-        if (p + k < end) str_putc(&s, p[k++]);
+        result_escape(s, p, k);
+        if (p + k < end) str_putc(s, p[k++]);
         p += k;
     }
+}
+
+static void put(FILE *f, const char *p, size_t n)
+{
+    struct str s = { 0 };
+    put_safe(&s, p, n);
     fwrite(s.p ? s.p : "", 1, s.len, f);
     str_done(&s);
+}
+
+/* A piece of an answer: as it is for a pipe, safe for a terminal, and broken between words there. */
+static void put_answer(struct term *t, const char *p, size_t n)
+{
+    struct str s = { 0 };
+    bool terminal = isatty(fileno(t->text));
+    if (terminal || t->style) put_safe(&s, p, n);
+    else str_put(&s, p, n);
+    if (t->wraps) wrap_put(&t->wrap, s.p ? s.p : "", s.len, t->fence);
+    else fwrite(s.p ? s.p : "", 1, s.len, t->text);
+    str_done(&s);
+}
+
+static void put_mark(struct term *t, const char *sequence)
+{
+    if (t->wraps) wrap_mark(&t->wrap, sequence);
+    else fputs(sequence, t->text);
 }
 
 /* ---- Markdown, a character at a time ---- */
 
 static void paint(struct term *t)
 {
-    fputs(OFF, t->text);
-    if (t->fence || t->code) fputs(CYAN, t->text);
-    if (t->bold || t->heading) fputs(BOLD, t->text);
+    put_mark(t, OFF);
+    if (t->fence || t->code) put_mark(t, CYAN);
+    if (t->bold || t->heading) put_mark(t, BOLD);
 }
 
 /* Marks that were held back: three ticks at the start of a line are a fence, one is code, two stars are bold. */
@@ -66,9 +88,9 @@ static void settle_marks(struct term *t)
     bool turned = false;
     if (t->ticks >= 3) t->fence = !t->fence, turned = true;
     else if (t->ticks == 1 && !t->fence) t->code = !t->code, turned = true;
-    else for (int i = 0; i < t->ticks; i++) fputc('`', t->text);
+    else for (int i = 0; i < t->ticks; i++) put_answer(t, "`", 1);
     if (t->stars == 2 && !t->fence && !t->code) t->bold = !t->bold, turned = true;
-    else for (int i = 0; i < t->stars; i++) fputc('*', t->text);
+    else for (int i = 0; i < t->stars; i++) put_answer(t, "*", 1);
     t->ticks = t->stars = 0;
     if (turned) paint(t);
 }
@@ -81,7 +103,7 @@ static void style_char(struct term *t, const char *p, size_t n)
     if (*p == '`') { t->ticks++; return; }
     if (*p == '*') { t->stars++; return; }
     if (*p == '#' && t->line_start && !t->fence) t->heading = true, paint(t);
-    put(t->text, p, n, true);
+    put_answer(t, p, n);
     t->line_start = *p == '\n';
     if (*p == '\n' && (t->heading || t->code || t->bold)) {
         t->heading = t->code = t->bold = false;
@@ -92,7 +114,7 @@ static void style_char(struct term *t, const char *p, size_t n)
 static void put_text(struct term *t, const char *p, size_t n)
 {
     if (!t->style) {
-        put(t->text, p, n, isatty(fileno(t->text)));
+        put_answer(t, p, n);
         if (n) t->line_start = p[n - 1] == '\n';
         return;
     }
@@ -109,6 +131,9 @@ static void put_text(struct term *t, const char *p, size_t n)
 static void close_text(struct term *t)
 {
     if (t->style && (t->ticks || t->stars)) settle_marks(t);
+    wrap_flush(&t->wrap);
+    wrap_done(&t->wrap);
+    t->wrap = (struct wrap){ .f = t->text };
     if ((t->in_text || t->in_reasoning) && !t->line_start) fputc('\n', t->in_reasoning ? t->side : t->text);
     if (t->style && t->in_text) fputs(OFF, t->text);
     if (t->in_reasoning && t->side_colour) fputs(OFF, t->side);
@@ -152,7 +177,7 @@ static void on_model(struct term *t, const struct event *ev)
         if (t->quiet) break;
         if (!t->in_reasoning && t->side_colour) fputs(DIM, t->side);
         t->in_reasoning = true;
-        put(t->side, p, ev->bytes.len, true);
+        put(t->side, p, ev->bytes.len);
         if (ev->bytes.len) t->line_start = p[ev->bytes.len - 1] == '\n';
         fflush(t->side);
         break;
@@ -163,7 +188,7 @@ static void on_model(struct term *t, const struct event *ev)
         t->in_call = true;
         break;
     case EV_CALL_ARGS:
-        if (!t->quiet) put(t->side, p, ev->bytes.len, true), fflush(t->side);
+        if (!t->quiet) put(t->side, p, ev->bytes.len), fflush(t->side);
         break;
     case EV_CALL_END:
         if (t->in_call) fputs(ev->schema_ok ? "\n" : "  (does not fit its schema)\n", t->side);
@@ -248,11 +273,11 @@ static void show_question(struct term *t, const struct question *q)
     fprintf(t->side, "%s%s%s (%s) wants to run", t->side_colour ? BOLD : "", q->tool->name, t->side_colour ? OFF : "", q->tool->source);
     if (q->tool->changed) fputs("; its definition has changed since it was allowed", t->side);
     fputs(":\n", t->side);
-    put(t->side, args.p, args.len, true);
+    put(t->side, args.p, args.len);
     fputc('\n', t->side);
     if (q->preview && *q->preview) {
         fputs("--\n", t->side);
-        put(t->side, q->preview, strlen(q->preview), true);
+        put(t->side, q->preview, strlen(q->preview));
         fputc('\n', t->side);
     }
     str_done(&args);

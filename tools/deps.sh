@@ -22,6 +22,7 @@ has sqlite3 || need libsqlite3-dev
 has libseccomp || need libseccomp-dev
 has libedit || need libedit-dev
 command -v bwrap >/dev/null 2>&1 || need bubblewrap
+command -v tmux >/dev/null 2>&1 || need tmux
 has libcurl || need libcurl4-openssl-dev
 has libmicrohttpd || need libmicrohttpd-dev
 has sqlite3 || need libsqlite3-dev

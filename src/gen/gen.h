@@ -145,6 +145,7 @@ struct remote_opts {                                                  /* zeros: 
     bool stream;
     int tries, backoff_ms, idle_ms, total_ms;                         /* tries: 5, when it is busy or unreachable */
     size_t most_bytes;                                                /* of an answer */
+    bool (*stop)(void *ctx); void *stop_ctx;                          /* asked once a second at least, silence or not; true: FINISH_CANCEL */
 };
 struct remote;                                                        /* one thread at a time */
 /* ERR_UNSUPPORTED in a build without an HTTP client. */

@@ -21,6 +21,7 @@ struct remote {
     struct client *client;
     char *url, *model, *key;                                          /* key: "Bearer …" or NULL */
     bool stream;
+    bool (*stop)(void *ctx); void *stop_ctx;
 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
@@ -48,7 +49,9 @@ struct remote *remote_open(const struct remote_opts *o, struct err *e)
                              .backoff_ms = o->backoff_ms,
                              .total_ms = o->total_ms,
                              .idle_ms = o->idle_ms,
-                             .most_bytes = o->most_bytes };
+                             .most_bytes = o->most_bytes,
+                             .stop = o->stop,
+                             .stop_ctx = o->stop_ctx };
     if (strncmp(o->url, "http://", 7) && strncmp(o->url, "https://", 8)) {
         err_set(e, ERR_ARG,
                 "endpoint '%.200s': an address that begins with http:// or https:// is needed",
@@ -59,6 +62,8 @@ struct remote *remote_open(const struct remote_opts *o, struct err *e)
     r->url = chat_url(o->url);
     r->model = mem_str(o->model ? o->model : "default");
     r->stream = o->stream;
+    r->stop = o->stop;
+    r->stop_ctx = o->stop_ctx;
     if (o->key) {
         struct str s = { 0 };
         str_fmt(&s, "Bearer %s", o->key);
@@ -372,6 +377,7 @@ static bool ask(struct remote *m, struct answer *a, struct err *e)
                                 .body_fn = m->stream ? on_body : NULL,
                                 .ctx = a };
     bool sent = client_send(m->client, &q, &reply, e), ok = sent;
+    if (!sent && e->code == ERR_CANCEL && m->stop && m->stop(m->stop_ctx)) a->cancelled = true;
     if (!sent && e->code == ERR_CANCEL) ok = !a->err.code;            /* we had enough: why, says the answer */
     if (sent && (reply.status < 200 || reply.status > 299)) ok = refused(&reply, &a->err);
     else if (sent && !m->stream) ok = whole_answer(a, &reply);
