@@ -231,6 +231,12 @@ TEST(scripts_end_as_they_should)
     }
 }
 
+TEST(reasons_have_their_names)
+{
+    static const char *const names[] = { "answer", "max_turns", "max_calls", "deadline", "context_full", "loop_detected", "denied", "interrupted", "error" };
+    for (int i = STOP_ANSWER; i <= STOP_ERROR; i++) CHECK(!strcmp(stop_name((enum stop)i), names[i]), "%s", stop_name((enum stop)i));
+}
+
 TEST(readers_run_beside_each_other_up_to_parallel)
 {
     static const struct line lines[] = { { NULL, { { "read", "{\"ms\":60}" }, { "look", "{\"ms\":60}" }, { "read", "{\"ms\":60,\"a\":1}" }, { "look", "{\"ms\":60,\"a\":1}" } } }, { "Done." } };
