@@ -79,7 +79,8 @@ def test_files_by_an_mcp_server_of_npm(tmp_path, monkeypatch):
     if not os.path.exists(server):
         pytest.skip("server-filesystem of npm is not here (make deps fetches it)")
     folder = tmp_path / "files"
-    folder.mkdir()
+    (folder / "letters").mkdir(parents=True)
+    write(folder / "letters" / "anna.txt", "Dear Anna\n")
     write(folder / "notes.txt", "buy milk\n")
     monkeypatch.setenv("TENON_FILES", str(folder))
     config = json.load(open("examples/files.json"))
@@ -87,9 +88,9 @@ def test_files_by_an_mcp_server_of_npm(tmp_path, monkeypatch):
     assert files["command"] == "npx" and files["args"][1] == "@modelcontextprotocol/server-filesystem"
     files.update(command=server, args=files["args"][2:])     # what npx would start, without asking the registry
     tools = write(tmp_path / "files.json", config)
-    rc, c = ask(tools, "list the directory %s" % folder)
-    assert c["name"] == "list_directory" and "notes.txt" in c["result"], c
-    rc, c = ask(tools, "read the text file %s" % (folder / "notes.txt"))
+    rc, c = ask(tools, "list the directory letters")
+    assert c["name"] == "list_directory" and "anna.txt" in c["result"], c
+    rc, c = ask(tools, "read the text file notes.txt")
     assert c["name"] == "read_text_file" and "buy milk" in c["result"], c
 
 

@@ -136,7 +136,8 @@ def test_names_of_two_servers(tmp_path, serve):
 
 @pytest.mark.parametrize("server, words", [
     ({"url": "http://example.org/mcp"}, ["https://", "insecure"]), ({"url": "ftp://x/"}, ["https://"]), ({"url": "http://localhost.evil.org/"}, ["https://"]),
-    ({"url": "http://127.0.0.1@evil.org/"}, ["https://"]), ({"url": 5}, ["url", "string"]), ({"url": "https://a/", "command": "x"}, ["one of them"]),
+    ({"url": "http://127.0.0.1@evil.org/"}, ["before the host"]),
+    ({"url": "http://localhost:x@evil.org/"}, ["before the host"]), ({"url": 5}, ["url", "string"]), ({"url": "https://a/", "command": "x"}, ["one of them"]),
     ({"url": "https://a/", "headers": ["x"]}, ["headers"]), ({"url": "https://a/", "headers": {"A": "${env:NOT_SET_AT_ALL}"}}, ["NOT_SET_AT_ALL"])])
 def test_configurations_that_are_wrong(tmp_path, server, words):
     rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "t.json", {"mcpServers": {"x": server}}))

@@ -224,9 +224,11 @@ def test_a_conversation_in_tmux(endpoint, tmux, tmp_path):
     t.keys("Enter")
     t.wait(r"note that I should buy milk\n.*note that I should buy milk\n.*fine")
     assert endpoint.bodies[-1]["messages"][-1]["content"] == "note that I should buy milk", "from the history"
+    t.wait(r"fine\n.*s to first.*\n>")
+    endpoint.text = "both of them"
     t.type("first \\")
     t.type("second")
-    t.wait("second.*fine.*tok out.*\n>")
+    t.wait("both of them.*tok out.*\n>")
     assert endpoint.bodies[-1]["messages"][-1]["content"] == "first \nsecond"
     t.type("/nonsense")
     t.wait("no command /nonsense")

@@ -66,6 +66,9 @@ bool tool_configure(struct tool *t, const struct json *config, struct err *e);
 /* PATH, HOME, LANG, TERM=dumb and what `extra` names ("NAME", "NAME=value with ${env:…}"; or an object of them). */
 bool make_env(struct toolset *ts, const struct json *extra, const char *dir, struct words *env, struct err *e);
 
+/* Headers of HTTP from a configuration, at most 60: name and value by turns. */
+bool toolset_headers(struct toolset *ts, const struct json *v, const char *dir, struct words *out, struct err *e);
+
 /* {name} in a template: its length with braces at p, 0 if there is none; and what the arguments say of it. */
 size_t slot_len(const char *p);
 const struct json *slot_value(const struct json *args, const char *p, size_t n);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/mcp.h"
+#include "client/client.h"
 
 #define MODERN "2026-07-28"
 #define PROBE_MS 3000
@@ -20,7 +21,6 @@
 #define LIST_MS 60000
 #define RESTARTS_MOST 5
 #define TTL_MOST_MS 86400000
-enum { NO_METHOD = -32601, HEADER_MISMATCH = -32020, NO_CAPABILITY = -32021, NO_VERSION = -32022 };
 
 /* ---- speaking ---- */
 
@@ -96,17 +96,10 @@ static bool names_modern(const struct json *list)
     return false;
 }
 
-static int64_t error_code(const struct json *answer)
-{
-    int64_t code = 0;
-    json_i64(json_get(json_get(answer, "error"), "code"), &code);
-    return code;
-}
-
 /* A discovery that names the version, or an error that only servers of the new kind know. */
 static bool says_modern(const struct json *answer)
 {
-    int64_t code = error_code(answer);
+    int64_t code = rpc_error_code(answer);
     if (names_modern(json_get(json_get(answer, "result"), "supportedVersions"))) return true;
     if (code == NO_VERSION) return names_modern(json_get(json_get(json_get(answer, "error"), "data"), "supported"));
     return code == HEADER_MISMATCH || code == NO_CAPABILITY;
@@ -159,7 +152,7 @@ static bool probe(struct mcp *m, struct err *e)
 /* True if an answer to `initialize` says that there is no such thing, as servers of the new kind do. */
 static bool take_modern(struct mcp *m, const struct json *answer)
 {
-    if (error_code(answer) != NO_METHOD && !says_modern(answer)) return false;
+    if (rpc_error_code(answer) != NO_METHOD && !says_modern(answer)) return false;
     settle(m, true, MODERN);
     return true;
 }
@@ -313,6 +306,8 @@ static bool put_argv(struct toolset *ts, struct mcp *m, const char *dir, struct 
 static bool url_ok(const struct mcp *m, const struct toolset *ts, struct err *e)
 {
     static const char *const here[] = { "http://localhost", "http://127.0.0.1", "http://[::1]" };
+    const char *at = strchr(m->url, '@');
+    if (at && (size_t)(at - m->url) < client_origin_len(m->url)) return err_set(e, ERR_ARG, "url: a name before the host is not accepted; use \"headers\"");
     if (!strncasecmp(m->url, "https://", 8)) return true;
     if (strncasecmp(m->url, "http://", 7)) return err_set(e, ERR_ARG, "url: https:// or http:// is accepted");
     bool plain = json_bool(json_get(m->config, "insecure")) && !ts->opts.public_only;
@@ -326,19 +321,9 @@ static bool url_ok(const struct mcp *m, const struct toolset *ts, struct err *e)
 static bool put_url(struct toolset *ts, struct mcp *m, const char *dir, struct err *e)
 {
     const char *url = json_str(json_get(m->config, "url"), NULL);
-    const struct json *headers = json_get(m->config, "headers");
     if (json_get(m->config, "command")) return err_set(e, ERR_ARG, "command and url: one of them is accepted");
     if (!url || !(m->url = toolset_expand(ts, url, dir, e))) return e->code ? err_in(e, "url") : err_set(e, ERR_ARG, "url: must be a string");
-    if (headers && !json_is(headers, JSON_OBJECT)) return err_set(e, ERR_ARG, "headers: must be an object");
-    if (json_len(headers) > 40) return err_set(e, ERR_ARG, "headers: at most 40 are accepted");
-    for (struct json_iter it = json_iter(headers); json_next(&it);) {
-        const char *s = json_str(it.value, NULL);
-        char *value = s ? toolset_expand(ts, s, dir, e) : (err_set(e, ERR_ARG, "must be a string"), NULL);
-        if (!value) return err_in(e, "headers.%s", it.key);
-        words_put(&m->header, mem_str(it.key));
-        words_put(&m->header, value);
-    }
-    return url_ok(m, ts, e);
+    return toolset_headers(ts, json_get(m->config, "headers"), dir, &m->header, e) && url_ok(m, ts, e);
 }
 
 static bool configure(struct toolset *ts, struct mcp *m, const char *dir, struct err *e)

@@ -10,7 +10,6 @@
 #include "agent/mcp.h"
 
 #define ROUNDS_MOST 8                        /* of questions and answers in one call */
-#define HEADER_MISMATCH -32020
 
 /* ---- what the server asks ---- */
 
@@ -102,13 +101,6 @@ static void read_result(const struct json *r, struct tool_result *out)
 
 /* ---- one request ---- */
 
-static int64_t error_code(const struct json *answer)
-{
-    int64_t code = 0;
-    json_i64(json_get(json_get(answer, "error"), "code"), &code);
-    return code;
-}
-
 static struct json *send_call(struct rpc *rpc, struct mcp_tool *mt, const struct invocation *c, const struct json *more, struct err *e)
 {
     struct mcp *m = mt->m;
@@ -148,7 +140,7 @@ static struct json *call_once(struct mcp_tool *mt, const struct invocation *c, c
         struct rpc *rpc = mcp_take(m, c->cancel, &why);
         if (!rpc) return err_set(e, ERR_IO, "it is not usable: %s", why.msg), NULL;
         struct json *a = send_call(rpc, mt, c, more, &why);
-        bool lost = m->url && rpc_is_dead(rpc), stale = m->url && m->modern && error_code(a) == HEADER_MISMATCH;
+        bool lost = m->url && rpc_is_dead(rpc), stale = m->url && m->modern && rpc_error_code(a) == HEADER_MISMATCH;
         rpc_close(rpc);
         if (attempt || !(lost || stale) || cancel_is_on(c->cancel)) {
             if (a) m->restarts = 0;

@@ -88,6 +88,13 @@ struct json *rpc_cancelled(int64_t id, const char *why)
     return rpc_message("notifications/cancelled", o);
 }
 
+int64_t rpc_error_code(const struct json *answer)
+{
+    int64_t code = 0;
+    json_i64(json_get(json_get(answer, "error"), "code"), &code);
+    return code;
+}
+
 /* ---- what the server says of itself ---- */
 
 /* progressToken is the id of the request. */
@@ -127,7 +134,7 @@ struct json *rpc_answer(struct rpc *r, const struct json *m, struct rpc_wait *w)
     if (result) json_set(o, "result", result);
     else {
         struct json *error = json_new_object();
-        json_set(error, "code", json_new_int(-32601));
+        json_set(error, "code", json_new_int(NO_METHOD));
         json_set(error, "message", json_new_str("method not found"));
         json_set(o, "error", error);
     }

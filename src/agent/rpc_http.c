@@ -204,17 +204,10 @@ static void put_routing(struct headers *to, const struct http_rpc *h, const stru
     if (name) put_header(to, "Mcp-Name", name);
 }
 
-static bool same_origin(const char *a, const char *b)
-{
-    const char *host = strstr(a, "://");
-    size_t n = host ? (size_t)(host + 3 - a) + strcspn(host + 3, "/?#") : 0;
-    return n && !strncasecmp(a, b, n) && (!b[n] || strchr("/?#", b[n]));
-}
-
 static bool goes_on(const struct exchange *x, const char *url, int n)
 {
     int s = x->reply.status;
-    return (s == 307 || s == 308) && n < REDIRECTS_MOST && same_origin(url, x->reply.location);
+    return (s == 307 || s == 308) && n < REDIRECTS_MOST && client_same_origin(url, x->reply.location);
 }
 
 /* One request, redirects included. True: HTTP answered, or the stream was left because the answer had come. */

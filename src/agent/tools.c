@@ -11,6 +11,7 @@
 #include "agent/int.h"
 
 #define NAME_MOST 64
+#define HEADERS_MOST 60
 #define SECRET_SHORTEST 4                   /* shorter values would be found everywhere */
 
 struct toolset *toolset_open(const struct toolset_opts *o)
@@ -319,6 +320,20 @@ bool make_env(struct toolset *ts, const struct json *extra, const char *dir, str
         bool ok = put_entry(ts, entry.p, dir, env, e);
         str_done(&entry);
         if (!ok) return false;
+    }
+    return true;
+}
+
+bool toolset_headers(struct toolset *ts, const struct json *v, const char *dir, struct words *out, struct err *e)
+{
+    if (v && !json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "headers: must be an object");
+    if (json_len(v) > HEADERS_MOST) return err_set(e, ERR_ARG, "headers: at most %d are accepted", HEADERS_MOST);
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        const char *s = json_str(it.value, NULL);
+        char *value = s ? toolset_expand(ts, s, dir, e) : (err_set(e, ERR_ARG, "must be a string"), NULL);
+        if (!value) return err_in(e, "headers.%s", it.key);
+        words_put(out, mem_str(it.key));
+        words_put(out, value);
     }
     return true;
 }

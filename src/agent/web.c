@@ -17,13 +17,12 @@
 #define REDIRECTS_MOST 3
 #define ERROR_BODY 1024
 
-struct web { char *method, *url, *body, *select; struct words name, value; bool allow_private, insecure; };
+struct web { char *method, *url, *body, *select; struct words header; bool allow_private, insecure; };
 
 static void web_free(struct web *w)
 {
     mem_free(w->method), mem_free(w->url), mem_free(w->body), mem_free(w->select);
-    words_done(&w->name);
-    words_done(&w->value);
+    words_done(&w->header);
     mem_free(w);
 }
 
@@ -171,18 +170,6 @@ static void report(const struct web *w, const struct client_reply *r, struct too
 
 static bool stopped(void *cancel) { return cancel_is_on(cancel); }
 
-static size_t origin_len(const char *url)
-{
-    const char *host = strstr(url, "://");
-    return host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : 0;
-}
-
-static bool same_origin(const char *a, const char *b)
-{
-    size_t n = origin_len(a);
-    return n == origin_len(b) && !strncasecmp(a, b, n);
-}
-
 static bool same_scheme(const char *a, const char *b)
 {
     size_t n = strcspn(a, ":");
@@ -199,7 +186,7 @@ static void send_to(struct client *c, const struct web *w, struct str *url, stru
 {
     struct client_header header[64];
     int n = 0, n_header = 0;
-    for (; n_header < MIN(w->name.n, 62); n_header++) header[n_header] = (struct client_header){ w->name.p[n_header], w->value.p[n_header] };
+    for (; n_header < MIN(w->header.n / 2, 62); n_header++) header[n_header] = (struct client_header){ w->header.p[2 * n_header], w->header.p[2 * n_header + 1] };
     if (body.p) header[n_header++] = (struct client_header){ "Content-Type", "application/json" };
     struct client_request q = { .method = w->method, .header = header, .n_header = n_header, .body = body };
     for (;; n++) {
@@ -215,7 +202,7 @@ static void send_to(struct client *c, const struct web *w, struct str *url, stru
         if (again && !allowed) tool_fail(out, "The server sends us elsewhere (%.200s), which is not followed.", r.location);
         else if (!again) report(w, &r, out);
         else {
-            if (!same_origin(url->p, r.location)) q.n_header = 0;     /* no credentials to another host */
+            if (!client_same_origin(url->p, r.location)) q.n_header = 0;     /* no credentials to another host */
             str_clear(url);
             str_puts(url, r.location);
         }
@@ -268,7 +255,7 @@ static bool read_text(struct toolset *ts, const struct json *v, const char *key,
 static bool slots_fit(const struct web *w, const struct json *par, struct err *e)
 {
     const struct json *props = json_get(par, "properties");
-    size_t host = origin_len(w->url);
+    size_t host = client_origin_len(w->url);
     for (const char *p = w->url; *p; p++) {
         size_t n = slot_len(p);
         if (n && (size_t)(p - w->url) < host) return err_set(e, ERR_ARG, "url: scheme and host cannot be parameters");
@@ -290,20 +277,6 @@ static bool check(const struct web *w, const struct json *par, struct err *e)
     if (!secure && !(plain && w->insecure)) return err_set(e, ERR_ARG, "url: https:// is needed (http:// with \"insecure\": true)");
     if (w->select && *w->select && *w->select != '/') return err_set(e, ERR_ARG, "select: a JSON pointer (/a/0) is accepted");
     return slots_fit(w, par, e);
-}
-
-static bool read_headers(struct toolset *ts, struct web *w, const struct json *v, const char *dir, struct err *e)
-{
-    if (v && !json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "headers: must be an object");
-    if (json_len(v) > 60) return err_set(e, ERR_ARG, "headers: at most 60 are accepted");
-    for (struct json_iter it = json_iter(v); json_next(&it);) {
-        const char *s = json_str(it.value, NULL);
-        char *value = s ? toolset_expand(ts, s, dir, e) : (err_set(e, ERR_ARG, "must be a string"), NULL);
-        if (!value) return err_in(e, "headers.%s", it.key);
-        words_put(&w->name, mem_str(it.key));
-        words_put(&w->value, value);
-    }
-    return true;
 }
 
 static bool members_known(const struct json *v, struct err *e)
@@ -331,7 +304,7 @@ bool web_read(struct toolset *ts, const char *name, const struct json *config, c
     t->timeout_ms = TIMEOUT_MS;
     bool ok = members_known(config, e) && read_text(ts, config, "method", &w->method, dir, e) && read_text(ts, config, "url", &w->url, dir, e) &&
               read_text(ts, config, "body", &w->body, dir, e) && read_text(ts, config, "select", &w->select, dir, e) &&
-              read_headers(ts, w, json_get(config, "headers"), dir, e);
+              toolset_headers(ts, json_get(config, "headers"), dir, &w->header, e);
     if (!w->method) w->method = mem_str("GET");
     w->allow_private = json_bool(json_get(config, "allow_private"));
     w->insecure = json_bool(json_get(config, "insecure"));

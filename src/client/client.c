@@ -9,6 +9,8 @@
  * line ends are refused. Threads: a client belongs to one at a time. */
 #include "client/client.h"
 
+#include <strings.h>
+
 #ifdef TENON_CURL
 
 #include <arpa/inet.h>
@@ -16,7 +18,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -327,4 +328,16 @@ void client_reply_done(struct client_reply *r)
 {
     str_done(&r->body);
     *r = (struct client_reply){ 0 };
+}
+
+size_t client_origin_len(const char *url)
+{
+    const char *host = strstr(url, "://");
+    return host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : 0;
+}
+
+bool client_same_origin(const char *a, const char *b)
+{
+    size_t n = client_origin_len(a);
+    return n && n == client_origin_len(b) && !strncasecmp(a, b, n);
 }

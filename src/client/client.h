@@ -40,6 +40,8 @@ void client_close(struct client *c);                                  /* NULL is
  * body_fn has not been called. Retry-After of up to a minute is honoured. */
 bool client_send(struct client *c, const struct client_request *q, struct client_reply *out, struct err *e);
 void client_reply_done(struct client_reply *r);
+size_t client_origin_len(const char *url);                            /* of scheme, host and port at its beginning; 0: it has none */
+bool client_same_origin(const char *a, const char *b);
 
 /* ---- sse.c: server-sent events ---------------------------------------------------------------------- */
 
