@@ -88,7 +88,7 @@ def test_files_by_an_mcp_server_of_npm(tmp_path, monkeypatch):
     assert files["command"] == "npx" and files["args"][1] == "@modelcontextprotocol/server-filesystem"
     files.update(command=server, args=files["args"][2:])     # what npx would start, without asking the registry
     tools = write(tmp_path / "files.json", config)
-    rc, c = ask(tools, "list the directory letters")
+    rc, c = ask(tools, "get a listing of the directory letters")
     assert c["name"] == "list_directory" and "anna.txt" in c["result"], c
     rc, c = ask(tools, "read the text file notes.txt")
     assert c["name"] == "read_text_file" and "buy milk" in c["result"], c
