@@ -2,7 +2,7 @@
 
 legacy       initialize, then tools; modern: no opening, _meta in every request; both: either
 garbage      writes lines that are no messages; split: answers in small pieces; flood: fills stderr
-dies, hangs, slow, crash-once, pages, changes, clash, badversion, silent-probe, exits-at-probe, huge, asks"""
+dies, hangs, slow, crash-once, pages, changes, clash, badversion, silent-probe, exits-at-probe, huge, asks, elicits"""
 import json, os, sys, threading, time
 
 MODE = sys.argv[1]
@@ -86,6 +86,10 @@ def call(request):
     if MODE == "server-asks":
         send({"id": 900, "method": "sampling/createMessage", "params": {}})
         send({"id": 901, "method": "ping"})
+    if MODE == "elicits":
+        send({"id": 77, "method": "elicitation/create", "params": {"message": "Which room?", "requestedSchema": {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}}})
+        answer = json.loads(sys.stdin.readline())
+        return reply(request, {"content": [{"type": "text", "text": json.dumps(answer.get("result", answer.get("error")))}]})
     if MODE == "changes":
         changed = True
         send({"method": "notifications/tools/list_changed"})

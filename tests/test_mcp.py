@@ -177,6 +177,21 @@ def test_the_user_is_asked(tmp_path, serve, era, keys, action):
     assert {"elicitation": {"form": {}}} in meta, "said beforehand"
 
 
+def test_the_user_is_asked_over_stdio(tmp_path):
+    config = {"command": sys.executable, "args": [os.path.abspath("tests/mcp_server.py"), "elicits"], "timeout_ms": 4000}
+    tools = write(tmp_path / "t.json", {"mcpServers": {"srv": config}})
+    t = Terminal("tools", "test", "--tools", tools, "echo", '{"text":"hi"}')
+    t.wait(r"MCP server srv asks you: Which room.*neither: $")
+    time.sleep(4.5)                                      # longer than a call may take: the user's time is not the server's
+    t.type("y\n")
+    t.wait(r"room.*: $")
+    t.type("hall\n")
+    t.wait(r'"action": "accept", "content": \{"room": "hall"\}')
+    assert t.end() == 0
+    rc, out, err = tenon("tools", "test", "--tools", tools, "echo", '{"text":"hi"}')
+    assert rc == 0 and "-32601" in out, (out, err)
+
+
 def test_nobody_is_asked_in_a_pipe(tmp_path, serve):
     s = serve("asks")
     rc, out, err = call(tools_of(tmp_path, s))
