@@ -2,7 +2,8 @@
 
 The second part needs Playwright's Python package (.venv/bin/pip install playwright) and a Chromium (Debian's package
 chromium, or CHROMIUM=path); the check of accessibility fetches axe-core from npm, once. What is missing is
-skipped aloud. Nothing depends on what the model says, but that it calls a tool when it must."""
+skipped aloud. Of what the model says only this is expected: a call where it must, and for the first example of each
+preset."""
 import contextlib
 import json
 import os
@@ -240,6 +241,8 @@ def test_the_schema_is_judged_while_one_types(page):
     said = page.verdict("bad")
     line = text[:text.index('"integer"')].count("\n") + 1
     assert said.startswith(f"Line {line}:") and "/properties/brightness/type" in said
+    p.click(".verdict button")
+    assert p.evaluate("getSelection().toString()").startswith('"type": "integr"'), "a click goes there"
     assert p.inner_text(".gutter .bad") == str(line) and p.get_attribute("#tools-text", "aria-invalid") == "true"
     p.fill("#composer", "hello")
     p.press("#composer", "Enter")

@@ -1,11 +1,12 @@
 /* page.c -- the playground: a page at / that asks this server, and the files it consists of.
  *
- * The files are in the binary as they lie in serve/page/ (page_files.S); nothing is made from them. A browser
- * keeps them and asks with their hash whether they are still the same. The page may run its own scripts
- * and ask its own server, nothing else: what a model or a tool says cannot become code in it.
+ * The files are in the binary as they lie in serve/page/ (page_files.S); nothing is made from them.
+ * A browser keeps them and asks with their hash whether they are still the same. The page may run
+ * its own scripts and ask its own server, nothing else: what a model or a tool says cannot become
+ * code in it.
  *
- * No key is asked for here (the files are no secret, and a browser sends none when it opens a page); the
- * page sends one with what it asks. Not here: anything that runs a tool. */
+ * No key is asked for here (the files are no secret, and a browser sends none when it opens a page);
+ * the page sends one with what it asks. Not here: anything that runs a tool. */
 #include "serve/int.h"
 
 #define PAGE(name, path) extern const char tenon_page_##name[], tenon_page_##name##_end[];
@@ -20,14 +21,16 @@ static const struct part { const char *path, *start, *end; } parts[] = {
 
 /* Trusted types: text never becomes markup, whoever wrote it. */
 static const char policy[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'";
 
 static const char *type_of(const char *path)
 {
     static const struct { const char *ending, *type; } types[] = {
-        { ".html", "text/html; charset=utf-8" }, { ".css", "text/css; charset=utf-8" }, { ".js", "text/javascript; charset=utf-8" },
-        { ".svg", "image/svg+xml" },             { ".json", "application/json" },
+        { ".html", "text/html; charset=utf-8" }, { ".css", "text/css; charset=utf-8" },
+        { ".js", "text/javascript; charset=utf-8" }, { ".svg", "image/svg+xml" },
+        { ".json", "application/json" },
     };
     for (size_t i = 0; i < LEN(types); i++)
         if (!strcmp(strrchr(path, '.'), types[i].ending)) return types[i].type;
@@ -55,7 +58,9 @@ static void send_part(struct exchange *x, const struct part *p)
 void page_run(struct exchange *x)
 {
     if (!x->sv->o->no_ui) send_part(x, &parts[0]);
-    else reply_error(x, 404, "route_not_found", NULL, "there is nothing at / (--no-ui); the API is below /v1");
+    else
+        reply_error(x, 404, "route_not_found", NULL,
+                    "there is nothing at / (--no-ui); the API is below /v1");
 }
 
 void page_part(struct exchange *x)

@@ -4,7 +4,7 @@
 
 import { apiKey, setApiKey } from './store.js';
 
-/** What the server refused, or that it was not reached: message, status (0: not reached), code, param. */
+/** A refusal, or that the server was not reached: message, status (0: not reached), code, param. */
 export class ApiError extends Error {
   constructor(message, status = 0, error = {}) {
     super(message);
@@ -73,7 +73,8 @@ export async function post(path, value, signal) {
   return r.headers.get('Content-Type')?.startsWith('application/json') ? r.json() : r.text();
 }
 
-/** Sends body (text) and calls onevent(data, text) for each event, data parsed. Throws what a stream says of its own failure. */
+/** Sends body (text) and calls onevent(data, text) for each event, data parsed. Throws what a
+ *  stream says of its own failure. */
 export async function stream(path, body, { signal, onopen, onevent }) {
   const r = await open(path, body, signal);
   onopen?.(r);

@@ -1,6 +1,8 @@
-// calls.js -- a call as a card: its arguments while they are written, how sure the model was, and its result.
+// calls.js -- a call as a card: its arguments while they are written, how sure the model was, and
+// its result.
 //
-// The page runs no tool. Whoever sits before it says what the call gave, by hand or by choosing a mock.
+// The page runs no tool. Whoever sits before it says what the call gave, by hand or by choosing a
+// mock.
 
 import { fill, h } from './dom.js';
 import { coloured, pretty } from './json.js';
@@ -8,7 +10,7 @@ import { presetOf } from './presets.js';
 import { settings } from './store.js';
 import { percent } from './words.js';
 
-/** What a tool gives when nobody says otherwise: the visitor's, the preset's, or that all went well. */
+/** What a tool gives when nobody says otherwise: the visitor's, the preset's, or that it worked. */
 export function mockOf(name) {
   return settings.mocks[name] ?? presetOf(settings.preset).mocks[name] ?? '{"ok":true}';
 }

@@ -4,7 +4,7 @@ import { $, announce, copyButton, fill, h, perFrame } from './dom.js';
 import { callCard } from './calls.js';
 import { presetOf } from './presets.js';
 import { settings } from './store.js';
-import { share } from './words.js';
+import { count, share } from './words.js';
 
 export function openChat(talk, inspect) {
   const log = $('#log'),
@@ -14,12 +14,16 @@ export function openChat(talk, inspect) {
 
   // ---- turns ----
 
-  /** The log follows what is written, unless the reader has gone elsewhere in it. */
-  function keepAtEnd(change) {
-    const near = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    change();
-    if (near) log.scrollTop = log.scrollHeight;
-  }
+  // The log follows what is written, and stays at its end when its height changes, unless the
+  // reader has gone elsewhere in it.
+  let atEnd = true;
+  const follow = () => {
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener('scroll', () => {
+    atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  });
+  new ResizeObserver(follow).observe(log);
 
   function add(turn) {
     if (!views.size) log.replaceChildren();
@@ -27,7 +31,8 @@ export function openChat(talk, inspect) {
     views.set(turn, view);
     log.append(view.el);
     views.get(talk.turns.at(-2))?.update(); // it is the last one no more
-    log.scrollTop = log.scrollHeight;
+    atEnd = true;
+    follow();
   }
 
   function empty() {
@@ -41,7 +46,8 @@ export function openChat(talk, inspect) {
         h(
           'p',
           {},
-          'The model answers with text or with calls of the tools beside. You play the tools: you see each call, and say what it gave.',
+          'The model answers with text or with calls of the tools beside. You play the tools: ' +
+            'you see each call, and say what it gave.',
         ),
         h(
           'ul',
@@ -55,10 +61,16 @@ export function openChat(talk, inspect) {
   }
 
   talk.addEventListener('added', e => add(e.detail));
-  // What comes fast is drawn once a frame; an end is drawn at once, because others look at the result.
-  const update = turn => keepAtEnd(() => views.get(turn)?.update());
+  // What comes fast is drawn once a frame; an end is drawn at once, because others look at the
+  // result.
+  const update = turn => {
+    views.get(turn)?.update();
+    follow();
+  };
   const soon = perFrame(() => update(talk.last));
-  talk.addEventListener('changed', e => (e.detail.run.endedAt === null ? soon() : update(e.detail)));
+  talk.addEventListener('changed', e =>
+    e.detail.run.endedAt === null ? soon() : update(e.detail),
+  );
   talk.addEventListener('removed', e => {
     views.get(e.detail)?.el.remove();
     views.delete(e.detail);
@@ -80,14 +92,12 @@ export function openChat(talk, inspect) {
       run = turn.run;
     if (run.error) announce(`Failed: ${run.error.message}`);
     else if (n)
-      announce(
-        `${n === 1 ? 'One call' : `${n} calls`}: ${turn.calls.map(c => c.name).join(', ')}. Its result is asked for.`,
-      );
+      announce(`${count(n, 'call')}: ${turn.calls.map(c => c.name).join(', ')}. Give the results.`);
     else announce(`Answer: ${turn.text}`);
     const waiting = log.querySelector('.results textarea');
     if (waiting && document.activeElement === field && !field.value)
       waiting.focus({ preventScroll: true });
-    log.scrollTop = log.scrollHeight;
+    follow();
   }
 
   // ---- the field ----

@@ -1,7 +1,7 @@
-// dom.js -- elements out of plain data. Text is always a text node: nothing a model, a tool or a server says
-// can become markup (the page's policy forbids innerHTML besides).
+// dom.js -- elements out of plain data. Text is always a text node: nothing a model, a tool or a
+// server says can become markup (the page's policy forbids innerHTML besides).
 
-/** h('button', {class: 'primary', onclick: f, 'aria-label': 'x', dataset: {a: 1}}, 'text', node, null …) */
+/** h('button', {class: 'primary', onclick: f, dataset: {a: 1}}, 'text', node, null …) */
 export function h(tag, props, ...children) {
   const el = document.createElement(tag);
   for (const [key, value] of Object.entries(props ?? {})) set(el, key, value);

@@ -1,4 +1,5 @@
-// inspect.js -- the inspector: one answer looked at as times, as tokens, and as what went over the wire.
+// inspect.js -- the inspector: one answer looked at as times, as tokens, and as what went over the
+// wire.
 
 import { $, fill, h, perFrame, tabs } from './dom.js';
 import { rawView } from './raw.js';

@@ -142,8 +142,8 @@ export function coloured(text) {
 
 const WIDTH = 60;
 
-/** JSON spread over lines, but what fits a line stays on it: it is to be read, not to be counted. Scalars stay as
- *  they were written (a number may have more digits than a browser keeps). */
+/** JSON spread over lines, but what fits a line stays on it: it is to be read, not to be counted.
+ *  Scalars stay as they were written (a number may have more digits than a browser keeps). */
 export function pretty(text) {
   try {
     return spread(text, parse(text), '');
@@ -158,12 +158,16 @@ function spread(text, node, indent) {
   if (flat.length + indent.length <= WIDTH || !(node.members || node.items)) return flat;
   if (node.items)
     return `[\n${node.items.map(n => inner + spread(text, n, inner)).join(',\n')}\n${indent}]`;
-  return `{\n${[...node.members].map(([k, n]) => `${inner}${JSON.stringify(k)}: ${spread(text, n, inner)}`).join(',\n')}\n${indent}}`;
+  const members = named(node, n => spread(text, n, inner)).map(m => inner + m);
+  return `{\n${members.join(',\n')}\n${indent}}`;
 }
 
 function onOneLine(text, node) {
   if (node.items) return `[${node.items.map(n => onOneLine(text, n)).join(', ')}]`;
   if (!node.members) return text.slice(node.at, node.end);
   if (!node.members.size) return '{}';
-  return `{ ${[...node.members].map(([k, n]) => `${JSON.stringify(k)}: ${onOneLine(text, n)}`).join(', ')} }`;
+  return `{ ${named(node, n => onOneLine(text, n)).join(', ')} }`;
 }
+
+const named = (node, write) =>
+  [...node.members].map(([name, n]) => `${JSON.stringify(name)}: ${write(n)}`);

@@ -1,4 +1,5 @@
-// keys.js -- what the keyboard does. Every shortcut has Alt, so that none fires while somebody writes or dictates.
+// keys.js -- what the keyboard does. Every shortcut has Alt, so that none fires while somebody
+// writes or dictates.
 
 import { $, h } from './dom.js';
 

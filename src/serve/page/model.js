@@ -105,7 +105,7 @@ export async function openModels(talk, onchange) {
 // ---- dialogs -----------------------------------------------------------------------------------
 
 let dialogs = 0;
-/** A form in a dialog; onsubmit(values) may throw what is then shown. Resolves when it is closed. */
+/** A form in a dialog; what onsubmit(values) throws is shown. Resolves when it is closed. */
 export function formDialog(title, intro, fields, submit, onsubmit) {
   const id = `dialog-${++dialogs}`;
   const error = h('p', { class: 'error', role: 'alert' }),
@@ -160,7 +160,8 @@ export function formDialog(title, intro, fields, submit, onsubmit) {
 function loadDialog(onloaded) {
   return formDialog(
     'Load an adapter',
-    'A LoRA adapter on the server’s disk, below its --lora-root. The server must have been started with --enable-lora.',
+    'A LoRA adapter on the server’s disk, below its --lora-root. The server must have been ' +
+      'started with --enable-lora.',
     [
       {
         name: 'lora_name',

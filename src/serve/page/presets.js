@@ -1,5 +1,5 @@
-// presets.js -- tools to begin with, sentences that use them, and results a tool might give. Nothing here is
-// run by anybody: a result is what the visitor sends.
+// presets.js -- tools to begin with, sentences that use them, and results a tool might give.
+// Nothing here is run by anybody: a result is what the visitor sends.
 
 import { get } from './api.js';
 import { pretty } from './json.js';

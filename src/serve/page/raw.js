@@ -45,7 +45,7 @@ export function rawView() {
         el,
         nothing(
           'Wire',
-          'The request as it was sent, ready for curl and for Python, and everything that came back.',
+          'The request as it was sent, ready for curl and Python, and all that came back.',
         ),
       );
     else show();

@@ -1,5 +1,6 @@
-// store.js -- what a visitor chose, kept in this browser: settings, the text of the tools, mock results.
-// The conversation is not kept, and neither is a key (that one lives until the tab is closed).
+// store.js -- what a visitor chose, kept in this browser: settings, the text of the tools, mock
+// results. The conversation is not kept, and neither is a key (that one lives until the tab is
+// closed).
 
 const KEY = 'tenon.playground';
 const defaults = {

@@ -1,9 +1,11 @@
-// talk.js -- the conversation: what was said, what is asked of the server, how its answer is put together.
+// talk.js -- the conversation: what was said, what is asked of the server, how its answer is put
+// together.
 //
-// No element of the page is touched here; views listen. A turn is {role: 'user', text} or, for the assistant,
-// {role, text, reasoning, calls, run}. A call is {id, name, args, done, confidence, schemaOk, result}. A run is
-// everything known of one request: what was sent, each event that came, tokens, times. Its clock is the
-// browser's (performance.now); times in tokens and timings are the server's, from the request's arrival on.
+// No element of the page is touched here; views listen. A turn is {role: 'user', text} or, for the
+// assistant, {role, text, reasoning, calls, run}. A call is {id, name, args, done, confidence,
+// schemaOk, result}. A run is everything known of one request: what was sent, each event that came,
+// tokens, times. Its clock is the browser's (performance.now); times in tokens and timings are the
+// server's, from the request's arrival on.
 
 import { stream } from './api.js';
 import { settings } from './store.js';
@@ -40,7 +42,8 @@ export class Talk extends EventTarget {
     this.running?.abort();
   }
 
-  /** A message of the user. Calls that still wait are told that nobody ran them: each call has exactly one result. */
+  /** A message of the user. Calls that still wait are told that nobody ran them: each call has
+   *  exactly one result. */
   say(text) {
     if (this.running) return;
     for (const call of this.open)
@@ -151,7 +154,8 @@ export class Talk extends EventTarget {
 
   #end(turn) {
     turn.run.endedAt = performance.now();
-    if (turn.run.stopped || turn.run.error) turn.calls = turn.calls.filter(c => c.done); // half a call is none
+    // Half a call is none.
+    if (turn.run.stopped || turn.run.error) turn.calls = turn.calls.filter(c => c.done);
     this.running = null;
     this.#tell('changed', turn);
     this.#tell('ended', turn);
@@ -198,7 +202,7 @@ function fold(turn, data) {
 
 function foldCall(turn, d) {
   if (!turn.calls[d.index]) {
-    callDone(turn, d.index - 1); // calls never interleave: where one begins, the one before is whole
+    callDone(turn, d.index - 1); // calls never interleave: the one before is whole now
     turn.calls[d.index] = {
       id: d.id,
       name: d.function.name,

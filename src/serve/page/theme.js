@@ -1,5 +1,6 @@
-// theme.js -- the colours a visitor chose, set before anything is painted (the one script that is no module,
-// because modules run too late for that). Without a choice the system's preference holds.
+// theme.js -- the colours a visitor chose, set before anything is painted (the one script that is
+// no module, because modules run too late for that). Without a choice the system's preference
+// holds.
 (() => {
   let theme = null;
   try {

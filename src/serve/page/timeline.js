@@ -1,8 +1,8 @@
 // timeline.js -- where the time went from a message to its call, and on to the answer.
 //
-// All requests that one message led to stand under one another on one axis, each where the one before ended. The
-// times are the server's. While a tool runs nothing is computed and seconds pass, so that time is cut out of the
-// axis and drawn as a gap of fixed width.
+// All requests that one message led to stand under one another on one axis, each where the one
+// before ended. The times are the server's. While a tool runs nothing is computed and seconds pass,
+// so that time is cut out of the axis and drawn as a gap of fixed width.
 
 import { fill, h } from './dom.js';
 import { nothing } from './inspect.js';
@@ -20,7 +20,9 @@ export function timelineView(talk, onselect) {
         el,
         nothing(
           'Time to call',
-          'Where the time of an answer goes: waiting for a turn, reading the prompt (what the cache knew already costs nothing), tokens that were chosen and tokens the grammar forced, and the tools.',
+          'Where the time of an answer goes: waiting for a turn, reading the prompt (what the ' +
+            'cache knew costs nothing), tokens that were chosen and tokens the grammar forced, ' +
+            'the tools.',
         ),
       );
       return;
@@ -31,7 +33,7 @@ export function timelineView(talk, onselect) {
   return { el, draw };
 }
 
-// ---- numbers that are looked at first ------------------------------------------------------------
+// ---- numbers that are looked at first --------------------------------------------------------
 
 function tiles(turns) {
   const first = turns.find(t => t.run.calledAt !== null),
@@ -56,7 +58,7 @@ function tiles(turns) {
         )
       : tile(
           'Time to answer',
-          run.endedAt === null ? '…' : ms(run.endedAt - run.startedAt),
+          run.finish ? ms(run.endedAt - run.startedAt) : later,
           'until the answer was whole, in this browser',
         ),
     tile('First token', t ? ms(t.first_token_ms) : later, 'after the request came in'),
@@ -81,7 +83,7 @@ function tiles(turns) {
   );
 }
 
-// ---- the axis ------------------------------------------------------------------------------------
+// ---- the axis --------------------------------------------------------------------------------
 
 /** Length of a request on the axis, ms. */
 function spanOf(run) {
@@ -161,7 +163,8 @@ function block(turn, i, o) {
         ),
       );
   if (o.tools) rows.push(toolRow(o.tools, row));
-  if (!t && run.endedAt !== null && !run.tokens.length) rows.length = 0; // it came to nothing: there are no times
+  const nothingCame = !t && run.endedAt !== null && !run.tokens.length;
+  if (nothingCame) rows.length = 0; // there are no times
   const title = h(
     'h3',
     {},
@@ -224,6 +227,7 @@ function legend() {
   return h(
     'p',
     { class: 'hint' },
-    'Forced tokens cost next to nothing: they are fed to the model together with the next token that is chosen. The time of tools is not to scale.',
+    'Forced tokens cost next to nothing: they are fed to the model together with the next token ' +
+      'that is chosen. The time of tools is not to scale.',
   );
 }

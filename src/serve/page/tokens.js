@@ -1,4 +1,5 @@
-// tokens.js -- an answer as its tokens: which were chosen, which the grammar forced, which were computed ahead.
+// tokens.js -- an answer as its tokens: which were chosen, which the grammar forced, which were
+// computed ahead.
 
 import { fill, h } from './dom.js';
 import { nothing } from './inspect.js';
@@ -23,7 +24,8 @@ export function tokensView() {
     key = h('ul', { class: 'key', 'aria-label': 'Kinds of tokens' });
   const empty = nothing(
     'Tokens',
-    'Each token of an answer, in the tint of how it came to be. Point at one (or move with the arrow keys) for its probability.',
+    'Each token of an answer, in the tint of how it came to be. Point at one (or move with the ' +
+      'arrow keys) for its probability.',
   );
   const el = h('div', { class: 'tokens-view' });
   let shown = null,

@@ -1,8 +1,9 @@
 // tools.js -- the tools as text, judged while one types, and the settings of a request.
 //
-// Two judges: the JSON reader here says where a text breaks; the server says everything else, because it is
-// the one that compiles the schemas. Asking it with max_completion_tokens 0 compiles all tools and reads the
-// prompt into the cache without answering, so the next message finds its tools already read.
+// Two judges: the JSON reader here says where a text breaks; the server says everything else,
+// because it is the one that compiles the schemas. Asking it with max_completion_tokens 0 compiles
+// all tools and reads the prompt into the cache without answering, so the next message finds its
+// tools already read.
 
 import { $, fill, h, whenQuiet } from './dom.js';
 import { post } from './api.js';
@@ -77,7 +78,8 @@ export async function openTools(talk, onpreset) {
     gutter.scrollTop = area.scrollTop;
   }
 
-  function say(kind, text, at) {
+  /** at, end: where in the text it is, if it is somewhere. */
+  function say(kind, text, at, end) {
     wrong = kind === 'bad' ? text : null;
     badLine = at === undefined ? 0 : place(area.value, at).line;
     area.setAttribute('aria-invalid', kind === 'bad');
@@ -89,7 +91,7 @@ export async function openTools(talk, onpreset) {
         : [
             h(
               'button',
-              { type: 'button', class: 'link', onclick: () => goTo(at) },
+              { type: 'button', class: 'link', onclick: () => goTo(at, end) },
               `Line ${badLine}`,
             ),
             `: ${text}`,
@@ -98,9 +100,9 @@ export async function openTools(talk, onpreset) {
     numberLines();
   }
 
-  function goTo(at) {
+  function goTo(at, end) {
     area.focus();
-    area.setSelectionRange(at, at + 1);
+    area.setSelectionRange(at, end);
     area.scrollTop =
       (place(area.value, at).line - 3) * parseFloat(getComputedStyle(area).lineHeight);
   }
@@ -112,12 +114,17 @@ export async function openTools(talk, onpreset) {
     try {
       root = parse(area.value);
     } catch (e) {
-      say('bad', e.message, Math.min(e.at, area.value.length));
+      say('bad', e.message, Math.min(e.at, area.value.length), e.at + 1);
       return null;
     }
     const list = Array.isArray(root.value) ? root : root.members?.get('tools');
     if (!list?.items) {
-      say('bad', 'a list of tools is expected, or an object with a list “tools”', root.at);
+      say(
+        'bad',
+        'a list of tools is expected, or an object with a list “tools”',
+        root.at,
+        root.end,
+      );
       return null;
     }
     return { root: list, tools: list.value };
@@ -136,12 +143,16 @@ export async function openTools(talk, onpreset) {
       const answer = await post('v1/chat/completions', body, abort.signal);
       accept(
         found.tools,
-        `${count(found.tools.length, 'tool')}, every schema compiles · ${answer.usage.prompt_tokens} prompt tokens`,
+        `${count(found.tools.length, 'tool')}, every schema compiles · ` +
+          `${answer.usage.prompt_tokens} prompt tokens`,
       );
     } catch (e) {
       if (e.name === 'AbortError') return;
-      if (e.status === 400 || e.status === 413) say('bad', e.message, whereIs(found.root, e));
-      else accept(found.tools, `This is JSON; the server did not judge it: ${e.message}`, 'unknown');
+      if (e.status === 400 || e.status === 413) {
+        const node = whereIs(found.root, e);
+        say('bad', e.message, node.nameAt ?? node.at, node.end);
+      } else
+        accept(found.tools, `This is JSON; the server did not judge it: ${e.message}`, 'unknown');
     }
   }
 
@@ -166,7 +177,7 @@ export async function openTools(talk, onpreset) {
     return judged;
   }
 
-  /** Nothing is asked with tools other than those that can be seen: what is wrong with them, or null. */
+  /** Nothing is asked with other tools than one sees: what is wrong with them, or null. */
   async function ready() {
     await (dirty ? judge() : judged);
     return wrong && `The tools are not in order${badLine ? ` (line ${badLine})` : ''}: ${wrong}`;
@@ -218,22 +229,20 @@ export async function openTools(talk, onpreset) {
           }),
           'Send them without asking me',
         ),
-        tools
-          .map(nameOf)
-          .map(name =>
-            h(
-              'div',
-              { class: 'mock' },
-              h('label', { for: `mock-${name}` }, name),
-              h('textarea', {
-                id: `mock-${name}`,
-                rows: 1,
-                spellcheck: 'false',
-                value: mockOf(name),
-                oninput: e => save({ mocks: { ...settings.mocks, [name]: e.target.value } }),
-              }),
-            ),
+        tools.map(nameOf).map(name =>
+          h(
+            'div',
+            { class: 'mock' },
+            h('label', { for: `mock-${name}` }, name),
+            h('textarea', {
+              id: `mock-${name}`,
+              rows: 1,
+              spellcheck: 'false',
+              value: mockOf(name),
+              oninput: e => save({ mocks: { ...settings.mocks, [name]: e.target.value } }),
+            }),
           ),
+        ),
       ),
     );
   }
@@ -291,23 +300,21 @@ export async function openTools(talk, onpreset) {
 
 const nameOf = tool => tool.function?.name ?? tool.name ?? 'python';
 
-/** "tools[1].function.name" and "tool x: /properties/y: …" as an offset into the text. */
+/** "tools[1].function.name" and "tool x: /properties/y: …" as a node of the text. */
 function whereIs(list, e) {
   const named = /^tool ([^:]+): (\/[^:\s]*)?/.exec(e.message),
     path = /^tools\[(\d+)\]\.?([\w.]*)/.exec(e.param ?? '');
   const i = named ? list.value.findIndex(t => nameOf(t) === named[1]) : path ? Number(path[1]) : -1;
-  if (i < 0) return list.at;
+  if (i < 0) return list;
   const entry = list.items[i],
     fn = entry.members?.get('function') ?? entry;
-  if (!named) return placeOf(follow(entry, path[2].split('.').filter(Boolean)));
+  if (!named) return follow(entry, path[2].split('.').filter(Boolean));
   const steps = (named[2] ?? '')
     .split('/')
     .slice(1)
     .map(s => s.replaceAll('~1', '/').replaceAll('~0', '~'));
-  return placeOf(follow(fn, ['parameters', ...steps]));
+  return follow(fn, ['parameters', ...steps]);
 }
-
-const placeOf = node => node.nameAt ?? node.at;
 
 // ---- settings --------------------------------------------------------------------------------
 
