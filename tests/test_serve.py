@@ -421,19 +421,6 @@ def test_how_tokens_came_to_be(server):
     is_error(server.chat(min_confidence=2), 400, "invalid_value", "min_confidence")
 
 
-def test_progress_while_the_prompt_is_read(server):
-    body = {"messages": [{"role": "user", "content": "a word " * 150}], "max_tokens": 4, "stream": True, "return_progress": True}
-    for again in range(2):
-        data = [d for _, d in server.events("/v1/chat/completions", body) if d != "[DONE]"]
-        said = [d["prompt_progress"] for d in data if "prompt_progress" in d]
-        assert said and said[-1]["processed"] == said[-1]["total"] and said[0]["processed"] > said[0]["cache"]
-        assert [p["processed"] for p in said] == sorted(p["processed"] for p in said)
-        assert [p["time_ms"] for p in said] == sorted(p["time_ms"] for p in said)
-        assert (said[0]["cache"] > 100) == bool(again)                  # the second finds it read
-        first = next(i for i, d in enumerate(data) if d["choices"] and d["choices"][0]["delta"].get("content"))
-        assert all(i < first for i, d in enumerate(data) if "prompt_progress" in d)
-
-
 def test_max_tokens_0_reads_the_prompt_only(server):
     a = server.chat(max_completion_tokens=0)[1]
     assert a["usage"]["completion_tokens"] == 0 and a["choices"][0]["message"]["content"] is None
