@@ -42,6 +42,7 @@ static const struct opt opts[] = {
 struct maker {
     const struct shape *s;
     int n_vocab;
+    bool has_vocab;
     enum dtype type, head_type;
     uint64_t seed;
     struct gguf_out *out;
@@ -147,6 +148,8 @@ static void put_numbers(struct maker *k)
     gguf_out_f32(k->out, "lfm2.rope.freq_base", 1e6f);
     gguf_out_u32(k->out, "lfm2.shortconv.l_cache", 3);
     gguf_out_u32(k->out, "lfm2.vocab_size", (uint32_t)k->n_vocab);
+    /* Said aloud, because other engines refuse a file that is silent about it. */
+    if (!k->has_vocab) gguf_out_str(k->out, "tokenizer.ggml.model", "none", 4);
 }
 
 /* The tokenizer of another file, key by key; the number of tokens becomes its. */
@@ -163,7 +166,7 @@ static bool copy_vocab(struct maker *k, const char *path, struct err *e)
         struct gguf_kv kv = gguf_kv(g, i);
         if (kv.key.len > 10 && !memcmp(kv.key.p, "tokenizer.", 10)) gguf_out_kv(k->out, &kv);
     }
-    if (ok) k->n_vocab = (int)n;
+    if (ok) k->n_vocab = (int)n, k->has_vocab = true;
     mem_free(tokens);
     gguf_close(g);
     return ok;
