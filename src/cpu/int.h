@@ -63,6 +63,7 @@ struct kern {
     struct decode any_decode;
 };
 #define ATTN_ROWS 64 /* rows of a prefill attention tile */
+#define ATTN_QUERIES 4 /* queries that share a load of a key, at most */
 
 /* Tables of the instruction sets; the integer kernels overwrite rows of the generic ones. */
 void kern_plain(struct kern *k);

@@ -49,14 +49,26 @@ INLINE vec all(float x)
     return x - (vec){ 0 };
 }
 
-/* Halves: 8 and 8, 4 and 4, … the same tree everywhere. */
+/* v = f(v, its upper half) for halves, quarters, … of a vector: the same tree everywhere. */
+#if LANES == 16
+#define UPPER(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__, 8, 9, 10, 11, 12, 13, 14, 15)
+#define HALVE(v, f)                                                                                \
+    v = f(v, UPPER(v, 8, 9, 10, 11, 12, 13, 14, 15)), v = f(v, UPPER(v, 4, 5, 6, 7, 4, 5, 6, 7)),  \
+    v = f(v, UPPER(v, 2, 3, 2, 3, 2, 3, 2, 3)), v = f(v, UPPER(v, 1, 1, 1, 1, 1, 1, 1, 1))
+#elif LANES == 8
+#define UPPER(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__, 4, 5, 6, 7)
+#define HALVE(v, f)                                                                                \
+    v = f(v, UPPER(v, 4, 5, 6, 7)), v = f(v, UPPER(v, 2, 3, 2, 3)), v = f(v, UPPER(v, 1, 1, 1, 1))
+#else
+#define UPPER(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__, 2, 3)
+#define HALVE(v, f) v = f(v, UPPER(v, 2, 3)), v = f(v, UPPER(v, 1, 1))
+#endif
+
 INLINE float sum(vec v)
 {
-    float a[LANES];
-    memcpy(a, &v, sizeof a);
-    for (int w = LANES / 2; w; w /= 2)
-        for (int i = 0; i < w; i++) a[i] += a[i + w];
-    return a[0];
+#define PLUS(a, b) ((a) + (b))
+    HALVE(v, PLUS);
+    return v[0];
 }
 
 INLINE vec choose(vint mask, vec yes, vec no) /* lanes of mask: all ones or zero */
@@ -71,11 +83,8 @@ INLINE vec larger(vec a, vec b)
 
 INLINE float top(vec v)
 {
-    float a[LANES];
-    memcpy(a, &v, sizeof a);
-    for (int w = LANES / 2; w; w /= 2)
-        for (int i = 0; i < w; i++) a[i] = a[i] > a[i + w] ? a[i] : a[i + w];
-    return a[0];
+    HALVE(v, larger);
+    return v[0];
 }
 
 /* e^x to about two units in the last place: x = n ln 2 + r, a polynomial in r, n added to the
@@ -430,18 +439,25 @@ INLINE void hide(float *s, int size, int first, int n_seen)
     for (int j = n_seen; j < size; j++) s[j] = -INFINITY;
 }
 
-/* s[size] = q . keys, scaled; -inf where masked. */
-INLINE void score_page(float *s, const struct page *p, const float *q, int head_dim, float scale,
-                       int first, int n_seen)
+/* Queries of a prefill tile: every load of a key or a value serves all of them, and their sums hide the
+ * latency of an addition. The order of each sum is that of one query alone. Machines with sixteen registers have room for two. */
+#define QUERIES (LANES == 16 ? ATTN_QUERIES : 2)
+
+/* s[g][size] = q[g] . keys, scaled, for n queries, a constant where this is expanded. */
+INLINE void score_page(float *s, const struct page *p, const float *const *q, int head_dim, float scale, int n)
 {
     for (int j = 0; j < p->size; j += 4 * LANES) {
-        vec a[4] = { { 0 } };
-        for (int i = 0; i < head_dim; i++)
-            for (int b = 0; b < 4; b++)
-                a[b] += load(p->k + (size_t)i * p->size + j + b * LANES) * q[i];
-        for (int b = 0; b < 4; b++) store(s + j + b * LANES, a[b] * scale);
+        vec a[QUERIES][4] = { { { 0 } } };
+        for (int i = 0; i < head_dim; i++) {
+            const float *k = p->k + (size_t)i * p->size + j;
+#pragma GCC unroll 4
+            for (int g = 0; g < n; g++)
+#pragma GCC unroll 4
+                for (int b = 0; b < 4; b++) a[g][b] += load(k + b * LANES) * q[g][i];
+        }
+        for (int g = 0; g < n; g++)
+            for (int b = 0; b < 4; b++) store(s + g * p->size + j + b * LANES, a[g][b] * scale);
     }
-    hide(s, p->size, first, n_seen);
 }
 
 /* Turns scores into weights relative to the new maximum; returns by how much the past shrinks. */
@@ -491,24 +507,72 @@ INLINE void mix_page(float *o, const struct page *p, const float *s, int n, floa
     for (; i < p->width; i += LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 1);
 }
 
+/* o[g] = shrink[g] * o[g] + s[g] . values, for n queries and `wide` vectors of the width from i on. */
+INLINE void mix_part(struct query *st, const struct page *p, const float *s, const float *shrink, int n, int i, int wide)
+{
+    vec a[QUERIES][2];
+#pragma GCC unroll 4
+    for (int g = 0; g < n; g++)
+#pragma GCC unroll 2
+        for (int b = 0; b < wide; b++) a[g][b] = load(st[g].o + i + b * LANES) * shrink[g];
+    for (int j = 0; j < p->size; j++) {
+        const float *v = p->v + (size_t)j * p->width + i;
+#pragma GCC unroll 4
+        for (int g = 0; g < n; g++)
+#pragma GCC unroll 2
+            for (int b = 0; b < wide; b++) a[g][b] += load(v + b * LANES) * s[g * p->size + j];
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < n; g++)
+#pragma GCC unroll 2
+        for (int b = 0; b < wide; b++) store(st[g].o + i + b * LANES, a[g][b]);
+}
+
+INLINE void mix_tile(struct query *st, const struct page *p, const float *s, const float *shrink, int n)
+{
+    int i = 0;
+    for (; i + 2 * LANES <= p->width; i += 2 * LANES) mix_part(st, p, s, shrink, n, i, 2);
+    for (; i < p->width; i += LANES) mix_part(st, p, s, shrink, n, i, 1);
+}
+
+/* A page against queries [i, i + n) of a tile that begins at row t0; one that sees nothing of the page adds nothing. */
+INLINE void attn_tile(const struct attn *a, int head_kv, int t0, int page, const struct page *p, struct query *st,
+                      float *s, int i, int n)
+{
+    const float *q[QUERIES];
+    float shrink[QUERIES];
+    int group = a->n_head / a->n_head_kv;
+    for (int g = 0; g < n; g++)
+        q[g] = a->q + ((size_t)(t0 + (i + g) / group) * a->n_head + head_kv * group + (i + g) % group) * a->head_dim;
+    score_page(s, p, q, a->head_dim, a->scale, n);
+    for (int g = 0; g < n; g++) {
+        int t = t0 + (i + g) / group;
+        int first = ATTN_FIRST(a, t) - page * a->page, n_seen = a->pos0 + t + 1 - page * a->page;
+        shrink[g] = 1;
+        if (n_seen <= 0 || first >= a->page) {
+            memset(s + g * p->size, 0, (size_t)p->size * sizeof *s);
+            continue;
+        }
+        hide(s + g * p->size, p->size, first, n_seen);
+        shrink[g] = soften(&st[i + g], s + g * p->size, p->size);
+    }
+    mix_tile(st + i, p, s, shrink, n);
+}
+
 static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, float *scratch)
 {
     int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), seen = a->pos0 + t1;
     struct page p = { scratch, scratch + (size_t)width * a->page, width, a->page };
-    float *s = p.v + (size_t)width * a->page, *o = s + a->page;
+    float *s = p.v + (size_t)width * a->page, *o = s + QUERIES * (size_t)a->page;
     int n_query = (t1 - t0) * group;
     struct query *st = (void *)(o + (size_t)n_query * width);
     query_init(st, n_query, o, width);
     for (int page = ATTN_FIRST(a, t0) / a->page; page * a->page < seen; page++) {
+        /* rows of the tile before the page see nothing of it */
+        int i = MAX(page * a->page - a->pos0 - t0, 0) * group;
         unpack_page(&p, a, page, head_kv, MIN(seen - page * a->page, a->page));
-        for (int i = 0; i < n_query; i++) {
-            int t = t0 + i / group, h = head_kv * group + i % group;
-            int first = ATTN_FIRST(a, t) - page * a->page, n_seen = a->pos0 + t + 1 - page * a->page;
-            if (n_seen <= 0 || first >= a->page) continue;
-            score_page(s, &p, a->q + ((size_t)t * a->n_head + h) * a->head_dim, a->head_dim,
-                       a->scale, first, n_seen);
-            mix_page(st[i].o, &p, s, a->page, soften(&st[i], s, a->page));
-        }
+        for (; i + QUERIES <= n_query; i += QUERIES) attn_tile(a, head_kv, t0, page, &p, st, s, i, QUERIES);
+        for (; i < n_query; i++) attn_tile(a, head_kv, t0, page, &p, st, s, i, 1);
     }
     for (int i = 0; i < n_query; i++) {
         float *to = a->o + ((size_t)(t0 + i / group) * a->n_head + head_kv * group + i % group) *
