@@ -287,10 +287,10 @@ struct attn_job {
 static size_t attn_floats(const struct attn *a, enum phase ph)
 {
     size_t group = (size_t)(a->n_head / a->n_head_kv), width = (size_t)(a->head_dim + 15) / 16 * 16;
-    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : 1);     /* struct query: 4 floats */
+    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : 1);     /* struct query: 6 floats */
     size_t pages = ph == PHASE_PREFILL ? (2 * width + ATTN_QUERIES) * a->page
-                                       : group * (width + a->page) + width * (a->page + 16);
-    return pages + query * (width + 4) + 64;
+                                       : group * (width + a->page) + width * a->page;
+    return pages + query * (width + 6) + 64;
 }
 
 static void attn_part(void *ctx, int thread, int n_thread)

@@ -137,6 +137,19 @@ INLINE vec bhalf_vec(const uint16_t *p)
 #endif
 }
 
+INLINE vec byte_vec(const int8_t *p)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+#elif defined(__AVX2__)
+    return (vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+#else
+    float a[LANES];
+    for (int i = 0; i < LANES; i++) a[i] = p[i];
+    return load(a);
+#endif
+}
+
 /* ---- row by row ------------------------------------------------------------------------------ */
 
 static void rms(float *y, const float *x, const float *w, int n, int d, float eps)
@@ -423,13 +436,14 @@ static void unpack_page(struct page *p, const struct attn *a, int page, int head
     }
 }
 
-/* One query over the pages so far: running maximum, sum and weighted values [width]. */
-struct query { float max, sum, *o; };
+/* One query over the pages so far: running maximum, sum and weighted values [width]; shrink: by how much the
+ * last page made the past smaller. */
+struct query { float max, sum, shrink, *o; };
 
 static void query_init(struct query *st, int n, float *o, int width)
 {
     memset(o, 0, (size_t)n * width * sizeof *o);
-    for (int i = 0; i < n; i++) st[i] = (struct query){ -INFINITY, 0, o + (size_t)i * width };
+    for (int i = 0; i < n; i++) st[i] = (struct query){ -INFINITY, 0, 1, o + (size_t)i * width };
 }
 
 /* Scores of positions outside of [first, n_seen) are -inf. */
@@ -460,8 +474,8 @@ INLINE void score_page(float *s, const struct page *p, const float *const *q, in
     }
 }
 
-/* Turns scores into weights relative to the new maximum; returns by how much the past shrinks. */
-INLINE float soften(struct query *st, float *s, int size)
+/* Turns scores into weights relative to the new maximum. */
+INLINE void soften(struct query *st, float *s, int size)
 {
     vec m = load(s);
     for (int j = LANES; j < size; j += LANES) m = larger(load(s + j), m);
@@ -476,45 +490,17 @@ INLINE float soften(struct query *st, float *s, int size)
     vec shrink = exp_vec(all(st->max - max));
     st->sum = st->sum * shrink[0] + sum(total);
     st->max = max;
-    return shrink[0];
+    st->shrink = shrink[0];
 }
 
-/* o = shrink * o + s . values, `wide` vectors of the width; four sums run side by side, over as
- * many positions as are left when the vectors have theirs. */
-INLINE void mix_block(float *o, const float *v, int width, const float *s, int n, float shrink,
-                      int wide)
-{
-    vec a[4] = { { 0 } };
-    int phases = 4 / wide;
-    for (int b = 0; b < wide; b++) a[b] = load(o + b * LANES) * shrink;
-    for (int j = 0; j < n; j += phases)
-        for (int f = 0; f < phases; f++)
-            for (int b = 0; b < wide; b++)
-                a[f * wide + b] += load(v + (size_t)(j + f) * width + b * LANES) * s[j + f];
-    for (int f = 1; f < phases; f++)
-        for (int b = 0; b < wide; b++) a[b] += a[f * wide + b];
-    for (int b = 0; b < wide; b++) store(o + b * LANES, a[b]);
-}
-
-/* n: positions, a multiple of 4 within the page. */
-INLINE void mix_page(float *o, const struct page *p, const float *s, int n, float shrink)
-{
-    int i = 0;
-    for (; i + 4 * LANES <= p->width; i += 4 * LANES)
-        mix_block(o + i, p->v + i, p->width, s, n, shrink, 4);
-    for (; i + 2 * LANES <= p->width; i += 2 * LANES)
-        mix_block(o + i, p->v + i, p->width, s, n, shrink, 2);
-    for (; i < p->width; i += LANES) mix_block(o + i, p->v + i, p->width, s, n, shrink, 1);
-}
-
-/* o[g] = shrink[g] * o[g] + s[g] . values, for n queries and `wide` vectors of the width from i on. */
-INLINE void mix_part(struct query *st, const struct page *p, const float *s, const float *shrink, int n, int i, int wide)
+/* o[g] = shrink * o[g] + s[g] . values, for n queries and `wide` vectors of the width from i on. */
+INLINE void mix_part(struct query *st, const struct page *p, const float *s, int n, int i, int wide)
 {
     vec a[QUERIES][2];
 #pragma GCC unroll 4
     for (int g = 0; g < n; g++)
 #pragma GCC unroll 2
-        for (int b = 0; b < wide; b++) a[g][b] = load(st[g].o + i + b * LANES) * shrink[g];
+        for (int b = 0; b < wide; b++) a[g][b] = load(st[g].o + i + b * LANES) * st[g].shrink;
     for (int j = 0; j < p->size; j++) {
         const float *v = p->v + (size_t)j * p->width + i;
 #pragma GCC unroll 4
@@ -528,11 +514,11 @@ INLINE void mix_part(struct query *st, const struct page *p, const float *s, con
         for (int b = 0; b < wide; b++) store(st[g].o + i + b * LANES, a[g][b]);
 }
 
-INLINE void mix_tile(struct query *st, const struct page *p, const float *s, const float *shrink, int n)
+INLINE void mix_tile(struct query *st, const struct page *p, const float *s, int n)
 {
     int i = 0;
-    for (; i + 2 * LANES <= p->width; i += 2 * LANES) mix_part(st, p, s, shrink, n, i, 2);
-    for (; i < p->width; i += LANES) mix_part(st, p, s, shrink, n, i, 1);
+    for (; i + 2 * LANES <= p->width; i += 2 * LANES) mix_part(st, p, s, n, i, 2);
+    for (; i < p->width; i += LANES) mix_part(st, p, s, n, i, 1);
 }
 
 /* A page against queries [i, i + n) of a tile that begins at row t0; one that sees nothing of the page adds nothing. */
@@ -540,7 +526,6 @@ INLINE void attn_tile(const struct attn *a, int head_kv, int t0, int page, const
                       float *s, int i, int n)
 {
     const float *q[QUERIES];
-    float shrink[QUERIES];
     int group = a->n_head / a->n_head_kv;
     for (int g = 0; g < n; g++)
         q[g] = a->q + ((size_t)(t0 + (i + g) / group) * a->n_head + head_kv * group + (i + g) % group) * a->head_dim;
@@ -548,15 +533,15 @@ INLINE void attn_tile(const struct attn *a, int head_kv, int t0, int page, const
     for (int g = 0; g < n; g++) {
         int t = t0 + (i + g) / group;
         int first = ATTN_FIRST(a, t) - page * a->page, n_seen = a->pos0 + t + 1 - page * a->page;
-        shrink[g] = 1;
+        st[i + g].shrink = 1;
         if (n_seen <= 0 || first >= a->page) {
             memset(s + g * p->size, 0, (size_t)p->size * sizeof *s);
             continue;
         }
         hide(s + g * p->size, p->size, first, n_seen);
-        shrink[g] = soften(&st[i + g], s + g * p->size, p->size);
+        soften(&st[i + g], s + g * p->size, p->size);
     }
-    mix_tile(st + i, p, s, shrink, n);
+    mix_tile(st + i, p, s, n);
 }
 
 static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, float *scratch)
@@ -609,71 +594,172 @@ INLINE vec sums(vec v[LANES])
     return v[0];
 }
 
-/* Decode: one row and the query heads of one KV head. Keys are unpacked 16 at a time and values
- * a page at a time, once for the whole group. */
+/* Decode: one row and the query heads of one KV head. Keys and values are taken as they lie in the
+ * pages, converted in registers, each once for HEADS query heads; what a register cannot be filled
+ * from goes by way of a page of f32. While the keys of a page are met its values are asked for, and
+ * with those the keys of the next: rows of one head lie apart, which the hardware does not follow. */
+#define HEADS (LANES == 16 ? 4 : 2)
+enum rows_as { AS_F32, AS_F16, AS_Q8_0 };
+struct rows { const char *p; size_t step; };                          /* row j at p + j * step */
 struct decoding {
     const struct attn *a;
     int head_kv, group, width;
-    float *q, *s, *k;
-    struct page p;
+    enum rows_as as;
+    float *q, *s, *row; /* [group, width], [group, page], [page, width] */
     struct query *st;
 };
 
-static void decode_scores(const struct decoding *d, int page, int n_seen)
+INLINE vec row_vec(const char *row, int i, enum rows_as as)
 {
-    for (int j = 0; j < n_seen; j += LANES) {
-        int n = MIN(LANES, n_seen - j);
-        for (int i = 0; i < n; i++)
-            unpack_row(d->k + (size_t)i * d->width, d->a, d->a->k[page], j + i, d->head_kv);
-        for (int g = 0; g < d->group; g++) {
-            vec v[LANES];
-            for (int i = 0; i < LANES; i++) {
-                v[i] = (vec){ 0 };
-                for (int c = 0; c < d->width; c += LANES)
-                    v[i] += load(d->k + (size_t)i * d->width + c) *
-                            load(d->q + (size_t)g * d->width + c);
-            }
-            store(d->s + g * d->a->page + j, sums(v) * d->a->scale);
+    if (as == AS_F16) return half_vec((const uint16_t *)(const void *)row + i);
+    if (as == AS_F32) return load((const float *)(const void *)row + i);
+    const char *block = row + i / 32 * 34;
+    uint16_t d;
+    memcpy(&d, block, sizeof d);
+#if defined(__F16C__)
+    return byte_vec((const int8_t *)block + 2 + i % 32) * _cvtsh_ss(d);
+#else
+    return byte_vec((const int8_t *)block + 2 + i % 32) * f16_to_f32(d);
+#endif
+}
+
+/* The rows of a page as they lie there, or in d->row. */
+static struct rows rows_of(const struct decoding *d, const void *page, int n_seen)
+{
+    const struct attn *a = d->a;
+    if (d->as != AS_F32)
+        return (struct rows){ (const char *)page + dtype_bytes(a->kv, (int64_t)d->head_kv * a->head_dim),
+                              dtype_bytes(a->kv, (int64_t)a->n_head_kv * a->head_dim) };
+    for (int j = 0; j < n_seen; j++) unpack_row(d->row + (size_t)j * d->width, a, page, j, d->head_kv);
+    return (struct rows){ (const char *)d->row, (size_t)d->width * sizeof *d->row };
+}
+
+INLINE void ask_for(struct rows next, int j)
+{
+    __builtin_prefetch(next.p + (size_t)j * next.step);
+    __builtin_prefetch(next.p + (size_t)j * next.step + 64);
+}
+
+/* dot[g][i] (+)= products of two keys i, i + 1 with n query heads over `wide` vectors from c on. */
+INLINE void dot_keys(vec dot[][LANES], int i, const char *k0, const char *k1, const float *q, int width, int c, int n,
+                     int wide, enum rows_as as)
+{
+    vec x[4], y[4];
+#pragma GCC unroll 4
+    for (int b = 0; b < wide; b++) x[b] = row_vec(k0, c + b * LANES, as), y[b] = row_vec(k1, c + b * LANES, as);
+#pragma GCC unroll 4
+    for (int g = 0; g < n; g++) {
+        vec s = c ? dot[g][i] : (vec){ 0 }, t = c ? dot[g][i + 1] : (vec){ 0 };
+#pragma GCC unroll 4
+        for (int b = 0; b < wide; b++) {
+            vec v = load(q + (size_t)g * width + c + b * LANES);
+            s += x[b] * v, t += y[b] * v;
         }
+        dot[g][i] = s, dot[g][i + 1] = t;
     }
 }
 
-static void decode_page(const struct decoding *d, int page, int first, int n_seen)
+/* Scores of query heads [h, h + n); rows past n_seen are the last one again, and hidden later. */
+INLINE void decode_scores(const struct decoding *d, struct rows k, struct rows next, int n_seen, int h, int n,
+                          enum rows_as as)
 {
-    int size = d->a->page;
-    decode_scores(d, page, n_seen);
-    for (int j = 0; j < n_seen; j++)
-        unpack_row(d->p.v + (size_t)j * d->width, d->a, d->a->v[page], j, d->head_kv);
+    const float *q = d->q + (size_t)h * d->width;
+    for (int j = 0; j < n_seen; j += LANES) {
+        vec dot[HEADS][LANES];
+        for (int i = 0; i < LANES; i += 2) {
+            const char *k0 = k.p + (size_t)MIN(j + i, n_seen - 1) * k.step,
+                       *k1 = k.p + (size_t)MIN(j + i + 1, n_seen - 1) * k.step;
+            int c = 0;
+            ask_for(next, j + i), ask_for(next, j + i + 1);
+            for (; c + 4 * LANES <= d->width; c += 4 * LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 4, as);
+            for (; c < d->width; c += LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 1, as);
+        }
+        for (int g = 0; g < n; g++) store(d->s + (size_t)(h + g) * d->a->page + j, sums(dot[g]) * d->a->scale);
+    }
+}
+
+/* o = shrink * o + s . values for n query heads from h on and `wide` vectors from c on. */
+INLINE void mix_rows(const struct decoding *d, struct rows v, struct rows next, int n_seen, int h,
+                     int c, int n, int wide, enum rows_as as)
+{
+    const float *s = d->s + (size_t)h * d->a->page;
+    vec a[HEADS][4];
+#pragma GCC unroll 4
+    for (int g = 0; g < n; g++)
+#pragma GCC unroll 4
+        for (int b = 0; b < wide; b++) a[g][b] = load(d->st[h + g].o + c + b * LANES) * d->st[h + g].shrink;
+    for (int j = 0; j < n_seen; j++) {
+        vec x[4];
+        ask_for(next, j);
+#pragma GCC unroll 4
+        for (int b = 0; b < wide; b++) x[b] = row_vec(v.p + (size_t)j * v.step, c + b * LANES, as);
+#pragma GCC unroll 4
+        for (int g = 0; g < n; g++)
+#pragma GCC unroll 4
+            for (int b = 0; b < wide; b++) a[g][b] += x[b] * s[(size_t)g * d->a->page + j];
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < n; g++)
+#pragma GCC unroll 4
+        for (int b = 0; b < wide; b++) store(d->st[h + g].o + c + b * LANES, a[g][b]);
+}
+
+INLINE void decode_values(const struct decoding *d, struct rows v, struct rows next, int n_seen, int h,
+                          int n, enum rows_as as)
+{
+    int c = 0;
+    for (; c + 4 * LANES <= d->width; c += 4 * LANES) mix_rows(d, v, next, n_seen, h, c, n, 4, as);
+    for (; c < d->width; c += LANES) mix_rows(d, v, next, n_seen, h, c, n, 1, as);
+}
+
+/* Positions [first, n_seen) of a page; `after` is the keys of the page that comes next, or of this one. */
+INLINE void decode_page(const struct decoding *d, int page, const void *after, int first, int n_seen, enum rows_as as)
+{
+    const struct attn *a = d->a;
+    struct rows k = rows_of(d, a->k[page], n_seen), v = k, next = k;
+    if (as != AS_F32) v = rows_of(d, a->v[page], n_seen), next = rows_of(d, after, 0);
+    int h = 0;
+    for (; h + HEADS <= d->group; h += HEADS) decode_scores(d, k, v, n_seen, h, HEADS, as);
+    for (; h < d->group; h++) decode_scores(d, k, v, n_seen, h, 1, as);
     for (int g = 0; g < d->group; g++) {
-        float *s = d->s + g * size;
-        hide(s, size, first, n_seen);
-        mix_page(d->st[g].o, &d->p, s, (n_seen + 3) & ~3, soften(&d->st[g], s, size));
+        float *s = d->s + (size_t)g * a->page;
+        hide(s, a->page, first, n_seen);
+        soften(&d->st[g], s, a->page);
+    }
+    if (as == AS_F32) v = next = rows_of(d, a->v[page], n_seen);
+    for (h = 0; h + HEADS <= d->group; h += HEADS) decode_values(d, v, next, n_seen, h, HEADS, as);
+    for (; h < d->group; h++) decode_values(d, v, next, n_seen, h, 1, as);
+}
+
+static void decode_pages(const struct decoding *d, int t)
+{
+    int seen = d->a->pos0 + t + 1, first = ATTN_FIRST(d->a, t), size = d->a->page;
+    for (int page = first / size; page * size < seen; page++) {
+        const void *after = d->a->k[(page + 1) * size < seen ? page + 1 : page];
+        int from = first - page * size, n_seen = MIN(seen - page * size, size);
+        if (d->as == AS_F16) decode_page(d, page, after, from, n_seen, AS_F16);
+        else if (d->as == AS_Q8_0) decode_page(d, page, after, from, n_seen, AS_Q8_0);
+        else decode_page(d, page, after, from, n_seen, AS_F32);
     }
 }
 
 static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD),
-        seen = a->pos0 + t + 1;
-    struct decoding d = {
-        .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch
-    };
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD);
+    struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch };
     float *o = d.q + (size_t)group * width;
     d.s = o + (size_t)group * width;
-    d.k = d.s + (size_t)group * a->page;
-    d.p = (struct page){ NULL, d.k + PAD * (size_t)width, width, a->page };
-    d.st = (void *)(d.p.v + (size_t)a->page * width);
+    d.row = d.s + (size_t)group * a->page;
+    d.st = (void *)(d.row + (size_t)a->page * width);
+    if (width == a->head_dim) d.as = a->kv == DT_F16 ? AS_F16 : a->kv == DT_Q8_0 ? AS_Q8_0 : AS_F32;
     memset(d.q, 0, (size_t)group * width * sizeof *d.q);
-    /* the pads, and rows that are not there */
-    memset(d.k, 0, (PAD + (size_t)a->page) * width * sizeof *d.k);
+    if (d.as == AS_F32) memset(d.row, 0, (size_t)a->page * width * sizeof *d.row); /* the pads */
     for (int g = 0; g < group; g++)
         memcpy(d.q + (size_t)g * width,
                a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
                (size_t)a->head_dim * sizeof *d.q);
     query_init(d.st, group, o, width);
-    int first = ATTN_FIRST(a, t);
-    for (int page = first / a->page; page * a->page < seen; page++)
-        decode_page(&d, page, first - page * a->page, MIN(seen - page * a->page, a->page));
+    decode_pages(&d, t);
     for (int g = 0; g < group; g++) {
         float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
         for (int j = 0; j < a->head_dim; j++) to[j] = d.st[g].o[j] / d.st[g].sum;
