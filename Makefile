@@ -5,7 +5,7 @@ BUILD  := build$(if $(SAN),-san)
 SETUP  := $(if $(SAN),-Db_sanitize=address$(,)undefined -Db_lundef=false)
 TENON  := $(BUILD)/tenon
 
-.PHONY: all demo test test-shared bench fuzz rooms deps install clean help
+.PHONY: all demo test test-shared bench versus fuzz rooms deps install clean help
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -19,6 +19,7 @@ help:
 	@echo "make test         install what is missing, build, run every test (SAN=1: with sanitizers)"
 	@echo "make test-shared  the checks against ../shared, token masks among them (skipped aloud where it is not there)"
 	@echo "make bench        speed of the embedded model, of an LFM2-1.2B-shaped random one, and of token masks"
+	@echo "make versus       prefill and decode beside llama.cpp on the same files (builds it once; skipped aloud if it cannot)"
 	@echo "make fuzz         60 seconds of each fuzz target (SECONDS=N for longer)"
 	@echo "make rooms        check that includes point downward only"
 	@echo "make deps         install missing packages (Debian and kin)"
@@ -38,6 +39,9 @@ test-shared: all
 
 bench: all
 	sh tools/bench.sh $(TENON)
+
+versus: all
+	python3 tools/versus.py $(TENON)
 
 fuzz: deps
 	sh tools/fuzz.sh $(or $(SECONDS),60)

@@ -67,6 +67,7 @@ static void fill_avx512(struct kern *k, unsigned has)
     kern_avx512(k);
     kern_int_avx2(k);
     kern_crowd_avx2(k);
+    if (has & HAS_BF16) kern_bf16(k);
     if (!(has & HAS_VNNI)) return;
     kern_vnni(k);
     kern_crowd_vnni(k);

@@ -73,6 +73,7 @@ void kern_int_avx2(struct kern *k);
 void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
 void kern_crowd_vnni(struct kern *k);
+void kern_bf16(struct kern *k);
 
 /* matmul.c */
 struct cpu {

@@ -150,6 +150,64 @@ INLINE vec byte_vec(const int8_t *p)
 #endif
 }
 
+/* Which lanes of a pair of vectors go into the lower and the upper of two when blocks of w are interleaved. */
+#define LIST(...) __VA_ARGS__
+#if LANES == 16
+#define EACH_STEP(X)                                                                               \
+    X(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),                             \
+      LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))                          \
+    X(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),                           \
+      LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))                            \
+    X(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),                           \
+      LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))                            \
+    X(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),                          \
+      LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+#elif LANES == 8
+#define EACH_STEP(X)                                                                               \
+    X(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))                         \
+    X(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15))                         \
+    X(1, LIST(0, 8, 2, 10, 4, 12, 6, 14), LIST(1, 9, 3, 11, 5, 13, 7, 15))
+#else
+#define EACH_STEP(X) X(2, LIST(0, 1, 4, 5), LIST(2, 3, 6, 7)) X(1, LIST(0, 4, 2, 6), LIST(1, 5, 3, 7))
+#endif
+
+/* Lane i of the result is the sum of v[i]. Each step folds pairs of vectors into one, so that
+ * the halves, quarters, … of a vector belong to one of them. */
+INLINE vec sums(vec v[LANES])
+{
+#define FOLD(w, a, b)                                                                              \
+    for (int i = 0; i < w; i++)                                                                    \
+        v[i] = __builtin_shufflevector(v[i], v[i + w], a) + __builtin_shufflevector(v[i], v[i + w], b);
+    EACH_STEP(FOLD)
+    return v[0];
+}
+
+/* Lane i of v[j] and lane j of v[i] change places. */
+INLINE void turn(vec v[LANES])
+{
+#define SWAP(w, a, b)                                                                              \
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)                                       \
+        if (!(i & w)) {                                                                            \
+            vec lower = __builtin_shufflevector(v[i], v[i + w], a);                                \
+            v[i + w] = __builtin_shufflevector(v[i], v[i + w], b);                                 \
+            v[i] = lower;                                                                          \
+        }
+    EACH_STEP(SWAP)
+}
+
+/* n values of dtype d, whole blocks. */
+static void unpack(float *dst, enum dtype d, const void *src, int n)
+{
+    const uint16_t *h = src;
+    int i = 0;
+    if (d != DT_F16) {
+        dtype_info(d)->unpack(src, dst, (size_t)n);
+        return;
+    }
+    for (; i + LANES <= n; i += LANES) store(dst + i, half_vec(h + i));
+    for (; i < n; i++) dst[i] = f16_to_f32(h[i]);
+}
+
 /* ---- row by row ------------------------------------------------------------------------------ */
 
 static void rms(float *y, const float *x, const float *w, int n, int d, float eps)
@@ -299,37 +357,46 @@ static const uint8_t *row_at(const struct mat *w, int r)
     return (const uint8_t *)w->data + (size_t)r * w->row_bytes;
 }
 
-/* A slice of 16 rows is unpacked and then turned, so that what is read and what is written both
- * stay in the first-level cache. */
+/* A slice of as many rows as a vector has lanes is unpacked and then turned, so that what is read and what is
+ * written both stay in the first-level cache. */
+#define SLICE 256
 static void f32_panel_fill(void *panel, const struct mat *w, int r0, int n_row, float *row)
 {
-    enum { SLICE = 256, PITCH = SLICE + 16 }; /* rows in different cache sets */
-    float *p = panel, part[16 * PITCH];
+    enum { PITCH = SLICE + 16 }; /* rows in different cache sets */
+    float *p = panel, part[LANES * PITCH];
     const struct dtype_info *t = dtype_info(w->dtype);
-    for (int h = 0; h < PANEL_ROWS; h += 16)
+    for (int h = 0; h < PANEL_ROWS; h += LANES)
         for (int k = 0; k < w->n_in; k += SLICE) {
-            int n = MIN(SLICE, w->n_in - k);
+            int n = MIN(SLICE, w->n_in - k), i = 0;
             size_t off = (size_t)(k / t->block) * t->bytes;
-            for (int r = 0; r < 16; r++) {
-                if (h + r < n_row)
-                    t->unpack(row_at(w, r0 + h + r) + off, part + r * PITCH, (size_t)n);
+            for (int r = 0; r < LANES; r++) {
+                if (h + r < n_row) unpack(part + r * PITCH, w->dtype, row_at(w, r0 + h + r) + off, n);
                 else memset(part + r * PITCH, 0, (size_t)n * sizeof *part);
             }
-            for (int i = 0; i < n; i++)
-                for (int r = 0; r < 16; r++)
-                    p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
+            for (; i + LANES <= n; i += LANES) {
+                vec v[LANES];
+                for (int r = 0; r < LANES; r++) v[r] = load(part + r * PITCH + i);
+                turn(v);
+                for (int r = 0; r < LANES; r++) store(p + (size_t)(k + i + r) * PANEL_ROWS + h, v[r]);
+            }
+            for (; i < n; i++)
+                for (int r = 0; r < LANES; r++) p[(size_t)(k + i) * PANEL_ROWS + h + r] = part[r * PITCH + i];
         }
 }
 
 /* Two vectors of rows by `cols` columns, a constant where this is expanded; the number of
- * columns never changes the order of a sum. */
+ * columns never changes the order of a sum. more: goes on from the sums in y. */
 INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_t ldx, int k,
-                     int n_row, int cols)
+                     int n_row, int cols, bool more)
 {
     vec a[TILE_COLS][2];
-    float out[2 * LANES];
+    float out[2 * LANES] = { 0 };
+    size_t bytes = (size_t)MIN(n_row, 2 * LANES) * sizeof *y;
 #pragma GCC unroll 8
-    for (int t = 0; t < cols; t++) a[t][0] = a[t][1] = (vec){ 0 };
+    for (int t = 0; t < cols; t++) {
+        if (more) memcpy(out, y + t * ldy, bytes);
+        a[t][0] = load(out), a[t][1] = load(out + LANES);
+    }
     for (int i = 0; i < k; i++, p += PANEL_ROWS) {
         vec w0 = load(p), w1 = load(p + LANES);
 #pragma GCC unroll 8
@@ -343,22 +410,23 @@ INLINE void f32_tile(float *y, size_t ldy, const float *p, const float *x, size_
     for (int t = 0; t < cols; t++) {
         store(out, a[t][0]);
         store(out + LANES, a[t][1]);
-        memcpy(y + t * ldy, out, (size_t)MIN(n_row, 2 * LANES) * sizeof *y);
+        memcpy(y + t * ldy, out, bytes);
     }
 }
 
+/* Slice by slice of k: 32 rows of one stay in the first-level cache for all columns. */
 static void f32_mul(float *y, size_t ldy, const void *panel, const void *act, size_t act_bytes,
                     int n, int k, int n_row)
 {
-    const float *x = act;
-    size_t ldx = act_bytes / sizeof *x;
-    for (int h = 0; h < n_row; h += 2 * LANES) {
-        const float *p = (const float *)panel + h;
-        int t = 0;
-        for (; t + TILE_COLS <= n; t += TILE_COLS)
-            f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, k, n_row - h, TILE_COLS);
-        for (; t < n; t++) f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, k, n_row - h, 1);
-    }
+    size_t ldx = act_bytes / sizeof(float);
+    for (int at = 0; at < k; at += SLICE)
+        for (int h = 0; h < n_row; h += 2 * LANES) {
+            const float *p = (const float *)panel + (size_t)at * PANEL_ROWS + h, *x = (const float *)act + at;
+            int t = 0, len = MIN(SLICE, k - at);
+            for (; t + TILE_COLS <= n; t += TILE_COLS)
+                f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, len, n_row - h, TILE_COLS, at > 0);
+            for (; t < n; t++) f32_tile(y + h + t * ldy, ldy, p, x + t * ldx, ldx, len, n_row - h, 1, at > 0);
+        }
 }
 
 static const float *column(const void *act, size_t act_bytes, int t)
@@ -412,28 +480,29 @@ struct page { float *k, *v; int width, size; };
 
 static void unpack_row(float *dst, const struct attn *a, const void *page, int row, int head)
 {
-    size_t at = ((size_t)row * a->n_head_kv + head) * a->head_dim;
-    int i = 0;
-    if (a->kv != DT_F16) {
-        dtype_info(a->kv)->unpack((const char *)page + dtype_bytes(a->kv, (int64_t)at), dst, (size_t)a->head_dim);
-        return;
-    }
-    const uint16_t *h = (const uint16_t *)page + at;
-    for (; i + LANES <= a->head_dim; i += LANES) store(dst + i, half_vec(h + i));
-    for (; i < a->head_dim; i++) dst[i] = f16_to_f32(h[i]);
+    int64_t at = ((int64_t)row * a->n_head_kv + head) * a->head_dim;
+    unpack(dst, a->kv, (const char *)page + dtype_bytes(a->kv, at), a->head_dim);
 }
 
-/* Rows past n_valid may hold anything: zeros take their place. */
-static void unpack_page(struct page *p, const struct attn *a, int page, int head, int n_valid)
+static void unpack_rows(const struct page *p, const struct attn *a, const void *page, int head, int n_valid)
 {
-    float row[4096];
-    memset(p->k, 0, (size_t)p->width * p->size * sizeof *p->k);
     memset(p->v, 0, (size_t)p->width * p->size * sizeof *p->v);
-    for (int j = 0; j < n_valid; j++) {
-        unpack_row(row, a, a->k[page], j, head);
-        for (int i = 0; i < a->head_dim; i++) p->k[(size_t)i * p->size + j] = row[i];
-        unpack_row(p->v + (size_t)j * p->width, a, a->v[page], j, head);
-    }
+    for (int j = 0; j < n_valid; j++) unpack_row(p->v + (size_t)j * p->width, a, page, j, head);
+}
+
+/* Rows past n_valid may hold anything: zeros take their place. The keys lie where the values will, until they
+ * have been turned. */
+static void unpack_page(const struct page *p, const struct attn *a, int page, int head, int n_valid)
+{
+    unpack_rows(p, a, a->k[page], head, n_valid);
+    for (int j = 0; j < p->size; j += LANES)
+        for (int i = 0; i < p->width; i += LANES) {
+            vec v[LANES];
+            for (int r = 0; r < LANES; r++) v[r] = load(p->v + (size_t)(j + r) * p->width + i);
+            turn(v);
+            for (int r = 0; r < LANES; r++) store(p->k + (size_t)(i + r) * p->size + j, v[r]);
+        }
+    unpack_rows(p, a, a->v[page], head, n_valid);
 }
 
 /* One query over the pages so far: running maximum, sum and weighted values [width]; shrink: by how much the
@@ -564,34 +633,6 @@ static void attn_prefill(const struct attn *a, int head_kv, int t0, int t1, floa
                                a->head_dim;
         for (int j = 0; j < a->head_dim; j++) to[j] = st[i].o[j] / st[i].sum;
     }
-}
-
-/* Lane i of the result is the sum of v[i]. Each step folds pairs of vectors into one, so that
- * the halves, quarters, … of a vector belong to one of them. */
-#define FOLD(w, a, b)                                                                              \
-    for (int i = 0; i < w; i++)                                                                    \
-    v[i] = __builtin_shufflevector(v[i], v[i + w], a) + __builtin_shufflevector(v[i], v[i + w], b)
-#define LIST(...) __VA_ARGS__
-INLINE vec sums(vec v[LANES])
-{
-#if LANES == 16
-    FOLD(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-         LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-    FOLD(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-         LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
-    FOLD(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
-         LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
-    FOLD(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
-         LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
-#elif LANES == 8
-    FOLD(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15));
-    FOLD(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15));
-    FOLD(1, LIST(0, 8, 2, 10, 4, 12, 6, 14), LIST(1, 9, 3, 11, 5, 13, 7, 15));
-#else
-    FOLD(2, LIST(0, 1, 4, 5), LIST(2, 3, 6, 7));
-    FOLD(1, LIST(0, 4, 2, 6), LIST(1, 5, 3, 7));
-#endif
-    return v[0];
 }
 
 /* Decode: one row and the query heads of one KV head. Keys and values are taken as they lie in the

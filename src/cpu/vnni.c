@@ -14,6 +14,7 @@
 #include <immintrin.h>
 
 #include "cpu/codec.h"
+#include "cpu/turn.h"
 
 #define TILE_COLS 6
 #define SLICE 256 /* k values turned at a time */
@@ -77,32 +78,6 @@ static const struct act_form act_pre = { pre_bytes, pre_fill };
 INLINE size_t block_bytes(int group, bool has_min)
 {
     return 1024 + (size_t)(32 / group) * 256 + (has_min ? 128 : 0);
-}
-
-/* 16 rows of 64 bytes become 16 registers: register j holds bytes 4j .. 4j+3 of every row. */
-INLINE void turn(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 4) {
-        __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]),
-                b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-        __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]),
-                d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
-        t[i] = _mm512_unpacklo_epi64(a, c);
-        t[i + 1] = _mm512_unpackhi_epi64(a, c);
-        t[i + 2] = _mm512_unpacklo_epi64(b, d);
-        t[i + 3] = _mm512_unpackhi_epi64(b, d);
-    }
-    for (int i = 0; i < 4; i++) {
-        __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88),
-                b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
-        __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88),
-                d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
-        r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
-        r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
-        r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
-        r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
-    }
 }
 
 /* Sixteen rows; the minima have room for a whole register too. */
@@ -376,11 +351,6 @@ static void q4_k_fill(void *dst, const float *x, int k)
 
 static const struct act_form act_q4_k = { q4_k_bytes, q4_k_fill };
 
-INLINE __m256 bytes_f32(const uint8_t b[8])
-{
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)b)));
-}
-
 /* Lanes 0-7 take scale g, lanes 8-15 scale g + 2. */
 INLINE __m512 pair(__m512 scale, int g)
 {
@@ -388,14 +358,25 @@ INLINE __m512 pair(__m512 scale, int g)
     return _mm512_permutexvar_ps(at, scale);
 }
 
+/* d and dmin times eight bytes each, which lie as codec_scales() says. */
+INLINE void affine(struct unit *o, const uint8_t *w)
+{
+    uint64_t sc, mn;
+    uint8_t s[8], m[8];
+    codec_scales(w + 4, s, m);
+    memcpy(&sc, s, sizeof sc);
+    memcpy(&mn, m, sizeof mn);
+    __m256 a = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)sc)));
+    __m256 b = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mn)));
+    o->d = _mm512_castps256_ps512(_mm256_mul_ps(a, _mm256_set1_ps(codec_half(w))));
+    o->min = _mm256_mul_ps(b, _mm256_set1_ps(-codec_half(w + 2)));
+}
+
 INLINE struct unit q4_k_load(const uint8_t *w)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    uint8_t sc[8], mn[8];
-    codec_scales(w + 4, sc, mn);
-    struct unit o = { .d = _mm512_castps256_ps512(
-                          _mm256_mul_ps(bytes_f32(sc), _mm256_set1_ps(codec_half(w)))),
-                      .min = _mm256_mul_ps(bytes_f32(mn), _mm256_set1_ps(-codec_half(w + 2))) };
+    struct unit o;
+    affine(&o, w);
     for (int h = 0; h < 2; h++) {
         __m512i q = _mm512_loadu_si512(w + 16 + 64 * h);
         o.q[2 * h] = _mm512_and_si512(q, low);
@@ -404,17 +385,39 @@ INLINE struct unit q4_k_load(const uint8_t *w)
     return o;
 }
 
+/* Q5_K: the same with a fifth bit, of groups 4h, 4h + 2 and 4h + 1, 4h + 3. */
+INLINE struct unit q5_k_load(const uint8_t *w)
+{
+    const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
+    __m512i high = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 16)));
+    struct unit o;
+    affine(&o, w);
+    for (int h = 0; h < 2; h++) {
+        __m512i q = _mm512_loadu_si512(w + 48 + 64 * h);
+        for (int i = 0; i < 2; i++) {
+            __m512i bit = _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << (4 * h + i))),
+                                             _mm256_set1_epi8((char)(4 << (4 * h + i))), 1);
+            __m512i v = _mm512_and_si512(i ? _mm512_srli_epi16(q, 4) : q, low);
+            o.q[2 * h + i] = _mm512_mask_add_epi8(v, _mm512_test_epi8_mask(high, bit), v, fifth);
+        }
+    }
+    return o;
+}
+
+/* What a super-block adds is summed up by itself, so that the next one need not wait for it. */
 INLINE __m512 q4_k_add(__m512 sum, const struct unit *w, const char *u)
 {
+    __m512 t[2];
     __m512 d = _mm512_castps256_ps512(
         _mm256_mul_ps(_mm512_castps512_ps256(w->d), _mm256_load_ps((const void *)(u + 256))));
     for (int i = 0; i < 4; i++) {
-        __m512i acc =
-            _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i));
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), pair(d, 4 * (i / 2) + i % 2), sum);
+        __m512 v = _mm512_cvtepi32_ps(
+            _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i)));
+        __m512 scale = pair(d, 4 * (i / 2) + i % 2);
+        t[i / 2] = i % 2 ? _mm512_fmadd_ps(v, scale, t[i / 2]) : _mm512_mul_ps(v, scale);
     }
-    return _mm512_add_ps(sum, _mm512_zextps256_ps512(
-                                  _mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288)))));
+    __m512 low = _mm512_zextps256_ps512(_mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288))));
+    return _mm512_add_ps(sum, _mm512_add_ps(_mm512_add_ps(t[0], low), t[1]));
 }
 
 /* Q6_K: a super-block a unit in the order of k; four lanes a group of 16. */
@@ -470,13 +473,13 @@ INLINE struct unit q6_k_load(const uint8_t *w)
 
 INLINE __m512 q6_k_add(__m512 sum, const struct unit *w, const char *u)
 {
-    __m512 d = _mm512_mul_ps(w->d, _mm512_load_ps(u + 512));
+    __m512 d = _mm512_mul_ps(w->d, _mm512_load_ps(u + 512)), t[2];
     for (int i = 0; i < 4; i++) {
-        __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 64 * i), w->q[i],
-                                          _mm512_load_si512(u + 64 * i));
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), quarter(d, 4 * i), sum);
+        __m512 v = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_load_si512(u + 256 + 64 * i), w->q[i],
+                                                          _mm512_load_si512(u + 64 * i)));
+        t[i / 2] = i % 2 ? _mm512_fmadd_ps(v, quarter(d, 4 * i), t[i / 2]) : _mm512_mul_ps(v, quarter(d, 4 * i));
     }
-    return sum;
+    return _mm512_add_ps(sum, _mm512_add_ps(t[0], t[1]));
 }
 
 /* Memory is read ahead of use: rows are short and the hardware begins anew at each. */
@@ -488,7 +491,7 @@ INLINE void ahead(const uint8_t *p, int bytes)
 
 /* One row against `cols` columns (a constant where this is expanded), unit by unit; what is left
  * of the row is copied into a unit of zeros. */
-#define ROW(t, values, bytes, unit_bytes)                                                          \
+#define ROW(t, add, values, bytes, unit_bytes)                                                     \
     INLINE void row_##t(float *y, size_t ldy, const uint8_t *p, const char *u, size_t ldu, int k,  \
                         size_t row_bytes, int cols)                                                \
     {                                                                                              \
@@ -499,13 +502,13 @@ INLINE void ahead(const uint8_t *p, int bytes)
         for (int i = 0; i < whole; i++, p += bytes, u += unit_bytes) {                             \
             ahead(p, bytes);                                                                       \
             struct unit w = t##_load(p);                                                           \
-            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu);                  \
+            for (int c = 0; c < cols; c++) s[c] = add(s[c], &w, u + c * ldu);                      \
         }                                                                                          \
         if (rest) {                                                                                \
             uint8_t last[bytes] = { 0 };                                                           \
             memcpy(last, p, rest);                                                                 \
             struct unit w = t##_load(last);                                                        \
-            for (int c = 0; c < cols; c++) s[c] = t##_add(s[c], &w, u + c * ldu);                  \
+            for (int c = 0; c < cols; c++) s[c] = add(s[c], &w, u + c * ldu);                      \
         }                                                                                          \
         for (int c = 0; c < cols; c++) y[c * ldy] = total(s[c]);                                   \
     }                                                                                              \
@@ -522,9 +525,10 @@ INLINE void ahead(const uint8_t *p, int bytes)
                 row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1);      \
         }                                                                                          \
     }
-ROW(q8_0, 64, 68, U8)
-ROW(q4_k, 256, 144, U4K)
-ROW(q6_k, 256, 210, U6K)
+ROW(q8_0, q8_0_add, 64, 68, U8)
+ROW(q4_k, q4_k_add, 256, 144, U4K)
+ROW(q5_k, q4_k_add, 256, 176, U4K)
+ROW(q6_k, q6_k_add, 256, 210, U6K)
 
 /* Twelve sums, as in a tile. The empty statement keeps the loop from being folded into one
  * product. */
@@ -553,5 +557,6 @@ void kern_vnni(struct kern *k)
     EACH(SET)
     k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
     k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
+    k->decode[DT_Q5_K] = (struct decode){ &act_q4_k, rows_q5_k };
     k->decode[DT_Q6_K] = (struct decode){ &act_q6_k, rows_q6_k };
 }

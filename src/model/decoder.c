@@ -12,7 +12,7 @@
  * reads the others. */
 #include "model/int.h"
 
-#define CHUNK 256
+#define CHUNK 512
 
 /* Rows [row, row + n) of a chunk, of one sequence, from position pos0 on. */
 struct part { int seq, row, n, pos0, n_want; const struct lora_use *lora; int n_lora; };
