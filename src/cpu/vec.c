@@ -76,9 +76,27 @@ INLINE vec choose(vint mask, vec yes, vec no) /* lanes of mask: all ones or zero
     return (vec)(((vint)yes & mask) | ((vint)no & ~mask));
 }
 
+/* The second where they cannot be compared; the compiler makes several instructions of choose(). */
 INLINE vec larger(vec a, vec b)
 {
+#if defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
     return choose(a > b, a, b);
+#endif
+}
+
+INLINE vec smaller(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return choose(a < b, a, b);
+#endif
 }
 
 INLINE float top(vec v)
@@ -92,8 +110,7 @@ INLINE float top(vec v)
 INLINE vec exp_vec(vec x)
 {
     const vec lo = all(-87.0f), hi = all(88.0f);
-    vec inside = choose(x > lo, x, lo);
-    inside = choose(inside < hi, inside, hi);
+    vec inside = smaller(larger(x, lo), hi);
     vec t = inside * 1.44269504f + 12582912.0f, n = t - 12582912.0f;
     vec r = inside - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
