@@ -2,6 +2,8 @@
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +66,10 @@ def test_the_same_seed_makes_the_same_model(tmp_path):
         assert tenon("debug", "random-model", "--shape", "nano", "--seed", seed, made[-1])[0] == 0
     a, b, c = (p.read_bytes() for p in made)
     assert a == b and a != c
+
+
+def test_a_peer_that_cannot_be_built_is_skipped_aloud(tmp_path):
+    versus = Path(__file__).parents[1] / "tools" / "versus.py"
+    p = subprocess.run([sys.executable, versus, TENON, "--peer", tmp_path], env={"PATH": str(tmp_path)},
+                       capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0 and p.stdout.startswith("skipped: llama.cpp cannot be built here: cmake"), p.stdout + p.stderr

@@ -71,33 +71,19 @@ INLINE float sum(vec v)
     return v[0];
 }
 
-INLINE vec choose(vint mask, vec yes, vec no) /* lanes of mask: all ones or zero */
-{
-    return (vec)(((vint)yes & mask) | ((vint)no & ~mask));
-}
-
-/* The second where they cannot be compared; the compiler makes several instructions of choose(). */
-INLINE vec larger(vec a, vec b)
-{
+/* The second where they cannot be compared; spelled out, because the compiler makes several instructions of a
+ * choice by lanes. */
 #if defined(__AVX512F__)
-    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+INLINE vec larger(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
 #elif defined(__AVX2__)
-    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+INLINE vec larger(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
 #else
-    return choose(a > b, a, b);
+INLINE vec choose(vint mask, vec yes, vec no) { return (vec)(((vint)yes & mask) | ((vint)no & ~mask)); }
+INLINE vec larger(vec a, vec b) { return choose(a > b, a, b); }
+INLINE vec smaller(vec a, vec b) { return choose(a < b, a, b); }
 #endif
-}
-
-INLINE vec smaller(vec a, vec b)
-{
-#if defined(__AVX512F__)
-    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
-    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
-#else
-    return choose(a < b, a, b);
-#endif
-}
 
 INLINE float top(vec v)
 {
