@@ -69,6 +69,12 @@ static double conv_loss(const struct grad_ops *o)
     o->conv(Y, T, X, W, N, D);
     return weighted(N * D);
 }
+static double turn_loss(const struct grad_ops *o)
+{
+    o->turn(Y, X, ROPE, NH, D);
+    return weighted(NH * D);
+}
+static void turn_back(const struct grad_ops *o) { o->turn_grad(GX, C, ROPE, NH, D); }
 static void conv_back(const struct grad_ops *o)
 {
     o->conv(Y, T, X, W, N, D);
@@ -114,6 +120,7 @@ static void xent_back(const struct grad_ops *o)
 static const struct op_case op_cases[] = {
     { "rms", N * D, D, N * D, rms_loss, rms_back },
     { "head", NH * D, D, NH * D, head_loss, head_back },
+    { "turn", NH * D, 0, NH * D, turn_loss, turn_back },
     { "conv", N * 3 * D, 3 * D, N * D, conv_loss, conv_back },
     { "swiglu", N * 2 * D, 0, N * D, swiglu_loss, swiglu_back },
     { "softmax", 37, 0, 37, softmax_loss, softmax_back },
@@ -215,11 +222,11 @@ struct world { /* a nano net and a pack of three conversations */
     const struct grad_ops *op;
 };
 
-static void world_open(struct world *s, const char *build)
+static void world_open_as(struct world *s, const struct model_config *c, const char *build)
 {
     struct err e = { 0 };
-    struct model_config c = nano();
-    *s = (struct world){ .net = net_new(&c, &e), .op = cpu_grad_ops(build) };
+    *s = (struct world){ .net = net_new(c, &e), .op = cpu_grad_ops(build) };
+    CHECK(s->net, "%s", e.msg);
     size_t n = net_n_param(s->net);
     s->w = mem_alloc(n * sizeof *s->w);
     s->g = mem_zero(n * sizeof *s->g);
@@ -238,6 +245,12 @@ static void world_open(struct world *s, const char *build)
     }
     s->p = (struct pack){ s->p.n, 3, s->token, s->target, s->weight, s->start, s->length, s->pos0 };
     arena_init(&s->tmp, 64 << 20);
+}
+
+static void world_open(struct world *s, const char *build)
+{
+    struct model_config c = nano();
+    world_open_as(s, &c, build);
 }
 
 static void world_close(struct world *s)
@@ -284,21 +297,105 @@ static double slope(struct world *s, size_t at)
     return sum / (12 * h);
 }
 
+/* `tries` entries of every tensor that is trained. */
+static void check_slopes(struct world *s, int tries)
+{
+    struct rng r = rng_make(9, 9, 9);
+    loss_of(s, &s->p, s->g);
+    for (size_t i = net_frozen_tensors(s->net); i < net_n_tensor(s->net); i++)
+        for (int k = 0; k < tries; k++) {
+            const struct param *p = net_param(s->net, i);
+            size_t at = entry(s, p, &r);
+            double want = slope(s, at), got = s->g[at - net_frozen(s->net)];
+            CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2,
+                  "%s entry %zu: %g, differences say %g", p->name, at - p->off, got, want);
+        }
+}
+
 TEST(the_nano_model_has_the_gradient_that_differences_say)
 {
     struct world s;
     world_open(&s, "f32");
-    loss_of(&s, &s.p, s.g);
-    struct rng r = rng_make(9, 9, 9);
-    for (size_t i = 0; i < net_n_tensor(s.net); i++)
-        for (int k = 0; k < 5; k++) {
-            const struct param *p = net_param(s.net, i);
-            size_t at = entry(&s, p, &r);
-            double want = slope(&s, at), got = s.g[at];
-            CHECK(fabs(want - got) / (fabs(want) + fabs(got) + 2e-2) < 2e-2,
-                  "%s entry %zu: %g, differences say %g", p->name, at - p->off, got, want);
-        }
+    check_slopes(&s, 5);
     world_close(&s);
+}
+
+/* Grouped queries, pairs of neighbours, heads that together are wider than the stream. */
+static struct model_config family(const char *arch)
+{
+    struct model_config c = nano();
+    snprintf(c.arch, sizeof c.arch, "%s", arch);
+    c.n_layer = 2;
+    c.n_head = 6;
+    for (int l = 0; l < 6; l++) c.n_head_kv[l] = l < 2 ? 2 : 0;
+    return c;
+}
+
+TEST(other_families_have_the_gradient_that_differences_say)
+{
+    static const char *const arch[] = { "llama", "qwen3" };
+    for (size_t i = 0; i < LEN(arch); i++) {
+        struct world s;
+        struct model_config c = family(arch[i]);
+        world_open_as(&s, &c, "f32");
+        check_slopes(&s, SANITIZED ? 1 : 4);
+        world_close(&s);
+    }
+}
+
+/* A net with additions whose B is no longer zero, so that A has a gradient too. */
+static void add_pairs(struct world *s)
+{
+    struct err e = { 0 };
+    CHECK(net_add_lora(s->net, 5, 10, LORA_ATTN | LORA_CONV | LORA_FFN, &e), "%s", e.msg);
+    size_t n = net_n_param(s->net), from = net_frozen(s->net);
+    s->w = mem_resize(s->w, n * sizeof *s->w);
+    s->g = mem_resize(s->g, n * sizeof *s->g);
+    memset(s->g, 0, n * sizeof *s->g);
+    fill(s->w + from, n - from, 11, 0.05);
+}
+
+TEST(additions_have_the_gradient_that_differences_say)
+{
+    struct model_config c[] = { nano(), family("llama") };
+    for (size_t i = 0; i < LEN(c); i++) {
+        struct world s;
+        world_open_as(&s, &c[i], "f32");
+        add_pairs(&s);
+        check_slopes(&s, SANITIZED ? 1 : 3);
+        world_close(&s);
+    }
+}
+
+TEST(an_addition_begins_as_nothing)
+{
+    struct world s;
+    world_open(&s, "f32");
+    double before = loss_of(&s, &s.p, NULL);
+    add_pairs(&s);
+    net_init(s.net, s.w, 1);
+    double after = loss_of(&s, &s.p, NULL);
+    CHECK(before == after, "loss %.9g before, %.9g with B = 0", before, after);
+    world_close(&s);
+}
+
+TEST(additions_that_cannot_be_are_refused)
+{
+    static const struct { const char *why; int rank; float alpha; unsigned targets; } rows[] = {
+        { "no rank", 0, 1, LORA_ATTN },
+        { "a rank beyond reason", 5000, 1, LORA_ATTN },
+        { "alpha 0", 4, 0, LORA_ATTN },
+        { "no matrix of the kind", 4, 8, LORA_CONV },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct world s;
+        struct err e = { 0 };
+        struct model_config c = family("llama");
+        world_open_as(&s, &c, "plain");
+        bool ok = net_add_lora(s.net, rows[i].rank, rows[i].alpha, rows[i].targets, &e);
+        CHECK(!ok && e.code == ERR_ARG, "%s: %s", rows[i].why, e.msg);
+        world_close(&s);
+    }
 }
 
 static double cosine(const float *a, const float *b, size_t n)
@@ -420,7 +517,9 @@ TEST(shapes_that_cannot_be_trained_are_refused_by_name)
         { "odd head", offsetof(struct model_config, head_dim), 16 },
         { "no blocks", offsetof(struct model_config, n_layer), 0 },
         { "four taps", offsetof(struct model_config, conv_taps), 4 },
-        { "heads that do not fill the width", offsetof(struct model_config, n_head), 5 },
+        { "heads that key heads do not divide", offsetof(struct model_config, n_head), 5 },
+        { "experts", offsetof(struct model_config, n_expert), 8 },
+        { "a window", offsetof(struct model_config, window), 64 },
     };
     for (size_t i = 0; i < LEN(rows); i++) {
         struct model_config c = nano();

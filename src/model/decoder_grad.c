@@ -1,4 +1,4 @@
-/* decoder_grad.c -- one training step of LFM2 on a pack of conversations: forward with a tape, then
+/* decoder_grad.c -- one training step of LFM2 or Llama on a pack of conversations: forward with a tape, then
  * back.
  *
  * Conversations lie back to back in one flat array of rows. Products, norms and SwiGLU do not see
@@ -28,28 +28,122 @@ struct step {
     const struct net *net;
     const struct grad_ops *op;
     const float *w;
-    float *g;                                                         /* NULL: forward only */
+    float *g; /* of what is trained; NULL: forward only */
+    float *waste; /* where gradients of frozen norms go */
     const struct pack *p;
     struct arena *tmp;
-    int n, d, F, H, hd;
+    int n, d, q, F, H, hd; /* q: width of all query heads */
     struct tape *tape;                                                /* [n_layer] */
     float *last; /* [n, d] stream after all blocks */
     float *gh;   /* [n, d] gradient of the stream, on its way down */
 };
+
+/* Where the gradient of the parameter at `off` adds up; NULL: it is frozen. */
+static float *grad_at(const struct step *s, size_t off)
+{
+    return off >= s->net->frozen ? s->g + (off - s->net->frozen) : NULL;
+}
+
+/* The same for a vector: the operations want somewhere to add. */
+static float *norm_grad_at(const struct step *s, size_t off)
+{
+    float *g = grad_at(s, off);
+    return g ? g : s->waste;
+}
+
+/* The additions to a matrix [out, in] at w, each for a stretch of its rows: from pair i on. */
+static int pairs_from(const struct net *n, size_t w)
+{
+    int i = 0;
+    while (i < n->n_pair && n->pair[i].base < w) i++;
+    return i;
+}
+
+/* t [n, r] = scale x A^T */
+static float *pair_down(const struct step *s, const struct net_pair *p, const float *x)
+{
+    int r = s->net->rank;
+    float *t = arena_f32(s->tmp, (size_t)s->n * (size_t)r);
+    s->op->gemm(GEMM_NT, s->n, r, p->cols, x, p->cols, s->w + p->a, p->cols, t, r, false, s->tmp);
+    for (size_t i = 0; i < (size_t)s->n * (size_t)r; i++) t[i] *= s->net->pair_scale;
+    return t;
+}
+
+static void pairs_forward(const struct step *s, float *y, const float *x, size_t w, int out, int in)
+{
+    const struct net *n = s->net;
+    size_t end = w + (size_t)out * (size_t)in;
+    for (int i = pairs_from(n, w); i < n->n_pair && n->pair[i].base < end; i++) {
+        const struct net_pair *p = &n->pair[i];
+        size_t mark = arena_mark(s->tmp), row = (p->base - w) / (size_t)in;
+        float *t = pair_down(s, p, x);
+        s->op->gemm(GEMM_NT, s->n, p->rows, n->rank, t, n->rank, s->w + p->b, n->rank, y + row, out,
+                    true, s->tmp);
+        arena_reset(s->tmp, mark);
+    }
+}
+
+/* u [n, r] = scale gy B */
+static float *pair_up(const struct step *s, const struct net_pair *p, const float *gy, int out)
+{
+    int r = s->net->rank;
+    float *u = arena_f32(s->tmp, (size_t)s->n * (size_t)r);
+    s->op->gemm(GEMM_NN, s->n, r, p->rows, gy, out, s->w + p->b, r, u, r, false, s->tmp);
+    for (size_t i = 0; i < (size_t)s->n * (size_t)r; i++) u[i] *= s->net->pair_scale;
+    return u;
+}
+
+/* x given: g_B += gy^T (scale x A^T), g_A += u^T x; else gx += u A. */
+static void pairs_backward(const struct step *s, float *gx, const float *gy, const float *x,
+                           size_t w, int out, int in)
+{
+    const struct net *n = s->net;
+    size_t end = w + (size_t)out * (size_t)in;
+    int r = n->rank;
+    for (int i = pairs_from(n, w); i < n->n_pair && n->pair[i].base < end; i++) {
+        const struct net_pair *p = &n->pair[i];
+        const float *g = gy + (p->base - w) / (size_t)in;
+        size_t mark = arena_mark(s->tmp);
+        float *u = pair_up(s, p, g, out), *t = x ? pair_down(s, p, x) : NULL;
+        if (x) {
+            s->op->gemm(GEMM_TN, p->rows, r, s->n, g, out, t, r, grad_at(s, p->b), r, true, s->tmp);
+            s->op->gemm(GEMM_TN, r, in, s->n, u, r, x, in, grad_at(s, p->a), in, true, s->tmp);
+        } else
+            s->op->gemm(GEMM_NN, s->n, in, r, u, r, s->w + p->a, in, gx, in, true, s->tmp);
+        arena_reset(s->tmp, mark);
+    }
+}
 
 /* y [n, out] = or += x [n, in] w^T, w [out, in] */
 static void linear(const struct step *s, float *y, const float *x, size_t w, int out, int in,
                    bool accumulate)
 {
     s->op->gemm(GEMM_NT, s->n, out, in, x, in, s->w + w, in, y, out, accumulate, s->tmp);
+    pairs_forward(s, y, x, w, out, in);
 }
 
-/* gx = gy w; g_w += gy^T x */
+/* gx = gy w */
+static void linear_grad_in(const struct step *s, float *gx, const float *gy, size_t w, int out,
+                           int in)
+{
+    s->op->gemm(GEMM_NN, s->n, in, out, gy, out, s->w + w, in, gx, in, false, s->tmp);
+    pairs_backward(s, gx, gy, NULL, w, out, in);
+}
+
+/* g_w += gy^T x */
+static void linear_grad_w(const struct step *s, const float *gy, const float *x, size_t w, int out,
+                          int in)
+{
+    float *g = grad_at(s, w);
+    if (g) s->op->gemm(GEMM_TN, out, in, s->n, gy, out, x, in, g, in, true, s->tmp);
+    pairs_backward(s, NULL, gy, x, w, out, in);
+}
+
 static void linear_grad(const struct step *s, float *gx, const float *gy, const float *x, size_t w,
                         int out, int in)
 {
-    s->op->gemm(GEMM_NN, s->n, in, out, gy, out, s->w + w, in, gx, in, false, s->tmp);
-    s->op->gemm(GEMM_TN, out, in, s->n, gy, out, x, in, s->g + w, in, true, s->tmp);
+    linear_grad_in(s, gx, gy, w, out, in);
+    linear_grad_w(s, gy, x, w, out, in);
 }
 
 static float *rows_of(const struct step *s, int width)
@@ -92,15 +186,16 @@ static void conv_backward(const struct step *s, const struct net_layer *y, const
     float *gy = rows_of(s, d), *gz = rows_of(s, 3 * d), *out = rows_of(s, d);
     float *taps = taps_turned(s, s->w + y->taps),
           *gt = arena_zero(s->tmp, 3 * (size_t)d * sizeof *gt);
-    s->op->gemm(GEMM_NN, s->n, d, d, s->gh, d, s->w + y->out, d, gy, d, false, s->tmp);
+    linear_grad_in(s, gy, s->gh, y->out, d, d);
     for (int q = 0; q < s->p->n_seq; q++) {
         size_t r = (size_t)s->p->start[q] * (size_t)d;
         s->op->conv_grad(gz + 3 * r, out + r, gt, gy + r, t->z + 3 * r, t->v + r, taps,
                          s->p->length[q], d);
     }
-    s->op->gemm(GEMM_TN, d, d, s->n, s->gh, d, out, d, s->g + y->out, d, true, s->tmp);
-    for (int i = 0; i < d; i++)
-        for (int j = 0; j < 3; j++) s->g[y->taps + 3 * i + j] += gt[j * d + i];
+    linear_grad_w(s, s->gh, out, y->out, d, d);
+    float *g = grad_at(s, y->taps);
+    for (int i = 0; g && i < d; i++)
+        for (int j = 0; j < 3; j++) g[3 * i + j] += gt[j * d + i];
     linear_grad(s, ga, gz, t->a, y->in, 3 * d, d);
 }
 
@@ -147,7 +242,7 @@ static void tile_scatter(const struct step *s, const struct head *h, const float
 
 static float attn_scale(const struct step *s)
 {
-    return 1.0f / __builtin_sqrtf((float)s->hd);
+    return s->net->attn_scale;
 }
 
 static void attn_head(const struct step *s, const struct tape *t, const struct head *h)
@@ -164,7 +259,7 @@ static void attn_head(const struct step *s, const struct tape *t, const struct h
                 s->op->softmax(p + (size_t)r * pad, t0 + r / h->grp + 1, (seen + 15) / 16 * 16,
                                attn_scale(s));
         s->op->gemm(GEMM_NN, rows, hd, seen, p, pad, h->v, h->wide, o, hd, false, s->tmp);
-        tile_scatter(s, h, o, t->o, s->d, t0, nt);
+        tile_scatter(s, h, o, t->o, s->q, t0, nt);
     }
 }
 
@@ -180,8 +275,8 @@ static void attn_head_grad(const struct step *s, const struct tape *t, const str
     for (int t0 = 0; t0 < h->T; t0 += TILE_T) {
         int nt = MIN(TILE_T, h->T - t0), rows = nt * h->grp, seen = t0 + nt;
         tile_gather(s, h, q, t->qk, h->stride, t0, nt);
-        tile_gather(s, h, o, t->o, s->d, t0, nt);
-        tile_gather(s, h, g, go, s->d, t0, nt);
+        tile_gather(s, h, o, t->o, s->q, t0, nt);
+        tile_gather(s, h, g, go, s->q, t0, nt);
         s->op->gemm(GEMM_NT, rows, seen, hd, q, hd, h->k, h->stride, p, pad, false, s->tmp);
         s->op->gemm(GEMM_NT, rows, seen, hd, g, hd, h->v, h->wide, gp, pad, false, s->tmp);
         for (int r = 0; r < rows; r++)
@@ -202,24 +297,47 @@ static const float *rope_row(const struct step *s, int q, int t)
     return s->net->rope + (size_t)(s->p->pos0[q] + t) * (size_t)s->hd;
 }
 
+/* Queries and keys of one row: normed head by head, if the model has such norms, and turned. */
+static void turn_row(const struct step *s, const struct net_layer *y, float *to, const float *x,
+                     const float *rope)
+{
+    int G = y->n_head_kv, hd = s->hd, k = s->H * hd;
+    float eps = s->net->cfg.rms_eps;
+    if (!s->net->head_norm) {
+        s->op->turn(to, x, rope, s->H + G, hd);
+        return;
+    }
+    s->op->head(to, x, s->w + y->q_norm, rope, s->H, hd, eps);
+    s->op->head(to + k, x + k, s->w + y->k_norm, rope, G, hd, eps);
+}
+
+static void turn_row_grad(const struct step *s, const struct net_layer *y, float *gx,
+                          const float *gy, const float *x, const float *rope)
+{
+    int G = y->n_head_kv, hd = s->hd, k = s->H * hd;
+    float eps = s->net->cfg.rms_eps;
+    if (!s->net->head_norm) {
+        s->op->turn_grad(gx, gy, rope, s->H + G, hd);
+        return;
+    }
+    s->op->head_grad(gx, norm_grad_at(s, y->q_norm), gy, x, s->w + y->q_norm, rope, s->H, hd, eps);
+    s->op->head_grad(gx + k, norm_grad_at(s, y->k_norm), gy + k, x + k, s->w + y->k_norm, rope, G,
+                     hd, eps);
+}
+
 static void attn_forward(const struct step *s, const struct net_layer *y, struct tape *t,
                          float *stream)
 {
     int G = y->n_head_kv, hd = s->hd, wide = (s->H + 2 * G) * hd, stride = (s->H + G) * hd;
-    float eps = s->net->cfg.rms_eps;
     t->qkv = rows_of(s, wide);
     t->qk = rows_of(s, stride);
-    t->o = rows_of(s, s->d);
+    t->o = rows_of(s, s->q);
     t->lse = rows_of(s, s->H);
     linear(s, t->qkv, t->a, y->in, wide, s->d, false);
     for (int q = 0; q < s->p->n_seq; q++) {
         for (int i = 0; i < s->p->length[q]; i++) {
             size_t r = (size_t)(s->p->start[q] + i);
-            const float *x = t->qkv + r * wide;
-            float *to = t->qk + r * stride;
-            s->op->head(to, x, s->w + y->q_norm, rope_row(s, q, i), s->H, hd, eps);
-            s->op->head(to + s->H * hd, x + s->H * hd, s->w + y->k_norm, rope_row(s, q, i), G, hd,
-                        eps);
+            turn_row(s, y, t->qk + r * stride, t->qkv + r * wide, rope_row(s, q, i));
         }
         for (int g = 0; g < G; g++) {
             size_t mark = arena_mark(s->tmp);
@@ -228,17 +346,17 @@ static void attn_forward(const struct step *s, const struct net_layer *y, struct
             arena_reset(s->tmp, mark);
         }
     }
-    linear(s, stream, t->o, y->out, s->d, s->d, true);
+    linear(s, stream, t->o, y->out, s->d, s->q, true);
 }
 
 static void attn_backward(const struct step *s, const struct net_layer *y, const struct tape *t,
                           float *ga)
 {
     int G = y->n_head_kv, hd = s->hd, wide = (s->H + 2 * G) * hd, stride = (s->H + G) * hd;
-    float eps = s->net->cfg.rms_eps, *go = rows_of(s, s->d);
+    float *go = rows_of(s, s->q);
     float *gqk = arena_zero(s->tmp, (size_t)s->n * stride * sizeof *gqk),
           *gqkv = arena_zero(s->tmp, (size_t)s->n * wide * sizeof *gqkv);
-    linear_grad(s, go, s->gh, t->o, y->out, s->d, s->d);
+    linear_grad(s, go, s->gh, t->o, y->out, s->d, s->q);
     for (int q = 0; q < s->p->n_seq; q++) {
         for (int g = 0; g < G; g++) {
             size_t mark = arena_mark(s->tmp);
@@ -248,12 +366,8 @@ static void attn_backward(const struct step *s, const struct net_layer *y, const
         }
         for (int i = 0; i < s->p->length[q]; i++) {
             size_t r = (size_t)(s->p->start[q] + i);
-            const float *x = t->qkv + r * wide, *gy = gqk + r * stride;
-            float *gx = gqkv + r * wide;
-            s->op->head_grad(gx, s->g + y->q_norm, gy, x, s->w + y->q_norm, rope_row(s, q, i), s->H,
-                             hd, eps);
-            s->op->head_grad(gx + s->H * hd, s->g + y->k_norm, gy + s->H * hd, x + s->H * hd,
-                             s->w + y->k_norm, rope_row(s, q, i), G, hd, eps);
+            turn_row_grad(s, y, gqkv + r * wide, gqk + r * stride, t->qkv + r * wide,
+                          rope_row(s, q, i));
         }
     }
     linear_grad(s, ga, gqkv, t->a, y->in, wide, s->d);
@@ -294,16 +408,14 @@ static void block_backward(const struct step *s, int l)
     size_t mark = arena_mark(s->tmp);
     float *gn = rows_of(s, s->d), *u = rows_of(s, s->F), *gu = rows_of(s, s->F),
           *gab = rows_of(s, 2 * s->F);
-    s->op->gemm(GEMM_NN, s->n, s->F, s->d, s->gh, s->d, s->w + y->down, s->F, gu, s->F, false,
-                s->tmp);
+    linear_grad_in(s, gu, s->gh, y->down, s->d, s->F);
     s->op->swiglu_grad(gab, u, gu, t->ab, s->n, s->F);
-    s->op->gemm(GEMM_TN, s->d, s->F, s->n, s->gh, s->d, u, s->F, s->g + y->down, s->F, true,
-                s->tmp);
+    linear_grad_w(s, s->gh, u, y->down, s->d, s->F);
     linear_grad(s, gn, gab, t->f, y->up, 2 * s->F, s->d);
-    s->op->rms_grad(s->gh, s->g + y->ffn_norm, gn, t->mid, s->w + y->ffn_norm, s->n, s->d, eps);
+    s->op->rms_grad(s->gh, norm_grad_at(s, y->ffn_norm), gn, t->mid, s->w + y->ffn_norm, s->n, s->d, eps);
     if (y->n_head_kv) attn_backward(s, y, t, gn);
     else conv_backward(s, y, t, gn);
-    s->op->rms_grad(s->gh, s->g + y->norm, gn, t->h, s->w + y->norm, s->n, s->d, eps);
+    s->op->rms_grad(s->gh, norm_grad_at(s, y->norm), gn, t->h, s->w + y->norm, s->n, s->d, eps);
     arena_reset(s->tmp, mark);
 }
 
@@ -315,7 +427,7 @@ struct head_out { float scale, z_loss; float *row_loss; uint8_t *row_hit; struct
 static void head_rows(const struct step *s, const struct head_out *o, const int *idx, int m)
 {
     int d = s->d, V = s->net->cfg.n_vocab;
-    const float *E = s->w + s->net->embd, *norm = s->w + s->net->final_norm;
+    const float *E = s->w + s->net->head, *norm = s->w + s->net->final_norm;
     size_t mark = arena_mark(s->tmp), row = (size_t)d * sizeof(float);
     float *x = arena_f32(s->tmp, (size_t)m * d), *hn = arena_f32(s->tmp, (size_t)m * d),
           *z = arena_f32(s->tmp, (size_t)m * V);
@@ -335,8 +447,10 @@ static void head_rows(const struct step *s, const struct head_out *o, const int 
     if (s->g) {
         float *gn = arena_f32(s->tmp, (size_t)m * d), *gx = arena_zero(s->tmp, (size_t)m * row);
         s->op->gemm(GEMM_NN, m, d, V, z, V, E, d, gn, d, false, s->tmp);
-        s->op->gemm(GEMM_TN, V, d, m, z, V, hn, d, s->g + s->net->embd, d, true, s->tmp);
-        s->op->rms_grad(gx, s->g + s->net->final_norm, gn, x, norm, m, d, s->net->cfg.rms_eps);
+        float *gE = grad_at(s, s->net->head);
+        if (gE) s->op->gemm(GEMM_TN, V, d, m, z, V, hn, d, gE, d, true, s->tmp);
+        s->op->rms_grad(gx, norm_grad_at(s, s->net->final_norm), gn, x, norm, m, d,
+                        s->net->cfg.rms_eps);
         for (int i = 0; i < m; i++) memcpy(s->gh + (size_t)idx[i] * d, gx + (size_t)i * d, row);
     }
     arena_reset(s->tmp, mark);
@@ -402,9 +516,9 @@ static void forward(struct step *s)
 static void backward(struct step *s)
 {
     for (int l = s->net->cfg.n_layer - 1; l >= 0; l--) block_backward(s, l);
-    for (int i = 0; i < s->n; i++)
-        s->op->add(s->g + s->net->embd + (size_t)s->p->token[i] * s->d, s->gh + (size_t)i * s->d,
-                   (size_t)s->d);
+    float *g = grad_at(s, s->net->embd);
+    for (int i = 0; g && i < s->n; i++)
+        s->op->add(g + (size_t)s->p->token[i] * s->d, s->gh + (size_t)i * s->d, (size_t)s->d);
 }
 
 bool net_step(const struct net *n, const float *w, const struct pack *p, const struct grad_ops *op,
@@ -423,9 +537,11 @@ bool net_step(const struct net *n, const float *w, const struct pack *p, const s
                       .tmp = tmp,
                       .n = p->n,
                       .d = c->n_embd,
+                      .q = c->n_head * c->head_dim,
                       .F = c->n_ff,
                       .H = c->n_head,
                       .hd = c->head_dim };
+    s.waste = arena_zero(tmp, (size_t)MAX(s.d, s.hd) * sizeof *s.waste);
     forward(&s);
     if (grad) s.gh = arena_zero(tmp, (size_t)s.n * (size_t)s.d * sizeof *s.gh);
     head_all(&s, &(struct head_out){ scale, z_loss, row_loss, row_hit, out });

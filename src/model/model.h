@@ -131,7 +131,7 @@ bool model_forward(const struct model *m, struct kv *kv, const struct batch *b, 
 /* ---- training: decoder_grad.c -- forward with kept activations and its gradient -------------- */
 
 /* Master weights in f32 as one flat array; tensors are views into it. Layout in file order of names. */
-struct param { char name[64]; size_t off; int rows, cols; bool is_matrix, is_embedding; }; /* vectors: rows 1 */
+struct param { char name[80]; size_t off; int rows, cols; bool is_matrix, is_embedding; }; /* vectors: rows 1 */
 struct net;                                                           /* shape + parameter table, read-only */
 struct net *net_new(const struct model_config *c, struct err *e);
 void        net_free(struct net *n);
@@ -139,7 +139,19 @@ const struct model_config *net_config(const struct net *n);
 size_t              net_n_param(const struct net *n);                 /* floats in the flat array */
 size_t              net_n_tensor(const struct net *n);
 const struct param *net_param(const struct net *n, size_t i);
+/* Fills what is trained as training begins; the rest is the caller's. */
 void                net_init(const struct net *n, float *w, uint64_t seed);
+/* The trainable form of an open model, tied or not: lfm2, llama, qwen3; conversations of at most n_ctx tokens.
+ * ERR_UNSUPPORTED names what has no gradient (experts, biases, a window). g: the file of m; neither is kept. */
+struct net *net_of_model(const struct model *m, const struct gguf *g, int n_ctx, struct err *e);
+/* Reads the file's tensors into w as f32: those that net_add_lora() did not add. */
+bool        net_read(const struct net *n, const struct gguf *g, float *w, struct err *e);
+/* Low-rank additions (arXiv:2106.09685) to the matrices of these kinds: y += alpha / rank * B (A x), as parameters
+ * NAME.lora_a [rank, in] and NAME.lora_b [out, rank] behind all others, which are frozen from now on. Once. */
+enum lora_target { LORA_ATTN = 1, LORA_CONV = 2, LORA_FFN = 4 };
+bool        net_add_lora(struct net *n, int rank, float alpha, unsigned targets, struct err *e);
+size_t      net_frozen(const struct net *n);                          /* floats at the front that get no gradient */
+size_t      net_frozen_tensors(const struct net *n);
 
 struct pack {                                                         /* whole conversations, back to back */
     int n, n_seq;
@@ -148,8 +160,8 @@ struct pack {                                                         /* whole c
     const int32_t *start, *length, *pos0;                             /* [n_seq] first row, rows, RoPE offset */
 };
 struct pack_loss { double loss, weight; };                            /* weighted sum of losses, sum of weights */
-/* Forward and, if grad is not NULL, backward of one pack on the calling thread: adds to grad (flat,
- * like w) the gradient of (sum of weighted losses) * scale. row_loss, row_hit [n] may be NULL:
+/* Forward and, if grad is not NULL, backward of one pack on the calling thread: adds to grad (flat, like w from
+ * net_frozen() on) the gradient of (sum of weighted losses) * scale. row_loss, row_hit [n] may be NULL:
  * loss and "arg-max is the target" of every row with target >= 0. */
 bool net_step(const struct net *n, const float *w, const struct pack *p, const struct grad_ops *op, float scale, float z_loss,
               float *grad, float *row_loss, uint8_t *row_hit, struct arena *tmp, struct pack_loss *out, struct err *e);

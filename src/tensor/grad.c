@@ -133,6 +133,30 @@ static void head_grad(float *gx, float *gw, const float *gy, const float *x, con
     }
 }
 
+/* ---- heads: RoPE of neighbours ---- */
+
+static void turn(float *y, const float *x, const float *rope, int n_head, int hd)
+{
+    int half = hd / 2;
+    for (int h = 0; h < n_head; h++, x += hd, y += hd)
+        for (int i = 0; i < half; i++) {
+            float c = rope[i], s = rope[half + i], a = x[2 * i], b = x[2 * i + 1];
+            y[i] = a * c - b * s;
+            y[half + i] = a * s + b * c;
+        }
+}
+
+static void turn_grad(float *gx, const float *gy, const float *rope, int n_head, int hd)
+{
+    int half = hd / 2;
+    for (int h = 0; h < n_head; h++, gx += hd, gy += hd)
+        for (int i = 0; i < half; i++) {
+            float c = rope[i], s = rope[half + i], a = gy[i], b = gy[half + i];
+            gx[2 * i] = a * c + b * s;
+            gx[2 * i + 1] = b * c - a * s;
+        }
+}
+
 /* ---- gated short convolution ---- */
 
 static void conv(float *y, float *v, const float *z, const float *taps, int n, int d)
@@ -288,6 +312,6 @@ gemm_fn GRAD_GEMM;
 #endif
 
 const struct grad_ops PASTE(grad_ops_, GRAD_ISA) = {
-    NAME_OF(GRAD_ISA), GRAD_GEMM, rms,          rms_grad, head, head_grad, conv, conv_grad, swiglu,
-    swiglu_grad,       softmax,   softmax_grad, xent,     add,  dot,
+    NAME_OF(GRAD_ISA), GRAD_GEMM, rms,          rms_grad, head, head_grad, turn, turn_grad, conv,
+    conv_grad,         swiglu,    swiglu_grad,  softmax,  softmax_grad, xent, add,  dot,
 };

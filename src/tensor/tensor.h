@@ -170,6 +170,10 @@ struct grad_ops {
     void (*head)(float *y, const float *x, const float *w, const float *rope, int n_head, int hd, float eps);
     void (*head_grad)(float *gx, float *gw, const float *gy, const float *x, const float *w, const float *rope,
                       int n_head, int hd, float eps);
+    /* One token's heads without a norm, where neighbours 2i and 2i + 1 make a pair: y = RoPE(x), pair i at i and i + hd/2,
+     * so that scores are those of the turned pairs in any order. The gradient writes gx. */
+    void (*turn)(float *y, const float *x, const float *rope, int n_head, int hd);
+    void (*turn_grad)(float *gx, const float *gy, const float *rope, int n_head, int hd);
     /* One sequence of gated short convolution, three taps [3, d], oldest first: z [n, 3d] = (B, C, X), v = conv(B*X),
      * y = C*v. The gradient writes gz and y again, and adds to gtaps [3, d]. */
     void (*conv)(float *y, float *v, const float *z, const float *taps, int n, int d);
