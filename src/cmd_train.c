@@ -7,6 +7,7 @@
 #include "cpu/cpu.h"
 #include "front.h"
 #include "train/train.h"
+#include "tune.h"
 
 struct train_args {
     const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
@@ -14,7 +15,11 @@ struct train_args {
     int64_t steps, threads, seed, stage, tokens, eval_examples;
     double seconds, lr, decay, save_every, eval_every, log_every;
     bool json, go_on;
+    struct tuning tune;
 };
+
+#define LR 2e-3 /* of a run from random weights */
+#define TUNE_TOKENS 2048
 
 static const struct train_args train_defaults = {
     .shape = "small",
@@ -24,11 +29,11 @@ static const struct train_args train_defaults = {
     .name = "tenon",
     .seed = 1,
     .eval_examples = 128,
-    .lr = 2e-3,
     .decay = 0.25,
     .save_every = 300,
     .eval_every = 120,
     .log_every = 15,
+    .tune = TUNING_DEFAULTS,
 };
 
 #define O(group, letter, name, arg, kind, member, help)                                            \
@@ -48,14 +53,33 @@ static const struct opt train_opts[] = {
     O("Data", 0, "stage", "N", OPT_INT, stage,
       "1 to 3; 0: all in turn, by share of the run (default: 0)"),
     O("Data", 0, "seed", "N", OPT_INT, seed, "of weights and conversations (default: 1)"),
+    O("Fine-tuning", 0, "lora", "FILE", OPT_STR, tune.lora,
+      "learn an adapter from these conversations, JSONL (docs/fine-tuning.md; default: no)"),
+    O("Fine-tuning", 0, "full", "FILE", OPT_STR, tune.full,
+      "the same with all weights: a whole model comes out (default: no)"),
+    O("Fine-tuning", 'm', "model", "FILE", OPT_STR, tune.model,
+      "GGUF of an LFM2, Llama or Qwen3 to start from (default: the embedded model)"),
+    O("Fine-tuning", 0, "epochs", "X", OPT_F64, tune.epochs, "how often all are seen (default: 3)"),
+    O("Fine-tuning", 0, "rank", "N", OPT_INT, tune.rank, "of the adapter (default: 16)"),
+    O("Fine-tuning", 0, "alpha", "X", OPT_F64, tune.alpha, "its weight, times 1 / rank (default: 32)"),
+    O("Fine-tuning", 0, "targets", "LIST", OPT_STR, tune.targets,
+      "what it changes: attn, conv, ffn, with commas between (default: all)"),
+    O("Fine-tuning", 0, "hold-out", "SHARE", OPT_F64, tune.held,
+      "of the conversations: only to measure (default: 0.1)"),
+    O("Fine-tuning", 0, "patience", "N", OPT_INT, tune.patience,
+      "looks at the held-out ones without progress that end it, 0: never (default: 4)"),
+    O("Fine-tuning", 0, "replay", "SHARE", OPT_F64, tune.replay,
+      "of the generator's conversations, against forgetting (default: 0.25, with -m 0)"),
+    O("Fine-tuning", 0, "ctx", "N", OPT_INT, tune.n_ctx,
+      "tokens of the longest conversation; longer ones are left out (default: 2048)"),
     O("Length", 0, "steps", "N", OPT_INT, steps,
       "steps in all (default: none; give this or --time-budget)"),
     O("Length", 0, "time-budget", "SECONDS", OPT_F64, seconds,
       "length of the run, decay included (default: none)"),
-    O("Optimizer", 0, "lr", "X", OPT_F64, lr, "peak learning rate (default: 0.002)"),
+    O("Optimizer", 0, "lr", "X", OPT_F64, lr, "peak learning rate (default: 0.002; of --lora 0.001, of --full 0.0003, of large models less)"),
     O("Optimizer", 0, "decay", "X", OPT_F64, decay, "share of the run that decays (default: 0.25)"),
     O("Optimizer", 0, "tokens", "N", OPT_INT, tokens,
-      "tokens of a step (default: 4096, then 8192)"),
+      "tokens of a step (default: 4096, then 8192; fine-tuning 2048)"),
     O("Run", 't', "threads", "N", OPT_INT, threads, "workers (default: one per core)"),
     O("Run", 0, "isa", "NAME", OPT_STR, isa,
       "bf16, f32, avx512, avx2 or plain (default: the fastest here)"),
@@ -140,8 +164,7 @@ static uint64_t vocab_hash(const struct tokenizer *t)
 
 /* ---- the run ---- */
 
-static bool fill_opts(struct train_opts *o, const struct train_args *a, const struct ground *g,
-                      struct err *e)
+static bool fill_opts(struct train_opts *o, const struct train_args *a, struct err *e)
 {
     if (a->isa && !cpu_grad_ops(a->isa))
         return err_set(e, ERR_UNSUPPORTED, "--isa %s: not on this machine", a->isa);
@@ -150,7 +173,7 @@ static bool fill_opts(struct train_opts *o, const struct train_args *a, const st
                               .seed = (uint64_t)a->seed,
                               .steps = a->steps,
                               .seconds = a->seconds,
-                              .lr = a->lr,
+                              .lr = a->lr > 0 ? a->lr : LR,
                               .decay = a->decay,
                               .stage = (int)a->stage,
                               .tokens = (int)a->tokens,
@@ -161,7 +184,7 @@ static bool fill_opts(struct train_opts *o, const struct train_args *a, const st
                               .eval_examples = (int)a->eval_examples,
                               .status = true,
                               .stop = &stop_asked };
-    return train_shape(&o->shape, a->shape, tok_n_vocab(g->tok), e);
+    return true;
 }
 
 static bool take_start(struct train *t, const struct train_args *a, struct err *e)
@@ -238,6 +261,26 @@ static void print_summary(const struct train *t, bool as_json)
     json_free(o);
 }
 
+static int run_tune(const struct train_args *a)
+{
+    struct tuning y = a->tune;
+    struct train_opts o;
+    struct err e = { 0 };
+    y.packs = a->packs;
+    y.out = a->out;
+    y.json = a->json;
+    bool ok = fill_opts(&o, a, &e);
+    if (ok) {
+        o.lr = a->lr;
+        o.tokens = a->tokens ? (int)a->tokens : TUNE_TOKENS;
+        o.dir = NULL;
+        signal(SIGINT, on_signal);
+        signal(SIGTERM, on_signal);
+        ok = tune(&y, &o, &e);
+    }
+    return ok ? 0 : front_fail("train", &e);
+}
+
 static int run_train(const void *opts, int n_arg, char **arg)
 {
     (void)n_arg, (void)arg;
@@ -247,7 +290,9 @@ static int run_train(const void *opts, int n_arg, char **arg)
     struct train_source src = { &g, draw, 0 };
     struct train *t = NULL;
     struct err e = { 0 };
-    bool ok = ground_open(&g, a, &e) && fill_opts(&o, a, &g, &e);
+    if (a->tune.lora || a->tune.full) return run_tune(a);
+    bool ok = ground_open(&g, a, &e) && fill_opts(&o, a, &e) &&
+              train_shape(&o.shape, a->shape, tok_n_vocab(g.tok), &e);
     if (ok) {
         src.hash = vocab_hash(g.tok);
         signal(SIGINT, on_signal);
@@ -264,7 +309,7 @@ static int run_train(const void *opts, int n_arg, char **arg)
 const struct command cmd_train = {
     .verb = "train",
     .args = "",
-    .sentence = "Train a model from the conversation generator.",
+    .sentence = "Train a model from the conversation generator, or fine-tune one on conversations of your own.",
     .example = "tenon train --shape nano --vocab models/vocab.gguf --time-budget 600 --out my.gguf",
     .opt = train_opts,
     .n_opt = LEN(train_opts),

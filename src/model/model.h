@@ -139,6 +139,7 @@ const struct model_config *net_config(const struct net *n);
 size_t              net_n_param(const struct net *n);                 /* floats in the flat array */
 size_t              net_n_tensor(const struct net *n);
 const struct param *net_param(const struct net *n, size_t i);
+const struct param *net_find(const struct net *n, const char *name);  /* NULL: there is none */
 /* Fills what is trained as training begins; the rest is the caller's. */
 void                net_init(const struct net *n, float *w, uint64_t seed);
 /* The trainable form of an open model, tied or not: lfm2, llama, qwen3; conversations of at most n_ctx tokens.

@@ -133,6 +133,13 @@ static float *turns(const struct model_config *c, const float *freq)
     return t;
 }
 
+const struct param *net_find(const struct net *n, const char *name)
+{
+    for (size_t i = 0; i < n->n_tensor; i++)
+        if (!strcmp(n->param[i].name, name)) return &n->param[i];
+    return NULL;
+}
+
 static struct net *make(const struct model_config *c, const struct kind *k, const char *final_norm,
                         bool tied, const float *freq)
 {

@@ -6,13 +6,12 @@
  * micro-batch. A conversation longer than the stage allows is dropped and counted, never cut. */
 #include "train/int.h"
 
-#define PER_MICRO 4096 /* conversation numbers set aside for each micro-batch */
 #define PROMPT_SHARE 4 /* one prompt token in four carries the weight of four */
 #define LATE_SHARE 10  /* one in ten starts at a late position */
 
 int stage_max_tokens(int stage)
 {
-    return stage <= 1 ? 384 : stage == 2 ? 1024 : 2048;
+    return stage <= 1 ? 384 : stage == 2 ? 1024 : stage == 3 ? 2048 : INT32_MAX;
 }
 
 void batch_done(struct batch_buf *b)

@@ -173,20 +173,13 @@ void weights_close(struct weights_file *f)
     map_close(&f->map);
 }
 
-static const struct param *find_param(const struct net *n, const char *name)
-{
-    for (size_t i = 0; i < net_n_tensor(n); i++)
-        if (!strcmp(net_param(n, i)->name, name)) return net_param(n, i);
-    return NULL;
-}
-
 int train_warm_start(struct train *t, const char *path, struct err *e)
 {
     struct weights_file f;
     if (!weights_open(&f, path, e)) return -1;
     int taken = 0;
     for (size_t i = 0; i < net_n_tensor(f.net); i++) {
-        const struct param *p = net_param(f.net, i), *to = find_param(t->net, p->name);
+        const struct param *p = net_param(f.net, i), *to = net_find(t->net, p->name);
         if (!to || to->rows != p->rows || to->cols != p->cols) continue;
         memcpy(t->w + to->off, f.w + p->off, (size_t)p->rows * (size_t)p->cols * sizeof(float));
         taken++;

@@ -111,3 +111,63 @@ bool train_export(const struct net *n, const float *w, const struct export_opts 
     gguf_out_free(o);
     return ok || err_in(e, "export");
 }
+
+/* ---- what fine-tuning leaves ----------------------------------------------------------------- */
+
+bool tune_export_adapter(const struct train *t, const struct gguf *base, const char *path, struct err *e)
+{
+    const struct tune_opts *u = t->o.tune;
+    struct gguf_out *o = gguf_out_new();
+    struct bytes name;
+    gguf_out_str(o, "general.architecture", t->o.shape.arch, strlen(t->o.shape.arch));
+    gguf_out_str(o, "general.type", "adapter", 7);
+    gguf_out_str(o, "adapter.type", "lora", 4);
+    gguf_out_f32(o, "adapter.lora.alpha", u->alpha);
+    if (gguf_has(base, "general.name") && gguf_str(base, "general.name", &name, NULL))
+        gguf_out_str(o, "general.base_model.0.name", name.p, name.len);
+    for (size_t i = net_frozen_tensors(t->net); i < net_n_tensor(t->net); i++) {
+        struct tensor x;
+        void *own;
+        struct param p = *net_param(t->net, i);
+        pack_param(&p, t->w, DT_F32, &x, &own, e); /* F32 lends and cannot fail */
+        gguf_out_tensor(o, &x);
+    }
+    bool ok = gguf_out_write(o, path, e);
+    gguf_out_free(o);
+    return ok || err_in(e, "export");
+}
+
+/* Called by the writer when the tensor's turn comes. */
+static bool fill_tuned(void *ctx, const struct tensor *x, void *dst, struct err *e)
+{
+    const struct train *t = ctx;
+    const struct param *p = net_find(t->net, x->name);
+    size_t n = (size_t)p->rows * (size_t)p->cols;
+    (void)e;
+    if (x->dtype == DT_F32) memcpy(dst, t->w + p->off, n * sizeof(float));
+    else dtype_info(x->dtype)->pack(t->w + p->off, NULL, dst, n);
+    return true;
+}
+
+bool tune_export_model(const struct train *t, const struct gguf *base, const char *path, struct err *e)
+{
+    struct gguf_out *o = gguf_out_new();
+    bool ok = true;
+    for (size_t i = 0; i < gguf_n_kv(base); i++) {
+        struct gguf_kv kv = gguf_kv(base, i);
+        gguf_out_kv(o, &kv);
+    }
+    for (size_t i = 0; ok && i < gguf_n_tensor(base); i++) {
+        const struct tensor *x = gguf_tensor(base, i);
+        if (!net_find(t->net, x->name)) gguf_out_tensor(o, x);
+        else if (x->dtype == DT_F32 || dtype_info(x->dtype)->pack)
+            gguf_out_fill(o, x, fill_tuned, (void *)(uintptr_t)t);
+        else
+            ok = err_set(e, ERR_UNSUPPORTED,
+                         "tensor %s is %s, which cannot be written: tune a F16, BF16, F32 or Q8_0 file",
+                         x->name, dtype_info(x->dtype)->name);
+    }
+    ok = ok && gguf_out_write(o, path, e);
+    gguf_out_free(o);
+    return ok || err_in(e, "export");
+}

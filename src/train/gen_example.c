@@ -296,7 +296,7 @@ static uint8_t scan_byte(struct call_scan *k, const char *s, size_t i)
     }
 }
 
-static void classify_calls(const char *s, size_t n, uint8_t *cls)
+void classify_calls(const char *s, size_t n, uint8_t *cls)
 {
     struct call_scan k = { 0 };
     for (size_t i = 0; i < n; i++) {
@@ -308,6 +308,19 @@ static void classify_calls(const char *s, size_t n, uint8_t *cls)
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
+
+void classify_tokens(const struct tokenizer *t, const struct ids *ids, size_t from,
+                     const uint8_t *byte, size_t n, uint8_t *cls)
+{
+    for (size_t i = from, off = 0; i < ids->n && off < n; i++) {
+        size_t len = tok_bytes(t, ids->id[i]).len;
+        cls[i] = byte[off];
+        for (size_t j = off; cls[i] == TC_STRUCT && j < off + len && j < n; j++)
+            /* punctuation that reaches into the value */
+            if (byte[j] == TC_VALUE_FIRST) cls[i] = TC_VALUE_FIRST;
+        off += len;
+    }
+}
 
 struct writer {
     const struct tokenizer *t;
@@ -342,7 +355,7 @@ static void put_special(struct writer *w, int32_t id)
 
 static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
 {
-    size_t from = w->ids.n, off = 0;
+    size_t from = w->ids.n;
     bool role = w->at_role;
     if (!tok_encode(w->t, s, n, 0, &w->ids, e)) return false;
     put_class(w, from, TC_PROMPT);
@@ -358,14 +371,8 @@ static bool put_text(struct writer *w, const char *s, size_t n, struct err *e)
     uint8_t *byte = mem_zero(n + 1);
     memset(byte + plain, w->text_class, n - plain);
     if (w->in_call) classify_calls(s, n, byte);
-    for (size_t i = from; i < w->ids.n; i++) {
-        w->cls[i] = off < plain ? TC_PROMPT : byte[off];
-        size_t len = tok_bytes(w->t, w->ids.id[i]).len;
-        for (size_t j = off; w->cls[i] == TC_STRUCT && j < off + len && j < n; j++)
-            /* punctuation that reaches into the value */
-            if (byte[j] == TC_VALUE_FIRST) w->cls[i] = TC_VALUE_FIRST;
-        off += len;
-    }
+    memset(byte, TC_PROMPT, plain);
+    classify_tokens(w->t, &w->ids, from, byte, n, w->cls);
     mem_free(byte);
     return true;
 }

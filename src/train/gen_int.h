@@ -173,6 +173,14 @@ const char *sense_reword(struct draw *d, const char *marked);
 bool dialogues_load(struct dialogues *x, const char *path, struct err *e);
 void dialogues_done(struct dialogues *x);
 
+/* ---- gen_example.c: classes of tokens --------------------------------------------------------- */
+
+/* Of the bytes of calls: [{"name":"x","arguments":{…}},…]. */
+void classify_calls(const char *s, size_t n, uint8_t *cls);
+/* Of the tokens from `from` on, which say the n bytes: each has that of its first byte. */
+void classify_tokens(const struct tokenizer *t, const struct ids *ids, size_t from,
+                     const uint8_t *byte, size_t n, uint8_t *cls);
+
 /* ---- gen_conv.c: one conversation ------------------------------------------------------------ */
 
 /* owns its JSON */

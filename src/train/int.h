@@ -21,6 +21,9 @@ void batch_done(struct batch_buf *b);
 void batch_clear(struct batch_buf *b);
 /* Appends x; the target of row i is token i+1, weighted by its class. */
 void batch_add(struct batch_buf *b, const struct example *x, int stage, int pos0);
+#define PER_MICRO 4096   /* conversation numbers set aside for each micro-batch */
+#define MICRO_TOKENS 1024                                             /* rows of one, and what its last conversation adds */
+#define STAGE_TUNE 4     /* prompts weigh nothing, any length */
 /* Micro-batch number `index` of a stage: conversations until there are at least `tokens` rows. */
 bool batch_fill(struct batch_buf *b, const struct train_source *src, int stage, uint64_t seed,
                 uint64_t index, int tokens, int n_ctx, struct err *e);
@@ -99,6 +102,10 @@ struct train {
 };
 
 double train_progress(const struct train *t);                         /* [0, 1] */
+bool   train_step(struct train *t, struct err *e);
+void   train_tick(struct train *t, uint64_t *last);                    /* books the time since *last, now */
+bool   train_stopped(const struct train *t);
+size_t train_n_free(const struct train *t);                           /* floats that are trained; they lie at the end */
 
 /* ---- ckpt.c ---- */
 

@@ -14,7 +14,6 @@
 
 #include "train/int.h"
 
-#define MICRO_TOKENS 1024
 #define CLIP 1.0
 #define Z_LOSS 1e-4f
 #define MUON_DECAY 0.05f
@@ -71,17 +70,17 @@ static bool check_opts(const struct train_opts *o, struct err *e)
     if (!(o->lr > 0) || !(o->decay >= 0 && o->decay <= 1))
         return err_set(e, ERR_ARG,
                        "training: learning rate must be positive, decay a share of the run");
-    if (o->stage < 0 || o->stage > 3)
+    if (!o->tune && (o->stage < 0 || o->stage > 3))
         return err_set(e, ERR_ARG, "training: stage %d; 1 to 3, or 0 for all in turn", o->stage);
     return true;
 }
 
 static bool open_arrays(struct train *t, struct err *e)
 {
-    size_t n = net_n_param(t->net), bytes = n * sizeof(float);
-    float **slab[] = { &t->w, &t->m, &t->v };
-    for (size_t i = 0; i < LEN(slab); i++)
-        if (!(*slab[i] = mem_slab(bytes, e))) return false;
+    size_t bytes = train_n_free(t) * sizeof(float);
+    if (!(t->w = mem_slab(net_n_param(t->net) * sizeof(float), e)) || !(t->m = mem_slab(bytes, e)) ||
+        !(t->v = mem_slab(bytes, e)))
+        return false;
     t->worker = mem_zero((size_t)t->o.threads * sizeof *t->worker);
     for (int i = 0; i < t->o.threads; i++) {
         arena_init(&t->worker[i].tmp, (size_t)1 << 28);
@@ -91,6 +90,27 @@ static bool open_arrays(struct train *t, struct err *e)
     return true;
 }
 
+/* The network: a new one of the wanted shape, or that of the model that is to be tuned. */
+static struct net *open_net(const struct train_opts *o, struct err *e)
+{
+    const struct tune_opts *u = o->tune;
+    if (!u) return net_new(&o->shape, e);
+    struct net *n = net_of_model(u->model, u->file, u->n_ctx, e);
+    if (!n || !u->rank || net_add_lora(n, u->rank, u->alpha, u->targets, e)) return n;
+    net_free(n);
+    return NULL;
+}
+
+static bool begin_weights(struct train *t, struct err *e)
+{
+    const struct tune_opts *u = t->o.tune;
+    if (u && !net_read(t->net, u->file, t->w, e)) return false;
+    if (!u || u->rank) net_init(t->net, t->w, t->o.seed);
+    return true;
+}
+
+size_t train_n_free(const struct train *t) { return net_n_param(t->net) - net_frozen(t->net); }
+
 struct train *train_open(const struct train_opts *o, const struct train_source *src, struct err *e)
 {
     if (!check_opts(o, e)) return NULL;
@@ -98,14 +118,14 @@ struct train *train_open(const struct train_opts *o, const struct train_source *
     t->o = *o;
     t->src = *src;
     t->c.e1 = t->c.e2 = t->c.best = -1;
-    if (!(t->net = net_new(&o->shape, e)) || !open_arrays(t, e) ||
-        !(t->pool = pool_open(o->threads, e)))
+    if (!(t->net = open_net(o, e)) || !open_arrays(t, e) || !(t->pool = pool_open(o->threads, e)) ||
+        !begin_weights(t, e))
         goto fail;
+    t->o.shape = *net_config(t->net);
     if (o->dir && mkdir(o->dir, 0777) && !file_exists(o->dir)) {
         err_set(e, ERR_IO, "%s: this folder cannot be made", o->dir);
         goto fail;
     }
-    net_init(t->net, t->w, o->seed);
     return t;
 fail:
     train_close(t);
@@ -115,14 +135,15 @@ fail:
 void train_close(struct train *t)
 {
     if (!t) return;
-    size_t bytes = t->net ? net_n_param(t->net) * sizeof(float) : 0;
+    size_t all = t->net ? net_n_param(t->net) * sizeof(float) : 0,
+           bytes = t->net ? train_n_free(t) * sizeof(float) : 0;
     for (int i = 0; t->worker && i < t->o.threads; i++) {
         batch_done(&t->worker[i].batch);
         mem_free(t->worker[i].row_loss);
         mem_free(t->worker[i].row_hit);
         arena_done(&t->worker[i].tmp);
     }
-    mem_slab_free(t->w, bytes);
+    mem_slab_free(t->w, all);
     mem_slab_free(t->m, bytes);
     mem_slab_free(t->v, bytes);
     for (int i = 0; i < t->cap_micro; i++) mem_slab_free(t->micro[i].g, bytes);
@@ -161,7 +182,7 @@ static bool run_micro(struct train *t, struct worker *k, struct micro *m, uint64
     /* Rows of weight 0 are masked: with a report wanted, the head would run on them as well. */
     for (int i = 0; i < b->p.n; i++)
         if (b->weight[i] == 0) b->target[i] = -1;
-    memset(m->g, 0, net_n_param(t->net) * sizeof *m->g);
+    memset(m->g, 0, train_n_free(t) * sizeof *m->g);
     if (!net_step(t->net, t->w, &b->p, t->o.ops, 1, Z_LOSS, m->g, k->row_loss, k->row_hit, &k->tmp,
                   &m->loss, &k->err))
         return false;
@@ -183,10 +204,11 @@ static void gather_tensor(struct train *t, size_t i, float scale)
 {
     const struct param *p = net_param(t->net, i);
     size_t n = (size_t)p->rows * (size_t)p->cols;
-    float *g = t->micro[0].g + p->off;
+    size_t at = p->off - net_frozen(t->net);
+    float *g = t->micro[0].g + at;
     double sum = 0;
     for (int k = 1; k < t->n_micro; k++) {
-        const float *from = t->micro[k].g + p->off;
+        const float *from = t->micro[k].g + at;
         for (size_t j = 0; j < n; j++) g[j] += from[j];
     }
     for (size_t j = 0; j < n; j++) {
@@ -196,13 +218,19 @@ static void gather_tensor(struct train *t, size_t i, float scale)
     t->norm2[i] = sum;
 }
 
+/* The next tensor that is trained, claimed. */
+static size_t next_tensor(struct train *t)
+{
+    return net_frozen_tensors(t->net) + (size_t)atomic_fetch_add(&t->next, 1);
+}
+
 static void gather_thread(void *ctx, int thread, int n_thread)
 {
     struct train *t = ctx;
     (void)thread, (void)n_thread;
     double weight = 0;
     for (int i = 0; i < t->n_micro; i++) weight += t->micro[i].loss.weight;
-    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);)
+    for (size_t i; (i = next_tensor(t)) < net_n_tensor(t->net);)
         gather_tensor(t, i, weight > 0 ? (float)(1 / weight) : 0);
 }
 
@@ -213,13 +241,13 @@ static void update_thread(void *ctx, int thread, int n_thread)
     struct adamw adam = { t->lr, 0.9f, 0.95f, 1e-8f, 0, t->c.step + 1 };
     struct muon muon = { t->lr, 0.95f, MUON_DECAY };
     const float *g = t->micro[0].g;
-    for (size_t i; (i = (size_t)atomic_fetch_add(&t->next, 1)) < net_n_tensor(t->net);) {
+    for (size_t i; (i = next_tensor(t)) < net_n_tensor(t->net);) {
         const struct param *p = net_param(t->net, i);
-        size_t n = (size_t)p->rows * (size_t)p->cols, o = p->off;
-        if (p->is_matrix && !p->is_embedding)
-            muon_update(&muon, t->w + o, t->m + o, g + o, p->rows, p->cols, t->clip, t->o.ops->gemm,
-                        &t->worker[thread].tmp);
-        else adamw_update(&adam, t->w + o, t->m + o, t->v + o, g + o, n, t->clip);
+        size_t n = (size_t)p->rows * (size_t)p->cols, o = p->off - net_frozen(t->net);
+        if (p->is_matrix && !p->is_embedding && !t->o.tune)
+            muon_update(&muon, t->w + p->off, t->m + o, g + o, p->rows, p->cols, t->clip,
+                        t->o.ops->gemm, &t->worker[thread].tmp);
+        else adamw_update(&adam, t->w + p->off, t->m + o, t->v + o, g + o, n, t->clip);
     }
 }
 
@@ -234,7 +262,7 @@ static bool micros_fit(struct train *t, int n, struct err *e)
     if (n > t->cap_micro) t->micro = mem_resize(t->micro, (size_t)n * sizeof *t->micro);
     for (; t->cap_micro < n; t->cap_micro++) {
         t->micro[t->cap_micro] =
-            (struct micro){ .g = mem_slab(net_n_param(t->net) * sizeof(float), e) };
+            (struct micro){ .g = mem_slab(train_n_free(t) * sizeof(float), e) };
         if (!t->micro[t->cap_micro].g) return false;
     }
     t->n_micro = n;
@@ -277,7 +305,7 @@ static bool optimizer_step(struct train *t, struct err *e)
 {
     on_all(t, gather_thread);
     double norm2 = 0;
-    for (size_t i = 0; i < net_n_tensor(t->net); i++) norm2 += t->norm2[i];
+    for (size_t i = net_frozen_tensors(t->net); i < net_n_tensor(t->net); i++) norm2 += t->norm2[i];
     t->grad_norm = (float)sqrt(norm2);
     if (!isfinite(norm2)) {
         if (++t->c.bad_steps < BAD_STEPS) return true;                /* skipped */
@@ -299,7 +327,7 @@ double train_progress(const struct train *t)
     return MIN(p, 1.0);
 }
 
-static bool one_step(struct train *t, struct err *e)
+bool train_step(struct train *t, struct err *e)
 {
     double progress = train_progress(t);
     t->stage = schedule_stage(&t->o, progress);
@@ -322,10 +350,11 @@ struct eval_job {
     enum data_set set;
     int stage, n;
     uint8_t *kind, *right; /* [n]: DATA_KINDS where none was drawn */
+    atomic_int turns, begun; /* the assistant's, and of them those whose first token is right */
 };
 
 /* Scores the conversations gathered in the worker's batch: right if every assistant token is. */
-static bool eval_flush(const struct eval_job *j, struct worker *k, const int *which)
+static bool eval_flush(struct eval_job *j, struct worker *k, const int *which)
 {
     struct pack_loss loss;
     struct batch_buf *b = &k->batch;
@@ -340,9 +369,14 @@ static bool eval_flush(const struct eval_job *j, struct worker *k, const int *wh
     k->loss.loss += loss.loss;
     k->loss.weight += loss.weight;
     for (int q = 0; q < b->p.n_seq; q++) {
-        bool all = true;
-        for (int i = 0; i < b->length[q]; i++)
-            all = all && (b->target[b->start[q] + i] < 0 || k->row_hit[b->start[q] + i]);
+        bool all = true, inside = false;
+        for (int i = 0, r = b->start[q]; i < b->length[q]; i++, r++) {
+            bool target = b->target[r] >= 0;
+            all = all && (!target || k->row_hit[r]);
+            j->turns += target && !inside;
+            j->begun += target && !inside && k->row_hit[r];
+            inside = target;
+        }
         j->right[which[q]] = all;
     }
     batch_clear(b);
@@ -351,7 +385,7 @@ static bool eval_flush(const struct eval_job *j, struct worker *k, const int *wh
 
 static void eval_thread(void *ctx, int thread, int n_thread)
 {
-    const struct eval_job *j = ctx;
+    struct eval_job *j = ctx;
     struct worker *k = &j->t->worker[thread];
     int which[MICRO_TOKENS], most = MIN(stage_max_tokens(j->stage), j->t->o.shape.n_ctx);
     batch_clear(&k->batch);
@@ -377,7 +411,7 @@ static void eval_thread(void *ctx, int thread, int n_thread)
 bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out,
                 struct err *e)
 {
-    struct eval_job j = { t, set, stage, n, mem_alloc((size_t)n), mem_zero((size_t)n) };
+    struct eval_job j = { t, set, stage, n, mem_alloc((size_t)n), mem_zero((size_t)n), 0, 0 };
     int right = 0, right_kind[DATA_KINDS] = { 0 };
     *out = (struct train_score){ .all = -1 };
     memset(j.kind, DATA_KINDS, (size_t)n);
@@ -390,6 +424,7 @@ bool train_eval(struct train *t, enum data_set set, int stage, int n, struct tra
         right_kind[j.kind[i]] += j.right[i];
     }
     if (out->n) out->all = (double)right / out->n;
+    out->first = (double)j.begun / MAX(j.turns, 1);
     double loss = 0, weight = 0;
     for (int i = 0; i < t->o.threads; i++)
         loss += t->worker[i].loss.loss, weight += t->worker[i].loss.weight;
@@ -445,9 +480,17 @@ static bool look(struct train *t, bool measure, struct err *e)
     return save_in_dir(t, "best.ckpt", e);
 }
 
-static bool stopped(const struct train *t)
+bool train_stopped(const struct train *t)
 {
     return (t->o.stop && *t->o.stop) || (t->o.pause_at && t->c.step >= t->o.pause_at);
+}
+
+void train_tick(struct train *t, uint64_t *last)
+{
+    uint64_t now = clock_ns();
+    t->c.seconds += (double)(now - *last) / 1e9;
+    t->part_seconds += (double)(now - *last) / 1e9;
+    *last = now;
 }
 
 bool train_run(struct train *t, struct err *e)
@@ -456,8 +499,8 @@ bool train_run(struct train *t, struct err *e)
     double log_at = t->c.seconds + t->o.log_every, eval_at = t->c.seconds + t->o.eval_every,
            save_at = t->c.seconds + t->o.save_every;
     if (!t->status && !(t->status = status_open(t, e))) return false;
-    while (train_progress(t) < 1 && !stopped(t)) {
-        if (!one_step(t, e)) return false;
+    while (train_progress(t) < 1 && !train_stopped(t)) {
+        if (!train_step(t, e)) return false;
         bool measure = t->o.eval_every > 0 && t->c.seconds >= eval_at;
         if ((measure || (t->o.log_every > 0 && t->c.seconds >= log_at)) && !look(t, measure, e))
             return false;
@@ -467,13 +510,10 @@ bool train_run(struct train *t, struct err *e)
             if (!save_step(t, e)) return false;
             save_at = t->c.seconds + t->o.save_every;
         }
-        uint64_t now = clock_ns();
-        t->c.seconds += (double)(now - last) / 1e9;
-        t->part_seconds += (double)(now - last) / 1e9;
-        last = now;
+        train_tick(t, &last);
         status_step(t->status, t);
     }
-    return look(t, !stopped(t) && t->o.eval_every > 0, e) && save_step(t, e);
+    return look(t, !train_stopped(t) && t->o.eval_every > 0, e) && save_step(t, e);
 }
 
 struct train_summary train_summary(const struct train *t)
@@ -489,5 +529,5 @@ struct train_summary train_summary(const struct train *t)
                                    c->e1,
                                    c->e2,
                                    c->best,
-                                   stopped(t) };
+                                   train_stopped(t) };
 }

@@ -79,8 +79,16 @@ const char *train_shape_name(enum train_shape s);
 /* Fills c for a vocabulary of n_vocab tokens; ERR_ARG names the shapes there are. */
 bool train_shape(struct model_config *c, const char *name, int n_vocab, struct err *e);
 
+/* Fine-tuning: where a run begins, and what of it changes. */
+struct tune_opts {
+    const struct model *model; const struct gguf *file;               /* lent while the run opens */
+    int rank; float alpha; unsigned targets;                          /* low-rank additions; rank 0: all weights */
+    int n_ctx;                                                        /* longest conversation */
+};
+
 struct train_opts {
-    struct model_config shape;
+    struct model_config shape; /* of a run that begins at random */
+    const struct tune_opts *tune;                                     /* NULL: no fine-tuning; lent */
     const struct grad_ops *ops;                                       /* lent: cpu_grad_ops() */
     int threads; /* workers, each with whole micro-batches */
     uint64_t seed;
@@ -116,6 +124,7 @@ const float      *train_weights(const struct train *t);
  * all and per kind (-1: none drawn); loss is the mean over assistant tokens. */
 struct train_score {
     double all, kind[DATA_KINDS], loss;
+    double first; /* share of the assistant's turns whose first token is right */
     int n, n_kind[DATA_KINDS];
 };
 bool train_eval(struct train *t, enum data_set set, int stage, int n, struct train_score *out,
@@ -128,6 +137,43 @@ bool train_load(struct train *t, const char *path, struct err *e);
 int  train_warm_start(struct train *t, const char *path, struct err *e);
 /* Path of the newest checkpoint of a run's folder, owned by the caller; NULL if there is none. */
 char *train_newest(const char *dir);
+
+/* ---- fine-tuning: spoken.c, tune.c ---------------------------------------------------------- */
+
+/* How a model speaks: what turns a conversation into tokens; lent. */
+struct speech { const struct tokenizer *tok; const struct dialect *dialect; const struct jinja *template; };
+/* A conversation {messages, tools?} in the one shape that dialects take, through the model's own template. The
+ * assistant's turns, without what the template prints before them and after their end, have classes of their own; a
+ * turn with "weight": 0 has not. ERR_LIMIT: longer than max_tokens. ERR_UNSUPPORTED: the template writes past
+ * turns otherwise than the turn it asks for. */
+bool spoken_example(const struct speech *s, const struct json *conversation, int max_tokens,
+                    struct arena *a, struct example *out, struct err *e);
+
+/* Conversations as examples, in memory: some to learn from, some held out, some from elsewhere against forgetting. */
+struct lessons { struct example *item; int n, cap; struct arena mem; };
+void lessons_put(struct lessons *l, const struct example *x);         /* copies */
+void lessons_done(struct lessons *l);
+
+struct tune_plan {
+    const struct lessons *learn, *held, *replay;                      /* lent; held and replay may be empty */
+    double epochs;                                                    /* how often every lesson is seen */
+    double share;                                                     /* of what is seen: from replay */
+    int patience;                                                     /* looks without a better loss on `held` that end it; 0: never */
+};
+struct tune_summary {
+    int64_t steps, planned, tokens;
+    double seconds, tokens_per_s;
+    struct train_score before, after;                                 /* on what is held out (n 0: nothing is) */
+};
+/* Steps that the plan takes at o->tokens a step. */
+int64_t tune_steps(const struct tune_plan *p, const struct train_opts *o);
+/* Opens a run over the plan (o->tune, o->tokens; steps may be 0: as many as the plan has), trains, and leaves the best
+ * weights in it; NULL on error. The caller's. */
+struct train *tune_run(struct train_opts *o, const struct tune_plan *p, struct tune_summary *out,
+                       struct err *e);
+/* What was learned: a GGUF adapter of the additions; or the file again with the weights as they are now. */
+bool tune_export_adapter(const struct train *t, const struct gguf *base, const char *path, struct err *e);
+bool tune_export_model(const struct train *t, const struct gguf *base, const char *path, struct err *e);
 
 /* ---- export: export.c; curves: plot.c ------------------------------------------------------ */
 
