@@ -67,11 +67,13 @@ static bool put(struct bench *b, struct lessons *to, const struct json *c, int n
     return true;
 }
 
-/* Which lines are held out depends on seed and number only. */
-static bool is_held(const struct tuning *a, const struct train_opts *o, int n, int i)
+/* Which lines are held out depends on seed and number only; one at least, the last. */
+static bool is_held(const struct bench *b, const struct tuning *a, const struct train_opts *o, int i)
 {
     struct rng r = rng_make(o->seed, 0x68656c64, (uint64_t)i);
-    return n >= FEW_LINES && rng_unit(&r) < a->held;
+    int n = b->taught.n;
+    if (n < FEW_LINES || !(a->held > 0)) return false;
+    return rng_unit(&r) < a->held || (i == n - 1 && !b->held.n);
 }
 
 static bool read_lessons(struct bench *b, const struct tuning *a, const struct train_opts *o, struct err *e)
@@ -82,7 +84,7 @@ static bool read_lessons(struct bench *b, const struct tuning *a, const struct t
     arena_init(&tmp, 0);
     for (int i = 0; ok && i < b->taught.n; i++) {
         struct err why = { 0 };
-        struct lessons *to = is_held(a, o, b->taught.n, i) ? &b->held : &b->learn;
+        struct lessons *to = is_held(b, a, o, i) ? &b->held : &b->learn;
         if (put(b, to, b->taught.item[i], (int)a->n_ctx, &tmp, &why)) continue;
         fprintf(stderr, "%s: line %d: %s\n", path, b->taught.line[i], why.msg);
         b->left_out++;

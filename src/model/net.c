@@ -6,7 +6,7 @@
  * neighbours so that each group is one matrix product. Names are those of the file format. Low-rank
  * additions stand behind everything else, so that what is trained is one stretch of the array.
  *
- * Refused: widths that are not multiples of 16 (head size: of 32), because the gradient code walks
+ * Refused: widths that are not multiples of 16 (normed heads: of 32), because the gradient code walks
  * whole vectors; other convolution lengths than 3; experts, biases and windows. */
 #include <math.h>
 
@@ -44,13 +44,13 @@ static size_t put(struct net *n, int rows, int cols, bool is_matrix, const char 
     return p->off;
 }
 
-static bool check(const struct model_config *c, struct err *e)
+static bool check(const struct model_config *c, const struct kind *k, struct err *e)
 {
-    static const struct { const char *what; size_t off; int step; } rows[] = {
+    const struct { const char *what; size_t off; int step; } rows[] = {
         { "embedding length", offsetof(struct model_config, n_embd), 16 },
         { "feed-forward length", offsetof(struct model_config, n_ff), 16 },
         { "vocabulary size", offsetof(struct model_config, n_vocab), 16 },
-        { "head size", offsetof(struct model_config, head_dim), 32 },
+        { "head size", offsetof(struct model_config, head_dim), k->head_norm ? 32 : 16 },
         { "number of heads", offsetof(struct model_config, n_head), 1 },
         { "context length", offsetof(struct model_config, n_ctx), 1 },
         { "block count", offsetof(struct model_config, n_layer), 1 },
@@ -156,7 +156,7 @@ static struct net *make(const struct model_config *c, const struct kind *k, cons
 struct net *net_new(const struct model_config *c, struct err *e)
 {
     const struct kind *k = kind_of(c->arch, e);
-    return k && check(c, e) ? make(c, k, k->final_norm, true, NULL) : NULL;
+    return k && check(c, k, e) ? make(c, k, k->final_norm, true, NULL) : NULL;
 }
 
 static bool has_bias(const struct model *m)
@@ -173,7 +173,7 @@ struct net *net_of_model(const struct model *m, const struct gguf *g, int n_ctx,
     struct model_config c = m->cfg;
     const struct kind *k = kind_of(c.arch, e);
     c.n_ctx = MIN(c.n_ctx, n_ctx);
-    if (!k || !check(&c, e)) return NULL;
+    if (!k || !check(&c, k, e)) return NULL;
     if (has_bias(m)) {
         err_set(e, ERR_UNSUPPORTED, "training: biases of attention have no gradient");
         return NULL;
