@@ -10,12 +10,15 @@
 #include <stdlib.h>
 
 #include "front.h"
+#include "gen/gen.h"
 #include "grammar/grammar.h"
 #include "text/text.h"
 #include "train/train.h"
 
 struct data_opts {
     int64_t dump, text, stats, learn, shards, seed, stage, first, corpus, max_tokens;
+    int64_t n;
+    const char *synth;
     const char *set, *kind, *packs, *lexicon, *dialogues, *out, *vocab;
     struct opt_list extra;
     bool json;
@@ -32,6 +35,10 @@ static const struct opt opts[] = {
       "learn a vocabulary of N entries and write it to --out (default: off)" },
     { "What to do", 0, "shards", "N", OPT_INT, offsetof(struct data_opts, shards),
       "write N conversations as tokens with classes to --out (default: off)" },
+    { "What to do", 0, "synth", "FILE", OPT_STR, offsetof(struct data_opts, synth),
+      "print conversations about the tools of this file, to learn from (docs/fine-tuning.md; default: off)" },
+    { "What to do", 'n', "n", "N", OPT_INT, offsetof(struct data_opts, n),
+      "how many of --synth (default: 500)" },
     { "Which", 0, "set", "NAME", OPT_STR, offsetof(struct data_opts, set),
       "train, E1, E2, E3 or E4 (default: train)" },
     { "Which", 0, "kind", "NAME", OPT_STR, offsetof(struct data_opts, kind),
@@ -67,7 +74,8 @@ static const struct data_opts defaults = { .seed = 1,
                                            .set = "train",
                                            .corpus = 40,
                                            .vocab = "models/vocab-2048.gguf",
-                                           .max_tokens = 2048 };
+                                           .max_tokens = 2048,
+                                           .n = 500 };
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
 
@@ -475,6 +483,7 @@ static int run_data(const void *given, int n_arg, char **arg)
     struct data_opts o = *(const struct data_opts *)given;
     struct err e = { 0 };
     struct job j = { .o = &o, .out = stdout };
+    if (o.synth && !o.text) o.dump = o.n;
     if (!o.dump && !o.text && !o.stats && !o.learn && !o.shards) o.dump = 10;
     if (!read_set(o.set, &j.set, &e) || !read_kind(o.kind, &j.kind, &e))
         return front_fail("data", &e);
@@ -489,13 +498,20 @@ static int run_data(const void *given, int n_arg, char **arg)
                               .dialogues = o.dialogues,
                               .stage = (int)o.stage,
                               .seed = (uint64_t)o.seed };
-    j.g = datagen_open(&g, &e);
+    struct json *own = o.synth ? tools_read(o.synth, &e) : NULL;
+    if (own) {
+        g.own = own;
+        g.packs = file_exists(o.packs) ? o.packs : NULL; /* only for their values */
+    }
+    if (!o.synth || own) j.g = datagen_open(&g, &e);
+    if (own && !j.g) err_at(&e, o.synth);
     if (j.g && o.out && !o.learn && !o.shards && !(j.out = fopen(o.out, "w")))
         err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     bool ok = j.g && j.out && work(&j, &e);
     if (j.out && j.out != stdout && fclose(j.out) && ok)
         ok = err_set(&e, ERR_IO, "%s: cannot be written", o.out);
     datagen_close(j.g);
+    json_free(own);
     return ok ? 0 : front_fail("data", &e);
 }
 

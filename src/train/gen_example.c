@@ -67,7 +67,7 @@ struct datagen *datagen_open(const struct datagen_opts *o, struct err *e)
 {
     struct datagen *g = mem_zero(sizeof *g);
     g->seed = o->seed;
-    bool ok = !o->packs || load_folder(g, o->packs, e);
+    bool ok = (!o->own || own_load(g, o->own, e)) && (!o->packs || load_folder(g, o->packs, e));
     for (int i = 0; ok && i < o->n_extra; i++) ok = pack_load(g, o->extra_pack[i], e);
     ok = ok && (!o->lexicon || lexicon_load(&g->lexicon, o->lexicon, e)) &&
          (!o->dialogues || dialogues_load(&g->dialogues, o->dialogues, e));
@@ -82,6 +82,7 @@ void datagen_close(struct datagen *g)
     packs_close(g);
     lexicon_done(&g->lexicon);
     dialogues_done(&g->dialogues);
+    mem_free(g->own);
     mem_free(g);
 }
 
@@ -151,7 +152,7 @@ static bool turn_fits(const struct json *tools, const struct json *message)
 }
 
 /* A pack may be anybody's: a call that its own schema refuses teaches nothing. */
-static bool conv_fits(const struct conv *c)
+bool conv_fits(const struct conv *c)
 {
     for (size_t i = 0; i < json_len(c->messages); i++)
         if (!turn_fits(c->tools, json_at(c->messages, i))) return false;
@@ -217,9 +218,14 @@ struct json *datagen_conversation(const struct datagen *g, enum data_set set, in
     arena_init(&a, 0);
     struct draw d = draw_make(g, set, stage, index, &a);
     struct conv c;
-    draw_conversation(&d, &c);
+    if (!g->n_own) draw_conversation(&d, &c);
+    else if (!own_conversation(&d, &c)) {
+        arena_done(&a);
+        err_set(e, ERR_ARG, "no call that was made up fits the schema of its tool; values in \"examples\" may help");
+        return NULL;
+    }
     struct json *o = json_new_object();
-    json_set(o, "id", json_new_str(text(&d, "%s-%llu", sets[set], (unsigned long long)index)));
+    json_set(o, "id", json_new_str(text(&d, "%s-%llu", g->n_own ? "synth" : sets[set], (unsigned long long)index)));
     json_set(o, "kind", json_new_str(data_kind_name(c.kind)));
     json_set(o, "tools", c.tools);
     json_set(o, "messages", c.messages);

@@ -25,6 +25,7 @@ struct datagen {
     struct str_list { const char **item; int n, cap; } real_value;
     struct lexicon lexicon;                                           /* n 0: none given */
     struct dialogues dialogues;
+    struct own_tool *own; int n_own;                                  /* the user's tools: then nothing else is drawn */
 };
 
 struct draw {
@@ -106,7 +107,8 @@ struct tool_param {
     bool required;
     const char *member[MEMBERS_MOST], *said[MEMBERS_MOST]; int n_member;
     int lo, hi;                                                       /* numbers */
-    struct tool_param *field; int n_field;                                 /* objects */
+    struct tool_param *field; int n_field; /* objects; of a user's list: what it holds */
+    const struct json *sample, *constant;                             /* of a user's tool: values; the only one */
 };
 struct tool {
     const char *name, *desc, *noun;
@@ -114,6 +116,7 @@ struct tool {
     int verb;
     const char *fake_verb;
     struct tool_param param[PARAMS_MOST]; int n_param;
+    const struct json *given;                                         /* a user's function, shown as it is */
 };
 void tool_draw(struct draw *d, struct tool *t, enum style s);
 /* a near miss of `like` */
@@ -122,6 +125,11 @@ struct json *tool_json(struct draw *d, const struct tool *t);         /* bare fu
 struct value param_value(struct draw *d, const struct tool_param *p);
 /* "set up a new lamp": what the request asks for */
 const char *tool_action(struct draw *d, const struct tool *t);
+/* The role that a parameter of this name would have; false: none. */
+bool role_of(const char *words, enum value_kind *kind, const char **attach);
+bool json_type_is(enum value_kind k, const char *type);               /* values of this kind are of that type */
+/* How people ask for what this verb names ("set", "creates"); NULL: it is not in the table. */
+const char *verb_ask(struct draw *d, const char *verb, size_t len);
 /* a request could not tell them apart */
 bool tool_same_request(const struct tool *a, const struct tool *b);
 
@@ -207,8 +215,15 @@ void conv_shuffle_tools(struct draw *d, struct conv *c);
 struct json *json_in_order(const struct json *schema, const struct json *value);
 bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c);
 bool tool_conversation(struct draw *d, enum data_kind kind, struct conv *c);
+bool own_tools_conversation(struct draw *d, enum data_kind kind, struct conv *c);
+bool conv_fits(const struct conv *c); /* its calls fit their schemas; gen_example.c */
 void copy_conversation(struct draw *d, struct conv *c);
 bool dialogue_conversation(struct draw *d, struct conv *c);           /* gen_dialogue.c */
+/* gen_own.c: tools of the user's */
+bool own_load(struct datagen *g, const struct json *tools, struct err *e);
+int  own_draw(struct draw *d, struct tool *t, int most);
+const char *own_action(struct draw *d, const struct tool *t);
+bool own_conversation(struct draw *d, struct conv *c);
 /* A result that some tool may have given, and nothing else than "it worked". */
 struct json *result_ok(struct draw *d);
 const char *system_line(struct draw *d);

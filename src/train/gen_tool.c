@@ -542,8 +542,30 @@ void tool_near(struct draw *d, const struct tool *like, struct tool *t, enum sty
     draw_names(d, t, s);
 }
 
+bool role_of(const char *words, enum value_kind *kind, const char **attach)
+{
+    const char *last = strrchr(words, ' ');
+    last = last ? last + 1 : words;
+    for (size_t i = 0; i < LEN(roles); i++)
+        if (overlap(roles[i].names, words) || overlap(roles[i].names, last)) {
+            *kind = roles[i].kind;
+            *attach = roles[i].attach;
+            return true;
+        }
+    return false;
+}
+
+const char *verb_ask(struct draw *d, const char *verb, size_t len)
+{
+    const char *w = arena_str(d->a, verb, len);
+    for (size_t i = 0; i < LEN(verbs); i++)
+        if (overlap(verbs[i].name, w)) return rule(d, verbs[i].ask);
+    return NULL;
+}
+
 const char *tool_action(struct draw *d, const struct tool *t)
 {
+    if (t->given) return own_action(d, t);
     const char *v = t->verb < 0 ? t->fake_verb : rule(d, verbs[t->verb].ask);
     const char *n = t->noun;
     switch (below(d, 6)) {
@@ -569,6 +591,8 @@ static const char *json_type_of(enum value_kind k)
     default: return "string";
     }
 }
+
+bool json_type_is(enum value_kind k, const char *type) { return !strcmp(json_type_of(k), type); }
 
 static struct json *typed(const char *type)
 {
@@ -607,6 +631,7 @@ static struct json *param_json(const struct tool_param *p)
 
 struct json *tool_json(struct draw *d, const struct tool *t)
 {
+    if (t->given) return json_copy(t->given);
     struct json *f = json_new_object();
     json_set(f, "name", json_new_str(t->name));
     if (t->desc[0] || chance(d, 50)) json_set(f, "description", json_new_str(t->desc));
@@ -621,7 +646,7 @@ static struct value list_value(struct draw *d, const struct tool_param *p)
     const char *said = "";
     const char *sep = pick(d, ", |, | and | + "), *last = pick(d, " and |, | and |, and ");
     for (int i = 0; i < n; i++) {
-        struct value v = value_draw(d, p->inner);
+        struct value v = p->n_field ? param_value(d, p->field) : value_draw(d, p->inner);
         said = text(d, "%s%s%s", said, i == 0 ? "" : i + 1 == n ? last : sep, v.said);
         json_push(items, v.json);
     }
@@ -645,8 +670,22 @@ static struct value object_value(struct draw *d, const struct tool_param *p)
     return (struct value){ said, o };
 }
 
+/* A value as it is written in a call, said as it is: text without quotes. */
+static struct value as_written(struct draw *d, const struct json *v)
+{
+    const char *s = json_is(v, JSON_NUMBER) ? json_number(v, NULL) : json_str(v, NULL);
+    struct str t = { 0 };
+    if (!s) json_write(&t, v, JSON_COMPACT);
+    struct value out = { text(d, "%s", s ? s : t.p), json_copy(v) };
+    str_done(&t);
+    return out;
+}
+
 struct value param_value(struct draw *d, const struct tool_param *p)
 {
+    if (p->constant) return as_written(d, p->constant);
+    if (json_len(p->sample) && chance(d, p->kind == V_INT || p->kind == V_DECIMAL ? 50 : 75))
+        return as_written(d, json_at(p->sample, (size_t)below(d, (int)json_len(p->sample))));
     switch (p->kind) {
     case V_ENUM: {
         int i = below(d, p->n_member);

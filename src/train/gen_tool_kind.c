@@ -189,7 +189,7 @@ static bool parallel(struct bench *b, bool last)
 static void none(struct bench *b, int without)
 {
     struct draw *d = b->d;
-    if (chance(d, 25)) {
+    if (without < 0 || chance(d, 25)) { /* small talk needs no tool */
         const char *reply;
         conv_user(b->c, phrase_noise(d, phrase_chat(d, &reply)));
         conv_answer_text(b->c, reply);
@@ -352,4 +352,17 @@ bool tool_conversation(struct draw *d, enum data_kind kind, struct conv *c)
     bool ok = b.n - (without >= 0) > 0 && turns_of(&b, kind, without);
     if (!ok) conv_drop(c);
     return ok;
+}
+
+/* The same over tools of the user's. */
+bool own_tools_conversation(struct draw *d, enum data_kind kind, struct conv *c)
+{
+    struct bench b = { .d = d, .c = c, .style = style_draw(d) };
+    conv_start(c, kind);
+    b.n = own_draw(d, b.tool, TOOLS_MOST);
+    int without = kind == KIND_NONE && b.n > 1 ? below(d, b.n) : -1;
+    bench_list(&b, without);
+    if (turns_of(&b, kind, without)) return true;
+    conv_drop(c);
+    return false;
 }

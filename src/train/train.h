@@ -39,6 +39,7 @@ struct datagen_opts {
     const char *lexicon, *dialogues; /* files, NULL: none (tools/lexicon.py, tools/dialogues.py) */
     int stage; /* 1..3: mixture and lengths of training.md 4.2 */
     uint64_t seed;
+    const struct json *own; /* wrapped tools of the user's: conversations are about them alone; lent. NULL: none */
 };
 struct datagen; /* read-only once open: any thread may draw */
 struct datagen *datagen_open(const struct datagen_opts *o, struct err *e);
