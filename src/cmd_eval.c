@@ -2,11 +2,12 @@
 #include <limits.h>
 
 #include "asker.h"
+#include "teach.h"
 
 struct eval_opts {
     struct model_opts m;
     struct ask_opts a;
-    const char *data;
+    const char *data, *tools;
     int64_t limit;
 };
 
@@ -19,7 +20,8 @@ static const struct opt data_options[] = {
     MODEL_OPTS(struct eval_opts),
     SPEAK_OPTS(struct eval_opts),
     { "Data", 0, "data", "FILE", OPT_STR, offsetof(struct eval_opts, data),
-     "lines {id, kind, tools, messages, expect, must_contain?}, may be .gz (needed)" },
+     "lines {id, kind, tools, messages, expect, must_contain?} or {query, tools, answers}, may be .gz (needed)" },
+    { "Data", 0, "tools", "FILE", OPT_STR, offsetof(struct eval_opts, tools), "tools of the lines that list none (default: none)" },
     LIMIT_OPT("the file"),
     ASK_OPTS(struct eval_opts),
 };
@@ -67,6 +69,36 @@ static bool measure_sgd(const struct lines *l, const struct asking *a, bool json
 
 typedef bool measure_fn(const struct lines *l, const struct asking *a, bool json, struct err *e);
 
+/* Lines in the forms that fine-tuning reads become questions; those of our own shape stay as they are. */
+static bool read_any(const struct json *line, struct err *e)
+{
+    return json_is(line, JSON_OBJECT) || err_set(e, ERR_FORMAT, "an object is needed");
+}
+
+static const struct benchmark any_line = { .check = read_any };
+
+static bool read_question(struct json **line, const struct json *tools, struct err *e)
+{
+    if (tools && !json_get(*line, "tools")) json_set(*line, "tools", json_copy(tools));
+    if (!json_get(*line, "expect")) {
+        struct json *q = teach_question(*line, tools, e);
+        if (!q) return false;
+        json_free(*line);
+        *line = q;
+    }
+    return bench_toolcall.check(*line, e);
+}
+
+static bool read_questions(struct lines *l, const struct eval_opts *o, struct err *e)
+{
+    struct json *tools = o->tools ? tools_read(o->tools, e) : NULL;
+    bool ok = (!o->tools || tools) && lines_read(l, o->data, (int)o->limit, &any_line, e);
+    for (int i = 0; ok && i < l->n; i++)
+        ok = read_question(&l->line[i], tools, e) || err_in(e, "%s: line %d", o->data, i + 1);
+    json_free(tools);
+    return ok;
+}
+
 /* All files are read before the first question: a malformed line costs no time. */
 static bool measure(const struct eval_opts *o, char **path, int n_path, const struct benchmark *b,
                     measure_fn *fn, struct err *e)
@@ -76,7 +108,8 @@ static bool measure(const struct eval_opts *o, char **path, int n_path, const st
     struct asking a;
     bool ok = o->limit >= 0 && o->limit <= INT_MAX;
     if (!ok) err_set(e, ERR_USAGE, "--limit: a count is needed");
-    for (int i = 0; ok && i < n_path; i++) ok = lines_read(&lines, path[i], (int)o->limit, b, e);
+    if (ok && b == &bench_toolcall) ok = read_questions(&lines, o, e);
+    else for (int i = 0; ok && i < n_path; i++) ok = lines_read(&lines, path[i], (int)o->limit, b, e);
     if (ok && (ok = asker_open(&k, &o->m, &o->a, &a, e))) {
         ok = fn(&lines, &a, o->a.json, e);
         asker_close(&k);

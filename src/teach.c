@@ -147,9 +147,10 @@ static struct json *answer_of(const struct json *line, struct err *e)
     return NULL;
 }
 
-static bool read_compact(const struct json *line, struct json **messages, struct json **tools, struct err *e)
+static bool read_compact(const struct json *line, struct json **messages, struct json **tools, const struct json *usual, struct err *e)
 {
     struct json *given = unpacked(line, "tools", e), *answer = NULL, *user;
+    if (!given && !e->code) given = json_copy(usual);
     bool ok = !e->code && (given || err_set(e, ERR_ARG, "tools: missing")) && tools_of(*tools, given, e) &&
               (json_str(json_get(line, "query"), NULL) || err_set(e, ERR_ARG, "query: a text is needed")) &&
               (answer = answer_of(line, e)) != NULL;
@@ -253,27 +254,27 @@ static bool members_known(const struct json *line, struct err *e)
     return true;
 }
 
-static bool gather(const struct json *line, struct json **messages, struct json **tools, struct err *e)
+static bool gather(const struct json *line, struct json **messages, struct json **tools, const struct json *usual, struct err *e)
 {
-    const struct json *given = json_get(line, "messages");
-    if (json_get(line, "query")) return read_compact(line, messages, tools, e);
+    const struct json *given = json_get(line, "messages"), *own = json_get(line, "tools");
+    if (!own) own = usual;
+    if (json_get(line, "query")) return read_compact(line, messages, tools, usual, e);
     if (!json_is(given, JSON_ARRAY))
         return err_set(e, ERR_ARG, "messages: an array is needed (or the members query, tools and answers)");
     for (size_t i = 0; i < json_len(given); i++) json_push(*messages, json_copy(json_at(given, i)));
     if (json_get(line, "answer")) json_push(*messages, json_copy(json_get(line, "answer")));
-    for (size_t i = 0; i < json_len(json_get(line, "tools")); i++)
-        json_push(*tools, json_copy(json_at(json_get(line, "tools"), i)));
+    for (size_t i = 0; i < json_len(own); i++) json_push(*tools, json_copy(json_at(own, i)));
     return true;
 }
 
-struct json *teach_line(const struct json *line, struct err *e)
+struct json *teach_line(const struct json *line, const struct json *usual, struct err *e)
 {
     if (!json_is(line, JSON_OBJECT)) {
         err_set(e, ERR_ARG, "an object is needed, not %s", json_type_name(json_type(line)));
         return NULL;
     }
     struct json *messages = json_new_array(), *tools = json_new_array(), *out = NULL, *m = NULL, *t = NULL;
-    bool ok = members_known(line, e) && gather(line, &messages, &tools, e) &&
+    bool ok = members_known(line, e) && gather(line, &messages, &tools, usual, e) &&
               (!json_len(tools) || (t = tools_normalise(tools, e))) && (m = read_messages(messages, e)) &&
               weights_fit(m, e) && calls_fit(t, m, e);
     if (ok) {
@@ -289,9 +290,41 @@ struct json *teach_line(const struct json *line, struct err *e)
     return out;
 }
 
-static bool put_line(struct taught *t, const char *s, size_t n, int number, struct err *e)
+struct json *teach_question(const struct json *line, const struct json *usual, struct err *e)
 {
-    struct json *line = json_parse(s, n, e), *c = line ? teach_line(line, e) : NULL;
+    struct json *c = teach_line(line, usual, e), *q, *messages, *expect;
+    if (!c) return NULL;
+    const struct json *all = json_get(c, "messages"), *last = json_at(all, json_len(all) - 1);
+    const struct json *calls = json_get(last, "tool_calls"), *kind = json_get(line, "kind");
+    messages = json_new_array();
+    expect = json_new_array();
+    for (size_t i = 0; i + 1 < json_len(all); i++) json_push(messages, json_copy(json_at(all, i)));
+    for (size_t i = 0; i < json_len(calls); i++) {
+        const struct json *f = json_get(json_at(calls, i), "function");
+        size_t len;
+        const char *text = json_str(json_get(f, "arguments"), &len);
+        struct json *args = json_parse(text, len, NULL), *want = json_new_object(), *one = json_new_object();
+        for (struct json_iter it = json_iter(args); json_next(&it);) {
+            struct json *accepted = json_new_array();
+            json_push(accepted, json_copy(it.value));
+            json_set(want, it.key, accepted);
+        }
+        json_set(one, json_str(json_get(f, "name"), NULL), want);
+        json_push(expect, one);
+        json_free(args);
+    }
+    q = json_new_object();
+    json_set(q, "kind", kind ? json_copy(kind) : json_new_str(json_len(calls) > 1 ? "parallel" : json_len(calls) ? "single" : "none"));
+    if (json_get(c, "tools")) json_set(q, "tools", json_copy(json_get(c, "tools")));
+    json_set(q, "messages", messages);
+    json_set(q, "expect", expect);
+    json_free(c);
+    return q;
+}
+
+static bool put_line(struct taught *t, const char *s, size_t n, int number, const struct json *usual, struct err *e)
+{
+    struct json *line = json_parse(s, n, e), *c = line ? teach_line(line, usual, e) : NULL;
     json_free(line);
     if (!c) return false;
     if (t->n == t->cap) {
@@ -304,7 +337,7 @@ static bool put_line(struct taught *t, const char *s, size_t n, int number, stru
     return true;
 }
 
-bool teach_read(struct taught *t, const char *path, struct err *e)
+bool teach_read(struct taught *t, const char *path, const struct json *usual, struct err *e)
 {
     struct str text = { 0 };
     int bad = 0, number = 0;
@@ -316,7 +349,7 @@ bool teach_read(struct taught *t, const char *path, struct err *e)
         at += n + 1;
         number++;
         if (strspn(s, " \t\r") >= n) continue;
-        if (put_line(t, s, n, number, &why)) continue;
+        if (put_line(t, s, n, number, usual, &why)) continue;
         if (bad++ < TOLD_MOST) fprintf(stderr, "%s: line %d: %s\n", path, number, why.msg);
     }
     str_done(&text);

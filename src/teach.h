@@ -15,8 +15,10 @@ void taught_done(struct taught *t);
  *   {query, tools, answers}       tools and answers as arrays or as JSON in a string; answers: [{name, arguments}],
  *                                 or a text where no call is wanted
  * Every malformed line is told on stderr, with its number and what is wrong; then false: how many there were. */
-bool teach_read(struct taught *t, const char *path, struct err *e);
-/* One such line as a conversation. Owned; NULL: e says what is wrong with it. */
-struct json *teach_line(const struct json *line, struct err *e);
+bool teach_read(struct taught *t, const char *path, const struct json *tools, struct err *e);
+/* One such line as a conversation. tools: of lines without any, or NULL. Owned; NULL: e says what is wrong with it. */
+struct json *teach_line(const struct json *line, const struct json *tools, struct err *e);
+/* The same as a question of `tenon eval`: {kind, tools, messages, expect}; the assistant's last turn is what is expected. */
+struct json *teach_question(const struct json *line, const struct json *tools, struct err *e);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "cpu/cpu.h"
 #include "front.h"
+#include "gen/gen.h"
 #include "teach.h"
 
 #define FEW_STEPS 200
@@ -24,6 +25,7 @@ struct bench { /* all that is open */
     struct tokenizer *tok;
     struct jinja *template;
     struct speech speech;
+    struct json *tools;
     struct taught taught;
     struct lessons learn, held, replay;
     int left_out;
@@ -47,6 +49,7 @@ static void bench_done(struct bench *b)
     lessons_done(&b->held);
     lessons_done(&b->replay);
     taught_done(&b->taught);
+    json_free(b->tools);
     jinja_close(b->template);
     tok_close(b->tok);
     model_close(b->model);
@@ -76,11 +79,26 @@ static bool is_held(const struct bench *b, const struct tuning *a, const struct 
     return rng_unit(&r) < a->held || (i == n - 1 && !b->held.n);
 }
 
+/* FILE,FILE,…: all of them, one behind the other. */
+static bool read_files(struct bench *b, const char *list, struct err *e)
+{
+    bool ok = true;
+    for (const char *p = list; ok && *p;) {
+        size_t n = strcspn(p, ",");
+        struct str path = { 0 };
+        str_put(&path, p, n);
+        ok = teach_read(&b->taught, path.p ? path.p : "", b->tools, e);
+        str_done(&path);
+        p += n + (p[n] == ',');
+    }
+    return ok;
+}
+
 static bool read_lessons(struct bench *b, const struct tuning *a, const struct train_opts *o, struct err *e)
 {
     const char *path = a->lora ? a->lora : a->full;
     struct arena tmp;
-    bool ok = teach_read(&b->taught, path, e);
+    bool ok = (!a->tools || (b->tools = tools_read(a->tools, e))) && read_files(b, path, e);
     arena_init(&tmp, 0);
     for (int i = 0; ok && i < b->taught.n; i++) {
         struct err why = { 0 };

@@ -5,9 +5,10 @@
 #include "train/train.h"
 
 struct tuning {                                                       /* zeros: defaults */
-    const char *model, *lora, *full, *targets;                        /* one of lora, full: the file of conversations */
+    const char *model, *lora, *full, *targets;                        /* one of lora, full: files of conversations, with commas between */
     int64_t rank, n_ctx, patience;
     double alpha, epochs, held, replay;                               /* shares; replay below 0: 0.25 for the embedded model, else 0 */
+    const char *tools;                                                /* file: of lines that have none */
     const char *packs;                                                /* where replayed conversations come from */
     const char *out;
     bool json;

@@ -83,6 +83,19 @@ def test_every_form_is_learned_and_the_adapter_serves(tmp_path):
     assert tune(again, GOOD * 3, "--steps", 3, "--seed", 2)[3].read_bytes() == out.read_bytes(), "a run is a function of its options"
 
 
+def test_lines_without_tools_get_those_of_the_option_and_measure_as_they_teach(tmp_path):
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([TOOL]))
+    bare = [{k: v for k, v in l.items() if k != "tools"} for l in (GOOD[2], GOOD[3], GOOD[0])]
+    rc, text, err, out = tune(tmp_path, bare, "--tools", tools, "--steps", 1, "--json")
+    assert rc == 0 and json.loads(text)["conversations"] == 3, err
+    rc, text, err = tenon("eval", "--data", tmp_path / "data.jsonl", "--tools", tools, "--lora", out, "--json")
+    assert rc == 0, err
+    assert {k: v["n"] for k, v in json.loads(text)["kinds"].items()} == {"single": 2, "none": 1}
+    rc, _, err = tenon("eval", "--data", tmp_path / "data.jsonl")
+    assert rc == 1 and "line 1: tools: missing" in err
+
+
 def test_all_weights_make_a_model_of_the_same_shape(tmp_path):
     rc, _, err, out = tune(tmp_path, GOOD * 2, "--steps", 2, "--hold-out", 0, how="--full")
     assert rc == 0, err
@@ -163,3 +176,46 @@ def test_models_of_other_families_are_tuned_through_their_own_template(tmp_path,
 def test_models_without_a_gradient_are_refused_by_name(tmp_path, name, says):
     rc, out, err, path = tune(tmp_path, GOOD, "-m", f"{MODELS}/{name}.gguf", "--steps", 1)
     assert rc == 1 and says in err and not path.exists(), err
+
+
+SYNTH = [TOOL, {"type": "function", "function": {
+    "name": "setLamp", "description": "Sets the brightness of a lamp.",
+    "parameters": {"type": "object", "required": ["where", "percent", "mode", "days", "shape"], "properties": {
+        "where": {"type": "string", "examples": ["reef", "koi pond"]}, "percent": {"type": "integer", "minimum": 0, "maximum": 100},
+        "mode": {"type": "string", "enum": ["day_light", "night"]}, "days": {"type": "array", "items": {"type": "string", "enum": ["Mon", "Tue"]}},
+        "shape": {"type": "object", "required": ["from"], "properties": {"from": {"type": "string", "format": "date"}, "soft": {"type": "boolean"}}},
+        "odd": {"type": "string", "pattern": "^x+$"}}}}}]
+
+
+def test_conversations_about_own_tools_are_lessons_and_fit(tmp_path):
+    tools, data = tmp_path / "tools.json", tmp_path / "synth.jsonl"
+    tools.write_text(json.dumps(SYNTH))
+    rc, _, err = tenon("data", "--synth", tools, "-n", 120, "--out", data)
+    assert rc == 0, err
+    lines = [json.loads(l) for l in data.read_text().splitlines()]
+    assert len(lines) == 120 and len({json.dumps(l) for l in lines}) > 110
+    assert {l["kind"] for l in lines} >= {"multiple", "parallel", "none", "ask", "multi_turn"}
+    names = {t.get("function", t)["name"] for l in lines for t in l["tools"]}
+    assert names == {"feed", "setLamp"}, "nobody else's tools"
+    calls = [c["function"] for l in lines for c in l["answer"].get("tool_calls") or []]
+    for name, args in [(c["name"], json.loads(c["arguments"])) for c in calls]:
+        assert name == "feed" or (args["mode"] in ("day_light", "night") and set(args["days"]) <= {"Mon", "Tue"} and "odd" not in args)
+    again = tmp_path / "again.jsonl"
+    assert tenon("data", "--synth", tools, "-n", 120, "--out", again)[0] == 0 and again.read_text() == data.read_text()
+    rc, text, err = tenon("train", "--lora", data, "--out", tmp_path / "a.gguf", "--steps", 1, "--replay", 0, "--json")
+    assert rc == 0 and json.loads(text)["left_out"] == 0, err
+
+
+@pytest.mark.parametrize("schema, says", [
+    ({"type": "string", "pattern": "^x+$"}, "no value can be made up for the required parameter p"),
+    ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "may list some as \"examples\""),
+    ({"type": "string", "minLength": 500}, "no call that was made up fits"),
+])
+def test_what_cannot_be_made_up_is_refused(tmp_path, schema, says):
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([{"name": "f", "parameters": {"type": "object", "required": ["p"], "properties": {"p": schema}}}]))
+    rc, out, err = tenon("data", "--synth", tools, "-n", 30)
+    assert rc == 1 and out == "" and says in err, err
+    schema["examples"] = ["x" * 600]
+    tools.write_text(json.dumps([{"name": "f", "parameters": {"type": "object", "required": ["p"], "properties": {"p": schema}}}]))
+    assert tenon("data", "--synth", tools, "-n", 3)[0] == 0

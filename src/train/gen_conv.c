@@ -38,6 +38,13 @@ void conv_assistant(struct conv *c, const char *s)
     json_push(c->messages, message("assistant", s));
 }
 
+void conv_filler(struct conv *c, const char *s)
+{
+    struct json *m = message("assistant", s);
+    json_set(m, "weight", json_new_int(0));
+    json_push(c->messages, m);
+}
+
 static struct json *calls_message(const struct call *call, int n)
 {
     struct json *m = message("assistant", NULL), *list = json_new_array();

@@ -205,6 +205,8 @@ void conv_user(struct conv *c, const char *s);
 void conv_result(struct conv *c, int i, const struct json *result);
 /* a past turn; also trained on */
 void conv_assistant(struct conv *c, const char *s);
+/* a past turn whose wording is of no account: "weight": 0 */
+void conv_filler(struct conv *c, const char *s);
 /* a past turn with calls; takes the args */
 void conv_called(struct conv *c, struct call *call, int n);
 /* the wanted turn; fills expect; takes the args */

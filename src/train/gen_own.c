@@ -303,8 +303,10 @@ static enum data_kind kind_of_own(struct draw *d)
 bool own_conversation(struct draw *d, struct conv *c)
 {
     d->fake_percent = 30;
+    enum data_kind kind = kind_of_own(d), plain = d->g->n_own == 1 ? KIND_SINGLE : KIND_MULTIPLE;
     for (int i = 0; i < TRIES; i++) {
-        if (!own_tools_conversation(d, kind_of_own(d), c)) continue;
+        if (i == TRIES / 4) kind = plain; /* small talk is no way out where no call fits */
+        if (!own_tools_conversation(d, kind, c)) continue;
         if (conv_fits(c)) return true;
         conv_drop(c);
     }

@@ -318,6 +318,7 @@ const char *phrase_parallel(struct draw *d, const struct tool *t, const struct g
 
 const char *phrase_question(struct draw *d, const char *words, const char *desc)
 {
+    if (d->g->n_own) return text(d, "What is the %s?", words); /* one wording is learned sooner */
     const char *p =
         *desc && strlen(desc) < 40 && chance(d, 15) ? text(d, "%s (%s)", words, desc) : words;
     return phrase_template(
@@ -354,6 +355,7 @@ const char *phrase_followup(struct draw *d, const struct given *g)
 const char *phrase_refusal(struct draw *d, const struct json *tools)
 {
     size_t n = json_len(tools);
+    if (d->g->n_own) return "I don't have a tool for that.";
     if (n && chance(d, 12)) {
         const struct json *f = tool_function(json_at(tools, 0));
         return phrase_template(

@@ -87,7 +87,9 @@ static void put_past(struct bench *b, struct call *call, int n)
         conv_result(b->c, i + 1, r);
         json_free(r);
     }
-    conv_assistant(b->c, phrase_done(b->d));
+    const char *done = phrase_done(b->d);
+    if (b->d->g->n_own) conv_filler(b->c, done);
+    else conv_assistant(b->c, done);
 }
 
 static void finish(struct bench *b, struct call *call, int n, bool last)
