@@ -15,6 +15,8 @@ static bool ask_engine(void *ctx, int number, struct json *body, struct message 
     if (k->steer >= 0) json_set(body, "steer", json_new_int(k->steer));
     if (!request_read(&r, body, e)) return false;
     r.unconstrained = k->free;
+    r.want_share = out->tell_confidence = k->sure;
+    engine_retrieve(k->speaker.engine, &r, (int)k->tools_max);
     bool ok = engine_run(k->speaker.engine, &r, message_event, out, e);
     request_done(&r);
     return ok;
@@ -51,6 +53,8 @@ static bool check(const struct model_opts *m, const struct ask_opts *o, struct e
 {
     if (o->steer < -1 || o->steer > STEER_ALL)
         return err_set(e, ERR_USAGE, "--steer: 0 to %d is accepted", STEER_ALL);
+    if (o->tools_max < -1 || o->tools_max > 4096)
+        return err_set(e, ERR_USAGE, "--tools-max: 0 to 4096 is accepted");
     if (o->parallel < 1 || o->parallel > PARALLEL_MOST)
         return err_set(e, ERR_USAGE, "--parallel: 1 to %d is accepted", PARALLEL_MOST);
     if (o->timeout < 1 || o->timeout > TIMEOUT_MOST)
@@ -74,7 +78,7 @@ bool asker_open(struct asker *k, const struct model_opts *m, const struct ask_op
                 struct asking *a, struct err *e)
 {
     struct speaker_opts so = SPEAKER_OPTS(m);
-    *k = (struct asker){ .steer = o->steer, .free = o->free };
+    *k = (struct asker){ .steer = o->steer, .tools_max = o->tools_max, .free = o->free, .sure = o->out && !o->free };
     *a = (struct asking){ .ask = o->endpoint ? ask_remote : ask_engine, .ctx = k, .parallel = (int)o->parallel, .out = o->out,
                           .progress = true };
     if (!check(m, o, e)) return false;

@@ -7,11 +7,13 @@
 #include "speaker.h"
 
 /* Options of every verb that asks; the verb's struct has a member `struct ask_opts a` beside its model_opts m. */
-struct ask_opts { const char *endpoint, *key_env, *model_name, *out; int64_t parallel, steer, timeout, tries; bool stream, json, free; };
-#define ASK_DEFAULTS { .parallel = 1, .steer = -1, .timeout = 600, .tries = 5 }
+struct ask_opts { const char *endpoint, *key_env, *model_name, *out; int64_t parallel, steer, timeout, tries, tools_max; bool stream, json, free; };
+#define ASK_DEFAULTS { .parallel = 1, .steer = -1, .timeout = 600, .tries = 5, .tools_max = -1 }
 #define ASK_OPTS(type) \
     { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(type, a.steer), \
       "help for tiny models: 1 call or text by mass, 2 whole names (default: 3 for the embedded model, else 0)" }, \
+    { "Generation", 0, "tools-max", "N", OPT_INT, offsetof(type, a.tools_max), \
+      "of more tools the eight that fit the request best, 0: never (default: the model's, 16 for the embedded one)" }, \
     { "Generation", 0, "free", NULL, OPT_FLAG, offsetof(type, a.free), \
       "without the grammar: what the model says by itself, for comparison (default: constrained)" }, \
     { "Endpoint", 0, "endpoint", "URL", OPT_STR, offsetof(type, a.endpoint), \
@@ -26,7 +28,7 @@ struct ask_opts { const char *endpoint, *key_env, *model_name, *out; int64_t par
     { "Output", 0, "out", "FILE", OPT_STR, offsetof(type, a.out), "keep every answer with its verdict, a JSON object a line" }, \
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(type, a.json), "the numbers as JSON (default: a table)" }
 
-struct asker { struct speaker speaker; struct remote **remote; int n_remote; int64_t steer; bool free; };
+struct asker { struct speaker speaker; struct remote **remote; int n_remote; int64_t steer, tools_max; bool free, sure; };
 /* Opens whoever answers and fills a (ask, ctx, parallel, out, progress). False: nothing stays open. */
 bool asker_open(struct asker *k, const struct model_opts *m, const struct ask_opts *o, struct asking *a, struct err *e);
 void asker_close(struct asker *k);

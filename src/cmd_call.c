@@ -12,12 +12,12 @@
 struct call_opts {
     struct model_opts m;
     const char *tools, *choice, *messages, *spelling, *key_order, *format;
-    bool no_parallel, json;
-    int64_t max_tokens, seed, top_k;
+    bool no_parallel, json, confidence;
+    int64_t max_tokens, seed, top_k, tools_max;
     double temperature, top_p, min_p;
 };
 
-static const struct call_opts defaults = { .max_tokens = UNSET, .top_p = 1 };
+static const struct call_opts defaults = { .max_tokens = UNSET, .top_p = 1, .tools_max = -1 };
 
 static const struct opt options[] = {
     MODEL_OPTS(struct call_opts),
@@ -26,6 +26,8 @@ static const struct opt options[] = {
      "tools that may be called: JSON, - is stdin (default: none)" },
     { "Request", 0, "tool-choice", "CHOICE", OPT_STR, offsetof(struct call_opts, choice),
      "auto, none, required or the name of a tool (default: auto)" },
+    { "Request", 0, "tools-max", "N", OPT_INT, offsetof(struct call_opts, tools_max),
+      "of more tools the eight that fit the request best, 0: never (default: the model's, 16 for the embedded one)" },
     { "Request", 0, "no-parallel", NULL, OPT_FLAG, offsetof(struct call_opts, no_parallel),
      "at most one call (default: any number)" },
     { "Request", 0, "messages", "FILE", OPT_STR, offsetof(struct call_opts, messages),
@@ -48,6 +50,8 @@ static const struct opt options[] = {
      "lock, fixed, compact or flexible (default: the dialect's)" },
     { "Generation", 0, "key-order", "HOW", OPT_STR, offsetof(struct call_opts, key_order),
      "any or declared (default: the dialect's)" },
+    { "Output", 0, "confidence", NULL, OPT_FLAG, offsetof(struct call_opts, confidence),
+     "with --json: how sure each call is, from 0 to 1 (default: off)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct call_opts, json),
      "the OpenAI message (default: a line per call, or the text)" },
 };
@@ -152,12 +156,14 @@ static void print_message(const struct call_opts *o, const struct message *m)
         m->timing.total_ms);
 }
 
-static bool answer(const struct call_opts *o, const struct request *r, struct err *e)
+static bool answer(const struct call_opts *o, struct request *r, struct err *e)
 {
     struct speaker s;
     struct message m = { 0 };
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
     if (!speaker_open(&s, &so, e)) return false;
+    engine_retrieve(s.engine, r, (int)MAX(o->tools_max, (int64_t)-1));
+    r->want_share = m.tell_confidence = o->confidence;
     bool ok = engine_run(s.engine, r, message_event, &m, e);
     if (ok) print_message(o, &m);
     message_done(&m);

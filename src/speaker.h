@@ -7,6 +7,7 @@
 
 struct speaker {
     struct gguf *g; struct pool *pool; const struct ops *ops; struct engine *engine;
+    int tools_max;                                                    /* of what the loop asks, as engine_retrieve(); 0: all are shown */
     struct gguf **lora_file; struct lora_use *lora; int n_lora;       /* adapters */
 };
 

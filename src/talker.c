@@ -42,6 +42,7 @@ static struct json *request_members(const struct talk_opts *o)
     if (o->seed) json_set(r, "seed", json_new_int(o->seed));
     if (o->spelling) json_set(r, "spelling", json_new_str(o->spelling));
     if (o->key_order) json_set(r, "key_order", json_new_str(o->key_order));
+    if (o->min_confidence > 0) json_set(r, "return_confidence", json_new_bool(true));
     return r;
 }
 
@@ -62,6 +63,8 @@ static bool bound(const char *name, int64_t v, struct err *e)
 static bool check(const struct talk_opts *o, struct err *e)
 {
     if (!(o->deadline >= 0 && o->deadline <= 1e6)) return err_set(e, ERR_USAGE, "--deadline: 0 to 1000000 seconds are accepted");
+    if (!(o->min_confidence >= 0 && o->min_confidence <= 1)) return err_set(e, ERR_USAGE, "--min-confidence: 0 to 1 is accepted");
+    if (o->tools_max < -1 || o->tools_max > 4096) return err_set(e, ERR_USAGE, "--tools-max: 0 to 4096 is accepted");
     return bound("max-turns", o->max_turns, e) && bound("max-calls", o->max_calls, e) && bound("parallel", o->parallel, e) &&
            bound("result-tokens", o->result_tokens, e);
 }
@@ -134,10 +137,12 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
     if (!o->url) {
         if (!speaker_open(&t->speaker, &so, e)) return false;
+        t->speaker.tools_max = (int)o->tools_max;
         t->model = voice_of(&t->speaker, o->m.ctx);
         return true;
     }
     if (o->m.model) return err_set(e, ERR_USAGE, "--url and --model: one of them is accepted");
+    if (o->min_confidence > 0) return err_set(e, ERR_USAGE, "--min-confidence: an endpoint does not say how sure it is; a model of -m does");
     const char *key = o->key_env ? getenv(o->key_env) : NULL;
     if (o->key_env && !key) return err_set(e, ERR_USAGE, "--api-key-env: the environment has no %.80s", o->key_env);
     struct remote_opts ro = { .url = o->url, .model = o->model_name, .key = key, .stream = true, .tries = 3, .stop = is_cancelled, .stop_ctx = &t->cancel };
@@ -150,7 +155,7 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
                  struct err *e)
 {
     *t = (struct talker){ .tools = tools };
-    struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict };
+    struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict, .min_confidence = o->min_confidence };
     if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
     if (!t->tools && !(t->tools = tools_open(&o->t, asks, e))) goto fail;
     if (!open_model(t, o, e) || !open_transcript(t, o, e)) goto fail;

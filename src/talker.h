@@ -13,10 +13,10 @@ struct talk_opts {
     struct tool_opts t;
     const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env;
     bool no_history, strict;
-    int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k;
-    double temperature, top_p, min_p, deadline;
+    int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k, tools_max;
+    double min_confidence, temperature, top_p, min_p, deadline;
 };
-#define TALK_DEFAULTS .max_tokens = INT64_MIN, .top_p = 1
+#define TALK_DEFAULTS .max_tokens = INT64_MIN, .top_p = 1, .tools_max = -1
 
 #define TOOL_OPTS(type, at) \
     { "Tools", 0, "tools", "FILE", OPT_LIST, offsetof(type, at.tools), "tools that can run (docs/tools.md), or definitions; may be repeated (default: none)" }, \
@@ -34,6 +34,8 @@ struct talk_opts {
     TOOL_OPTS(type, at.t), \
     { "Tools", 0, "approve", "WHAT", OPT_STR, offsetof(type, at.approve), "allowed without asking: none, read-only or all (default: what each tool says)" }, \
     { "Tools", 0, "strict", NULL, OPT_FLAG, offsetof(type, at.strict), "deny what is not allowed instead of asking (default: off)" }, \
+    { "Tools", 0, "tools-max", "N", OPT_INT, offsetof(type, at.tools_max), "of more tools the eight that fit the request best, 0: never (default: the model's, 16 for the embedded one)" }, \
+    { "Tools", 0, "min-confidence", "X", OPT_F64, offsetof(type, at.min_confidence), "ask about calls that the model is less sure of, whatever allows them; 0: none (default: 0)" }, \
     { "Bounds", 0, "max-turns", "N", OPT_INT, offsetof(type, at.max_turns), "most turns with calls (default: 16)" }, \
     { "Bounds", 0, "max-calls", "N", OPT_INT, offsetof(type, at.max_calls), "most calls (default: 64)" }, \
     { "Bounds", 0, "parallel", "N", OPT_INT, offsetof(type, at.parallel), "most calls that run beside each other (default: 4)" }, \

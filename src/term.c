@@ -272,6 +272,7 @@ static void show_question(struct term *t, const struct question *q)
     term_end(t);
     fprintf(t->side, "%s%s%s (%s) wants to run", t->side_colour ? BOLD : "", q->tool->name, t->side_colour ? OFF : "", q->tool->source);
     if (q->tool->changed) fputs("; its definition has changed since it was allowed", t->side);
+    if (q->unsure >= 0) fprintf(t->side, "; the model was only %.0f %% sure", 100 * (double)q->unsure);
     fputs(":\n", t->side);
     put(t->side, args.p, args.len);
     fputc('\n', t->side);

@@ -8,6 +8,7 @@ static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, stru
     struct speaker *s = ctx;
     struct request r;
     if (!request_read(&r, body, e)) return false;
+    engine_retrieve(s->engine, &r, s->tools_max);
     bool ok = engine_run(s->engine, &r, fn, fn_ctx, e);
     request_done(&r);
     return ok;
@@ -21,6 +22,7 @@ static int prompt_size(void *ctx, const struct json *body)
     struct ids ids = { 0 };
     struct err e = { 0 };
     if (!request_read(&r, json_copy(body), &e)) return -1;
+    engine_retrieve(s->engine, &r, s->tools_max);
     bool ok = engine_render(s->engine, &r, &p, &e) && prompt_tokens(&p, engine_tokenizer(s->engine), &ids, &e);
     int n = ok ? (int)ids.n : -1;
     mem_free(ids.id);

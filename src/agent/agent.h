@@ -124,7 +124,7 @@ struct agent_model {
 #define STOP_LIST(X) \
     X(STOP_ANSWER, "answer", 0) X(STOP_MAX_TURNS, "max_turns", 3) X(STOP_MAX_CALLS, "max_calls", 3) \
     X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "loop_detected", 3) \
-    X(STOP_DENIED, "denied", 4) X(STOP_INTERRUPTED, "interrupted", 130) X(STOP_ERROR, "error", 1)
+    X(STOP_DENIED, "denied", 4) X(STOP_UNSURE, "low_confidence", 6) X(STOP_INTERRUPTED, "interrupted", 130) X(STOP_ERROR, "error", 1)
 enum stop {                                                           /* why a loop ended: code, name, exit status */
 #define X(code, name, status) code,
     STOP_LIST(X)
@@ -133,7 +133,8 @@ enum stop {                                                           /* why a l
 const char *stop_name(enum stop s);
 
 enum answer { ANSWER_ONCE, ANSWER_NO, ANSWER_TOOL, ANSWER_EXACT, ANSWER_EDIT, ANSWER_QUIT };
-struct question { const struct tool *tool; const struct json *args; struct bytes text; const char *preview; };
+/* unsure: how sure the call is, where that is why it is asked; else below 0. */
+struct question { const struct tool *tool; const struct json *args; struct bytes text; const char *preview; float unsure; };
 struct agent_event {
     enum { AG_MODEL,                                                  /* ev: one event of the model */
            AG_TURN,                                                   /* a generation begins: turn */
@@ -163,10 +164,11 @@ struct agent_opts {
     const struct json *request;                                       /* further members of every request (temperature, …); copied */
     enum blanket blanket;
     bool strict;                                                      /* what no policy allows is denied, never asked */
+    double min_confidence;                                            /* calls that are less sure are asked, whatever allows them; 0: none */
     struct transcript *transcript;                                    /* lent; NULL: nothing is kept */
 };
 struct agent_report {
-    enum stop stop; bool was_cut, failed_at_end, denied;              /* cut: by the token limit; failed: the last call that ran */
+    enum stop stop; bool was_cut, failed_at_end, denied, unsure;              /* cut: by the token limit; failed: the last call that ran */
     int turns, calls; double ms;
     struct usage usage; struct timing timing;                         /* sums over generations; first_token_ms: of the first */
     struct usage last; struct timing last_timing;                     /* of the last generation */

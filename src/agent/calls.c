@@ -142,12 +142,18 @@ static void log_answer(struct agent *l, const struct call *c, const char *answer
     transcript_put(l->o.transcript, "approval", o);
 }
 
+/* A model that guessed is to be asked about, even where the tool needs no approval. */
+static bool is_unsure(const struct agent *l, const struct call *c)
+{
+    return l->o.min_confidence > 0 && c->confidence < (float)l->o.min_confidence;
+}
+
 static enum answer ask_once(struct agent *l, struct call *c, struct str *reason)
 {
     struct str preview = { 0 };
     struct json *edited = NULL;
     if (c->tool->preview) c->tool->preview(c->tool, c->args, &preview);
-    struct question q = { c->tool, c->args, { c->text.p, c->text.len }, preview.p };
+    struct question q = { c->tool, c->args, { c->text.p, c->text.len }, preview.p, is_unsure(l, c) ? c->confidence : -1 };
     enum answer a = l->o.ui.ask(l->o.ui.ctx, &q, reason, &edited);
     str_done(&preview);
     if (a == ANSWER_EDIT && edited) {
@@ -182,9 +188,13 @@ static bool ask(struct agent *l, struct call *c, bool *quit)
 
 static bool allow(struct agent *l, struct call *c, bool *quit)
 {
-    if (c->reads_result || allowed_unasked(l, c)) return true;
+    bool unsure = is_unsure(l, c);
+    if (c->reads_result || (!unsure && allowed_unasked(l, c))) return true;
     if (c->tool->policy == POLICY_DENY || l->o.strict) deny(c, "This tool is not allowed here.", NULL);
-    else if (!l->o.ui.ask) deny(c, "This tool needs somebody's approval, and nobody can be asked.", NULL);
+    else if (unsure && !l->o.ui.ask) {
+        deny(c, "This call was not sure enough to run without somebody's approval, and nobody can be asked.", NULL);
+        c->unsure = true;
+    } else if (!l->o.ui.ask) deny(c, "This tool needs somebody's approval, and nobody can be asked.", NULL);
     else return ask(l, c, quit);
     log_answer(l, c, "denied");
     return false;

@@ -133,7 +133,7 @@ static int take_calls(struct agent *l, struct message *m, struct call **out)
         struct call *k = &c[n++];
         char id[32];
         snprintf(id, sizeof id, "call_%d", ++l->n_id);
-        *k = (struct call){ .name = from->name ? from->name : "", .id = mem_str(id), .schema_ok = from->schema_ok, .incomplete = from->incomplete };
+        *k = (struct call){ .name = from->name ? from->name : "", .id = mem_str(id), .schema_ok = from->schema_ok, .incomplete = from->incomplete, .confidence = from->confidence };
         str_put(&k->text, from->args.p ? from->args.p : "", from->args.len);
     }
     *out = c;
@@ -211,6 +211,7 @@ static void note_end(struct ask_run *t, struct call *call, int n)
     int failed = 0, ran = 0;
     for (int i = 0; i < n; i++) {
         t->r->denied |= call[i].denied;
+        t->r->unsure |= call[i].unsure;
         ran += call[i].ran;
         failed += call[i].ran && call[i].is_error;
     }
@@ -296,7 +297,7 @@ void agent_send(struct agent *l, const char *text, struct agent_report *r)
     breaker_done(&l->breaker);                                        /* a new question may ask for the same again */
     if (text) talk_push(l, talk_message("user", text, strlen(text)));
     while (turn(&t)) { }
-    if (r->stop == STOP_ANSWER && r->denied && !l->o.ui.ask) r->stop = STOP_DENIED;
+    if (r->stop == STOP_ANSWER && r->denied && !l->o.ui.ask) r->stop = r->unsure ? STOP_UNSURE : STOP_DENIED;
     r->ms = (double)(clock_ns() - l->t0) / 1e6;
     log_stop(l, r);
 }

@@ -24,7 +24,8 @@ struct call {
     struct str text;                                                  /* arguments */
     struct json *args;
     struct tool *tool;
-    bool run, ran, is_error, incomplete, schema_ok, reads_result, denied;
+    bool run, ran, is_error, incomplete, schema_ok, reads_result, denied, unsure;
+    float confidence;                                                 /* 1 unless it was asked for */
     struct tool_result result;
     double ms;
     int number;

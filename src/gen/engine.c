@@ -97,6 +97,11 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
     }
     en->kv_type = o->ops ? o->kv : DT_F32;
     en->weights = weights_key(g);
+    double max;
+    if (gguf_has(g, "tenon.tools_max")) {
+        if (!gguf_f64(g, "tenon.tools_max", &max, e)) goto fail;
+        en->tools_max = (int)MIN(MAX(max, 1.0), 4096.0);
+    }
     if (!set_context(en, o->n_ctx, e)) goto fail;
     return en;
 fail:

@@ -61,6 +61,9 @@ bool request_read(struct request *r, struct json *body, struct err *e);
 /* The same for /v1/completions: limits, stop, sampling, response_format, logprobs as a number; the prompt is the caller's. */
 bool request_read_raw(struct request *r, struct json *body, struct err *e);
 void request_done(struct request *r);
+/* Of more than `most` tools the best stay, by the words they share with the last user turn, and those that the conversation
+ * has called or the choice names: prompt and grammar know no other. What the member tool_retrieval {"top_k": N} asks for. */
+void request_retrieve(struct request *r, int most);
 /* The member tool_choice as the API writes it, from what a command line says: auto, none, required
  * or the name of a tool. Owned. */
 struct json *tool_choice_json(const char *word);
@@ -120,6 +123,10 @@ struct engine_opts { const char *dialect; int n_ctx, n_thread; const struct ops 
 struct engine;                                                        /* one thread at a time */
 struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *en);
+/* So many tools a request may show: `tenon.tools_max` of the file, else 16 for our own tiny models and 24 for others. */
+int  engine_tools_max(const struct engine *en);
+/* Eight of the tools stay where there are more than `most` (below 0: than engine_tools_max(); 0: all stay). */
+void engine_retrieve(const struct engine *en, struct request *r, int most);
 const struct dialect *engine_dialect(const struct engine *en);
 const struct tokenizer *engine_tokenizer(const struct engine *en);
 const struct model *engine_model(const struct engine *en);

@@ -323,7 +323,7 @@ static bool end_answer(struct answer *a)
 static struct json *outgoing(const struct remote *m, const struct request *r)
 {
     static const char *const ours[] = {
-        "steer",          "spelling", "key_order",           "stream",
+        "steer",          "return_confidence", "min_confidence", "tool_retrieval", "spelling", "key_order",           "stream",
         "stream_options", "model",    "chat_template_kwargs"
     };
     struct json *body = json_copy(r->body);

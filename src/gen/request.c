@@ -409,6 +409,19 @@ static bool read_messages(struct request *r, struct err *e)
     return true;
 }
 
+/* Extensions for small models: how sure a call is, and fewer tools. */
+static bool read_help(struct request *r, struct err *e)
+{
+    const struct json *few = member(r->body, "tool_retrieval");
+    int64_t k = 0;
+    if (!read_bool(r->body, "return_confidence", &r->want_share, e)) return false;
+    if (!few) return true;
+    if (!json_i64(json_get(few, "top_k"), &k) || k < 1 || k > 4096)
+        return err_set(e, ERR_ARG, "tool_retrieval: {\"top_k\": N} with N from 1 to 4096 is accepted");
+    request_retrieve(r, (int)k);
+    return true;
+}
+
 bool request_read(struct request *r, struct json *body, struct err *e)
 {
     *r = (struct request){
@@ -421,7 +434,7 @@ bool request_read(struct request *r, struct json *body, struct err *e)
         goto fail;
     if (!read_limit(r, e) || !read_stop(r, e) || !read_sampling(r, e)) goto fail;
     if (!read_bool(body, "parallel_tool_calls", &r->parallel, e)) goto fail;
-    if (!read_logprobs(r, e) || !refuse_others(body, e)) goto fail;
+    if (!read_logprobs(r, e) || !refuse_others(body, e) || !read_help(r, e)) goto fail;
     return true;
 fail:
     request_done(r);

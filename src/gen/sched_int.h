@@ -34,7 +34,7 @@ struct engine {
     struct model *model;
     const struct lora_use *lora; int n_lora;                          /* act on every request */
     enum dtype kv_type;
-    int n_ctx;
+    int n_ctx, tools_max;                                             /* tools_max: of the file, 0: it says nothing */
     uint64_t weights;                                                 /* what makes the model: its file's size, shapes, samples of its bytes */
     struct loop *loop;                                                /* of engine_run(): one sequence */
 };

@@ -116,6 +116,7 @@ static const char *const chat_members[] = { "model",
                                             "return_progress",
                                             "return_confidence",
                                             "min_confidence",
+                                            "tool_retrieval",
                                             "priority",
                                             NULL };
 
@@ -217,6 +218,18 @@ static bool legacy_functions(struct exchange *x, struct json *body, bool *legacy
 
 /* ---- the request --------------------------------------------------------------------------------------- */
 
+/* Which tools the model is shown, where the request asked for a choice. */
+static void tell_selected(struct exchange *x, const struct request *r)
+{
+    struct str names = { 0 };
+    for (size_t i = 0; i < json_len(r->tools); i++) {
+        const char *name = tool_name(json_at(r->tools, i));
+        str_fmt(&names, "%s%s", i ? "," : "", name ? name : "");
+    }
+    reply_header(x, "x-tools-selected", "%s", names.p ? names.p : "");
+    str_done(&names);
+}
+
 bool chat_request(struct exchange *x, struct json *body, struct request *r)
 {
     struct err e = { 0 };
@@ -226,6 +239,7 @@ bool chat_request(struct exchange *x, struct json *body, struct request *r)
         return false;
     }
     r->random_ids = true;
+    if (json_get(r->body, "tool_retrieval")) tell_selected(x, r);
     return true;
 }
 
