@@ -64,13 +64,13 @@ bool voice_is_special(const struct voice *v, int32_t id);
 struct candidate;
 struct whole {
     struct voice voice;
-    const struct call_tool *tool; int n_tool, n_vocab, stride;
-    const double *prior;                                              /* [n_tool] added to the log-probabilities */
+    const char *const *name; int n_name, n_vocab, stride;             /* of tools, or members of an enum */
+    const double *prior;                                              /* [n_name] added to the log-probabilities */
     struct candidate *c; int n, at, best; double top;                 /* of one choice */
 };
 /* Call or text, by mass, that of calls times exp(lean); then the best token of the heavier kind. */
 int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab, double lean);
-/* Does a tool's name come next, and is there a choice? now: logits here. */
+/* Does one of the names come next, and is there a choice? now: logits here. */
 bool whole_begin(struct whole *w, const struct matcher *m, const float *now);
 const struct ids *whole_next(const struct whole *w);                  /* NULL: all that matter have been looked at */
 /* Logits after each token of the name offered: [n, stride]; NULL: they cannot be had, the name is passed over. */

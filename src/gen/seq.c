@@ -20,8 +20,9 @@
 #include "gen/int.h"
 
 #define FORCED_MOST 256
+#define MEMBERS_MOST 64 /* of an enum that is chosen from as a whole */
 #define DRAFTS_LOST 4 /* drafts declined without as many accepted, then no more are made */
-#define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name */
+#define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name or member */
 #define TURN_SHARE 0.3  /* of the best prior counts for a call, */
 #define TURN_BIAS 0.5   /* and this against it */
 
@@ -39,6 +40,9 @@ struct seq {
     int32_t draft[DRAFT_MOST]; /* likely to be chosen next; those from draft_at on are still open */
     int n_draft, draft_at;
     double *prior;           /* [n_tool] of names */
+    const char **name;       /* [n_tool] */
+    const char *member[MEMBERS_MOST];                             /* of the enum that is being chosen from */
+    double member_prior[MEMBERS_MOST];
     struct json *any_object; /* schema of response_format json_object */
     struct whole whole;      /* a name that is being chosen */
     bool naming;
@@ -252,7 +256,9 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
-    s->whole = (struct whole){ s->o.voice, s->tool, s->n_tool, s->n_vocab, s->o.stride, s->prior, NULL, 0, 0, 0, 0 };
+    s->name = mem_zero(((size_t)s->n_tool + 1) * sizeof *s->name);
+    for (int i = 0; i < s->n_tool; i++) s->name[i] = s->tool[i].name;
+    s->whole = (struct whole){ .voice = s->o.voice, .n_vocab = s->n_vocab, .stride = s->o.stride };
     if (o->r->want_tokens && o->r->top >= 0 && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
 fail:
@@ -279,6 +285,7 @@ void seq_close(struct seq *s)
     mem_free(s->raw);
     mem_free(s->run.id);
     mem_free(s->prior);
+    mem_free(s->name);
     mem_free(s->text.id);
     mem_free(s);
 }
@@ -339,12 +346,22 @@ static void take_run(struct seq *s, const int32_t *token, int n, enum token_orig
     }
 }
 
+/* The tool that is being called has an enum, and its members are to be weighed. */
+static bool has_members(const struct seq *s)
+{
+    const struct json *props = s->em.current ? json_get(s->em.current->schema, "properties") : NULL;
+    if (!(s->o.steer & STEER_MEMBER) || !json_is(props, JSON_OBJECT)) return false;
+    for (struct json_iter it = json_iter(props); json_next(&it);)
+        if (json_get(it.value, "enum")) return true;
+    return false;
+}
+
 /* A name is weighed as a whole, with logits at its beginning: no draft may lie there. */
 static bool may_draft(const struct seq *s, int n)
 {
     int lost = s->o.usage.draft_tokens - 2 * s->o.usage.accepted_tokens;
     return !s->o.no_model && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
-           (!(s->o.steer & STEER_NAME) || s->em.in_call);
+           (s->em.in_call ? !has_members(s) : !(s->o.steer & STEER_NAME));
 }
 
 static void set_draft(struct seq *s, const int32_t *token, int n)
@@ -385,6 +402,65 @@ static double draw(const struct seq *s)
 {
     struct rng r = rng_make(s->o.r->sampling.seed, 1, (uint64_t)s->used);
     return rng_unit(&r);
+}
+
+/* ---- members of enums ------------------------------------------------------------------------- */
+
+/* The property whose string value has just been opened, at the first level of the arguments so far; its length, 0: none. */
+static size_t open_property(const struct str *args, const char **key)
+{
+    int depth = 0;
+    bool in_string = false, is_value = false;
+    size_t from = 0, len = 0;
+    for (size_t i = 0; i < args->len; i++) {
+        char c = args->p[i];
+        if (in_string && c == '\\') i++;
+        else if (c == '"') {
+            in_string = !in_string;
+            if (in_string) from = i + 1;
+            else if (depth == 1 && !is_value) *key = args->p + from, len = i - from;
+        } else if (in_string) continue;
+        else if (c == '{' || c == '[') depth++;
+        else if (c == '}' || c == ']') depth--;
+        else if (depth == 1 && (c == ':' || c == ',')) is_value = c == ':';
+    }
+    return in_string && depth == 1 && is_value && from == args->len ? len : 0;
+}
+
+/* Gathers the members that may stand here with what the request says of them. Few or none: 0. */
+static int list_members(struct seq *s)
+{
+    const char *key = NULL;
+    size_t len = s->em.current ? open_property(&s->em.args, &key) : 0;
+    char name[128];
+    int n = 0;
+    if (!len || len >= sizeof name) return 0;
+    snprintf(name, sizeof name, "%.*s", (int)len, key);
+    const struct json *list = json_get(json_get(json_get(s->em.current->schema, "properties"), name), "enum");
+    struct call_tool as_tool[MEMBERS_MOST] = { 0 };
+    if (json_len(list) > MEMBERS_MOST) return 0;
+    for (size_t i = 0; i < json_len(list); i++) {
+        const char *m = json_str(json_at(list, i), NULL);
+        if (!m) continue;
+        as_tool[n].name = m;
+        s->member[n++] = m;
+    }
+    lexical_scores(s->o.r->messages, as_tool, n, s->member_prior);
+    for (int i = 0; i < n; i++) s->member_prior[i] *= PRIOR_WEIGHT;
+    return n;
+}
+
+/* Is something to be chosen as a whole here: a tool's name, a member of an enum? */
+static bool begins_whole(struct seq *s, const float *logits)
+{
+    struct whole *w = &s->whole;
+    if (!s->em.in_call) {
+        w->name = s->name, w->n_name = s->n_tool, w->prior = s->prior;
+        return s->o.steer & STEER_NAME && whole_begin(w, s->matcher, logits);
+    }
+    if (!(s->o.steer & STEER_MEMBER) || !(w->n_name = list_members(s))) return false;
+    w->name = s->member, w->prior = s->member_prior;
+    return whole_begin(w, s->matcher, logits);
 }
 
 /* Is this the first token of a turn that may be a call or text, and help is wanted? */
@@ -538,7 +614,7 @@ bool seq_logits(struct seq *s, float *logits, struct err *e)
     }
     bias(s, logits);
     if (!s->em.in_call) sample_penalise(logits, s->n_vocab, &s->text, &s->o.r->sampling);
-    s->naming = s->o.steer & STEER_NAME && !s->em.in_call && whole_begin(&s->whole, s->matcher, logits);
+    s->naming = begins_whole(s, logits);
     return s->naming || take_one(s, e);
 }
 

@@ -3,7 +3,8 @@
  * The best first token is not the first token of the best answer: ways to begin a text share their
  * probability among many tokens while a call has one marker, and names that begin alike split
  * theirs. So at the start of a turn the mass of calls stands against the mass of text, and a tool's
- * name is chosen by the probability of all its tokens and of its end. Both only pick among what the
+ * name is chosen by the probability of all its tokens and of its end, and so are the members of an
+ * enum. All only pick among what the
  * grammar allows, and only where nothing is left to chance (temperature 0). */
 #include <math.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ struct candidate { struct ids tok; char end; double prior, bound; float lp[NAME_
 static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
                            int tool, const float *now)
 {
-    const char *name = w->tool[tool].name;
+    const char *name = w->name[tool];
     *c = (struct candidate){ .end = end_of_name(m, name) };
     if (!c->end) return false;
     if (!tok_encode(w->voice.tok, name, strlen(name), TOK_INSIDE, &c->tok, NULL)) return false;
@@ -100,9 +101,9 @@ static int more_likely(const void *a, const void *b)
 bool whole_begin(struct whole *w, const struct matcher *m, const float *now)
 {
     whole_done(w);
-    if (w->n_tool < 2 || w->n_tool > NAMES_MOST || is_text(m)) return false;
-    w->c = mem_zero((size_t)w->n_tool * sizeof *w->c);
-    for (int i = 0; i < w->n_tool; i++) {
+    if (w->n_name < 2 || w->n_name > NAMES_MOST || is_text(m)) return false;
+    w->c = mem_zero((size_t)w->n_name * sizeof *w->c);
+    for (int i = 0; i < w->n_name; i++) {
         if (candidate_init(&w->c[w->n], w, m, i, now)) w->n++;
         else mem_free(w->c[w->n].tok.id), w->c[w->n].tok.id = NULL;
     }
