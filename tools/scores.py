@@ -5,7 +5,7 @@
     tools/scores.py build/tenon --limit 50             a first look: 50 of each file, 20 of each kind
     tools/scores.py build/tenon -- -m M.gguf -t 2      options behind -- go to every `tenon eval`
 
-Measures the generator's own held-out sets (eval own), the dev_points of the domain packs and any --data FILE
+Measures the generator's own held-out sets (eval own), the requests written by hand (data/e5), the dev_points of the domain packs and any --data FILE
 (eval --data), the Berkeley leaderboard's development half (eval bfcl) and dialogue points (eval sgd). What lies in
 ../shared (or $TENON_SHARED) is skipped aloud where it is not there. Answers are kept in --keep DIR."""
 import argparse, glob, json, os, subprocess, sys
@@ -17,6 +17,21 @@ CATEGORIES = ["simple_python", "simple_java", "simple_javascript", "multiple", "
 TOTALS = ["non_live", "live", "irrelevance_mean"]
 SGD = [("call_lenient", "call, lenient"), ("call_strict", "call, strict"), ("name", "name"), ("missed_call", "call missed"),
        ("false_call", "call for nothing")]
+
+
+def added(reports):
+    """Reports over parts of a set as one, with Wilson's interval."""
+    sums = {}
+    for r in reports:
+        for kind, v in [("all", r["all"]), *r["kinds"].items()]:
+            n, k = sums.get(kind, (0, 0))
+            sums[kind] = (n + v["n"], k + round(v["n"] * v["exact"]))
+    out = {}
+    for kind, (n, k) in sums.items():
+        p, z = k / n, 1.959964
+        centre, half = p + z * z / 2 / n, z * (p * (1 - p) / n + z * z / 4 / n / n) ** 0.5
+        out[kind] = {"n": n, "exact": p, "low": (centre - half) / (1 + z * z / n), "high": (centre + half) / (1 + z * z / n)}
+    return {"all": out.pop("all"), "kinds": out}
 
 
 def share(v):
@@ -66,6 +81,12 @@ class Scores:
             told = {s: self.run(setting, "own", "--set", s, "-n", n, name=s)[s] for s in ("E1", "E2", "E3", "E4")}
             self.kinds(f"Own sets, {setting}: exact, % (95 % interval)", told)
 
+    def e5(self):
+        files = sorted(glob.glob("data/e5/*.jsonl"))
+        told = {s: added([self.run(s, "--data", f, "--tools", f.replace(".jsonl", ".tools.json"), *self.limit(), name="e5-" + os.path.basename(f)[:-6])
+                          for f in files]) for s in self.o.settings}
+        self.kinds("E5, written by hand: exact, % (95 % interval)", told)
+
     def data(self):
         files = [self.file("domains/dev_points.jsonl.gz"), *self.o.data]
         for path in filter(None, files):
@@ -105,7 +126,7 @@ def main():
         own, rest = own[:own.index("--")], own[own.index("--") + 1:]
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("tenon")
-    p.add_argument("--parts", default="own,data,bfcl,sgd", help="which of own,data,bfcl,sgd (default: all)")
+    p.add_argument("--parts", default="own,e5,data,bfcl,sgd", help="which of own,e5,data,bfcl,sgd (default: all)")
     p.add_argument("--settings", default="as run,free", help=f"which of {', '.join(SETTINGS)} (default: as run,free)")
     p.add_argument("-n", type=int, default=100, help="conversations of each kind of an own set (default: 100)")
     p.add_argument("--limit", type=int, default=0, help="only the first N of each file (default: all)")
@@ -120,8 +141,8 @@ def main():
         os.makedirs(o.keep, exist_ok=True)
     scores = Scores(o)
     for part in o.parts.split(","):
-        if part not in ("own", "data", "bfcl", "sgd"):
-            p.error(f"--parts {part}: own, data, bfcl and sgd are accepted")
+        if part not in ("own", "e5", "data", "bfcl", "sgd"):
+            p.error(f"--parts {part}: own, e5, data, bfcl and sgd are accepted")
         getattr(scores, part)()
 
 
