@@ -1,7 +1,7 @@
 /* cmd_run.c -- `tenon run`: one question, tools executed, one answer; for scripts and pipes.
  *
  * stdout is the answer (or one JSON object, or a line of JSON per event), stderr everything else. The exit status
- * says how it ended: 0 answer, 1 internal error, 2 usage, 3 a bound, 4 a tool was denied, 5 the last tool failed,
+ * says how it ended: 0 answer, 1 internal error, 2 usage, 3 a bound, 4 a tool was denied, 5 the last tool failed, 6 a call was not sure,
  * 130 interrupted. */
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "cpu/cpu.h"
 #include "front.h"
 #include "train/train.h"
-#include "tune.h"
+#include "tuner.h"
 
 struct train_args {
     const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;

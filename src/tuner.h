@@ -1,6 +1,6 @@
-/* tune.h -- fine-tuning a model on conversations of the user's, as `tenon train --lora` and --full do it. */
-#ifndef TENON_TUNE_H
-#define TENON_TUNE_H
+/* tuner.h -- fine-tuning a model on conversations of the user's, as `tenon train --lora` and --full do it. */
+#ifndef TENON_TUNER_H
+#define TENON_TUNER_H
 
 #include "train/train.h"
 

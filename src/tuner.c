@@ -1,9 +1,9 @@
-/* tune.c -- joins what fine-tuning needs: a model file, its tokenizer and template, the lines of the
+/* tuner.c -- joins what fine-tuning needs: a model file, its tokenizer and template, the lines of the
  * user, the generator against forgetting, the run, and the file that comes out.
  *
  * Conversations are rendered before the first step, so every fault of the data shows at once; those
  * longer than the limit are told and left out, never cut. */
-#include "tune.h"
+#include "tuner.h"
 
 #include <math.h>
 
