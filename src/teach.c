@@ -217,7 +217,7 @@ static struct json *read_messages(const struct json *given, struct err *e)
         json_set(r, "content", json_new_str(""));
         json_push(whole, r);
     }
-    struct json *read = messages_normalise(whole, e);
+    struct json *read = messages_normalise(whole, true, e);
     if (read) {
         out = json_new_array();
         for (size_t i = 0; i < n; i++) json_push(out, json_copy(json_at(read, i)));
