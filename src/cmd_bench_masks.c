@@ -8,7 +8,7 @@
 struct masks_cmd {
     const char *data, *vocab, *spelling, *key_order, *tools;
     struct opt_list only;
-    int64_t limit, every, seed, walk, exact;
+    int64_t limit, every, seed, walk, exact, slowest;
     bool json, list, cold, parts, forced, micro, accept;
 };
 static const struct masks_cmd defaults = { .every = 1 };
@@ -32,6 +32,8 @@ static const struct opt opts[] = {
       "a pass more: commit alone, rollback of 8 tokens, forced runs (default: off)" },
     { "Measurement", 0, "cold", NULL, OPT_FLAG, AT(cold),
       "a pass more: each step thrice with an empty cache, the smallest counts (default: off)" },
+    { "Measurement", 0, "slowest", "N", OPT_INT, AT(slowest),
+      "names the N schemas slowest to compile, in a first mask, in a step (default: 0)" },
     { "Measurement", 0, "forced", NULL, OPT_FLAG, AT(forced),
       "jump-forward: what is fed without sampling, of what the language forces (default: off)" },
     { "Measurement", 0, "micro", NULL, OPT_FLAG, AT(micro),
@@ -68,9 +70,10 @@ static bool choices(const struct masks_cmd *o, struct mask_opts *m, struct err *
     if (o->key_order && !m->grammar.declared_order && strcmp(o->key_order, "any"))
         return err_set(e, ERR_USAGE, "--key-order %.40s: accepted are any and declared",
                        o->key_order);
-    if (o->limit < 0 || o->every < 1 || o->walk < 0 || o->exact < 0)
+    if (o->limit < 0 || o->every < 1 || o->walk < 0 || o->exact < 0 || o->slowest < 0)
         return err_set(e, ERR_USAGE,
-                       "--limit, --walk, --exact: accepted are 0 and more; --every: 1 and more");
+                       "--limit, --walk, --exact, --slowest: accepted are 0 and more; --every: 1 "
+                       "and more");
     if (o->forced + o->micro + checks > 1)
         return err_set(e, ERR_USAGE, "--forced, --micro and the checks exclude each other");
     return o->micro || o->data || err_set(e, ERR_USAGE, "--data PATH is required");
@@ -86,6 +89,7 @@ static struct mask_opts selection(const struct masks_cmd *o)
                                .list = o->list,
                                .parts = o->parts,
                                .cold = o->cold,
+                               .slowest = o->slowest,
                                .accept = o->accept,
                                .walk = o->walk,
                                .exact = o->exact,

@@ -9,6 +9,8 @@
  * (commit without a mask, rollback of 8 tokens, forced runs); then the cold pass, in which every
  * step is timed three times from the same state, what the vocabulary remembers cleared before each,
  * and the smallest counts, so that interrupts of the machine do not. */
+#include <stdlib.h>
+
 #include "eval/int.h"
 
 enum { ROLLBACK = 8, COLD_TRIES = 3 };
@@ -25,6 +27,16 @@ struct set_row {
     struct tallies t;
 };
 
+struct slow { /* one schema */
+    char *name;
+    uint64_t ns;
+    int64_t n_over; /* steps that took more than SLOW_STEP_NS */
+};
+struct slow_list {
+    struct slow *v;
+    size_t n, cap;
+};
+
 struct masks {
     const struct mask_opts *o;
     uint32_t *bits;
@@ -38,9 +50,57 @@ struct masks {
     struct samples parse, compile, refuse, first, ttfm; /* a schema */
     struct samples seen, fresh;                         /* mask and commit, by matcher_mask_hit */
     struct samples commit, rollback, forced, cold, bytes;
+    struct slow step; /* of the schema under way */
+    struct slow_list slow_compile, slow_first, slow_warm, slow_cold;
 };
 
 typedef void instance_fn(struct masks *r, struct matcher *m);
+
+/* ---- the slowest of each kind --------------------------------------------------------------- */
+
+enum { SLOW_STEP_NS = 1000000 }; /* the bound that docs/speed.md speaks of */
+
+/* A step of the schema under way. */
+static void slow_step(struct masks *r, uint64_t ns)
+{
+    r->step.ns = MAX(r->step.ns, ns);
+    r->step.n_over += ns > SLOW_STEP_NS;
+}
+
+static void slow_add(struct slow_list *l, const struct mask_case *c, struct slow s)
+{
+    struct str name = { 0 };
+    mask_case_name(c, &name);
+    s.name = str_take(&name);
+    MEM_GROW(l->v, l->n, l->cap);
+    l->v[l->n++] = s;
+}
+
+static int slower(const void *a, const void *b)
+{
+    uint64_t x = ((const struct slow *)a)->ns, y = ((const struct slow *)b)->ns;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static struct json *slow_json(const struct slow_list *l, int64_t most)
+{
+    struct json *a = json_new_array();
+    if (l->n) qsort(l->v, l->n, sizeof *l->v, slower);
+    for (size_t i = 0; i < l->n && (int64_t)i < most; i++) {
+        struct json *o = json_new_object();
+        json_set(o, "schema", json_new_str(l->v[i].name));
+        json_set(o, "ns", json_new_int((int64_t)l->v[i].ns));
+        json_set(o, "steps_above_1ms", json_new_int(l->v[i].n_over));
+        json_push(a, o);
+    }
+    return a;
+}
+
+static void slow_done(struct slow_list *l)
+{
+    for (size_t i = 0; i < l->n; i++) mem_free(l->v[i].name);
+    mem_free(l->v);
+}
 
 /* ---- one instance --------------------------------------------------------------------------- */
 
@@ -56,6 +116,7 @@ static size_t step_all(struct masks *r, struct matcher *m)
         ok = in_mask && matcher_commit(m, t);
         uint64_t t1 = clock_ns();
         samples_add(matcher_mask_hit(m) ? &r->seen : &r->fresh, t1 - t0);
+        slow_step(r, t1 - t0);
         r->all.mismatch += in_mask && !ok;
         if (!ok) break;
     }
@@ -166,16 +227,20 @@ static struct matcher *first_mask(struct masks *r, const struct mask_case *c,
     }
     samples_add(&r->first, ns);
     samples_add(&r->ttfm, compile_ns + ns);
+    slow_add(&r->slow_compile, c, (struct slow){ .ns = compile_ns });
+    slow_add(&r->slow_first, c, (struct slow){ .ns = ns });
     return m;
 }
 
 static struct verdicts all_instances(struct masks *r, const struct mask_case *c, struct matcher *m)
 {
     struct verdicts v = { 0 };
+    r->step = (struct slow){ 0 };
     for (size_t i = 0; i < json_len(c->tests); i++) {
         const struct json *test = json_at(c->tests, i);
         if (load_instance(r, test)) judge(r, m, c, i, json_bool(json_get(test, "valid")), &v);
     }
+    slow_add(&r->slow_warm, c, r->step);
     return v;
 }
 
@@ -257,6 +322,7 @@ static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
         r->all.cold_hits += matcher_mask_hit(m);
     }
     samples_add(&r->cold, least);
+    slow_step(r, least);
     return ok;
 }
 
@@ -270,6 +336,7 @@ static void time_cold(struct masks *r, struct matcher *m)
 struct pass {
     struct masks *r;
     instance_fn *fn;
+    struct slow_list *slow; /* NULL: nobody asks */
 };
 
 /* A case of a later pass: what cannot be compiled was told by the protocol. */
@@ -278,8 +345,10 @@ static void later_case(void *ctx, const struct mask_case *c)
     struct pass *p = ctx;
     struct grammar *g = c->schema ? grammar_of_schema(c->schema, &p->r->o->grammar, NULL) : NULL;
     struct matcher *m = g ? matcher_new(g, p->r->o->vocab, NULL) : NULL;
+    p->r->step = (struct slow){ 0 };
     for (size_t i = 0; m && i < json_len(c->tests); i++)
         if (load_instance(p->r, json_at(c->tests, i))) p->fn(p->r, m);
+    if (m && p->slow) slow_add(p->slow, c, p->r->step);
     matcher_free(m);
     grammar_free(g);
 }
@@ -344,6 +413,16 @@ static struct json *memory_json(const struct masks *r)
     return o;
 }
 
+static struct json *slowest_json(const struct masks *r)
+{
+    struct json *o = json_new_object();
+    json_set(o, "compile", slow_json(&r->slow_compile, r->o->slowest));
+    json_set(o, "first_mask", slow_json(&r->slow_first, r->o->slowest));
+    json_set(o, "step", slow_json(&r->slow_warm, r->o->slowest));
+    if (r->o->cold) json_set(o, "cold_step", slow_json(&r->slow_cold, r->o->slowest));
+    return o;
+}
+
 static struct json *report(struct masks *r)
 {
     struct json *o = json_new_object(), *sets = json_new_object();
@@ -359,6 +438,7 @@ static struct json *report(struct masks *r)
     json_set(o, "refused_by", r->refused_by);
     json_set(o, "refusals", faults_take(&r->refused));
     json_set(o, "wrong", faults_take(&r->wrong));
+    if (r->o->slowest) json_set(o, "slowest", slowest_json(r));
     return o;
 }
 
@@ -368,6 +448,8 @@ static void masks_done(struct masks *r)
     struct samples *s[] = { &r->parse, &r->compile, &r->refuse,   &r->first,  &r->ttfm, &r->seen,
                             &r->fresh, &r->commit,  &r->rollback, &r->forced, &r->cold, &r->bytes };
     for (size_t i = 0; i < LEN(s); i++) samples_done(s[i]);
+    struct slow_list *l[] = { &r->slow_compile, &r->slow_first, &r->slow_warm, &r->slow_cold };
+    for (size_t i = 0; i < LEN(l); i++) slow_done(l[i]);
     mem_free(r->set);
     mem_free(r->bits);
     mem_free(r->ids.id);
@@ -381,7 +463,7 @@ struct json *mask_bench(const struct mask_opts *o, struct err *e)
     r.bits = mem_zero(MASK_WORDS(tok_n_vocab(o->tok)) * sizeof *r.bits);
     bool ok = mask_cases(o, protocol_case, &r, e);
     size_t peak = peak_rss_bytes();
-    struct pass parts = { &r, time_parts }, cold = { &r, time_cold };
+    struct pass parts = { &r, time_parts, NULL }, cold = { &r, time_cold, &r.slow_cold };
     ok = ok && (!o->parts || mask_cases(o, later_case, &parts, e)) &&
          (!o->cold || mask_cases(o, later_case, &cold, e));
     struct json *out = ok ? report(&r) : NULL;

@@ -68,6 +68,22 @@ static void table(struct str *out, const struct json *sets, const struct json *a
 
 /* ---- the protocol --------------------------------------------------------------------------- */
 
+static void print_slowest(const struct json *slowest, struct str *out)
+{
+    for (struct json_iter it = json_iter(slowest); json_next(&it);) {
+        str_fmt(out, "\nslowest %s, us:\n", it.key);
+        for (size_t i = 0; i < json_len(it.value); i++) {
+            const struct json *row = json_at(it.value, i);
+            str_fmt(out, "  %12.1f %s", (double)num(row, "ns") / 1e3,
+                    json_str(json_get(row, "schema"), NULL));
+            if (num(row, "steps_above_1ms"))
+                str_fmt(out, ", %lld steps above 1000",
+                        (long long)num(row, "steps_above_1ms"));
+            str_putc(out, '\n');
+        }
+    }
+}
+
 static void print_masks(const struct json *r, struct str *out)
 {
     static const char *const column[][2] = {
@@ -123,6 +139,7 @@ static void print_masks(const struct json *r, struct str *out)
     sentences(out, "refused", json_get(r, "refusals"), num(all, "refused"));
     sentences(out, "wrong verdicts", json_get(r, "wrong"),
               num(all, "rejected_instances") + num(all, "accepted_instances"));
+    print_slowest(json_get(r, "slowest"), out);
 }
 
 /* ---- forced runs ---------------------------------------------------------------------------- */
