@@ -116,7 +116,7 @@ static bool reaches(struct dfa *d, uint32_t state)
         uint32_t best = 0;
         for (int b = 0; b < 256; b++) {
             uint32_t to = dfa_step(d, dfa_classes(d), state, (uint8_t)b);
-            if (to && (!best || dfa_state(d, to)->shortest < dfa_state(d, best)->shortest)) best = to;
+            if (to && (!best || dfa_lens(d, to)->shortest < dfa_lens(d, best)->shortest)) best = to;
         }
         if (!best) return false;
         state = best;
@@ -189,7 +189,7 @@ TEST(lengths_and_counts_are_those_of_all_texts)
                 all++;
                 cost[len] = MIN(cost[len], c);
             }
-        const struct dfa_state *st = dfa_state(d, DFA_START);
+        const struct dfa_lens *st = dfa_lens(d, DFA_START);
         uint32_t first = 0, last = LONGEST, least = UINT32_MAX;
         while (first <= LONGEST && !count[first]) first++;
         while (last > 0 && !count[last]) last--;
@@ -204,9 +204,9 @@ TEST(lengths_and_counts_are_those_of_all_texts)
                 CHECK(dfa_shortest(d, DFA_START, lo, hi) == best, "%s: shortest of %u to %u: %u, not %u", small[i], lo, hi, dfa_shortest(d, DFA_START, lo, hi), best);
             }
         if (all) {
-            CHECK(st->min_len == first && st->shortest == least, "%s: min_len %u shortest %u", small[i], st->min_len, st->shortest);
-            CHECK(endless ? st->max_len == UINT32_MAX : st->max_len == last, "%s: max_len %u", small[i], st->max_len);
-            for (uint32_t k = first; st->every_len && k <= last; k++) CHECK(count[k], "%s: no text of %u", small[i], k);
+            CHECK(st->min == first && st->shortest == least, "%s: min_len %u shortest %u", small[i], st->min, st->shortest);
+            CHECK(endless ? st->max == UINT32_MAX : st->max == last, "%s: max_len %u", small[i], st->max);
+            for (uint32_t k = first; st->every && k <= last; k++) CHECK(count[k], "%s: no text of %u", small[i], k);
         }
         if (!endless) CHECK(dfa_count(d, DFA_START, 100000) == all, "%s: count %u, not %u", small[i], dfa_count(d, DFA_START, 100000), all);
         dfa_close(d);

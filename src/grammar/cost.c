@@ -404,8 +404,8 @@ static uint64_t dear_shape(const struct grammar *g, const struct shape *sh, int 
         }
         return most;
     case SH_STR: {
-        const struct dfa_state *q = sh->str->dfa ? dfa_state(sh->str->dfa, DFA_START) : NULL;
-        uint32_t max = MIN(sh->str->max, q ? q->max_len : NONE);
+        const struct dfa_lens *q = sh->str->dfa ? dfa_lens(sh->str->dfa, DFA_START) : NULL;
+        uint32_t max = MIN(sh->str->max, q ? q->max : NONE);
         return max == NONE ? 0 : (uint64_t)MIN(max, 64u) * (q ? 6 : 1) + 2;
     }
     case SH_NUM: return sh->num->integer && sh->num->has_lo && sh->num->has_hi ? MOST_DIGIT + 1 : 0;

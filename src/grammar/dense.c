@@ -87,7 +87,6 @@ struct stay { uint32_t state; bool utf8; uint32_t max; uint64_t run[2]; };
 enum { MOST_BASE = 4, N_STAY = 64 };
 /* A state whose run has been swept: all tokens made of its bytes are taken already. */
 struct base {
-    const struct dfa_state *q;
     uint64_t classes;                   /* of sweep.c: those that lie in the run as a whole */
     struct bytemap swept, exits;        /* bytes of these classes; bytes that leave the run alive */
     uint32_t most;                      /* code points of the run that are surely fine */
@@ -160,35 +159,37 @@ static const struct stay *stay_of(struct scan *w, uint32_t state)
 /* How far the run of a state reaches when `len` code points lie before it. */
 static uint32_t run_reach(const struct scan *w, const struct stay *k, uint32_t len)
 {
-    const struct dfa_state *q = dfa_state(w->s->dfa, k->state);
     if (!k->max || (!k->utf8 && wide_of(k->run) < 8)) return 0;
     if (!w->counts) return k->max;
-    if (!q->every_len) return 0;        /* which lengths can be met must be asked state by state */
+    const struct dfa_lens *q = dfa_lens(w->s->dfa, k->state);
+    if (!q->every) return 0;           /* which lengths can be met must be asked state by state */
     uint32_t room = room_of(w->s, len);
     if (room == NONE) return k->max;
-    return room < q->min_len ? 0 : MIN(k->max, room - q->min_len);
+    return room < q->min ? 0 : MIN(k->max, room - q->min);
 }
 
 enum { THICK = 3 };
 /* Surely more texts lead on from a state than are taken: as many as its run can spell in a few letters. */
-static bool is_thick(const struct scan *w, const struct dfa_state *q)
+static bool is_thick(const struct scan *w, uint32_t state)
 {
+    const struct dfa_state *q = dfa_state(w->s->dfa, state);
     uint64_t wide = (uint64_t)wide_of(q->run), n = 1;
     for (uint32_t i = 0; i < MIN(q->run_max, (uint32_t)THICK); i++) n *= wide;
-    return q->max_len == NONE || n > w->taken;
+    return dfa_lens(w->s->dfa, state)->max == NONE || n > w->taken;
 }
 
 /* The run of a state as a base; false: it has none that is worth a sweep. */
 static bool base_make(struct scan *w, struct base *k, uint32_t state, uint32_t len)
 {
     const struct stay *stay = stay_of(w, state);
-    *k = (struct base){ .q = dfa_state(w->s->dfa, state) };
+    *k = (struct base){ 0 };
     k->most = run_reach(w, stay, len);
     bool limited = w->limit != NONE;
-    if (w->taken && k->q->max_len != NONE) k->most = k->most > THICK && is_thick(w, k->q) ? k->most - THICK : 0;
+    const struct dfa_lens *lens = w->taken || limited ? dfa_lens(w->s->dfa, state) : NULL;
+    if (w->taken && lens->max != NONE) k->most = k->most > THICK && is_thick(w, state) ? k->most - THICK : 0;
     /* no letter of a run makes the way to the end longer, but which lengths fit may */
-    if (!k->most || (limited && (w->counts || k->q->shortest > w->limit))) return false;
-    if (limited) *w->most = MAX(*w->most, k->q->shortest);
+    if (!k->most || (limited && (w->counts || lens->shortest > w->limit))) return false;
+    if (limited) *w->most = MAX(*w->most, lens->shortest);
     /* under a limit code points of more bytes leave the run: half of one asks for the rest */
     k->classes = sweep_classes(stay->run, stay->utf8 && !limited, &k->swept);
     for (uint32_t b = 0x20; b < 256; b++)
@@ -299,7 +300,7 @@ static void walk(struct scan *w, uint32_t state)
         uint32_t d = t->depth[i];
         struct step *own = &at[d];
         if (!advance(w, cls, own - 1, own, t->byte[i], d == 1)) { i = t->skip[i]; continue; }
-        if (t->token[i] >= 0 && w->taken && !is_thick(w, own->q)) doubt(w, t->token[i]);
+        if (t->token[i] >= 0 && w->taken && !is_thick(w, own->state)) doubt(w, t->token[i]);
         else if (t->token[i] >= 0 && ends_within(w, own->state, own->utf8, own->len)) bit_same(v, w->bits, t->token[i]);
         bool skip = t->tall[i] < 255 && own->len - w->len + t->tall[i] <= w->grace;
         if (!skip && own->base >= 0 && !bytemap_meets(&t->below[i], &w->base[own->base].exits)) {
@@ -370,8 +371,8 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
     struct scan w = { .v = v, .s = s, .esc = esc, .len = len, .counts = s->max != NONE || s->min > len, .limit = NONE };
     if (q->total && !w.counts) { vocab_str_mask(v, esc, NONE, bits); return; }
     /* far from both ends of the lengths only the automaton decides */
-    uint32_t worst = dfa_worst(s->dfa);
-    if (w.counts && s->min <= len && worst != NONE && room >= cost_add(worst, reach)) w.counts = false;
+    uint32_t worst = w.counts && s->min <= len ? dfa_worst(s->dfa) : NONE;
+    if (worst != NONE && room >= cost_add(worst, reach)) w.counts = false;
     uint64_t key = mix64(mix64(mix64(0x5a17, dfa_id(s->dfa)), state), (uint64_t)esc << 1 | w.counts);
     if (w.counts) key = mix64(key, (uint64_t)room << 32 | (s->min > len ? s->min - len : 0));
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);

@@ -27,7 +27,25 @@ static size_t held(const struct dfa *d)
 {
     const struct terms *s = &d->s;
     return sizeof *d + d->key_len + s->bytes + s->cap_list * 4 + s->cap_set * sizeof *s->set + s->cap_tmp * 4 +
-           d->cap_term * 4 + d->n_state * (sizeof(struct dfa_state) + 4 + s->n_class * 4);
+           d->cap_term * 4 + d->n_state * (sizeof(struct dfa_state) + sizeof(struct lens_slot) + 4 + s->n_class * 4);
+}
+
+const struct dfa_lens *dfa_lens(const struct dfa *cd, uint32_t state)
+{
+    struct dfa *d = (struct dfa *)cd;                   /* what is found out under the lock */
+    uint32_t at, k = chunk_of(state, &at);
+    struct lens_slot *l = &d->lens[k][at];
+    if (dfa_lens_known(d, state)) return &l->at;
+    pthread_mutex_lock(&d->lock);
+    if (!l->known) {
+        d->s.fuel = STEP_FUEL;
+        facts_search(d, term_of(d, state), &l->at);
+        d->s.n_tmp = 0;
+        atomic_store_explicit(&d->bytes, held(d), memory_order_relaxed);
+        atomic_store_explicit(&l->known, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return &l->at;
 }
 
 static uint32_t new_state(struct dfa *d, uint32_t term, uint32_t row_value)
@@ -35,6 +53,7 @@ static uint32_t new_state(struct dfa *d, uint32_t term, uint32_t row_value)
     uint32_t id = d->n_state, at, k = chunk_of(id, &at);
     if (!d->chunk[k]) {
         d->term_of[k] = mem_zero((8u << k) * sizeof(uint32_t));
+        d->lens[k] = mem_zero((8u << k) * sizeof *d->lens[k]);
         struct dfa_state *chunk = mem_zero((8u << k) * sizeof *chunk);
         __atomic_store_n(&d->chunk[k], chunk, __ATOMIC_RELEASE);
     }
@@ -43,6 +62,7 @@ static uint32_t new_state(struct dfa *d, uint32_t term, uint32_t row_value)
     for (uint32_t c = 0; c < d->s.n_class; c++) st->row[c] = row_value;
     d->term_of[k][at] = term;
     facts_fill(d, term, st);
+    atomic_init(&d->lens[k][at].known, facts_plain(d, term, &d->lens[k][at].at));
     __atomic_store_n(&d->n_state, id + 1, __ATOMIC_RELAXED);
     return id;
 }
@@ -174,6 +194,32 @@ static bool root_term(struct terms *s, const struct re_part *part, uint32_t n, u
     return ok;
 }
 
+/* A counted repetition of single code points, one of several things that must hold: how long the text is, and which code
+ * points it is made of. The count goes to lo and hi. */
+static uint32_t without_count(struct dfa *d, uint32_t term)
+{
+    struct terms *s = &d->s;
+    const struct term t = *term_at(s, term);
+    if (t.op != T_REP || (!t.min && t.max == INF)) return term;
+    const struct term *one = term_at(s, t.a);
+    if (one->complex || one->min_len != 1 || one->max_len != 1) return term;
+    d->lo = MAX(d->lo, t.min);
+    d->hi = MIN(d->hi, t.max);
+    return t.a == s->any ? s->valid : term_rep(s, t.a, 0, INF);
+}
+
+static uint32_t without_counts(struct dfa *d, uint32_t root)
+{
+    struct terms *s = &d->s;
+    const struct term t = *term_at(s, root);
+    if (t.op != T_AND) return root;
+    uint32_t *kid = mem_dup(s->list + t.a, t.b * sizeof *kid);
+    for (uint32_t i = 0; i < t.b; i++) kid[i] = without_count(d, kid[i]);
+    uint32_t out = term_and(s, kid, t.b);
+    mem_free(kid);
+    return out;
+}
+
 /* ---- one automaton ----------------------------------------------------------------------------- */
 
 static void destroy(struct dfa *d)
@@ -181,6 +227,7 @@ static void destroy(struct dfa *d)
     for (int k = 0; k < N_CHUNK; k++) {
         mem_free(d->chunk[k]);
         mem_free(d->term_of[k]);
+        mem_free(d->lens[k]);
     }
     terms_done(&d->s);
     arena_done(&d->rows);
@@ -190,7 +237,7 @@ static void destroy(struct dfa *d)
     mem_free(d);
 }
 
-static struct dfa *make(const struct re_part *part, uint32_t n, struct err *e)
+static struct dfa *make(const struct re_part *part, uint32_t n, bool counted, struct err *e)
 {
     static _Atomic uint64_t last_id;
     struct dfa *d = mem_zero(sizeof *d);
@@ -203,6 +250,8 @@ static struct dfa *make(const struct re_part *part, uint32_t n, struct err *e)
         destroy(d);
         return NULL;
     }
+    d->hi = INF;
+    if (counted) root = without_counts(d, root);
     terms_classes(&d->s);
     facts_classes(d);
     d->s.fuel = STEP_FUEL;
@@ -276,12 +325,13 @@ static void insert(struct dfa *d)
     cache.n++;
 }
 
-/* Kind, sign, length and text of every part: the same parts give the same bytes. */
-static char *key_of(const struct re_part *part, uint32_t n, char *few, size_t cap, size_t *len)
+/* How it is opened; kind, sign, length and text of every part: the same parts give the same bytes. */
+static char *key_of(const struct re_part *part, uint32_t n, bool counted, char *few, size_t cap, size_t *len)
 {
-    size_t need = 0;
+    size_t need = 1;
     for (uint32_t i = 0; i < n; i++) need += part[i].len + 6;
     char *key = need <= cap ? few : mem_alloc(need), *at = key;
+    *at++ = (char)counted;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t size = (uint32_t)part[i].len;
         *at++ = (char)part[i].kind;
@@ -294,20 +344,20 @@ static char *key_of(const struct re_part *part, uint32_t n, char *few, size_t ca
     return key;
 }
 
-static struct dfa *open_sorted(const struct re_part *part, uint32_t n, struct err *e)
+static struct dfa *open_sorted(const struct re_part *part, uint32_t n, bool counted, struct err *e)
 {
     char few[512];
     size_t len;
-    char *key = key_of(part, n, few, sizeof few, &len);
+    char *key = key_of(part, n, counted, few, sizeof few, &len);
     uint64_t hash = hash64(key, len, 0);
     pthread_mutex_lock(&cache.lock);
     struct dfa *d = look_up(hash, key, len);
     pthread_mutex_unlock(&cache.lock);
     if (!d) {
-        struct dfa *made = make(part, n, e);
+        struct dfa *made = make(part, n, counted, e);
         if (made) {
             made->hash = hash;
-            made->key = mem_dup(key, len + !len);
+            made->key = mem_dup(key, len);
             made->key_len = len;
             made->refs = 1;
             atomic_store_explicit(&made->bytes, held(made), memory_order_relaxed);
@@ -323,9 +373,9 @@ static struct dfa *open_sorted(const struct re_part *part, uint32_t n, struct er
     return d;
 }
 
-struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e)
+static struct dfa *open_parts(const struct re_part *part, uint32_t n, bool counted, struct err *e)
 {
-    if (n <= 1) return open_sorted(part, n, e);
+    if (n <= 1) return open_sorted(part, n, counted, e);
     struct re_part few[16], *sorted = n <= LEN(few) ? few : mem_alloc(n * sizeof *sorted);
     memcpy(sorted, part, n * sizeof *sorted);
     if (n <= LEN(few)) {
@@ -338,8 +388,22 @@ struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e)
     } else {
         qsort(sorted, n, sizeof *sorted, by_part);
     }
-    struct dfa *d = open_sorted(sorted, n, e);
+    struct dfa *d = open_sorted(sorted, n, counted, e);
     if (sorted != few) mem_free(sorted);
+    return d;
+}
+
+struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e)
+{
+    return open_parts(part, n, false, e);
+}
+
+struct dfa *dfa_open_counted(const struct re_part *part, uint32_t n, uint32_t *min, uint32_t *max, struct err *e)
+{
+    struct dfa *d = open_parts(part, n, true, e);
+    if (!d) return NULL;
+    *min = MAX(*min, d->lo);
+    *max = MIN(*max, d->hi);
     return d;
 }
 

@@ -24,7 +24,7 @@ void facts_classes(struct dfa *d)
 
 /* ---- liveness ---------------------------------------------------------------------------------- */
 
-struct visit { uint32_t term, from; };
+struct visit { uint32_t term, from; bool begins; };                    /* begins: the way here from `from` begins a code point */
 
 /* How far a text may still be: an intersection needs all its members, so their sum leads the search. */
 static uint32_t guess(const struct terms *s, uint32_t t)
@@ -70,15 +70,42 @@ static bool surely(const struct terms *s, uint32_t t)
     return t != EMPTY && (x->nullable || !x->complex || x->alive == 1);
 }
 
+static uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
+
+/* Code points of some text of a term; INF: none is known. */
+static uint32_t witness(const struct terms *s, uint32_t t)
+{
+    const struct term *x = term_at(s, t);
+    if (t == EMPTY) return INF;
+    if (x->nullable) return 0;
+    if (!x->complex) return x->min_len;
+    if (x->op == T_CAT) return plus(witness(s, x->a), witness(s, x->b));
+    if (x->op == T_REP) {
+        uint64_t all = (uint64_t)witness(s, x->a) * x->min;
+        return (uint32_t)MIN(all, (uint64_t)INF);
+    }
+    return x->alive == 1 ? x->witness : INF;
+}
+
+/* The terms on the way to a text that ends with `last` more code points than visit `found` has before it. */
+static void mark_alive(struct terms *s, const struct visit *seen, uint32_t found, uint32_t last)
+{
+    for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) {
+        term_at(s, seen[i].term)->alive = 1;
+        term_at(s, seen[i].term)->witness = last;
+        last = plus(last, seen[i].begins);
+    }
+}
+
 static bool search_alive(struct dfa *d, uint32_t term)
 {
     struct terms *s = &d->s;
     struct visit *seen = NULL;
     struct heap open = { 0 };
-    uint32_t n = 0, cap = 0, found = UINT32_MAX;
+    uint32_t n = 0, cap = 0, found = UINT32_MAX, last = INF;
     bool out_of_work = false;
     MEM_GROW(seen, n, cap);
-    seen[n++] = (struct visit){ term, UINT32_MAX };
+    seen[n++] = (struct visit){ term, UINT32_MAX, false };
     term_at(s, term)->alive = 3;
     heap_put(&open, 0, 0);
     while (open.n && found == UINT32_MAX && !out_of_work) {
@@ -87,25 +114,30 @@ static bool search_alive(struct dfa *d, uint32_t term)
             if (d->kind[c] == K_NEVER) continue;
             uint32_t to = term_derive(s, seen[i].term, c);
             if (to == EMPTY) continue;
-            if (surely(s, to)) { found = i; break; }
+            bool begins = d->kind[c] != K_CONT;
+            if (surely(s, to)) { found = i; last = plus(witness(s, to), begins); break; }
             const struct term *x = term_at(s, to);
             uint32_t n_part = x->op == T_ALT ? x->b : 1, at = x->a;
             for (uint32_t k = 0; k < n_part; k++) {                    /* one live branch is enough */
                 uint32_t part = n_part > 1 ? s->list[at + k] : to;
-                if (surely(s, part)) { found = i; break; }
+                if (surely(s, part)) { found = i; last = plus(witness(s, part), begins); break; }
                 if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
                 term_at(s, part)->alive = 3;
                 MEM_GROW(seen, n, cap);
                 heap_put(&open, guess(s, part), n);
-                seen[n++] = (struct visit){ part, i };
+                seen[n++] = (struct visit){ part, i, begins };
             }
         }
         out_of_work = s->broken || n > ALIVE_WORK;
     }
+    d->unsure |= out_of_work;
     bool alive = found != UINT32_MAX || out_of_work;
     for (uint32_t i = 0; i < n; i++) term_at(s, seen[i].term)->alive = alive ? 0 : 2;
-    for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) term_at(s, seen[i].term)->alive = 1;
-    if (alive) term_at(s, term)->alive = 1;
+    mark_alive(s, seen, found, last);
+    if (alive && found == UINT32_MAX) {
+        term_at(s, term)->alive = 1;
+        term_at(s, term)->witness = INF;
+    }
     mem_free(seen);
     mem_free(open.at);
     return alive;
@@ -209,8 +241,6 @@ static uint32_t weight(const struct dfa *d, uint32_t c, enum weigh by)
 {
     return by == BY_COST ? d->cost[c] : d->kind[c] != K_CONT;
 }
-
-static uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
 
 /* The least weight of a text of t: best first; the bound of the structure when the work runs out (*exact). */
 static uint32_t least(struct dfa *d, uint32_t t, enum weigh by, bool *exact)
@@ -371,26 +401,29 @@ static bool is_total(const struct terms *s, uint32_t t)
     return false;
 }
 
+bool facts_plain(const struct dfa *d, uint32_t term, struct dfa_lens *to)
+{
+    const struct term *t = term_at(&d->s, term);
+    *to = (struct dfa_lens){ .min = t->min_len, .max = t->max_len, .every = t->every, .shortest = t->shortest, .exact = true,
+                             .endless = !t->complex && t->max_len == INF };
+    return !t->complex;
+}
+
+void facts_search(struct dfa *d, uint32_t term, struct dfa_lens *to)
+{
+    bool exact = true, cost = true;
+    to->min = least(d, term, BY_LEN, &exact);
+    to->shortest = least(d, term, BY_COST, &cost);
+    to->every = false;
+    to->exact = exact && cost;
+    if (exact) spread(d, term, to->min, &to->max, &to->every);
+    d->s.broken = false;
+}
+
 void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
 {
-    struct term t = *term_at(&d->s, term);
     struct run r;
-    st->accepts = t.nullable;
-    st->min_len = t.min_len;
-    st->max_len = t.max_len;
-    st->every_len = t.every;
-    st->shortest = t.shortest;
-    st->exact = true;
-    st->endless = !t.complex && t.max_len == INF;
-    if (t.complex) {
-        bool exact = true, cost = true;
-        st->min_len = least(d, term, BY_LEN, &exact);
-        st->shortest = least(d, term, BY_COST, &cost);
-        st->every_len = false;
-        st->exact = exact && cost;
-        if (exact) spread(d, term, st->min_len, &st->max_len, &st->every_len);
-        d->s.broken = false;
-    }
+    st->accepts = term_at(&d->s, term)->nullable;
     st->total = is_total(&d->s, term);
     if (term != EMPTY && run_of(&d->s, term, &r) && (r.set[0] | r.set[1] || r.utf8)) {
         st->run[0] = r.set[0];
@@ -588,28 +621,40 @@ static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo,
     return value;
 }
 
+/* Has making the state shown a text of at most hi code points? Most states of a search are never asked for more. */
+static bool has_shown(struct dfa *d, uint32_t state, uint32_t hi)
+{
+    if (d->empty || state == DFA_DEAD) return false;
+    pthread_mutex_lock(&d->lock);
+    uint32_t n = witness(&d->s, term_of(d, state));
+    pthread_mutex_unlock(&d->lock);
+    return n != INF && n <= hi;
+}
+
 bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
-    const struct dfa_state *st = dfa_state(d, state);
-    if (lo > hi || hi < st->min_len || lo > st->max_len || st->min_len == INF) return false;
-    if (st->every_len || (hi == INF && (st->endless || lo <= st->min_len))) return true;
+    if (lo == 0 && hi == INF && !d->unsure) return state != DFA_DEAD && !d->empty;
+    if (lo == 0 && !dfa_lens_known(d, state) && has_shown(d, state, hi)) return true;
+    const struct dfa_lens *l = dfa_lens(d, state);
+    if (lo > hi || hi < l->min || lo > l->max || l->min == INF) return false;
+    if (l->every || (hi == INF && (l->endless || lo <= l->min))) return true;
     /* a text has no more code points than bytes */
-    if (st->exact && lo <= st->min_len && hi >= MIN(st->max_len, st->shortest)) return true;
+    if (l->exact && lo <= l->min && hi >= MIN(l->max, l->shortest)) return true;
     return ask(d, Q_FITS, state, lo, hi);
 }
 
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 {
-    const struct dfa_state *st = dfa_state(d, state);
-    if (lo > hi || hi < st->min_len || lo > st->max_len || !state) return UINT32_MAX;
+    const struct dfa_lens *l = dfa_lens(d, state);
+    if (lo > hi || hi < l->min || lo > l->max || !state) return UINT32_MAX;
     /* a text has no more code points than bytes */
-    if (lo <= st->min_len && hi >= MIN(st->max_len, st->shortest)) return st->shortest;
+    if (lo <= l->min && hi >= MIN(l->max, l->shortest)) return l->shortest;
     return ask(d, Q_SHORTEST, state, lo, hi);
 }
 
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
 {
-    if (!state || !cap || dfa_state(d, state)->min_len == INF) return 0;
+    if (!state || !cap || dfa_lens(d, state)->min == INF) return 0;
     return ask(d, Q_COUNT, state, 0, cap);
 }
 
@@ -647,7 +692,7 @@ static uint32_t worst_by_tour(struct dfa *d)
 {
     uint32_t list[MOST_TOUR] = { DFA_START }, n = 1, out = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t shortest = dfa_state(d, list[i])->shortest;
+        uint32_t shortest = dfa_lens(d, list[i])->shortest;
         if (shortest == INF) return INF;
         out = MAX(out, shortest);
         for (uint32_t c = 0; c < d->s.n_class; c++) {
@@ -713,4 +758,35 @@ uint32_t dfa_grace(struct dfa *d, uint32_t state)
             else tour_add(&t, (struct place){ to, points, utf8, false });
         }
     }
+}
+
+/* ---- two automata ------------------------------------------------------------------------------- */
+
+enum { APART_PAIRS = 64 };
+struct pairs { struct { uint32_t x, y; } at[APART_PAIRS]; uint32_t n; };
+
+/* False: a pair in which both end, or one too many. */
+static bool pair_add(struct pairs *p, const struct dfa *a, const struct dfa *b, uint32_t x, uint32_t y)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->at[i].x == x && p->at[i].y == y) return true;
+    if (p->n == APART_PAIRS || (dfa_accepts(a, x) && dfa_accepts(b, y))) return false;
+    p->at[p->n].x = x;
+    p->at[p->n++].y = y;
+    return true;
+}
+
+bool dfa_apart(struct dfa *a, struct dfa *b)
+{
+    struct pairs p = { .n = 0 };
+    if (a->empty || b->empty) return true;
+    if (!pair_add(&p, a, b, DFA_START, DFA_START)) return false;
+    for (uint32_t i = 0; i < p.n; i++)
+        for (int c = 0; c < 256; c++) {
+            if (c && a->s.cls[c] == a->s.cls[c - 1] && b->s.cls[c] == b->s.cls[c - 1]) continue;
+            uint32_t x = dfa_step(a, a->s.cls, p.at[i].x, (uint8_t)c);
+            uint32_t y = x ? dfa_step(b, b->s.cls, p.at[i].y, (uint8_t)c) : DFA_DEAD;
+            if (y && !pair_add(&p, a, b, x, y)) return false;
+        }
+    return true;
 }

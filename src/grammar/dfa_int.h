@@ -12,17 +12,23 @@
 
 enum byte_kind { K_ASCII, K_LEAD, K_CONT, K_NEVER };
 
+/* The lengths of a state, and whether they are known. */
+struct lens_slot { struct dfa_lens at; _Atomic bool known; };
+
 /* States lie in chunks of 8, 16, 32, … that never move: readers take no lock. */
 #define N_CHUNK 15
 struct dfa {
     struct dfa_state *chunk[N_CHUNK];
+    struct lens_slot *lens[N_CHUNK];    /* as chunk */
     struct terms s;
     pthread_mutex_t lock;               /* everything but finished states */
     uint32_t n_state, cap_term;
     uint32_t *state_of;                 /* [term] its state, 0: none yet */
     uint32_t *term_of[N_CHUNK];         /* as chunk */
+    uint32_t lo, hi;                    /* lengths that were taken out of the root, see dfa_open_counted() */
     struct arena rows;
     bool empty;
+    _Atomic bool unsure;                /* some term counts as alive because the search for a text ran out of work */
     uint8_t kind[256], cost[256];       /* [class] what its bytes are; fewest bytes of one in JSON */
     uint16_t width[256];                /* [class] how many bytes */
     struct answer { uint32_t question, state, lo, hi, value; } answer[16];
@@ -43,6 +49,12 @@ static inline uint32_t chunk_of(uint32_t state, uint32_t *at)
     return k;
 }
 
+static inline bool dfa_lens_known(const struct dfa *d, uint32_t state)
+{
+    uint32_t at, k = chunk_of(state, &at);
+    return atomic_load_explicit(&d->lens[k][at].known, memory_order_acquire);
+}
+
 static inline uint32_t term_of(const struct dfa *d, uint32_t state)
 {
     uint32_t at, k = chunk_of(state, &at);
@@ -52,6 +64,8 @@ static inline uint32_t term_of(const struct dfa *d, uint32_t state)
 /* dfa_facts.c, all under the automaton's lock. */
 void facts_classes(struct dfa *d);                                    /* kind, cost, width */
 void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st);  /* all but row */
+bool facts_plain(const struct dfa *d, uint32_t term, struct dfa_lens *to); /* the bounds of its structure; are they all there is? */
+void facts_search(struct dfa *d, uint32_t term, struct dfa_lens *lens); /* better ones where they are not */
 bool facts_alive(struct dfa *d, uint32_t term);
 
 #endif

@@ -1,6 +1,7 @@
 /* int.h -- what the files of grammar/ share: the compiled grammar, the matcher, and who fills what.
  *
  *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
+ *   share.c     equal nodes              -> one node
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
  *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes
@@ -277,6 +278,7 @@ void     schemas_done(struct grammar *g);
 /* Node of a whole document (shared, not copied); NULL: {}. NONE on error. `where` begins every message ("tool x"). */
 uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where, struct err *e);
 bool     schemas_read(struct grammar *g, struct err *e);              /* reads all nodes that can be reached */
+void     schemas_share(struct grammar *g);                            /* share.c: equal ones become one */
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
 uint32_t schemas_bare(struct grammar *g, uint32_t node);              /* the same schema without its unevaluated* */
 bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
@@ -351,7 +353,7 @@ struct expand {
     struct names *names;                /* not NULL: the bags are about names of keys (shape_object.c) */
 };
 /* One way a text may be: parts of its language, lengths, formats that no automaton decides. */
-struct text_rule { struct re_part *part; uint32_t n_part, min, max; const char **judge; uint32_t n_judge; };
+struct text_rule { struct re_part *part; uint32_t n_part, min, max; const char **judge; uint32_t n_judge; bool is_value; /* not a name */ };
 struct names { struct text_rule *rule; uint32_t n_rule, cap_rule; struct bytes *lit; uint32_t n_lit, cap_lit; };
 /* Opens schemas about a text as such rules and literals. */
 bool names_open(struct expand *x, const uint32_t *ref, uint32_t n, struct names *out);
@@ -360,6 +362,8 @@ bool bag_shapes(struct expand *x, const struct bag *b);
 bool bag_literals(struct expand *x, const struct bag *b, bool *had);  /* enum and const: their values, judged one by one */
 bool bag_array(struct expand *x, const struct bag *b);
 bool bag_object(struct expand *x, const struct bag *b);
+/* Does v meet a signed node? *ok says so; false: the schema itself is at fault. */
+bool literal_meets(struct expand *x, uint32_t ref, const struct json *v, bool *ok);
 bool obj_finish(struct expand *x, uint32_t node, struct obj *o);      /* derived tables of an object whose keys are set */
 bool goal_open_bags(struct expand *x);                                /* takes x->goal apart; bag_shapes gets the bags */
 bool literal_array(struct expand *x, const struct json *v, uint32_t node);
@@ -420,6 +424,7 @@ struct frame {
                                          * ARR: counts of contains; list of hashes of elements (unique) */
     uint32_t need[2];                   /* tokens from the end of the value inside to the end of output; NONE: not known yet */
     uint64_t hash;                      /* of all the content, parents included */
+    uint64_t base;                      /* the same without what it owes (and FL_MORE, which follows from that) */
     uint32_t texts;                     /* HASH: list in words of all values seen so far inside of the outermost such array */
     uint64_t value;                     /* HASH: of the members or elements so far, and of the key being valued */
     uint64_t key;

@@ -225,7 +225,7 @@ static bool name_left(const struct matcher *m, const struct frame *f, uint32_t c
     const struct obj *o = frame_obj(m, f);
     const struct strs *s = &o->cls[cls].s;
     uint32_t taken = o->n_key + f->n_dyn;
-    if (!s->dfa || !taken || dfa_state(s->dfa, DFA_START)->max_len == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
+    if (!s->dfa || !taken || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
         return true;
     struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
     uint64_t key = names_key(m, f, &c, s);
@@ -249,7 +249,7 @@ static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key
     for (uint32_t i = 0; i < o->n_cls && have < need; i++) {
         const struct strs *s = &o->cls[i].s;
         if (!any_fits(m, &o->cls[i].alts, f->depth)) continue;
-        if (!s->dfa || dfa_state(s->dfa, DFA_START)->max_len == NONE) return true;
+        if (!s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE) return true;
         uint32_t cap = need + 1 + o->n_key + f->n_dyn;
         if (dfa_count(s->dfa, DFA_START, cap) >= cap) return true;
         struct conf c = { .kind = C_KEY, .cls = (uint8_t)(i + 1), .dfa = DFA_START };
@@ -376,7 +376,7 @@ bool key_roomy(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
     const struct strs *s = &frame_obj(m, f)->cls[c->cls - 1].s;
-    return !s->dfa || (c->n == NONE && !f->n_dyn) || dfa_state(s->dfa, DFA_START)->max_len == NONE;
+    return !s->dfa || (c->n == NONE && !f->n_dyn) || dfa_lens(s->dfa, DFA_START)->max == NONE;
 }
 
 /* Bytes that surely make the name a free one: what was begun, then `a` repeated, tried out. */
@@ -453,6 +453,44 @@ static struct frame with_key(struct matcher *m, const struct conf *c, uint32_t k
     return f;
 }
 
+/* Every schema of goal `few` is one of goal `many`: a value that meets the second meets the first. */
+static bool goal_implied(const struct grammar *g, uint32_t few, uint32_t many)
+{
+    const struct goal *a = goal_at(g, few), *b = goal_at(g, many);
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < a->n_key; i++, k++) {
+        while (k < b->n_key && b->key[k] < a->key[i]) k++;
+        if (k == b->n_key || b->key[k] != a->key[i]) return false;
+    }
+    return true;
+}
+
+/* Is there another of the ways in `ways` that asks no more of the value and settles no less of what is owed? */
+static bool is_outdone(const struct matcher *m, const struct alts *l, uint64_t ways, uint32_t at, uint32_t owed)
+{
+    uint32_t mine = l->alt[at].owed & owed;
+    for (uint64_t left = ways & ~(1ull << at); left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left), its = l->alt[i].owed & owed;
+        if (mine & ~its || !goal_implied(m->g, l->alt[i].goal, l->alt[at].goal)) continue;
+        if (i < at || its != mine || l->alt[i].goal != l->alt[at].goal) return true;
+    }
+    return false;
+}
+
+/* The ways in which a key, known by its alternatives, may be taken now: those that no other one makes needless. */
+static uint64_t ways_to_take(const struct matcher *m, const struct frame *f, uint32_t key, const struct alts *l)
+{
+    uint32_t missing = key != NONE ? obj_missing_after(m, f, key) : f->missing;
+    uint64_t ways = 0;
+    for (uint32_t i = 0; i < l->n; i++)
+        if (alt_fits(m, f, key, &l->alt[i], missing)) ways |= 1ull << i;
+    for (uint64_t left = ways & (ways - 1) ? ways : 0; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left);
+        if (is_outdone(m, l, ways, i, f->owed)) ways &= ~(1ull << i);
+    }
+    return ways;
+}
+
 /* One configuration for each way to take the key. */
 static void key_close(struct matcher *m, struct conf c, uint8_t kind)
 {
@@ -460,9 +498,8 @@ static void key_close(struct matcher *m, struct conf c, uint8_t kind)
     const struct obj *o = frame_obj(m, &before);
     uint32_t key = c.cls ? NONE : key_at(o, c.n);
     const struct alts *l = key != NONE ? &o->key[key].alts : &o->cls[c.cls - 1].alts;
-    for (uint32_t i = 0; i < l->n; i++) {
-        if (key != NONE ? !obj_takes(m, &before, key, &l->alt[i]) : !alt_fits(m, &before, NONE, &l->alt[i], before.missing))
-            continue;
+    for (uint64_t ways = ways_to_take(m, &before, key, l); ways; ways &= ways - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(ways);
         struct frame f = with_key(m, &c, key);
         f.owed &= ~l->alt[i].owed;
         f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));

@@ -30,6 +30,9 @@ struct dfa;
  * "byte 3: a group that does not end"), ERR_UNSUPPORTED (back-reference), ERR_LIMIT (too large). A
  * language that has no text at all is no error: dfa_empty(). */
 struct dfa *dfa_open(const struct re_part *part, uint32_t n, struct err *e);
+/* The same, but what the parts say of the length alone (`(?=.{1,255}$)` beside the rest) is taken out of the automaton
+ * and narrows *min and *max instead (code points; UINT32_MAX: no bound): counting letters takes no states. */
+struct dfa *dfa_open_counted(const struct re_part *part, uint32_t n, uint32_t *min, uint32_t *max, struct err *e);
 void        dfa_close(struct dfa *d);                                 /* NULL is fine */
 uint64_t    dfa_id(const struct dfa *d);                              /* never given twice in a process */
 size_t      dfa_bytes(const struct dfa *d);                           /* memory it holds now */
@@ -48,15 +51,19 @@ bool     dfa_accepts(const struct dfa *d, uint32_t state);
 struct dfa_state {
     uint32_t *row;                      /* [n_class] successor, or UINT32_MAX: not computed yet */
     bool accepts, total;                /* total: every text whatever can be completed from here on, for ever */
-    uint32_t min_len, max_len;          /* code points of the shortest and longest text; UINT32_MAX: no bound */
-    bool every_len;                     /* all lengths between the two occur (else ask dfa_fits) */
-    bool exact, endless;                /* min_len and shortest are those of a text; there are texts of more than any length */
-    uint32_t shortest;                  /* fewest bytes of an accepted text, escapes of JSON counted */
     /* A run: after up to run_max code points out of `run` (ASCII bytes; run_utf8: and any code point from
      * U+0080 on) the automaton is surely alive, and nothing but the count run_max has changed. 0: none.
      * UINT32_MAX: for ever. */
     uint64_t run[2]; bool run_utf8; uint32_t run_max;
 };
+/* How long these texts are. Some states must be searched for it: found out when it is first asked for. */
+struct dfa_lens {
+    uint32_t min, max;                  /* code points of the shortest and longest text; UINT32_MAX: no bound */
+    bool every;                         /* all lengths between the two occur (else ask dfa_fits) */
+    bool exact, endless;                /* min and shortest are those of a text; there are texts of more than any length */
+    uint32_t shortest;                  /* fewest bytes of an accepted text, escapes of JSON counted */
+};
+const struct dfa_lens *dfa_lens(const struct dfa *d, uint32_t state);   /* pointer stays valid while d is open */
 const struct dfa_state *dfa_state(const struct dfa *d, uint32_t state); /* pointer stays valid while d is open */
 /* Is there an accepted text of lo to hi code points from here? Exact. hi UINT32_MAX: no bound. */
 bool     dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
@@ -66,6 +73,8 @@ uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 uint32_t dfa_worst(struct dfa *d);
 /* So many code points may follow, whichever they are (but ", \\ and controls), and leave it alive; a lower bound. */
 uint32_t dfa_grace(struct dfa *d, uint32_t state);
+/* Surely no text is accepted by both; false: some is, or they are too large to tell. */
+bool     dfa_apart(struct dfa *a, struct dfa *b);
 /* How many different texts are accepted from here, counted up to cap. */
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 

@@ -65,6 +65,7 @@ struct term {
     uint32_t a, b;                      /* CAT: both; NOT, REP: a; ALT, AND: list offset and length; REF: a */
     uint32_t min, max;                  /* REP */
     uint32_t min_len, max_len, shortest;/* bounds when complex, exact otherwise */
+    uint32_t witness;                   /* complex and alive 1: code points of the text that showed it */
     uint32_t set;                       /* SET: number of its bytes in terms.set */
 };
 

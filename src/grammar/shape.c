@@ -180,11 +180,12 @@ bool bag_rule(struct expand *x, const struct bag *b, struct text_rule *r)
     return true;
 }
 
-static struct dfa *open_parts(struct expand *x, uint32_t node, const struct text_rule *r)
+static struct dfa *open_parts(struct expand *x, uint32_t node, const struct text_rule *r, struct strs *to)
 {
     struct err why = { 0 };
     struct schemas *s = &x->g->s;
-    struct dfa *d = dfa_open(r->part, r->n_part, &why);
+    struct dfa *d = r->is_value ? dfa_open_counted(r->part, r->n_part, &to->min, &to->max, &why)
+                                : dfa_open(r->part, r->n_part, &why);
     if (!d) {
         schemas_fail(x->g, x->e, node, why.code, "", "%.200s", why.msg);
         return NULL;
@@ -199,9 +200,9 @@ bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struc
     *out = (struct strs){ .min = r->min, .max = r->max, .judge = r->judge, .n_judge = r->n_judge };
     *empty = r->min > r->max;
     if (*empty || !r->n_part) return true;
-    if (!(out->dfa = open_parts(x, node, r))) return false;
+    if (!(out->dfa = open_parts(x, node, r, out))) return false;
     out->cls = dfa_classes(out->dfa);
-    *empty = dfa_empty(out->dfa) || !dfa_fits(out->dfa, DFA_START, r->min, r->max);
+    *empty = dfa_empty(out->dfa) || !dfa_fits(out->dfa, DFA_START, out->min, out->max);
     return true;
 }
 
@@ -238,6 +239,7 @@ static bool bag_strings(struct expand *x, const struct bag *b)
     }
     struct strs *s = arena_zero(&x->g->mem, sizeof *s);
     bool empty;
+    r.is_value = true;
     if (!strs_make(x, text_node(x, b), &r, s, &empty)) return false;
     if (empty) return true;
     struct shape *sh = shape_add(x, SH_STR);

@@ -97,9 +97,8 @@ static struct dfa *re_of(const struct grammar *g, const struct conf *c)
 
 static int re_at(const struct dfa *d, uint32_t state)
 {
-    const struct dfa_state *s = dfa_state(d, state);
-    bool goes = s->max_len || !s->accepts;              /* max_len counts whole code points: 0 inside of the last one */
-    return (goes ? STRETCH_GOES : 0) | (s->accepts ? STRETCH_ENDS : 0);
+    bool ends = dfa_accepts(d, state), goes = !ends || dfa_lens(d, state)->max;      /* 0: inside of the last code point, too */
+    return (goes ? STRETCH_GOES : 0) | (ends ? STRETCH_ENDS : 0);
 }
 
 static int re_step(const struct grammar *g, struct conf *c, uint8_t b)
@@ -137,8 +136,8 @@ uint32_t stretch_cost(const struct grammar *g, const struct conf *c)
 {
     if (c->kind == C_CHARS) return chars_cost(&g->chars[g->op[c->ref].a], c);
     if (c->kind == C_RE) { /* counts escapes of JSON too: more, never less */
-        const struct dfa_state *s = dfa_state(re_of(g, c), c->n);
-        return s->accepts ? 0 : MIN(s->shortest, COST_MAX);
+        const struct dfa *d = re_of(g, c);
+        return dfa_accepts(d, c->n) ? 0 : MIN(dfa_lens(d, c->n)->shortest, COST_MAX);
     }
     const struct triggers *t = text_of(g, c);
     return cost_add((uint32_t)utf8_pending(c->lex), t ? MIN(owed(t->min, c), COST_MAX) : 0);

@@ -53,14 +53,14 @@ static bool roomy_text(const struct strs *s, uint32_t state, uint32_t len, uint3
 {
     if (!s->dfa) return s->max == NONE || s->max - MIN(len, s->max) >= slack_of(taken);
     if (s->max != NONE || s->min > len) return false;
-    return dfa_state(s->dfa, state)->max_len == NONE || dfa_count(s->dfa, state, taken + 1) > taken;
+    return dfa_lens(s->dfa, state)->max == NONE || dfa_count(s->dfa, state, taken + 1) > taken;
 }
 
 bool roomy_string(const struct matcher *m, const struct conf *c)
 {
     const struct strs *s = shape_at(m, c->ref, c->sh)->str;
     uint32_t slack = unique_spare(m, c);
-    if (!slack || (s->max == NONE && (!s->dfa || dfa_state(s->dfa, c->dfa)->max_len == NONE))) return true;
+    if (!slack || (s->max == NONE && (!s->dfa || dfa_lens(s->dfa, c->dfa)->max == NONE))) return true;
     return !s->dfa && c->m + (uint32_t)m->v->max_len + slack <= s->max;
 }
 
