@@ -243,11 +243,49 @@ static bool in_lits(const struct node *n, const struct json *v)
     return false;
 }
 
+static int by_bytes(const void *x, const void *y)
+{
+    const struct bytes *a = x, *b = y;
+    int c = memcmp(a->p, b->p, MIN(a->len, b->len));
+    return c ? c : (a->len > b->len) - (a->len < b->len);
+}
+
+/* The texts of an enum, sorted; NULL: it has other values, too. Caller frees. */
+static struct bytes *sorted_texts(const struct node *n)
+{
+    size_t k = json_len(n->lits);
+    struct bytes *out = mem_alloc((k + 1) * sizeof *out);
+    for (size_t i = 0; i < k; i++)
+        if (!(out[i].p = json_str(json_at(n->lits, i), &out[i].len))) {
+            mem_free(out);
+            return NULL;
+        }
+    qsort(out, k, sizeof *out, by_bytes);
+    return out;
+}
+
+/* Long enums of nothing but texts; false: not so, or not disjoint. */
+static bool texts_disjoint(const struct node *a, const struct node *b)
+{
+    struct bytes *x = sorted_texts(a), *y = x ? sorted_texts(b) : NULL;
+    bool apart = y != NULL;
+    for (size_t i = 0, k = 0; apart && i < json_len(a->lits) && k < json_len(b->lits);) {
+        int c = by_bytes(&x[i], &y[k]);
+        apart = c != 0;
+        if (c < 0) i++;
+        else k++;
+    }
+    mem_free(x);
+    mem_free(y);
+    return apart;
+}
+
+enum { MOST_PAIRS = 256 };              /* of values compared one by one */
 static bool lits_disjoint(const struct node *a, const struct node *b)
 {
     if (!a->lits || !b->lits) return false;
     if (a->is_const) return !in_lits(b, a->lits);
-    if (json_len(a->lits) > 64) return false;           /* left to the general way */
+    if (!b->is_const && json_len(a->lits) * json_len(b->lits) > MOST_PAIRS) return texts_disjoint(a, b);
     for (size_t i = 0; i < json_len(a->lits); i++)
         if (in_lits(b, json_at(a->lits, i))) return false;
     return true;
@@ -257,6 +295,12 @@ static const struct node *prop_of(const struct grammar *g, const struct node *n,
 {
     uint32_t at = n->obj ? prop_index(n->obj, name) : NONE;
     return at != NONE ? plain(g, n->obj->prop[at].node) : NULL;
+}
+
+bool one_prop(const struct kw_obj *k)
+{
+    return k->n_prop == 1 && !k->n_pattern && k->rest == NONE &&
+           (!k->n_req || (k->n_req == 1 && bytes_same(k->req[0], k->prop->name)));
 }
 
 static bool requires(const struct node *n, struct bytes name)
@@ -358,8 +402,26 @@ static void ways_if(struct ways *w, const struct kw_in *in)
     }
 }
 
+/* What depends on the key names the values of one property (`if there is a bound, kind is number`): it holds, or the
+ * property has another value and the key is not there. So many such lines open into as many bags as there are values,
+ * not into all sets of keys. */
+static bool names_values(const struct grammar *g, uint32_t node)
+{
+    const struct node *n = plain(g, node);
+    return n->kind == NODE_READ && n->types == T_ALL && !n->lits && !n->num && !n->str && !n->arr && !n->in && n->obj &&
+           one_prop(n->obj) && !n->obj->n_req && plain(g, n->obj->prop->node)->lits && !n->obj->n_need && !n->obj->n_dep &&
+           n->obj->names == NONE && !n->obj->min && n->obj->max == NONE && n->obj->uneval == NONE;
+}
+
 static void ways_dep(struct ways *w, uint32_t node, const struct kw_prop *dep)
 {
+    if (names_values(w->x->g, dep->node)) {
+        way_ref(w, T_ALL, yes(dep->node));
+        struct way *p = way_atom(w, T_OBJ, LACKS_KEY, node);
+        p->atom.key = dep->name;
+        way_refs(w, p, 1)[p->n_ref++] = no(dep->node);
+        return;
+    }
     way_atom(w, T_ALL, LACKS_KEY, node)->atom.key = dep->name;
     struct way *p = way_atom(w, T_OBJ, HAS_KEY, node);
     p->atom.key = dep->name;
@@ -619,15 +681,28 @@ static bool required_in(const struct grammar *g, const struct bag *b, struct byt
 {
     for (uint32_t i = 0; i < b->n; i++)
         if (!(b->item[i].ref & 1) && requires(node_at(g, b->item[i].ref / 2), name)) return true;
-    for (uint32_t i = 0; i < b->n_atom; i++)
-        if (b->atom[i].kind == HAS_KEY && b->atom[i].key.len == name.len && !memcmp(b->atom[i].key.p, name.p, name.len)) return true;
+    for (uint32_t i = 0; i < b->n_atom; i++) {
+        const struct atom *a = &b->atom[i];
+        const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
+        if (a->kind == HAS_KEY && bytes_same(a->key, name)) return true;
+        if (k && one_prop(k) && !k->n_req && bytes_same(k->prop->name, name)) return true;  /* it is there and fails */
+    }
     return false;
 }
 
-bool one_prop(const struct kw_obj *k)
+/* A key is required, and must not come. */
+static bool lacks_required(const struct grammar *g, const struct bag *b)
 {
-    return k->n_prop == 1 && !k->n_pattern && k->rest == NONE &&
-           (!k->n_req || (k->n_req == 1 && bytes_same(k->req[0], k->prop->name)));
+    for (uint32_t i = 0; i < b->n_atom; i++) {
+        const struct atom *a = &b->atom[i];
+        if (a->kind == LACKS_KEY && required_in(g, b, a->key)) return true;
+        if (a->kind != LACKS_ONE) continue;
+        const struct kw_obj *k = node_at(g, a->node)->obj;
+        bool all = true;
+        for (uint32_t r = 0; r < k->n_req && all; r++) all = required_in(g, b, k->req[r]);
+        if (all) return true;
+    }
+    return false;
 }
 
 /* A negated schema that speaks of one property: it has none of these values where it is there. NULL: another atom. */
@@ -644,6 +719,38 @@ static bool all_in(const struct node *few, const struct node *many)
     for (size_t i = 0; i < json_len(few->lits); i++)
         if (!in_lits(many, json_at(few->lits, i))) return false;
     return true;
+}
+
+/* May the property of this name have value v, as far as schemas that list its values say? */
+static bool may_be(const struct grammar *g, const struct bag *b, struct bytes name, const struct json *v)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct node *k = b->item[i].ref & 1 ? NULL : prop_of(g, node_at(g, b->item[i].ref / 2), name);
+        if (k && k->lits && !in_lits(k, v)) return false;
+    }
+    for (uint32_t a = 0; a < b->n_atom; a++) {
+        const struct kw_prop *no = fails_one(g, b, &b->atom[a]);
+        if (no && bytes_same(no->name, name) && in_lits(plain(g, no->node), v)) return false;
+    }
+    return true;
+}
+
+enum { FEW_VALUES = 64 };
+/* A required property of which such schemas together leave no value. */
+static bool no_value_left(const struct grammar *g, const struct bag *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct node *n = node_at(g, b->item[i].ref / 2);
+        for (uint32_t p = 0; !(b->item[i].ref & 1) && n->obj && n->obj->n_prop <= 8 && p < n->obj->n_prop; p++) {
+            const struct node *v = plain(g, n->obj->prop[p].node);
+            struct bytes name = n->obj->prop[p].name;
+            if (!v->lits || (!v->is_const && json_len(v->lits) > FEW_VALUES) || !required_in(g, b, name)) continue;
+            bool any = v->is_const && may_be(g, b, name, v->lits);
+            for (size_t k = 0; !v->is_const && k < json_len(v->lits) && !any; k++) any = may_be(g, b, name, json_at(v->lits, k));
+            if (!any) return true;
+        }
+    }
+    return false;
 }
 
 /* Values that a property can have, given by two schemas that exclude each other. So that a chain of `if kind = a then …`
@@ -690,7 +797,8 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
         *own = *b;
         own->n_todo--;
         enum added r = apply(x, own, &w.way[k], at, exact);
-        ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || flatten(x, own, depth + 1)));
+        ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || lacks_required(x->g, own) ||
+                                              (kind == TODO_DEP && no_value_left(x->g, own)) || flatten(x, own, depth + 1)));
         k += w.way[k].n_ref == NONE;
     }
     arena_reset(x->tmp, mark);

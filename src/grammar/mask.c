@@ -108,14 +108,49 @@ static uint32_t plain_room(struct walk *w, const struct conf *c)
     return all <= w->p.most ? room : 0;
 }
 
-/* A number that may go on with digits for as long as any token does, and end behind each of them. */
-static bool is_digits(const struct walk *w, const struct conf *c)
+/* How many digits of a number may follow, whichever they are, the number ending behind each: all that the tokens below the
+ * node have, or 0. */
+static uint32_t digits_room(const struct walk *w, const struct conf *c, uint32_t node)
 {
     const struct matcher *m = w->m;
-    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return false;
+    const struct vtrie *t = &m->v->all;
+    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return 0;
     const struct num *p = shape_at(m, c->ref, c->sh)->num;
-    return (c->lex == NUM_INT || c->lex == NUM_FRAC) &&
-           num_is_open(p, c, (uint32_t)MIN(m->v->max_len, MOST_DIGIT / 2));
+    uint32_t reach = MIN((uint32_t)t->tall[node] - MIN(t->depth[node], t->tall[node]), (uint32_t)MOST_DIGIT / 2);
+    bool open = reach && (c->lex == NUM_INT || c->lex == NUM_FRAC) && num_is_open(p, c, reach);
+    return open ? reach : 0;
+}
+
+/* The one number of a set that nothing else in it could take a digit from; NULL: there is none, or the digits count. */
+static const struct conf *lone_number(const struct walk *w, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    const struct conf *number = NULL;
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        if (c->kind == C_NEXT || c->kind == C_END) continue;
+        if (number || c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return NULL;
+        number = c;
+    }
+    return number;
+}
+
+/* Below a node under which there is nothing but digits: the number alone decides. */
+static void walk_digits(struct walk *w, const struct num *p, const struct conf *c, uint32_t node)
+{
+    const struct vtrie *t = &w->m->v->all;
+    for (uint32_t k = t->kid_off[node + 1]; k < t->kid_off[node + 2]; k++) {
+        struct conf next = *c;
+        if (!num_step(p, false, &next, t->kid_byte[k])) continue;
+        uint32_t kid = t->kid[k] - 1;
+        for (int32_t id = t->token[kid]; id >= 0; id = w->m->v->same[id]) bit_set(w->bits, id);
+        walk_digits(w, p, &next, kid);
+    }
+}
+
+static bool only_digits(const struct bytemap *below)
+{
+    return !(below->w[0] & ~(0x3ffull << '0')) && !below->w[1];
 }
 
 /* A token whose first d bytes have led to this set: the others one by one. */
@@ -295,9 +330,11 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
         uint32_t room = 0;
         for (uint32_t j = at; j < at + k && !room && t == &m->v->all; j++) {
             safe = &m->conf[j];
-            room = is_digits(w, safe) ? MOST_DIGIT / 2 : plain_room(w, safe);
+            room = safe->kind == C_NUM ? digits_room(w, safe, i) : plain_room(w, safe);
         }
+        const struct conf *number = room || t != &m->v->all || !only_digits(&t->below[i]) ? NULL : lone_number(w, at, k);
         if (room) take_plain(w, safe, room, i, at, k);
+        else if (number) walk_digits(w, shape_at(m, number->ref, number->sh)->num, number, i);
         else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
     }
     matcher_reset(m, before);
@@ -606,7 +643,8 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n, bool
         struct conf c = m->conf[i];
         if (c.kind == C_STR && shape_at(m, c.ref, c.sh)->kind == SH_STR) {
             const struct strs *s = shape_at(m, c.ref, c.sh)->str;
-            uint32_t worst = s->dfa ? dfa_worst(s->dfa) : 0, far = worst == NONE ? NONE : cost_add(worst, reach);
+            bool counts = s->max != NONE || s->min > c.m;
+            uint32_t worst = !s->dfa ? 0 : counts ? dfa_worst(s->dfa) : NONE, far = worst == NONE ? NONE : cost_add(worst, reach);
             uint32_t room = s->max == NONE ? far : MIN(s->max - c.m, far);
             uint32_t need = s->min > c.m ? MIN(s->min - c.m, far) : 0;
             if (!costs || !s->dfa || (!need && room == far)) c.m = room;

@@ -14,10 +14,11 @@ enum { FUEL = 20000 };
 
 /* ---- frames and sets ------------------------------------------------------------------------- */
 
-static uint64_t frame_hash(const struct matcher *m, const struct frame *f)
+static uint64_t frame_base(const struct matcher *m, const struct frame *f)
 {
+    uint64_t flags = f->flags & ~FL_MORE;
     uint64_t h = mix64(f->parent == NONE ? 1 : m->frame[f->parent].hash,
-                       (uint64_t)f->kind << 56 | (uint64_t)f->flags << 48 | (uint64_t)f->sh << 32 | f->ref);
+                       (uint64_t)f->kind << 56 | flags << 48 | (uint64_t)f->sh << 32 | f->ref);
     h = mix64(h, (uint64_t)f->count << 16 | f->depth);
     if (f->flags & FL_HASH) h = mix64(mix64(h, f->value), f->key);
     if (f->kind == F_ARR) {
@@ -26,7 +27,7 @@ static uint64_t frame_hash(const struct matcher *m, const struct frame *f)
     }
     if (f->kind != F_OBJ) return h;
     const struct obj *o = frame_obj(m, f);
-    h = mix64(h, (uint64_t)f->owed << 32 | (declared_order(m) ? f->next : 0));
+    h = mix64(h, declared_order(m) ? f->next : 0);
     for (uint32_t i = 0; i < o->n_word; i++) h = mix64(h, m->word[f->seen + i]);
     return f->n_dyn ? mix64(h, m->word[f->dyn + 2]) : h;
 }
@@ -43,7 +44,8 @@ uint32_t words_take(struct matcher *m, uint32_t n)
 
 uint32_t frame_push(struct matcher *m, struct frame f)
 {
-    f.hash = frame_hash(m, &f);
+    f.base = frame_base(m, &f);
+    f.hash = f.kind == F_OBJ ? mix64(f.base, (uint64_t)(f.flags & FL_MORE) << 32 | f.owed) : f.base;
     f.need[0] = f.need[1] = NONE;
     MEM_GROW(m->frame, m->n_frame, m->cap_frame);
     m->frame[m->n_frame] = f;
@@ -58,12 +60,31 @@ static bool same_conf(const struct matcher *m, const struct conf *a, const struc
            (a->frame == b->frame || m->frame[a->frame].hash == m->frame[b->frame].hash);
 }
 
+/* Of two configurations behind a member that differ only in what their objects owe, the one that owes less can do all
+ * that the other can: it alone is kept. True: c is not needed. */
+static bool owes_more(struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    uint32_t n = m->set0;
+    for (uint32_t i = m->set0; i < m->n_conf; i++) {
+        const struct conf *k = &m->conf[i];
+        const struct frame *x = &m->frame[k->frame];
+        bool alike = k->kind == C_NEXT && x->base == f->base && k->style == c->style && k->blank == c->blank;
+        if (alike && !(x->owed & ~f->owed)) return true;              /* so far none that it replaces was met */
+        if (!alike || f->owed & ~x->owed) m->conf[n++] = *k;
+    }
+    m->n_conf = n;
+    return false;
+}
+
 void set_emit(struct matcher *m, struct conf c)
 {
     if (m->n_conf - m->set0 >= (validating(m) ? MOST_CONF_VALIDATE : MOST_CONF)) return;
     for (uint32_t i = m->set0; i < m->n_conf; i++)
         if (same_conf(m, &m->conf[i], &c)) return;
-    if (m->frame[c.frame].flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;
+    const struct frame *f = &m->frame[c.frame];
+    if (c.kind == C_NEXT && f->kind == F_OBJ && frame_obj(m, f)->owes && owes_more(m, &c)) return;
+    if (f->flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;
     MEM_GROW(m->conf, m->n_conf, m->cap_conf);
     m->conf[m->n_conf++] = c;
 }

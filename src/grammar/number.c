@@ -196,7 +196,9 @@ static bool validate_step(struct conf *c, uint8_t b)
 
 bool num_is_open(const struct num *p, const struct conf *c, uint32_t reach)
 {
-    if (p->exact || p->part[neg_of(c)].hi.on || !num_may_end(p, c)) return false;
+    const struct bound *hi = &p->part[neg_of(c)].hi;
+    if (p->exact || !num_may_end(p, c)) return false;
+    if (hi->on && (c->lex != NUM_INT || c->n + reach >= hi->n_ip)) return false;      /* else shorter than the bound, so smaller */
     return c->n + reach <= (c->lex == NUM_INT ? p->cap_int : p->cap_frac);
 }
 

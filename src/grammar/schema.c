@@ -863,6 +863,7 @@ bool schemas_read(struct grammar *g, struct err *e)
         }
         if (s->saw_dynamic && !s->scoped) { read_again(g); s->n_read = 0; }
     }
+    schemas_share(g);
     spread_risk(s);
     return true;
 }

@@ -131,8 +131,7 @@ bool literal_array(struct expand *x, const struct json *v, uint32_t node)
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-/* Does v meet one schema of the goal? *ok says so; false: the schema itself is at fault. */
-static bool judge_one(struct expand *x, uint32_t ref, const struct json *v, bool *ok)
+bool literal_meets(struct expand *x, uint32_t ref, const struct json *v, bool *ok)
 {
     const struct node *n = node_at(x->g, ref / 2);
     if (ref / 2 == NODE_ANY_OBJECT) *ok = type_of(v) == T_OBJ;
@@ -154,7 +153,7 @@ static bool judge(struct expand *x, const struct json *v, bool *ok)
     const struct goal *p = goal_at(x->g, x->goal);
     *ok = true;
     for (uint32_t i = 0; i < p->n_key && *ok; i++)
-        if (!judge_one(x, p->key[i], v, ok)) return false;
+        if (!literal_meets(x, p->key[i], v, ok)) return false;
     return true;
 }
 

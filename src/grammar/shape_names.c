@@ -1,0 +1,224 @@
+/* shape_names.c -- which names the keys of an object may have: propertyNames, patterns, invented keys.
+ *
+ * All names that no keyword mentions fall into classes, the ways in which they can match the patterns of
+ * patternProperties (and what propertyNames leaves); a class has an automaton and a goal. Most patterns of one object
+ * exclude each other, which their automata show when they are walked side by side: then nothing need be said of the
+ * one beside the other, and a class is mostly the automaton of one pattern. */
+#include "grammar/shape_object.h"
+
+/* ---- propertyNames --------------------------------------------------------------------------- */
+
+bool names_open(struct expand *x, const uint32_t *ref, uint32_t n, struct names *out)
+{
+    *out = (struct names){ 0 };
+    uint32_t goal = expand_goal_of(x, ref, n);
+    if (goal == NONE) return false;
+    struct expand own = { .g = x->g, .goal = goal, .e = x->e, .tmp = x->tmp, .names = out };
+    return goal_open_bags(&own);
+}
+
+void names_forget(struct names *n)
+{
+    mem_free(n->rule);
+    mem_free(n->lit);
+}
+
+/* Texts that all propertyNames of the bag allow. */
+bool held_property_names(struct members *mb)
+{
+    uint32_t ref[MOST_BAG], n = 0;
+    for (uint32_t i = 0; i < mb->b->n; i++)
+        if (held_obj(mb, i) && held_obj(mb, i)->names != NONE) ref[n++] = held_obj(mb, i)->names * 2;
+    mb->has_names = n > 0;
+    return !n || names_open(mb->x, ref, n, &mb->names);
+}
+
+static bool rule_matches(struct members *mb, const struct text_rule *r, struct bytes name, bool *ok)
+{
+    struct strs s;
+    bool empty;
+    if (!strs_make(mb->x, mb->b->item[0].ref / 2, r, &s, &empty)) return false;
+    *ok = !empty && strs_match(&s, name.p, name.len);
+    return true;
+}
+
+bool name_allowed(struct members *mb, const struct names *names, struct bytes name, bool *ok)
+{
+    *ok = false;
+    for (uint32_t i = 0; i < names->n_lit && !*ok; i++)
+        *ok = names->lit[i].len == name.len && !memcmp(names->lit[i].p, name.p, name.len);
+    for (uint32_t i = 0; i < names->n_rule && !*ok; i++)
+        if (!rule_matches(mb, &names->rule[i], name, ok)) return false;
+    return true;
+}
+
+/* ---- patterns -------------------------------------------------------------------------------- */
+
+static uint32_t pattern_index(const struct members *mb, struct bytes p)
+{
+    for (uint32_t i = 0; i < mb->n_pattern; i++)
+        if (mb->pattern[i].len == p.len && !memcmp(mb->pattern[i].p, p.p, p.len)) return i;
+    return NONE;
+}
+
+static bool pattern_put(struct members *mb, const struct kw_obj *k)
+{
+    for (uint32_t i = 0; k && i < k->n_pattern; i++) {
+        if (pattern_index(mb, k->pattern[i].name) != NONE) continue;
+        if (mb->n_pattern >= MOST_PATTERN)
+            return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
+                                "more than %d patterns for one object", MOST_PATTERN);
+        if (mb->n_pattern == mb->cap_pattern) {
+            struct bytes *more = arena_alloc(mb->x->tmp, (mb->cap_pattern * 2 + 4) * sizeof *more);
+            if (mb->n_pattern) memcpy(more, mb->pattern, mb->n_pattern * sizeof *more);
+            mb->pattern = more;
+            mb->cap_pattern = mb->cap_pattern * 2 + 4;
+        }
+        mb->pattern[mb->n_pattern++] = k->pattern[i].name;
+    }
+    return true;
+}
+
+bool all_patterns(struct members *mb)
+{
+    for (uint32_t i = 0; i < mb->b->n; i++)
+        if (!pattern_put(mb, held_obj(mb, i))) return false;
+    for (uint32_t i = 0; i < mb->n_debt; i++)
+        if (!pattern_put(mb, node_at(mb->x->g, mb->debt[i].node)->obj)) return false;
+    mb->text = arena_alloc(mb->x->tmp, (mb->n_pattern + 1) * sizeof *mb->text);
+    mb->apart = arena_zero(mb->x->tmp, mb->n_pattern * mb->n_pattern + 1);
+    for (uint32_t p = 0; p < mb->n_pattern; p++) {
+        struct re_part part = { RE_PATTERN, false, mb->pattern[p].p, mb->pattern[p].len };
+        struct text_rule r = { .part = &part, .n_part = 1, .max = NONE };
+        bool empty;
+        if (!strs_make(mb->x, mb->b->item[0].ref / 2, &r, &mb->text[p], &empty)) return false;
+    }
+    return true;
+}
+
+enum { APART_NEW, APART_YES, APART_NO };
+/* Surely no name matches both patterns. */
+static bool are_apart(struct members *mb, uint32_t p, uint32_t q)
+{
+    uint8_t *at = &mb->apart[MIN(p, q) * mb->n_pattern + MAX(p, q)];
+    if (*at == APART_NEW) *at = p != q && dfa_apart(mb->text[p].dfa, mb->text[q].dfa) ? APART_YES : APART_NO;
+    return *at == APART_YES;
+}
+
+static void set_matched(struct members *mb, uint32_t p, bool yes)
+{
+    if (yes) mb->matched[p / 64] |= 1ull << (p % 64);
+    else mb->matched[p / 64] &= ~(1ull << (p % 64));
+}
+
+bool is_matched(const struct members *mb, struct bytes pattern)
+{
+    uint32_t p = pattern_index(mb, pattern);
+    return mb->matched[p / 64] >> (p % 64) & 1;
+}
+
+void match_patterns(struct members *mb, struct bytes name)
+{
+    for (uint32_t p = 0; p < mb->n_pattern; p++) set_matched(mb, p, strs_match(&mb->text[p], name.p, name.len));
+}
+
+/* ---- invented keys --------------------------------------------------------------------------- */
+
+struct sorting { struct text_rule rule; uint64_t matched[8]; };
+
+static bool class_put(struct members *mb, const struct sorting *s, const struct strs *text)
+{
+    struct obj *o = mb->o;
+    struct kclass c = { .s = *text };
+    bool any = false;
+    memcpy(mb->matched, s->matched, sizeof mb->matched);
+    for (uint32_t p = 0; p < mb->n_pattern; p++) any |= s->matched[p / 64] >> (p % 64) & 1;
+    if ((closes_itself(mb) && !any) || !key_alts(mb, key_ways(mb, NULL), &c.alts)) return closes_itself(mb) && !any;
+    if (!c.alts.n) return true;
+    if (o->n_cls >= MOST_KEY_CLASS)
+        return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
+                            "patterns that sort keys in more than %d ways", MOST_KEY_CLASS);
+    if (!o->cls) o->cls = arena_zero(&mb->x->g->mem, MOST_KEY_CLASS * sizeof *o->cls);
+    o->cls[o->n_cls++] = c;
+    return true;
+}
+
+/* Classes of names that propertyNames of debts from d on refuse; each stands beside the class it is a part of. */
+static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint32_t refused)
+{
+    struct strs text;
+    bool empty;
+    if (d == mb->n_debt) {
+        if (!strs_make(mb->x, mb->b->item[0].ref / 2, &s->rule, &text, &empty)) return false;
+        mb->refused = refused;
+        bool ok = empty || class_put(mb, s, &text);
+        mb->refused = 0;
+        return ok;
+    }
+    for (uint32_t i = 0; i < mb->debt[d].bad.n_rule; i++) {
+        const struct text_rule *bad = &mb->debt[d].bad.rule[i];
+        struct sorting next = *s;
+        struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + bad->n_part + 1) * sizeof *part);
+        if (s->rule.n_part) memcpy(part, s->rule.part, s->rule.n_part * sizeof *part);
+        if (bad->n_part) memcpy(part + s->rule.n_part, bad->part, bad->n_part * sizeof *part);
+        next.rule.part = part;
+        next.rule.n_part = s->rule.n_part + bad->n_part;
+        next.rule.min = MAX(s->rule.min, bad->min);
+        next.rule.max = MIN(s->rule.max, bad->max);
+        if (!refuse_by(mb, &next, d + 1, refused | 1u << d)) return false;
+    }
+    return refuse_by(mb, s, d + 1, refused);
+}
+
+/* Does a pattern that these names match exclude pattern p? */
+static bool cannot_match(struct members *mb, const struct sorting *s, uint32_t p)
+{
+    for (uint32_t q = 0; q < p; q++)
+        if (s->matched[q / 64] >> (q % 64) & 1 && are_apart(mb, p, q)) return true;
+    return false;
+}
+
+/* The names of s that match pattern p, or do not. What p says of the others by itself is left out. */
+static struct sorting sort_further(struct members *mb, const struct sorting *s, uint32_t p, bool match)
+{
+    struct sorting next = *s;
+    struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + 1) * sizeof *part);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->rule.n_part; i++) {
+        const struct re_part *k = &s->rule.part[i];
+        uint32_t q = match && k->kind == RE_PATTERN && k->negate ? pattern_index(mb, (struct bytes){ k->p, k->len }) : NONE;
+        if (q == NONE || !are_apart(mb, p, q)) part[n++] = *k;
+    }
+    part[n++] = (struct re_part){ RE_PATTERN, !match, mb->pattern[p].p, mb->pattern[p].len };
+    next.rule.part = part;
+    next.rule.n_part = n;
+    if (match) next.matched[p / 64] |= 1ull << (p % 64);
+    return next;
+}
+
+/* Splits what is left by pattern p: names that match it, names that do not; empty parts are dropped (of names that match
+ * none so far at the end). */
+static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p, bool matches)
+{
+    while (p < mb->n_pattern && cannot_match(mb, s, p)) p++;
+    if (p == mb->n_pattern) return refuse_by(mb, s, 0, 0);
+    for (int match = 1; match >= 0; match--) {
+        struct sorting next = sort_further(mb, s, p, match);
+        struct strs text;
+        bool empty = false, any = matches || match;
+        if (any && !strs_make(mb->x, mb->b->item[0].ref / 2, &next.rule, &text, &empty)) return false;
+        if (!empty && !sort_by(mb, &next, p + 1, any)) return false;
+    }
+    return true;
+}
+
+bool invented_keys(struct members *mb)
+{
+    struct sorting any = { .rule.max = NONE };
+    if (!mb->has_names) return sort_by(mb, &any, 0, false);
+    for (uint32_t i = 0; i < mb->names.n_rule; i++) {
+        struct sorting s = { .rule = mb->names.rule[i] };
+        if (!sort_by(mb, &s, 0, false)) return false;
+    }
+    return true;
+}
