@@ -78,7 +78,9 @@ void samples_done(struct samples *s);
 /* {n, avg, p50, p90, p99, p999, max} of both together; index floor(n p). b may be NULL. */
 struct json *samples_json(const struct samples *a, const struct samples *b);
 /* Median of what two calls of the clock in a row say: part of every sample, not subtracted. */
-uint64_t clock_cost_ns(void);
+uint64_t clock_cost_ns(const struct mask_opts *o);
+/* Nanoseconds: the wall clock, or with o->cpu what this thread has had of a core. */
+uint64_t mask_clock(const struct mask_opts *o);
 size_t peak_rss_bytes(void);
 
 /* ---- failures ----------------------------------------------------------------------------------------- */

@@ -110,11 +110,11 @@ static size_t step_all(struct masks *r, struct matcher *m)
     size_t i = 0;
     for (bool ok = true; i < r->ids.n; i++) {
         int32_t t = r->ids.id[i];
-        uint64_t t0 = clock_ns();
+        uint64_t t0 = mask_clock(r->o);
         matcher_mask(m, r->bits);
         bool in_mask = mask_has(r->bits, t);
         ok = in_mask && matcher_commit(m, t);
-        uint64_t t1 = clock_ns();
+        uint64_t t1 = mask_clock(r->o);
         samples_add(matcher_mask_hit(m) ? &r->seen : &r->fresh, t1 - t0);
         slow_step(r, t1 - t0);
         r->all.mismatch += in_mask && !ok;
@@ -201,11 +201,11 @@ static struct grammar *compile_timed(struct masks *r, const struct mask_case *c,
     struct err e = { 0 };
     str_clear(&r->text);
     json_write(&r->text, c->schema, JSON_COMPACT);
-    uint64_t t0 = clock_ns();
+    uint64_t t0 = mask_clock(r->o);
     *schema = json_parse(r->text.p, r->text.len, &e);
-    uint64_t t1 = clock_ns();
+    uint64_t t1 = mask_clock(r->o);
     struct grammar *g = *schema ? grammar_of_schema(*schema, &r->o->grammar, &e) : NULL;
-    *ns = clock_ns() - t1;
+    *ns = mask_clock(r->o) - t1;
     samples_add(&r->parse, t1 - t0);
     samples_add(g ? &r->compile : &r->refuse, *ns);
     if (!g) refuse(r, c, e.msg);
@@ -217,10 +217,10 @@ static struct matcher *first_mask(struct masks *r, const struct mask_case *c,
                                   const struct grammar *g, uint64_t compile_ns)
 {
     struct err e = { 0 };
-    uint64_t t0 = clock_ns();
+    uint64_t t0 = mask_clock(r->o);
     struct matcher *m = matcher_new(g, r->o->vocab, &e);
     if (m) matcher_mask(m, r->bits);
-    uint64_t ns = clock_ns() - t0;
+    uint64_t ns = mask_clock(r->o) - t0;
     if (!m) {
         refuse(r, c, e.msg);
         return NULL;
@@ -288,17 +288,17 @@ static void time_parts(struct masks *r, struct matcher *m)
     int n_draft;
     size_t i = 0;
     for (; i < r->ids.n; i++) {
-        uint64_t t0 = clock_ns();
+        uint64_t t0 = mask_clock(r->o);
         bool ok = matcher_commit(m, r->ids.id[i]);
-        samples_add(&r->commit, clock_ns() - t0);
+        samples_add(&r->commit, mask_clock(r->o) - t0);
         if (!ok) break;
-        t0 = clock_ns();
+        t0 = mask_clock(r->o);
         matcher_forced(m, run, LEN(run), &n_draft);
-        samples_add(&r->forced, clock_ns() - t0);
+        samples_add(&r->forced, mask_clock(r->o) - t0);
         if ((i + 1) % ROLLBACK) continue;
-        t0 = clock_ns();
+        t0 = mask_clock(r->o);
         matcher_rollback(m, ROLLBACK);
-        samples_add(&r->rollback, clock_ns() - t0);
+        samples_add(&r->rollback, mask_clock(r->o) - t0);
         for (int k = 0; k < ROLLBACK; k++)
             matcher_commit(m, r->ids.id[i + 1 - ROLLBACK + (size_t)k]);
     }
@@ -315,10 +315,10 @@ static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
     for (int k = 0; k < COLD_TRIES; k++) {
         if (ok) matcher_rollback(m, 1);
         vocab_cache_clear(r->o->vocab);
-        uint64_t t0 = clock_ns();
+        uint64_t t0 = mask_clock(r->o);
         matcher_mask(m, r->bits);
         ok = mask_has(r->bits, t) && matcher_commit(m, t);
-        least = MIN(least, clock_ns() - t0);
+        least = MIN(least, mask_clock(r->o) - t0);
         r->all.cold_hits += matcher_mask_hit(m);
     }
     samples_add(&r->cold, least);
@@ -397,7 +397,7 @@ static struct json *times_json(const struct masks *r)
         json_set(o, "forced", samples_json(&r->forced, NULL));
     }
     if (r->o->cold) json_set(o, "mask_commit_cold", samples_json(&r->cold, NULL));
-    json_set(o, "clock", json_new_int((int64_t)clock_cost_ns()));
+    json_set(o, "clock", json_new_int((int64_t)clock_cost_ns(r->o)));
     return o;
 }
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "eval/int.h"
 
@@ -276,12 +277,20 @@ struct json *samples_json(const struct samples *a, const struct samples *b)
     return o;
 }
 
-uint64_t clock_cost_ns(void)
+uint64_t mask_clock(const struct mask_opts *o)
+{
+    struct timespec t;
+    if (!o->cpu) return clock_ns();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_cost_ns(const struct mask_opts *o)
 {
     struct samples s = { 0 };
     for (int i = 0; i < 2001; i++) {
-        uint64_t t = clock_ns();
-        samples_add(&s, clock_ns() - t);
+        uint64_t t = mask_clock(o);
+        samples_add(&s, mask_clock(o) - t);
     }
     qsort(s.v, s.n, sizeof *s.v, by_u64);
     uint64_t mid = s.v[s.n / 2];

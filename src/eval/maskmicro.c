@@ -448,7 +448,7 @@ struct json *mask_micro(const struct mask_opts *o, struct err *e)
         one_of_case(&r, &schema, &text);
         any_json_case(&r, &schema, &text);
         json_set(out, "kind", json_new_str("micro"));
-        json_set(out, "clock", json_new_int((int64_t)clock_cost_ns()));
+        json_set(out, "clock", json_new_int((int64_t)clock_cost_ns(r.o)));
         json_set(out, "cases", r.cases);
     }
     struct samples *s[] = { &r.warm, &r.cold, &r.commit, &r.rollback };
