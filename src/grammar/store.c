@@ -79,19 +79,16 @@ bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
     return m != NULL;
 }
 
+enum { STRIDE = 64 };                   /* most words are equal: so many are compared at once */
 /* Tokens in which bits and base differ, into list; NONE: more than MOST_TOGGLE. */
-static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + 512])
+static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + STRIDE * 32])
 {
-    enum { STRIDE = 16 };               /* most words are equal: several are compared at once */
     static const uint32_t none[STRIDE];
     uint32_t n = 0;
     for (size_t i = 0; i < n_word; i += STRIDE) {
         const uint32_t *own = bits + i, *other = base ? base + i : none;
         size_t some = MIN(n_word - i, (size_t)STRIDE);
-        uint32_t any = 0;
-        if (some == STRIDE)
-            for (size_t k = 0; k < STRIDE; k++) any |= own[k] ^ other[k];
-        if (some == STRIDE && !any) continue;
+        if (!memcmp(own, other, some * sizeof *own)) continue;
         for (size_t k = 0; k < some; k++)
             for (uint32_t w = own[k] ^ other[k]; w; w &= w - 1) list[n++] = (uint32_t)(i + k) * 32 + (uint32_t)__builtin_ctz(w);
         if (n > MOST_TOGGLE) return NONE;
@@ -101,7 +98,7 @@ static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n
 
 static struct mask *encode(const struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
 {
-    uint32_t list[MOST_TOGGLE + 512], n = differences(bits, base, s->n_word, list);
+    uint32_t list[MOST_TOGGLE + STRIDE * 32], n = differences(bits, base, s->n_word, list);
     if (n == NONE && base) n = differences(bits, base = NULL, s->n_word, list);
     size_t bytes = sizeof(struct mask) + (n == NONE ? s->n_word : n) * sizeof(uint32_t);
     struct mask *m = mem_alloc(bytes);
