@@ -271,6 +271,56 @@ TEST(parts_meet_and_literals_are_exact)
     mem_free(part);
 }
 
+TEST(groups_are_a_union)
+{
+    struct err e = { 0 };
+    struct re_part part[] = { { RE_PATTERN, false, "^a", 2, 0 }, { RE_PATTERN, false, "b$", 2, 0 }, { RE_PATTERN, false, "^x", 2, 1 },
+                              { RE_PATTERN, false, "^y", 2, 1 }, { RE_LITERAL, false, "c", 1, 2 } };
+    static const struct { const char *text; bool in; } row[] = { { "ab", true }, { "a", false }, { "axb", true }, { "x", false }, { "c", true }, { "cb", false } };
+    struct dfa *d = dfa_open(part, LEN(part), &e);
+    CHECK(d && !dfa_empty(d), "%s", e.msg);
+    for (size_t i = 0; i < LEN(row); i++) CHECK(dfa_match(d, row[i].text, strlen(row[i].text)) == row[i].in, "%s", row[i].text);
+    dfa_close(d);
+    d = dfa_open(part + 2, 2, &e);
+    CHECK(dfa_empty(d), "a group that nothing meets");
+    dfa_close(d);
+}
+
+TEST(counts_become_bounds)
+{
+    static const struct { const char *pattern; uint32_t lo, hi; const char *text; bool in; } row[] = {
+        { "^(?=.{2,5}$)a*$", 2, 5, "a", true }, { "^(?=[ab]{3}$)a*b*$", 3, 3, "aabb", true }, { "^(?=[ab]{3}$)a*b*$", 3, 3, "aac", false },
+        { "^a{2,5}$", 0, UINT32_MAX, "a", false }, { "^(?!.*b)[ab]{1,4}$", 1, 4, "aaaaaa", true }, { "^(?!.*b)[ab]{1,4}$", 1, 4, "ab", false },
+    };
+    for (size_t i = 0; i < LEN(row); i++) {
+        struct err e = { 0 };
+        struct re_part part = { RE_PATTERN, false, row[i].pattern, strlen(row[i].pattern) };
+        uint32_t lo = 0, hi = UINT32_MAX;
+        struct dfa *d = dfa_open_counted(&part, 1, &lo, &hi, &e);
+        CHECK(d && lo == row[i].lo && hi == row[i].hi, "%s: %u to %u", row[i].pattern, lo, hi);
+        CHECK(dfa_match(d, row[i].text, strlen(row[i].text)) == row[i].in, "%s: %s", row[i].pattern, row[i].text);
+        dfa_close(d);
+        d = dfa_open(&part, 1, &e);
+        CHECK(dfa_match(d, row[i].text, strlen(row[i].text)) == (row[i].in && strlen(row[i].text) >= lo && strlen(row[i].text) <= hi), "%s as it is", row[i].pattern);
+        dfa_close(d);
+    }
+}
+
+TEST(patterns_apart)
+{
+    static const struct { const char *a, *b; bool apart; } row[] = {
+        { "^name:(en|nl)$", "^url:(en|nl)$", true }, { "^a[0-9]$", "^a[a-z]$", true }, { "^a", "b$", false }, { "^a*$", "^b*$", false },
+        { "^a+$", "^b+$", true }, { "x", "x", false }, { "^(?!.*q)a.*$", "^[^q]*q[^q]*$", true },
+    };
+    for (size_t i = 0; i < LEN(row); i++) {
+        struct err e = { 0 };
+        struct dfa *a = open_one(RE_PATTERN, false, row[i].a, &e), *b = open_one(RE_PATTERN, false, row[i].b, &e);
+        CHECK(dfa_apart(a, b) == row[i].apart && dfa_apart(b, a) == row[i].apart, "%s and %s", row[i].a, row[i].b);
+        dfa_close(a);
+        dfa_close(b);
+    }
+}
+
 TEST(hostile_patterns_stay_small_or_are_refused)
 {
     static const char *const hostile[] = {

@@ -122,6 +122,7 @@ static int by_text(const void *x, const void *y)
 static int by_part(const void *x, const void *y)
 {
     const struct re_part *a = x, *b = y;
+    if (a->group != b->group) return a->group < b->group ? -1 : 1;
     if (a->kind != b->kind) return (int)a->kind - (int)b->kind;
     return a->negate != b->negate ? a->negate - b->negate : by_text(x, y);
 }
@@ -170,8 +171,8 @@ static bool part_term(struct terms *s, const struct re_part *p, uint32_t *out, s
     return true;
 }
 
-/* The intersection of the sorted parts. */
-static bool root_term(struct terms *s, const struct re_part *part, uint32_t n, uint32_t *out, struct err *e)
+/* The intersection of the sorted parts of one group. */
+static bool group_term(struct terms *s, const struct re_part *part, uint32_t n, uint32_t *out, struct err *e)
 {
     uint32_t *kid = mem_alloc((n + 2) * sizeof *kid), n_kid = 0;
     bool ok = true;
@@ -192,6 +193,31 @@ static bool root_term(struct terms *s, const struct re_part *part, uint32_t n, u
     }
     mem_free(kid);
     return ok;
+}
+
+struct groups { uint32_t *term, n, cap; };
+static bool group_terms(struct terms *s, const struct re_part *part, uint32_t n, struct groups *out, struct err *e)
+{
+    uint32_t i = 0;
+    do {
+        uint32_t k = i, term;
+        while (k < n && part[k].group == part[i].group) k++;
+        if (!group_term(s, part + i, k - i, &term, e)) return false;
+        MEM_GROW(out->term, out->n, out->cap);
+        out->term[out->n++] = term;
+        i = k;
+    } while (i < n);
+    return true;
+}
+
+/* The union of those groups that have any text: one that has none would be carried along for ever. */
+static uint32_t live_groups(struct dfa *d, struct groups *g)
+{
+    uint32_t n = 0;
+    d->s.fuel = STEP_FUEL;
+    for (uint32_t i = 0; i < g->n; i++)
+        if (facts_alive(d, g->term[i])) g->term[n++] = g->term[i];
+    return term_alt(&d->s, g->term, n);
 }
 
 /* A counted repetition of single code points, one of several things that must hold: how long the text is, and which code
@@ -241,19 +267,22 @@ static struct dfa *make(const struct re_part *part, uint32_t n, bool counted, st
 {
     static _Atomic uint64_t last_id;
     struct dfa *d = mem_zero(sizeof *d);
-    uint32_t root;
+    struct groups group = { 0 };
     pthread_mutex_init(&d->lock, NULL);
     arena_init(&d->rows, 1024);
     terms_init(&d->s);
     d->id = atomic_fetch_add(&last_id, 1) + 1;
-    if (!root_term(&d->s, part, n, &root, e)) {
+    if (!group_terms(&d->s, part, n, &group, e)) {
+        mem_free(group.term);
         destroy(d);
         return NULL;
     }
     d->hi = INF;
-    if (counted) root = without_counts(d, root);
+    if (counted && group.n == 1) group.term[0] = without_counts(d, group.term[0]);
     terms_classes(&d->s);
     facts_classes(d);
+    uint32_t root = group.n == 1 ? group.term[0] : live_groups(d, &group);
+    mem_free(group.term);
     d->s.fuel = STEP_FUEL;
     new_state(d, EMPTY, DFA_DEAD);
     d->empty = state_for(d, root) == DFA_DEAD;
@@ -325,20 +354,21 @@ static void insert(struct dfa *d)
     cache.n++;
 }
 
-/* How it is opened; kind, sign, length and text of every part: the same parts give the same bytes. */
+/* How it is opened; kind, sign, group, length and text of every part: the same parts give the same bytes. */
 static char *key_of(const struct re_part *part, uint32_t n, bool counted, char *few, size_t cap, size_t *len)
 {
     size_t need = 1;
-    for (uint32_t i = 0; i < n; i++) need += part[i].len + 6;
+    for (uint32_t i = 0; i < n; i++) need += part[i].len + 10;
     char *key = need <= cap ? few : mem_alloc(need), *at = key;
     *at++ = (char)counted;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t size = (uint32_t)part[i].len;
         *at++ = (char)part[i].kind;
         *at++ = (char)part[i].negate;
-        memcpy(at, &size, 4);
-        memcpy(at + 4, part[i].p, part[i].len);
-        at += 4 + part[i].len;
+        memcpy(at, &part[i].group, 4);
+        memcpy(at + 4, &size, 4);
+        memcpy(at + 8, part[i].p, part[i].len);
+        at += 8 + part[i].len;
     }
     *len = need;
     return key;

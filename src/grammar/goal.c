@@ -310,6 +310,26 @@ static bool requires(const struct node *n, struct bytes name)
     return false;
 }
 
+/* The one text that a schema like {"type":"string","pattern":"^Add$"} means; p NULL: it is not of that kind. */
+static struct bytes pattern_text(const struct node *n)
+{
+    struct bytes p = n->types == T_STR && n->str ? n->str->pattern : (struct bytes){ 0 };
+    bool plain = p.len >= 2 && p.p[0] == '^' && p.p[p.len - 1] == '$';
+    for (size_t i = 1; plain && i + 1 < p.len; i++) {
+        uint8_t c = (uint8_t)p.p[i], letter = c | 0x20;
+        plain = c == '_' || c == ' ' || (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z');
+    }
+    return plain ? (struct bytes){ p.p + 1, p.len - 2 } : (struct bytes){ 0 };
+}
+
+/* Values of two schemas that surely differ. */
+static bool values_apart(const struct node *p, const struct node *q)
+{
+    if (lits_disjoint(p, q) || !(p->types & q->types)) return true;
+    struct bytes a = pattern_text(p), b = pattern_text(q);
+    return a.p && b.p && !bytes_same(a, b);
+}
+
 /* The cheap proofs: types, literals, a required property that tells them apart. */
 static bool surely_disjoint(const struct grammar *g, uint32_t ia, uint32_t ib, int types)
 {
@@ -320,7 +340,7 @@ static bool surely_disjoint(const struct grammar *g, uint32_t ia, uint32_t ib, i
     for (uint32_t i = 0; i < a->obj->n_req; i++) {
         if (!requires(b, a->obj->req[i])) continue;
         const struct node *p = prop_of(g, a, a->obj->req[i]), *q = prop_of(g, b, a->obj->req[i]);
-        if (p && q && (lits_disjoint(p, q) || !(p->types & q->types))) return true;
+        if (p && q && values_apart(p, q)) return true;
     }
     return false;
 }
@@ -332,7 +352,7 @@ static bool told_apart(const struct grammar *g, const struct bag *bag, uint32_t 
     if ((bag->types & a->types & b->types) != T_OBJ || !a->obj || !b->obj) return false;
     for (uint32_t i = 0; i < a->obj->n_prop; i++) {
         const struct node *p = plain(g, a->obj->prop[i].node), *q = prop_of(g, b, a->obj->prop[i].name);
-        if (!q || !(lits_disjoint(p, q) || !(p->types & q->types))) continue;
+        if (!q || !values_apart(p, q)) continue;
         if (requires(a, a->obj->prop[i].name) || requires(b, a->obj->prop[i].name)) return true;
         for (uint32_t k = 0; k < bag->n; k++)
             if (!(bag->item[k].ref & 1) && requires(node_at(g, bag->item[k].ref / 2), a->obj->prop[i].name)) return true;
@@ -839,13 +859,14 @@ static bool attempt(struct grammar *g, struct goal *p, uint32_t goal, bool lenie
     struct arena tmp;
     arena_init(&tmp, 32768);
     struct expand x = { .g = g, .goal = goal, .e = e, .tmp = &tmp, .lenient = lenient };
-    bool ok = goal_open_bags(&x);
+    bool ok = goal_open_bags(&x) && texts_close(&x);
     if (ok) {
         p->shape = arena_alloc(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
         if (x.n_shape) memcpy(p->shape, x.shape, x.n_shape * sizeof *p->shape);
         p->n_shape = x.n_shape;
     }
     mem_free(x.shape);
+    mem_free(x.text);
     arena_done(&tmp);
     return ok;
 }

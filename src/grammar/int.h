@@ -350,15 +350,21 @@ struct expand {
     struct arena *tmp;
     struct shape *shape; uint32_t n_shape, cap_shape, work;
     bool lenient;                       /* choices and negations are left out: a superset */
-    struct names *names;                /* not NULL: the bags are about names of keys (shape_object.c) */
+    struct names *names;                /* not NULL: the bags are about names of keys (shape_names.c) */
+    struct text_rule *text; uint32_t n_text, cap_text;                /* the ways in which the value may be a text, see texts_close() */
 };
 /* One way a text may be: parts of its language, lengths, formats that no automaton decides. */
-struct text_rule { struct re_part *part; uint32_t n_part, min, max; const char **judge; uint32_t n_judge; bool is_value; /* not a name */ };
+struct text_rule {
+    struct re_part *part; uint32_t n_part, min, max; const char **judge; uint32_t n_judge;
+    uint32_t node;                      /* for messages */
+    bool is_value;                      /* not a name */
+};
 struct names { struct text_rule *rule; uint32_t n_rule, cap_rule; struct bytes *lit; uint32_t n_lit, cap_lit; };
 /* Opens schemas about a text as such rules and literals. */
 bool names_open(struct expand *x, const uint32_t *ref, uint32_t n, struct names *out);
 struct shape *shape_add(struct expand *x, enum shape_kind kind);      /* NULL: too many */
 bool bag_shapes(struct expand *x, const struct bag *b);
+bool texts_close(struct expand *x);                                   /* after the last bag: texts that were found become shapes */
 bool bag_literals(struct expand *x, const struct bag *b, bool *had);  /* enum and const: their values, judged one by one */
 bool bag_array(struct expand *x, const struct bag *b);
 bool bag_object(struct expand *x, const struct bag *b);

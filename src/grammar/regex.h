@@ -1,6 +1,6 @@
 /* regex.h -- regular languages of texts, as automata that are built while they are walked.
  *
- * A language is a conjunction of parts: patterns (ECMA-262 with the u flag, searched for anywhere
+ * A language is a conjunction of parts (or a union of such conjunctions, told apart by re_part.group): patterns (ECMA-262 with the u flag, searched for anywhere
  * unless anchored), named formats, exact texts; each may be negated. Patterns become hash-consed
  * terms (union, concatenation, intersection, complement, counted repetition over byte classes); a
  * state of the automaton is a term, its successors are derivatives, computed on first use and kept.
@@ -20,12 +20,12 @@ enum re_kind {
     RE_LITERAL,                         /* is exactly this text */
     RE_WHOLE                            /* the pattern matches the whole text (envelopes) */
 };
-struct re_part { enum re_kind kind; bool negate; const char *p; size_t len; };
+struct re_part { enum re_kind kind; bool negate; const char *p; size_t len; uint32_t group; };
 
 enum { DFA_DEAD = 0, DFA_START = 1 };
 
 struct dfa;
-/* The texts that meet all n parts (n = 0: all texts). Order of the parts does not matter. Counted; a
+/* The texts that meet all n parts (n = 0: all texts), or all of one group of them. Order of the parts does not matter. Counted; a
  * process-wide cache keeps unused ones, 64 MiB of them. NULL: ERR_SCHEMA (malformed pattern,
  * "byte 3: a group that does not end"), ERR_UNSUPPORTED (back-reference), ERR_LIMIT (too large). A
  * language that has no text at all is no error: dfa_empty(). */

@@ -225,26 +225,77 @@ static uint32_t text_node(const struct expand *x, const struct bag *b)
     return b->item[0].ref / 2;
 }
 
+/* The rule is kept until all bags are read; it outlives the scratch of this choice. */
 static bool bag_strings(struct expand *x, const struct bag *b)
 {
     struct text_rule r;
     if (!bag_rule(x, b, &r)) return false;
-    if (x->names) {                     /* outlives the scratch of this choice */
-        struct re_part *own = arena_alloc(&x->g->mem, (r.n_part + 1) * sizeof *own);
-        if (r.n_part) memcpy(own, r.part, r.n_part * sizeof *own);
-        r.part = own;
+    struct re_part *own = arena_alloc(&x->g->mem, (r.n_part + 1) * sizeof *own);
+    if (r.n_part) memcpy(own, r.part, r.n_part * sizeof *own);
+    r.part = own;
+    if (x->names) {
         MEM_GROW(x->names->rule, x->names->n_rule, x->names->cap_rule);
         x->names->rule[x->names->n_rule++] = r;
         return true;
     }
+    r.node = text_node(x, b);
+    r.is_value = true;
+    MEM_GROW(x->text, x->n_text, x->cap_text);
+    x->text[x->n_text++] = r;
+    return true;
+}
+
+/* One shape of a rule. */
+static bool text_shape(struct expand *x, const struct text_rule *r)
+{
     struct strs *s = arena_zero(&x->g->mem, sizeof *s);
     bool empty;
-    r.is_value = true;
-    if (!strs_make(x, text_node(x, b), &r, s, &empty)) return false;
+    if (!strs_make(x, r->node, r, s, &empty)) return false;
     if (empty) return true;
     struct shape *sh = shape_add(x, SH_STR);
     if (sh) sh->str = s;
     return sh != NULL;
+}
+
+static bool may_join(const struct text_rule *a, const struct text_rule *b)
+{
+    return a->min == b->min && a->max == b->max && !a->n_judge && !b->n_judge;
+}
+
+/* All rules from `at` on that have the lengths of the first, as one: its automaton is their union. Done ones get n_judge NONE. */
+static struct text_rule join_rules(struct expand *x, uint32_t at)
+{
+    struct text_rule out = x->text[at];
+    uint32_t n = 0, group = 0;
+    bool any = false;
+    for (uint32_t i = at; i < x->n_text; i++)
+        if (i == at || may_join(&x->text[at], &x->text[i])) n += x->text[i].n_part;
+    out.part = arena_alloc(x->tmp, (n + 1) * sizeof *out.part);
+    out.n_part = 0;
+    for (uint32_t i = at; i < x->n_text; i++) {
+        struct text_rule *r = &x->text[i];
+        if (i != at && !may_join(&x->text[at], r)) continue;
+        any |= !r->n_part;
+        for (uint32_t k = 0; k < r->n_part; k++) {
+            out.part[out.n_part] = r->part[k];
+            out.part[out.n_part++].group = group;
+        }
+        group++;
+        if (i != at) r->n_judge = NONE;
+    }
+    if (any) out.n_part = 0;            /* one of them is any text */
+    return out;
+}
+
+/* Many ways in which a value may be a text are one automaton: a text then has one configuration, not one a way. */
+bool texts_close(struct expand *x)
+{
+    for (uint32_t i = 0; i < x->n_text; i++) {
+        if (x->text[i].n_judge == NONE) continue;
+        struct text_rule r = join_rules(x, i);
+        if (!text_shape(x, &r)) return false;
+    }
+    return true;
 }
 
 /* ---- all types ------------------------------------------------------------------------------- */

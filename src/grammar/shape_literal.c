@@ -157,11 +157,12 @@ static bool judge(struct expand *x, const struct json *v, bool *ok)
     return true;
 }
 
-/* Schemas that a value can be held against in passing: types, lengths of texts, references, other lists. */
-static bool is_simple(const struct node *n)
+/* Schemas that a value can be held against in passing: types, lengths of texts, references, other lists. The choices of
+ * a bag that is open to its end have become schemas of their own. */
+static bool is_simple(const struct expand *x, const struct node *n)
 {
     bool types = (n->types & T_NUM) != T_INT && (n->types & T_NUM) != T_FRAC;
-    bool in = !n->in || (!n->in->n_any && !n->in->n_one && n->in->no == NONE && n->in->cond == NONE);
+    bool in = !x->lenient || !n->in || (!n->in->n_any && !n->in->n_one && n->in->no == NONE && n->in->cond == NONE);
     return n->kind == NODE_READ && types && in && !n->num && !n->arr && !n->obj &&
            !(n->str && (n->str->pattern.p || n->str->format.p));
 }
@@ -170,7 +171,7 @@ static bool all_simple(const struct expand *x, const struct bag *b)
 {
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t id = b->item[i].ref / 2;
-        if (b->item[i].ref & 1 || (id != NODE_ANY_OBJECT && !is_simple(node_at(x->g, id)))) return false;
+        if (b->item[i].ref & 1 || (id != NODE_ANY_OBJECT && !is_simple(x, node_at(x->g, id)))) return false;
     }
     return !b->n_atom && !b->n_todo;
 }
