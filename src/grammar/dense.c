@@ -138,10 +138,7 @@ static bool ends_within(const struct scan *w, uint32_t state, int utf8, uint32_t
 
 static int wide_of(const uint64_t run[2])
 {
-    int n = 0;
-    for (int i = 0; i < 2; i++)
-        for (uint64_t x = run[i]; x; x &= x - 1) n++;
-    return n;
+    return __builtin_popcountll(run[0]) + __builtin_popcountll(run[1]);
 }
 
 static const struct stay *stay_of(struct scan *w, uint32_t state)
