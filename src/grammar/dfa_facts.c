@@ -75,16 +75,17 @@ static uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a 
 /* Code points of some text of a term; INF: none is known. */
 static uint32_t witness(const struct terms *s, uint32_t t)
 {
+    uint32_t before = 0;
     const struct term *x = term_at(s, t);
+    for (; x->op == T_CAT && x->complex && !x->nullable; x = term_at(s, t = x->b)) before = plus(before, witness(s, x->a));
     if (t == EMPTY) return INF;
-    if (x->nullable) return 0;
-    if (!x->complex) return x->min_len;
-    if (x->op == T_CAT) return plus(witness(s, x->a), witness(s, x->b));
+    if (x->nullable) return before;
+    if (!x->complex) return plus(before, x->min_len);
     if (x->op == T_REP) {
         uint64_t all = (uint64_t)witness(s, x->a) * x->min;
-        return (uint32_t)MIN(all, (uint64_t)INF);
+        return plus(before, (uint32_t)MIN(all, (uint64_t)INF));
     }
-    return x->alive == 1 ? x->witness : INF;
+    return x->alive == 1 ? plus(before, x->witness) : INF;
 }
 
 /* The terms on the way to a text that ends with `last` more code points than visit `found` has before it. */
