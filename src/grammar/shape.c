@@ -257,12 +257,13 @@ static bool text_shape(struct expand *x, const struct text_rule *r)
     return sh != NULL;
 }
 
+/* Beside lengths a union would have to be searched for those it can have, which costs more than its parts do. */
 static bool may_join(const struct text_rule *a, const struct text_rule *b)
 {
-    return a->min == b->min && a->max == b->max && !a->n_judge && !b->n_judge;
+    return !a->min && !b->min && a->max == NONE && b->max == NONE && !a->n_judge && !b->n_judge;
 }
 
-/* All rules from `at` on that have the lengths of the first, as one: its automaton is their union. Done ones get n_judge NONE. */
+/* The rule at `at` and all behind it that it may join, as one: its automaton is their union. Done ones get n_judge NONE. */
 static struct text_rule join_rules(struct expand *x, uint32_t at)
 {
     struct text_rule out = x->text[at];
