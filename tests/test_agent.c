@@ -233,7 +233,7 @@ TEST(scripts_end_as_they_should)
 
 TEST(reasons_have_their_names)
 {
-    static const char *const names[] = { "answer", "max_turns", "max_calls", "deadline", "context_full", "loop_detected", "denied", "interrupted", "error" };
+    static const char *const names[] = { "answer", "max_turns", "max_calls", "deadline", "context_full", "loop_detected", "denied", "low_confidence", "interrupted", "error" };
     for (int i = STOP_ANSWER; i <= STOP_ERROR; i++) CHECK(!strcmp(stop_name((enum stop)i), names[i]), "%s", stop_name((enum stop)i));
 }
 
