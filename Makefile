@@ -5,7 +5,7 @@ BUILD  := build$(if $(SAN),-san)
 SETUP  := $(if $(SAN),-Db_sanitize=address$(,)undefined -Db_lundef=false)
 TENON  := $(BUILD)/tenon
 
-.PHONY: all demo test test-shared bench versus fuzz rooms deps install clean help
+.PHONY: all demo test test-shared bench versus arm fuzz rooms deps install clean help
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -20,6 +20,7 @@ help:
 	@echo "make test-shared  the checks against ../shared, token masks among them (skipped aloud where it is not there)"
 	@echo "make bench        speed of the embedded model, of an LFM2-1.2B-shaped random one, and of token masks"
 	@echo "make versus       prefill and decode beside llama.cpp on the same files (builds it once; skipped aloud if it cannot)"
+	@echo "make arm          cross-build for 64-bit ARM, its tests under qemu-user (skipped aloud without them)"
 	@echo "make fuzz         60 seconds of each fuzz target (SECONDS=N for longer)"
 	@echo "make rooms        check that includes point downward only"
 	@echo "make deps         install missing packages (Debian and kin)"
@@ -43,6 +44,9 @@ bench: all
 versus: all
 	python3 tools/versus.py $(TENON)
 
+arm:
+	@sh tools/arm/run.sh || [ $$? = 77 ]
+
 fuzz: deps
 	sh tools/fuzz.sh $(or $(SECONDS),60)
 
@@ -55,4 +59,4 @@ install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-san build-fuzz build-gcc build-clang
+	rm -rf build build-san build-fuzz build-gcc build-clang build-arm

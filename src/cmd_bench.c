@@ -17,7 +17,7 @@ static const struct opt opts[] = {
     { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct bench_cmd, b.runs),
       "repetitions (default: 5)" },
     { "Measurement", 0, "kernels", "NAME", OPT_STR, offsetof(struct bench_cmd, kernels),
-      "avx512, avx2 or plain (default: the best this processor runs)" },
+      "avx512, avx2 or plain; i8mm, dotprod, neon or plain on ARM (default: the best this processor runs)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bench_cmd, json),
       "a JSON object (default: a table)" },
 };

@@ -146,6 +146,26 @@ TEST(products_agree_with_the_reference_for_every_dtype)
         }
 }
 
+/* The integer products of 64-bit ARM are exact, and what is done with them is the same in all of its steps. */
+TEST(steps_of_arm_agree_to_the_last_bit)
+{
+    static const char *const steps[] = { "neon", "dotprod", "i8mm" };
+    for (int d = 0; d < DT_COUNT; d++) {
+        if (!dtype_info((enum dtype)d)->pack || !dtype_info((enum dtype)d)->unpack) continue;
+        struct product p = product_new((enum dtype)d, 70, 256, 9);
+        for (int ph = 0; ph < 2; ph++)
+            for (size_t i = 0; i < LEN(steps); i++) {
+                const struct ops *ops = cpu_ops_open(NULL, steps[i], NULL);
+                if (!ops) break;                                      /* another machine, or a step it lacks */
+                ops->matmul(ops->ctx, &(struct matmul){ i ? p.got : p.want, &p.w }, 1, p.x, p.n, (enum phase)ph);
+                cpu_ops_close(ops);
+                CHECK(i == 0 || !memcmp(p.got, p.want, 70 * 9 * sizeof(float)), "%s, phase %d: %s differs from %s",
+                      dtype_info((enum dtype)d)->name, ph, steps[i], steps[0]);
+            }
+        product_free(&p);
+    }
+}
+
 /* Products of different dtypes share one input; 4 x 900 rows are spread over the threads. */
 TEST(products_of_one_input_run_together)
 {

@@ -4,11 +4,14 @@
  * w[i] = scale[i / group] * q[i] + min[i / 32]. The integer kernels of an instruction set
  * include this and work on q alone; what a block looks like on disk is known here and in tensor/
  * only. Types whose minimum changes more often than every 32 values are not here: they go the
- * f32 way. For files that are compiled with AVX2 at least. */
+ * f32 way. A block is taken apart 32 bytes at a time (codec_vec): one register of AVX2, two of NEON
+ * (codec_neon.h). For files that are compiled with one of these. */
 #ifndef TENON_CPU_CODEC_H
 #define TENON_CPU_CODEC_H
 
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include "cpu/int.h"
 
@@ -19,6 +22,11 @@ struct codec {
     bool has_min;
 };
 
+#if defined(__aarch64__)
+#include "cpu/codec_neon.h"
+#else
+typedef __m256i codec_vec;
+
 static inline float codec_half(const uint8_t *p)
 {
     uint16_t h;
@@ -26,34 +34,68 @@ static inline float codec_half(const uint8_t *p)
     return _cvtsh_ss(h);
 }
 
-static inline __m256i codec_load(const uint8_t *p)
+static inline codec_vec codec_load(const uint8_t *p)
 {
     return _mm256_loadu_si256((const void *)p);
 }
 
-static inline void codec_store(int8_t *q, __m256i v)
+static inline void codec_store(int8_t *q, codec_vec v)
 {
     _mm256_storeu_si256((void *)q, v);
 }
 
 /* Bits [shift, shift + width) of every byte. */
-static inline __m256i codec_bits(__m256i v, int shift, int width)
+static inline codec_vec codec_bits(codec_vec v, int shift, int width)
 {
     return _mm256_and_si256(_mm256_srli_epi16(v, shift),
                             _mm256_set1_epi8((char)((1 << width) - 1)));
 }
 
 /* Nibbles of 16 bytes: the low ones first, then the high ones. */
-static inline __m256i codec_nibbles(const uint8_t *p)
+static inline codec_vec codec_nibbles(const uint8_t *p)
 {
     __m128i v = _mm_loadu_si128((const void *)p);
     return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
 }
 
-static inline __m256i codec_less(__m256i v, int n)
+static inline codec_vec codec_less(codec_vec v, int n)
 {
     return _mm256_sub_epi8(v, _mm256_set1_epi8((char)n));
 }
+
+static inline codec_vec codec_or(codec_vec a, codec_vec b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+/* Every byte n bits up; none may lose a bit. */
+static inline codec_vec codec_up(codec_vec v, int n)
+{
+    return _mm256_slli_epi16(v, n);
+}
+
+/* 16 where bit i of the word at qh is set, for value i. */
+static inline codec_vec codec_fifth(const uint8_t *qh)
+{
+    uint32_t bits;
+    memcpy(&bits, qh, sizeof bits);
+    const __m256i byte =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit), _mm256_set1_epi8(16));
+}
+
+/* Nibbles are places in a table of sixteen levels. */
+static inline codec_vec codec_level_of(const uint8_t *p, const int8_t levels[16])
+{
+    __m128i v = _mm_loadu_si128((const void *)levels);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v), codec_nibbles(p));
+}
+
+#endif
+
+/* ---- rows, type by type ---------------------------------------------------------------------- */
 
 static void codec_q8_0(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
@@ -80,24 +122,12 @@ static void codec_q4_1(const uint8_t *src, int8_t *q, float *scale, float *min, 
     }
 }
 
-/* 16 where bit i of the word at qh is set, for value i. */
-static inline __m256i codec_fifth(const uint8_t *qh)
-{
-    uint32_t bits;
-    memcpy(&bits, qh, sizeof bits);
-    const __m256i byte =
-        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
-    __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
-    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit), _mm256_set1_epi8(16));
-}
-
 static void codec_q5_0(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
     for (int b = 0; b < k / 32; b++, src += 22, q += 32) {
         scale[b] = codec_half(src);
         codec_store(q,
-                    codec_less(_mm256_or_si256(codec_nibbles(src + 6), codec_fifth(src + 2)), 16));
+                    codec_less(codec_or(codec_nibbles(src + 6), codec_fifth(src + 2)), 16));
     }
 }
 
@@ -106,7 +136,7 @@ static void codec_q5_1(const uint8_t *src, int8_t *q, float *scale, float *min, 
     for (int b = 0; b < k / 32; b++, src += 24, q += 32) {
         scale[b] = codec_half(src);
         min[b] = codec_half(src + 2);
-        codec_store(q, _mm256_or_si256(codec_nibbles(src + 8), codec_fifth(src + 4)));
+        codec_store(q, codec_or(codec_nibbles(src + 8), codec_fifth(src + 4)));
     }
 }
 
@@ -139,7 +169,7 @@ static void codec_q4_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
     for (int b = 0; b < k / 256; b++, src += 144, scale += 8, min += 8) {
         codec_affine(src, scale, min);
         for (int c = 0; c < 4; c++, q += 64) {
-            __m256i v = codec_load(src + 16 + 32 * c);
+            codec_vec v = codec_load(src + 16 + 32 * c);
             codec_store(q, codec_bits(v, 0, 4));
             codec_store(q + 32, codec_bits(v, 4, 4));
         }
@@ -150,13 +180,13 @@ static void codec_q5_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
 {
     for (int b = 0; b < k / 256; b++, src += 176, scale += 8, min += 8) {
         codec_affine(src, scale, min);
-        __m256i high = codec_load(src + 16);
+        codec_vec high = codec_load(src + 16);
         for (int c = 0; c < 4; c++, q += 64) {
-            __m256i v = codec_load(src + 48 + 32 * c);
-            __m256i h0 = _mm256_slli_epi16(codec_bits(high, 2 * c, 1), 4);
-            __m256i h1 = _mm256_slli_epi16(codec_bits(high, 2 * c + 1, 1), 4);
-            codec_store(q, _mm256_or_si256(codec_bits(v, 0, 4), h0));
-            codec_store(q + 32, _mm256_or_si256(codec_bits(v, 4, 4), h1));
+            codec_vec v = codec_load(src + 48 + 32 * c);
+            codec_vec h0 = codec_up(codec_bits(high, 2 * c, 1), 4);
+            codec_vec h1 = codec_up(codec_bits(high, 2 * c + 1, 1), 4);
+            codec_store(q, codec_or(codec_bits(v, 0, 4), h0));
+            codec_store(q + 32, codec_or(codec_bits(v, 4, 4), h1));
         }
     }
 }
@@ -167,11 +197,11 @@ static void codec_q6_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
         float d = codec_half(src + 208);
         for (int g = 0; g < 16; g++) scale[g] = d * (float)(int8_t)src[192 + g];
         for (int n = 0; n < 2; n++, q += 128) {
-            __m256i high = codec_load(src + 128 + 32 * n);
+            codec_vec high = codec_load(src + 128 + 32 * n);
             for (int j = 0; j < 4; j++) {
-                __m256i low = codec_bits(codec_load(src + 64 * n + 32 * (j % 2)), 4 * (j / 2), 4);
-                __m256i h = _mm256_slli_epi16(codec_bits(high, 2 * j, 2), 4);
-                codec_store(q + 32 * j, codec_less(_mm256_or_si256(low, h), 32));
+                codec_vec low = codec_bits(codec_load(src + 64 * n + 32 * (j % 2)), 4 * (j / 2), 4);
+                codec_vec h = codec_up(codec_bits(high, 2 * j, 2), 4);
+                codec_store(q + 32 * j, codec_less(codec_or(low, h), 32));
             }
         }
     }
@@ -186,29 +216,24 @@ static void codec_q3_k(const uint8_t *src, int8_t *q, float *scale, float *min, 
             int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
             scale[g] = d * (float)((low | (s[8 + g % 4] >> (2 * (g / 4)) & 3) << 4) - 32);
         }
-        __m256i high = codec_load(src);
+        codec_vec high = codec_load(src);
         for (int j = 0; j < 8; j++, q += 32) {
-            __m256i two = codec_bits(codec_load(src + 32 + 32 * (j / 4)), 2 * (j % 4), 2);
-            __m256i h = _mm256_slli_epi16(codec_bits(high, j, 1), 2);
-            codec_store(q, codec_less(_mm256_or_si256(two, h), 4));
+            codec_vec two = codec_bits(codec_load(src + 32 + 32 * (j / 4)), 2 * (j % 4), 2);
+            codec_vec h = codec_up(codec_bits(high, j, 1), 2);
+            codec_store(q, codec_less(codec_or(two, h), 4));
         }
     }
 }
 
-/* Nibbles are places in a table of sixteen levels. */
-static inline __m256i codec_level_of(const uint8_t *p, __m128i levels)
+static inline codec_vec codec_level(const uint8_t *p)
 {
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), codec_nibbles(p));
-}
-
-static inline __m256i codec_level(const uint8_t *p)
-{
-    return codec_level_of(p, _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+    static const int8_t levels[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+    return codec_level_of(p, levels);
 }
 
 static void codec_mxfp4(const uint8_t *src, int8_t *q, float *scale, float *min, int k)
 {
-    const __m128i levels = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    static const int8_t levels[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
     for (int b = 0; b < k / 32; b++, src += 17, q += 32) {
         scale[b] = fp4_scale(src[0]);
         codec_store(q, codec_level_of(src + 1, levels));

@@ -2,20 +2,23 @@
  * threads.
  *
  * What the processor has is read once with CPUID, together with what the system saves (XCR0): a
- * register the kernel does not switch is not ours to use. An instruction set is a row here and
+ * register the kernel does not switch is not ours to use. On 64-bit ARM the system tells
+ * (AT_HWCAP). An instruction set is a row here and
  * one static library with its own flags; no other file is compiled for more than the base
  * machine. */
 #include <math.h>
 #include <stdatomic.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 #include "cpu/int.h"
 
 /* ---- what the processor has ------------------------------------------------------------------ */
 
-enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_VNNI = 4, HAS_BF16 = 8 };
+enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_VNNI = 4, HAS_BF16 = 8, HAS_NEON = 16, HAS_DOTPROD = 32, HAS_I8MM = 64 };
 
 #if defined(__x86_64__)
 static uint64_t saved_state(void)
@@ -38,6 +41,20 @@ static unsigned detect(void)
     if ((has & HAS_AVX512) && (c & bit_AVX512VNNI)) has |= HAS_VNNI;
     if ((has & HAS_AVX512) && sub >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5))
         has |= HAS_BF16;
+    return has;
+}
+#elif defined(__aarch64__)
+/* Bits of AT_HWCAP and AT_HWCAP2 (Linux, Documentation/arm64/elf_hwcaps.rst). */
+#define HWCAP_DOTPROD (1ul << 20)
+#define HWCAP2_INT8MM (1ul << 13)
+
+static unsigned detect(void)
+{
+    unsigned has = HAS_NEON;
+#if defined(__linux__)
+    if (getauxval(AT_HWCAP) & HWCAP_DOTPROD) has |= HAS_DOTPROD;
+    if ((has & HAS_DOTPROD) && (getauxval(AT_HWCAP2) & HWCAP2_INT8MM)) has |= HAS_I8MM;
+#endif
     return has;
 }
 #else
@@ -72,6 +89,25 @@ static void fill_avx512(struct kern *k, unsigned has)
     kern_vnni(k);
     kern_crowd_vnni(k);
 }
+#elif defined(__aarch64__)
+/* NEON belongs to the base machine, so the generic table is NEON already; the steps add integer products. */
+static void fill_neon(struct kern *k, unsigned has)
+{
+    kern_plain(k);
+    kern_neon(k);
+}
+
+static void fill_dotprod(struct kern *k, unsigned has)
+{
+    kern_plain(k);
+    kern_dotprod(k);
+}
+
+static void fill_i8mm(struct kern *k, unsigned has)
+{
+    kern_plain(k);
+    kern_i8mm(k);
+}
 #endif
 
 static const struct {
@@ -82,6 +118,10 @@ static const struct {
 #if defined(__x86_64__)
     { "avx512", HAS_AVX512, fill_avx512 },
     { "avx2", HAS_AVX2, fill_avx2 },
+#elif defined(__aarch64__)
+    { "i8mm", HAS_I8MM, fill_i8mm },
+    { "dotprod", HAS_DOTPROD, fill_dotprod },
+    { "neon", HAS_NEON, fill_neon },
 #endif
     { "plain", 0, fill_plain },
 };
@@ -96,11 +136,15 @@ const char *cpu_isa(int i)
 
 const char *cpu_features(void)
 {
+    static const struct { unsigned bit; const char *name; } names[] = {
+        { HAS_AVX2, "avx2 fma f16c" }, { HAS_AVX512, "avx512" },   { HAS_VNNI, "vnni" }, { HAS_BF16, "bf16" },
+        { HAS_NEON, "neon" },          { HAS_DOTPROD, "dotprod" }, { HAS_I8MM, "i8mm" },
+    };
     static char text[64];
     unsigned has = detect();
-    snprintf(text, sizeof text, "%s%s%s%s", has & HAS_AVX2 ? "avx2 fma f16c" : "none",
-             has & HAS_AVX512 ? " avx512" : "", has & HAS_VNNI ? " vnni" : "",
-             has & HAS_BF16 ? " bf16" : "");
+    size_t len = (size_t)snprintf(text, sizeof text, "%s", has ? "" : "none");
+    for (size_t i = 0; i < LEN(names); i++)
+        if (has & names[i].bit) len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", len ? " " : "", names[i].name);
     return text;
 }
 

@@ -15,10 +15,10 @@ const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e
 void              cpu_ops_close(const struct ops *ops);               /* NULL is fine */
 
 /* Instruction sets this processor can run and this build has, best first ("avx512", "avx2",
- * "plain"); NULL past the end. */
+ * "plain"; on ARM "i8mm", "dotprod", "neon", "plain"); NULL past the end. */
 const char *cpu_isa(int i);
 /* What the processor has of what we use, for --version and bench: "avx2 fma f16c avx512 vnni
- * bf16". */
+ * bf16", "neon dotprod i8mm". */
 const char *cpu_features(void);
 
 /* What the machine gives to all threads of a table: the bounds that speeds are held against.

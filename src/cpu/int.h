@@ -74,6 +74,9 @@ void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
 void kern_crowd_vnni(struct kern *k);
 void kern_bf16(struct kern *k);
+void kern_neon(struct kern *k);
+void kern_dotprod(struct kern *k);
+void kern_i8mm(struct kern *k);
 
 /* matmul.c */
 struct cpu {

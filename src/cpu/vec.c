@@ -8,6 +8,8 @@
 #include <math.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "cpu/int.h"
@@ -116,6 +118,8 @@ INLINE vec half_vec(const uint16_t *p)
     return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
 #elif defined(__AVX2__)
     return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+#elif defined(__aarch64__)
+    return (vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
     uint16_t h[LANES];
     float a[LANES];
@@ -131,6 +135,8 @@ INLINE vec bhalf_vec(const uint16_t *p)
     return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16);
 #elif defined(__AVX2__)
     return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16);
+#elif defined(__aarch64__)
+    return (vec)vshll_n_u16(vld1_u16(p), 16);
 #else
     uint16_t h[LANES];
     float a[LANES];
@@ -287,6 +293,8 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
     for (; i + 8 <= n; i += 8)
         _mm_storeu_si128((void *)(y + i),
                          _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__aarch64__)
+    for (; i + 4 <= n; i += 4) vst1_u16(y + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
 #endif
     for (; i < n; i++) y[i] = f32_to_f16(x[i]);
 }
