@@ -110,6 +110,14 @@ struct crowd_result {
 /* en NULL: decode passes only. What was not measured stays zero. */
 bool bench_crowd(const struct model *m, struct engine *en, const struct crowd_opts *o, struct crowd_result *out, struct err *e);
 
+/* ---- steps.c: forward passes a turn, without a model ------------------------------------------------- */
+
+struct steps_row { char kind[32]; int n, left_out; struct rehearsed sum; }; /* left_out: the grammar does not hold the text */
+struct steps_report { struct steps_row all, kind[32]; int n_kind; };
+struct steps_opts { bool no_draft, list; };                           /* list: what is left out is logged */
+/* Lines of the Berkeley leaderboard with their ground truth. */
+bool bench_steps(struct rehearsal *h, const struct lines *l, const struct steps_opts *o, struct steps_report *out, struct err *e);
+
 /* ---- mask*.c: the grammar room, without a model ----------------------------------------------------- */
 
 /* Data: lines {id, schema, tests: [{valid, data}]} of the MaskBench files, one file a set. */

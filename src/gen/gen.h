@@ -50,6 +50,7 @@ struct request {
     int steer;                                                        /* enum steer, -1: the engine decides */
     bool unconstrained;                                               /* for measuring: no grammar, no promise; a broken call is incomplete.
                                                                        * No member of the JSON sets this */
+    bool no_draft;                                                    /* for measuring: nothing is computed ahead. No member sets this */
     bool want_tokens;                                                 /* token events too (logprobs) */
     bool want_progress;                                               /* EV_PROGRESS too; no member of the JSON sets this here */
     int top;                                                          /* token events name so many of the most probable tokens (top_logprobs);
@@ -232,6 +233,18 @@ struct sched_stats {
     struct sched_hist prompt_size, answer_size, step_size;            /* tokens of a request, of a forward pass */
 };
 void sched_read_stats(struct sched *s, struct sched_stats *out);      /* never waits for the engine */
+
+/* ---- rehearsal: what a known turn costs ------------------------------------------------------- */
+
+/* A vocabulary-only file will do. d NULL: found in the file. */
+struct rehearsal;
+struct rehearsal *rehearsal_open(const struct gguf *g, const struct dialect *d, struct err *e);
+void rehearsal_close(struct rehearsal *h);
+/* drafted: computed ahead, of which accepted were then chosen; passes: forward passes after the prompt's. */
+struct rehearsed { int tokens, forced, drafted, accepted, passes; };
+/* The turn `text` as a model would generate it whose best token always goes on with it. False: refused, or the language
+ * of the request has no such text. */
+bool rehearsal_run(struct rehearsal *h, const struct request *r, const char *text, size_t n, struct rehearsed *out, struct err *e);
 
 /* ---- message --------------------------------------------------------------------------------- */
 

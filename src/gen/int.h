@@ -102,7 +102,7 @@ void grammars_give(struct grammars *c, const struct grammar *g);      /* NULL is
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 
-enum { DRAFT_MOST = 4 };
+enum { DRAFT_MOST = 12 };
 /* What a sequence waits for: nothing, it is finished; logits after tok [n], which were committed since it was last asked
  * (n 0: after the prompt), and, so that later ones are ready, after each of draft [n_draft], which may be committed next;
  * logits after each of tok [n], a name that is tried and not kept. */

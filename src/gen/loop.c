@@ -440,7 +440,7 @@ static void rows_ahead(struct loop *l, struct task *t)
 static void rows_logits(struct loop *l, struct task *t)
 {
     if (catch_up(l, t, CATCH_UP)) return;
-    int have = computed(l, t), n_draft = MIN(t->want.n_draft, l->n_ctx - (int)t->seen.n);
+    int have = computed(l, t), n_draft = MIN(MIN(t->want.n_draft, DRAFT_MOST / l->n_active), l->n_ctx - (int)t->seen.n);
     n_draft = MAX(n_draft, 0);
     if (n_draft && kv_has_state(l->kv) && room_for_state(l)) kv_mark_at(l->kv, t->kv, t->base = (int)t->seen.n);
     for (int i = 0; i < n_draft; i++) ids_put(&t->seen, t->want.draft[i]);

@@ -3,8 +3,10 @@
  * What the language forces is never sampled: a forced run is committed at once and reaches the
  * model as one batch with the next token that needs logits. Where there is a choice, the best token
  * is tried against the matcher first; only if it is refused (or the request samples) is a mask
- * computed. Tokens that are all but forced are drafts: they go along with that batch, so that their
- * logits are there if they are chosen; nothing else depends on them.
+ * computed. Tokens that are all but forced, and after them what the request makes likely (draft.c), are
+ * drafts: they go along with that batch, so that their logits are there if they are chosen. Nothing else
+ * depends on them: the token is chosen as it would be without, sampled ones too, since what is drawn depends
+ * on the place alone. How many are made follows how many were chosen.
  *
  * The budget: before a token is taken it is known that the output can still be finished within what
  * is left, so a limit shortens an answer but never breaks a call. The end-of-turn token need not be
@@ -17,11 +19,16 @@
  *
  * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
  * whoever runs many of them can compute for all at once (loop.c). */
-#include "gen/int.h"
+#include "gen/draft.h"
 
 #define FORCED_MOST 256
 #define MEMBERS_MOST 64 /* of an enum that is chosen from as a whole */
-#define DRAFTS_LOST 4 /* drafts declined without as many accepted, then no more are made */
+/* Drafts are paid for: a token computed ahead costs a fifth of a pass or less (rows of one pass share its weights), one that
+ * is chosen saves a pass. So many are given at first, which is what a request can lose. */
+#define DRAFT_CREDIT 4
+#define DRAFT_WORTH 4
+#define DRAFT_AGAIN 12  /* tokens after which one more is given to who has none left */
+#define DRAFT_PIECES 24 /* guesses in a row */
 #define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name or member */
 #define TURN_SHARE 0.3  /* of the best prior counts for a call, */
 #define TURN_BIAS 0.5   /* and this against it */
@@ -38,7 +45,9 @@ struct seq {
     struct ids pending; /* committed, not yet seen by the model */
     struct ids text;    /* tokens outside calls, for the penalties */
     int32_t draft[DRAFT_MOST]; /* likely to be chosen next; those from draft_at on are still open */
-    int n_draft, draft_at;
+    int n_draft, draft_at, credit;
+    struct drafter *drafter;
+    struct str said;                                              /* bytes of all tokens but special ones */
     double *prior;           /* [n_tool] of names */
     const char **name;       /* [n_tool] */
     const char *member[MEMBERS_MOST];                             /* of the enum that is being chosen from */
@@ -256,6 +265,8 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     sampler_init(&s->sampler, s->n_vocab);
     if (!s->n_tool || o->r->sampling.temperature > 0) s->o.steer = 0;
     if (s->o.steer) set_prior(s);
+    if (s->n_tool && s->matcher && !o->no_model && !o->r->no_draft) s->drafter = drafter_open(o->r->messages, s->tool, s->n_tool);
+    s->credit = DRAFT_CREDIT;
     s->name = mem_zero(((size_t)s->n_tool + 1) * sizeof *s->name);
     for (int i = 0; i < s->n_tool; i++) s->name[i] = s->tool[i].name;
     s->whole = (struct whole){ .voice = s->o.voice, .n_vocab = s->n_vocab, .stride = s->o.stride };
@@ -287,6 +298,8 @@ void seq_close(struct seq *s)
     mem_free(s->prior);
     mem_free(s->name);
     mem_free(s->text.id);
+    str_done(&s->said);
+    drafter_close(s->drafter);
     mem_free(s);
 }
 
@@ -312,10 +325,17 @@ static bool ends_turn(const struct seq *s, int32_t id)
 
 static bool finished(const struct seq *s) { return s->matcher ? matcher_finished(s->matcher) : s->ended; }
 
+static void say(const struct seq *s, struct str *said, int32_t id)
+{
+    struct bytes b = tok_bytes(s->o.voice.tok, id);
+    str_put(said, b.p, b.len);
+}
+
 /* A committed token goes out, and waits for the model. */
 static void take(struct seq *s, int32_t id, enum token_origin origin, const struct odds *odds)
 {
     s->used++;
+    if (s->used % DRAFT_AGAIN == 0) s->credit = MAX(s->credit, 1);
     s->o.usage.completion_tokens++;
     s->o.usage.forced_tokens += origin == ORIGIN_FORCED;
     s->o.usage.accepted_tokens += origin == ORIGIN_DRAFTED;
@@ -324,6 +344,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
     emit_token(&s->em, id, origin, odds);
     s->o.usage.reasoning_tokens += s->em.thought;
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
+    if (s->drafter && !voice_is_special(&s->o.voice, id)) say(s, &s->said, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
 
@@ -357,28 +378,70 @@ static bool has_members(const struct seq *s)
 }
 
 /* A name is weighed as a whole, with logits at its beginning: no draft may lie there. */
-static bool may_draft(const struct seq *s, int n)
+static bool may_draft(const struct seq *s)
 {
-    int lost = s->o.usage.draft_tokens - 2 * s->o.usage.accepted_tokens;
-    return !s->o.no_model && s->pending.n && n + 1 < left(s) && lost < DRAFTS_LOST &&
+    return !s->o.no_model && !s->o.r->no_draft && s->pending.n && s->credit > 0 && left(s) > 2 &&
            (s->em.in_call ? !has_members(s) : !(s->o.steer & STEER_NAME));
 }
 
-static void set_draft(struct seq *s, const int32_t *token, int n)
+/* Adds what the language forces, or all but forces, to the text. */
+static void say_forced(const struct seq *s, struct matcher *m, struct str *text)
 {
-    s->n_draft = s->draft_at = 0;
-    if (!may_draft(s, n)) return;
-    s->n_draft = MIN(n, DRAFT_MOST);
-    memcpy(s->draft, token, (size_t)s->n_draft * sizeof *token);
-    s->o.usage.draft_tokens += s->n_draft;
+    int32_t run[FORCED_MOST];
+    int n_held, n = matcher_forced(m, run, FORCED_MOST, &n_held), i = 0;
+    while (i < n + n_held && !voice_is_special(&s->o.voice, run[i]) && matcher_commit(m, run[i])) say(s, text, run[i++]);
 }
 
-/* Was the chosen token the draft's? */
-static bool was_drafted(struct seq *s, int32_t t)
+/* Text that is likely to come next and that the language allows. */
+static void guess_text(struct seq *s, struct str *text)
 {
-    if (s->draft_at < s->n_draft && s->draft[s->draft_at] == t) return s->draft_at++, true;
+    struct matcher *m = matcher_fork(s->matcher);
+    struct str piece = { 0 };
+    say_forced(s, m, text);
+    for (int i = 0; s->drafter && i < DRAFT_PIECES && text->len < s->said.len + 8 * (size_t)s->credit; i++) {
+        str_clear(&piece);
+        if (!drafter_guess(s->drafter, text->p, text->len, &piece) || !piece.len || !matcher_commit_bytes(m, piece.p, piece.len)) break;
+        str_put(text, piece.p, piece.len);
+        say_forced(s, m, text);
+    }
+    str_done(&piece);
+    matcher_free(m);
+}
+
+/* Drafts for the next pass; n_held tokens of run are held back behind what is forced. */
+static void set_draft(struct seq *s, const int32_t *run, int n_held)
+{
+    struct str text = { 0 };
+    struct ids ids = { 0 };
+    struct err ignored = { 0 };
+    bool at_hand = s->n_draft > 0;                                    /* the last of them was taken, and what comes after it is known */
     s->n_draft = s->draft_at = 0;
-    return false;
+    if (at_hand || !may_draft(s)) return;
+    if (s->drafter) {
+        str_put(&text, s->said.p, s->said.len);
+        guess_text(s, &text);
+        if (!tok_encode(s->o.voice.tok, text.p + s->said.len, text.len - s->said.len, 0, &ids, &ignored)) ids.n = 0;
+        run = ids.id;
+        n_held = (int)ids.n;
+    }
+    s->n_draft = MIN(MIN(n_held, DRAFT_MOST), MIN(s->credit, left(s) - 2));
+    memcpy(s->draft, run, (size_t)s->n_draft * sizeof *run);
+    s->credit -= s->n_draft;
+    s->o.usage.draft_tokens += s->n_draft;
+    str_done(&text);
+    mem_free(ids.id);
+}
+
+/* Was the token that was taken the draft's? */
+static bool was_drafted(struct seq *s, int32_t t, int worth)
+{
+    if (s->draft_at == s->n_draft || s->draft[s->draft_at] != t) {
+        s->n_draft = s->draft_at = 0;
+        return false;
+    }
+    s->draft_at++;
+    s->credit = MIN(s->credit + worth, DRAFT_CREDIT * DRAFT_MOST);
+    return true;
 }
 
 /* Takes what the language forces. False: nothing is forced, or it would not fit as it stands. */
@@ -390,7 +453,7 @@ static bool take_forced(struct seq *s)
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
         take_run(s, run, done, ORIGIN_FORCED, NULL);
-        s->n_draft = s->draft_at = 0;
+        for (int i = 0; i < done; i++) was_drafted(s, run[i], 1);     /* its row is used, which is all it cost */
         return true;
     }
     matcher_rollback(s->matcher, done);
@@ -540,7 +603,7 @@ static bool take_one(struct seq *s, struct err *e)
     int32_t t = choose(s, s->logits, e);
     if (t < 0) return false;
     float share = s->legal && s->logits ? sample_share(s->logits, s->matcher ? s->legal : NULL, s->n_vocab, t) : 1;
-    enum token_origin origin = was_drafted(s, t) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED;
+    enum token_origin origin = was_drafted(s, t, 1 + DRAFT_WORTH) ? ORIGIN_DRAFTED : ORIGIN_SAMPLED;
     if (s->raw && s->logits) take_odd(s, t, origin, share);
     else take(s, t, origin, &(struct odds){ .share = share });
     return true;
