@@ -12,7 +12,7 @@
 struct call_opts {
     struct model_opts m;
     const char *tools, *choice, *messages, *spelling, *key_order, *format;
-    bool no_parallel, json, confidence;
+    bool no_parallel, no_drafts, json, confidence;
     int64_t max_tokens, seed, top_k, tools_max;
     double temperature, top_p, min_p;
 };
@@ -50,6 +50,8 @@ static const struct opt options[] = {
      "lock, fixed, compact or flexible (default: the dialect's)" },
     { "Generation", 0, "key-order", "HOW", OPT_STR, offsetof(struct call_opts, key_order),
      "any or declared (default: the dialect's)" },
+    { "Generation", 0, "no-drafts", NULL, OPT_FLAG, offsetof(struct call_opts, no_drafts),
+     "likely tokens are not computed ahead: the same answer, to compare times (default: they are)" },
     { "Output", 0, "confidence", NULL, OPT_FLAG, offsetof(struct call_opts, confidence),
      "with --json: how sure each call is, from 0 to 1 (default: off)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct call_opts, json),
@@ -127,6 +129,7 @@ static bool make_request(const struct call_opts *o, const char *text, struct req
     put_numbers(o, body);
     if (!request_read(r, body, e)) return false;
     r->strict = true;
+    r->no_draft = o->no_drafts;
     return true;
 fail:
     json_free(body);

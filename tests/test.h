@@ -17,8 +17,9 @@
 
 #include "base/base.h"
 
-/* Sanitizers make everything some ten times as long: what is many of a kind may be fewer there. */
-#if defined(__SANITIZE_ADDRESS__)
+/* Sanitizers make everything some ten times as long, and so does an emulator (tools/arm): what is many of a kind may be
+ * fewer there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(TENON_EMULATED)
 enum { SANITIZED = 1 };
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)

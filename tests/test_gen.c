@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "gen/draft.h"
 #include "gen/gen.h"
 #include "gen/int.h"
 
@@ -408,6 +409,118 @@ TEST(the_tool_that_shares_words_comes_first)
     }
     for (size_t i = 0; i < 3; i++) json_free(t[i].schema);
     json_free(tools);
+}
+
+/* ---- drafts -------------------------------------------------------------------------------------------- */
+
+#define TRIP "{'name':'book_trip','description':'Books a trip','parameters':{'type':'object','properties':{'to':{'type':'string'},'nights':{'type':'integer'}," \
+             "'class':{'enum':['economy','first']},'with':{'type':'array','items':{'type':'string'}},'fast':{'type':'boolean'},'seat':{'type':'object'," \
+             "'properties':{'row':{'type':'integer'}},'required':['row']}},'required':['to','nights','class']}}"
+#define RAIN "{'name':'get_rain','description':'Rain of a city','parameters':{'type':'object','properties':{'city':{'type':'string'}},'required':['city']}}"
+
+TEST(drafts_come_from_where_the_answer_stands)
+{
+#define ARGS "[{'name':'book_trip','arguments':{"
+    static const struct { const char *why, *user, *said, *guess; } rows[] = {
+        { "the tool that shares words", "book a trip", "[{'name':'", "book_trip'" },
+        { "the rest of a name", "book a trip", "[{'name':'get_", "rain'" },
+        { "what was called is less likely", "rain and a trip", "[{'name':'get_rain','arguments':{}},{'name':'", "book_trip'" },
+        { "the first key that is required", "", ARGS, "'to'" },
+        { "the next one", "", ARGS "'to':'x',", "'nights'" },
+        { "the rest of a key", "", ARGS "'to':'x','wi", "th'" },
+        { "a comma while a key is missing", "", ARGS "'to':'x'", "," },
+        { "the spelling that was begun", "", "[{'name': 'book_trip', 'arguments': {'to': 'x'", ", " },
+        { "the end when none is", "", ARGS "'to':'x','nights':3,'class':'first'", "}" },
+        { "the end of the list", "", ARGS "'to':'x'}}", "]" },
+        { "words in capitals", "I want to go to New York by night", ARGS "'to':'", "New York'" },
+        { "the first word of a sentence is no name", "Please. Take me to Oslo", ARGS "'to':'", "Oslo'" },
+        { "what is quoted", "go to 'the big lake' now", ARGS "'to':'", "the big lake'" },
+        { "what is not used yet", "From Oslo to Rome", ARGS "'with':['Oslo'],'to':'", "Rome'" },
+        { "a state after a city", "in Boston, MA for", ARGS "'to':'Bos", "ton, MA'" },
+        { "where the message says it", "walks along the riverside today", ARGS "'to':'river", "side'" },
+        { "within a word is elsewhere", "an overriver trip", ARGS "'to':'river", NULL },
+        { "a number", "for 14 nights", ARGS "'nights':", "14" },
+        { "the rest of a number", "for 14 nights", ARGS "'nights':1", "4" },
+        { "one that is not used yet", "12 people, 14 nights", "[{'name':'book_trip','arguments':{'row':12,'nights':", "14" },
+        { "the same number twice", "2 and 2", ARGS "'row':2,'nights':", "2" },
+        { "a member that the message has", "in First class", ARGS "'class':'", "first'" },
+        { "the first member", "", ARGS "'class':'", "economy'" },
+        { "a list begins", "", ARGS "'with':", "[" },
+        { "a list goes on with the message", "with Ann, Bob and Carl", ARGS "'with':['Ann'", "," },
+        { "and ends with it", "with Ann, Bob and Carl", ARGS "'with':['Carl'", "]" },
+        { "a boolean", "", ARGS "'fast':", "true" },
+        { "an object inside", "row 7", ARGS "'seat':{", "'row'" },
+        { "its number", "row 7", ARGS "'seat':{'row':", "7" },
+        { "no number, no idea", "some nights", ARGS "'nights':", NULL },
+        { "text is not guessed", "hello", "It is ", NULL },
+        { "an escaped quote ends nothing", "go to Rome", ARGS "'to':'a\\'", NULL },
+        { "unbalanced", "", "]}]}", NULL },
+    };
+    struct json *tools = parse("[" TRIP "," RAIN "]");
+    struct call_tool t[2];
+    for (size_t i = 0; i < 2; i++)
+        t[i] = (struct call_tool){ .name = json_str(json_get(json_at(tools, i), "name"), NULL),
+                                   .description = json_get(json_at(tools, i), "description"), .schema = tool_schema(json_at(tools, i)) };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'system','content':'Paris 99'}]"), *m = json_new_object();
+        struct str out = { 0 };
+        json_set(m, "role", json_new_str("user"));
+        json_set(m, "content", json_new_str(rows[i].user));
+        json_push(talk, m);
+        struct drafter *d = drafter_open(talk, t, 2);
+        char *said = mem_str(rows[i].said);
+        for (char *p = said; *p; p++)
+            if (*p == '\'') *p = '"';
+        bool any = drafter_guess(d, said, strlen(said), &out);
+        for (size_t k = 0; k < out.len; k++)
+            if (out.p[k] == '"') out.p[k] = '\'';
+        CHECK(any == (rows[i].guess != NULL) && (!any || !strcmp(out.p, rows[i].guess)), "%s: %s", rows[i].why, any ? out.p : "no idea");
+        drafter_close(d);
+        mem_free(said);
+        str_done(&out);
+        json_free(talk);
+    }
+    for (size_t i = 0; i < 2; i++) json_free(t[i].schema);
+    json_free(tools);
+}
+
+/* Passes of a known answer, with the vocabulary of 2048 tokens that the repository has. */
+TEST(a_rehearsal_counts_forward_passes)
+{
+    static const struct { const char *why, *user, *text; bool ok; double most; } rows[] = {
+        { "all of it can be guessed", "book a trip to New York, 14 nights, first class",
+          "[{'name':'book_trip','arguments':{'to':'New York','nights':14,'class':'first'}}]", true, 0.4 },
+        { "nothing can be guessed", "hello", "[{'name':'get_rain','arguments':{'city':'zzqxj, kwpvy'}}]", true, 0.7 },
+        { "the grammar has no such tool", "hello", "[{'name':'gone','arguments':{}}]", false, 0 },
+        { "a member that is none", "hello", "[{'name':'book_trip','arguments':{'to':'x','nights':1,'class':'third'}}]", false, 0 },
+        { "the end is missing", "hello", "[{'name':'get_rain','arguments':{'city':'x'", false, 0 },
+    };
+    struct err e = { 0 };
+    struct gguf *g = gguf_open("models/vocab-2048.gguf", &e);
+    struct rehearsal *h = g ? rehearsal_open(g, dialect_find("json"), &e) : NULL;
+    CHECK(h, "%s", e.msg);
+    for (size_t i = 0; h && i < LEN(rows); i++)
+        for (int without = 0; without < 2; without++) {
+            struct request r;
+            struct rehearsed took;
+            char body[2000], *text = mem_str(rows[i].text);
+            snprintf(body, sizeof body, "{'messages':[{'role':'user','content':'%s'}],'tools':[" TRIP "," RAIN "]}", rows[i].user);
+            for (char *p = text; *p; p++)
+                if (*p == '\'') *p = '"';
+            e = (struct err){ 0 };
+            CHECK(request_read(&r, parse(body), &e), "%s", e.msg);
+            r.no_draft = without;
+            bool ok = rehearsal_run(h, &r, text, strlen(text), &took, &e);
+            CHECK(ok == rows[i].ok, "%s: %s", rows[i].why, ok ? "it was written" : e.msg);
+            if (ok && !without) CHECK(took.passes <= rows[i].most * took.tokens, "%s: %d passes for %d tokens", rows[i].why, took.passes, took.tokens);
+            if (ok && without) CHECK(took.passes + took.forced >= took.tokens - 1 && !took.drafted && !took.accepted, "%s: %d passes, %d forced of %d, %d drafts",
+                                     rows[i].why, took.passes, took.forced, took.tokens, took.drafted);
+            CHECK(!ok || (took.accepted <= took.drafted && took.forced + took.accepted <= took.tokens), "%s: numbers", rows[i].why);
+            request_done(&r);
+            mem_free(text);
+        }
+    rehearsal_close(h);
+    gguf_close(g);
 }
 
 TEST_MAIN

@@ -302,11 +302,10 @@ static bool next_span(const struct drafter *d, const char *said, size_t n, struc
         bool quoted = closing_quote(t->p[i]) && begins_word(t, i) && (!i || !isalnum((unsigned char)t->p[i - 1])) && i + 1 < t->len &&
                       memchr(t->p + i + 1, t->p[i], MIN(t->len - i - 1, (size_t)SPAN_MOST));
         bool capital = isupper((unsigned char)t->p[i]) && begins_word(t, i);
-        if (!quoted && !capital) continue;
+        if (!quoted && !(capital && !begins_sentence(t, i))) continue;
         size_t from = i + quoted, end = span_end(t, from, 0);
-        bool one_word = !memchr(t->p + from, ' ', end - from);
         i = MAX(end, i + 1) - 1;
-        if (end <= from || (end - from == 1) || (capital && one_word && begins_sentence(t, from))) continue;
+        if (end <= from + 1) continue;
         if (find(said, n, t->p + from, end - from)) continue;
         str_put(out, t->p + from, end - from);
         str_puts(out, "\"");
