@@ -111,7 +111,7 @@ bool bench_steps(struct rehearsal *h, const struct lines *l, const struct steps_
         r.no_draft = o->no_draft;
         gold_text(truth, &text);
         bool ok = rehearsal_run(h, &r, text.p, text.len, &took, &why);
-        if (!ok && o->list) log_line(LOG_INFO, "left_out id=\"%s\" why=\"%s\"", json_str(json_get(l->line[i], "id"), NULL), why.msg);
+        if (!ok && o->list) log_line(LOG_WARN, "left_out id=\"%s\" why=\"%s\"", json_str(json_get(l->line[i], "id"), NULL), why.msg);
         add(&out->all, &took, ok);
         add(row_of(out, json_str(json_get(l->line[i], "category"), NULL)), &took, ok);
         str_done(&text);

@@ -27,7 +27,7 @@
  * is chosen saves a pass. So many are given at first, which is what a request can lose. */
 #define DRAFT_CREDIT 4
 #define DRAFT_WORTH 4
-#define DRAFT_AGAIN 12  /* tokens after which one more is given to who has none left */
+#define DRAFT_AGAIN 16  /* tokens after which one more is given to who has none left */
 #define DRAFT_PIECES 24 /* guesses in a row */
 #define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name or member */
 #define TURN_SHARE 0.3  /* of the best prior counts for a call, */
