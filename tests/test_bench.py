@@ -73,3 +73,32 @@ def test_a_peer_that_cannot_be_built_is_skipped_aloud(tmp_path):
     p = subprocess.run([sys.executable, versus, TENON, "--peer", tmp_path], env={"PATH": str(tmp_path)},
                        capture_output=True, text=True, timeout=60)
     assert p.returncode == 0 and p.stdout.startswith("skipped: llama.cpp cannot be built here: cmake"), p.stdout + p.stderr
+
+
+TOOL = {"name": "trip.book", "description": "Books a trip.", "parameters": {"type": "dict", "required": ["to"], "properties": {
+    "to": {"type": "string", "description": "where"}, "nights": {"type": "integer", "description": "how long"}, "class": {"type": "string", "enum": ["one", "two"]}}}}
+
+
+def test_forward_passes_of_known_calls_are_counted(tmp_path):
+    def line(i, call):
+        return json.dumps({"id": f"simple_python_{i}", "category": "simple_python", "function": [TOOL],
+                           "question": [[{"role": "user", "content": "Book a trip to New York for 14 nights."}]], "ground_truth": [call]})
+    data = tmp_path / "calls.jsonl"
+    data.write_text("\n".join((line(0, {"trip.book": {"to": ["New York", "NYC"], "nights": [14], "class": ["", "one"]}}),
+                               line(1, {"trip.book": {"to": ["York"], "class": ["three"]}}))) + "\n")
+    told = {}
+    for drafts in ((), ("--no-drafts",)):
+        rc, out, err = tenon("bench", "steps", "--vocab", "models/vocab-2048.gguf", data, "--list", "--json", *drafts)
+        assert rc == 0 and "simple_python_1" in err and "simple_python_0" not in err, err
+        told[bool(drafts)] = row = json.loads(out)["all"]
+        assert row["turns"] == 1 and row["left_out"] == 1
+        assert row["forced"] + row["accepted"] + row["sampled"] == row["tokens"]
+    assert told[True]["accepted"] == told[True]["drafted"] == 0
+    assert told[True]["tokens"] == told[False]["tokens"] and told[False]["passes"] < told[True]["passes"]
+    assert json.loads(tenon("bench", "steps", "--vocab", "models/vocab-2048.gguf", data, "--json")[1])["kinds"]["simple_python"] == told[False]
+
+
+def test_passes_of_nothing_are_refused(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"id":"a","category":"irrelevance","question":[[{"role":"user","content":"hi"}]],"function":[]}\n')
+    rc, _, err = tenon("bench", "steps", "--vocab", "models/vocab-2048.gguf", tmp_path / "x.jsonl")
+    assert rc == 1 and "no line has a call" in err

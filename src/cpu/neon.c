@@ -123,7 +123,8 @@ INLINE void turn_words(int32x4_t w[4])
 INLINE void turn_floats(float (*to)[QUAD], const float *const from[QUAD], int n, bool alone)
 {
     if (alone) {
-        vst1q_f32(to[0], (float32x4_t){ *from[0], *from[1], *from[2], *from[3] });
+        float32x4_t v = { *from[0], *from[1], *from[2], *from[3] };
+        vst1q_f32(to[0], v);
         return;
     }
     for (int i = 0; i < n; i += 4) {

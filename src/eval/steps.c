@@ -4,8 +4,6 @@
  * The text is that of dialect `json`: a compact JSON list, of every value the first that is accepted; a
  * parameter that may be left out and has nothing else is left out. Lines whose text the grammar does not
  * hold (a default beside the type, a value beside its enum) are counted apart. */
-#include <math.h>
-
 #include "eval/int.h"
 
 /* The first accepted value, with what is inside an object chosen the same way; NULL: left out. Owned. */
@@ -32,14 +30,7 @@ static struct json *chosen(const struct json *v)
 static struct json *first_of(const struct json *accepted)
 {
     if (!json_is(accepted, JSON_ARRAY)) return json_copy(accepted);
-    for (size_t i = 0; i < json_len(accepted); i++) {
-        const struct json *v = json_at(accepted, i);
-        if (json_str_is(v, "")) {
-            if (i == 0 || json_len(accepted) > 1) { if (i == 0) return NULL; continue; }
-        }
-        return chosen(v);
-    }
-    return NULL;
+    return json_len(accepted) && !json_str_is(json_at(accepted, 0), "") ? chosen(json_at(accepted, 0)) : NULL;
 }
 
 static void put_call(struct str *out, const char *name, const struct json *params)
