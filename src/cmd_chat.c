@@ -19,6 +19,7 @@ static const struct opt options[] = {
 };
 static const struct chat_opts defaults = { .k = { TALK_DEFAULTS } };
 
+enum { ADAPTERS_MOST = 64 };
 struct chat {
     const struct chat_opts *o;
     struct term term;
@@ -26,6 +27,7 @@ struct chat {
     struct agent_report last;
     bool leaves;
     int status;
+    char *model, *lora[ADAPTERS_MOST]; int n_lora;                    /* what /model and /lora set; model NULL: as it began */
 };
 
 /* ---- a question ---- */
@@ -144,12 +146,93 @@ static void do_tools(struct chat *c, char *arg)
 
 static void do_mcp(struct chat *c, char *arg)
 {
+    struct err e = { 0 };
+    if (!strncmp(arg, "restart ", 8)) {
+        if (toolset_restart(c->t.tools, arg + 8, &e)) say("%s runs anew", arg + 8);
+        else say("%s", e.msg);
+        return;
+    }
+    if (*arg && strcmp(arg, "status")) {
+        say("/mcp, /mcp status, /mcp restart NAME");
+        return;
+    }
     struct json *list = toolset_status(c->t.tools);
     struct str s = { 0 };
     json_write(&s, list, JSON_PRETTY);
     say("%s", s.p);
     str_done(&s);
     json_free(list);
+}
+
+static const char *model_name(const struct chat *c)
+{
+    const char *began = c->t.remote ? c->o->k.model_name : c->o->k.m.model;
+    return c->model ? c->model : began ? began : c->t.remote ? "default" : "embedded";
+}
+
+static void drop_adapters(struct chat *c)
+{
+    while (c->n_lora) mem_free(c->lora[--c->n_lora]);
+}
+
+static void do_model(struct chat *c, char *arg)
+{
+    struct err e = { 0 };
+    if (!*arg) {
+        say("%s", model_name(c));
+        return;
+    }
+    if (!talker_model(&c->t, &c->o->k, strcmp(arg, "embedded") || c->t.remote ? arg : NULL, &e)) {
+        say("%s", e.msg);
+        return;
+    }
+    drop_adapters(c);
+    mem_free(c->model);
+    c->model = mem_str(arg);
+    say("%s answers from now on", arg);
+}
+
+static void list_adapters(const struct chat *c)
+{
+    for (int i = 0; i < c->n_lora; i++) say("%s", c->lora[i]);
+    if (!c->n_lora) say("no adapters; /lora FILE[=WEIGHT] adds one");
+}
+
+static void do_lora(struct chat *c, char *arg)
+{
+    struct err e = { 0 };
+    bool off = !strcmp(arg, "off");
+    if (c->t.remote) say("an endpoint has adapters by name: /model NAME");
+    else if (!*arg) list_adapters(c);
+    else if (c->n_lora == ADAPTERS_MOST) say("at most %d adapters at once; /lora off drops them", ADAPTERS_MOST);
+    else {
+        if (!off) c->lora[c->n_lora++] = mem_str(arg);
+        if (speaker_adapt(&c->t.speaker, (const char *const *)c->lora, off ? 0 : c->n_lora, &e)) {
+            if (off) drop_adapters(c);
+            list_adapters(c);
+            return;
+        }
+        if (!off) mem_free(c->lora[--c->n_lora]);
+        say("%s", e.msg);
+    }
+}
+
+/* OSC 52: the terminal puts it on the clipboard, also over ssh. */
+static void do_copy(struct chat *c, char *arg)
+{
+    const struct str *text = &c->last.text;
+    struct str s = { 0 };
+    if (!text->len) say("there is no answer to copy");
+    else if (!isatty(STDOUT_FILENO)) say("there is no terminal with a clipboard here");
+    else {
+        str_puts(&s, "\033]52;c;");
+        base64_put(&s, text->p, text->len);
+        str_puts(&s, "\007");
+        fwrite(s.p, 1, s.len, stdout);
+        fflush(stdout);
+        say("the last answer is on the clipboard, if the terminal allows it (OSC 52)");
+    }
+    str_done(&s);
 }
 
 static void do_params(struct chat *c, char *arg)
@@ -286,7 +369,10 @@ static const struct chat_command { const char *name, *args, *help; void (*run)(s
     { "/edit", "TEXT", "ask the last question in other words", do_edit },
     { "/system", "[TEXT]", "set or drop the system message", do_system },
     { "/tools", "[on|off|allow NAME|deny NAME]", "list tools; offer them or not; decide once", do_tools },
-    { "/mcp", "", "state of MCP servers", do_mcp },
+    { "/model", "[FILE|embedded]", "the model that answers; with --url its name there", do_model },
+    { "/lora", "[FILE[=WEIGHT]|off]", "adapters of the model", do_lora },
+    { "/mcp", "[status|restart NAME]", "MCP servers", do_mcp },
+    { "/copy", "", "the last answer to the clipboard", do_copy },
     { "/params", "KEY=VALUE", "a member of every request", do_params },
     { "/seed", "N", "the seed", do_seed },
     { "/save", "FILE", "write the messages", do_save },
@@ -374,6 +460,7 @@ static int run(const void *opts, int n_arg, char **arg)
     term_open(&c.term, stdout, stderr, c.o->plain);
     if (terminal) ui.ask = on_ask;
     if (!talker_open(&c.t, &c.o->k, NULL, &ui, terminal ? &c.term : NULL, 0, &e)) return front_fail("chat", &e);
+    for (; c.n_lora < c.o->k.m.lora.n && c.n_lora < ADAPTERS_MOST; c.n_lora++) c.lora[c.n_lora] = mem_str(c.o->k.m.lora.item[c.n_lora]);
     talker_catch(&c.t);
     greet(&c);
     for (size_t i = 0; i < LEN(chat_commands); i++) words[i] = chat_commands[i].name;
@@ -384,6 +471,8 @@ static int run(const void *opts, int n_arg, char **arg)
     mem_free(history);
     agent_report_done(&c.last);
     talker_close(&c.t);
+    drop_adapters(&c);
+    mem_free(c.model);
     return c.status;
 }
 

@@ -75,7 +75,7 @@ fail:
     return false;
 }
 
-void speaker_close(struct speaker *s)
+static void close_adapters(struct speaker *s)
 {
     for (int i = 0; i < s->n_lora; i++) {
         adapter_close((struct adapter *)(uintptr_t)s->lora[i].a);
@@ -83,6 +83,30 @@ void speaker_close(struct speaker *s)
     }
     mem_free(s->lora);
     mem_free(s->lora_file);
+    s->lora = NULL;
+    s->lora_file = NULL;
+    s->n_lora = 0;
+}
+
+bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e)
+{
+    struct speaker next = { 0 };
+    bool ok = speaker_adapters(&next, engine_model(s->engine), spec, n, e);
+    if (ok) {
+        engine_adapt(s->engine, next.lora, next.n_lora);
+        struct speaker was = *s;
+        s->lora = next.lora;
+        s->lora_file = next.lora_file;
+        s->n_lora = next.n_lora;
+        next = (struct speaker){ .lora = was.lora, .lora_file = was.lora_file, .n_lora = was.n_lora };
+    }
+    close_adapters(&next);
+    return ok;
+}
+
+void speaker_close(struct speaker *s)
+{
+    close_adapters(s);
     engine_close(s->engine);
     cpu_ops_close(s->ops);
     pool_close(s->pool);

@@ -22,6 +22,8 @@ struct speaker_opts {                                                 /* zeros: 
 bool speaker_open(struct speaker *s, const struct speaker_opts *o, struct err *e);
 /* Opens adapters only; they are closed with the speaker. */
 bool speaker_adapters(struct speaker *s, const struct model *m, const char *const *spec, int n, struct err *e);
+/* The adapters of spec instead of those there are. False: nothing changed. */
+bool speaker_adapt(struct speaker *s, const char *const *spec, int n, struct err *e);
 void speaker_close(struct speaker *s);                                /* NULL-safe on a zeroed struct */
 
 #endif

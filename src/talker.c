@@ -151,6 +151,21 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     return true;
 }
 
+bool talker_model(struct talker *t, const struct talk_opts *o, const char *name, struct err *e)
+{
+    if (t->remote) return remote_speak_as(t->remote, name ? name : "default"), true;
+    struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    struct speaker next;
+    so.path = name;
+    so.n_lora = 0;
+    if (!speaker_open(&next, &so, e)) return false;
+    next.tools_max = t->speaker.tools_max;
+    speaker_close(&t->speaker);
+    t->speaker = next;
+    t->model = voice_of(&t->speaker, o->m.ctx);
+    return true;
+}
+
 bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
                  struct err *e)
 {

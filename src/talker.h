@@ -70,6 +70,9 @@ struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct 
 /* tools: taken, NULL: those of the options. ui is copied; deadline_ms: 0: none. */
 bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
                  struct err *e);
+/* Another model file (NULL: the embedded model) with the same options and no adapters, or another model of the endpoint; the
+ * conversation goes on. False: nothing changed. */
+bool talker_model(struct talker *t, const struct talk_opts *o, const char *name, struct err *e);
 void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -605,3 +606,37 @@ def test_openapi_documents_that_are_refused(tmp_path):
         write(tmp_path / "spec.json", spec)
         rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "t.json", {"openapi": [dict({"spec": "spec.json"}, **more)]}))
         assert rc == 1 and all(w in err for w in words), err
+
+
+def peft_folder(folder):
+    """An adapter of the embedded model that changes nothing: rank 1, zeros."""
+    folder.mkdir()
+    write(folder / "adapter_config.json", {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["w1"]})
+    name, shapes = "base_model.model.model.layers.0.feed_forward.w1.lora_%s.weight", {"A": [1, 256], "B": [640, 1]}
+    head, at = {}, 0
+    for k, shape in shapes.items():
+        n = 4 * shape[0] * shape[1]
+        head[name % k] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + n]}
+        at += n
+    text = json.dumps(head).encode()
+    (folder / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(at))
+    return folder
+
+
+def test_models_adapters_servers_and_the_clipboard(tmp_path):
+    """/model, /lora, /mcp restart and /copy, between two questions of one conversation."""
+    small = tmp_path / "small.gguf"
+    shutil.copy("models/tenon.gguf", small)
+    adapter = peft_folder(tmp_path / "adapter")
+    t = Terminal("chat", "--max-tokens", 8, "--tools", mcp(tmp_path, "legacy", tmp_path / "state.txt"))
+    t.wait("> ")
+    t.type("/copy\r")
+    t.wait("no answer to copy.*> ")
+    for typed, seen in [("hello", "tok out"), ("/copy", r"\x1b\]52;c;[A-Za-z0-9+/]+=*\x07.*clipboard"), ("/model", "embedded"), ("/model /no/such.gguf", "/no/such.gguf"),
+                        ("/lora", "no adapters"), ("/lora /no/such", "/no/such"), (f"/lora {adapter}=0.5", "adapter=0.5"), ("hello", "tok out"), ("/lora off", "no adapters"),
+                        (f"/lora {adapter}", "adapter"), (f"/model {small}", "small.gguf answers"), ("/lora", "no adapters"), ("hello", "tok out"), ("/model embedded", "embedded answers"),
+                        ("/mcp restart nobody", "no MCP server 'nobody'"), ("/mcp restart srv", "srv runs anew"), ("/mcp", '"running"'), ("/mcp else", "restart NAME"), ("hello", "tok out")]:
+        t.type(typed + "\r")
+        t.wait(rf"\r\n.*{seen}.*> ")
+    t.type("/exit\r")
+    assert t.end() == 0

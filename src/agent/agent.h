@@ -108,6 +108,8 @@ bool toolset_refresh(struct toolset *ts);
 void toolset_hide(const struct toolset *ts, struct str *text);
 /* What went wrong without ending anything ("MCP server files: …"): a line each; lent. */
 const char *toolset_warnings(const struct toolset *ts);
+/* Starts an MCP server anew and asks for its tools again, between two questions. ERR_ARG: there is none of that name. */
+bool toolset_restart(struct toolset *ts, const char *server, struct err *e);
 struct json *toolset_status(const struct toolset *ts);                /* of servers: [{"server","state","tools"}]; owned */
 
 /* ---- the loop -------------------------------------------------------------------------------- */

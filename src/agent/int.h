@@ -85,6 +85,8 @@ bool builtin_add(struct toolset *ts, const char *name, struct err *e);
 bool mcp_read(struct toolset *ts, const struct json *servers, const char *dir, struct err *e);
 void mcp_close(struct mcp *m);
 bool mcp_refresh(struct toolset *ts, struct mcp *m);
+bool mcp_restart(struct mcp *m, struct err *e);                       /* ended if it runs, and started anew */
+bool mcp_is(const struct mcp *m, const char *name);
 struct json *mcp_status(const struct mcp *m);
 
 /* ---- interpreter ------------------------------------------------------------------------------ */

@@ -256,6 +256,18 @@ static bool revive(struct mcp *m, struct cancel *c, struct err *e)
     return handshake(m, e);
 }
 
+bool mcp_restart(struct mcp *m, struct err *e)
+{
+    pthread_mutex_lock(&m->restart);
+    m->restarts = 0;
+    m->known_era = false;                                             /* it may be another one now, */
+    m->stale_at = 1;                                                  /* with other tools */
+    bool ok = handshake(m, e);
+    m->err = ok ? (struct err){ 0 } : *e;
+    pthread_mutex_unlock(&m->restart);
+    return ok;
+}
+
 struct rpc *mcp_take(struct mcp *m, struct cancel *c, struct err *e)
 {
     pthread_mutex_lock(&m->restart);

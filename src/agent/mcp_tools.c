@@ -202,6 +202,8 @@ bool mcp_refresh(struct toolset *ts, struct mcp *m)
     return changed;
 }
 
+bool mcp_is(const struct mcp *m, const char *name) { return !strcmp(m->name, name); }
+
 struct json *mcp_status(const struct mcp *m)
 {
     struct json *o = json_new_object();

@@ -445,6 +445,17 @@ bool toolset_refresh(struct toolset *ts)
     return changed;
 }
 
+bool toolset_restart(struct toolset *ts, const char *server, struct err *e)
+{
+    for (size_t i = 0; i < ts->n_mcp; i++) {
+        if (!mcp_is(ts->mcp[i], server)) continue;
+        bool ok = mcp_restart(ts->mcp[i], e);
+        if (ok) toolset_refresh(ts);
+        return ok || err_in(e, "MCP server %s", server);
+    }
+    return err_set(e, ERR_ARG, "there is no MCP server '%.60s'", server);
+}
+
 struct json *toolset_status(const struct toolset *ts)
 {
     struct json *list = json_new_array();

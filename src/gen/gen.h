@@ -159,6 +159,7 @@ struct remote_opts {                                                  /* zeros: 
 struct remote;                                                        /* one thread at a time */
 /* ERR_UNSUPPORTED in a build without an HTTP client. */
 struct remote *remote_open(const struct remote_opts *o, struct err *e);
+void remote_speak_as(struct remote *m, const char *model);            /* the name sent as `model` from now on */
 void remote_close(struct remote *m);                                  /* NULL is fine */
 /* As engine_run(). Arguments of calls are handed on as they come, unconstrained: look at schema_ok of CALL_END; a call that
  * the limit cut is not ended. Errors name the endpoint: ERR_IO (not reached, broke off), ERR_FULL (429), ERR_ARG (refused). */

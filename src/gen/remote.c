@@ -75,6 +75,12 @@ fail:
     return NULL;
 }
 
+void remote_speak_as(struct remote *r, const char *model)
+{
+    mem_free(r->model);
+    r->model = mem_str(model);
+}
+
 void remote_close(struct remote *r)
 {
     if (!r) return;
