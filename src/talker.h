@@ -84,7 +84,7 @@ struct term {
     bool colour, side_colour, style;                                  /* style: Markdown is lightly styled */
     bool in_text, in_call, in_reasoning, line_start, bold, code, fence, heading;
     int ticks, stars;                                                 /* characters held back */
-    bool quiet, wraps;
+    bool quiet, wraps, in_status;                                     /* in_status: a line that the next one replaces */
     struct wrap wrap;
 };
 void term_open(struct term *t, FILE *text, FILE *side, bool plain);

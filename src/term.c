@@ -126,6 +126,30 @@ static void put_text(struct term *t, const char *p, size_t n)
     }
 }
 
+/* ---- the line of what goes on, on a terminal only ---- */
+
+#define QUIET_MS 300                        /* nothing is said of what is over so soon */
+
+static void status(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void status(struct term *t, const char *fmt, ...)
+{
+    va_list ap;
+    if (t->quiet || !t->side_colour || !isatty(fileno(t->side)) || t->in_text || t->in_call || t->in_reasoning) return;
+    fputs("\r" DIM, t->side);
+    va_start(ap, fmt);
+    vfprintf(t->side, fmt, ap);
+    va_end(ap);
+    fputs(OFF "\033[K", t->side);
+    fflush(t->side);
+    t->in_status = true;
+}
+
+static void end_status(struct term *t)
+{
+    if (t->in_status) fputs("\r\033[K", t->side), fflush(t->side);
+    t->in_status = false;
+}
+
 /* ---- lines ---- */
 
 static void close_text(struct term *t)
@@ -144,6 +168,7 @@ static void close_text(struct term *t)
 
 void term_end(struct term *t)
 {
+    end_status(t);
     close_text(t);
     if (t->in_call) fputs("\n", t->side);
     t->in_call = false;
@@ -166,7 +191,11 @@ void term_side(struct term *t, const char *fmt, ...)
 static void on_model(struct term *t, const struct event *ev)
 {
     const char *p = ev->bytes.p ? ev->bytes.p : "";
+    if (ev->bytes.len || ev->kind == EV_CALL_BEGIN) end_status(t);
     switch (ev->kind) {
+    case EV_PROGRESS:
+        if (ev->n_read < ev->usage.prompt_tokens && ev->timing.prefill_ms > QUIET_MS) status(t, "reading %d of %d tokens", ev->n_read, ev->usage.prompt_tokens);
+        break;
     case EV_TEXT:
         if (t->in_reasoning) close_text(t);
         t->in_text = true;
@@ -234,7 +263,8 @@ void term_event(struct term *t, const struct agent_event *ev)
     case AG_MODEL:  on_model(t, ev->ev); break;
     case AG_RESULT: on_result(t, ev); break;
     case AG_NOTE:   term_side(t, "note: %.*s", (int)ev->text.len, ev->text.p); break;
-    case AG_TURN: case AG_RUN: break;
+    case AG_RUN:    status(t, "running %s …", ev->name ? ev->name : ""); break;
+    case AG_TURN:   break;
     }
 }
 

@@ -9,6 +9,7 @@ static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, stru
     struct request r;
     if (!request_read(&r, body, e)) return false;
     engine_retrieve(s->engine, &r, s->tools_max);
+    r.want_progress = true;
     bool ok = engine_run(s->engine, &r, fn, fn_ctx, e);
     request_done(&r);
     return ok;
