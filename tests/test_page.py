@@ -208,7 +208,7 @@ def test_the_tokens_of_an_answer(page):
     count = lambda kind: p.locator(f".token.{kind}").count()
     assert count("forced") == timings["forced_n"] > 0 and count("sampled") > 0
     assert p.locator(".token").count() == timings["predicted_n"]
-    p.hover(".token.sampled >> nth=1")
+    p.hover(".token.sampled >> nth=0")
     detail = p.inner_text(".token-detail")
     assert "of what was allowed" in detail and "by the model alone" in detail and p.locator(".alternatives li").count() == 5
     p.hover(".token.forced >> nth=0")

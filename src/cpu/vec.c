@@ -51,6 +51,21 @@ INLINE vec all(float x)
     return x - (vec){ 0 };
 }
 
+/* a * b + c, rounded once where the machine can. Spelled out where c is a product itself: a compiler that may join
+ * products and sums would choose which of the two it rounds, and choose differently for other numbers of rows. */
+INLINE vec muladd(vec a, vec b, vec c)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
 /* v = f(v, its upper half) for halves, quarters, … of a vector: the same tree everywhere. */
 #if LANES == 16
 #define UPPER(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__, 8, 9, 10, 11, 12, 13, 14, 15)
@@ -547,7 +562,7 @@ INLINE void score_page(float *s, const struct page *p, const float *const *q, in
 #pragma GCC unroll 4
             for (int g = 0; g < n; g++)
 #pragma GCC unroll 4
-                for (int b = 0; b < 4; b++) a[g][b] += load(k + b * LANES) * q[g][i];
+                for (int b = 0; b < 4; b++) a[g][b] = muladd(load(k + b * LANES), all(q[g][i]), a[g][b]);
         }
         for (int g = 0; g < n; g++)
             for (int b = 0; b < 4; b++) store(s + g * p->size + j + b * LANES, a[g][b] * scale);
@@ -586,7 +601,7 @@ INLINE void mix_part(struct query *st, const struct page *p, const float *s, int
 #pragma GCC unroll 4
         for (int g = 0; g < n; g++)
 #pragma GCC unroll 2
-            for (int b = 0; b < wide; b++) a[g][b] += load(v + b * LANES) * s[g * p->size + j];
+            for (int b = 0; b < wide; b++) a[g][b] = muladd(load(v + b * LANES), all(s[g * p->size + j]), a[g][b]);
     }
 #pragma GCC unroll 4
     for (int g = 0; g < n; g++)
@@ -705,7 +720,7 @@ INLINE void dot_keys(vec dot[][LANES], int i, const char *k0, const char *k1, co
 #pragma GCC unroll 4
         for (int b = 0; b < wide; b++) {
             vec v = load(q + (size_t)g * width + c + b * LANES);
-            s += x[b] * v, t += y[b] * v;
+            s = muladd(x[b], v, s), t = muladd(y[b], v, t);
         }
         dot[g][i] = s, dot[g][i + 1] = t;
     }
@@ -748,7 +763,7 @@ INLINE void mix_rows(const struct decoding *d, struct rows v, struct rows next, 
 #pragma GCC unroll 4
         for (int g = 0; g < n; g++)
 #pragma GCC unroll 4
-            for (int b = 0; b < wide; b++) a[g][b] += x[b] * s[(size_t)g * d->a->page + j];
+            for (int b = 0; b < wide; b++) a[g][b] = muladd(x[b], all(s[(size_t)g * d->a->page + j]), a[g][b]);
     }
 #pragma GCC unroll 4
     for (int g = 0; g < n; g++)

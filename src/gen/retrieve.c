@@ -43,7 +43,7 @@ static void keep_only(struct request *r, const uint8_t *keep)
     for (size_t i = 0; i < json_len(r->tools); i++) {
         if (!keep[i]) continue;
         if (r->allowed) r->allowed[n] = r->allowed[i];
-        json_push(out, json_copy(json_at(r->tools, i)));
+        json_push(out, json_share(json_at(r->tools, i)));             /* choice_name is lent from one of them */
         n++;
     }
     json_set(r->body, "tools", out);

@@ -420,12 +420,12 @@ static void set_draft(struct seq *s, const int32_t *run, int n_held)
     if (s->drafter) {
         str_put(&text, s->said.p, s->said.len);
         guess_text(s, &text);
-        if (!tok_encode(s->o.voice.tok, text.p + s->said.len, text.len - s->said.len, 0, &ids, &ignored)) ids.n = 0;
+        if (text.len == s->said.len || !tok_encode(s->o.voice.tok, text.p + s->said.len, text.len - s->said.len, 0, &ids, &ignored)) ids.n = 0;
         run = ids.id;
         n_held = (int)ids.n;
     }
     s->n_draft = MIN(MIN(n_held, DRAFT_MOST), MIN(s->credit, left(s) - 2));
-    memcpy(s->draft, run, (size_t)s->n_draft * sizeof *run);
+    if (s->n_draft > 0) memcpy(s->draft, run, (size_t)s->n_draft * sizeof *run);
     s->credit -= s->n_draft;
     s->o.usage.draft_tokens += s->n_draft;
     str_done(&text);
