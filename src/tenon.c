@@ -50,7 +50,7 @@ static bool public_kind(const struct event *ev, enum tn_event_kind *kind)
         [EV_REASONING] = TN_REASONING, [EV_TEXT] = TN_TEXT,         [EV_CALL_BEGIN] = TN_CALL_BEGIN,
         [EV_CALL_ARGS] = TN_CALL_ARGS, [EV_CALL_END] = TN_CALL_END, [EV_FINISH] = TN_FINISH,
         [EV_ERROR] = TN_ERROR};
-    if (ev->kind == EV_TOKEN) return false;
+    if (ev->kind == EV_TOKEN || ev->kind == EV_START || ev->kind == EV_PROGRESS) return false;
     *kind = kinds[ev->kind];
     return true;
 }
