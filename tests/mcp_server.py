@@ -52,7 +52,8 @@ def tools():
         return [tool("echo"), tool("a.b/c"), tool("no_schema", inputSchema={"type": "string", "pattern": "("})]
     if MODE == "changes" and changed:
         return [tool("echo", description="Now it says something else"), tool("third")]
-    return [tool("echo", annotations={"readOnlyHint": True}), tool("boom"), tool("second")]
+    up_to_5 = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}, "required": ["n"]}
+    return [tool("echo", annotations={"readOnlyHint": True}, outputSchema=up_to_5), tool("boom"), tool("second")]
 
 
 def list_tools(request):
@@ -95,8 +96,8 @@ def call(request):
         send({"method": "notifications/tools/list_changed"})
     if name == "boom":
         return reply(request, {"content": [{"type": "text", "text": "it broke"}], "isError": True})
-    if text == "structured":
-        return reply(request, {"content": [], "structuredContent": {"n": 1}})
+    if text.startswith("structured"):
+        return reply(request, {"content": [], "structuredContent": {"n": int(text[10:] or 1)}})
     if text == "image":
         return reply(request, {"content": [{"type": "image", "mimeType": "image/png", "data": "AAAA"}, {"type": "text", "text": "a picture"}]})
     if text == "protocol":

@@ -216,7 +216,10 @@ def test_mcp_results(tmp_path):
     def call(name, text):
         return tenon("tools", "test", "--tools", tools, name, json.dumps({"text": text}))
     assert call("boom", "x")[0] == 1 and call("boom", "x")[1] == "it broke\n"
-    assert call("echo", "structured")[1] == '{"n":1}\n'
+    rc, out, err = call("echo", "structured")
+    assert out == '{"n":1}\n' and "does_not_fit" not in err
+    rc, out, err = call("echo", "structured7")
+    assert rc == 0 and out == '{"n":7}\n' and "mcp_result_does_not_fit server=srv tool=echo" in err and "/n" in err, "used, with a warning"
     assert call("echo", "image")[1] == "[image image/png, 3 bytes]\na picture\n"
     rc, out, err = call("echo", "protocol")
     assert rc == 1 and "protocol error -32602: Unknown tool" in out

@@ -22,7 +22,8 @@ struct mcp {
     pthread_mutex_t restart;
     struct err err;                                                   /* why it did not come up */
 };
-struct mcp_tool { struct mcp *m; char *name; struct json *schema; };  /* schema: inputSchema as it came; NULL: none */
+struct mcp_tool { struct mcp *m; char *name; struct json *schema, *results; };  /* inputSchema and outputSchema as they came; NULL: none */
+void mcp_schemas(struct mcp_tool *mt, const struct json *definition);  /* takes both anew */
 
 struct json *mcp_params(const struct mcp *m);                         /* of a request, with all that the era wants to be told */
 /* The result of an answer (taken), owned; a JSON-RPC error becomes e. */

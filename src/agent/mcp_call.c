@@ -83,7 +83,17 @@ static void put_part(struct tool_result *out, const struct json *part)
     }
 }
 
-static void read_result(const struct json *r, struct tool_result *out)
+/* A result that is not what the server said it would be is used all the same. */
+static void check_results(struct mcp_tool *mt, const struct json *structured)
+{
+    struct err why = { 0 };
+    pthread_mutex_lock(&mt->m->restart);                              /* calls run beside each other, and owners of JSON are not counted atomically */
+    bool fits = !mt->results || schema_check(mt->results, structured, &(struct grammar_opts){ .annotate_formats = true }, &why);
+    pthread_mutex_unlock(&mt->m->restart);
+    if (!fits) log_line(LOG_WARN, "mcp_result_does_not_fit server=%s tool=%s why=\"%s\"", mt->m->name, mt->name, why.msg);
+}
+
+static void read_result(struct mcp_tool *mt, const struct json *r, struct tool_result *out)
 {
     const struct json *kind = json_get(r, "resultType"), *content = json_get(r, "content"), *structured = json_get(r, "structuredContent");
     if (kind && !json_str_is(kind, "complete")) {
@@ -96,6 +106,7 @@ static void read_result(const struct json *r, struct tool_result *out)
         out->is_json = true;
     }
     out->is_error = json_bool(json_get(r, "isError"));
+    if (structured && !out->is_error) check_results(mt, structured);
     if (!out->text.len) str_puts(&out->text, "(no output)");
 }
 
@@ -123,10 +134,7 @@ static void read_schema(struct mcp_tool *mt)
     pthread_mutex_lock(&mt->m->restart);
     struct json *list = mcp_list(mt->m, &ignored);
     const struct json *d = mcp_find(list, mt->name);
-    if (d) {
-        json_free(mt->schema);
-        mt->schema = json_copy(json_get(d, "inputSchema"));
-    }
+    if (d) mcp_schemas(mt, d);
     pthread_mutex_unlock(&mt->m->restart);
     json_free(list);
 }
@@ -179,7 +187,7 @@ void mcp_invoke(struct tool *t, const struct invocation *c, struct tool_result *
         more = NULL;
         if (!r) break;
         bool asks = json_str_is(json_get(r, "resultType"), "input_required");
-        if (!asks) read_result(r, out);
+        if (!asks) read_result(mt, r, out);
         else if (round >= ROUNDS_MOST) tool_fail(out, "The server asks for more input again and again; do something else.");
         else more = next_round(mt->m, r, out);
     }

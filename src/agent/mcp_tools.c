@@ -75,11 +75,20 @@ static struct json *definition(struct toolset *ts, const struct mcp *m, const st
     return f;
 }
 
+void mcp_schemas(struct mcp_tool *mt, const struct json *definition)
+{
+    json_free(mt->schema);
+    json_free(mt->results);
+    mt->schema = json_copy(json_get(definition, "inputSchema"));
+    mt->results = json_copy(json_get(definition, "outputSchema"));
+}
+
 static void mcp_tool_close(struct tool *t)
 {
     struct mcp_tool *mt = t->ctx;
     mem_free(mt->name);
     json_free(mt->schema);
+    json_free(mt->results);
     mem_free(mt);
 }
 
@@ -104,7 +113,8 @@ static void add_tool(struct toolset *ts, struct mcp *m, const struct json *d)
     struct tool *t = tool_new(said, source.p);
     struct mcp_tool *mt = mem_zero(sizeof *mt);
     struct json *f = definition(ts, m, d);
-    *mt = (struct mcp_tool){ m, mem_str(name), json_copy(json_get(d, "inputSchema")) };
+    *mt = (struct mcp_tool){ .m = m, .name = mem_str(name) };
+    mcp_schemas(mt, d);
     t->invoke = mcp_invoke;
     t->close = mcp_tool_close;
     t->ctx = mt;
@@ -159,9 +169,7 @@ static bool update_known(struct toolset *ts, struct mcp *m, const struct json *l
             json_free(t->schema);
             t->schema = tool_schema(t->function);
             json_free(f);
-            struct mcp_tool *mt = t->ctx;
-            json_free(mt->schema);
-            mt->schema = json_copy(json_get(d, "inputSchema"));
+            mcp_schemas(t->ctx, d);
             t->changed = changed = true;
         }
         ts->tool[kept++] = t;
