@@ -165,6 +165,8 @@ static const struct row { const char *why, *dialect, *how, *in, *text, *calls; }
     { "other members", H, "", OPEN "{\"id\": {\"a\": \"}\"}, \"name\": \"clock\", \"arguments\": {}, \"x\": \"<\"}" CLOSE " b", " b", "clock{};" },
     { "parameters", H, "", OPEN "{\"name\":\"clock\",\"parameters\":{}}" CLOSE, "", "clock{};" },
     { "no head", H, "", "a\n" OPEN "{\"nome\": \"clock\"}" CLOSE, "a\n" OPEN "{\"nome\": \"clock\"}" CLOSE, "" },
+    { "nothing of a head", H, "", "a\n<tool_call>``b</tool_", "a\n<tool_call>``b</tool_", "" },
+    { "nothing of a head, twice", H, "required", "r\n<tool_call>``b</tool_", OPEN "r\n<tool_call>``b</tool_", "" },
     { "no name known and no object", H, "", OPEN "{\"name\": \"wind\", \"arguments\": 3}", OPEN "{\"name\": \"wind\", \"arguments\": 3}", "" },
     { "half a head, cut", H, "cut", "a\n" OPEN "{\"name\": \"clock\", \"arg", "a", "" },
     { "no end tag", H, "", OPEN "{\"name\": \"clock\", \"arguments\": {}}\nNext.", "\nNext.", "clock{};" },

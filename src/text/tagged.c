@@ -209,7 +209,7 @@ static size_t head_step(struct tagged *g, const char *s, size_t n)
         if (ok && used) str_putc(&g->seen, s[i++]);
         if (!ok && g->place == G_HEAD) no_head(g);
     }
-    return i;
+    return i || g->place == G_HEAD ? i : step(&g->p, s, n);           /* nothing of it belongs to the head */
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
