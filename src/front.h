@@ -54,12 +54,6 @@ struct model_opts { const char *model; int64_t threads, ctx; const char *dialect
       .no_mmap = (m)->no_mmap, .mlock = (m)->mlock, \
       .lora = (m)->lora.item, .n_lora = (m)->lora.n }
 
-static inline bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), k = strlen(tail);
-    return n >= k && !strcmp(s + n - k, tail);
-}
-
 /* Opens FILE, or the embedded model for NULL; ERR_UNSUPPORTED if this build has none. */
 struct gguf *front_gguf(const char *path, struct err *e);
 /* Prints "tenon VERB: message" on stderr and returns the exit status of e. */

@@ -109,6 +109,12 @@ struct bytes { const char *p; size_t len; };                          /* lent, m
 bool bytes_eq(struct bytes a, const char *s);
 static inline bool bytes_same(struct bytes a, struct bytes b) { return a.len == b.len && (!a.len || !memcmp(a.p, b.p, a.len)); }
 
+static inline bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), k = strlen(tail);
+    return n >= k && !strcmp(s + n - k, tail);
+}
+
 /* UTF-8. Next code point at p (p < end), its byte length in *n; -1 and *n = 1 for malformed bytes
  * (overlong forms, surrogates, above U+10FFFF included). */
 int32_t utf8_next(const char *p, const char *end, int *n);

@@ -26,12 +26,6 @@ struct remote {
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), k = strlen(tail);
-    return n >= k && !strcmp(s + n - k, tail);
-}
-
 /* http://host/v1, with or without /chat/completions and slashes behind. */
 static char *chat_url(const char *base)
 {

@@ -133,7 +133,7 @@ static enum draft resembling_draft(const char *uri)
     return strstr(uri, "draft-03") ? DRAFT4 : 0;
 }
 
-static bool ends_with(const char *s, size_t n, const char *end)
+static bool span_ends_with(const char *s, size_t n, const char *end)
 {
     return n >= strlen(end) && !memcmp(s + n - strlen(end), end, strlen(end));
 }
@@ -143,10 +143,10 @@ static void read_vocabulary(const struct json *list, struct res *res)
 {
     res->asserts = false;
     for (struct json_iter it = json_iter(list); json_next(&it); ) {
-        res->asserts |= ends_with(it.key, it.key_len, "/vocab/validation");
-        res->asserts_format |= ends_with(it.key, it.key_len, "2020-12/vocab/format-assertion");
+        res->asserts |= span_ends_with(it.key, it.key_len, "/vocab/validation");
+        res->asserts_format |= span_ends_with(it.key, it.key_len, "2020-12/vocab/format-assertion");
         res->asserts_format |=
-            ends_with(it.key, it.key_len, "2019-09/vocab/format") && json_bool(it.value);
+            span_ends_with(it.key, it.key_len, "2019-09/vocab/format") && json_bool(it.value);
     }
 }
 

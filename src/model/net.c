@@ -202,12 +202,6 @@ bool net_read(const struct net *n, const struct gguf *g, float *w, struct err *e
 
 /* ---- low-rank additions ---- */
 
-static bool ends(const char *s, const char *tail)
-{
-    size_t a = strlen(s), b = strlen(tail);
-    return a >= b && !strcmp(s + a - b, tail);
-}
-
 static unsigned target_of(const char *name)
 {
     return strstr(name, ".attn_") ? LORA_ATTN : strstr(name, ".shortconv.") ? LORA_CONV
@@ -266,10 +260,10 @@ const struct param *net_param(const struct net *n, size_t i)
 static double deviation(const struct net *n, const struct param *p)
 {
     if (p->is_embedding || !strcmp(p->name, "output.weight")) return 0.03;
-    if (ends(p->name, ".lora_a")) return 1.0 / p->rows;
-    if (ends(p->name, ".lora_b")) return 0;
-    bool writes = ends(p->name, "out_proj.weight") || ends(p->name, "attn_output.weight") ||
-                  ends(p->name, "ffn_down.weight");
+    if (ends_with(p->name, ".lora_a")) return 1.0 / p->rows;
+    if (ends_with(p->name, ".lora_b")) return 0;
+    bool writes = ends_with(p->name, "out_proj.weight") || ends_with(p->name, "attn_output.weight") ||
+                  ends_with(p->name, "ffn_down.weight");
     return 1 / sqrt(p->cols) / (writes ? sqrt(2.0 * n->cfg.n_layer) : 1);
 }
 
@@ -278,7 +272,7 @@ void net_init(const struct net *n, float *w, uint64_t seed)
     for (size_t i = n->frozen_tensors; i < n->n_tensor; i++) {
         const struct param *p = &n->param[i];
         struct rng r = rng_make(seed, 0x696e6974, i);
-        bool taps = ends(p->name, "shortconv.conv.weight");
+        bool taps = ends_with(p->name, "shortconv.conv.weight");
         size_t len = (size_t)p->rows * (size_t)p->cols;
         for (size_t j = 0; j < len; j++) {
             if (p->is_matrix) w[p->off + j] = (float)(rng_normal(&r) * deviation(n, p));
