@@ -11,13 +11,6 @@
 
 /* ---- vocabulary ------------------------------------------------------------------------------ */
 
-static bool is_stop(const struct dialect *d, struct bytes text)
-{
-    for (int i = 0; d && d->stop && d->stop[i]; i++)
-        if (bytes_eq(text, d->stop[i])) return true;
-    return false;
-}
-
 /* How the tokenizer cuts text: forced runs are written as the model would have read them. */
 static int encode_plain(void *ctx, const char *p, size_t n, int32_t *out, int cap)
 {
@@ -42,7 +35,7 @@ struct vocab *vocab_of_tokenizer(const struct tokenizer *t, const struct dialect
     for (int32_t i = 0; i < (int32_t)n; i++) {
         struct bytes text = tok_text(t, i);
         bool is_special = voice_is_special(&v, i),
-             end = tok_is_eog(t, i) || (is_special && is_stop(d, text));
+             end = tok_is_eog(t, i) || (is_special && dialect_stops(d, text));
         if (end) eog[s.n_eog++] = i;
         if (is_special) special[i] = text;
         else if (!end) token[i] = tok_bytes(t, i);

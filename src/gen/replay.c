@@ -173,13 +173,6 @@ static struct head *take_turn(struct replay *r, const struct json *msg)
 
 struct cut { size_t from, to; struct head *turn; };                   /* bytes of the prompt that become its tokens */
 
-static bool ends_turn(const struct dialect *d, const char *text, size_t len)
-{
-    for (int i = 0; d->stop && d->stop[i]; i++)
-        if (strlen(d->stop[i]) == len && !memcmp(d->stop[i], text, len)) return true;
-    return false;
-}
-
 /* The bytes of a turn: after the text it followed, up to the token that ends it. part: the tokens of p. */
 static bool find_cut(const struct engine *en, const struct prompt *p, const struct prompt_part *part, size_t n, struct head *t,
                      struct cut *out)
@@ -187,7 +180,8 @@ static bool find_cut(const struct engine *en, const struct prompt *p, const stru
     if (t->at.len > p->text.len || hash64(p->text.p, t->at.len, 0) != t->at.hash) return false;
     for (size_t i = 0; i < n; i++) {
         const struct prompt_part *q = &part[i];
-        if (q->off < t->at.len || q->id < 0 || !ends_turn(en->dialect, p->text.p + q->off, q->len)) continue;
+        struct bytes text = { p->text.p + q->off, q->len };
+        if (q->off < t->at.len || q->id < 0 || !dialect_stops(en->dialect, text)) continue;
         *out = (struct cut){ t->at.len, q->off, t };
         return true;
     }

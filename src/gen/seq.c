@@ -316,11 +316,8 @@ static bool fits(struct seq *s, int n)
 
 static bool ends_turn(const struct seq *s, int32_t id)
 {
-    const char *const *stop = s->o.voice.dialect->stop;
-    if (tok_is_eog(s->o.voice.tok, id)) return true;
-    if (!voice_is_special(&s->o.voice, id)) return false;
-    while (stop && *stop && !bytes_eq(tok_text(s->o.voice.tok, id), *stop)) stop++;
-    return stop && *stop;
+    const struct voice *v = &s->o.voice;
+    return tok_is_eog(v->tok, id) || (voice_is_special(v, id) && dialect_stops(v->dialect, tok_text(v->tok, id)));
 }
 
 static bool finished(const struct seq *s) { return s->matcher ? matcher_finished(s->matcher) : s->ended; }

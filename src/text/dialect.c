@@ -24,6 +24,13 @@ const struct dialect *dialect_find(const char *name)
     return NULL;
 }
 
+bool dialect_stops(const struct dialect *d, struct bytes special)
+{
+    const char *const *stop = d ? d->stop : NULL;
+    while (stop && *stop && !bytes_eq(special, *stop)) stop++;
+    return stop && *stop;
+}
+
 /* ---- markers in mere text -------------------------------------------------------------------- */
 
 static void add_marks(struct wire *w, const struct turn *t, const char *const *list, int *n)

@@ -158,6 +158,8 @@ bool dialect_open(const struct gguf *g, const struct tokenizer *t, const char *n
 bool dialect_render(const struct dialect *d, const struct dialect_request *r, struct prompt *out, struct err *e);
 const struct dialect *dialect_find(const char *name);                 /* NULL if unknown */
 const struct dialect *dialect_at(size_t i);                           /* NULL past the end */
+/* Does the special token of this text end a turn of d (NULL: of none)? */
+bool dialect_stops(const struct dialect *d, struct bytes special);
 /* Which dialect a model file speaks and why, in words: the key tenon.dialect, else the rules of detect.c over
  * template, special tokens and name. guessed: nothing was found, it is the last row, generic JSON. g and t
  * may be NULL. */
