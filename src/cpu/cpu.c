@@ -87,6 +87,7 @@ static void fill_avx512(struct kern *k, unsigned has)
     if (has & HAS_BF16) kern_bf16(k);
     if (!(has & HAS_VNNI)) return;
     kern_vnni(k);
+    kern_vnni_k(k);
     kern_crowd_vnni(k);
 }
 #elif defined(__aarch64__)

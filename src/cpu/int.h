@@ -72,6 +72,7 @@ void kern_avx512(struct kern *k);
 void kern_int_avx2(struct kern *k);
 void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
+void kern_vnni_k(struct kern *k);
 void kern_crowd_vnni(struct kern *k);
 void kern_bf16(struct kern *k);
 void kern_neon(struct kern *k);

@@ -11,13 +11,9 @@
  *
  * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by
  * block in the order of k, whatever the number of columns. */
-#include <immintrin.h>
-
-#include "cpu/codec.h"
-#include "cpu/turn.h"
+#include "cpu/slice.h"
 
 #define TILE_COLS 6
-#define SLICE 256 /* k values turned at a time */
 #define INLINE static inline __attribute__((always_inline))
 
 static int up(int k, int to)
@@ -73,26 +69,15 @@ static const struct act_form act_pre = { pre_bytes, pre_fill };
 
 /* ---- prefill: panels ------------------------------------------------------------------------- */
 
-/* Per 32 values of k: q [8][32 rows][4]; per group: start [32], scale [32]; min [32] where there
- * is one. */
-INLINE size_t block_bytes(int group, bool has_min)
+/* Per 32 values of k: q [8][32 rows][4], start [32], scale [32]; min [32] where there is one. */
+INLINE size_t block_bytes(bool has_min)
 {
-    return 1024 + (size_t)(32 / group) * 256 + (has_min ? 128 : 0);
-}
-
-/* Sixteen rows; the minima have room for a whole register too. */
-struct slice { int8_t q[16][SLICE]; float scale[16][16], min[16][16]; };
-
-/* Register j: number j of every row. */
-INLINE void turn_floats(__m512i r[16], const float from[16][16])
-{
-    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(from[i]);
-    turn(r);
+    return has_min ? 1408 : 1280;
 }
 
 /* Eight turned registers, 32 values of k, become half h of a panel block, the b-th of the slice. */
 INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16],
-                      const __m512i min[16], int b, int h, int group, bool has_min)
+                      const __m512i min[16], int b, int h, bool has_min)
 {
     const __m512i bias = _mm512_set1_epi8((char)128);
     __m512i sum[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
@@ -101,79 +86,45 @@ INLINE void put_block(char *block, const __m512i r[8], const __m512i scale[16],
         _mm512_storeu_si512(block + j * 128 + h * 64, r[j]);
         sum[j / 4] = _mm512_dpbusd_epi32(sum[j / 4], bias, r[j]);
     }
-    if (group == 32) sum[0] = _mm512_add_epi32(sum[0], sum[1]);
     char *tail = block + 1024 + h * 64;
-    for (int g = 0; g < 32 / group; g++, tail += 256) {
-        _mm512_storeu_si512(tail, _mm512_sub_epi32(_mm512_setzero_si512(), sum[g]));
-        _mm512_storeu_si512(tail + 128, scale[32 / group * b + g]);
-    }
-    if (has_min) _mm512_storeu_si512(tail, min[b]);
+    _mm512_storeu_si512(tail, _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_add_epi32(sum[0], sum[1])));
+    _mm512_storeu_si512(tail + 128, scale[b]);
+    if (has_min) _mm512_storeu_si512(tail + 256, min[b]);
 }
 
 /* The n values of a slice into half h of the panel blocks from `block` on; 64 values are turned
  * at a time. */
-INLINE void turn_slice(char *block, const struct slice *s, int n, int h, int group, bool has_min)
+INLINE void turn_slice(char *block, const struct slice *s, int n, int h, bool has_min)
 {
     __m512i r[16], scale[16], min[16];
-    size_t step = block_bytes(group, has_min);
+    size_t step = block_bytes(has_min);
     turn_floats(scale, s->scale);
     if (has_min) turn_floats(min, s->min);
     for (int at = 0; at < n; at += 64, block += 2 * step) {
         for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(&s->q[i][at]);
         turn(r);
-        put_block(block, r, scale, min, at / 32, h, group, has_min);
-        if (at + 32 < n) put_block(block + step, r + 8, scale, min, at / 32 + 1, h, group, has_min);
+        put_block(block, r, scale, min, at / 32, h, has_min);
+        if (at + 32 < n) put_block(block + step, r + 8, scale, min, at / 32 + 1, h, has_min);
     }
 }
 
-/* Slice [k, k + n) of 16 rows from r on; those that are not there are zero. What comes next in
- * each row is asked for early: sixteen streams are more than the hardware follows. */
-static void slice_fill(struct slice *s, const struct mat *w, const struct codec *c, int r,
-                       int n_row, int k, int n)
-{
-    const struct dtype_info *t = dtype_info(w->dtype);
-    int bytes = SLICE / t->block * t->bytes;
-    for (int i = 0; i < 16; i++) {
-        const uint8_t *src = (const uint8_t *)w->data + (size_t)(r + i) * w->row_bytes +
-                             (size_t)(k / t->block) * t->bytes;
-        if (i < n_row) {
-            for (int j = 0; j < bytes; j += 64)
-                _mm_prefetch((const char *)src + bytes + j, _MM_HINT_T0);
-            c->row(src, s->q[i], s->scale[i], s->min[i], n);
-            continue;
-        }
-        memset(s->q[i], 0, sizeof s->q[i]);
-        memset(s->scale[i], 0, sizeof s->scale[i]);
-        memset(s->min[i], 0, sizeof s->min[i]);
-    }
-}
-
-INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, const struct codec *c,
-                       int group, bool has_min)
+INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, bool has_min)
 {
     struct slice s;
-    size_t step = block_bytes(group, has_min);
+    size_t step = block_bytes(has_min);
     for (int h = 0; h < 2; h++)
         for (int k = 0; k < w->n_in; k += SLICE) {
             int n = MIN(SLICE, w->n_in - k);
-            slice_fill(&s, w, c, r0 + 16 * h, n_row - 16 * h, k, n);
-            turn_slice((char *)panel + (size_t)k / 32 * step, &s, n, h, group, has_min);
+            slice_fill(&s, w, r0 + 16 * h, n_row - 16 * h, k, n);
+            turn_slice((char *)panel + (size_t)k / 32 * step, &s, n, h, has_min);
         }
 }
 
 /* ---- prefill: tiles -------------------------------------------------------------------------- */
 
-INLINE __m512i four(const uint8_t *p) /* four bytes, to every lane */
-{
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm512_set1_epi32(v);
-}
-
-/* Columns [0, cols) against a panel; group, has_min and cols are constants where this is
- * expanded. */
+/* Columns [0, cols) against a panel; has_min and cols are constants where this is expanded. */
 INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t ldx, int k,
-                 int n_row, int group, bool has_min, int cols)
+                 int n_row, bool has_min, int cols)
 {
     __m512 sum[TILE_COLS][2];
     __m512i acc[TILE_COLS][2];
@@ -183,42 +134,36 @@ INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t l
     for (int t = 0; t < cols; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
     for (int b = 0; b < k / 32; b++) {
         const char *tail = p + 1024;
-#pragma GCC unroll 2
-        for (int g = 0; g < 32 / group; g++, tail += 256) {
-            __m512i s0 = _mm512_load_si512(tail), s1 = _mm512_load_si512(tail + 64);
+        __m512i s0 = _mm512_load_si512(tail), s1 = _mm512_load_si512(tail + 64);
 #pragma GCC unroll 8
-            for (int t = 0; t < cols; t++) acc[t][0] = s0, acc[t][1] = s1;
+        for (int t = 0; t < cols; t++) acc[t][0] = s0, acc[t][1] = s1;
 #pragma GCC unroll 8
-            for (int j = 0; j < group / 4; j++, p += 128, x += 4) {
-                __m512i w0 = _mm512_load_si512(p), w1 = _mm512_load_si512(p + 64);
-#pragma GCC unroll 8
-                for (int t = 0; t < cols; t++) {
-                    __m512i v = four(x + t * ldx);
-                    acc[t][0] = _mm512_dpbusd_epi32(acc[t][0], v, w0);
-                    acc[t][1] = _mm512_dpbusd_epi32(acc[t][1], v, w1);
-                }
-            }
-            __m512 c0 = _mm512_load_ps(tail + 128), c1 = _mm512_load_ps(tail + 192);
+        for (int j = 0; j < 8; j++, p += 128, x += 4) {
+            __m512i w0 = _mm512_load_si512(p), w1 = _mm512_load_si512(p + 64);
 #pragma GCC unroll 8
             for (int t = 0; t < cols; t++) {
-                __m512 dx = _mm512_set1_ps(d[t * ldd + b]);
-                sum[t][0] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][0]), c0), dx,
-                                            sum[t][0]);
-                sum[t][1] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][1]), c1), dx,
-                                            sum[t][1]);
+                __m512i v = four(x + t * ldx);
+                acc[t][0] = _mm512_dpbusd_epi32(acc[t][0], v, w0);
+                acc[t][1] = _mm512_dpbusd_epi32(acc[t][1], v, w1);
             }
         }
-        if (has_min) {
-            __m512 m0 = _mm512_load_ps(tail), m1 = _mm512_load_ps(tail + 64);
+        __m512 c0 = _mm512_load_ps(tail + 128), c1 = _mm512_load_ps(tail + 192);
 #pragma GCC unroll 8
-            for (int t = 0; t < cols; t++) {
-                __m512 dx = _mm512_set1_ps(ds[t * ldd + b]);
-                sum[t][0] = _mm512_fmadd_ps(m0, dx, sum[t][0]);
-                sum[t][1] = _mm512_fmadd_ps(m1, dx, sum[t][1]);
-            }
-            tail += 128;
+        for (int t = 0; t < cols; t++) {
+            __m512 dx = _mm512_set1_ps(d[t * ldd + b]);
+            sum[t][0] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][0]), c0), dx, sum[t][0]);
+            sum[t][1] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[t][1]), c1), dx, sum[t][1]);
         }
-        p = tail;
+        p = tail + 256;
+        if (!has_min) continue;
+        __m512 m0 = _mm512_load_ps(p), m1 = _mm512_load_ps(p + 64);
+#pragma GCC unroll 8
+        for (int t = 0; t < cols; t++) {
+            __m512 dx = _mm512_set1_ps(ds[t * ldd + b]);
+            sum[t][0] = _mm512_fmadd_ps(m0, dx, sum[t][0]);
+            sum[t][1] = _mm512_fmadd_ps(m1, dx, sum[t][1]);
+        }
+        p += 128;
     }
     __mmask16 k0 = n_row >= 16 ? 0xffff : (__mmask16)((1u << n_row) - 1);
     __mmask16 k1 = n_row >= 32 ? 0xffff : n_row > 16 ? (__mmask16)((1u << (n_row - 16)) - 1) : 0;
@@ -229,37 +174,28 @@ INLINE void tile(float *y, size_t ldy, const char *p, const uint8_t *x, size_t l
     }
 }
 
-#define MUL(name, group, has_min)                                                                  \
+#define MUL(name, has_min)                                                                         \
     static void name(float *y, size_t ldy, const void *panel, const void *act, size_t ldx, int n,  \
                      int k, int n_row)                                                             \
     {                                                                                              \
         const uint8_t *x = act;                                                                    \
         int t = 0;                                                                                 \
         for (; t + 6 <= n; t += 6)                                                                 \
-            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 6);          \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, has_min, 6);          \
         if (n - t >= 4)                                                                            \
-            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 4), t += 4;  \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, has_min, 4), t += 4;  \
         if (n - t >= 2)                                                                            \
-            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 2), t += 2;  \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, has_min, 2), t += 2;  \
         if (n - t >= 1)                                                                            \
-            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, group, has_min, 1);          \
+            tile(y + t * ldy, ldy, panel, x + t * ldx, ldx, k, n_row, has_min, 1);          \
     }
-MUL(mul_32, 32, false)
-MUL(mul_32_min, 32, true)
-MUL(mul_16, 16, false)
+MUL(mul_plain, false)
+MUL(mul_min, true)
 
-/* Name, dtype, group and minimum of each codec; its panel kernels are expanded for just that. */
-#define EACH(X) \
-    X(q8_0, DT_Q8_0, 32, false) X(q4_0, DT_Q4_0, 32, false) X(q4_1, DT_Q4_1, 32, true) \
-    X(q5_0, DT_Q5_0, 32, false) X(q5_1, DT_Q5_1, 32, true) X(q4_k, DT_Q4_K, 32, true) \
-    X(q5_k, DT_Q5_K, 32, true) X(q6_k, DT_Q6_K, 16, false) X(q3_k, DT_Q3_K, 16, false) \
-    X(iq4_nl, DT_IQ4_NL, 32, false) X(iq4_xs, DT_IQ4_XS, 32, false) \
-    X(mxfp4, DT_MXFP4, 32, false)
-#define PREFILL(t, dt, group, has_min) \
-    static size_t panel_bytes_##t(int k) { return (size_t)k / 32 * block_bytes(group, has_min); } \
-    static void panel_##t(void *p, const struct mat *w, int r0, int n_row, float *row) \
-    { panel_fill(p, w, r0, n_row, &codecs[dt], group, has_min); }
-EACH(PREFILL)
+static size_t bytes_plain(int k) { return (size_t)k / 32 * block_bytes(false); }
+static size_t bytes_min(int k) { return (size_t)k / 32 * block_bytes(true); }
+static void fill_plain(void *p, const struct mat *w, int r0, int n_row, float *row) { panel_fill(p, w, r0, n_row, false); }
+static void fill_min(void *p, const struct mat *w, int r0, int n_row, float *row) { panel_fill(p, w, r0, n_row, true); }
 
 /* ---- decode ---------------------------------------------------------------------------------- */
 
@@ -549,12 +485,11 @@ static double peak_int8(int n)
 void kern_vnni(struct kern *k)
 {
     k->peak[1] = (struct peak){ "int8", peak_int8 };
-#define SET(t, dt, group, has_min)                                                                 \
-    k->prefill[dt] = (struct prefill){ &act_pre, panel_bytes_##t, panel_##t,                       \
-                                       group == 16 ? mul_16                                        \
-                                       : has_min   ? mul_32_min                                    \
-                                                   : mul_32 };
-    EACH(SET)
+    static const struct prefill plain = { &act_pre, bytes_plain, fill_plain, mul_plain },
+                                with_min = { &act_pre, bytes_min, fill_min, mul_min };
+    static const enum dtype offsets[] = { DT_Q8_0, DT_Q4_0, DT_Q5_0, DT_IQ4_NL, DT_IQ4_XS, DT_MXFP4 };
+    for (size_t i = 0; i < LEN(offsets); i++) k->prefill[offsets[i]] = plain;
+    k->prefill[DT_Q4_1] = k->prefill[DT_Q5_1] = with_min;
     k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
     k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
     k->decode[DT_Q5_K] = (struct decode){ &act_q4_k, rows_q5_k };
