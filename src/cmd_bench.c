@@ -113,9 +113,11 @@ const struct command cmd_bench = {
 
 /* ---- bench bandwidth ------------------------------------------------------------------------- */
 
-struct bandwidth_cmd { int64_t threads; bool json; };
+struct bandwidth_cmd { const char *file; int64_t threads; bool json; };
 
 static const struct opt bandwidth_opts[] = {
+    { "Measurement", 'm', "file", "FILE", OPT_STR, offsetof(struct bandwidth_cmd, file),
+      "read this file, mapped, as a model is (default: memory of its own)" },
     { "Measurement", 't', "threads", "N", OPT_INT, offsetof(struct bandwidth_cmd, threads),
       "threads (default: one per core)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bandwidth_cmd, json),
@@ -145,12 +147,15 @@ static int run_bandwidth(const void *v, int n_arg, char **arg)
     const struct bandwidth_cmd *o = v;
     struct err e = { 0 };
     struct cpu_speed s;
-    struct pool *pool = pool_open((int)o->threads, &e);
+    struct map file = { 0 };
+    bool ok = !o->file || map_open(&file, o->file, 0, &e);
+    struct pool *pool = ok ? pool_open((int)o->threads, &e) : NULL;
     const struct ops *ops = pool ? cpu_ops_open(pool, NULL, &e) : NULL;
-    bool ok = ops && cpu_measure(ops, &s, &e);
+    ok = ops && cpu_measure(ops, o->file ? file.data : NULL, file.size, &s, &e);
     if (ok) report_machine(&s, pool_size(pool), o->json);
     cpu_ops_close(ops);
     pool_close(pool);
+    map_close(&file);
     return ok ? 0 : front_fail("bench bandwidth", &e);
 }
 

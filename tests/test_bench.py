@@ -52,6 +52,13 @@ def test_the_machine_is_measured():
     assert told["read_gb_per_s"] > 0 and told["peak_gop_per_s"]["f32"] > 0
 
 
+def test_reading_is_measured_over_a_file_too(model, tmp_path):
+    rc, out, err = tenon("bench", "bandwidth", "-m", model, "-t", 2, "--json")
+    assert rc == 0 and json.loads(out)["read_gb_per_s"] > 0, err
+    rc, out, err = tenon("bench", "bandwidth", "-m", tmp_path / "none.gguf")
+    assert rc == 1 and out == "" and "none.gguf" in err and len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("args", [("--shape", "giant"), ("--type", "Q9"), ("--shape", "nano", "--type", "Q4_K")])
 def test_a_model_that_cannot_be_made_is_refused(tmp_path, args):
     path = tmp_path / "no.gguf"

@@ -76,7 +76,7 @@ def one_round(a, bench, model):
     """What each engine does a second and what the machine gives, by name."""
     ours = output(tenon_command(a, model))
     theirs = output(peer_command(a, bench, model))
-    machine = output([a.tenon, "bench", "bandwidth", "-t", a.threads, "--json"])
+    machine = output([a.tenon, "bench", "bandwidth", "-m", model, "-t", a.threads, "--json"])
     got = {"bytes": ours["bytes_per_token"], "read": machine["read_gb_per_s"]}
     got |= {f"peak {name}": v for name, v in machine["peak_gop_per_s"].items()}
     for what, n in (("prefill", "n_prompt"), ("decode", "n_gen")):
@@ -102,7 +102,7 @@ def compare(a, bench, model):
         print(f"  {what:8} Tenon {spread(column('tenon ' + what), 'tok/s')}   llama.cpp {spread(column('peer ' + what), 'tok/s')}"
               f"   x {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})")
     reads = [t * b * 1e-9 for t, b in zip(column("tenon decode"), column("bytes"))]
-    print(f"  decode reads {spread(reads, 'GB/s')}, the machine gives {spread(column('read'), 'GB/s')}")
+    print(f"  decode reads {spread(reads, 'GB/s')}, the mapped file can be read at {spread(column('read'), 'GB/s')}")
     for name in rounds[0]:
         if name.startswith("peak"):
             print(f"  {name:9} {spread(column(name), 'GOP/s')}")

@@ -21,14 +21,15 @@ const char *cpu_isa(int i);
  * bf16", "neon dotprod i8mm". */
 const char *cpu_features(void);
 
-/* What the machine gives to all threads of a table: the bounds that speeds are held against.
- * Takes about a second. ERR_NOMEM. */
+/* What the machine gives to all threads of a table: the bounds that speeds are held against. Reading is measured over
+ * n bytes lent by the caller (a mapped file, which is the memory that weights are read from), the first pass not
+ * counted; NULL: over memory of its own. Takes about a second. ERR_NOMEM. */
 struct cpu_speed {
     double read_gbs; /* memory read, 1e9 bytes a second */
     int n_peak;
     struct { const char *what; double gops; } peak[3]; /* products, a multiply and an add are two */
 };
-bool cpu_measure(const struct ops *ops, struct cpu_speed *out, struct err *e);
+bool cpu_measure(const struct ops *ops, const void *over, size_t n, struct cpu_speed *out, struct err *e);
 
 /* The operations of training, single-threaded. NULL: the fastest here; "f32": the fastest that
  * rounds nothing to BF16; or one by name ("bf16", "avx512", "avx2", "plain"). NULL if this

@@ -7,7 +7,7 @@
  * turned so that one register holds four values of k for 16 rows; a tile is 32 rows by 6
  * columns: 12 integer and 12 float sums. Decode: the weights stay unsigned as they lie in the
  * file and the activations are signed; the offset of the weights (32, 128) is taken off the
- * same way, from sums made once per column. Q4_0 has a way of its own (crowd_vnni.c).
+ * same way, from sums made once per column. Q4_0 and Q8_0 have a way of their own (crowd_vnni.c).
  *
  * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by
  * block in the order of k, whatever the number of columns. */
@@ -207,13 +207,6 @@ static void fill_min(void *p, const struct mat *w, int r0, int n_row, float *row
  *   f32 d[16]         scale of the block of each lane (or of each group)
  * Rows are taken two at a time: the loads of the column serve both. */
 
-/* halves at chosen words, as f32 lanes */
-INLINE __m512 spread_halves(const uint8_t *p, __m512i words)
-{
-    __m512i v = _mm512_permutexvar_epi16(words, _mm512_loadu_si512(p));
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(v));
-}
-
 INLINE float total(__m512 v)
 {
     return _mm512_reduce_add_ps(v);
@@ -221,48 +214,6 @@ INLINE float total(__m512 v)
 
 /* What a unit of weights becomes before columns come along: bytes, scales of the lanes, minima. */
 struct unit { __m512i q[4]; __m512 d; __m256 min; };
-
-/* Q8_0: two blocks a unit, eight lanes a block; 128 is added to the weights by flipping their
- * sign bit. */
-#define U8 192                                                        /* q 64, start 64, d 64 */
-
-static size_t q8_0_bytes(int k)
-{
-    return (size_t)up(k, 64) / 64 * U8;
-}
-
-static void q8_0_fill(void *dst, const float *x, int k)
-{
-    char *u = dst;
-    memset(u, 0, q8_0_bytes(k));
-    for (int b = 0; b < k / 32; b++) {
-        int j = b % 2;
-        struct block v = quantise(x + 32 * b);
-        put(u + 32 * j, v);
-        ((int32_t *)(void *)(u + 64))[8 * j] = -128 * v.sum;
-        for (int i = 0; i < 8; i++) ((float *)(void *)(u + 128))[8 * j + i] = v.d;
-        if (j == 1) u += U8;
-    }
-}
-
-static const struct act_form act_q8_0 = { q8_0_bytes, q8_0_fill };
-
-INLINE struct unit q8_0_load(const uint8_t *w)
-{
-    const __m512i words =
-        _mm512_set_epi64(0, 0, 0, 0, 0x0011001100110011, 0x0011001100110011, 0, 0);
-    __m512i q = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(w + 2)));
-    q = _mm512_inserti64x4(q, _mm256_loadu_si256((const void *)(w + 36)), 1);
-    return (struct unit){ .q = { _mm512_xor_si512(q, _mm512_set1_epi8((char)0x80)) },
-                          .d = spread_halves(w, words) };
-}
-
-INLINE __m512 q8_0_add(__m512 sum, const struct unit *w, const char *u)
-{
-    __m512i acc = _mm512_dpbusd_epi32(_mm512_load_si512(u + 64), w->q[0], _mm512_load_si512(u));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_mul_ps(w->d, _mm512_load_ps(u + 128)),
-                           sum);
-}
 
 /* Q4_K: a super-block a unit, groups in the order 0 2 1 3 4 6 5 7; eight lanes a group. */
 #define U4K 320                                                       /* q 256, d 32, d*sum 32 */
@@ -461,7 +412,6 @@ INLINE void ahead(const uint8_t *p, int bytes)
                 row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1);      \
         }                                                                                          \
     }
-ROW(q8_0, q8_0_add, 64, 68, U8)
 ROW(q4_k, q4_k_add, 256, 144, U4K)
 ROW(q5_k, q4_k_add, 256, 176, U4K)
 ROW(q6_k, q6_k_add, 256, 210, U6K)
@@ -490,7 +440,6 @@ void kern_vnni(struct kern *k)
     static const enum dtype offsets[] = { DT_Q8_0, DT_Q4_0, DT_Q5_0, DT_IQ4_NL, DT_IQ4_XS, DT_MXFP4 };
     for (size_t i = 0; i < LEN(offsets); i++) k->prefill[offsets[i]] = plain;
     k->prefill[DT_Q4_1] = k->prefill[DT_Q5_1] = with_min;
-    k->decode[DT_Q8_0] = (struct decode){ &act_q8_0, rows_q8_0 };
     k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
     k->decode[DT_Q5_K] = (struct decode){ &act_q4_k, rows_q5_k };
     k->decode[DT_Q6_K] = (struct decode){ &act_q6_k, rows_q6_k };
