@@ -16,11 +16,6 @@
 #define TILE_COLS 6
 #define INLINE static inline __attribute__((always_inline))
 
-static int up(int k, int to)
-{
-    return (k + to - 1) / to * to;
-}
-
 /* ---- quantising the activations -------------------------------------------------------------- */
 
 struct block { __m512i a, b; float d; int sum; }; /* 16 and 16 values in 32 bits */
