@@ -2,9 +2,10 @@
  * whom.
  *
  * The input is brought into each form that the products ask for once; then rows are handed out
- * in pieces from one counter over all products, so that a thread that is slowed down takes
- * fewer. Pieces are whole panels (prefill) or a few rows (decode); a row's result does not
- * depend on who computes it. Small products stay on the calling thread: waking another costs
+ * in pieces. The pieces of all products together are cut into one range a thread, which takes its
+ * own in order (so that what a kernel reads ahead is what the same thread comes to next) and then
+ * those that others have left, so that a thread that is slowed down takes fewer. Pieces are whole
+ * panels (prefill) or a few rows (decode); a row's result does not depend on who computes it. Small products stay on the calling thread: waking another costs
  * more than they do. Where a decode kernel gives the same bits as the prefill kernel, a few prompt
  * tokens go that way: a panel is not worth unpacking for them. */
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include "cpu/int.h"
 
 #define MOST_MM 8                                                     /* products in a call */
+#define MOST_RANGES 16                                                /* more threads share them */
 #define SMALL (768 << 10) /* weights x columns worth a second thread */
 #define SMALL_INPUT (48 << 10) /* values of the input, likewise */
 #define PIECE_LEAST (16 << 10)  /* weight bytes of a decode piece: long enough to be read ahead, */
@@ -33,7 +35,9 @@ struct job {
     int n_mm, n_in_forms, n, k, total;
     const float *x;
     enum phase ph;
-    _Atomic int next_col, next_piece;
+    _Atomic int next_col;
+    int n_range;
+    struct range { _Alignas(64) _Atomic int next; int end; } range[MOST_RANGES]; /* of pieces; next runs past the end */
 };
 
 /* ---- preparing ------------------------------------------------------------------------------- */
@@ -133,14 +137,29 @@ static void run_rows(const struct job *j, const struct product *p, int piece, ch
                 (float *)(void *)scratch);
 }
 
+static void run_piece(struct job *j, int i, char *scratch)
+{
+    const struct product *p = j->p;
+    while (i >= p->n_piece) i -= p++->n_piece;
+    (p->panels ? run_panel : run_rows)(j, p, i, scratch);
+}
+
 static void run_pieces(void *ctx, int thread, int n_thread)
 {
     struct job *j = ctx;
-    for (int i;
-         (i = atomic_fetch_add_explicit(&j->next_piece, 1, memory_order_relaxed)) < j->total;) {
-        const struct product *p = j->p;
-        while (i >= p->n_piece) i -= p++->n_piece;
-        (p->panels ? run_panel : run_rows)(j, p, i, j->c->scratch[thread]);
+    for (int v = 0; v < j->n_range; v++) {
+        struct range *r = &j->range[(thread + v) % j->n_range];
+        for (int i; (i = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < r->end;)
+            run_piece(j, i, j->c->scratch[thread]);
+    }
+}
+
+static void cut_ranges(struct job *j, int n_thread)
+{
+    j->n_range = MIN(n_thread, MOST_RANGES);
+    for (int v = 0; v < j->n_range; v++) {
+        atomic_store_explicit(&j->range[v].next, (int)((int64_t)j->total * v / j->n_range), memory_order_relaxed);
+        j->range[v].end = (int)((int64_t)j->total * (v + 1) / j->n_range);
     }
 }
 
@@ -154,15 +173,18 @@ static void run_job(struct job *j)
     }
     make_room(j);
     pool_share((int64_t)j->n * j->k > SMALL_INPUT ? j->c->pool : NULL, fill_columns, j);
-    pool_share(work > SMALL ? j->c->pool : NULL, run_pieces, j);
+    struct pool *pool = work > SMALL ? j->c->pool : NULL;
+    cut_ranges(j, pool_size(pool));
+    pool_share(pool, run_pieces, j);
 }
 
 void cpu_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
 {
     for (int i = 0; n > 0 && i < n_mm; i += MOST_MM) {
-        struct job j = {
-            .c = ctx, .n_mm = MIN(MOST_MM, n_mm - i), .n = n, .k = mm[i].w->n_in, .x = x, .ph = ph
-        };
+        struct job j; /* the ranges are written when they are cut */
+        j.c = ctx, j.n_mm = MIN(MOST_MM, n_mm - i), j.n_in_forms = 0, j.n = n, j.k = mm[i].w->n_in, j.total = 0;
+        j.x = x, j.ph = ph;
+        atomic_store_explicit(&j.next_col, 0, memory_order_relaxed);
         for (int m = 0; m < j.n_mm; m++) j.p[m].mm = &mm[i + m];
         run_job(&j);
     }
