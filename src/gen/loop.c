@@ -18,6 +18,8 @@
 #define SPARE 2              /* pages beyond the prompt that a sequence is let in with */
 #define CHUNK_FIRST 64       /* prompt tokens of a pass before speeds are known, */
 #define CHUNK_LEAST 4
+#define CHUNK_ALONE 256      /* never fewer when nobody waits for tokens: a pass unpacks all weights, which costs as much as
+                              * some 60 tokens, and shorter passes would only make the prompt take longer */
 #define CHUNK_MOST 512
 #define ALONE_S 0.25         /* length of a prefill pass when nobody waits for tokens, */
 #define BESIDE 1.0           /* and beside running answers, in decode passes */
@@ -145,7 +147,7 @@ struct loop *loop_open(struct engine *en, const struct loop_opts *o, struct err 
     l->n_ctx = MIN(en->n_ctx, o->positions);
     l->stride = model_config(en->model)->n_vocab;
     stats_init(&l->st);
-    l->chunk[0] = l->chunk[1] = CHUNK_FIRST;
+    l->chunk[0] = CHUNK_ALONE, l->chunk[1] = CHUNK_FIRST;
     /* Beside the positions asked for, each sequence may hold a page that others share with it and one to look ahead in. */
     l->kv = kv_open_as(en->model, o->positions + (o->n_seq * SPARE + 1) * KV_PAGE, 2 * o->n_seq, en->kv_type, e);
     if (!l->kv || (!o->no_cache && !open_prefix(l, e))) {
@@ -607,7 +609,7 @@ static void learn_chunk(struct loop *l, bool beside, int n, double took)
     double aim = beside ? BESIDE * l->decode_s : ALONE_S, want = n * aim / MAX(took, 1e-6);
     if (n < l->chunk[beside] && want > n) return;                     /* it was short because the prompt was */
     want = MIN(MAX(want, l->chunk[beside] / 2), l->chunk[beside] * 2);
-    l->chunk[beside] = MIN(MAX(want, CHUNK_LEAST), CHUNK_MOST);
+    l->chunk[beside] = MIN(MAX(want, beside ? CHUNK_LEAST : CHUNK_ALONE), CHUNK_MOST);
 }
 
 static bool is_echoing(const struct task *t) { return t->echo && t->n_echo < (int)t->prompt.n; }
