@@ -320,22 +320,22 @@ static void op_rows(void *ctx, float *y, const struct mat *w, const int32_t *id,
     spread(ctx, n, (int64_t)n * w->n_in, rows_part, &a);
 }
 
-/* ---- attention: one KV head and a few rows at a time, from one counter ----------------------- */
+/* ---- attention: one KV head and a few rows at a time, or one row and a few KV heads; from one counter ---- */
 
 struct attn_job {
     struct cpu *c;
     const struct attn *a;
     enum phase ph;
-    int n_tile;
+    int n_tile, heads; /* KV heads that go together */
     _Atomic int next;
 };
 
 static size_t attn_floats(const struct attn *a, enum phase ph)
 {
     size_t group = (size_t)(a->n_head / a->n_head_kv), width = (size_t)(a->head_dim + 15) / 16 * 16;
-    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : 1);     /* struct query: 6 floats */
+    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : ATTN_HEADS); /* struct query: 6 floats */
     size_t pages = ph == PHASE_PREFILL ? (2 * width + ATTN_QUERIES) * a->page
-                                       : group * (width + a->page) + width * a->page;
+                                       : query * width + group * a->page + width * a->page;
     return pages + query * (width + 6) + 64;
 }
 
@@ -344,10 +344,11 @@ static void attn_part(void *ctx, int thread, int n_thread)
     struct attn_job *j = ctx;
     const struct attn *a = j->a;
     float *scratch = (float *)(((uintptr_t)j->c->scratch[thread] + 63) & ~(uintptr_t)63);
-    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) <
-                j->n_tile * a->n_head_kv;) {
-        int head = i % a->n_head_kv, tile = i / a->n_head_kv;
-        if (j->ph == PHASE_DECODE) j->c->kern.attn_decode(a, head, tile, scratch);
+    int n_part = (a->n_head_kv + j->heads - 1) / j->heads;
+    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) < j->n_tile * n_part;) {
+        int head = i % n_part * j->heads, tile = i / n_part;
+        if (j->ph == PHASE_DECODE)
+            j->c->kern.attn_decode(a, head, MIN(head + j->heads, a->n_head_kv), tile, scratch);
         else
             j->c->kern.attn_prefill(a, head, tile * ATTN_ROWS, MIN((tile + 1) * ATTN_ROWS, a->n),
                                     scratch);
@@ -357,8 +358,9 @@ static void attn_part(void *ctx, int thread, int n_thread)
 static void op_attn(void *ctx, const struct attn *a, enum phase ph)
 {
     struct cpu *c = ctx;
-    struct attn_job j = { c, a, ph, ph == PHASE_DECODE ? a->n : (a->n + ATTN_ROWS - 1) / ATTN_ROWS,
-                          0 };
+    struct attn_job j = { c, a, ph, a->n, 1, 0 };
+    if (ph == PHASE_PREFILL) j.n_tile = (a->n + ATTN_ROWS - 1) / ATTN_ROWS;
+    else j.heads = MIN(MAX(a->n * a->n_head_kv / pool_size(c->pool), 1), ATTN_HEADS); /* a share for every thread */
     cpu_scratch(c, attn_floats(a, ph) * sizeof(float) + 64);
     int64_t work = (int64_t)a->n * (a->pos0 + a->n) * a->n_head * a->head_dim;
     pool_share(work > SMALL ? c->pool : NULL, attn_part, &j);

@@ -56,13 +56,15 @@ struct kern {
                  int c0, int c1);
     /* Rows [t0, t1) of all query heads of one KV head; scratch: see attn_floats() in cpu.c. */
     void (*attn_prefill)(const struct attn *a, int head_kv, int t0, int t1, float *scratch);
-    void (*attn_decode)(const struct attn *a, int head_kv, int t, float *scratch);
+    /* Row t of the query heads of KV heads [head0, head1), ATTN_HEADS at most. */
+    void (*attn_decode)(const struct attn *a, int head0, int head1, int t, float *scratch);
     struct prefill prefill[DT_COUNT];                                 /* act NULL: any_prefill */
     struct decode decode[DT_COUNT];
     struct prefill any_prefill; /* over unpacked f32 rows: every dtype */
     struct decode any_decode;
 };
 #define ATTN_ROWS 64 /* rows of a prefill attention tile */
+#define ATTN_HEADS 8 /* KV heads that go through the pages together in decode, at most */
 #define ATTN_QUERIES 4 /* queries that share a load of a key, at most */
 
 /* Tables of the instruction sets; the integer kernels overwrite rows of the generic ones. */

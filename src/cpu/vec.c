@@ -798,38 +798,58 @@ INLINE void decode_page(const struct decoding *d, int page, const void *after, i
     for (; h < d->group; h++) decode_values(d, v, next, n_seen, h, 1, as);
 }
 
-static void decode_pages(const struct decoding *d, int t)
+/* Pages outside, heads inside: rows of neighbouring heads lie side by side, so that memory is met in order. d: of one head each. */
+static void decode_pages(struct decoding *d, int n_head, int t)
 {
-    int seen = d->a->pos0 + t + 1, first = ATTN_FIRST(d->a, t), size = d->a->page;
+    const struct attn *a = d->a;
+    int seen = a->pos0 + t + 1, first = ATTN_FIRST(a, t), size = a->page;
     for (int page = first / size; page * size < seen; page++) {
-        const void *after = d->a->k[(page + 1) * size < seen ? page + 1 : page];
+        const void *after = a->k[(page + 1) * size < seen ? page + 1 : page];
         int from = first - page * size, n_seen = MIN(seen - page * size, size);
-        if (d->as == AS_F16) decode_page(d, page, after, from, n_seen, AS_F16);
-        else if (d->as == AS_Q8_0) decode_page(d, page, after, from, n_seen, AS_Q8_0);
-        else decode_page(d, page, after, from, n_seen, AS_F32);
+        for (int h = 0; h < n_head; h++) {
+            if (d[h].as == AS_F16) decode_page(&d[h], page, after, from, n_seen, AS_F16);
+            else if (d[h].as == AS_Q8_0) decode_page(&d[h], page, after, from, n_seen, AS_Q8_0);
+            else decode_page(&d[h], page, after, from, n_seen, AS_F32);
+        }
     }
 }
 
-static void attn_decode(const struct attn *a, int head_kv, int t, float *scratch)
+static enum rows_as rows_as(const struct attn *a, int width)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD);
-    struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .q = scratch };
-    float *o = d.q + (size_t)group * width;
-    d.s = o + (size_t)group * width;
-    d.row = d.s + (size_t)group * a->page;
-    d.st = (void *)(d.row + (size_t)a->page * width);
-    if (width == a->head_dim) d.as = a->kv == DT_F16 ? AS_F16 : a->kv == DT_Q8_0 ? AS_Q8_0 : AS_F32;
-    memset(d.q, 0, (size_t)group * width * sizeof *d.q);
-    if (d.as == AS_F32) memset(d.row, 0, (size_t)a->page * width * sizeof *d.row); /* the pads */
+    if (width != a->head_dim) return AS_F32;
+    return a->kv == DT_F16 ? AS_F16 : a->kv == DT_Q8_0 ? AS_Q8_0 : AS_F32;
+}
+
+/* Queries of one KV head; q and o have room for its group. */
+static struct decoding decode_begin(const struct attn *a, int head_kv, int t, int width, float *q, float *o, struct query *st)
+{
+    int group = a->n_head / a->n_head_kv;
+    struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .as = rows_as(a, width), .q = q, .st = st };
+    memset(q, 0, (size_t)group * width * sizeof *q);
     for (int g = 0; g < group; g++)
-        memcpy(d.q + (size_t)g * width,
-               a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
-               (size_t)a->head_dim * sizeof *d.q);
-    query_init(d.st, group, o, width);
-    decode_pages(&d, t);
-    for (int g = 0; g < group; g++) {
-        float *to = a->o + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim;
-        for (int j = 0; j < a->head_dim; j++) to[j] = d.st[g].o[j] / d.st[g].sum;
+        memcpy(q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
+               (size_t)a->head_dim * sizeof *q);
+    query_init(st, group, o, width);
+    return d;
+}
+
+static void attn_decode(const struct attn *a, int head0, int head1, int t, float *scratch)
+{
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), n = head1 - head0;
+    struct decoding d[ATTN_HEADS];
+    float *q = scratch, *o = q + (size_t)n * group * width, *s = o + (size_t)n * group * width;
+    float *row = s + (size_t)group * a->page;
+    struct query *st = (void *)(row + (size_t)a->page * width);
+    for (int h = 0; h < n; h++) {
+        size_t at = (size_t)h * group;
+        d[h] = decode_begin(a, head0 + h, t, width, q + at * width, o + at * width, st + at);
+        d[h].s = s, d[h].row = row;
+    }
+    if (d[0].as == AS_F32) memset(row, 0, (size_t)a->page * width * sizeof *row); /* the pads */
+    decode_pages(d, n, t);
+    for (int i = 0; i < n * group; i++) {
+        float *to = a->o + ((size_t)t * a->n_head + head0 * group + i) * a->head_dim;
+        for (int j = 0; j < a->head_dim; j++) to[j] = st[i].o[j] / st[i].sum;
     }
 }
 
