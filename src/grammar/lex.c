@@ -166,22 +166,27 @@ int lex_spell(int esc, uint8_t b, char out[8])
     out[0] = '\\';
     for (; *plain; plain += 2)
         if (b == (uint8_t)plain[0]) { out[1] = plain[1]; return 2; }
-    if (b < 0x20) return snprintf(out, 8, esc == ESC_PYTHON ? "\\x%02x" : "\\u%04x", b);
+    if (b < 0x20) {                     /* asked for so often that printing it would show */
+        const char *lead = esc == ESC_PYTHON ? "x" : "u00";
+        int n = 1 + (int)strlen(lead);
+        memcpy(out + 1, lead, (size_t)n - 1);
+        out[n] = "01"[b >> 4];
+        out[n + 1] = "0123456789abcdef"[b & 15];
+        return n + 2;
+    }
     out[0] = (char)b;
     return 1;
 }
 
 int lex_left(uint16_t lex, uint32_t part, int esc, uint8_t b)
 {
-    char want[8], have[8];
-    int n = lex_spell(esc, b, want), k = 0;
-    if (lex == LEX_ESC) k = snprintf(have, sizeof have, "\\");
-    else if (lex < LEX_PAIR)
-        k = lex == LEX_HEX ? snprintf(have, sizeof have, "\\u")
-                           : snprintf(have, sizeof have, "\\u%0*x", lex - LEX_HEX, part);
-    else
-        k = lex == LEX_PYHEX ? snprintf(have, sizeof have, "\\x")
-                             : snprintf(have, sizeof have, "\\x%x", part);
+    char want[8], have[8] = "\\";
+    int n = lex_spell(esc, b, want), digits = 0, k = 1;
+    if (lex != LEX_ESC) {
+        have[k++] = lex < LEX_PAIR ? 'u' : 'x';
+        digits = lex - (lex < LEX_PAIR ? LEX_HEX : LEX_PYHEX);
+        for (int i = digits; i-- > 0;) have[k++] = "0123456789abcdef"[part >> (4 * i) & 15];
+    }
     return k < n && !memcmp(want, have, (size_t)k) ? n - k : -1;
 }
 

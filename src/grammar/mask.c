@@ -210,17 +210,25 @@ static bool rest_fits(struct walk *w, struct rests *r, struct bytes rest)
     return ok;
 }
 
-/* A token that is plain content behind byte d, then a bare quote; -1: it is not. Its length without the first d bytes. */
-static int quote_behind(struct bytes b, uint32_t d, uint32_t *len)
+/* What a token is from byte d on to a string that stands between code points there: all of it content; content up to
+ * a bare quote (*quote: its place, *len: code points before it); neither. */
+enum tail { TAIL_NONE, TAIL_CONTENT, TAIL_QUOTE };
+static enum tail read_tail(struct bytes b, uint32_t d, int esc, size_t *quote, uint32_t *len)
 {
+    uint16_t lex = LEX_NORMAL;
+    uint32_t part = 0;
     *len = 0;
     for (size_t i = d; i < b.len; i++) {
-        uint8_t x = (uint8_t)b.p[i];
-        if (x == '"') return (int)i;
-        if (x < 0x20 || x == '\\') return -1;
-        *len += (x & 0xc0) != 0x80;
+        uint8_t x = (uint8_t)b.p[i], out[4];
+        int n_out;
+        if (lex == LEX_NORMAL && x < 0x80 && byte_is_bare(x)) { ++*len; continue; }
+        enum lex_result r = lex_step(&lex, &part, esc, false, x, out, &n_out);
+        if (r == LEX_CLOSE) { *quote = i; return TAIL_QUOTE; }
+        if (r == LEX_NO) return TAIL_NONE;
+        if (lex == LEX_NORMAL) part = 0;
+        *len += r == LEX_BEGIN;
     }
-    return -1;
+    return TAIL_CONTENT;
 }
 
 /* A set of all configurations of another but one; returns where it begins. */
@@ -236,6 +244,35 @@ static uint32_t set_without(struct matcher *m, uint32_t but, uint32_t from, uint
     return at;
 }
 
+/* The configurations of a set that stand beside its plain place, and what may follow that one's quote: made when first
+ * needed. */
+struct beside { const struct conf *own; uint32_t but, from, n, at; bool ready; struct byteset may; struct rests *r; };
+
+static void beside_make(struct walk *w, struct beside *k)
+{
+    if (k->ready) return;
+    k->ready = true;
+    if (k->n > 1) k->at = set_without(w->m, k->but, k->from, k->n);
+    if (k->n > 1) k->may = set_bytes(w->m, k->at, k->n - 1);
+}
+
+/* A token of which the plain place takes nothing: the others may. */
+static void run_beside(struct walk *w, struct beside *k, int32_t id, uint32_t d)
+{
+    if (k->n < 2) return;
+    beside_make(w, k);
+    if (byteset_has(&k->may, (uint8_t)w->m->v->bytes[id].p[d])) run_token(w, id, d, k->at, k->n - 1);
+}
+
+/* A token with the plain place's quote at byte `quote`, `len` code points behind byte d. */
+static bool leaves_plain(struct walk *w, struct beside *k, struct bytes b, uint32_t d, size_t quote, uint32_t len)
+{
+    beside_make(w, k);
+    if (!k->r) rests_open(w, k->r = arena_alloc(&w->tmp, sizeof *k->r), k->own);
+    struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - quote - 1 };
+    return rest_fits(w, k->r, rest) && ends_behind(w->m, k->own, tail, quote - d, len, NULL);
+}
+
 /* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
  * `room` bytes is allowed. */
 static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
@@ -244,24 +281,22 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
     const struct vtrie *t = &v->all;
     const struct conf own = *c;
     bool text = c->kind != C_NUM, leaves = text && !(w->m->frame[c->frame].flags & FL_HASH);
-    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]], others = 0, but = (uint32_t)(c - w->m->conf);
+    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
     struct mark before = matcher_mark(w->m);
-    struct rests *r = NULL;
-    for (uint32_t k = lo; k < hi; k++) {
-        int32_t id = t->list[k];
+    struct beside k = { .own = &own, .but = (uint32_t)(c - w->m->conf), .from = from, .n = n };
+    for (uint32_t i = lo; i < hi; i++) {
+        int32_t id = t->list[i];
         struct bytes b = v->bytes[id];
-        uint32_t len;
         if (b.len == d || (w->sieve && bit_has(w->bits, id))) continue;      /* the node's own, or known */
-        if ((text ? v->plain_from[id] <= d : v->digits_from[id] <= d) && b.len - d <= room) { bit_set(w->bits, id); continue; }
-        int quote = leaves ? quote_behind(b, d, &len) : -1;
-        if (quote < 0) { run_token(w, id, d, from, n); continue; }
-        if (!r) {
-            others = set_without(w->m, but, from, n);
-            rests_open(w, r = arena_alloc(&w->tmp, sizeof *r), &own);
-        }
-        struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - (size_t)quote - 1 };
-        if (rest_fits(w, r, rest) && ends_behind(w->m, &own, tail, (size_t)quote - d, len, NULL)) bit_set(w->bits, id);
-        else if (n > 1) run_token(w, id, d, others, n - 1);
+        bool short_enough = b.len - d <= room;
+        if (short_enough && (text ? v->plain_from[id] <= d : v->digits_from[id] <= d)) { bit_set(w->bits, id); continue; }
+        if (!leaves) { run_token(w, id, d, from, n); continue; }
+        uint32_t len;
+        size_t quote;
+        enum tail kind = read_tail(b, d, value_escapes(w->m, own.surf), &quote, &len);
+        if (kind == TAIL_CONTENT && !short_enough) run_token(w, id, d, from, n);
+        else if (kind == TAIL_CONTENT || (kind == TAIL_QUOTE && leaves_plain(w, &k, b, d, quote, len))) bit_set(w->bits, id);
+        else run_beside(w, &k, id, d);
     }
     matcher_reset(w->m, before);
 }
@@ -379,7 +414,34 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
 
 /* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
  * seen before; texts that have been seen are tried one by one. */
-struct leaving { const struct conf *c; const struct quotes *q; bool guarded; uint64_t seen[16]; };
+struct leaving {
+    const struct conf *c; const struct quotes *q;
+    bool guarded; uint64_t seen[16];
+    uint32_t least, most;               /* code points that the head of a token may have */
+    bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
+};
+
+/* Where no automaton decides, only the length does, and for a name whether it is taken: by a declared one, which shows in
+ * its first byte, or by an invented one. */
+static void leaving_lengths(const struct matcher *m, struct leaving *l)
+{
+    const struct conf *c = l->c;
+    const struct strs *s = strs_of(m, c);
+    uint32_t least = s->min, most = s->max;
+    l->easy = !s->dfa && !l->guarded;
+    if (c->kind == C_KEY) {
+        const struct frame *f = &m->frame[c->frame];
+        const struct trie *t = &frame_obj(m, f)->trie;
+        least = MAX(least, validating(m) ? 0u : 1u);
+        most = MIN(most, key_cap(m, c));
+        l->easy = l->easy && !f->n_dyn;
+        byteset_add(&l->first, '\\');
+        for (uint32_t i = 0; l->easy && c->n != NONE && i < t->node[c->n].n_child; i++)
+            byteset_add(&l->first, t->node[t->node[c->n].child + i].byte);
+    }
+    l->least = least > c->m ? least - c->m : 0;
+    l->most = most == NONE ? NONE : most - MIN(most, c->m);
+}
 
 static void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
 {
@@ -388,19 +450,29 @@ static void leaving_init(const struct matcher *m, struct leaving *l, const struc
     l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
     for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
         l->seen[m->word[at] >> 6 & 15] |= 1ull << (m->word[at] & 63);
+    leaving_lengths(m, l);
+}
+
+/* Does the text end well behind the head of a token? */
+static bool head_ends(const struct matcher *m, const struct leaving *l, uint32_t i, uint64_t *hash)
+{
+    const struct quotes *q = l->q;
+    struct bytes b = m->v->bytes[q->list[i]];
+    uint32_t len = (uint32_t)q->len[i];
+    if (len < l->least || len > l->most) return false;
+    if (l->easy && (l->c->kind == C_STR || (q->head[i] && !byteset_has(&l->first, (uint8_t)*b.p)))) return true;
+    return ends_behind(m, l->c, b, q->head[i], len, hash);
 }
 
 /* The tokens of one remainder, whose end has led to this set. */
 static void take_group(struct walk *w, const struct leaving *l, uint32_t group, uint32_t from, uint32_t n)
 {
-    const struct vocab *v = w->m->v;
     const struct quotes *q = l->q;
     uint32_t lo = q->from[group], hi = q->from[group + 1];
     if (lo == hi || !affordable(w, from, n)) return;
     for (uint32_t i = lo; i < hi; i++) {
         uint64_t hash = 0;
-        struct bytes b = v->bytes[q->list[i]];
-        if (!ends_behind(w->m, l->c, b, q->head[i], (uint32_t)q->len[i], l->guarded ? &hash : NULL)) continue;
+        if (!head_ends(w->m, l, i, l->guarded ? &hash : NULL)) continue;
         if (l->guarded && l->seen[hash >> 6 & 15] >> (hash & 63) & 1) try_alone(w, l->c, q->list[i]);
         else bit_set(w->bits, q->list[i]);
     }
@@ -658,9 +730,13 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n, bool
 
 static void remember(struct matcher *m, const struct snap *s, uint64_t key, const uint32_t *bits)
 {
-    const struct conf *c = &m->conf[s->conf];
-    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
-    store_put(m->v->store, key, bits, c->kind == C_TEXT ? m->v->text_all : m->v->str[esc].all);
+    const uint32_t *base = NULL;        /* few tokens may come but inside of texts */
+    for (uint32_t i = s->conf; i < s->conf + s->n_conf && !base; i++) {
+        const struct conf *c = &m->conf[i];
+        if (c->kind == C_TEXT) base = m->v->text_all;
+        else if (is_string(m, c)) base = m->v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON].all;
+    }
+    store_put(m->v->store, key, bits, base);
 }
 
 bool matcher_mask_hit(const struct matcher *m) { return m->mask_hit; }

@@ -79,7 +79,7 @@ bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
     return m != NULL;
 }
 
-enum { STRIDE = 64 };                   /* most words are equal: so many are compared at once */
+enum { STRIDE = 64 };                   /* many words are equal: so many are compared at once */
 /* Tokens in which bits and base differ, into list; NONE: more than MOST_TOGGLE. */
 static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + STRIDE * 32])
 {
@@ -89,8 +89,12 @@ static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n
         const uint32_t *own = bits + i, *other = base ? base + i : none;
         size_t some = MIN(n_word - i, (size_t)STRIDE);
         if (!memcmp(own, other, some * sizeof *own)) continue;
-        for (size_t k = 0; k < some; k++)
-            for (uint32_t w = own[k] ^ other[k]; w; w &= w - 1) list[n++] = (uint32_t)(i + k) * 32 + (uint32_t)__builtin_ctz(w);
+        for (size_t k = 0; k < some; k += 2) {          /* two words at a time */
+            uint64_t a = 0, b = 0;
+            memcpy(&a, own + k, MIN(some - k, (size_t)2) * sizeof *own);
+            memcpy(&b, other + k, MIN(some - k, (size_t)2) * sizeof *own);
+            for (uint64_t w = a ^ b; w; w &= w - 1) list[n++] = (uint32_t)(i + k) * 32 + (uint32_t)__builtin_ctzll(w);
+        }
         if (n > MOST_TOGGLE) return NONE;
     }
     return n;
