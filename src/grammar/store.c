@@ -1,18 +1,23 @@
 /* store.c -- masks that are remembered, one store a vocabulary, shared by all its grammars.
  *
  * Most masks are either sparse or close to a class of the vocabulary (the content of strings), so an
- * entry is a base and the few tokens that differ from it; what fits neither way keeps all its bits.
+ * entry is a base and the few words that differ from it; what fits neither way keeps all its bits. Words and not
+ * tokens: they are found sixteen at a time (AVX-512), without a branch for each.
  * Entries lie in a ring: beyond the bound the hand goes round and drops what was not used since it last
  * came by. A key is a hash of all that a mask depends on; equal keys mean equal masks. Any thread. */
 #include "grammar/int.h"
 
-enum { N_BUCKET = 1 << 16, MOST_TOGGLE = 1500 };
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { N_BUCKET = 1 << 16, MOST_WORD = 1000, CHUNK = 16 };
 struct mask {
     uint64_t key;
     struct mask *next;                  /* in its bucket */
     const uint32_t *base;               /* NULL: no bit set */
     uint32_t n, bytes; bool used;
-    uint32_t token[];                   /* tokens that differ from the base, or (n NONE) all words */
+    uint32_t word[];                    /* n NONE: all words; else by how much n of them differ from the base, then (16 bits each) which */
 };
 struct mask_store {
     struct mask **bucket, **ring; size_t n, cap, hand;
@@ -63,6 +68,74 @@ static struct mask *find(const struct mask_store *s, uint64_t key)
     return m;
 }
 
+/* Words in which bits and base (NULL: none set) differ, by how much and where; NONE: more than MOST_WORD. */
+struct change { uint32_t by[MOST_WORD + CHUNK]; uint16_t at[MOST_WORD + CHUNK]; };
+
+static uint32_t changes_plain(const uint32_t *bits, const uint32_t *base, size_t from, size_t to, struct change *out, uint32_t n)
+{
+    for (size_t i = from; i < to && n <= MOST_WORD; i++) {
+        uint32_t by = bits[i] ^ (base ? base[i] : 0);
+        out->by[n] = by;
+        out->at[n] = (uint16_t)i;
+        n += by != 0;
+    }
+    return n;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f")))
+static uint32_t changes_avx512(const uint32_t *bits, const uint32_t *base, size_t n_word, struct change *out)
+{
+    uint32_t n = 0;
+    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (size_t i = 0; i + CHUNK <= n_word && n <= MOST_WORD; i += CHUNK, place = _mm512_add_epi32(place, _mm512_set1_epi32(CHUNK))) {
+        __m512i by = _mm512_loadu_si512(bits + i);
+        if (base) by = _mm512_xor_si512(by, _mm512_loadu_si512(base + i));
+        __mmask16 some = _mm512_test_epi32_mask(by, by);
+        if (!some) continue;
+        _mm512_storeu_si512(out->by + n, _mm512_maskz_compress_epi32(some, by));
+        _mm256_storeu_si256((__m256i *)(out->at + n), _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(some, place)));
+        n += (uint32_t)__builtin_popcount(some);
+    }
+    return changes_plain(bits, base, n_word & ~(size_t)(CHUNK - 1), n_word, out, n);
+}
+#endif
+
+static uint32_t changes(const uint32_t *bits, const uint32_t *base, size_t n_word, struct change *out)
+{
+    uint32_t n;
+    if (n_word > UINT16_MAX) return NONE;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) n = changes_avx512(bits, base, n_word, out);
+    else
+#endif
+    n = changes_plain(bits, base, 0, n_word, out, 0);
+    return n > MOST_WORD ? NONE : n;
+}
+
+static struct mask *encode(const struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
+{
+    struct change c;
+    uint32_t n = changes(bits, base, s->n_word, &c);
+    if (n == NONE && base) n = changes(bits, base = NULL, s->n_word, &c);
+    size_t words = n == NONE ? s->n_word : n, bytes = sizeof(struct mask) + words * 4 + (n == NONE ? 0 : n * 2);
+    struct mask *m = mem_alloc(bytes);
+    *m = (struct mask){ .key = key, .base = base, .n = n, .bytes = (uint32_t)bytes };
+    memcpy(m->word, n == NONE ? bits : c.by, words * 4);
+    if (n != NONE) memcpy(m->word + n, c.at, n * 2);
+    return m;
+}
+
+static void decode(const struct mask_store *s, const struct mask *m, uint32_t *bits)
+{
+    size_t size = s->n_word * sizeof *bits;
+    if (m->n == NONE) { memcpy(bits, m->word, size); return; }
+    const uint16_t *at = (const uint16_t *)(m->word + m->n);
+    if (m->base) memcpy(bits, m->base, size);
+    else memset(bits, 0, size);
+    for (uint32_t i = 0; i < m->n; i++) bits[at[i]] ^= m->word[i];
+}
+
 bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
 {
     pthread_mutex_lock(&s->lock);
@@ -70,46 +143,10 @@ bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits)
     if (m) {
         m->used = true;
         s->hits++;
-        if (m->n == NONE) memcpy(bits, m->token, s->n_word * sizeof *bits);
-        else if (m->base) memcpy(bits, m->base, s->n_word * sizeof *bits);
-        else memset(bits, 0, s->n_word * sizeof *bits);
-        for (uint32_t i = 0; m->n != NONE && i < m->n; i++) bits[m->token[i] / 32] ^= 1u << (m->token[i] % 32);
+        decode(s, m, bits);
     } else s->misses++;
     pthread_mutex_unlock(&s->lock);
     return m != NULL;
-}
-
-enum { STRIDE = 64 };                   /* many words are equal: so many are compared at once */
-/* Tokens in which bits and base differ, into list; NONE: more than MOST_TOGGLE. */
-static uint32_t differences(const uint32_t *bits, const uint32_t *base, size_t n_word, uint32_t list[MOST_TOGGLE + STRIDE * 32])
-{
-    static const uint32_t none[STRIDE];
-    uint32_t n = 0;
-    for (size_t i = 0; i < n_word; i += STRIDE) {
-        const uint32_t *own = bits + i, *other = base ? base + i : none;
-        size_t some = MIN(n_word - i, (size_t)STRIDE);
-        if (!memcmp(own, other, some * sizeof *own)) continue;
-        for (size_t k = 0; k < some; k += 2) {          /* two words at a time */
-            uint64_t a = 0, b = 0;
-            memcpy(&a, own + k, MIN(some - k, (size_t)2) * sizeof *own);
-            memcpy(&b, other + k, MIN(some - k, (size_t)2) * sizeof *own);
-            for (uint64_t w = a ^ b; w; w &= w - 1) list[n++] = (uint32_t)(i + k) * 32 + (uint32_t)__builtin_ctzll(w);
-        }
-        if (n > MOST_TOGGLE) return NONE;
-    }
-    return n;
-}
-
-static struct mask *encode(const struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base)
-{
-    uint32_t list[MOST_TOGGLE + STRIDE * 32], n = differences(bits, base, s->n_word, list);
-    if (n == NONE && base) n = differences(bits, base = NULL, s->n_word, list);
-    size_t bytes = sizeof(struct mask) + (n == NONE ? s->n_word : n) * sizeof(uint32_t);
-    struct mask *m = mem_alloc(bytes);
-    *m = (struct mask){ .key = key, .base = base, .n = n, .bytes = (uint32_t)bytes };
-    if (n == NONE) memcpy(m->token, bits, s->n_word * sizeof *bits);
-    else if (n) memcpy(m->token, list, n * sizeof *list);
-    return m;
 }
 
 static void drop(struct mask_store *s, size_t at)
