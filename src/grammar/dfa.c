@@ -20,6 +20,7 @@ bool dfa_accepts(const struct dfa *d, uint32_t state) { return dfa_state(d, stat
 uint64_t dfa_id(const struct dfa *d) { return d->id; }
 bool dfa_empty(const struct dfa *d) { return d->empty; }
 const uint8_t *dfa_classes(const struct dfa *d) { return d->s.cls; }
+uint32_t dfa_n_class(const struct dfa *d) { return d->s.n_class; }
 size_t dfa_bytes(const struct dfa *d) { return atomic_load_explicit(&d->bytes, memory_order_relaxed); }
 size_t dfa_n_state(const struct dfa *d) { return __atomic_load_n(&d->n_state, __ATOMIC_RELAXED); }
 

@@ -656,7 +656,10 @@ uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
 uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
 {
     if (!state || !cap || dfa_lens(d, state)->min == INF) return 0;
-    return ask(d, Q_COUNT, state, 0, cap);
+    uint32_t most = 16;                 /* caps that differ by a little are one question */
+    while (most < cap && most < 1u << 30) most *= 2;
+    uint32_t n = ask(d, Q_COUNT, state, 0, MAX(most, cap));
+    return MIN(n, cap);
 }
 
 /* ---- what no state exceeds ------------------------------------------------------------------- */
@@ -751,9 +754,13 @@ uint32_t dfa_grace(struct dfa *d, uint32_t state)
         if (t.full || p->points >= GRACE_FAR) return MIN(fails - 1, p->points - (p->utf8 && p->points));
         p->done = true;
         struct place from = *p;
+        int last_utf8 = -2, last_cls = -1;  /* neighbours mostly do the same */
         for (int b = 0; b < 256; b++) {
-            int utf8 = byte_is_bare((uint32_t)b) ? utf8_dfa(from.utf8, (uint8_t)b) : -1;
-            if (utf8 < 0) continue;
+            if (b & 15 && b < 0xc0 && byte_is_bare((uint32_t)b - 1) == byte_is_bare((uint32_t)b) && d->s.cls[b] == d->s.cls[b - 1]) continue;
+            int utf8 = !byte_is_bare((uint32_t)b) ? -1 : b < 0x80 && !from.utf8 ? 0 : utf8_dfa(from.utf8, (uint8_t)b);
+            if (utf8 < 0 || (utf8 == last_utf8 && d->s.cls[b] == last_cls)) continue;
+            last_utf8 = utf8;
+            last_cls = d->s.cls[b];
             uint32_t to = dfa_step(d, d->s.cls, from.state, (uint8_t)b), points = from.points + (from.utf8 == 0);
             if (to == DFA_DEAD) { fails = MIN(fails, points); if (fails <= 1) return 0; }
             else tour_add(&t, (struct place){ to, points, utf8, false });

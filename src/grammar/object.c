@@ -197,26 +197,60 @@ static uint32_t free_below(const struct matcher *m, const struct frame *f, const
     return best;
 }
 
-/* Names of a small class that are still free, counted to cap. */
-static uint32_t free_names(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint32_t cap, int deep)
+struct free_search { const struct matcher *m; const struct frame *f; const struct strs *s; uint64_t found; };   /* found: hash of the last */
+
+/* Names of a small class that are still free, counted to cap. Few classes of bytes lead on: only their bytes are looked for. */
+static uint32_t free_from(struct free_search *q, const struct conf *c, uint32_t cap, int deep)
 {
-    uint32_t n = name_free(m, f, c);
-    for (int b = 1; b < 256 && n < cap && deep <= MOST_KEY; b++) {
-        struct conf t = *c;
-        if ((t.dfa = dfa_step(s->dfa, s->cls, c->dfa, (uint8_t)b)) == DFA_DEAD) continue;
-        if (t.n != NONE) t.n = trie_step(&frame_obj(m, f)->trie, t.n, (uint8_t)b);
-        t.aux = key_hash(t.aux, (uint8_t)b);
-        t.m += (b & 0xc0) != 0x80;
-        if (t.m <= s->max) n += free_names(m, f, &t, s, cap - n, deep + 1);
+    const struct strs *s = q->s;
+    uint32_t n = name_free(q->m, q->f, c), n_class = dfa_n_class(s->dfa);
+    const uint32_t *row = dfa_state(s->dfa, c->dfa)->row;
+    if (n) q->found = c->aux;
+    for (uint32_t k = 0; k < n_class && n < cap && deep <= MOST_KEY; k++) {
+        if (__atomic_load_n(&row[k], __ATOMIC_ACQUIRE) == DFA_DEAD) continue;
+        const uint8_t *at = s->cls + 1, *end = s->cls + 256;
+        for (; n < cap && at < end && (at = memchr(at, (int)k, (size_t)(end - at))); at++) {
+            struct conf t = *c;
+            uint8_t b = (uint8_t)(at - s->cls);
+            if ((t.dfa = dfa_step(s->dfa, s->cls, c->dfa, b)) == DFA_DEAD) break;
+            if (t.n != NONE) t.n = trie_step(&frame_obj(q->m, q->f)->trie, t.n, b);
+            t.aux = key_hash(t.aux, b);
+            t.m += (b & 0xc0) != 0x80;
+            if (t.m <= s->max) n += free_from(q, &t, cap - n, deep + 1);
+        }
     }
     return n;
 }
 
-/* All that free names ahead of a place depend on: the same is asked again and again. */
-static uint64_t names_key(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s)
+static uint32_t free_names(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint32_t cap, uint64_t *found)
 {
-    uint64_t key = mix64(mix64(mix64(0xf9ee, frame_obj(m, f)->id_cost), c->cls), f->n_dyn ? m->word[f->dyn + 2] : 0);
+    struct free_search q = { m, f, s, 0 };
+    uint32_t n = free_from(&q, c, cap, 0);
+    *found = q.found;
+    return n;
+}
+
+/* All that free names ahead of a place depend on (used: a hash of those that are taken): the same is asked again and again. */
+static uint64_t names_key(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s, uint64_t used)
+{
+    uint64_t key = mix64(mix64(mix64(0xf9ee, frame_obj(m, f)->id_cost), c->cls), used);
     return mix64(mix64(mix64(key, c->aux), (uint64_t)c->n << 32 | c->dfa), (uint64_t)s->max << 32 | c->m);
+}
+
+static uint64_t used_hash(const struct matcher *m, const struct frame *f) { return f->n_dyn ? m->word[f->dyn + 2] : 0; }
+
+/* Is a name of a small class ahead of a place free? The one that was found last is remembered: mostly it still is. */
+static bool any_free(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s)
+{
+    enum { WHATEVER = 0x3e1f };
+    uint64_t key = names_key(m, f, c, s, WHATEVER), found = 0;
+    uint32_t have = memo_get(m, key), at = f->dyn;
+    bool used = have == NONE;
+    for (uint16_t i = 0; i < f->n_dyn && !used; i++, at = (uint32_t)m->word[at + 1]) used = (uint32_t)m->word[at] == have;
+    if (!used) return true;
+    if (!free_names(m, f, c, s, 1, &found)) return false;
+    memo_put(m, key, (uint32_t)found);
+    return true;
 }
 
 /* Of a class with few names: is one of them still free? */
@@ -228,9 +262,9 @@ static bool name_left(const struct matcher *m, const struct frame *f, uint32_t c
     if (!s->dfa || !taken || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
         return true;
     struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
-    uint64_t key = names_key(m, f, &c, s);
+    uint64_t key = names_key(m, f, &c, s, used_hash(m, f));
     uint32_t have = memo_get(m, key);
-    return have != NONE ? have : memo_put(m, key, free_names(m, f, &c, s, 1, 0));
+    return have != NONE ? have : memo_put(m, key, any_free(m, f, &c, s));
 }
 
 static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)
@@ -253,7 +287,8 @@ static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key
         uint32_t cap = need + 1 + o->n_key + f->n_dyn;
         if (dfa_count(s->dfa, DFA_START, cap) >= cap) return true;
         struct conf c = { .kind = C_KEY, .cls = (uint8_t)(i + 1), .dfa = DFA_START };
-        uint32_t n = free_names(m, f, &c, s, need + 1, 0);
+        uint64_t last;
+        uint32_t n = free_names(m, f, &c, s, need + 1, &last);
         have += n - (n && invents);
         invents = invents && !n;
     }
@@ -365,10 +400,10 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
     if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
     /* declared and used names are no invented ones: there must be another */
-    uint64_t key = mix64(names_key(m, f, c, &capped), (uint64_t)c->lex << 40 | (uint64_t)c->part << 8 | c->surf);
+    uint64_t key = mix64(names_key(m, f, c, &capped, used_hash(m, f)), (uint64_t)c->lex << 40 | (uint64_t)c->part << 8 | c->surf);
     uint32_t have = memo_get(m, key);
     if (have != NONE) return have;
-    bool ok = few_names(m, c) ? free_names(m, f, c, &capped, 1, 0) > 0 : key_extend(m, c) < COST_MAX;
+    bool ok = few_names(m, c) ? any_free(m, f, c, &capped) : key_extend(m, c) < COST_MAX;
     return memo_put(m, key, ok);
 }
 

@@ -80,6 +80,7 @@ uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap);
 
 /* Byte -> class; states have one successor a class. */
 const uint8_t *dfa_classes(const struct dfa *d);                      /* [256] */
+uint32_t       dfa_n_class(const struct dfa *d);
 
 static inline uint32_t dfa_step(struct dfa *d, const uint8_t *cls, uint32_t state, uint8_t b)
 {
