@@ -83,7 +83,11 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
 
 /* What leaves a state as it is: its run (regex.h), or where the automaton names none, the ASCII bytes that lead from it to
  * itself. */
-struct stay { uint32_t state; bool utf8; uint32_t max; uint64_t run[2]; };
+struct stay {
+    uint32_t state; bool utf8; uint32_t max; uint64_t run[2];
+    bool led; uint64_t leads, strays;   /* led: asked for. Bytes from 0xC0 on all of whose code points lead back to the state,
+                                         * and those of which that is not so */
+};
 enum { MOST_BASE = 4, N_STAY = 64 };
 /* A state whose run has been swept: all tokens made of its bytes are taken already. */
 struct base {
@@ -103,6 +107,7 @@ struct scan {
     struct base base[MOST_BASE]; int n_base;
     int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
     struct stay stay[N_STAY];           /* by state, the newest of each slot */
+    uint8_t middle[64]; uint32_t n_middle;                            /* see middles_make() */
     uint32_t limit, *most; bool *cut;   /* bytes that may be left to do (NONE: nobody asks); the most that are; are some left out? */
 };
 
@@ -141,16 +146,63 @@ static int wide_of(const uint64_t run[2])
     return __builtin_popcountll(run[0]) + __builtin_popcountll(run[1]);
 }
 
-static const struct stay *stay_of(struct scan *w, uint32_t state)
+static struct stay *stay_of(struct scan *w, uint32_t state)
 {
     struct stay *k = &w->stay[state % N_STAY];
     if (k->state == state) return k;
     const struct dfa_state *q = dfa_state(w->s->dfa, state);
-    *k = (struct stay){ state, q->run_utf8, q->run_max, { q->run[0], q->run[1] } };
+    *k = (struct stay){ .state = state, .utf8 = q->run_utf8, .max = q->run_max, .run = { q->run[0], q->run[1] } };
     for (uint32_t b = 0x20; b < 0x7f && !q->run_max; b++)
         if (dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) == state) k->run[b >> 6] |= 1ull << (b & 63);
     if (!q->run_max && (k->run[0] | k->run[1])) k->max = NONE;
     return k;
+}
+
+/* Bytes of the middle of a code point, one for each that the automaton and UTF-8 tell apart. */
+static void middles_make(struct scan *w)
+{
+    const uint8_t *cls = w->s->cls;
+    for (uint32_t b = 0x80; b < 0xc0; b++)
+        if (b == 0x80 || b == 0x90 || b == 0xa0 || cls[b] != cls[b - 1]) w->middle[w->n_middle++] = (uint8_t)b;
+}
+
+/* Do all code points begun so lead back to a state? */
+static bool leads_home(const struct scan *w, uint32_t home, uint32_t at, int utf8)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < w->n_middle; i++) {
+        int next = utf8_dfa(utf8, w->middle[i]);
+        if (next < 0) continue;
+        uint32_t to = dfa_step(w->s->dfa, w->s->cls, at, w->middle[i]);
+        if (to == DFA_DEAD || (!next && to != home)) return false;
+        if (next && to != last && !leads_home(w, home, to, next)) return false;
+        last = to;
+    }
+    return true;
+}
+
+/* Does each of these bytes, bit b for 0xC0 + b, begin code points that all lead back to the state? */
+static bool leads_back(struct scan *w, struct stay *k, uint64_t leads)
+{
+    const uint8_t *cls = w->s->cls;
+    if (!w->n_middle) middles_make(w);
+    if (!k->led) {
+        k->led = true;
+        bool counts = k->max != NONE;   /* a run that counts is none to come home to */
+        for (uint32_t b = 0x20; b < 0x80 && !counts; b++)
+            counts = k->run[b >> 6] >> (b & 63) & 1 && dfa_step(w->s->dfa, cls, k->state, (uint8_t)b) != k->state;
+        if (counts) k->strays = ~0ull;
+    }
+    for (uint64_t left = leads & ~k->leads; left; left = leads & ~k->leads) {
+        if (leads & k->strays) return false;
+        uint32_t b = 0xc0 + (uint32_t)__builtin_ctzll(left), end = b + 1;
+        int utf8 = utf8_dfa(0, (uint8_t)b);
+        uint32_t to = utf8 > 0 ? dfa_step(w->s->dfa, cls, k->state, (uint8_t)b) : DFA_DEAD;
+        bool home = to != DFA_DEAD && leads_home(w, k->state, to, utf8);
+        while (end < 0x100 && cls[end] == cls[b] && utf8_dfa(0, (uint8_t)end) == utf8) end++;
+        for (uint32_t i = b; i < end; i++) *(home ? &k->leads : &k->strays) |= 1ull << (i - 0xc0);
+    }
+    return true;
 }
 
 /* How far the run of a state reaches when `len` code points lie before it. */
@@ -271,18 +323,22 @@ static void doubt(struct scan *w, int32_t token)
     }
 }
 
-/* Whatever lies below a node leads on: its bytes are all of the run of the state that is reached there. */
+/* Whatever lies below a node leads on: its bytes are all of the run of the state that is reached there, or will be when the
+ * code point that the node begins is whole. */
 static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
 {
     const struct vtrie *t = &w->v->all;
-    if (own->utf8 || w->taken || w->limit != NONE || t->skip[node] == node + 1) return false;
-    const struct stay *k = stay_of(w, own->state);
+    const struct step *home = own->utf8 ? own - 1 : own;
+    if (home->utf8 || w->taken || w->limit != NONE || t->skip[node] == node + 1) return false;
+    struct stay *k = stay_of(w, home->state);
     const uint64_t *below = t->below[node].w, *run = k->run;
-    /* quotes, backslashes and controls are no content: what has them is not taken here */
-    const uint64_t other[2] = { 0xfffffffeull | 1ull << '"', 1ull << ('\\' - 64) };
-    if (below[0] & ~(run[0] | k->utf8 | other[0]) || below[1] & ~(run[1] | other[1])) return false;
+    /* quotes, backslashes and controls are no content: what has them is not taken here; code points are looked at below */
+    const uint64_t other[2] = { 0xffffffffull | 1ull << '"', 1ull << ('\\' - 64) };
+    if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
+    uint64_t leads = t->leads[node] | (own->utf8 ? 1ull << (t->byte[node] - 0xc0) : 0);
     uint32_t most = run_reach(w, k, own->len);
-    return most && (most == NONE || (t->tall[node] < 255 && t->tall[node] <= most));
+    if (!most || (most != NONE && (t->tall[node] >= 255 || t->tall[node] > most))) return false;
+    return k->utf8 || !leads || leads_back(w, k, leads);
 }
 
 /* Walks the trie; below a node that is still in a base and that no exit lies under, all is taken already. */

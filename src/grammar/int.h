@@ -629,6 +629,7 @@ struct vtrie {
     uint32_t *kid_off, *kid; uint8_t *kid_byte;
     uint32_t *first; int32_t *list;
     struct bytemap *below;              /* which bytes occur below */
+    uint64_t *leads;                    /* which of them from 0xC0 on */
     uint8_t *tall;                      /* depth of the deepest token below, 255: that or more */
 };
 /* Content tokens of strings under one set of escapes. len[t]: code points of a token that is pure content, a begun one
@@ -636,8 +637,8 @@ struct vtrie {
 struct strclass { int16_t *len; uint8_t *pending; uint32_t *all; int32_t *by_len; uint32_t *len_end, n_len; int32_t *escaped; uint32_t n_escaped; };
 /* Tokens that leave a string: content, then the first bare quote, then a remainder. They are grouped by the remainder,
  * of which there are few: group 0 has none, group k + 1 ends at node k of `trie`; tokens list[from[k], from[k + 1]).
- * head[i]: bytes of content of list[i]; len[i]: their code points. */
-struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head; int16_t *len; uint32_t n_token; };
+ * head[i]: bytes of content of list[i]; len[i]: their code points; hash[i]: key_hash() of what they mean, from 0 on. */
+struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head; int16_t *len; uint64_t *hash; uint32_t n_token; };
 struct mask_store;
 struct vocab {
     int n_vocab; size_t n_word;

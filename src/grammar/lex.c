@@ -178,16 +178,14 @@ int lex_spell(int esc, uint8_t b, char out[8])
     return 1;
 }
 
+/* By arithmetic: masks ask this of every half of an escape and every byte that it may become. */
 int lex_left(uint16_t lex, uint32_t part, int esc, uint8_t b)
 {
-    char want[8], have[8] = "\\";
-    int n = lex_spell(esc, b, want), digits = 0, k = 1;
-    if (lex != LEX_ESC) {
-        have[k++] = lex < LEX_PAIR ? 'u' : 'x';
-        digits = lex - (lex < LEX_PAIR ? LEX_HEX : LEX_PYHEX);
-        for (int i = digits; i-- > 0;) have[k++] = "0123456789abcdef"[part >> (4 * i) & 15];
-    }
-    return k < n && !memcmp(want, have, (size_t)k) ? n - k : -1;
+    bool python = esc == ESC_PYTHON, brief = b == '"' || b == '\\' || b == '\n' || b == '\r' || b == '\t' || (!python && (b == '\b' || b == '\f'));
+    int all = python ? 2 : 4, digits = lex - (python ? LEX_PYHEX : LEX_HEX);
+    if (lex == LEX_ESC) return brief ? 1 : b < 0x20 ? 1 + all : -1;
+    if (brief || b >= 0x20 || digits < 0 || digits >= all) return -1;
+    return !digits || (uint32_t)b >> 4 * (all - digits) == part ? all - digits : -1;
 }
 
 bool lex_may_mean(uint16_t lex, uint32_t part, int esc, uint8_t b) { return lex_left(lex, part, esc, b) > 0; }

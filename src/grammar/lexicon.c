@@ -54,6 +54,7 @@ static void trie_alloc(struct vocab *v, struct vtrie *t, size_t total, int n)
     t->first = arena_alloc(&v->mem, (total + 1) * sizeof *t->first);
     t->list = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *t->list);
     t->below = arena_alloc(&v->mem, (total + 1) * sizeof *t->below);
+    t->leads = arena_alloc(&v->mem, (total + 1) * sizeof *t->leads);
     t->tall = arena_alloc(&v->mem, total + 1);
 }
 
@@ -86,11 +87,13 @@ static void trie_spans(struct vtrie *t, int max_len)
     }
     for (uint32_t i = t->n; i-- > 0;) {
         t->below[i] = (struct bytemap){ 0 };
+        t->leads[i] = 0;
         t->tall[i] = (uint8_t)MIN(t->depth[i], 255);
         for (uint32_t k = i + 1; k < t->skip[i]; k = t->skip[k]) {
             t->below[i].w[0] |= t->below[k].w[0];
             t->below[i].w[1] |= t->below[k].w[1];
             bytemap_add(&t->below[i], t->byte[k]);
+            t->leads[i] |= t->leads[k] | (t->byte[k] >= 0xc0 ? 1ull << (t->byte[k] - 0xc0) : 0);
             t->tall[i] = MAX(t->tall[i], t->tall[k]);
         }
     }
@@ -159,6 +162,22 @@ static int content_len(struct bytes b, int esc, int *head, int *pending)
     return n;
 }
 
+/* Hash of the text that content stands for. */
+static uint64_t content_hash(struct bytes b, int esc)
+{
+    uint16_t lex = LEX_NORMAL;
+    uint32_t part = 0;
+    uint64_t h = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        uint8_t out[4];
+        int n_out;
+        lex_step(&lex, &part, esc, false, (uint8_t)b.p[i], out, &n_out);
+        for (int k = 0; k < n_out; k++) h = key_hash(h, out[k]);
+        if (lex == LEX_NORMAL) part = 0;
+    }
+    return h;
+}
+
 static void class_lists(struct vocab *v, struct strclass *c)
 {
     c->n_len = (uint32_t)v->max_len + 1;
@@ -209,11 +228,13 @@ static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n
     q->list = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->list);
     q->head = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->head);
     q->len = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->len);
+    q->hash = arena_alloc(&v->mem, ((size_t)n + 1) * sizeof *q->hash);
     for (int i = 0; i < n; i++) {
         int head, pending;
         q->list[i] = some[i];
         q->len[i] = (int16_t)content_len(v->bytes[some[i]], esc, &head, &pending);
         q->head[i] = (uint16_t)head;
+        q->hash[i] = content_hash((struct bytes){ v->bytes[some[i]].p, (size_t)head }, esc);
     }
     mem_free(rest);
     mem_free(e.text);

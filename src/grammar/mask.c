@@ -416,10 +416,14 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
  * seen before; texts that have been seen are tried one by one. */
 struct leaving {
     const struct conf *c; const struct quotes *q;
-    bool guarded; uint64_t seen[16];
+    bool guarded; uint64_t seen[16];    /* by six bits and four of their hash: texts that have been seen (of a name: written) */
     uint32_t least, most;               /* code points that the head of a token may have */
+    bool names;                         /* seen holds names */
     bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
 };
+
+static void seen_add(struct leaving *l, uint64_t hash) { l->seen[hash >> 6 & 15] |= 1ull << (hash & 63); }
+static bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
 
 /* Where no automaton decides, only the length does, and for a name whether it is taken: by a declared one, which shows in
  * its first byte, or by an invented one. */
@@ -434,7 +438,9 @@ static void leaving_lengths(const struct matcher *m, struct leaving *l)
         const struct trie *t = &frame_obj(m, f)->trie;
         least = MAX(least, validating(m) ? 0u : 1u);
         most = MIN(most, key_cap(m, c));
-        l->easy = l->easy && !f->n_dyn;
+        l->easy = l->easy && (!f->n_dyn || (!c->m && c->lex == LEX_NORMAL));   /* hashes of heads are those of whole names */
+        l->names = f->n_dyn > 0;
+        for (uint32_t i = 0, at = f->dyn; i < f->n_dyn && l->easy; i++, at = (uint32_t)m->word[at + 1]) seen_add(l, m->word[at]);
         byteset_add(&l->first, '\\');
         for (uint32_t i = 0; l->easy && c->n != NONE && i < t->node[c->n].n_child; i++)
             byteset_add(&l->first, t->node[t->node[c->n].child + i].byte);
@@ -449,7 +455,7 @@ static void leaving_init(const struct matcher *m, struct leaving *l, const struc
     *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
     l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
     for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
-        l->seen[m->word[at] >> 6 & 15] |= 1ull << (m->word[at] & 63);
+        seen_add(l, m->word[at]);
     leaving_lengths(m, l);
 }
 
@@ -460,7 +466,8 @@ static bool head_ends(const struct matcher *m, const struct leaving *l, uint32_t
     struct bytes b = m->v->bytes[q->list[i]];
     uint32_t len = (uint32_t)q->len[i];
     if (len < l->least || len > l->most) return false;
-    if (l->easy && (l->c->kind == C_STR || (q->head[i] && !byteset_has(&l->first, (uint8_t)*b.p)))) return true;
+    bool other = l->c->kind == C_STR || (q->head[i] && !byteset_has(&l->first, (uint8_t)*b.p));
+    if (l->easy && other && !(l->names && seen_has(l, q->hash[i]))) return true;
     return ends_behind(m, l->c, b, q->head[i], len, hash);
 }
 
@@ -473,7 +480,7 @@ static void take_group(struct walk *w, const struct leaving *l, uint32_t group, 
     for (uint32_t i = lo; i < hi; i++) {
         uint64_t hash = 0;
         if (!head_ends(w->m, l, i, l->guarded ? &hash : NULL)) continue;
-        if (l->guarded && l->seen[hash >> 6 & 15] >> (hash & 63) & 1) try_alone(w, l->c, q->list[i]);
+        if (l->guarded && seen_has(l, hash)) try_alone(w, l->c, q->list[i]);
         else bit_set(w->bits, q->list[i]);
     }
 }
@@ -534,7 +541,7 @@ static void take_new(struct walk *w, const struct conf *c)
         struct bytes b = v->bytes[k->by_len[i]];
         uint64_t hash;
         bool whole = !k->pending[k->by_len[i]] && ends_behind(w->m, c, b, b.len, (uint32_t)k->len[k->by_len[i]], &hash);
-        if (whole && !(l.seen[hash >> 6 & 15] >> (hash & 63) & 1)) bit_set(w->bits, k->by_len[i]);
+        if (whole && !seen_has(&l, hash)) bit_set(w->bits, k->by_len[i]);
         else try_alone(w, c, k->by_len[i]);
     }
 }
