@@ -458,6 +458,7 @@ struct matcher {
     struct conf *conf; uint32_t n_conf, cap_conf;                     /* all committed sets, then scratch */
     struct snap *snap; uint32_t n_snap, cap_snap;                     /* snap[0] = before anything */
     uint32_t set0;                                                    /* where the set being built begins */
+    uint64_t *place; uint32_t n_place;                                /* hashes of a large set being built, 0: not begun */
     uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */

@@ -77,18 +77,6 @@ static bool owes_more(struct matcher *m, const struct conf *c)
     return false;
 }
 
-void set_emit(struct matcher *m, struct conf c)
-{
-    if (m->n_conf - m->set0 >= (validating(m) ? MOST_CONF_VALIDATE : MOST_CONF)) return;
-    for (uint32_t i = m->set0; i < m->n_conf; i++)
-        if (same_conf(m, &m->conf[i], &c)) return;
-    const struct frame *f = &m->frame[c.frame];
-    if (c.kind == C_NEXT && f->kind == F_OBJ && frame_obj(m, f)->owes && owes_more(m, &c)) return;
-    if (f->flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;
-    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-    m->conf[m->n_conf++] = c;
-}
-
 uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
 {
     h = mix64(h, m->frame[c->frame].hash);
@@ -96,6 +84,50 @@ uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
     h = mix64(h, (uint64_t)c->n << 32 | c->m);
     h = mix64(h, (uint64_t)c->lex << 48 | (uint64_t)c->blank << 32 | c->part);
     return mix64(mix64(h, (uint64_t)c->sh << 32 | c->dfa), c->aux);
+}
+
+/* Large sets find their members by hash. */
+enum { MOST_SCAN = 32, N_PLACE = 4 * MOST_CONF };
+_Static_assert(N_PLACE >= 2 * MOST_CONF_VALIDATE, "at most half of the places are taken");
+
+/* Was it there? Then it is now. */
+static bool place_take(struct matcher *m, const struct conf *c)
+{
+    uint64_t h = conf_hash(m, c, 1) | 1;
+    uint32_t at = (uint32_t)(h >> 32) % N_PLACE;
+    for (; m->place[at]; at = (at + 1) % N_PLACE)
+        if (m->place[at] == h) return true;
+    m->place[at] = h;
+    m->n_place++;
+    return false;
+}
+
+/* Is there one like it in the set being built? */
+static bool is_there(struct matcher *m, const struct conf *c)
+{
+    if (m->n_conf - m->set0 < MOST_SCAN) {
+        for (uint32_t i = m->set0; i < m->n_conf; i++)
+            if (same_conf(m, &m->conf[i], c)) return true;
+        return false;
+    }
+    if (!m->place) m->place = mem_alloc(N_PLACE * sizeof *m->place);
+    if (!m->n_place || m->n_place > N_PLACE * 3 / 4) {  /* those that were dropped are there, too */
+        memset(m->place, 0, N_PLACE * sizeof *m->place);
+        m->n_place = 0;
+        for (uint32_t i = m->set0; i < m->n_conf; i++) place_take(m, &m->conf[i]);
+    }
+    return place_take(m, c);
+}
+
+void set_emit(struct matcher *m, struct conf c)
+{
+    if (m->n_conf - m->set0 >= (validating(m) ? MOST_CONF_VALIDATE : MOST_CONF)) return;
+    if (is_there(m, &c)) return;
+    const struct frame *f = &m->frame[c.frame];
+    if (c.kind == C_NEXT && f->kind == F_OBJ && frame_obj(m, f)->owes && owes_more(m, &c)) return;
+    if (f->flags & FL_HASH && !validating(m) && !m->probing && !unique_alive(m, &c)) return;
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = c;
 }
 
 bool set_accepts(const struct matcher *m, uint32_t from, uint32_t n)
@@ -243,6 +275,7 @@ static void conf_step(struct matcher *m, struct conf c, uint8_t b)
 static void begin_step(struct matcher *m)
 {
     m->set0 = m->n_conf;
+    m->n_place = 0;
     m->fuel = FUEL;
     m->epoch++;
 }
@@ -323,6 +356,7 @@ void matcher_free(struct matcher *m)
     mem_free(m->visit);
     mem_free(m->level);
     mem_free(m->memo);
+    mem_free(m->place);
     str_done(&m->why);
     mem_free(m);
 }
@@ -338,6 +372,8 @@ struct matcher *matcher_fork(const struct matcher *m)
     f->why = (struct str){ 0 };
     f->level = NULL;
     f->memo = NULL;
+    f->place = NULL;
+    f->n_place = 0;
     return f;
 }
 

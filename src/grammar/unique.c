@@ -211,6 +211,7 @@ static bool look_from(struct matcher *m, const struct conf *c, uint32_t top, uin
     m->probing--;
     matcher_reset(m, k);
     m->set0 = set0;
+    m->n_place = 0;
     m->fuel = fuel;
     if (way) *way = alive && l.found >= 0 ? (uint32_t)l.found : NONE;
     return alive;
