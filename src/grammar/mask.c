@@ -17,6 +17,8 @@ struct walk {
     bool priced;                        /* tokens whose output costs more than p.most are refused */
     struct price p;
     bool sieve;                         /* what is in bits already need not be looked at */
+    bool many;                          /* so many configurations that most allow what others have allowed */
+    uint32_t content[2];                /* by escapes: 1 + the room for which plain content has been taken */
     struct arena tmp;
 };
 
@@ -97,7 +99,7 @@ static uint32_t plain_room(struct walk *w, const struct conf *c)
         if (s->max != NONE && s->max < c->m + spare + NEAR) return 0;
         if (s->max != NONE) room = s->max - c->m - spare;
     } else if (c->kind == C_KEY) {
-        if (!c->cls || m->frame[c->frame].flags & (FL_ARGS | FL_HASH)) return 0;
+        if (!c->cls || m->frame[c->frame].flags & (validating(m) ? FL_ARGS | FL_HASH : FL_ARGS)) return 0;
         const struct obj *o = frame_obj(m, &m->frame[c->frame]);
         if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return 0;
     } else return 0;
@@ -244,9 +246,59 @@ static uint32_t set_without(struct matcher *m, uint32_t but, uint32_t from, uint
     return at;
 }
 
+/* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
+ * seen before; texts that have been seen are tried one by one. */
+struct leaving {
+    const struct conf *c; const struct quotes *q;
+    bool guarded; uint64_t seen[16];    /* by six bits and four of their hash: texts that have been seen (of a name: written) */
+    uint32_t least, most;               /* code points that the head of a token may have */
+    bool names;                         /* seen holds names */
+    bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
+};
+
+static void seen_add(struct leaving *l, uint64_t hash) { l->seen[hash >> 6 & 15] |= 1ull << (hash & 63); }
+static bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
+
+/* Where no automaton decides, only the length does, and for a name whether it is taken: by a declared one, which shows in
+ * its first byte, or by an invented one. */
+static void leaving_lengths(const struct matcher *m, struct leaving *l)
+{
+    const struct conf *c = l->c;
+    const struct strs *s = strs_of(m, c);
+    uint32_t least = s->min, most = s->max;
+    l->easy = !s->dfa && !l->guarded;
+    if (c->kind == C_KEY) {
+        const struct frame *f = &m->frame[c->frame];
+        const struct trie *t = &frame_obj(m, f)->trie;
+        least = MAX(least, validating(m) ? 0u : 1u);
+        most = MIN(most, key_cap(m, c));
+        l->easy = l->easy && (!f->n_dyn || (!c->m && c->lex == LEX_NORMAL));   /* hashes of heads are those of whole names */
+        l->names = f->n_dyn > 0;
+        for (uint32_t i = 0, at = f->dyn; i < f->n_dyn && l->easy; i++, at = (uint32_t)m->word[at + 1]) seen_add(l, m->word[at]);
+        byteset_add(&l->first, '\\');
+        for (uint32_t i = 0; l->easy && c->n != NONE && i < t->node[c->n].n_child; i++)
+            byteset_add(&l->first, t->node[t->node[c->n].child + i].byte);
+    }
+    l->least = least > c->m ? least - c->m : 0;
+    l->most = most == NONE ? NONE : most - MIN(most, c->m);
+}
+
+static void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
+    l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
+    for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
+        seen_add(l, m->word[at]);
+    leaving_lengths(m, l);
+}
+
 /* The configurations of a set that stand beside its plain place, and what may follow that one's quote: made when first
  * needed. */
-struct beside { const struct conf *own; uint32_t but, from, n, at; bool ready; struct byteset may; struct rests *r; };
+struct beside {
+    const struct conf *own; uint32_t but, from, n, at; bool ready; struct byteset may;
+    struct rests *r; struct leaving l;
+};
 
 static void beside_make(struct walk *w, struct beside *k)
 {
@@ -265,12 +317,19 @@ static void run_beside(struct walk *w, struct beside *k, int32_t id, uint32_t d)
 }
 
 /* A token with the plain place's quote at byte `quote`, `len` code points behind byte d. */
-static bool leaves_plain(struct walk *w, struct beside *k, struct bytes b, uint32_t d, size_t quote, uint32_t len)
+static void leave_plain(struct walk *w, struct beside *k, int32_t id, uint32_t d, size_t quote, uint32_t len)
 {
+    struct bytes b = w->m->v->bytes[id], tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - quote - 1 };
     beside_make(w, k);
-    if (!k->r) rests_open(w, k->r = arena_alloc(&w->tmp, sizeof *k->r), k->own);
-    struct bytes tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - quote - 1 };
-    return rest_fits(w, k->r, rest) && ends_behind(w->m, k->own, tail, quote - d, len, NULL);
+    if (!k->r) {
+        rests_open(w, k->r = arena_alloc(&w->tmp, sizeof *k->r), k->own);
+        leaving_init(w->m, &k->l, k->own);
+    }
+    uint64_t hash = 0;
+    bool ends = rest_fits(w, k->r, rest) && ends_behind(w->m, k->own, tail, quote - d, len, k->l.guarded ? &hash : NULL);
+    if (ends && k->l.guarded && seen_has(&k->l, hash)) run_token(w, id, d, k->from, k->n);
+    else if (ends) bit_set(w->bits, id);
+    else run_beside(w, k, id, d);
 }
 
 /* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
@@ -280,7 +339,7 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
     const struct vocab *v = w->m->v;
     const struct vtrie *t = &v->all;
     const struct conf own = *c;
-    bool text = c->kind != C_NUM, leaves = text && !(w->m->frame[c->frame].flags & FL_HASH);
+    bool text = c->kind != C_NUM, hashed = w->m->frame[c->frame].flags & FL_HASH, leaves = text && !(hashed && validating(w->m));
     uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
     struct mark before = matcher_mark(w->m);
     struct beside k = { .own = &own, .but = (uint32_t)(c - w->m->conf), .from = from, .n = n };
@@ -294,9 +353,10 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
         uint32_t len;
         size_t quote;
         enum tail kind = read_tail(b, d, value_escapes(w->m, own.surf), &quote, &len);
-        if (kind == TAIL_CONTENT && !short_enough) run_token(w, id, d, from, n);
-        else if (kind == TAIL_CONTENT || (kind == TAIL_QUOTE && leaves_plain(w, &k, b, d, quote, len))) bit_set(w->bits, id);
-        else run_beside(w, &k, id, d);
+        if (kind == TAIL_NONE) run_beside(w, &k, id, d);
+        else if (kind == TAIL_QUOTE) leave_plain(w, &k, id, d, quote, len);
+        else if (short_enough && !hashed) bit_set(w->bits, id);
+        else run_token(w, id, d, from, n);
     }
     matcher_reset(w->m, before);
 }
@@ -412,53 +472,6 @@ static void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint
 
 /* ---- leaving a string ------------------------------------------------------------------------ */
 
-/* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
- * seen before; texts that have been seen are tried one by one. */
-struct leaving {
-    const struct conf *c; const struct quotes *q;
-    bool guarded; uint64_t seen[16];    /* by six bits and four of their hash: texts that have been seen (of a name: written) */
-    uint32_t least, most;               /* code points that the head of a token may have */
-    bool names;                         /* seen holds names */
-    bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
-};
-
-static void seen_add(struct leaving *l, uint64_t hash) { l->seen[hash >> 6 & 15] |= 1ull << (hash & 63); }
-static bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
-
-/* Where no automaton decides, only the length does, and for a name whether it is taken: by a declared one, which shows in
- * its first byte, or by an invented one. */
-static void leaving_lengths(const struct matcher *m, struct leaving *l)
-{
-    const struct conf *c = l->c;
-    const struct strs *s = strs_of(m, c);
-    uint32_t least = s->min, most = s->max;
-    l->easy = !s->dfa && !l->guarded;
-    if (c->kind == C_KEY) {
-        const struct frame *f = &m->frame[c->frame];
-        const struct trie *t = &frame_obj(m, f)->trie;
-        least = MAX(least, validating(m) ? 0u : 1u);
-        most = MIN(most, key_cap(m, c));
-        l->easy = l->easy && (!f->n_dyn || (!c->m && c->lex == LEX_NORMAL));   /* hashes of heads are those of whole names */
-        l->names = f->n_dyn > 0;
-        for (uint32_t i = 0, at = f->dyn; i < f->n_dyn && l->easy; i++, at = (uint32_t)m->word[at + 1]) seen_add(l, m->word[at]);
-        byteset_add(&l->first, '\\');
-        for (uint32_t i = 0; l->easy && c->n != NONE && i < t->node[c->n].n_child; i++)
-            byteset_add(&l->first, t->node[t->node[c->n].child + i].byte);
-    }
-    l->least = least > c->m ? least - c->m : 0;
-    l->most = most == NONE ? NONE : most - MIN(most, c->m);
-}
-
-static void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
-{
-    const struct frame *f = &m->frame[c->frame];
-    *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
-    l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
-    for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
-        seen_add(l, m->word[at]);
-    leaving_lengths(m, l);
-}
-
 /* Does the text end well behind the head of a token? */
 static bool head_ends(const struct matcher *m, const struct leaving *l, uint32_t i, uint64_t *hash)
 {
@@ -485,13 +498,21 @@ static void take_group(struct walk *w, const struct leaving *l, uint32_t group, 
     }
 }
 
+/* Are the tokens whose remainder ends at or below a node all taken? */
+static bool rests_taken(const struct walk *w, const struct quotes *q, uint32_t node)
+{
+    for (uint32_t i = q->from[node], end = q->from[q->trie.skip[node - 1] + 1]; i < end; i++)
+        if (!bit_has(w->bits, q->list[i])) return false;
+    return true;
+}
+
 static void walk_rest(struct walk *w, const struct leaving *l, uint32_t node, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
     struct byteset may = set_bytes(m, from, n);
     const struct vtrie *t = &l->q->trie;
     for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
-        if (!byteset_has(&may, t->kid_byte[k])) continue;
+        if (!byteset_has(&may, t->kid_byte[k]) || (w->many && rests_taken(w, l->q, t->kid[k]))) continue;
         struct mark before = matcher_mark(m);
         uint32_t got = set_step(m, from, n, t->kid_byte[k]), at = m->set0;
         if (got) {
@@ -559,8 +580,12 @@ static void take_content(struct walk *w, const struct conf *c)
     if (w->priced) { content_afford(w->m, c, w->bits, &w->p); return; }
     struct strs s = *strs_of(w->m, c);
     uint32_t room = content_room(w->m, c);
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
     if (room != NONE) s.max = c->m + room;
-    dense_strs(w->m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, w->bits);
+    room = MIN(room, NONE - 1) + 1;
+    if (!s.dfa && w->content[esc] >= room) return;
+    if (!s.dfa) w->content[esc] = room;
+    dense_strs(w->m->v, &s, c->dfa, c->m, esc, w->bits);
 }
 
 /* Names of a finite language some of which are taken: where few are left every token is tried. */
@@ -701,6 +726,7 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
     struct matcher *m = w->m;
     struct conf *rest = arena_alloc(&w->tmp, (n + 1) * sizeof *rest);
     uint32_t k = 0;
+    w->many = n > FEW && !w->priced;
     for (uint32_t i = from; i < from + n && (!w->priced || w->p.most); i++) {   /* after the last token nothing fits */
         struct conf c = m->conf[i];
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
