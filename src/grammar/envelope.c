@@ -178,12 +178,27 @@ struct tree *tree_repeat(struct reader *r, struct tree *t, uint32_t m, uint32_t 
     return rep;
 }
 
+static uint32_t rule_home(const struct reader *r, const char *name, size_t len, uint32_t scope)
+{
+    return (uint32_t)hash64(name, len, scope) & (r->n_slot - 1);
+}
+
+static void rules_rehash(struct reader *r)
+{
+    r->n_slot = r->n_slot ? r->n_slot * 2 : 16;
+    r->slot = arena_zero(&r->tmp, r->n_slot * sizeof *r->slot);
+    for (uint32_t i = 0; i < r->n_rule; i++) {
+        uint32_t at = rule_home(r, r->rule[i].name, r->rule[i].len, r->rule[i].scope);
+        while (r->slot[at]) at = (at + 1) & (r->n_slot - 1);
+        r->slot[at] = i + 1;
+    }
+}
+
 uint32_t rule_index(struct reader *r, struct bytes name)
 {
-    enum { SLOTS = 2 * MOST_RULE };
-    if (!r->slot) r->slot = arena_zero(&r->tmp, SLOTS * sizeof *r->slot);
-    uint32_t at = (uint32_t)hash64(name.p, name.len, r->scope) % SLOTS;
-    for (; r->slot[at]; at = (at + 1) % SLOTS) {
+    if (r->n_rule * 2 >= r->n_slot) rules_rehash(r);
+    uint32_t at = rule_home(r, name.p, name.len, r->scope);
+    for (; r->slot[at]; at = (at + 1) & (r->n_slot - 1)) {
         const struct rule *q = &r->rule[r->slot[at] - 1];
         if (q->scope == r->scope && q->len == name.len && !memcmp(q->name, name.p, name.len))
             return r->slot[at] - 1;
@@ -628,7 +643,7 @@ bool envelope_parse(struct grammar *g, enum syntax syntax, const char *text, uin
                        MOST_ENVELOPE);
     struct reader r = { .g = g, .where = where[syntax], .start = text, .p = text, .end = text + len,
                         .n_schema = n_schema, .slot_goal = slot_goal, .e = &own };
-    arena_init(&r.tmp, 0);
+    arena_init(&r.tmp, 4096);
     uint32_t root = read[syntax](&r);
     bool ok = root != NONE && !own.code && lay_rules(&r, root);
     arena_done(&r.tmp);

@@ -31,7 +31,7 @@ struct reader {
     struct arena tmp;
     const char *where, *start, *p, *end;                              /* where: begins every message */
     uint32_t scope, n_scope;                                          /* of rule names; a grammar inside has its own */
-    struct rule *rule; uint32_t n_rule, cap_rule, *slot;              /* slot: hash table of ids + 1 */
+    struct rule *rule; uint32_t n_rule, cap_rule, *slot, n_slot;      /* slot: hash table of ids + 1 */
     uint32_t n_schema; const uint32_t *slot_goal;
     bool in_each;
     int depth;

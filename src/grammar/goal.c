@@ -71,10 +71,11 @@ uint32_t goal_of(struct grammar *g, const uint32_t *key, uint32_t n, struct err 
         err_set(e, ERR_LIMIT, "more than %d combinations of schemas", MOST_GOAL);
         return NONE;
     }
-    struct goal **chunk = &g->goal_chunk[n_goal / GOAL_CHUNK];
-    if (!*chunk) *chunk = mem_zero(GOAL_CHUNK * sizeof **chunk);
+    uint32_t full = 0;                                  /* chunks before this one */
+    while (n_goal >= ((uint32_t)GOAL_FIRST << (full + 1)) - GOAL_FIRST) full++;
+    if (!g->goal_chunk[full]) g->goal_chunk[full] = mem_zero(((size_t)GOAL_FIRST << full) * sizeof **g->goal_chunk);
     struct goal *p = goal_at(g, n_goal);
-    p->key = arena_alloc(&g->mem, (n + 1) * sizeof *p->key);
+    p->key = arena_small(&g->mem, (n + 1) * sizeof *p->key);
     if (n) memcpy(p->key, own, n * sizeof *own);
     p->n_key = n;
     s->goal_slot[h] = n_goal + 1;
@@ -158,7 +159,7 @@ struct ways { struct expand *x; struct way *way; uint32_t n, cap; };
 static struct way *way_add(struct ways *w, int types)
 {
     if (w->n == w->cap) {
-        struct way *more = arena_alloc(w->x->tmp, (w->cap * 2 + 8) * sizeof *more);
+        struct way *more = arena_small(w->x->tmp, (w->cap * 2 + 8) * sizeof *more);
         if (w->n) memcpy(more, w->way, w->n * sizeof *more);
         w->way = more;
         w->cap = w->cap * 2 + 8;
@@ -169,7 +170,7 @@ static struct way *way_add(struct ways *w, int types)
 
 static uint32_t *way_refs(struct ways *w, struct way *p, uint32_t n)
 {
-    p->ref = arena_alloc(w->x->tmp, (n + 1) * sizeof *p->ref);
+    p->ref = arena_small(w->x->tmp, (n + 1) * sizeof *p->ref);
     return p->ref;
 }
 
@@ -861,7 +862,7 @@ static bool attempt(struct grammar *g, struct goal *p, uint32_t goal, bool lenie
     struct expand x = { .g = g, .goal = goal, .e = e, .tmp = &tmp, .lenient = lenient };
     bool ok = goal_open_bags(&x) && texts_close(&x);
     if (ok) {
-        p->shape = arena_alloc(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
+        p->shape = arena_small(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
         if (x.n_shape) memcpy(p->shape, x.shape, x.n_shape * sizeof *p->shape);
         p->n_shape = x.n_shape;
     }

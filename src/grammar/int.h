@@ -235,7 +235,7 @@ struct schemas {
     bool scoped, saw_dynamic;           /* keep dynamic scopes; $dynamicRef was met */
     struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
 };
-enum { GOAL_CHUNK = 256 };
+enum { GOAL_FIRST = 16, GOAL_CHUNKS = 13 };                           /* chunk k holds GOAL_FIRST << k goals, which never move */
 struct bind;
 struct grammar {
     struct arena mem;
@@ -251,7 +251,7 @@ struct grammar {
     struct chars *chars; uint32_t n_chars;
     struct dfa **re; uint32_t n_re;                                   /* patterns of the envelope, counted references */
     struct schemas s;
-    struct goal *goal_chunk[MOST_GOAL / GOAL_CHUNK]; _Atomic uint32_t n_goal;
+    struct goal *goal_chunk[GOAL_CHUNKS]; _Atomic uint32_t n_goal;
     uint32_t *pair_goal, n_pair;
     struct bytes *pair_name[2];                                       /* raw, JSON-escaped */
     struct trie name[2];
@@ -263,7 +263,8 @@ struct grammar {
 };
 static inline struct goal *goal_at(const struct grammar *g, uint32_t i)
 {
-    return &g->goal_chunk[i / GOAL_CHUNK][i % GOAL_CHUNK];
+    uint32_t at = i + GOAL_FIRST, k = 27u - (uint32_t)__builtin_clz(at);
+    return &g->goal_chunk[k][at - ((uint32_t)GOAL_FIRST << k)];
 }
 
 /* envelope.c: text in one of the syntaxes becomes g's program; compile.c hands in the goals that slots refer to. */

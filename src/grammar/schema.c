@@ -170,7 +170,7 @@ static uint32_t scope_enter(struct grammar *g, uint32_t scope, uint32_t res)
         if (s->scope[k].n == have.n + 1 && s->scope[k].res[have.n] == res &&
             !memcmp(s->scope[k].res, have.res, have.n * sizeof *have.res))
             return k;
-    uint32_t *list = arena_alloc(&g->mem, (have.n + 1) * sizeof *list);
+    uint32_t *list = arena_small(&g->mem, (have.n + 1) * sizeof *list);
     if (have.n) memcpy(list, have.res, have.n * sizeof *list);
     list[have.n] = res;
     MEM_GROW(s->scope, s->n_scope, s->cap_scope);
@@ -196,7 +196,7 @@ static bool bad(struct reading *r, const char *what)
     return schemas_fail(r->g, r->e, r->id, ERR_SCHEMA, r->kw, "%s", what);
 }
 
-static void *part(struct reading *r, size_t n) { return arena_zero(&r->g->mem, n); }
+static void *part(struct reading *r, size_t n) { return arena_small(&r->g->mem, n); }
 
 static struct kw_num *num_of(struct reading *r)
 {
@@ -255,22 +255,26 @@ static bool whole_child(struct reading *r, const struct json *v, uint32_t *out)
     return child(r, v, (struct bytes){ 0 }, out);
 }
 
+/* "0", "1", … */
+static struct bytes index_name(struct reading *r, size_t i)
+{
+    char digit[24];
+    size_t n = sizeof digit;
+    do digit[--n] = (char)('0' + i % 10);
+    while (i /= 10);
+    return (struct bytes){ arena_str(&r->g->mem, digit + n, sizeof digit - n), sizeof digit - n };
+}
+
 static bool children(struct reading *r, const struct json *v, uint32_t **list, uint32_t *n)
 {
     if (!json_is(v, JSON_ARRAY)) return bad(r, "must be a list of schemas");
     size_t len = json_len(v);
     *list = part(r, (len + 1) * sizeof **list);
     for (size_t i = 0; i < len; i++) {
-        char *name = arena_fmt(&r->g->mem, "%zu", i);
-        if (!child(r, json_at(v, i), (struct bytes){ name, strlen(name) }, *list + i)) return false;
+        if (!child(r, json_at(v, i), index_name(r, i), *list + i)) return false;
     }
     *n = (uint32_t)len;
     return true;
-}
-
-static struct bytes keep(struct reading *r, const char *p, size_t len)
-{
-    return (struct bytes){ arena_str(&r->g->mem, p, len), len };
 }
 
 /* Members of an object of schemas, in order. */
@@ -281,7 +285,7 @@ static bool members(struct reading *r, const struct json *v, struct kw_prop **li
     *n = 0;
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         struct kw_prop *p = &(*list)[(*n)++];
-        p->name = keep(r, it.key, it.key_len);
+        p->name = (struct bytes){ it.key, it.key_len };
         if (!child(r, it.value, p->name, &p->node)) return false;
     }
     return true;
@@ -296,7 +300,7 @@ static bool names(struct reading *r, const struct json *v, struct bytes **list, 
         size_t len;
         const char *p = json_str(json_at(v, i), &len);
         if (!p) return bad(r, "must be an array of names");
-        (*list)[(*n)++] = keep(r, p, len);
+        (*list)[(*n)++] = (struct bytes){ p, len };
     }
     return true;
 }
@@ -321,11 +325,13 @@ static bool count(struct reading *r, const struct json *v, bool is_min, uint32_t
 
 static int type_bits(const struct json *name)
 {
-    static const struct { const char *name; int bits; } rows[] = {
-        { "null", T_NULL }, { "boolean", T_BOOL }, { "integer", T_INT }, { "number", T_NUM },
-        { "string", T_STR }, { "array", T_ARR }, { "object", T_OBJ } };
-    for (size_t i = 0; i < LEN(rows); i++)
-        if (json_str_is(name, rows[i].name)) return rows[i].bits;
+    static const struct { char name[8]; uint8_t len, bits; } rows[] = {
+        { "string", 6, T_STR }, { "object", 6, T_OBJ }, { "array", 5, T_ARR }, { "integer", 7, T_INT },
+        { "number", 6, T_NUM }, { "boolean", 7, T_BOOL }, { "null", 4, T_NULL } };
+    size_t len;
+    const char *p = json_str(name, &len);
+    for (size_t i = 0; p && i < LEN(rows); i++)
+        if (rows[i].len == len && !memcmp(rows[i].name, p, len)) return rows[i].bits;
     return 0;
 }
 
@@ -456,7 +462,7 @@ static bool kw_pattern(struct reading *r, const struct json *v)
     bool usable;
     const char *p = json_str(v, &len);
     if (!p) return bad(r, "must be a text");
-    struct bytes own = keep(r, p, len);
+    struct bytes own = { p, len };
     if (!pattern(r, own, &usable)) return false;
     if (usable) str_of(r)->pattern = own;
     return true;
@@ -466,7 +472,7 @@ static bool kw_format(struct reading *r, const struct json *v)
 {
     size_t len;
     const char *p = json_str(v, &len);
-    if (p && r->res->asserts_format && format_known(p)) str_of(r)->format = keep(r, p, len);
+    if (p && r->res->asserts_format && format_known(p)) str_of(r)->format = (struct bytes){ p, len };
     return true;
 }
 
@@ -519,7 +525,7 @@ static bool kw_properties(struct reading *r, const struct json *v)
 {
     struct kw_obj *o = obj_of(r);
     if (!members(r, v, &o->prop, &o->n_prop)) return false;
-    o->by_name = arena_alloc(&r->g->mem, (o->n_prop + 1) * sizeof *o->by_name);
+    o->by_name = arena_small(&r->g->mem, (o->n_prop + 1) * sizeof *o->by_name);
     for (uint32_t i = 0; i < o->n_prop; i++) o->by_name[i] = i;
     qsort_r(o->by_name, o->n_prop, sizeof *o->by_name, by_name, o->prop);
     return true;
@@ -578,7 +584,7 @@ static bool kw_dependencies(struct reading *r, const struct json *v)
     o->need = need;
     o->dep = dep;
     for (struct json_iter it = json_iter(v); json_next(&it);) {
-        struct bytes key = keep(r, it.key, it.key_len);
+        struct bytes key = { it.key, it.key_len };
         if (json_is(it.value, JSON_ARRAY)) {
             struct kw_need *n = &o->need[o->n_need++];
             n->key = key;
@@ -719,7 +725,7 @@ static uint32_t target(struct reading *r, struct spot to, const char *ref)
 {
     uint32_t scope = to.res == r->n.res ? r->n.scope : scope_enter(r->g, r->n.scope, to.res);
     struct node n = { .v = to.v, .doc = r->n.doc, .res = to.res, .scope = scope, .parent = r->id,
-                      .kw = *ref == '#' ? arena_str(&r->g->mem, ref, strlen(ref)) : "$ref" };
+                      .kw = *ref == '#' ? ref : "$ref" };
     return node_add(r->g, &n, r->e);
 }
 
@@ -755,11 +761,23 @@ static bool follow(struct reading *r)
 
 /* ---- documents ------------------------------------------------------------------------------- */
 
+/* The two keywords that decide how the others are read, found in one pass: most schemas have neither. */
+struct first_look { bool id; const struct json *ref; };
+static struct first_look look_first(const struct json *v)
+{
+    struct first_look f = { 0 };
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        if (!strcmp(it.key, "$ref")) f.ref = it.value;
+        f.id |= !strcmp(it.key, "$id") || !strcmp(it.key, "id");
+    }
+    return f;
+}
+
 /* A schema with an $id of its own is another resource. */
-static void enter_resource(struct reading *r)
+static void enter_resource(struct reading *r, bool has_id)
 {
     struct refs *refs = r->g->s.doc[r->n.doc].refs;
-    if (r->n.parent != NONE && (json_get(r->n.v, "$id") || json_get(r->n.v, "id"))) {
+    if (r->n.parent != NONE && has_id) {
         struct spot own = refs_enter(refs, r->n.res, r->n.v);
         if (own.res != r->n.res) r->n.scope = scope_enter(r->g, r->n.scope, own.res);
         r->n.res = own.res;
@@ -768,11 +786,10 @@ static void enter_resource(struct reading *r)
     r->n.draft4 = r->res->draft == DRAFT4;
 }
 
-static bool read_keywords(struct reading *r)
+static bool read_keywords(struct reading *r, const struct json *ref)
 {
     r->n.kind = NODE_READ;
-    const struct json *ref = r->res->draft <= DRAFT7 ? json_get(r->n.v, "$ref") : NULL;
-    if (json_is(ref, JSON_STRING)) {                    /* up to draft 7 its siblings say nothing */
+    if (r->res->draft <= DRAFT7 && json_is(ref, JSON_STRING)) {       /* its siblings say nothing */
         r->ref = json_str(ref, NULL);
         return follow(r);
     }
@@ -792,8 +809,9 @@ static bool read_node(struct grammar *g, uint32_t id, struct err *e)
     if (json_is(r.n.v, JSON_BOOL)) r.n.kind = json_bool(r.n.v) ? NODE_TRUE : NODE_FALSE;
     else if (!json_is(r.n.v, JSON_OBJECT)) return bad(&r, "a schema must be an object, true or false");
     else {
-        enter_resource(&r);
-        if (!read_keywords(&r)) return false;
+        struct first_look first = look_first(r.n.v);
+        enter_resource(&r, first.id);
+        if (!read_keywords(&r, first.ref)) return false;
     }
     g->s.node[id] = r.n;
     return true;

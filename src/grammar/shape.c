@@ -33,7 +33,7 @@ struct decs { struct dec *d; uint32_t n, cap; };
 static void decs_put(struct expand *x, struct decs *s, struct dec d)
 {
     if (s->n == s->cap) {
-        struct dec *more = arena_alloc(&x->g->mem, (s->cap * 2 + 4) * sizeof *more);
+        struct dec *more = arena_small(&x->g->mem, (s->cap * 2 + 4) * sizeof *more);
         if (s->n) memcpy(more, s->d, s->n * sizeof *more);
         s->d = more;
         s->cap = s->cap * 2 + 4;
@@ -85,7 +85,7 @@ static void num_keywords(struct expand *x, const struct bag *b, struct num *n, u
 
 static bool bag_numbers(struct expand *x, const struct bag *b)
 {
-    struct num *n = arena_zero(&x->g->mem, sizeof *n);
+    struct num *n = arena_small(&x->g->mem, sizeof *n);
     uint32_t at = b->item[0].ref / 2;
     n->integer = !(b->types & T_FRAC);
     n->fraction = !(b->types & T_INT);
@@ -110,7 +110,7 @@ static bool bag_numbers(struct expand *x, const struct bag *b)
 
 static void part_add(struct expand *x, struct text_rule *r, enum re_kind kind, bool negate, struct bytes p)
 {
-    struct re_part *more = arena_alloc(x->tmp, (r->n_part + 1) * sizeof *more);
+    struct re_part *more = arena_small(x->tmp, (r->n_part + 1) * sizeof *more);
     if (r->n_part) memcpy(more, r->part, r->n_part * sizeof *more);
     more[r->n_part++] = (struct re_part){ kind, negate, p.p, p.len };
     r->part = more;
@@ -120,7 +120,7 @@ static void part_add(struct expand *x, struct text_rule *r, enum re_kind kind, b
 static bool format_add(struct expand *x, struct text_rule *r, uint32_t node, bool negate, struct bytes name)
 {
     if (x->g->o.validate && !format_is_regular(name.p)) {
-        const char **more = arena_alloc(&x->g->mem, (r->n_judge + 1) * sizeof *more);
+        const char **more = arena_small(&x->g->mem, (r->n_judge + 1) * sizeof *more);
         if (r->n_judge) memcpy(more, r->judge, r->n_judge * sizeof *more);
         more[r->n_judge++] = arena_fmt(&x->g->mem, "%s%s", negate ? "!" : "", name.p);
         r->judge = more;
@@ -230,7 +230,7 @@ static bool bag_strings(struct expand *x, const struct bag *b)
 {
     struct text_rule r;
     if (!bag_rule(x, b, &r)) return false;
-    struct re_part *own = arena_alloc(&x->g->mem, (r.n_part + 1) * sizeof *own);
+    struct re_part *own = arena_small(&x->g->mem, (r.n_part + 1) * sizeof *own);
     if (r.n_part) memcpy(own, r.part, r.n_part * sizeof *own);
     r.part = own;
     if (x->names) {
@@ -248,7 +248,7 @@ static bool bag_strings(struct expand *x, const struct bag *b)
 /* One shape of a rule. */
 static bool text_shape(struct expand *x, const struct text_rule *r)
 {
-    struct strs *s = arena_zero(&x->g->mem, sizeof *s);
+    struct strs *s = arena_small(&x->g->mem, sizeof *s);
     bool empty;
     if (!strs_make(x, r->node, r, s, &empty)) return false;
     if (empty) return true;
@@ -271,7 +271,7 @@ static struct text_rule join_rules(struct expand *x, uint32_t at)
     bool any = false;
     for (uint32_t i = at; i < x->n_text; i++)
         if (i == at || may_join(&x->text[at], &x->text[i])) n += x->text[i].n_part;
-    out.part = arena_alloc(x->tmp, (n + 1) * sizeof *out.part);
+    out.part = arena_small(x->tmp, (n + 1) * sizeof *out.part);
     out.n_part = 0;
     for (uint32_t i = at; i < x->n_text; i++) {
         struct text_rule *r = &x->text[i];

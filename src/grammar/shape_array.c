@@ -159,8 +159,8 @@ static bool element(struct elements *el, uint32_t i, struct alts *out)
 {
     struct grammar *g = el->x->g;
     uint32_t all = 1u << el->a->n_cont;
-    uint32_t *ref = arena_alloc(el->x->tmp, (2 * el->b->n + MOST_OWED) * sizeof *ref);
-    out->alt = arena_alloc(&g->mem, all * sizeof *out->alt);
+    uint32_t *ref = arena_small(el->x->tmp, (2 * el->b->n + MOST_OWED) * sizeof *ref);
+    out->alt = arena_small(&g->mem, all * sizeof *out->alt);
     out->n = 0;
     for (uint32_t mask = all; mask-- > 0;) {
         uint32_t n;
@@ -175,7 +175,7 @@ static bool element(struct elements *el, uint32_t i, struct alts *out)
 
 bool bag_array(struct expand *x, const struct bag *b)
 {
-    struct arr *a = arena_zero(&x->g->mem, sizeof *a);
+    struct arr *a = arena_small(&x->g->mem, sizeof *a);
     struct elements el = { .x = x, .b = b, .a = a };
     a->max = NONE;
     for (uint32_t i = 0; i < b->n; i++)
@@ -184,7 +184,7 @@ bool bag_array(struct expand *x, const struct bag *b)
         if (!negated_counts(&el, &b->atom[i])) return false;
     uint32_t longest = a->n_prefix;                     /* past every list, for the rest */
     a->n_prefix = MIN(a->n_prefix, a->max);
-    a->prefix = arena_zero(&x->g->mem, (a->n_prefix + 1) * sizeof *a->prefix);
+    a->prefix = arena_small(&x->g->mem, (a->n_prefix + 1) * sizeof *a->prefix);
     for (uint32_t i = 0; i < a->n_prefix; i++)
         if (!element(&el, i, &a->prefix[i])) return false;
     if (a->max > a->n_prefix && !element(&el, longest, &a->rest)) return false;

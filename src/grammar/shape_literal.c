@@ -11,7 +11,7 @@ static bool make_trie(struct expand *x, uint32_t node, struct shape *sh, const s
                       uint32_t n)
 {
     struct grammar *g = x->g;
-    sh->lit = arena_zero(&g->mem, sizeof *sh->lit);
+    sh->lit = arena_small(&g->mem, sizeof *sh->lit);
     if (!trie_build(sh->lit, &g->mem, text, n, &g->s.n_trie_node))
         return schemas_fail(g, x->e, node, ERR_LIMIT, "enum", "%s", too_long);
     sh->lit->id_cost = g->n_lit++;
@@ -23,7 +23,7 @@ static bool strings(struct expand *x, uint32_t node, const struct json **v, uint
     struct grammar *g = x->g;
     struct shape *sh = shape_add(x, SH_STRLIT);
     if (!sh) return false;
-    struct bytes *text = arena_alloc(&g->mem, (n + 1) * sizeof *text);
+    struct bytes *text = arena_small(&g->mem, (n + 1) * sizeof *text);
     for (uint32_t i = 0; i < n; i++) {
         size_t len;
         const char *p = json_str(v[i], &len);
@@ -37,7 +37,7 @@ static struct bytes plain_integer(struct grammar *g, const char *text, size_t le
 {
     struct dec d = dec_read(&g->mem, text, len);
     if (!dec_is_int(&d) || d.point > 30) return (struct bytes){ 0 };
-    char *out = arena_alloc(&g->mem, 40);
+    char *out = arena_small(&g->mem, 40);
     size_t n = 0;
     if (d.neg) out[n++] = '-';
     for (int64_t i = 0; i < MAX(d.point, 1); i++) out[n++] = i < d.n ? d.digit[i] : '0';
@@ -50,8 +50,8 @@ static bool numbers(struct expand *x, uint32_t node, const struct json **v, uint
     struct grammar *g = x->g;
     struct shape *sh = shape_add(x, g->o.validate ? SH_NUM : SH_NUMLIT);
     if (!sh) return false;
-    struct bytes *text = arena_alloc(&g->mem, (n * 2 + 1) * sizeof *text);
-    struct dec *set = arena_alloc(&g->mem, (n + 1) * sizeof *set);
+    struct bytes *text = arena_small(&g->mem, (n * 2 + 1) * sizeof *text);
+    struct dec *set = arena_small(&g->mem, (n + 1) * sizeof *set);
     uint32_t k = 0;
     for (uint32_t i = 0; i < n; i++) {
         size_t len;
@@ -63,7 +63,7 @@ static bool numbers(struct expand *x, uint32_t node, const struct json **v, uint
         if (plain.len) text[k++] = plain;
     }
     if (!g->o.validate) return make_trie(x, node, sh, text, k);
-    sh->num = arena_zero(&g->mem, sizeof *sh->num);
+    sh->num = arena_small(&g->mem, sizeof *sh->num);
     sh->num->set = set;
     sh->num->n_set = n;
     return true;
@@ -72,7 +72,7 @@ static bool numbers(struct expand *x, uint32_t node, const struct json **v, uint
 /* Shapes for a list of values: one trie for the texts, one for the numbers, one shape for each other. */
 static bool shapes_of(struct expand *x, uint32_t node, const struct json **v, uint32_t n)
 {
-    const struct json **some = arena_alloc(x->tmp, (n + 1) * sizeof *some);
+    const struct json **some = arena_small(x->tmp, (n + 1) * sizeof *some);
     uint32_t n_str = 0, n_num = 0;
     int had = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -96,14 +96,14 @@ static bool shapes_of(struct expand *x, uint32_t node, const struct json **v, ui
 bool literal_object(struct expand *x, const struct json *v, uint32_t node)
 {
     struct grammar *g = x->g;
-    struct obj *o = arena_zero(&g->mem, sizeof *o);
+    struct obj *o = arena_small(&g->mem, sizeof *o);
     o->max = NONE;
-    o->key = arena_zero(&g->mem, (json_len(v) + 1) * sizeof *o->key);
+    o->key = arena_small(&g->mem, (json_len(v) + 1) * sizeof *o->key);
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         uint32_t lit = schemas_literal(g, it.value, node), ref = lit * 2;
         struct okey *k = &o->key[o->n_key++];
         *k = (struct okey){ .name = { arena_str(&g->mem, it.key, it.key_len), it.key_len }, .req = true };
-        k->alts.alt = arena_zero(&g->mem, sizeof *k->alts.alt);
+        k->alts.alt = arena_small(&g->mem, sizeof *k->alts.alt);
         k->alts.n = 1;
         if (lit == NONE || (k->alts.alt->goal = expand_goal_of(x, &ref, 1)) == NONE) return false;
     }
@@ -115,12 +115,12 @@ bool literal_object(struct expand *x, const struct json *v, uint32_t node)
 bool literal_array(struct expand *x, const struct json *v, uint32_t node)
 {
     struct grammar *g = x->g;
-    struct arr *a = arena_zero(&g->mem, sizeof *a);
+    struct arr *a = arena_small(&g->mem, sizeof *a);
     a->n_prefix = a->min = a->max = (uint32_t)json_len(v);
-    a->prefix = arena_zero(&g->mem, (a->n_prefix + 1) * sizeof *a->prefix);
+    a->prefix = arena_small(&g->mem, (a->n_prefix + 1) * sizeof *a->prefix);
     for (uint32_t i = 0; i < a->n_prefix; i++) {
         uint32_t lit = schemas_literal(g, json_at(v, i), node), ref = lit * 2;
-        a->prefix[i].alt = arena_zero(&g->mem, sizeof *a->prefix[i].alt);
+        a->prefix[i].alt = arena_small(&g->mem, sizeof *a->prefix[i].alt);
         a->prefix[i].n = 1;
         if (lit == NONE || (a->prefix[i].alt->goal = expand_goal_of(x, &ref, 1)) == NONE) return false;
     }
@@ -204,7 +204,7 @@ static bool by_list(struct expand *x, const struct bag *b, uint32_t id)
     bool easy = n_lists(x, b) == 1 && all_simple(x, b) && !x->names;
     uint32_t count = n->is_const ? 1 : (uint32_t)json_len(n->lits), k = 0;
     int types = n->types;
-    const struct json *lits = n->lits, **keep = arena_alloc(x->tmp, (count + 1) * sizeof *keep);
+    const struct json *lits = n->lits, **keep = arena_small(x->tmp, (count + 1) * sizeof *keep);
     bool one = n->is_const;
     for (uint32_t i = 0; i < count; i++) {
         const struct json *v = one ? lits : json_at(lits, i);

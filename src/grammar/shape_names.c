@@ -69,7 +69,7 @@ static bool pattern_put(struct members *mb, const struct kw_obj *k)
             return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
                                 "more than %d patterns for one object", MOST_PATTERN);
         if (mb->n_pattern == mb->cap_pattern) {
-            struct bytes *more = arena_alloc(mb->x->tmp, (mb->cap_pattern * 2 + 4) * sizeof *more);
+            struct bytes *more = arena_small(mb->x->tmp, (mb->cap_pattern * 2 + 4) * sizeof *more);
             if (mb->n_pattern) memcpy(more, mb->pattern, mb->n_pattern * sizeof *more);
             mb->pattern = more;
             mb->cap_pattern = mb->cap_pattern * 2 + 4;
@@ -85,8 +85,8 @@ bool all_patterns(struct members *mb)
         if (!pattern_put(mb, held_obj(mb, i))) return false;
     for (uint32_t i = 0; i < mb->n_debt; i++)
         if (!pattern_put(mb, node_at(mb->x->g, mb->debt[i].node)->obj)) return false;
-    mb->text = arena_alloc(mb->x->tmp, (mb->n_pattern + 1) * sizeof *mb->text);
-    mb->apart = arena_zero(mb->x->tmp, mb->n_pattern * mb->n_pattern + 1);
+    mb->text = arena_small(mb->x->tmp, (mb->n_pattern + 1) * sizeof *mb->text);
+    mb->apart = arena_small(mb->x->tmp, mb->n_pattern * mb->n_pattern + 1);
     for (uint32_t p = 0; p < mb->n_pattern; p++) {
         struct re_part part = { RE_PATTERN, false, mb->pattern[p].p, mb->pattern[p].len };
         struct text_rule r = { .part = &part, .n_part = 1, .max = NONE };
@@ -138,7 +138,11 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
     if (o->n_cls >= MOST_KEY_CLASS)
         return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
                             "patterns that sort keys in more than %d ways", MOST_KEY_CLASS);
-    if (!o->cls) o->cls = arena_zero(&mb->x->g->mem, MOST_KEY_CLASS * sizeof *o->cls);
+    if (!(o->n_cls & (o->n_cls - 1))) {                 /* nearly always just one */
+        struct kclass *more = arena_small(&mb->x->g->mem, MAX(1u, o->n_cls * 2) * sizeof *more);
+        if (o->n_cls) memcpy(more, o->cls, o->n_cls * sizeof *more);
+        o->cls = more;
+    }
     o->cls[o->n_cls++] = c;
     return true;
 }
@@ -158,7 +162,7 @@ static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, u
     for (uint32_t i = 0; i < mb->debt[d].bad.n_rule; i++) {
         const struct text_rule *bad = &mb->debt[d].bad.rule[i];
         struct sorting next = *s;
-        struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + bad->n_part + 1) * sizeof *part);
+        struct re_part *part = arena_small(mb->x->tmp, (s->rule.n_part + bad->n_part + 1) * sizeof *part);
         if (s->rule.n_part) memcpy(part, s->rule.part, s->rule.n_part * sizeof *part);
         if (bad->n_part) memcpy(part + s->rule.n_part, bad->part, bad->n_part * sizeof *part);
         next.rule.part = part;
@@ -182,7 +186,7 @@ static bool cannot_match(struct members *mb, const struct sorting *s, uint32_t p
 static struct sorting sort_further(struct members *mb, const struct sorting *s, uint32_t p, bool match)
 {
     struct sorting next = *s;
-    struct re_part *part = arena_alloc(mb->x->tmp, (s->rule.n_part + 1) * sizeof *part);
+    struct re_part *part = arena_small(mb->x->tmp, (s->rule.n_part + 1) * sizeof *part);
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->rule.n_part; i++) {
         const struct re_part *k = &s->rule.part[i];

@@ -30,7 +30,7 @@ static uint32_t name_home(const struct members *mb, struct bytes n)
 static void names_rehash(struct members *mb)
 {
     mb->n_slot = mb->n_slot ? mb->n_slot * 2 : 32;
-    mb->slot = arena_zero(mb->x->tmp, mb->n_slot * sizeof *mb->slot);
+    mb->slot = arena_small(mb->x->tmp, mb->n_slot * sizeof *mb->slot);
     for (uint32_t i = 0; i < mb->o->n_key; i++) {
         uint32_t h = name_home(mb, mb->o->key[i].name);
         while (mb->slot[h]) h = (h + 1) & (mb->n_slot - 1);
@@ -49,8 +49,8 @@ uint32_t key_of(struct members *mb, struct bytes name)
         if (have.len == name.len && !memcmp(have.p, name.p, name.len)) return mb->slot[h] - 1;
     }
     if (o->n_key == mb->cap_key) {
-        struct okey *more = arena_alloc(&mb->x->g->mem, (mb->cap_key * 2 + 8) * sizeof *more);
-        bool *barred = arena_alloc(mb->x->tmp, (mb->cap_key * 2 + 8) * sizeof *barred);
+        struct okey *more = arena_small(&mb->x->g->mem, (mb->cap_key * 2 + 8) * sizeof *more);
+        bool *barred = arena_small(mb->x->tmp, (mb->cap_key * 2 + 8) * sizeof *barred);
         if (o->n_key) {
             memcpy(more, o->key, o->n_key * sizeof *more);
             memcpy(barred, mb->barred, o->n_key * sizeof *barred);
@@ -154,7 +154,7 @@ static bool atom_names(struct members *mb, const struct atom *t)
 
 static uint64_t *key_set(struct members *mb)
 {
-    return arena_zero(&mb->x->g->mem, ((mb->o->n_key + 63) / 64 + 1) * sizeof(uint64_t));
+    return arena_small(&mb->x->g->mem, ((mb->o->n_key + 63) / 64 + 1) * sizeof(uint64_t));
 }
 
 static uint32_t required_keys(const struct obj *o)
@@ -236,7 +236,7 @@ static uint32_t set_absent(struct members *mb, uint32_t split)
 static bool declared_ways(struct members *mb)
 {
     struct obj *o = mb->o;
-    mb->ways = arena_zero(mb->x->tmp, (o->n_key + 1) * sizeof(struct key_ways *));
+    mb->ways = arena_small(mb->x->tmp, (o->n_key + 1) * sizeof(struct key_ways *));
     for (uint32_t i = 0; i < o->n_key; i++) {
         struct bytes name = o->key[i].name;
         bool ok = !mb->barred[i];
@@ -296,7 +296,7 @@ static void held_needs(struct members *mb)
 static void ban_add(struct members *mb, const struct bytes *first, const struct kw_obj *k)
 {
     struct obj *o = mb->o;
-    uint64_t **more = arena_alloc(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
+    uint64_t **more = arena_small(&mb->x->g->mem, (o->n_ban + 1) * sizeof *more);
     if (o->n_ban) memcpy(more, o->ban, o->n_ban * sizeof *more);
     o->ban = more;
     uint64_t *set = o->ban[o->n_ban++] = key_set(mb);
@@ -342,8 +342,8 @@ static void close_needs(struct obj *o)
 bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
 {
     struct grammar *g = x->g;
-    struct bytes *name = arena_alloc(x->tmp, (o->n_key + 1) * sizeof *name);
-    o->next_req = arena_alloc(&g->mem, (o->n_key + 2) * sizeof *o->next_req);
+    struct bytes *name = arena_small(x->tmp, (o->n_key + 1) * sizeof *name);
+    o->next_req = arena_small(&g->mem, (o->n_key + 2) * sizeof *o->next_req);
     o->next_req[o->n_key] = o->next_req[o->n_key + 1] = NONE;
     o->cap_key = MOST_KEY;
     for (uint32_t i = o->n_key; i-- > 0;) {
@@ -355,8 +355,8 @@ bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
     }
     o->cap_key++;
     o->n_word = (o->n_key + 63) / 64;
-    o->req = arena_zero(&g->mem, (o->n_word + 1) * sizeof *o->req);
-    o->none = arena_zero(&g->mem, (o->n_word + 1) * sizeof *o->none);
+    o->req = arena_small(&g->mem, (o->n_word + 1) * sizeof *o->req);
+    o->none = arena_small(&g->mem, (o->n_word + 1) * sizeof *o->none);
     for (uint32_t i = 0; i < o->n_key; i++) {
         if (o->key[i].req) o->req[i / 64] |= 1ull << (i % 64);
         for (uint32_t k = 0; k < o->key[i].alts.n; k++) o->key[i].owed |= o->key[i].alts.alt[k].owed;
@@ -382,7 +382,7 @@ static void held_counts(struct members *mb)
 
 static bool object_split(struct expand *x, const struct bag *b, uint32_t split, uint32_t *n_split)
 {
-    struct obj *o = arena_zero(&x->g->mem, sizeof *o);
+    struct obj *o = arena_small(&x->g->mem, sizeof *o);
     struct members mb = { .x = x, .b = b, .o = o };
     o->max = NONE;
     held_counts(&mb);

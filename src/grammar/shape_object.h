@@ -14,7 +14,7 @@ struct debt { uint32_t node, bare; uint8_t kind; bool moot; struct names bad; };
 /* A list of signed nodes that grows in the scratch arena. */
 struct refs_list { uint32_t *ref, n, cap; };
 /* What is said of a key, and the ways in which it settles each debt. */
-struct key_ways { struct refs_list said, how[MOST_DEBT]; };
+struct key_ways { struct refs_list said, *how; };                     /* how[n_debt] */
 struct members {
     struct expand *x;
     const struct bag *b;

@@ -51,10 +51,10 @@ bool closes_itself(const struct members *mb)
 static void refs_put(struct members *mb, struct refs_list *l, uint32_t ref)
 {
     if (l->n == l->cap) {
-        uint32_t *more = arena_alloc(mb->x->tmp, (l->cap * 2 + 16) * sizeof *more);
+        uint32_t *more = arena_small(mb->x->tmp, (l->cap * 2 + 4) * sizeof *more);
         if (l->n) memcpy(more, l->ref, l->n * sizeof *more);
         l->ref = more;
-        l->cap = l->cap * 2 + 16;
+        l->cap = l->cap * 2 + 4;
     }
     l->ref[l->n++] = ref;
 }
@@ -64,7 +64,7 @@ static void key_refs(struct members *mb, const struct bytes *name, struct refs_l
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
         if (!k) continue;
-        uint32_t *node = arena_alloc(mb->x->tmp, (k->n_pattern + 2) * sizeof *node);
+        uint32_t *node = arena_small(mb->x->tmp, (k->n_pattern + 2) * sizeof *node);
         uint32_t n = applies(mb, k, name, node);
         for (uint32_t j = 0; j < n; j++) refs_put(mb, l, node[j] * 2);
         if (k->uneval != NONE && !looked_at(mb, i, name)) refs_put(mb, l, k->uneval * 2);
@@ -95,7 +95,7 @@ static bool settles(struct members *mb, const struct debt *d, const struct bytes
         refs_put(mb, l, v ? lit * 2 + 1 : NONE);
         return lit != NONE;
     }
-    uint32_t *node = arena_alloc(mb->x->tmp, (n->obj->n_pattern + 2) * sizeof *node);
+    uint32_t *node = arena_small(mb->x->tmp, (n->obj->n_pattern + 2) * sizeof *node);
     uint32_t k = applies(mb, n->obj, name, node);
     for (uint32_t i = 0; i < k; i++) refs_put(mb, l, node[i] * 2 + 1);
     return true;
@@ -119,7 +119,7 @@ static bool alt_put(struct members *mb, const struct refs_list *l, uint32_t owed
         return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "",
                             "more than %d ways to take one key", MOST_ALT);
     if (out->n == *cap) {
-        struct alt *more = arena_alloc(&mb->x->g->mem, (*cap * 2 + 1) * sizeof *more);
+        struct alt *more = arena_small(&mb->x->g->mem, (*cap * 2 + 1) * sizeof *more);
         if (out->n) memcpy(more, out->alt, out->n * sizeof *more);
         out->alt = more;
         *cap = *cap * 2 + 1;
@@ -173,7 +173,8 @@ static bool alts_from(struct members *mb, const struct refs_list *how, uint32_t 
 /* The ways of the key at hand; NULL: an error. */
 struct key_ways *key_ways(struct members *mb, const struct bytes *name)
 {
-    struct key_ways *k = arena_zero(mb->x->tmp, sizeof *k);
+    struct key_ways *k = arena_small(mb->x->tmp, sizeof *k);
+    k->how = arena_small(mb->x->tmp, mb->n_debt * sizeof *k->how);
     key_refs(mb, name, &k->said);
     for (uint32_t d = 0; d < mb->n_debt && !impossible(mb, &k->said); d++) {
         if (!settles(mb, &mb->debt[d], name, &k->how[d])) return NULL;

@@ -23,8 +23,8 @@ static void sort_strings(struct trie *t, struct arena *a, const struct bytes *st
     struct entry *list = mem_alloc((n + 1) * sizeof *list);
     for (uint32_t i = 0; i < n; i++) list[i] = (struct entry){ str[i], i };
     qsort(list, n, sizeof *list, item_cmp);
-    struct bytes *out = arena_alloc(a, (n + 1) * sizeof *out);
-    t->id = arena_alloc(a, (n + 1) * sizeof *t->id);
+    struct bytes *out = arena_small(a, (n + 1) * sizeof *out);
+    t->id = arena_small(a, (n + 1) * sizeof *t->id);
     for (uint32_t i = 0; i < n; i++) {
         if (i && list[i].s.len == list[i - 1].s.len &&
             !memcmp(list[i].s.p, list[i - 1].s.p, list[i].s.len))
