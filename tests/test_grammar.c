@@ -278,7 +278,6 @@ TEST(what_cannot_be_enforced_is_named)
         { "{\"properties\":{\"a/b\":{\"type\":\"string\",\"pattern\":\"(x)\\\\1\"}}}", ERR_UNSUPPORTED, "tool t: /properties/a~1b/pattern: (x)\\1: " },
         { "{\"properties\":{\"a\":{\"pattern\":\"(x\"}}}", ERR_SCHEMA, "/properties/a/pattern: (x: byte " },
         { "{\"properties\":{\"a\":{\"not\":{\"uniqueItems\":true}}}}", ERR_UNSUPPORTED, "/properties/a/not/uniqueItems" },
-        { "{\"properties\":{\"a\":{\"not\":{\"format\":\"regex\"}}}}", ERR_UNSUPPORTED, "/properties/a/not/format" },
         { "{\"required\":[\"a\"],\"properties\":{\"a\":{\"oneOf\":[{},{}]}}}", ERR_SCHEMA, "/properties/a: no value" },
         { "{\"$ref\":\"other.json\"}", ERR_UNSUPPORTED, "$ref" },
         { "{\"$ref\":\"#/$defs/x\"}", ERR_SCHEMA, "is not in the schema" },
@@ -303,6 +302,104 @@ TEST(what_cannot_be_enforced_is_named)
         grammar_free(g);
         json_free(s);
     }
+}
+
+/* A schema of n branches made with fmt, which gets the number of each twice. */
+static struct grammar *of_branches(const char *before, const char *fmt, int n, const char *after, struct err *e)
+{
+    struct str t = { 0 };
+    str_puts(&t, before);
+    for (int i = 0; i < n; i++) {
+        if (i) str_putc(&t, ',');
+        str_fmt(&t, fmt, i, i);
+    }
+    str_puts(&t, after);
+    struct grammar *g = compile(t.p, NULL, e);
+    str_done(&t);
+    return g;
+}
+
+TEST(a_limit_below_an_optional_key_is_met_while_compiling)
+{
+    static const struct { const char *before, *fmt; int n; const char *after; bool ok; } all[] = {
+        { "{\"properties\":{\"a\":{\"anyOf\":[", "{\"type\":\"object\",\"required\":[\"a%d%d\"]}", 600, "]}}}", false },
+        { "{\"properties\":{\"a\":{\"anyOf\":[", "{\"type\":\"object\",\"required\":[\"a%d%d\"]}", 400, "]}}}", true },
+        { "{\"properties\":{\"a\":{\"items\":{\"allOf\":[", "{\"anyOf\":[{\"required\":[\"a%d\"]},{\"required\":[\"b%d\"]}]}", 12, "]}}}}", false },
+        { "{\"properties\":{\"a\":{\"items\":{\"allOf\":[", "{\"anyOf\":[{\"required\":[\"a%d\"]},{\"required\":[\"b%d\"]}]}", 5, "]}}}}", true },
+        { "{\"properties\":{\"a\":{\"patternProperties\":{", "\"^(x|%d).*%d\":{}", 12, "}}}}", false },
+        { "{\"properties\":{\"a\":{\"allOf\":[", "{\"contains\":{\"const\":1%d%d}}", 7, "]}}}", false },
+        { "{\"properties\":{\"a\":{\"allOf\":[", "{\"contains\":{\"const\":1%d%d}}", 3, "]}}}", true },
+    };
+    for (size_t i = 0; i < LEN(all); i++) {
+        struct err e = { 0 };
+        struct grammar *g = of_branches(all[i].before, all[i].fmt, all[i].n, all[i].after, &e);
+        CHECK((g != NULL) == all[i].ok, "%s…: %s", all[i].before, e.msg);
+        CHECK(g || (e.code == ERR_LIMIT && strstr(e.msg, "/properties/a")), "%s", e.msg);
+        grammar_free(g);
+    }
+}
+
+/* Each branch fails in one way for all texts and in another for what is no text: not in all mixtures of the two. */
+TEST(alternatives_fail_by_type_or_by_value)
+{
+    static const struct { const char *text; bool ok; } all[] = {
+        { "{\"k\":\"k1\",\"s\":\"y1\"}", true }, { "{\"s\":\"y1\"}", true }, { "{\"k\":\"k3\"}", true }, { "{\"k\":\"k1\",\"s\":\"y2\"}", false },
+        { "{\"s\":\"x\"}", false }, { "{\"s\":5}", false }, { "{\"k\":\"zz\",\"s\":\"y1\"}", false }, { "{}", false },
+        { "{\"s\":\"y9\",\"t\":\"0123456789\"}", true }, { "{\"s\":\"y9\",\"t\":\"0123456789+\"}", false } };
+    struct err e = { 0 };
+    struct grammar *g = of_branches("{\"type\":\"object\",\"oneOf\":[",
+                                    "{\"properties\":{\"k\":{\"type\":\"string\",\"enum\":[\"k%d\"]},\"s\":{\"type\":\"string\",\"enum\":[\"x\",\"y%d\"]},"
+                                    "\"t\":{\"type\":\"string\",\"maxLength\":10}}}", 10, "]}", &e);
+    CHECK(g, "%s", e.msg);
+    for (size_t i = 0; g && i < LEN(all); i++) CHECK(accepts(g, all[i].text) == all[i].ok, "%s", all[i].text);
+    grammar_free(g);
+}
+
+TEST(listed_values_are_judged_by_what_stands_beside_them)
+{
+    static const char *const beside[] = {
+        "{}", "true", "false", "{\"type\":\"integer\"}", "{\"type\":[\"number\",\"null\"]}", "{\"not\":{\"type\":\"integer\"}}", "{\"minimum\":1,\"exclusiveMaximum\":2.5}",
+        "{\"exclusiveMinimum\":1}", "{\"multipleOf\":0.5}", "{\"maximum\":-0}", "{\"minLength\":2}", "{\"maxLength\":2}", "{\"pattern\":\"^[a-z]+$\"}",
+        "{\"format\":\"date\"}", "{\"format\":\"hostname\"}", "{\"anyOf\":[{\"type\":\"string\"},{\"minimum\":2}]}", "{\"oneOf\":[{\"minimum\":1},{\"type\":\"integer\"}]}",
+        "{\"if\":{\"type\":\"string\"},\"then\":{\"minLength\":3},\"else\":{\"type\":\"number\"}}", "{\"if\":{\"type\":\"string\"}}", "{\"enum\":[1,\"a\",null]}", "{\"const\":2.5}",
+        "{\"enum\":[1,2,3,4,5,6,7,8,9,10,\"a\",\"2020-02-29\",null,[],{}]}", "{\"allOf\":[{\"$ref\":\"#/$defs/s\"}],\"$defs\":{\"s\":{\"type\":\"string\"}}}",
+        "{\"required\":[\"a\"]}", "{\"contains\":{}}", "{\"properties\":{\"a\":{\"type\":\"string\"}}}" };
+    static const char *const value[] = { "1", "1.0", "2.5", "-0", "-0.0", "10", "1e1", "\"a\"", "\"\"", "\"ab\"", "\"\xc3\xa4\xc3\xb6\xe2\x82\xac\"", "\"2020-02-29\"",
+                                         "\"2021-02-29\"", "null", "true", "false", "[]", "[1]", "{}", "{\"a\":1}", "{\"a\":\"x\"}" };
+    static const char *const draft[] = { "draft4", "draft7", "draft2020-12" };
+    for (size_t b = 0; b < LEN(beside); b++)
+        for (size_t d = 0; d < LEN(draft); d++)
+            for (size_t v = 0; v < LEN(value) && (d || !strstr(beside[b], "exclusive")); v++) {      /* draft 4 writes those otherwise */
+                struct str t = { 0 };
+                struct err e = { 0 };
+                str_fmt(&t, "{\"allOf\":[%s],\"enum\":[%s,\"other\"],\"$defs\":{\"s\":{\"type\":\"string\"}}}", beside[b], value[v]);
+                struct grammar_opts o = { .validate = true, .draft = draft[d] };
+                struct grammar *g = compile(t.p, &o, &e);
+                struct json *s = parse(t.p), *x = parse(value[v]);
+                if (g) CHECK(accepts(g, value[v]) == schema_check(s, x, &o, &e), "%s %s: %s", draft[d], t.p, value[v]);
+                else CHECK(!strcmp(beside[b], "true") || !strcmp(beside[b], "false"), "%s: %s", t.p, e.msg);
+                grammar_free(g);
+                json_free(s);
+                json_free(x);
+                str_done(&t);
+            }
+}
+
+/* Values by the ten thousand, each held against a pattern and another list: looked up, not searched. */
+TEST(long_lists_beside_others_are_quick)
+{
+    struct str t = { 0 };
+    struct err e = { 0 };
+    str_puts(&t, "{\"maxLength\":6,\"pattern\":\"[0-4]$\",\"enum\":[");
+    for (int i = 0; i < 30000; i++) str_fmt(&t, "\"v%05d\",%d,", i, i);
+    str_puts(&t, "0],\"allOf\":[{\"enum\":[");
+    for (int i = 0; i < 30000; i++) str_fmt(&t, "%d,\"v%05d\",", i * 2, i * 2);
+    str_puts(&t, "\"v00001\"]}]}");
+    struct grammar *g = compile(t.p, NULL, &e);
+    CHECK(g && accepts(g, "\"v00004\"") && accepts(g, "\"v29994\"") && accepts(g, "29998") && accepts(g, "\"v00001\""), "%s", e.msg);
+    CHECK(g && !accepts(g, "\"v00006\"") && !accepts(g, "\"v00003\"") && !accepts(g, "29999") && !accepts(g, "30000"), "lists");
+    grammar_free(g);
+    str_done(&t);
 }
 
 TEST(relaxed_keywords_are_listed_and_wider)
@@ -425,6 +522,7 @@ TEST(why_says_where)
 /* ---- random walks ---------------------------------------------------------------------------- */
 
 static const char *const walk_schemas[] = {
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":20,\"not\":{\"format\":\"regex\"}}},\"required\":[\"a\"],\"additionalProperties\":false}",
     "{\"type\":\"object\",\"oneOf\":[{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"x\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"x\"]},{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"y\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"y\"]},{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"z\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"z\"]}]}",
     "{\"type\":\"object\",\"properties\":{\"t\":{\"enum\":[\"a\",\"b\",\"c\",\"d\"]},\"p\":{\"type\":\"boolean\"},\"q\":{\"type\":\"boolean\"},\"r\":{\"type\":\"boolean\"},\"s\":{\"type\":\"boolean\"}},\"additionalProperties\":false,\"dependencies\":{\"p\":{\"properties\":{\"t\":{\"enum\":[\"a\",\"b\"]}}},\"q\":{\"properties\":{\"t\":{\"enum\":[\"b\",\"c\"]}}},\"r\":{\"properties\":{\"t\":{\"enum\":[\"d\"]}}},\"s\":{\"properties\":{\"t\":{\"enum\":[\"a\"]}}}}}",
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":\"null\"},\"c\":{\"type\":\"null\"},\"d\":{\"type\":\"null\"},\"e\":{\"type\":\"null\"},\"f\":{\"type\":\"null\"}},\"additionalProperties\":false,\"allOf\":[{\"not\":{\"required\":[\"a\",\"b\"]}},{\"oneOf\":[{\"required\":[\"c\"]},{\"required\":[\"d\"]},{\"not\":{\"oneOf\":[{\"required\":[\"c\"]},{\"required\":[\"d\"]},{\"required\":[\"c\",\"d\"]}]}}]},{\"oneOf\":[{\"required\":[\"e\"]},{\"required\":[\"f\"]},{\"not\":{\"oneOf\":[{\"required\":[\"e\"]},{\"required\":[\"f\"]},{\"required\":[\"e\",\"f\"]}]}}]}]}",

@@ -149,7 +149,7 @@ static bool build(struct grammar *g, enum syntax syntax, const char *envelope, c
         uint32_t key[2] = { node[i] * 2, NODE_ANY_OBJECT * 2 };       /* the value of a pair is an object */
         if ((goal[i] = goal_of(g, key, i < (size_t)n_pair ? 2 : 1, e)) == NONE) return err_in(e, "%s", where[i]);
     }
-    if (!goal_risky_open(g, e)) return false;
+    if (!goal_heavy_open(g, goal, (uint32_t)n, e)) return false;
     for (size_t i = 0; i < n; i++)                      /* what nothing satisfies validates nothing, but beyond a limit is beyond it */
         if (g->o.validate ? !goal_expand(g, goal[i], e) : !goal_satisfiable(g, goal[i], e)) return false;
     return envelope_parse(g, syntax, envelope, (uint32_t)n_schema, goal + n_pair, e) &&

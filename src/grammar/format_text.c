@@ -217,6 +217,7 @@ const char *format_around(const char *name)
         { "hostname", "[-.0-9A-Za-z]{1,253}" },
         { "idn-hostname", "[^\\x00-,\\/:-@\\[-`{-\\x7f]*" },
         { "idn-email", "[^]*@[^]*" },
+        { "regex", "(?:[^*+?)][^]*)?" },                /* there is nothing to repeat, or to close, at the beginning */
     };
     for (size_t i = 0; i < LEN(around); i++)
         if (!strcmp(around[i].name, name)) return around[i].pattern;

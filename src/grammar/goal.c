@@ -189,177 +189,7 @@ static struct way *way_atom(struct ways *w, int types, enum atom_kind kind, uint
 }
 
 
-/* ---- do two schemas have a value in common? -------------------------------------------------- */
-
-/* Through references with nothing beside them. */
-static const struct node *plain(const struct grammar *g, uint32_t id)
-{
-    const struct node *n = node_at(g, id);
-    for (int i = 0; i < 16; i++) {
-        const struct kw_in *in = n->in;
-        bool only = in && in->ref != NONE && n->types == T_ALL && !n->lits && !n->num && !n->str &&
-                    !n->arr && !n->obj;
-        if (!only) break;
-        n = node_at(g, in->ref);
-    }
-    return n;
-}
-
-/* A schema that says nothing but `required`. */
-static bool only_required(const struct node *n)
-{
-    const struct kw_obj *o = n->obj;
-    return n->kind == NODE_READ && !n->lits && !n->num && !n->str && !n->arr && !n->in && (n->types & T_OBJ) && o && o->n_req &&
-           !o->n_prop && !o->n_pattern && !o->n_dep && !o->n_need && o->rest == NONE && o->names == NONE && !o->min &&
-           o->max == NONE && o->uneval == NONE;
-}
-
-/* A schema that says nothing but `not`. */
-static const struct node *only_not(const struct grammar *g, const struct node *n)
-{
-    const struct kw_in *in = n->in;
-    bool only = n->kind == NODE_READ && in && n->types == T_ALL && !n->lits && !n->num && !n->str && !n->arr && !n->obj &&
-                in->no != NONE && in->ref == NONE && !in->n_all && !in->n_any && !in->n_one && in->cond == NONE;
-    return only ? plain(g, in->no) : NULL;
-}
-
-enum dep_kind dep_kind(const struct grammar *g, uint32_t node)
-{
-    const struct node *n = plain(g, node), *not = only_not(g, n);
-    if (only_required(n) && n->types == T_ALL) return DEP_NEED;
-    return not && only_required(not) ? DEP_BAN : DEP_ANY;
-}
-
-const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node)
-{
-    const struct node *n = plain(g, node), *not = only_not(g, n);
-    return not ? not->obj : n->obj;
-}
-
-static bool in_lits(const struct node *n, const struct json *v)
-{
-    if (n->is_const) return json_equal(n->lits, v);
-    for (size_t i = 0; i < json_len(n->lits); i++)
-        if (json_equal(json_at(n->lits, i), v)) return true;
-    return false;
-}
-
-static int by_bytes(const void *x, const void *y)
-{
-    const struct bytes *a = x, *b = y;
-    int c = memcmp(a->p, b->p, MIN(a->len, b->len));
-    return c ? c : (a->len > b->len) - (a->len < b->len);
-}
-
-/* The texts of an enum, sorted; NULL: it has other values, too. Caller frees. */
-static struct bytes *sorted_texts(const struct node *n)
-{
-    size_t k = json_len(n->lits);
-    struct bytes *out = mem_alloc((k + 1) * sizeof *out);
-    for (size_t i = 0; i < k; i++)
-        if (!(out[i].p = json_str(json_at(n->lits, i), &out[i].len))) {
-            mem_free(out);
-            return NULL;
-        }
-    qsort(out, k, sizeof *out, by_bytes);
-    return out;
-}
-
-/* Long enums of nothing but texts; false: not so, or not disjoint. */
-static bool texts_disjoint(const struct node *a, const struct node *b)
-{
-    struct bytes *x = sorted_texts(a), *y = x ? sorted_texts(b) : NULL;
-    bool apart = y != NULL;
-    for (size_t i = 0, k = 0; apart && i < json_len(a->lits) && k < json_len(b->lits);) {
-        int c = by_bytes(&x[i], &y[k]);
-        apart = c != 0;
-        if (c < 0) i++;
-        else k++;
-    }
-    mem_free(x);
-    mem_free(y);
-    return apart;
-}
-
-enum { MOST_PAIRS = 256 };              /* of values compared one by one */
-static bool lits_disjoint(const struct node *a, const struct node *b)
-{
-    if (!a->lits || !b->lits) return false;
-    if (a->is_const) return !in_lits(b, a->lits);
-    if (!b->is_const && json_len(a->lits) * json_len(b->lits) > MOST_PAIRS) return texts_disjoint(a, b);
-    for (size_t i = 0; i < json_len(a->lits); i++)
-        if (in_lits(b, json_at(a->lits, i))) return false;
-    return true;
-}
-
-static const struct node *prop_of(const struct grammar *g, const struct node *n, struct bytes name)
-{
-    uint32_t at = n->obj ? prop_index(n->obj, name) : NONE;
-    return at != NONE ? plain(g, n->obj->prop[at].node) : NULL;
-}
-
-bool one_prop(const struct kw_obj *k)
-{
-    return k->n_prop == 1 && !k->n_pattern && k->rest == NONE &&
-           (!k->n_req || (k->n_req == 1 && bytes_same(k->req[0], k->prop->name)));
-}
-
-static bool requires(const struct node *n, struct bytes name)
-{
-    for (uint32_t i = 0; n->obj && i < n->obj->n_req; i++)
-        if (n->obj->req[i].len == name.len && !memcmp(n->obj->req[i].p, name.p, name.len)) return true;
-    return false;
-}
-
-/* The one text that a schema like {"type":"string","pattern":"^Add$"} means; p NULL: it is not of that kind. */
-static struct bytes pattern_text(const struct node *n)
-{
-    struct bytes p = n->types == T_STR && n->str ? n->str->pattern : (struct bytes){ 0 };
-    bool plain = p.len >= 2 && p.p[0] == '^' && p.p[p.len - 1] == '$';
-    for (size_t i = 1; plain && i + 1 < p.len; i++) {
-        uint8_t c = (uint8_t)p.p[i], letter = c | 0x20;
-        plain = c == '_' || c == ' ' || (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z');
-    }
-    return plain ? (struct bytes){ p.p + 1, p.len - 2 } : (struct bytes){ 0 };
-}
-
-/* Values of two schemas that surely differ. */
-static bool values_apart(const struct node *p, const struct node *q)
-{
-    if (lits_disjoint(p, q) || !(p->types & q->types)) return true;
-    struct bytes a = pattern_text(p), b = pattern_text(q);
-    return a.p && b.p && !bytes_same(a, b);
-}
-
-/* The cheap proofs: types, literals, a required property that tells them apart. */
-static bool surely_disjoint(const struct grammar *g, uint32_t ia, uint32_t ib, int types)
-{
-    const struct node *a = plain(g, ia), *b = plain(g, ib);
-    if (a->kind == NODE_FALSE || b->kind == NODE_FALSE) return true;
-    if (!(a->types & b->types & types) || lits_disjoint(a, b)) return true;
-    if ((a->types & b->types & types) != T_OBJ || !a->obj || !b->obj) return false;
-    for (uint32_t i = 0; i < a->obj->n_req; i++) {
-        if (!requires(b, a->obj->req[i])) continue;
-        const struct node *p = prop_of(g, a, a->obj->req[i]), *q = prop_of(g, b, a->obj->req[i]);
-        if (p && q && values_apart(p, q)) return true;
-    }
-    return false;
-}
-
-/* The same for a property that something else in the bag requires. */
-static bool told_apart(const struct grammar *g, const struct bag *bag, uint32_t ia, uint32_t ib)
-{
-    const struct node *a = plain(g, ia), *b = plain(g, ib);
-    if ((bag->types & a->types & b->types) != T_OBJ || !a->obj || !b->obj) return false;
-    for (uint32_t i = 0; i < a->obj->n_prop; i++) {
-        const struct node *p = plain(g, a->obj->prop[i].node), *q = prop_of(g, b, a->obj->prop[i].name);
-        if (!q || !values_apart(p, q)) continue;
-        if (requires(a, a->obj->prop[i].name) || requires(b, a->obj->prop[i].name)) return true;
-        for (uint32_t k = 0; k < bag->n; k++)
-            if (!(bag->item[k].ref & 1) && requires(node_at(g, bag->item[k].ref / 2), a->obj->prop[i].name)) return true;
-    }
-    return false;
-}
+/* ---- alternatives that exclude each other by themselves ---------------------------------------- */
 
 /* What else is known of the value, without the schemas that bring in others: the oneOf in question may be among them. */
 static uint32_t context(const struct expand *x, const struct bag *b, uint32_t *ref, uint32_t most)
@@ -375,12 +205,12 @@ static uint32_t context(const struct expand *x, const struct bag *b, uint32_t *r
 static bool empty_together(struct expand *x, uint32_t *ref, uint32_t n)
 {
     uint32_t goal = goal_of(x->g, ref, n, NULL);
-    return goal != NONE && !goal_ok(x->g, goal);
+    return goal != NONE && goal_surely_empty(x->g, goal);
 }
 
 static bool disjoint(struct expand *x, const struct bag *bag, uint32_t a, uint32_t b)
 {
-    if (surely_disjoint(x->g, a, b, bag->types) || told_apart(x->g, bag, a, b)) return true;
+    if (nodes_apart(x->g, a, b, bag->types) || bag_tells_apart(x->g, bag, a, b)) return true;
     uint32_t ref[32] = { yes(a), yes(b) };
     if (empty_together(x, ref, 2)) return true;
     uint32_t n = context(x, bag, ref + 2, LEN(ref) - 2);
@@ -423,20 +253,9 @@ static void ways_if(struct ways *w, const struct kw_in *in)
     }
 }
 
-/* What depends on the key names the values of one property (`if there is a bound, kind is number`): it holds, or the
- * property has another value and the key is not there. So many such lines open into as many bags as there are values,
- * not into all sets of keys. */
-static bool names_values(const struct grammar *g, uint32_t node)
-{
-    const struct node *n = plain(g, node);
-    return n->kind == NODE_READ && n->types == T_ALL && !n->lits && !n->num && !n->str && !n->arr && !n->in && n->obj &&
-           one_prop(n->obj) && !n->obj->n_req && plain(g, n->obj->prop->node)->lits && !n->obj->n_need && !n->obj->n_dep &&
-           n->obj->names == NONE && !n->obj->min && n->obj->max == NONE && n->obj->uneval == NONE;
-}
-
 static void ways_dep(struct ways *w, uint32_t node, const struct kw_prop *dep)
 {
-    if (names_values(w->x->g, dep->node)) {
+    if (dep_names_values(w->x->g, dep->node)) {
         way_ref(w, T_ALL, yes(dep->node));
         struct way *p = way_atom(w, T_OBJ, LACKS_KEY, node);
         p->atom.key = dep->name;
@@ -546,6 +365,7 @@ static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
 static void ways_not(struct ways *w, uint32_t id)
 {
     const struct node n = *node_at(w->x->g, id);        /* a copy: the list may move */
+    uint32_t first = w->n + 1;
     if (n.types != T_ALL) way_add(w, T_ALL & ~n.types);
     if (n.lits) way_atom(w, T_ALL, NOT_LITS, id);
     if (n.num) not_num(w, id, n.num);
@@ -553,6 +373,8 @@ static void ways_not(struct ways *w, uint32_t id)
     if (n.arr) not_arr(w, id, n.arr);
     if (n.obj) not_obj(w, id, n.obj);
     if (n.in) not_in(w, n.in);
+    /* The ways exclude each other by type: else many negated schemas of one type open into all sets of them. */
+    for (uint32_t i = first; n.types != T_ALL && i < w->n; i++) w->way[i].types &= n.types;
 }
 
 /* Another value than this array or object. */
@@ -701,7 +523,7 @@ static bool list_ways(struct ways *w, const struct bag *b, const struct node *n,
 static bool required_in(const struct grammar *g, const struct bag *b, struct bytes name)
 {
     for (uint32_t i = 0; i < b->n; i++)
-        if (!(b->item[i].ref & 1) && requires(node_at(g, b->item[i].ref / 2), name)) return true;
+        if (!(b->item[i].ref & 1) && node_requires(node_at(g, b->item[i].ref / 2), name)) return true;
     for (uint32_t i = 0; i < b->n_atom; i++) {
         const struct atom *a = &b->atom[i];
         const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
@@ -730,15 +552,15 @@ static bool lacks_required(const struct grammar *g, const struct bag *b)
 static const struct kw_prop *fails_one(const struct grammar *g, const struct bag *b, const struct atom *a)
 {
     const struct kw_obj *k = a->kind == NOT_PROPS ? node_at(g, a->node)->obj : NULL;
-    if (!k || !one_prop(k) || !plain(g, k->prop->node)->lits) return NULL;
+    if (!k || !one_prop(k) || !node_plain(g, k->prop->node)->lits) return NULL;
     return !k->n_req || required_in(g, b, k->prop->name) ? k->prop : NULL;
 }
 
-static bool all_in(const struct node *few, const struct node *many)
+static bool all_in(const struct grammar *g, const struct node *few, const struct node *many)
 {
-    if (few->is_const) return in_lits(many, few->lits);
+    if (few->is_const) return lits_hold(g, many, few->lits);
     for (size_t i = 0; i < json_len(few->lits); i++)
-        if (!in_lits(many, json_at(few->lits, i))) return false;
+        if (!lits_hold(g, many, json_at(few->lits, i))) return false;
     return true;
 }
 
@@ -746,12 +568,12 @@ static bool all_in(const struct node *few, const struct node *many)
 static bool may_be(const struct grammar *g, const struct bag *b, struct bytes name, const struct json *v)
 {
     for (uint32_t i = 0; i < b->n; i++) {
-        const struct node *k = b->item[i].ref & 1 ? NULL : prop_of(g, node_at(g, b->item[i].ref / 2), name);
-        if (k && k->lits && !in_lits(k, v)) return false;
+        const struct node *k = b->item[i].ref & 1 ? NULL : node_prop(g, node_at(g, b->item[i].ref / 2), name);
+        if (k && k->lits && !lits_hold(g, k, v)) return false;
     }
     for (uint32_t a = 0; a < b->n_atom; a++) {
         const struct kw_prop *no = fails_one(g, b, &b->atom[a]);
-        if (no && bytes_same(no->name, name) && in_lits(plain(g, no->node), v)) return false;
+        if (no && bytes_same(no->name, name) && lits_hold(g, node_plain(g, no->node), v)) return false;
     }
     return true;
 }
@@ -763,7 +585,7 @@ static bool no_value_left(const struct grammar *g, const struct bag *b)
     for (uint32_t i = 0; i < b->n; i++) {
         const struct node *n = node_at(g, b->item[i].ref / 2);
         for (uint32_t p = 0; !(b->item[i].ref & 1) && n->obj && n->obj->n_prop <= 8 && p < n->obj->n_prop; p++) {
-            const struct node *v = plain(g, n->obj->prop[p].node);
+            const struct node *v = node_plain(g, n->obj->prop[p].node);
             struct bytes name = n->obj->prop[p].name;
             if (!v->lits || (!v->is_const && json_len(v->lits) > FEW_VALUES) || !required_in(g, b, name)) continue;
             bool any = v->is_const && may_be(g, b, name, v->lits);
@@ -781,17 +603,17 @@ static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, u
     for (uint32_t i = 0; i < b->n; i++) {
         const struct node *n = node_at(g, b->item[i].ref / 2);
         for (uint32_t p = 0; !(b->item[i].ref & 1) && n->obj && n->obj->n_prop <= 8 && p < n->obj->n_prop; p++) {
-            const struct node *v = plain(g, n->obj->prop[p].node);
+            const struct node *v = node_plain(g, n->obj->prop[p].node);
             struct bytes name = n->obj->prop[p].name;
             if (!v->lits) continue;
             for (uint32_t a = i >= item ? 0 : atom; a < b->n_atom; a++) {
                 const struct kw_prop *no = fails_one(g, b, &b->atom[a]);
-                if (no && no->name.len == name.len && !memcmp(no->name.p, name.p, name.len) && all_in(v, plain(g, no->node))) return true;
+                if (no && no->name.len == name.len && !memcmp(no->name.p, name.p, name.len) && all_in(g, v, node_plain(g, no->node))) return true;
             }
             if (i < item || !required_in(g, b, name)) continue;
             for (uint32_t k = 0; k < i; k++) {
-                const struct node *w = b->item[k].ref & 1 ? NULL : prop_of(g, node_at(g, b->item[k].ref / 2), name);
-                if (w && lits_disjoint(v, w)) return true;
+                const struct node *w = b->item[k].ref & 1 ? NULL : node_prop(g, node_at(g, b->item[k].ref / 2), name);
+                if (w && lits_apart(g, v, w)) return true;
             }
         }
     }
@@ -885,7 +707,8 @@ static bool relax(struct grammar *g, struct goal *p, uint32_t goal, const struct
 bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
 {
     struct goal *p = goal_at(g, goal);
-    if (atomic_load_explicit(&p->state, memory_order_acquire) >= GOAL_OPEN) return p->state != GOAL_FAILED;
+    uint8_t state = atomic_load_explicit(&p->state, memory_order_acquire);
+    if (state >= GOAL_OPEN && (state != GOAL_FAILED || !e)) return state != GOAL_FAILED;
     pthread_mutex_lock(&g->lock);
     if (p->state == GOAL_NEW) {
         struct err own = { 0 };
@@ -895,17 +718,47 @@ bool goal_expand(struct grammar *g, uint32_t goal, struct err *e)
         atomic_store_explicit(&p->state, ok ? GOAL_OPEN : GOAL_FAILED, memory_order_release);
     }
     bool ok = p->state != GOAL_FAILED;
+    if (!ok && e && !e->code) attempt(g, p, goal, false, e);          /* it failed when nobody wanted to know why */
     pthread_mutex_unlock(&g->lock);
     return ok;
 }
 
-bool goal_risky_open(struct grammar *g, struct err *e)
+/* Goals still to be looked at; light ones are left alone, with all that lies below them. */
+struct reach { struct grammar *g; uint32_t *goal, n, cap; };
+
+static void reach_alts(struct reach *r, const struct alts *a)
 {
-    for (uint32_t i = 0; i < atomic_load(&g->n_goal); i++) {
-        const struct goal *p = goal_at(g, i);
-        bool risky = false;
-        for (uint32_t k = 0; k < p->n_key && !risky; k++) risky = node_at(g, p->key[k] / 2)->risky;
-        if (risky && !goal_expand(g, i, e)) return false;
+    for (uint32_t i = 0; i < a->n; i++) {
+        struct goal *p = goal_at(r->g, a->alt[i].goal);
+        if (p->reached) continue;
+        p->reached = true;
+        MEM_GROW(r->goal, r->n, r->cap);
+        r->goal[r->n++] = a->alt[i].goal;
     }
-    return true;
+}
+
+static void reach_shape(struct reach *r, const struct shape *sh)
+{
+    if (sh->kind == SH_ARR) {
+        for (uint32_t i = 0; i < sh->arr->n_prefix; i++) reach_alts(r, &sh->arr->prefix[i]);
+        reach_alts(r, &sh->arr->rest);
+    } else if (sh->kind == SH_OBJ) {
+        for (uint32_t i = 0; i < sh->obj->n_key; i++) reach_alts(r, &sh->obj->key[i].alts);
+        for (uint32_t i = 0; i < sh->obj->n_cls; i++) reach_alts(r, &sh->obj->cls[i].alts);
+    }
+}
+
+bool goal_heavy_open(struct grammar *g, uint32_t *root, uint32_t n, struct err *e)
+{
+    struct reach r = { .g = g };
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++) reach_alts(&r, &(struct alts){ &(struct alt){ .goal = root[i] }, 1 });
+    for (uint32_t i = 0; i < r.n && ok; i++) {
+        const struct goal *p = goal_at(g, r.goal[i]);
+        if (goal_is_light(g, p)) continue;
+        ok = goal_expand(g, r.goal[i], e);
+        for (uint32_t k = 0; ok && k < p->n_shape; k++) reach_shape(&r, &p->shape[k]);
+    }
+    mem_free(r.goal);
+    return ok;
 }

@@ -1,7 +1,9 @@
 /* int.h -- what the files of grammar/ share: the compiled grammar, the matcher, and who fills what.
  *
  *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
- *   share.c     equal nodes              -> one node
+ *   share.c     equal nodes              -> one node; apart.c: have two schemas a value in common?
+ *   scalar.c    does a value of an enum meet a schema?
+ *   risk.c      which goals may meet a limit, and are opened while compiling
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
  *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes
@@ -130,10 +132,11 @@ struct node {
     const struct json *v;
     uint32_t res, scope, parent;                                      /* scope: index into schemas.scope */
     uint16_t doc; uint8_t kind, types; bool draft4;
-    bool risky;                                                       /* it, or something below it, may meet a limit */
+    bool risky;                                                       /* a keyword of its own may meet a limit */
     const char *kw; struct bytes name;                                /* how the parent leads here, for messages */
     uint32_t bare;                                                    /* schemas_bare(), 0: not made yet */
     const struct json *lits; bool is_const;                           /* enum's array or const's value */
+    uint32_t *lit_slot, n_lit_slot;                                   /* its hash table, see lits_hold() */
     struct kw_num *num; struct kw_str *str; struct kw_arr *arr; struct kw_obj *obj; struct kw_in *in;
 };
 struct doc { struct refs *refs; struct json *root; const char *where; };
@@ -197,6 +200,7 @@ struct shape {
 enum goal_state { GOAL_NEW, GOAL_BUSY, GOAL_OPEN, GOAL_SOLVED, GOAL_FAILED };  /* OPEN: shapes known; FAILED: a limit */
 struct goal {
     struct shape *shape; uint32_t n_shape;
+    bool unsure, reached;                                             /* unsure: not ok, but only as far as a limit let anybody see */
     uint32_t *key, n_key;                                             /* sorted: node * 2 + negated */
     _Atomic uint8_t state; bool ok; uint16_t height;
 };
@@ -233,6 +237,7 @@ struct schemas {
     uint32_t *node_slot, n_node_slot, *goal_slot, n_goal_slot;        /* hash tables of ids + 1 */
     uint32_t n_trie_node, cap_relaxed;
     bool scoped, saw_dynamic;           /* keep dynamic scopes; $dynamicRef was met */
+    struct load *load; uint32_t n_load;                               /* of signed nodes, risk.c; NULL: all are light */
     struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
 };
 enum { GOAL_FIRST = 16, GOAL_CHUNKS = 13 };                           /* chunk k holds GOAL_FIRST << k goals, which never move */
@@ -280,6 +285,8 @@ void     schemas_done(struct grammar *g);
 uint32_t schemas_document(struct grammar *g, const struct json *schema, const char *where, struct err *e);
 bool     schemas_read(struct grammar *g, struct err *e);              /* reads all nodes that can be reached */
 void     schemas_share(struct grammar *g);                            /* share.c: equal ones become one */
+void     schemas_weigh(struct grammar *g);                            /* risk.c: what opening each may take at most */
+bool     goal_is_light(const struct grammar *g, const struct goal *p); /* risk.c: opening it surely meets no limit */
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent);    /* node of one value */
 uint32_t schemas_bare(struct grammar *g, uint32_t node);              /* the same schema without its unevaluated* */
 bool     schemas_fail(const struct grammar *g, struct err *e, uint32_t node, enum err_code c, const char *kw, const char *fmt, ...) PRINTF_LIKE(6, 7);
@@ -294,6 +301,7 @@ uint32_t goal_of(struct grammar *g, const uint32_t *key, uint32_t n, struct err 
 bool     goal_expand(struct grammar *g, uint32_t goal, struct err *e);
 /* Can some value meet it? Solves what that takes. Generate mode: containers nest at most MOST_DEPTH. */
 bool     goal_ok(const struct grammar *g, uint32_t goal);
+bool     goal_surely_empty(const struct grammar *g, uint32_t goal);   /* nothing meets it, and no limit hides whether something does */
 static inline bool goal_met(const struct grammar *g, uint32_t goal)
 {
     const struct goal *p = goal_at(g, goal);
@@ -306,11 +314,12 @@ struct work {
     void *ctx;
     uint32_t *goal, n, cap;
     uint32_t *slot, n_slot;             /* hash table of places + 1 */
-    bool doubt;                         /* one of them is just being expanded */
+    bool doubt, failed;                 /* one of them is just being expanded; one met a limit */
 };
 void     work_collect(struct work *w, uint32_t goal);
 void     work_done(struct work *w);
-bool     goal_risky_open(struct grammar *g, struct err *e);           /* expands all goals that may meet a limit */
+/* Expands all goals that can be reached from these and may meet a limit. */
+bool     goal_heavy_open(struct grammar *g, uint32_t *root, uint32_t n, struct err *e);
 bool     goal_satisfiable(struct grammar *g, uint32_t goal, struct err *e);            /* false: says where nothing fits */
 
 /* debt.c: can an object settle what it owes, and what does the cheapest way cost? */
@@ -380,11 +389,22 @@ bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struc
 /* Goal of these schemas: as goal_of, with the expansion's errors. */
 uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);
 bool strs_match(const struct strs *s, const char *p, size_t len);
+/* apart.c: what a schema says by itself, and cheap proofs that two have no value in common. */
+const struct node *node_plain(const struct grammar *g, uint32_t id);  /* through references with nothing beside them */
+const struct node *node_prop(const struct grammar *g, const struct node *n, struct bytes name);  /* plain; NULL: it lists no such name */
+bool node_requires(const struct node *n, struct bytes name);
+bool lits_apart(const struct grammar *g, const struct node *a, const struct node *b);
+bool nodes_apart(const struct grammar *g, uint32_t a, uint32_t b, int types);          /* of values of these types */
+bool bag_tells_apart(const struct grammar *g, const struct bag *bag, uint32_t a, uint32_t b);  /* by a key that the bag requires */
+/* scalar.c: values of enum and const. */
+bool lits_hold(const struct grammar *g, const struct node *n, const struct json *v);   /* v is in its enum or const */
+bool scalar_meets(const struct grammar *g, uint32_t node, const struct json *v, bool *ok);  /* false: not decided here */
 /* What a schema that depends on a key asks for: more keys, not all of some keys, or anything else. */
 enum dep_kind { DEP_ANY, DEP_NEED, DEP_BAN };
 bool one_prop(const struct kw_obj *k);                                /* it speaks of one property alone */
 enum dep_kind dep_kind(const struct grammar *g, uint32_t node);
 const struct kw_obj *dep_obj(const struct grammar *g, uint32_t node); /* of the first two: whose `required` counts */
+bool dep_names_values(const struct grammar *g, uint32_t node);        /* it lists the values of one property */
 /* Was item `at` brought in by `top`, directly or through others that hold? (top itself counts.) */
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
 uint32_t bag_item(const struct bag *b, uint32_t ref);                 /* the item with this schema, or NONE */

@@ -24,12 +24,13 @@ static const char remote_host[] = "http://localhost:1234/";
 
 struct resource { struct res pub; uint32_t doc; };
 struct document { const struct json *root; struct json *own; uint32_t res; bool indexed; };
-/* BY_OTHER: an anchor spelled as in another draft. */
-enum row_kind { BY_URI, BY_ROOT, BY_ANCHOR, BY_DYNAMIC, BY_OTHER };
+/* BY_OTHER: an anchor spelled as in another draft.
+ * BY_REF: what a reference from a resource has been found to mean: v in resource `at`. */
+enum row_kind { BY_URI, BY_ROOT, BY_ANCHOR, BY_DYNAMIC, BY_OTHER, BY_REF };
 struct row {
     uint64_t hash;
     enum row_kind kind;
-    uint32_t res;
+    uint32_t res, at;
     const char *name;
     const struct json *v;
 };
@@ -93,7 +94,7 @@ static void row_put(struct refs *r, enum row_kind kind, uint32_t res, const char
         for (uint32_t i = 0; i < r->n_row; i++) row_link(r, i);
     }
     MEM_GROW(r->row, r->n_row, r->cap_row);
-    r->row[r->n_row++] = (struct row){ row_hash(kind, res, name, v), kind, res, name, v };
+    r->row[r->n_row++] = (struct row){ row_hash(kind, res, name, v), kind, res, res, name, v };
     row_link(r, r->n_row - 1);
 }
 
@@ -581,13 +582,21 @@ const struct res *refs_res(const struct refs *r, uint32_t res)
 
 bool refs_find(struct refs *r, uint32_t res, const char *ref, struct spot *to, struct err *e)
 {
+    const struct row *known = row_get(r, BY_REF, res, ref, NULL);
+    if (known) {
+        *to = (struct spot){ known->v, known->at };
+        return true;
+    }
     size_t n = strcspn(ref, "#");
     uint32_t at = n ? res_find(r, res, ref, n, e) : res;
     if (at == NONE) return false;
     *to = (struct spot){ NULL, at };
     bool ok = find_fragment(r, ref[n] ? ref + n + 1 : "", to);
     if (r->late.code) return err_set(e, r->late.code, "%s", r->late.msg);
-    return ok || err_set(e, ERR_SCHEMA, "$ref %.120s is not in the schema", ref);
+    if (!ok) return err_set(e, ERR_SCHEMA, "$ref %.120s is not in the schema", ref);
+    row_put(r, BY_REF, res, ref, to->v);
+    r->row[r->n_row - 1].at = to->res;                  /* there was none before */
+    return true;
 }
 
 bool refs_find_dynamic(struct refs *r, uint32_t res, const char *ref, const uint32_t *scope,

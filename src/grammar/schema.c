@@ -513,6 +513,7 @@ static bool kw_unique_items(struct reading *r, const struct json *v)
     return true;
 }
 
+enum { FEW_PROPS = 8 };
 static int by_name(const void *a, const void *b, void *props)
 {
     const struct kw_prop *p = props;
@@ -525,14 +526,23 @@ static bool kw_properties(struct reading *r, const struct json *v)
 {
     struct kw_obj *o = obj_of(r);
     if (!members(r, v, &o->prop, &o->n_prop)) return false;
-    o->by_name = arena_small(&r->g->mem, (o->n_prop + 1) * sizeof *o->by_name);
-    for (uint32_t i = 0; i < o->n_prop; i++) o->by_name[i] = i;
-    qsort_r(o->by_name, o->n_prop, sizeof *o->by_name, by_name, o->prop);
+    o->by_name = o->n_prop > FEW_PROPS ? part(r, o->n_prop * sizeof *o->by_name) : NULL;
     return true;
+}
+
+/* Sorted when it is first asked for: most objects are never opened. Callers hold the grammar's lock, or compile. */
+static void sort_names(const struct kw_obj *k)
+{
+    for (uint32_t i = 0; i < k->n_prop; i++) k->by_name[i] = i;
+    qsort_r(k->by_name, k->n_prop, sizeof *k->by_name, by_name, k->prop);
 }
 
 uint32_t prop_index(const struct kw_obj *k, struct bytes name)
 {
+    for (uint32_t i = 0; k->n_prop <= FEW_PROPS && i < k->n_prop; i++)
+        if (bytes_same(k->prop[i].name, name)) return i;
+    if (k->n_prop <= FEW_PROPS) return NONE;
+    if (k->by_name[0] == k->by_name[1]) sort_names(k);
     for (uint32_t lo = 0, hi = k->n_prop; lo < hi;) {
         uint32_t mid = lo + (hi - lo) / 2;
         struct bytes at = k->prop[k->by_name[mid]].name;
@@ -601,7 +611,6 @@ static bool kw_dependencies(struct reading *r, const struct json *v)
 static bool kw_all_of(struct reading *r, const struct json *v)
 {
     struct kw_in *in = in_of(r);
-    if (json_len(v) > 1) r->n.risky = true;             /* choices in several of them multiply */
     return children(r, v, &in->all, &in->n_all);
 }
 
@@ -637,7 +646,7 @@ static bool kw_dynamic_ref(struct reading *r, const struct json *v)
     return r->dynamic || bad(r, "must be a text");
 }
 
-/* risky: alternatives or conjunctions that only expansion shows to be within the limits.
+/* risky: only opening shows whether it is within the limits; of the others risk.c can tell.
  * asserts: belongs to the validation vocabulary. */
 enum { RISKY = 1, ASSERTS = 2 };
 typedef bool kw_fn(struct reading *r, const struct json *v);
@@ -650,16 +659,16 @@ static const struct kw_row { const char *name; kw_fn *read; enum draft since, un
     { "allOf", kw_all_of, DRAFT4, DRAFT2020, 0 },
     { "anyOf", kw_any_of, DRAFT4, DRAFT2020, 0 },
     { "const", kw_const, DRAFT6, DRAFT2020, ASSERTS },
-    { "contains", kw_contains, DRAFT6, DRAFT2020, RISKY },
-    { "dependencies", kw_dependencies, DRAFT4, DRAFT2020, RISKY },
+    { "contains", kw_contains, DRAFT6, DRAFT2020, 0 },
+    { "dependencies", kw_dependencies, DRAFT4, DRAFT2020, 0 },
     { "dependentRequired", kw_dependencies, DRAFT2019, DRAFT2020, ASSERTS },
-    { "dependentSchemas", kw_dependencies, DRAFT2019, DRAFT2020, RISKY },
+    { "dependentSchemas", kw_dependencies, DRAFT2019, DRAFT2020, 0 },
     { "else", kw_else, DRAFT7, DRAFT2020, 0 },
     { "enum", kw_enum, DRAFT4, DRAFT2020, ASSERTS },
     { "exclusiveMaximum", kw_exclusive_maximum, DRAFT4, DRAFT2020, ASSERTS },
     { "exclusiveMinimum", kw_exclusive_minimum, DRAFT4, DRAFT2020, ASSERTS },
     { "format", kw_format, DRAFT4, DRAFT2020, 0 },
-    { "if", kw_if, DRAFT7, DRAFT2020, RISKY },
+    { "if", kw_if, DRAFT7, DRAFT2020, 0 },
     { "items", kw_items, DRAFT4, DRAFT2020, 0 },
     { "maxContains", kw_max_contains, DRAFT2019, DRAFT2020, ASSERTS },
     { "maxItems", kw_max_items, DRAFT4, DRAFT2020, ASSERTS },
@@ -671,14 +680,14 @@ static const struct kw_row { const char *name; kw_fn *read; enum draft since, un
     { "minLength", kw_min_length, DRAFT4, DRAFT2020, ASSERTS },
     { "minProperties", kw_min_properties, DRAFT4, DRAFT2020, ASSERTS },
     { "minimum", kw_minimum, DRAFT4, DRAFT2020, ASSERTS },
-    { "multipleOf", kw_multiple_of, DRAFT4, DRAFT2020, ASSERTS | RISKY },
-    { "not", kw_not, DRAFT4, DRAFT2020, RISKY },
-    { "oneOf", kw_one_of, DRAFT4, DRAFT2020, RISKY },
+    { "multipleOf", kw_multiple_of, DRAFT4, DRAFT2020, ASSERTS },
+    { "not", kw_not, DRAFT4, DRAFT2020, 0 },
+    { "oneOf", kw_one_of, DRAFT4, DRAFT2020, 0 },
     { "pattern", kw_pattern, DRAFT4, DRAFT2020, ASSERTS },
-    { "patternProperties", kw_pattern_properties, DRAFT4, DRAFT2020, RISKY },
+    { "patternProperties", kw_pattern_properties, DRAFT4, DRAFT2020, 0 },
     { "prefixItems", kw_prefix_items, DRAFT2020, DRAFT2020, 0 },
     { "properties", kw_properties, DRAFT4, DRAFT2020, 0 },
-    { "propertyNames", kw_property_names, DRAFT6, DRAFT2020, RISKY },
+    { "propertyNames", kw_property_names, DRAFT6, DRAFT2020, 0 },
     { "required", kw_required, DRAFT4, DRAFT2020, ASSERTS },
     { "then", kw_then, DRAFT7, DRAFT2020, 0 },
     { "type", kw_type, DRAFT4, DRAFT2020, ASSERTS },
@@ -767,6 +776,7 @@ static struct first_look look_first(const struct json *v)
 {
     struct first_look f = { 0 };
     for (struct json_iter it = json_iter(v); json_next(&it);) {
+        if (*it.key != '$' && *it.key != 'i') continue;
         if (!strcmp(it.key, "$ref")) f.ref = it.value;
         f.id |= !strcmp(it.key, "$id") || !strcmp(it.key, "id");
     }
@@ -833,44 +843,6 @@ static void read_again(struct grammar *g)
     s->n_read = 1;
 }
 
-/* ---- what may meet a limit ------------------------------------------------------------------- */
-
-static bool risky(const struct schemas *s, uint32_t id) { return id != NONE && s->node[id].risky; }
-
-static bool any_risky(const struct schemas *s, const uint32_t *list, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (s->node[list[i]].risky) return true;
-    return false;
-}
-
-static bool props_risky(const struct schemas *s, const struct kw_prop *list, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (s->node[list[i].node].risky) return true;
-    return false;
-}
-
-static bool below_risky(const struct schemas *s, const struct node *n)
-{
-    const struct kw_in *in = n->in;
-    const struct kw_arr *a = n->arr;
-    const struct kw_obj *o = n->obj;
-    if (in && (risky(s, in->ref) || any_risky(s, in->all, in->n_all) || any_risky(s, in->any, in->n_any))) return true;
-    if (a && (any_risky(s, a->prefix, a->n_prefix) || risky(s, a->rest))) return true;
-    return o && (props_risky(s, o->prop, o->n_prop) || risky(s, o->rest));
-}
-
-/* The rest of the keywords is risky by itself. */
-static void spread_risk(struct schemas *s)
-{
-    for (bool more = true; more;) {
-        more = false;
-        for (uint32_t i = s->n_node; i-- > 1;)          /* children come after: backwards is fast */
-            if (!s->node[i].risky && below_risky(s, &s->node[i])) more = s->node[i].risky = true;
-    }
-}
-
 bool schemas_read(struct grammar *g, struct err *e)
 {
     struct schemas *s = &g->s;
@@ -882,7 +854,7 @@ bool schemas_read(struct grammar *g, struct err *e)
         if (s->saw_dynamic && !s->scoped) { read_again(g); s->n_read = 0; }
     }
     schemas_share(g);
-    spread_risk(s);
+    schemas_weigh(g);
     return true;
 }
 

@@ -137,7 +137,7 @@ bool literal_meets(struct expand *x, uint32_t ref, const struct json *v, bool *o
     if (ref / 2 == NODE_ANY_OBJECT) *ok = type_of(v) == T_OBJ;
     else if (n->kind == NODE_LITERAL) *ok = json_equal(n->v, v);
     else if (n->kind == NODE_TRUE || n->kind == NODE_FALSE) *ok = n->kind == NODE_TRUE;
-    else {
+    else if (!scalar_meets(x->g, ref / 2, v, ok)) {
         struct err why = { 0 };
         struct spot at = { n->v, n->res };
         *ok = check_spot(x->g->s.doc[n->doc].refs, at, v, &x->g->o, false, &why);

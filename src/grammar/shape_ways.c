@@ -132,8 +132,9 @@ static bool empty_with(struct members *mb, struct refs_list *l, uint32_t ref)
 {
     uint32_t before = l->n;
     refs_put(mb, l, ref);
-    uint32_t goal = impossible(mb, l) ? NONE : goal_of(mb->x->g, l->ref, l->n, NULL);
-    bool empty = goal == NONE || !goal_ok(mb->x->g, goal);
+    bool empty = impossible(mb, l);
+    uint32_t goal = empty ? NONE : goal_of(mb->x->g, l->ref, l->n, NULL);
+    if (goal != NONE) empty = goal_surely_empty(mb->x->g, goal);
     l->n = before;
     return empty;
 }

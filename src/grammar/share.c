@@ -18,7 +18,12 @@ struct share {
 };
 
 static void put(struct share *x, const void *p, size_t n) { str_put(&x->at, p, n); }
-static void put_u32(struct share *x, uint32_t v) { put(x, &v, sizeof v); }
+static void put_u32(struct share *x, uint32_t v)       /* most of what is written: no call where there is room */
+{
+    if (x->at.cap - x->at.len <= sizeof v) { put(x, &v, sizeof v); return; }
+    memcpy(x->at.p + x->at.len, &v, sizeof v);
+    x->at.len += sizeof v;
+}
 
 static void put_bytes(struct share *x, struct bytes b)
 {

@@ -179,7 +179,7 @@ void work_collect(struct work *w, uint32_t goal)
     for (uint32_t i = 0; i < w->n; i++) {
         struct goal *p = goal_at(w->g, w->goal[i]);
         if (atomic_load(&p->state) == GOAL_BUSY) { w->doubt = true; continue; }
-        goal_expand(w->g, w->goal[i], NULL);
+        w->failed |= !goal_expand(w->g, w->goal[i], NULL);
         for (uint32_t k = 0; k < p->n_shape; k++) want_shape(w, &p->shape[k]);
     }
 }
@@ -213,7 +213,7 @@ bool goal_ok(const struct grammar *cg, uint32_t goal)
     struct work w = { .g = g, .known = solved };
     bool ok = p->state == GOAL_BUSY;
     if (p->state == GOAL_SOLVED) ok = p->ok;
-    else if (!ok) {
+    else if (p->state != GOAL_FAILED && !ok) {
         work_collect(&w, goal);
         bool better = true;
         for (int pass = 0; better && pass < 2000; pass++) {           /* needs come after: backwards is fast */
@@ -222,12 +222,20 @@ bool goal_ok(const struct grammar *cg, uint32_t goal)
         }
         ok = p->ok;
         if (w.doubt) take_back(&w);
-        for (uint32_t i = 0; i < w.n && !w.doubt; i++)
-            atomic_store_explicit(&goal_at(g, w.goal[i])->state, GOAL_SOLVED, memory_order_release);
+        for (uint32_t i = 0; i < w.n && !w.doubt; i++) {
+            struct goal *q = goal_at(g, w.goal[i]);
+            q->unsure = w.failed && !q->ok;
+            if (q->state != GOAL_FAILED) atomic_store_explicit(&q->state, GOAL_SOLVED, memory_order_release);
+        }
         work_done(&w);
     }
     pthread_mutex_unlock(&g->lock);
     return ok;
+}
+
+bool goal_surely_empty(const struct grammar *g, uint32_t goal)
+{
+    return !goal_ok(g, goal) && !goal_at(g, goal)->unsure && goal_at(g, goal)->state != GOAL_FAILED;
 }
 
 /* ---- where nothing fits ---------------------------------------------------------------------- */
