@@ -1,6 +1,6 @@
 /* int.h -- what the files of grammar/ share: the compiled grammar, the matcher, and who fills what.
  *
- *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked
+ *   schema.c    JSON Schema documents        -> nodes, one a schema, keywords read and checked; pointer.c: where one lies
  *   share.c     equal nodes              -> one node; apart.c: have two schemas a value in common?
  *   scalar.c    does a value of an enum meet a schema?
  *   risk.c      which goals may meet a limit, and are opened while compiling
