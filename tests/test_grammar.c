@@ -343,13 +343,13 @@ TEST(a_limit_below_an_optional_key_is_met_while_compiling)
 TEST(alternatives_fail_by_type_or_by_value)
 {
     static const struct { const char *text; bool ok; } all[] = {
-        { "{\"k\":\"k1\",\"s\":\"y1\"}", true }, { "{\"s\":\"y1\"}", true }, { "{\"k\":\"k3\"}", true }, { "{\"k\":\"k1\",\"s\":\"y2\"}", false },
-        { "{\"s\":\"x\"}", false }, { "{\"s\":5}", false }, { "{\"k\":\"zz\",\"s\":\"y1\"}", false }, { "{}", false },
-        { "{\"s\":\"y9\",\"t\":\"0123456789\"}", true }, { "{\"s\":\"y9\",\"t\":\"0123456789+\"}", false } };
+        { "{\"k\":\"k1\",\"s\":\"y1\"}", true }, { "{\"s\":\"y1\"}", false }, { "{\"k\":\"k3\"}", true }, { "{\"k\":\"k1\",\"s\":\"y2\"}", false },
+        { "{\"s\":\"x\"}", false }, { "{\"s\":5}", true }, { "{\"s\":\"QQ\"}", true }, { "{\"k\":\"zz\",\"s\":\"y1\"}", true }, { "{}", false },
+        { "{\"k\":\"k9\",\"s\":\"y9\",\"t\":\"0123456789\"}", true }, { "{\"k\":\"k9\",\"s\":\"y9\",\"t\":\"0123456789+\"}", false } };
     struct err e = { 0 };
     struct grammar *g = of_branches("{\"type\":\"object\",\"oneOf\":[",
                                     "{\"properties\":{\"k\":{\"type\":\"string\",\"enum\":[\"k%d\"]},\"s\":{\"type\":\"string\",\"enum\":[\"x\",\"y%d\"]},"
-                                    "\"t\":{\"type\":\"string\",\"maxLength\":10}}}", 10, "]}", &e);
+                                    "\"t\":{\"type\":\"string\",\"maxLength\":10}}}", 10, ",{\"properties\":{\"k\":{\"enum\":[\"zz\"]}}}]}", &e);
     CHECK(g, "%s", e.msg);
     for (size_t i = 0; g && i < LEN(all); i++) CHECK(accepts(g, all[i].text) == all[i].ok, "%s", all[i].text);
     grammar_free(g);

@@ -34,13 +34,9 @@ static bool sep_set(struct grammar *g, const char **out, uint32_t *n, const char
 static bool spell_set(struct grammar *g, const struct grammar_opts *o, struct err *e)
 {
     struct spell *s = &g->spell;
-    if (!sep_set(g, &s->item[0], &s->n_item[0], ",", ',', "", e) ||
-        !sep_set(g, &s->key[0], &s->n_key[0], ":", ':', "", e) ||
-        !sep_set(g, &s->item[1], &s->n_item[1], o->item_sep ? o->item_sep : ", ", ',',
-                 "item separator", e) ||
-        !sep_set(g, &s->key[1], &s->n_key[1], o->key_sep ? o->key_sep : ": ", ':', "key separator",
-                 e))
-        return false;
+    *s = (struct spell){ .item = { ",", ", " }, .n_item = { 1, 2 }, .key = { ":", ": " }, .n_key = { 1, 2 } };
+    if (o->item_sep && !sep_set(g, &s->item[1], &s->n_item[1], o->item_sep, ',', "item separator", e)) return false;
+    if (o->key_sep && !sep_set(g, &s->key[1], &s->n_key[1], o->key_sep, ':', "key separator", e)) return false;
     s->flexible = o->validate || o->spelling == SPELL_FLEXIBLE;
     s->first = s->flexible || o->spelling == SPELL_COMPACT ? STYLE_COMPACT
                : o->spelling == SPELL_FIXED                ? STYLE_OWN
@@ -152,6 +148,10 @@ static bool build(struct grammar *g, enum syntax syntax, const char *envelope, c
     if (!goal_heavy_open(g, goal, (uint32_t)n, e)) return false;
     for (size_t i = 0; i < n; i++)                      /* what nothing satisfies validates nothing, but beyond a limit is beyond it */
         if (g->o.validate ? !goal_expand(g, goal[i], e) : !goal_satisfiable(g, goal[i], e)) return false;
+    if (syntax == SYNTAX_VALUE) {
+        envelope_of_value(g, goal[n_pair]);
+        return true;
+    }
     return envelope_parse(g, syntax, envelope, (uint32_t)n_schema, goal + n_pair, e) &&
            check_surfaces(g, where, goal + n_pair, n_schema, e);
 }
@@ -216,7 +216,7 @@ struct grammar *grammar_of_regex(const char *pattern, const struct grammar_opts 
 struct grammar *grammar_of_schema(const struct json *schema, const struct grammar_opts *o,
                                   struct err *e)
 {
-    return grammar_compile("schema(0, json)", NULL, 0, &schema, 1, o, e);
+    return compile(SYNTAX_VALUE, NULL, NULL, 0, &schema, 1, o, e);
 }
 
 void grammar_free(struct grammar *g)

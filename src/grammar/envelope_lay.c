@@ -225,3 +225,12 @@ bool lay_rules(struct reader *r, uint32_t root)
     jump_tail_calls(g);
     return true;
 }
+
+void envelope_of_value(struct grammar *g, uint32_t goal)
+{
+    g->op = mem_alloc(2 * sizeof *g->op);
+    g->op[0] = (struct op){ .kind = OP_RET };
+    g->op[1] = (struct op){ .kind = OP_SLOT, .next = 0, .a = SURF_JSON, .b = goal };
+    g->n_op = 2;
+    g->root = 1;
+}

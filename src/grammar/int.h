@@ -273,9 +273,11 @@ static inline struct goal *goal_at(const struct grammar *g, uint32_t i)
 }
 
 /* envelope.c: text in one of the syntaxes becomes g's program; compile.c hands in the goals that slots refer to. */
-enum syntax { SYNTAX_ENVELOPE, SYNTAX_GBNF, SYNTAX_REGEX };
+enum syntax { SYNTAX_ENVELOPE, SYNTAX_GBNF, SYNTAX_REGEX, SYNTAX_VALUE };        /* VALUE: one JSON value, no text at all */
 bool envelope_parse(struct grammar *g, enum syntax syntax, const char *text, uint32_t n_schema, const uint32_t *slot_goal,
                     struct err *e);
+
+void envelope_of_value(struct grammar *g, uint32_t goal);             /* what `schema(0, json)` says, without its text; envelope_lay.c */
 
 /* ---- schema.c: documents become nodes -------------------------------------------------------- */
 

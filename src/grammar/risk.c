@@ -114,7 +114,7 @@ static struct load yes_in(struct risk *r, const struct kw_in *in, bool *apart, i
     return both(out, either(held, both(no_of(r, in->cond, depth), yes_of(r, in->other, depth))));
 }
 
-/* Patterns of keys become automata; of those that are short and do not look around none is too large. */
+/* Patterns of keys, and those that must not match, become automata; of short ones that do not look around none is too large. */
 static bool plain_pattern(struct bytes p)
 {
     for (size_t i = 0; i + 2 < p.len; i++)
@@ -137,7 +137,8 @@ static struct load yes_obj(struct risk *r, const struct kw_obj *k, int depth)
     }
     if (k->names != NONE) {                             /* each way is a class of names */
         struct load names = yes_of(r, k->names, depth);
-        if (names.ways > 4 || names.keyed) return heavy;
+        const struct node *n = node_plain(r->g, k->names);
+        if (names.ways > 4 || names.keyed || n->in || (n->str && !plain_pattern(n->str->pattern))) return heavy;
         out.keyed = clip_keyed(out.keyed + names.ways);
     }
     return out;
@@ -216,6 +217,7 @@ static struct load no_node(struct risk *r, uint32_t id, int depth)
     const struct node *n = node_at(r->g, id);
     struct load out = { .ways = n->types != T_ALL };
     if (n->str && n->str->format.p && !format_around(n->str->format.p)) return heavy;
+    if (n->str && !plain_pattern(n->str->pattern)) return heavy;
     if (n->arr && n->arr->unique) return heavy;
     if (n->lits && containers(n)) return heavy;
     if (n->num) out = both((struct load){ .ways = clip(out.ways + (uint32_t)n->num->has_lo + n->num->has_hi + n->num->has_multiple) }, yes_num(n->num));
