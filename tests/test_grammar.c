@@ -278,6 +278,8 @@ TEST(what_cannot_be_enforced_is_named)
         { "{\"properties\":{\"a/b\":{\"type\":\"string\",\"pattern\":\"(x)\\\\1\"}}}", ERR_UNSUPPORTED, "tool t: /properties/a~1b/pattern: (x)\\1: " },
         { "{\"properties\":{\"a\":{\"pattern\":\"(x\"}}}", ERR_SCHEMA, "/properties/a/pattern: (x: byte " },
         { "{\"properties\":{\"a\":{\"not\":{\"uniqueItems\":true}}}}", ERR_UNSUPPORTED, "/properties/a/not/uniqueItems" },
+        { "{\"properties\":{\"a\":{\"type\":\"number\",\"not\":{\"type\":\"integer\"},\"minimum\":123456789012345678901.5}}}", ERR_UNSUPPORTED, "/properties/a: a number" },
+        { "{\"properties\":{\"a\":{\"allOf\":[{\"multipleOf\":0.3},{\"minimum\":123456789012345678901.5}]}}}", ERR_UNSUPPORTED, "18 digits" },
         { "{\"required\":[\"a\"],\"properties\":{\"a\":{\"oneOf\":[{},{}]}}}", ERR_SCHEMA, "/properties/a: no value" },
         { "{\"$ref\":\"other.json\"}", ERR_UNSUPPORTED, "$ref" },
         { "{\"$ref\":\"#/$defs/x\"}", ERR_SCHEMA, "is not in the schema" },

@@ -7,17 +7,17 @@
  * of alternatives the heaviest counts, and ways add up. A goal is a conjunction of nodes, and a member's goal is one
  * of what each of them says about it: so besides its own load every node carries the load of its heaviest
  * descendant, a least fixpoint. What is within bounds far below the limits is left unopened; what cannot be bounded
- * (multipleOf, unevaluated*, digits without end, loops) is HEAVY and opened at once.
+ * (unevaluated*, many digits where numbers are exact, loops) is HEAVY and opened at once.
  *
  * The bounds on what is left closed also bound what a mask may have to open in the middle of an answer. */
 #include "grammar/int.h"
 
 enum { HEAVY = 1 << 12, MOST_LIGHT_WAYS = 64, MOST_LIGHT_ITEMS = 60, MOST_LIGHT_KEYED = 6, MOST_INNER = 100, MOST_ROUND = 24, MOST_BRANCHES = 48,
-       PLAIN_PATTERN = 400, FEW_DIGITS = 4 };
+       PLAIN_PATTERN = 400, FEW_DIGITS = 4, LONG_NUMBER = 16 };
 /* ways: bags it opens into; items: schemas and choices in one; keyed: patterns of keys, contains, debts, divisors. has: what
  * is heavy beside something else. */
 struct load { uint16_t ways, items; uint8_t keyed, has; };
-enum { HAS_MIN = 1, HAS_DEBT = 2, HAS_MULTIPLE = 4, HAS_LONG = 8 };    /* minProperties, a negated object; multipleOf, long bounds */
+enum { HAS_MIN = 1, HAS_DEBT = 2, HAS_EXACT = 4, HAS_LONG = 8 };       /* minProperties, a negated object; more of a number than bounds, long bounds */
 struct own { struct load load; uint8_t state; bool apart; };          /* apart: the branches of its oneOf exclude each other */
 enum { NOT_KNOWN, BEING_READ, KNOWN };
 
@@ -53,7 +53,7 @@ static struct load heavier(struct load a, struct load b) { return larger(a, b, M
 
 static bool is_light(struct load l)
 {
-    bool min_debt = l.has & HAS_MIN && l.has & HAS_DEBT, long_multiple = l.has & HAS_MULTIPLE && l.has & HAS_LONG;
+    bool min_debt = l.has & HAS_MIN && l.has & HAS_DEBT, long_multiple = l.has & HAS_EXACT && l.has & HAS_LONG;
     return l.ways <= MOST_LIGHT_WAYS && l.items <= MOST_LIGHT_ITEMS && l.keyed <= MOST_LIGHT_KEYED && !min_debt && !long_multiple;
 }
 
@@ -152,6 +152,21 @@ static uint32_t containers(const struct node *n)
     return k;
 }
 
+/* A listed number of so many digits that to exclude it may be too much. */
+static bool is_long(const struct json *v)
+{
+    size_t len;
+    return json_number(v, &len) && len > LONG_NUMBER;
+}
+
+static bool lists_long(const struct node *n)
+{
+    if (n->is_const) return is_long(n->lits);
+    for (size_t i = 0; i < json_len(n->lits); i++)
+        if (is_long(json_at(n->lits, i))) return true;
+    return false;
+}
+
 static bool is_short(const struct dec *d, int n) { return d->n <= n && d->point <= n && d->n - d->point <= n; }
 
 static struct load yes_num(const struct kw_num *k)
@@ -160,7 +175,7 @@ static struct load yes_num(const struct kw_num *k)
     bool few = (!k->has_lo || is_short(&k->lo, FEW_DIGITS * 2)) && (!k->has_hi || is_short(&k->hi, FEW_DIGITS * 2));
     if (k->has_multiple && !is_short(&k->multiple, FEW_DIGITS)) return heavy;
     if (k->has_multiple) out.keyed = 3;
-    out.has = (k->has_multiple ? HAS_MULTIPLE : 0) | (few ? 0 : HAS_LONG);
+    out.has = (k->has_multiple ? HAS_EXACT : 0) | (few ? 0 : HAS_LONG);
     return out;
 }
 
@@ -219,8 +234,9 @@ static struct load no_node(struct risk *r, uint32_t id, int depth)
     if (n->str && n->str->format.p && !format_around(n->str->format.p)) return heavy;
     if (n->str && !plain_pattern(n->str->pattern)) return heavy;
     if (n->arr && n->arr->unique) return heavy;
-    if (n->lits && containers(n)) return heavy;
-    if (n->num) out = both((struct load){ .ways = clip(out.ways + (uint32_t)n->num->has_lo + n->num->has_hi + n->num->has_multiple) }, yes_num(n->num));
+    if (n->lits && (containers(n) || lists_long(n))) return heavy;
+    if (n->lits || (n->types & T_NUM) == T_INT) out.has = HAS_EXACT;
+    if (n->num) out = both((struct load){ .has = out.has, .ways = clip(out.ways + (uint32_t)n->num->has_lo + n->num->has_hi + n->num->has_multiple) }, yes_num(n->num));
     if (n->str) out.ways = clip(out.ways + (uint32_t)(n->str->min > 0) + (n->str->max != NONE) + !!n->str->pattern.p + !!n->str->format.p);
     if (n->lits) out.ways = clip(out.ways + 1u);
     if (n->arr) {
@@ -401,12 +417,13 @@ void schemas_weigh(struct grammar *g)
 
 bool goal_is_light(const struct grammar *g, const struct goal *p)
 {
-    static const struct load literal = { .ways = 3, .items = 2, .keyed = 1, .has = HAS_DEBT };
+    static const struct load literal = { .ways = 3, .items = 2, .keyed = 1, .has = HAS_DEBT | HAS_EXACT };
     const struct schemas *s = &g->s;
     struct load l = light;
     for (uint32_t i = 0; i < p->n_key && s->load; i++) {
+        const struct node *n = node_at(g, p->key[i] / 2);
         bool late = p->key[i] >= s->n_load;             /* made while opening: a value that must not come, or heavy */
-        l = both(l, !late ? s->load[p->key[i]] : node_at(g, p->key[i] / 2)->kind == NODE_LITERAL ? literal : heavy);
+        l = both(l, !late ? s->load[p->key[i]] : n->kind == NODE_LITERAL && !is_long(n->v) ? literal : heavy);
     }
     return is_light(l);
 }
