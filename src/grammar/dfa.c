@@ -28,7 +28,7 @@ static size_t held(const struct dfa *d)
 {
     const struct terms *s = &d->s;
     return sizeof *d + d->key_len + s->bytes + s->cap_list * 4 + s->cap_set * sizeof *s->set + s->cap_tmp * 4 +
-           d->cap_term * 4 + d->n_state * (sizeof(struct dfa_state) + sizeof(struct lens_slot) + 4 + s->n_class * 4);
+           d->cap_term * 4 + d->n_answer * sizeof *d->answer + d->n_state * (sizeof(struct dfa_state) + sizeof(struct lens_slot) + 4 + s->n_class * 4);
 }
 
 const struct dfa_lens *dfa_lens(const struct dfa *cd, uint32_t state)
@@ -259,6 +259,7 @@ static void destroy(struct dfa *d)
     terms_done(&d->s);
     arena_done(&d->rows);
     mem_free(d->state_of);
+    mem_free(d->answer);
     mem_free(d->key);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);

@@ -602,15 +602,36 @@ static uint32_t search_count(struct dfa *d, uint32_t term, uint32_t cap)
 
 enum question { Q_FITS, Q_SHORTEST, Q_COUNT };
 
+enum { FEW_ANSWERS = 16, MOST_ANSWERS = 1 << 14 };
+/* The place of an answer. A mask under a budget asks of thousands of states in turn, most automata are asked once or never. */
+static struct answer *answer_slot(struct dfa *d, const struct answer *key)
+{
+    if (!d->answer || (d->n_asked > d->n_answer * 2 && d->n_answer < MOST_ANSWERS)) {
+        struct answer *old = d->answer;
+        uint32_t n_old = d->n_answer;
+        d->n_answer = old ? n_old * 4 : FEW_ANSWERS;
+        d->answer = mem_zero(d->n_answer * sizeof *d->answer);
+        d->n_asked = 0;
+        for (uint32_t i = 0; i < n_old; i++) {
+            struct answer at = old[i];
+            at.value = 0;
+            if (at.question) d->answer[hash64(&at, sizeof at, 0) & (d->n_answer - 1)] = old[i];
+        }
+        mem_free(old);
+    }
+    return &d->answer[hash64(key, sizeof *key, 0) & (d->n_answer - 1)];
+}
+
 /* Answers that took a search are kept: masks ask again. */
 static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo, uint32_t hi)
 {
     struct answer key = { q + 1, state, lo, hi, 0 };
-    struct answer *slot = &d->answer[hash64(&key, sizeof key, 0) % LEN(d->answer)];
     pthread_mutex_lock(&d->lock);
+    struct answer *slot = answer_slot(d, &key);
     if (slot->question != key.question || slot->state != state || slot->lo != lo || slot->hi != hi) {
         uint32_t term = term_of(d, state);
         d->s.fuel = LAYER_WORK;
+        d->n_asked++;
         key.value = q == Q_FITS ? search_fits(d, term, lo, hi) :
                     q == Q_SHORTEST ? search_shortest(d, term, lo, hi) : search_count(d, term, hi);
         d->s.broken = false;

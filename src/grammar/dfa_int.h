@@ -31,7 +31,8 @@ struct dfa {
     _Atomic bool unsure;                /* some term counts as alive because the search for a text ran out of work */
     uint8_t kind[256], cost[256];       /* [class] what its bytes are; fewest bytes of one in JSON */
     uint16_t width[256];                /* [class] how many bytes */
-    struct answer { uint32_t question, state, lo, hi, value; } answer[16];
+    struct answer { uint32_t question, state, lo, hi, value; } *answer;  /* searches made, by hash; grows while they miss */
+    uint32_t n_answer, n_asked;
     uint64_t id;
     _Atomic uint32_t worst;             /* 1 + dfa_worst(), 0: not known yet */
     _Atomic size_t bytes;
