@@ -12,9 +12,9 @@
 
 struct serve_cmd {
     struct model_opts m;
-    struct opt_list host, name, lora_modules, allow_host;
+    struct opt_list host, name, lora_modules, allow_host, tools;
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
-        *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check;
+        *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check, *builtin, *root, *python;
     bool mcp, mcp_private, code_interpreter;
     bool no_ui, enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
         deterministic, no_cache, verbose, quiet;
@@ -69,6 +69,10 @@ static const struct opt options[] = {
     { "Server", 0, "prefix-cache", "DIR", OPT_STR, AT(cache_dir), "keep computed prefixes here across restarts (default: in memory only)" },
     { "Server", 0, "no-prefix-cache", NULL, OPT_FLAG, AT(no_cache), "compute every prompt anew (default: off)" },
     { "Server", 0, "deterministic", NULL, OPT_FLAG, AT(deterministic), "keep nothing that was generated (default: off)" },
+    { "Tools", 0, "tools", "FILE", OPT_LIST, AT(tools), "tools that the playground and other clients may run here (docs/tools.md); may be repeated (default: none)" },
+    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, AT(builtin), "… builtin ones: read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" },
+    { "Tools", 0, "root", "DIR", OPT_STR, AT(root), "builtin file tools stay below it (default: the working directory)" },
+    { "Tools", 0, "interpreter-python", "FILE", OPT_STR, AT(python), "of the tool python and of --code-interpreter (default: /usr/bin/python3)" },
     { "Tools", 0, "mcp", NULL, OPT_FLAG, AT(mcp), "/v1/responses: run tools of type mcp, of public servers that a request names (default: off)" },
     { "Tools", 0, "mcp-private", NULL, OPT_FLAG, AT(mcp_private), "… of any server: who asks can reach what this machine can (default: off)" },
     { "Tools", 0, "code-interpreter", NULL, OPT_FLAG, AT(code_interpreter), "/v1/responses: run tools of type code_interpreter, sandboxed (default: the client runs them)" },
@@ -126,7 +130,7 @@ static bool check(const struct serve_cmd *o, struct err *e)
     for (size_t i = 0; i < LEN(seconds); i++)
         if (!(seconds[i] >= 0 && seconds[i] <= 1e9))
             return err_set(e, ERR_USAGE, "times: 0 and more are accepted");
-    const char *why = o->code_interpreter ? interp_refusal(NULL) : NULL;
+    const char *why = o->code_interpreter ? interp_refusal(&(struct toolset_opts){ .python = o->python }) : NULL;
     if (why) return err_set(e, ERR_UNSUPPORTED, "--code-interpreter: %s", why);
     if (!(o->ping > 0)) return err_set(e, ERR_USAGE, "--sse-ping: more than 0 is accepted");
     if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json"))
@@ -157,6 +161,10 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
         .log_format = o->log,
         .strip_system_line = o->strip,
         .no_ui = o->no_ui,
+        .tools = { o->tools.item, o->tools.n },
+        .tools_builtin = o->builtin,
+        .tools_root = o->root,
+        .tools_python = o->python,
         .mcp = o->mcp || o->mcp_private,
         .mcp_private = o->mcp_private,
         .code_interpreter = o->code_interpreter,

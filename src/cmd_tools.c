@@ -11,22 +11,10 @@ static const struct opt list_options[] = {
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct tools_cmd, json), "an OpenAI tools array, with source, approve and read_only (default: a line a tool)" },
 };
 
-static const char *policy_name(enum policy p)
-{
-    return p == POLICY_ALLOW ? "allow" : p == POLICY_DENY ? "deny" : "ask";
-}
-
 static void list_json(const struct toolset *ts)
 {
-    struct json *list = toolset_definitions(ts);
+    struct json *list = toolset_described(ts);
     struct str s = { 0 };
-    for (size_t i = 0; i < toolset_n(ts); i++) {
-        struct tool *t = toolset_at(ts, i);
-        struct json *o = (struct json *)(uintptr_t)json_at(list, i);
-        json_set(o, "source", json_new_str(t->source));
-        json_set(o, "approve", json_new_str(policy_name(t->policy)));
-        json_set(o, "read_only", json_new_bool(t->read_only));
-    }
     json_write(&s, list, JSON_PRETTY);
     puts(s.p);
     str_done(&s);
@@ -64,7 +52,6 @@ static int test_one(struct toolset *ts, const char *name, const char *text, stru
     struct tool *t = toolset_find(ts, name);
     struct json *args = json_parse(text, strlen(text), e);
     struct tool_result r = { 0 };
-    struct str shown = { 0 };
     struct cancel c;
     if (!args) return err_in(e, "ARGUMENTS"), 1;
     if (!t) {
@@ -72,18 +59,14 @@ static int test_one(struct toolset *ts, const char *name, const char *text, stru
         err_set(e, ERR_ARG, "there is no tool '%.60s'%s%s", name, near ? "; the nearest is " : "", near ? near->name : "");
     } else if (!schema_check(t->schema, args, NULL, e)) err_in(e, "ARGUMENTS");
     else if (cancel_init(&c, e)) {
-        struct invocation in = { "call_1", args, { text, strlen(text) }, &c, t->timeout_ms ? t->timeout_ms : 60000 };
-        t->invoke(t, &in, &r);
-        result_clean(&shown, r.text.p ? r.text.p : "", r.text.len);
-        toolset_hide(ts, &shown);
-        printf("%s\n", shown.p ? shown.p : "");
+        toolset_call(ts, t, args, &c, &r);
+        printf("%s\n", r.text.p ? r.text.p : "");
         for (size_t i = 0; i < json_len(r.files); i++) fprintf(stderr, "file: %s\n", json_str(json_get(json_at(r.files, i), "path"), NULL));
         if (r.is_error) err_set(e, ERR_IO, "the tool %.60s failed", name);
         cancel_done(&c);
     }
     json_free(args);
     tool_result_done(&r);
-    str_done(&shown);
     return e->code != ERR_NONE;
 }
 

@@ -1,6 +1,7 @@
 """Tools that the server runs for /v1/responses: mcp and code_interpreter, and that nothing runs unless it was switched on."""
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -84,7 +85,56 @@ def test_functions_of_the_client_end_the_loop(server, house):
     assert status == 200, r
 
 
-@pytest.mark.parametrize("tool, param", [({"require_approval": "always"}, "tools[0].require_approval"), ({"require_approval": None}, "tools[0].require_approval"),
+def items_of(r, kind):
+    return [i for i in r["output"] if i["type"] == kind]
+
+
+@pytest.mark.parametrize("approval", ["always", None, {"always": {"tool_names": ["set_light"]}}, {"never": {"tool_names": ["other"]}}, {"never": {"read_only": True}}])
+def test_a_call_waits_for_approval(server, house, approval):
+    ran = lambda: house.methods().count("tools/call")
+    tool, n = mcp(house, require_approval=approval), ran()
+    status, first = server.post("/v1/responses", dict(ASK, tools=[tool], store=True))
+    assert status == 200 and [i["type"] for i in first["output"]] == ["mcp_list_tools", "mcp_approval_request"] and first["status"] == "completed", first
+    asked = first["output"][-1]
+    assert (asked["name"], asked["server_label"], json.loads(asked["arguments"])) == ("set_light", "house", {"room": "kitchen", "brightness": 10})
+    assert ran() == n, "nothing ran"
+    yes = {"type": "mcp_approval_response", "approval_request_id": asked["id"], "approve": True}
+    status, second = server.post("/v1/responses", dict(ASK, input=[yes], previous_response_id=first["id"], tools=[tool], store=True))
+    call = items_of(second, "mcp_call")[0]
+    assert status == 200 and call["approval_request_id"] == asked["id"] and call["output"].startswith("set_light:") and call["arguments"] == asked["arguments"], second
+    assert ran() == n + 1
+    status, third = server.post("/v1/responses", dict(ASK, input="thanks", previous_response_id=second["id"], tools=[tool], tool_choice="auto", max_tool_calls=1))
+    assert status == 200 and ran() == n + 1, "what was approved once runs once"
+
+
+def test_a_call_that_is_not_approved(server, house):
+    ran = lambda: house.methods().count("tools/call")
+    tool, n = mcp(house, require_approval="always"), ran()
+    first = server.post("/v1/responses", dict(ASK, tools=[tool]))[1]
+    user, asked = {"role": "user", "content": ASK["input"]}, first["output"][-1]
+    no = {"type": "mcp_approval_response", "approval_request_id": asked["id"], "approve": False, "reason": "it is late"}
+    status, r = server.post("/v1/responses", dict(ASK, input=[user, *first["output"], no], tools=[tool]))
+    assert status == 200 and not items_of(r, "mcp_call") and ran() == n, r
+    for answer, param in ((dict(no, approval_request_id="mcpr_unknown"), "input[3].approval_request_id"), (dict(no, approve="yes"), "input[3].approve")):
+        status, r = server.post("/v1/responses", dict(ASK, input=[user, *first["output"], answer], tools=[tool]))
+        assert status == 400 and r["error"]["param"] == param, r
+    yes = dict(no, approve=True)
+    status, r = server.post("/v1/responses", dict(ASK, input=[user, *first["output"], yes]))
+    assert status == 400 and r["error"]["param"] == "tools", r
+    status, r = server.post("/v1/responses", dict(ASK, input=[user, *first["output"], yes], tools=[dict(tool, allowed_tools=["other"])]))
+    assert status == 200 and "not offered" in items_of(r, "mcp_call")[0]["error"] and ran() == n, r
+    forged = dict(asked, arguments='{"room": 7}')
+    status, r = server.post("/v1/responses", dict(ASK, input=[user, forged, yes], tools=[tool]))
+    assert status == 200 and "invalid_arguments" in items_of(r, "mcp_call")[0]["error"] and ran() == n, r
+
+
+def test_approval_in_a_stream(server, house):
+    events = server.events("/v1/responses", dict(ASK, tools=[mcp(house, require_approval="always")], stream=True))
+    last = check_response_stream(events)
+    assert last["output"][-1]["type"] == "mcp_approval_request" and not [n for n, _ in events if n and "mcp_approval" in n]
+
+
+@pytest.mark.parametrize("tool, param", [({"require_approval": "sometimes"}, "tools[0].require_approval"), ({"require_approval": {"ever": {}}}, "tools[0].require_approval"),
                                          ({"server_label": "a b"}, "tools[0].server_label"), ({"server_url": None}, "tools[0].server_url"), ({"allowed_tools": "x"}, "tools[0].allowed_tools")])
 def test_what_is_refused_before_anything_runs(server, house, tool, param):
     n = len(house.seen)
@@ -159,3 +209,22 @@ def test_the_code_interpreter_runs_here():
         assert calls and calls[0]["code"] and calls[0]["outputs"][0]["type"] == "logs", r
         last = check_response_stream(s.events("/v1/responses", dict(body, stream=True)))
         assert [i["type"] for i in last["output"]] == [i["type"] for i in r["output"]]
+
+
+def test_pictures_of_the_interpreter_are_told_when_they_are_wanted(tmp_path):
+    """The code comes from a module, so that a small model need only write its name."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
+    site = next((tmp_path / "v" / "lib").glob("python*/site-packages"))
+    (site / "drawing.py").write_text("open('/box/a.svg','w').write('<svg/>'); open('/box/t.csv','w').write('1')")
+    try:
+        server = Server("--code-interpreter", "--interpreter-python", tmp_path / "v" / "bin" / "python")
+    except RuntimeError as e:
+        pytest.skip("no sandbox here: %s" % e)
+    with server as s:
+        body = {"input": "run the python code: import drawing", "tools": [{"type": "code_interpreter", "container": {"type": "auto"}}], "max_output_tokens": 80, "max_tool_calls": 1}
+        for include, kinds in (([], ["logs"]), (["code_interpreter_call.outputs"], ["logs", "image"])):
+            status, r = s.post("/v1/responses", dict(body, include=include))
+            outputs = items_of(r, "code_interpreter_call")[0]["outputs"]
+            assert status == 200 and [o["type"] for o in outputs] == kinds, r
+            assert "[file t.csv (text/csv, 1 bytes)]" in outputs[0]["logs"]
+        assert outputs[1]["url"] == "data:image/svg+xml;base64,PHN2Zy8+"

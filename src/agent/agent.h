@@ -29,17 +29,24 @@ static inline bool cancel_is_on(const struct cancel *c) { return c && atomic_loa
 /* ---- results --------------------------------------------------------------------------------- */
 
 /* What a tool gave. text: for the model, before it is cleaned and cut. files: [{"name","type","bytes","path"}]
- * for the user's eyes, NULL if none. transient: asking again may help (time-out, 429, 5xx, connection). */
+ * (of a PNG "width" and "height" too) for the user's eyes, NULL if none. transient: asking again may help (time-out,
+ * 429, 5xx, connection). */
 struct tool_result { struct str text; bool is_json, is_error, transient; struct json *files; };
 void tool_result_done(struct tool_result *r);
 /* An error result: one sentence that says what to do next. Replaces what was there. */
 void tool_fail(struct tool_result *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* {"error":"invalid_arguments","at":"/path","expected":"…"}: what schema_check() found. */
+void tool_fail_schema(struct tool_result *r, const struct err *e);
+/* {"error":"…"}: no text of a tool can be taken for the opposite. */
+void result_mark_error(struct str *text);
+/* A line for each file, so that the model knows of it. */
+void result_put_files(struct str *text, const struct json *files);
 /* UTF-8 made whole; control characters but \n and \t, and terminal escape sequences, removed. */
 void result_clean(struct str *out, const char *p, size_t n);
 /* The same for showing text of strangers on a terminal in one piece: control characters are written as \xHH. */
 void result_escape(struct str *out, const char *p, size_t n);
 /* At most `most` bytes of text: head 70 %, tail 30 %, on borders of lines; JSON arrays by elements. number: of the
- * result, named in the note. True: something was left out. */
+ * result, named in the note; 0: it is not kept. True: something was left out. */
 bool result_cut(struct str *out, const char *p, size_t n, bool is_json, size_t most, int number);
 
 /* ---- tools ----------------------------------------------------------------------------------- */
@@ -101,6 +108,11 @@ struct tool *toolset_at(const struct toolset *ts, size_t i);          /* in the 
 struct tool *toolset_find(const struct toolset *ts, const char *name);/* NULL if unknown */
 struct tool *toolset_nearest(const struct toolset *ts, const char *name);
 struct json *toolset_definitions(const struct toolset *ts);           /* OpenAI tools array; owned */
+struct json *toolset_described(const struct toolset *ts);             /* the same, with source, approve and read_only; owned */
+/* One call outside a loop: checked and run, its text cleaned and free of secrets. Whether it is allowed is the caller's
+ * business. Always leaves a result. Any thread. */
+void toolset_call(struct toolset *ts, struct tool *t, const struct json *args, struct cancel *c, struct tool_result *out);
+const char *policy_name(enum policy p);                               /* "allow", "ask", "deny" */
 const struct agent_limits *toolset_limits(const struct toolset *ts);   /* what the files said */
 /* Between turns: sources that say their list has changed are asked for it. True: definitions differ now. */
 bool toolset_refresh(struct toolset *ts);

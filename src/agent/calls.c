@@ -21,18 +21,6 @@ void call_done(struct call *c)
 
 /* ---- checking ---- */
 
-static void fail_json(struct call *c, const char *error, const char *at, const char *expected)
-{
-    struct json *o = json_new_object();
-    json_set(o, "error", json_new_str(error));
-    json_set(o, "at", json_new_str(at));
-    json_set(o, "expected", json_new_str(expected));
-    tool_fail(&c->result, "%s", "");
-    json_write(&c->result.text, o, JSON_COMPACT);
-    c->result.is_json = true;
-    json_free(o);
-}
-
 static void fail_unknown(struct agent *l, struct call *c)
 {
     struct str names = { 0 };
@@ -43,17 +31,6 @@ static void fail_unknown(struct agent *l, struct call *c)
     str_done(&names);
 }
 
-/* "/brightness: 120 is above maximum 100" becomes a place and what was expected there. */
-static void fail_schema(struct call *c, const struct err *e)
-{
-    const char *colon = strstr(e->msg, ": ");
-    struct str at = { 0 };
-    bool has_place = *e->msg == '/' && colon;
-    str_put(&at, e->msg, has_place ? (size_t)(colon - e->msg) : 0);
-    fail_json(c, "invalid_arguments", at.p ? at.p : "", has_place ? colon + 2 : e->msg);
-    str_done(&at);
-}
-
 static bool read_schema_ok(struct call *c)
 {
     static const char text[] = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\",\"minimum\":1},\"offset\":{\"type\":\"integer\","
@@ -61,7 +38,7 @@ static bool read_schema_ok(struct call *c)
     struct err e = { 0 };
     struct json *schema = json_parse(text, strlen(text), NULL);
     bool ok = schema_check(schema, c->args, NULL, &e);
-    if (!ok) fail_schema(c, &e);
+    if (!ok) tool_fail_schema(&c->result, &e);
     json_free(schema);
     return ok;
 }
@@ -80,13 +57,15 @@ static bool check(struct agent *l, struct call *c)
     json_free(c->args);
     c->args = json_parse(c->text.p ? c->text.p : "", c->text.len, &e);
     if (!json_is(c->args, JSON_OBJECT)) {
-        fail_json(c, "invalid_arguments", "", c->args ? "an object" : e.msg);
+        if (c->args) err_set(&e, ERR_ARG, "an object");
+        tool_fail_schema(&c->result, &e);
         return false;
     }
     if (c->reads_result) return read_schema_ok(c);
-    if (!schema_check(c->tool->schema, c->args, NULL, &e)) return fail_schema(c, &e), false;
+    if (!schema_check(c->tool->schema, c->args, NULL, &e)) return tool_fail_schema(&c->result, &e), false;
     if (!c->schema_ok) {
-        fail_json(c, "invalid_arguments", "", "arguments that satisfy the schema of the tool");
+        err_set(&e, ERR_ARG, "arguments that satisfy the schema of the tool");
+        tool_fail_schema(&c->result, &e);
         return false;
     }
     return true;
@@ -338,28 +317,6 @@ static void log_call(struct agent *l, const struct call *c, const struct str *fu
     transcript_put(l->o.transcript, "result", r);
 }
 
-static void put_files(struct str *text, const struct json *files)
-{
-    for (size_t i = 0; i < json_len(files); i++) {
-        const struct json *f = json_at(files, i);
-        int64_t bytes = 0;
-        json_i64(json_get(f, "bytes"), &bytes);
-        const char *name = json_str(json_get(f, "name"), NULL), *type = json_str(json_get(f, "type"), NULL);
-        str_fmt(text, "%s[file %s (%s, %lld bytes)]", text->len ? "\n" : "", name ? name : "?", type ? type : "?", (long long)bytes);
-    }
-}
-
-/* {"error":"…"}: no text of a tool can be taken for the opposite. */
-static void mark_error(struct str *shown)
-{
-    struct str marked = { 0 };
-    str_puts(&marked, "{\"error\":");
-    json_write_str(&marked, shown->p ? shown->p : "", shown->len);
-    str_putc(&marked, '}');
-    str_done(shown);
-    *shown = marked;
-}
-
 static enum agent_state tell(struct agent *l, struct call *c, int index)
 {
     struct str clean = { 0 }, shown = { 0 };
@@ -367,7 +324,7 @@ static enum agent_state tell(struct agent *l, struct call *c, int index)
     if (!c->ran && !c->result.is_error) tool_fail(&c->result, "cancelled by the user");
     c->is_error = c->result.is_error;
     result_clean(&clean, c->result.text.p ? c->result.text.p : "", c->result.text.len);
-    put_files(&clean, c->result.files);
+    result_put_files(&clean, c->result.files);
     if (!clean.len) str_puts(&clean, "(no output)");
     toolset_hide(l->o.tools, &clean);
     c->number = remember(l, &clean);
@@ -381,7 +338,7 @@ static enum agent_state tell(struct agent *l, struct call *c, int index)
         shown = told;
     }
     if (was_cut) l->offers_read = true;
-    if (c->is_error && !c->result.is_json) mark_error(&shown);
+    if (c->is_error && !c->result.is_json) result_mark_error(&shown);
     talk_result(l, c, shown.p, shown.len);
     agent_tell(l, &(struct agent_event){ .kind = AG_RESULT, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len },
                                          .text = { shown.p, shown.len }, .is_error = c->is_error, .ran = c->ran, .ms = c->ms, .number = c->number,

@@ -200,6 +200,17 @@ static const char *type_of(const char *name)
     return "application/octet-stream";
 }
 
+/* Of a PNG: its first chunk says how large it is. */
+static void put_size(struct json *file, const struct str *bytes)
+{
+    const unsigned char *p = (const unsigned char *)bytes->p;
+    uint32_t side[2] = { 0 };
+    if (bytes->len < 24 || memcmp(p, "\x89PNG\r\n\x1a\n", 8) || memcmp(p + 12, "IHDR", 4)) return;
+    for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | p[16 + i];
+    json_set(file, "width", json_new_int(side[0]));
+    json_set(file, "height", json_new_int(side[1]));
+}
+
 static bool make_dir(struct interp *in)
 {
     if (in->dir) return mkdir(in->dir, 0700) == 0 || errno == EEXIST;
@@ -237,6 +248,7 @@ static void take_files(struct interp *in, const struct json *files, struct tool_
         json_set(o, "name", json_new_str(safe));
         json_set(o, "type", json_new_str(type_of(safe)));
         json_set(o, "bytes", json_new_int((int64_t)bytes.len));
+        put_size(o, &bytes);
         if (data && write_one(in, safe, &bytes, &path)) json_set(o, "path", json_new_str(path.p));
         if (!out->files) out->files = json_new_array();
         json_push(out->files, o);

@@ -115,12 +115,20 @@ static size_t tail_border(const char *p, size_t all, size_t n)
     return from;
 }
 
+/* Where the rest is, if it was kept. */
+static void put_whole(struct str *out, int number)
+{
+    if (number) str_fmt(out, "; full output: result:%d", number);
+}
+
 static void cut_text(struct str *out, const char *p, size_t n, size_t most, int number)
 {
     size_t head = head_border(p, most * 7 / 10), tail = tail_border(p, n, most * 3 / 10);
     str_put(out, p, head);
     if (head && p[head - 1] != '\n') str_putc(out, '\n');
-    str_fmt(out, "[… %zu characters omitted; full output: result:%d]\n", count_chars(p + head, tail - head), number);
+    str_fmt(out, "[… %zu characters omitted", count_chars(p + head, tail - head));
+    put_whole(out, number);
+    str_puts(out, "]\n");
     str_put(out, p + tail, n - tail);
 }
 
@@ -140,7 +148,9 @@ static bool cut_array(struct str *out, const struct json *v, size_t most, int nu
         str_done(&one);
         if (!fits) break;
     }
-    str_fmt(out, "\"… %zu of %zu elements omitted; full output: result:%d\"]", n - kept, n, number);
+    str_fmt(out, "\"… %zu of %zu elements omitted", n - kept, n);
+    put_whole(out, number);
+    str_puts(out, "\"]");
     return kept > 0;
 }
 
@@ -158,4 +168,46 @@ bool result_cut(struct str *out, const char *p, size_t n, bool is_json, size_t m
     }
     json_free(v);
     return true;
+}
+
+/* ---- what a model is told of errors and files ---- */
+
+/* "/brightness: 120 is above maximum 100" becomes a place and what was expected there. */
+void tool_fail_schema(struct tool_result *r, const struct err *e)
+{
+    const char *colon = strstr(e->msg, ": ");
+    bool has_place = *e->msg == '/' && colon;
+    struct json *o = json_new_object();
+    json_set(o, "error", json_new_str("invalid_arguments"));
+    json_set(o, "at", json_new_strn(e->msg, has_place ? (size_t)(colon - e->msg) : 0));
+    json_set(o, "expected", json_new_str(has_place ? colon + 2 : e->msg));
+    tool_fail(r, "%s", "");
+    json_write(&r->text, o, JSON_COMPACT);
+    r->is_json = true;
+    json_free(o);
+}
+
+void result_mark_error(struct str *text)
+{
+    struct str marked = { 0 };
+    str_puts(&marked, "{\"error\":");
+    json_write_str(&marked, text->p ? text->p : "", text->len);
+    str_putc(&marked, '}');
+    str_done(text);
+    *text = marked;
+}
+
+void result_put_files(struct str *text, const struct json *files)
+{
+    for (size_t i = 0; i < json_len(files); i++) {
+        const struct json *f = json_at(files, i);
+        int64_t bytes = 0, width = 0, height = 0;
+        json_i64(json_get(f, "bytes"), &bytes);
+        const char *name = json_str(json_get(f, "name"), NULL), *type = json_str(json_get(f, "type"), NULL);
+        bool sized = json_i64(json_get(f, "width"), &width) && json_i64(json_get(f, "height"), &height);
+        str_puts(text, text->len ? "\n[" : "[");
+        if (sized) str_fmt(text, "image %lld×%lld saved as %s", (long long)width, (long long)height, name ? name : "?");
+        else str_fmt(text, "file %s", name ? name : "?");
+        str_fmt(text, " (%s, %lld bytes)]", type ? type : "?", (long long)bytes);
+    }
 }

@@ -205,6 +205,44 @@ struct json *toolset_definitions(const struct toolset *ts)
     return list;
 }
 
+const char *policy_name(enum policy p) { return p == POLICY_ALLOW ? "allow" : p == POLICY_DENY ? "deny" : "ask"; }
+
+struct json *toolset_described(const struct toolset *ts)
+{
+    struct json *list = json_new_array();
+    for (size_t i = 0; i < toolset_n(ts); i++) {
+        const struct tool *t = ts->tool[i];
+        struct json *o = json_new_object();
+        json_set(o, "type", json_new_str("function"));
+        json_set(o, "function", json_copy(t->function));
+        json_set(o, "source", json_new_str(t->source));
+        json_set(o, "approve", json_new_str(policy_name(t->policy)));
+        json_set(o, "read_only", json_new_bool(t->read_only));
+        json_push(list, o);
+    }
+    return list;
+}
+
+#define CALL_MS 60000
+
+void toolset_call(struct toolset *ts, struct tool *t, const struct json *args, struct cancel *c, struct tool_result *out)
+{
+    struct str text = { 0 }, clean = { 0 };
+    struct err e = { 0 };
+    if (!schema_check(t->schema, args, NULL, &e)) {
+        tool_fail_schema(out, &e);
+        return;
+    }
+    json_write(&text, args, JSON_COMPACT);
+    struct invocation in = { "call_1", args, { text.p, text.len }, c, t->timeout_ms ? t->timeout_ms : ts->limits.call_ms ? ts->limits.call_ms : CALL_MS };
+    t->invoke(t, &in, out);
+    result_clean(&clean, out->text.p ? out->text.p : "", out->text.len);
+    toolset_hide(ts, &clean);
+    str_done(&out->text);
+    out->text = clean;
+    str_done(&text);
+}
+
 /* ---- ${env:NAME} ---- */
 
 static void remember(struct toolset *ts, const char *name, const char *value)

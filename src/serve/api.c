@@ -26,6 +26,8 @@ static const struct route routes[] = {
     { "POST", "/v1/load_lora_adapter", lora_load, ROUTE_ADMIN },
     { "POST", "/v1/unload_lora_adapter", lora_unload, ROUTE_ADMIN },
     { "GET", "/lora-adapters", lora_list },
+    { "GET", "/v1/tools", tools_list },
+    { "POST", "/v1/tools/run", tools_run },
     { "POST", "/tokenize", tokenize_run },
     { "POST", "/detokenize", detokenize_run },
     { "POST", "/apply-template", template_run },

@@ -262,7 +262,10 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **con,
         x->conn->x = NULL;
         x->conn->since_ns = clock_ns();
     }
-    if (x->task) x->task->x = NULL; /* its helper is still at it: it answers nobody */
+    if (x->task) { /* its helper is still at it: it answers nobody */
+        x->task->x = NULL;
+        if (x->task->left) x->task->left(x->task);
+    }
     exchange_free(x);
 }
 

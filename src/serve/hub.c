@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "serve/hands.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
 #include "serve/keep.h"
@@ -162,6 +163,7 @@ static bool drained(struct server *sv, uint64_t now)
     if (sv->o->drain_s && s >= sv->o->drain_delay_s + sv->o->drain_s && !sv->stopping) {
         sv->stopping = true;
         job_stop_all(sv, "server_shutting_down", "the server is shutting down");
+        hands_stop(sv);
     }
     bool idle = !sv->n_live && !sv->jobs && !sv->n_task;
     return !sv->listening &&

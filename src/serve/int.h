@@ -64,6 +64,7 @@ struct server {
     uint64_t watchdog_ns;
     char fingerprint[24];
     struct mailbox *mailbox;
+    struct hands *hands;                                              /* tools that clients may run; NULL: none */
     struct aside *aside; int n_task;                                  /* running beside the I/O thread */
 };
 
@@ -125,8 +126,8 @@ void http_tick(struct server *sv, uint64_t now);                      /* time li
 /* ---- aside.c: what may block is done by a helper thread ------------------------------------------- */
 
 /* Embedded in what the task is about. run: on the helper, must not touch x; done: on the I/O thread, x NULL
- * if the client is gone; it frees the whole. */
-struct task { struct server *sv; struct exchange *x; struct task *next; void (*run)(struct task *t), (*done)(struct task *t); };
+ * if the client is gone; it frees the whole. left: on the I/O thread, the client is gone; NULL: never mind. */
+struct task { struct server *sv; struct exchange *x; struct task *next; void (*run)(struct task *t), (*done)(struct task *t), (*left)(struct task *t); };
 void aside_start(struct server *sv, struct exchange *x, struct task *t);   /* x may be NULL */
 void aside_collect(struct server *sv);                                 /* I/O thread: calls done of those that are */
 
@@ -205,7 +206,7 @@ int64_t unix_time(void);
 /* ---- handlers ---------------------------------------------------------------------------------- */
 
 handler_fn chat_run, chat_count, template_run, completions_run, responses_run, responses_count, responses_get, responses_delete, responses_post,
-    messages_run, messages_count, page_run, page_part, models_list, models_get, lora_load, lora_unload, lora_list, tokenize_run, detokenize_run, health_run, ready_run,
+    messages_run, messages_count, page_run, page_part, models_list, models_get, lora_load, lora_unload, lora_list, tokenize_run, detokenize_run, health_run, ready_run, tools_list, tools_run,
     live_run, metrics_run, props_run, slots_run, embeddings_run;
 void mailbox_open(struct server *sv);
 void mailbox_close(struct server *sv);

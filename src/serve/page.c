@@ -6,7 +6,7 @@
  * code in it.
  *
  * No key is asked for here (the files are no secret, and a browser sends none when it opens a page);
- * the page sends one with what it asks. Not here: anything that runs a tool. */
+ * the page sends one with what it asks. Not here: anything that runs a tool (hands.c). */
 #include "serve/int.h"
 
 #define PAGE(name, path) extern const char tenon_page_##name[], tenon_page_##name##_end[];
@@ -21,7 +21,7 @@ static const struct part { const char *path, *start, *end; } parts[] = {
 
 /* Trusted types: text never becomes markup, whoever wrote it. */
 static const char policy[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'";
 

@@ -21,6 +21,8 @@ struct reading {
     struct json *open;
     struct str thought;
     size_t at;
+    const struct json *items;                                         /* all of them */
+    struct json *approved;                                            /* gets calls that the user allowed */
 }; /* open: assistant turn that calls may join */
 
 static struct json *push_message(struct reading *r, const char *role)
@@ -150,8 +152,39 @@ static bool read_mcp_call(struct reading *r, const struct json *item)
     return ok;
 }
 
-/* The list of a server is read anew for each request. */
-static bool read_mcp_list(struct reading *r, const struct json *item) { return true; }
+/* The list of a server is read anew for each request; a question counts once it is answered. */
+static bool read_nothing(struct reading *r, const struct json *item) { return true; }
+
+static const struct json *find_item(const struct json *items, const char *id);
+
+static bool has_run(const struct json *items, const char *request)
+{
+    for (size_t i = 0; i < json_len(items); i++)
+        if (json_str_is(json_get(json_at(items, i), "approval_request_id"), request) && json_str_is(json_get(json_at(items, i), "type"), "mcp_call")) return true;
+    return false;
+}
+
+/* What the user said of a call of an MCP tool. Allowed ones run now (served.c), unless they have run already. */
+static bool read_approval(struct reading *r, const struct json *item)
+{
+    const char *id = json_str(there(item, "approval_request_id"), NULL), *reason = json_str(there(item, "reason"), NULL);
+    const struct json *asked = id ? find_item(r->items, id) : NULL, *approve = there(item, "approve");
+    struct str said = { 0 };
+    char where[64];
+    snprintf(where, sizeof where, "input[%zu].%s", r->at, json_is(approve, JSON_BOOL) ? "approval_request_id" : "approve");
+    if (!json_is(approve, JSON_BOOL)) return bad(r->x, "missing_required_parameter", where, "true or false is needed");
+    if (!json_str_is(json_get(asked, "type"), "mcp_approval_request"))
+        return bad(r->x, "item_not_found", where, "names no mcp_approval_request of this input");
+    if (json_bool(approve) && has_run(r->items, id)) return true;
+    str_puts(&said, "The user did not allow this call.");
+    if (reason) str_fmt(&said, " Reason: %.500s", reason);
+    struct json *output = json_new_strn(said.p, said.len), *args = there(asked, "arguments") ? json_copy(there(asked, "arguments")) : json_new_str("{}");
+    bool ok = read_ran(r, asked, json_str(json_get(asked, "name"), NULL), args, output);
+    if (ok && json_bool(approve)) json_push(r->approved, json_copy(asked));
+    json_free(output);
+    str_done(&said);
+    return ok;
+}
 
 static const struct {
     const char *type;
@@ -163,7 +196,9 @@ static const struct {
     { "reasoning", read_reasoning },
     { "code_interpreter_call", read_code },
     { "mcp_call", read_mcp_call },
-    { "mcp_list_tools", read_mcp_list },
+    { "mcp_list_tools", read_nothing },
+    { "mcp_approval_request", read_nothing },
+    { "mcp_approval_response", read_approval },
 };
 
 static bool read_item(struct reading *r, const struct json *item)
@@ -179,11 +214,11 @@ static bool read_item(struct reading *r, const struct json *item)
                "item_reference are accepted");
 }
 
-/* The messages of instructions and items; NULL: answered. */
+/* The messages of instructions and items; calls that were approved are added to `approved`. NULL: answered. */
 static struct json *messages_of(struct exchange *x, const struct json *instructions,
-                                const struct json *items)
+                                const struct json *items, struct json *approved)
 {
-    struct reading r = { .x = x, .out = json_new_array() };
+    struct reading r = { .x = x, .out = json_new_array(), .items = items, .approved = approved };
     bool ok = true;
     if (instructions) json_set(push_message(&r, "system"), "content", json_copy(instructions));
     for (; ok && r.at < json_len(items); r.at++) ok = read_item(&r, json_at(items, r.at));
@@ -515,13 +550,15 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
 
 /* Tools that run here, if there are any: their loop, with all that the request says. False: answered. */
 static bool read_served(struct exchange *x, const struct json *body, const struct json *chat,
-                      const struct json *messages, struct answer *a)
+                      const struct json *messages, struct json *approved, struct answer *a)
 {
     const struct json *tools = there(body, "tools"), *choice = there(body, "tool_choice");
     struct served_spec s = { 0 };
     int64_t most = 0;
     size_t n = 0;
     for (size_t i = 0; i < json_len(tools); i++) n += served_runs(x->sv, json_at(tools, i));
+    if (!n && json_len(approved))
+        return bad(x, "invalid_value", "tools", "what was approved is a call of an MCP tool: its server must be among them");
     if (!n) return true;
     if (choice && !json_str_is(choice, "auto"))
         return bad(x, "invalid_value", "tool_choice", "'auto' is accepted where tools run here");
@@ -538,6 +575,8 @@ static bool read_served(struct exchange *x, const struct json *body, const struc
     s.max_calls = (int)MIN(MAX(most, 0), (int64_t)10000);
     s.functions = json_copy(json_get(chat, "tools"));
     s.messages = json_copy(messages);
+    s.approved = json_copy(approved);
+    s.images = wants(there(body, "include"), "code_interpreter_call.outputs");
     s.chat = json_copy(chat);
     json_unset(s.chat, "tools");
     json_unset(s.chat, "messages");
@@ -550,7 +589,7 @@ static bool read_served(struct exchange *x, const struct json *body, const struc
 static bool read_all(struct exchange *x, struct json *body, struct request *r, struct answer *a,
                      bool *stream)
 {
-    struct json *chat = NULL, *messages;
+    struct json *chat = NULL, *messages, *approved = json_new_array();
     bool store = false, ok = false;
     int64_t top = 0;
     *stream = false;
@@ -561,7 +600,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
         goto out;
     }
     if (!(a->items = read_items(x, body)) || !(chat = translate(x, body, a))) goto out;
-    if (!(messages = messages_of(x, there(body, "instructions"), a->items))) goto out;
+    if (!(messages = messages_of(x, there(body, "instructions"), a->items, approved))) goto out;
     a->store = store && x->sv->store;
     if (store && !a->store) reply_header(x, "x-ignored", "store");
     a->logprobs = wants(there(body, "include"), "message.output_text.logprobs");
@@ -577,7 +616,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
         a->logprobs |= top > 0;
     }
     a->echo = echo_of(body, a->store);
-    if (!read_served(x, body, chat, messages, a)) {
+    if (!read_served(x, body, chat, messages, approved, a)) {
         json_free(messages);
         ok = false;
         goto out;
@@ -586,6 +625,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
     if (ok) r->want_tokens = a->logprobs;
     if (ok) r->top = (int)top;
 out:
+    json_free(approved);
     json_free(chat);
     json_free(body);
     return ok;

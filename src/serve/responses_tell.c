@@ -288,6 +288,7 @@ static void tell_at(struct job *j, const char *prefix, const char *what, const c
 static void tell_stages(struct job *j, const struct json *whole, struct str *out)
 {
     const char *type = json_str(json_get(whole, "type"), NULL);
+    if (!strcmp(type, "mcp_approval_request")) return;                /* it is there, and has no stages */
     bool code = !strcmp(type, "code_interpreter_call"), function = !strcmp(type, "function_call"), call = !strcmp(type, "mcp_call");
     const char *grows = code ? "code_interpreter_call_code" : function ? "function_call_arguments" : "mcp_call_arguments", *key = code ? "code" : "arguments";
     if (!function) tell_at(j, type, "in_progress", NULL, NULL, NULL, out);

@@ -4,7 +4,8 @@
  * the engine thread; http.c joins it with libmicrohttpd; api.c is the table of routes; reply.c writes
  * answers and errors. openai.c, completions.c, responses.c and anthropic.c each translate one wire into
  * the one internal request (gen/) and the one stream of events back; job.c carries both between the
- * threads; served.c runs tools for /v1/responses. page.c is the playground at /. models.c has names and adapters, keep.c stored responses, metrics.c what is counted. */
+ * threads; served.c runs tools for /v1/responses, hands.c those that a client
+ * brings. page.c is the playground at /. models.c has names and adapters, keep.c stored responses, metrics.c what is counted. */
 #ifndef TENON_SERVE_H
 #define TENON_SERVE_H
 
@@ -20,6 +21,8 @@ struct serve_opts {
     const char *model_path;                                           /* NULL: the embedded model */
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key;
     const char *lora_root, *store_path, *log_format, *strip_system_line;
+    struct serve_list tools;                                          /* tools files whose tools clients may run (hands.c) */
+    const char *tools_builtin, *tools_root, *tools_python;
     bool mcp, mcp_private, code_interpreter;                          /* /v1/responses: tools that run here; servers that are not public */
     bool no_ui, enable_lora, metrics_open, strict_params, any_model, drain_reject_queued, vllm_metrics, no_history_check;
     int max_loras, max_n, max_queue, max_conn, max_per_ip, n_parallel;

@@ -5,14 +5,16 @@
  * engine: text as it comes, and each call that ran as one whole item of the response (EV_ITEM). A call of a function
  * that the client runs ends the loop: it is told, and the client goes on with its result.
  *
+ * A call of an MCP tool that wants approval is told as a question (mcp_approval_request) and not run; the response ends
+ * there. The next request brings the answer, and the call runs before anything else does.
+ *
  * Off unless the operator says so (--mcp, --code-interpreter). A request names servers by URL, so it could make us
  * speak to what only we can reach: addresses of the open internet over TLS only, unless --mcp-private.
  * Memory: a loop belongs to the I/O thread, before and after its thread runs. */
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "agent/agent.h"
+#include "serve/hands.h"
 #include "serve/served.h"
 
 #define LOOPS_MOST 16
@@ -34,6 +36,7 @@ struct served {
     pthread_cond_t came;
     struct waiting *first, *last;
     bool client_called;                                               /* a function that the client runs */
+    struct json *asked;                                               /* calls that wait for approval: [{"name","arguments"}] */
 };
 
 static atomic_int n_running;
@@ -60,13 +63,21 @@ static bool label_ok(const char *s)
     return n && n <= 32 && !s[n];
 }
 
+static bool approval_ok(const struct json *v)
+{
+    if (!v || json_str_is(v, "never") || json_str_is(v, "always")) return true;
+    for (struct json_iter it = json_iter(v); json_is(v, JSON_OBJECT) && json_next(&it);)
+        if ((strcmp(it.key, "never") && strcmp(it.key, "always")) || !json_is(it.value, JSON_OBJECT)) return false;
+    return json_is(v, JSON_OBJECT);
+}
+
 static bool accepts(struct exchange *x, const struct json *t, size_t i)
 {
     const struct json *allowed = there(t, "allowed_tools"), *approval = there(t, "require_approval");
     if (!json_str_is(json_get(t, "type"), "mcp")) return true;
     if (!label_ok(json_str(json_get(t, "server_label"), NULL))) return bad(x, i, "server_label", "1 to 32 of A-Z a-z 0-9 _ - are needed");
     if (!json_str(json_get(t, "server_url"), NULL)) return bad(x, i, "server_url", "a URL is needed; connectors are not known here");
-    if (!json_str_is(approval, "never")) return bad(x, i, "require_approval", "'never' is accepted: nobody is asked here, and calls run at once");
+    if (!approval_ok(approval)) return bad(x, i, "require_approval", "'always', 'never' and an object {\"never\": {\"tool_names\": […]}} are accepted");
     if (allowed && !json_is(allowed, JSON_ARRAY)) return bad(x, i, "allowed_tools", "an array of names is accepted");
     return true;
 }
@@ -134,6 +145,10 @@ static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, stru
     struct request r;
     uint64_t id = 0;
     bool ok = true;
+    if (json_len(l->asked)) {                                         /* it waits for approval: nothing more is said */
+        json_free(body);
+        return fn(fn_ctx, &(struct event){ .kind = EV_FINISH, .reason = FINISH_CANCEL }), true;
+    }
     if (!request_read(&r, body, e)) return false;
     struct sched_job sj = { .request = &r, .adapter = l->adapter, .fn = on_engine, .ctx = l };
     if (!sched_submit(l->sv->sched, &sj, &id, e)) ok = false;
@@ -188,26 +203,51 @@ static void send_list(struct served *l, const char *label)
 
 static struct json *text_of(struct bytes b) { return json_new_strn(b.p ? b.p : "", b.len); }
 
-static struct json *mcp_item(const struct agent_event *ev, const char *label)
+struct ran { const char *name; struct bytes args, text; bool is_error; };
+
+/* request: of the approval it had, NULL: it needed none. */
+static struct json *mcp_item(const struct ran *r, const char *label, const char *request)
 {
     struct json *o = item_new("mcp_call", "mcp_");
     json_set(o, "server_label", json_new_str(label));
-    json_set(o, "name", json_new_str(ev->name));
-    json_set(o, "arguments", text_of(ev->args));
-    json_set(o, "output", ev->is_error ? json_new_null() : text_of(ev->text));
-    json_set(o, "error", ev->is_error ? text_of(ev->text) : json_new_null());
-    json_set(o, "approval_request_id", json_new_null());
-    json_set(o, "status", json_new_str(ev->is_error ? "failed" : "completed"));
+    json_set(o, "name", json_new_str(r->name));
+    json_set(o, "arguments", text_of(r->args));
+    json_set(o, "output", r->is_error ? json_new_null() : text_of(r->text));
+    json_set(o, "error", r->is_error ? text_of(r->text) : json_new_null());
+    json_set(o, "approval_request_id", request ? json_new_str(request) : json_new_null());
+    json_set(o, "status", json_new_str(r->is_error ? "failed" : "completed"));
     return o;
 }
 
-static struct json *code_item(const struct agent_event *ev)
+/* Pictures that the code made, each as a data: URL; its other files are named in the logs, and go. */
+static void put_images(struct json *outputs, const struct json *files)
+{
+    struct json *taken = files_take(files);
+    for (size_t i = 0; i < json_len(taken); i++) {
+        const struct json *file = json_at(taken, i);
+        const char *type = json_str(json_get(file, "type"), NULL), *data = json_str(json_get(file, "data"), NULL);
+        if (!data || strncmp(type, "image/", 6)) continue;
+        struct json *o = json_new_object();
+        struct str url = { 0 };
+        str_fmt(&url, "data:%s;base64,", type);
+        str_puts(&url, data);
+        json_set(o, "type", json_new_str("image"));
+        json_set(o, "url", json_new_strn(url.p, url.len));
+        json_push(outputs, o);
+        str_done(&url);
+    }
+    json_free(taken);
+}
+
+static struct json *code_item(const struct served *l, const struct agent_event *ev)
 {
     struct json *o = item_new("code_interpreter_call", "ci_"), *outputs = json_new_array(), *logs = json_new_object();
     struct json *args = json_parse(ev->args.p ? ev->args.p : "", ev->args.len, NULL);
     json_set(logs, "type", json_new_str("logs"));
     json_set(logs, "logs", text_of(ev->text));
     json_push(outputs, logs);
+    if (l->spec.images) put_images(outputs, ev->files);
+    else json_free(files_take(ev->files));
     json_set(o, "code", json_get(args, "code") ? json_copy(json_get(args, "code")) : text_of(ev->args));
     json_set(o, "container_id", json_new_str(""));
     json_set(o, "outputs", outputs);
@@ -226,31 +266,99 @@ static struct json *function_item(const struct agent_event *ev)
     return o;
 }
 
-/* The interpreter's files have nobody here who would fetch them: the model was told of them, and they go. */
-static void drop_files(const struct json *files)
+/* ---- approval -------------------------------------------------------------------------------------------- */
+
+/* The tool as its server names it; here the server's label may stand before it. */
+static bool is_named(const struct tool *t, const char *label, const char *name)
 {
-    for (size_t i = 0; i < json_len(files); i++) {
-        const char *path = json_str(json_get(json_at(files, i), "path"), NULL);
-        char *folder = path ? mem_str(path) : NULL;
-        if (path) unlink(path);
-        if (folder && strrchr(folder, '/')) {
-            *strrchr(folder, '/') = 0;
-            rmdir(folder);                                            /* only once it is empty */
-        }
-        mem_free(folder);
+    size_t n = strlen(label);
+    return !strcmp(t->name, name) || (!strncmp(t->name, label, n) && !strncmp(t->name + n, "__", 2) && !strcmp(t->name + n + 2, name));
+}
+
+static bool is_free(const struct json *approval, const struct tool *t, const char *label)
+{
+    const struct json *never = json_get(approval, "never"), *names = json_get(never, "tool_names");
+    for (size_t i = 0; i < json_len(names); i++) {
+        const char *name = json_str(json_at(names, i), NULL);
+        if (name && is_named(t, label, name)) return true;
     }
+    return json_str_is(approval, "never") || (t->read_only && json_bool(json_get(never, "read_only")));
+}
+
+static bool wants_approval(const struct served *l, const struct tool *t)
+{
+    const char *label = strncmp(t->source, "mcp ", 4) ? NULL : t->source + 4;
+    for (size_t i = 0; label && i < json_len(l->spec.servers); i++) {
+        const struct json *server = json_at(l->spec.servers, i);
+        if (json_str_is(json_get(server, "server_label"), label)) return !is_free(there(server, "require_approval"), t, label);
+    }
+    return false;
+}
+
+/* The client's user decides, and that is another request: here the call is told, and does not run. */
+static enum answer on_ask(void *ctx, const struct question *q, struct str *reason, struct json **args)
+{
+    struct served *l = ctx;
+    if (!wants_approval(l, q->tool)) return ANSWER_ONCE;
+    struct json *o = item_new("mcp_approval_request", "mcpr_"), *one = json_new_object();
+    json_set(o, "arguments", text_of(q->text));
+    json_set(o, "name", json_new_str(q->tool->name));
+    json_set(o, "server_label", json_new_str(q->tool->source + 4));
+    json_set(one, "name", json_new_str(q->tool->name));
+    json_set(one, "arguments", text_of(q->text));
+    json_push(l->asked, one);
+    send_item(l, o);
+    return ANSWER_NO;
+}
+
+static bool was_asked(const struct served *l, const struct agent_event *ev)
+{
+    for (size_t i = 0; !ev->ran && i < json_len(l->asked); i++) {
+        size_t n = 0;
+        const char *args = json_str(json_get(json_at(l->asked, i), "arguments"), &n);
+        if (json_str_is(json_get(json_at(l->asked, i), "name"), ev->name) && n == ev->args.len && !memcmp(args, ev->args.p, n)) return true;
+    }
+    return false;
+}
+
+static void set_content(struct json *messages, const struct json *id, struct bytes text)
+{
+    for (size_t i = 0; i < json_len(messages); i++) {
+        struct json *m = (struct json *)(uintptr_t)json_at(messages, i);
+        if (json_get(m, "tool_call_id") && json_equal(json_get(m, "tool_call_id"), id)) json_set(m, "content", text_of(text));
+    }
+}
+
+/* Runs what was approved; the message that stands for its result gets it. */
+static void run_approved(struct served *l, const struct json *call)
+{
+    const char *name = json_str(json_get(call, "name"), NULL), *label = json_str(json_get(call, "server_label"), NULL);
+    size_t n = 0;
+    const char *text = json_str(json_get(call, "arguments"), &n);
+    struct tool *t = name ? toolset_find(l->tools, name) : NULL;
+    struct json *args = text ? json_parse(text, n, NULL) : NULL;
+    struct tool_result r = { 0 };
+    if (!t || !label || strncmp(t->source, "mcp ", 4) || strcmp(t->source + 4, label)) tool_fail(&r, "This tool is not offered any more.");
+    else if (!json_is(args, JSON_OBJECT)) tool_fail(&r, "The arguments are no object.");
+    else toolset_call(l->tools, t, args, &l->cancel, &r);
+    if (!r.text.len) str_puts(&r.text, "(no output)");
+    struct ran ran = { name ? name : "", { text ? text : "", n }, { r.text.p, r.text.len }, r.is_error };
+    set_content(l->spec.messages, json_get(call, "id"), ran.text);
+    send_item(l, mcp_item(&ran, label ? label : "", json_str(json_get(call, "id"), NULL)));
+    tool_result_done(&r);
+    json_free(args);
 }
 
 static void on_result(struct served *l, const struct agent_event *ev)
 {
-    drop_files(ev->files);
     const struct tool *t = toolset_find(l->tools, ev->name);
-    if (t && !strncmp(t->source, "mcp ", 4)) send_item(l, mcp_item(ev, t->source + 4));
+    struct ran ran = { ev->name, ev->args, ev->text, ev->is_error };
+    if (was_asked(l, ev)) return;
+    if (t && !strncmp(t->source, "mcp ", 4)) send_item(l, mcp_item(&ran, t->source + 4, NULL));
     else if (t && !strcmp(t->source, "client")) send_item(l, function_item(ev));
-    else if (t) send_item(l, code_item(ev));
+    else if (t) send_item(l, code_item(l, ev));
 }
 
-/* Text goes on as it comes; calls are told when they have run. */
 static void on_event(void *ctx, const struct agent_event *ev)
 {
     struct served *l = ctx;
@@ -294,7 +402,7 @@ static struct json *server_config(const struct json *t)
     }
     json_set(o, "url", json_copy(json_get(t, "server_url")));
     json_set(o, "headers", headers);
-    json_set(o, "approve", json_new_str("allow"));
+    json_set(o, "approve", json_new_str("ask"));                       /* on_ask decides */
     json_set(o, "insecure", json_new_bool(true));                     /* counts only with --mcp-private */
     if (there(t, "allowed_tools")) json_set(o, "include", json_copy(json_get(t, "allowed_tools")));
     return o;
@@ -340,7 +448,7 @@ static void send_end(struct served *l, const struct agent_report *r, const struc
 {
     struct event ev = { .kind = EV_FINISH, .reason = FINISH_STOP, .usage = r->usage, .timing = r->timing };
     if (r->was_cut || r->stop == STOP_MAX_TURNS || r->stop == STOP_DEADLINE) ev.reason = FINISH_LENGTH;
-    if (r->stop == STOP_INTERRUPTED && !l->client_called) ev.reason = FINISH_CANCEL;
+    if (r->stop == STOP_INTERRUPTED && !l->client_called && !json_len(l->asked)) ev.reason = FINISH_CANCEL;
     if (e->code) ev = (struct event){ .kind = EV_ERROR, .code = e->code, .bytes = { e->msg, strlen(e->msg) } };
     job_event(l->choice, &ev);                                        /* the job may be gone now */
 }
@@ -348,8 +456,9 @@ static void send_end(struct served *l, const struct agent_report *r, const struc
 static void talk(struct served *l, struct agent_report *r, struct err *e)
 {
     struct agent_model model = { .speak = speak, .n_ctx = engine_n_ctx(l->sv->engine), .ctx = l };
-    struct agent_opts o = { .model = &model, .tools = l->tools, .ui = { .event = on_event, .ctx = l }, .cancel = &l->cancel, .request = l->spec.chat,
-                            .blanket = BLANKET_ALL, .limits = { .max_calls = l->spec.max_calls, .total_ms = TOTAL_MS } };
+    struct agent_opts o = { .model = &model, .tools = l->tools, .ui = { .event = on_event, .ask = on_ask, .ctx = l }, .cancel = &l->cancel,
+                            .request = l->spec.chat, .limits = { .max_calls = l->spec.max_calls, .total_ms = TOTAL_MS } };
+    for (size_t i = 0; i < json_len(l->spec.approved); i++) run_approved(l, json_at(l->spec.approved, i));
     struct agent *a = agent_open(&o);
     agent_load(a, json_copy(l->spec.messages));
     agent_send(a, NULL, r);
@@ -363,7 +472,7 @@ static void run(struct task *t)
     struct agent_report r = { 0 };
     struct err e = { 0 };
     job_event(l->choice, &(struct event){ .kind = EV_START });
-    l->tools = toolset_open(&(struct toolset_opts){ .public_only = !l->sv->o->mcp_private });
+    l->tools = toolset_open(&(struct toolset_opts){ .public_only = !l->sv->o->mcp_private, .python = l->sv->o->tools_python });
     if (add_tools(l, &e)) talk(l, &r, &e);
     toolset_close(l->tools);
     l->tools = NULL;
@@ -385,6 +494,7 @@ struct served *served_new(struct served_spec *s)
 {
     struct served *l = mem_zero(sizeof *l);
     l->spec = *s;
+    l->asked = json_new_array();
     l->cancel.fd = -1;
     l->task.run = run;
     l->task.done = done;
@@ -400,6 +510,8 @@ void served_free(struct served *l)
     json_free(l->spec.functions);
     json_free(l->spec.chat);
     json_free(l->spec.messages);
+    json_free(l->spec.approved);
+    json_free(l->asked);
     cancel_done(&l->cancel);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->came);

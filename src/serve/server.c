@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "serve/hands.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
 #include "serve/keep.h"
@@ -100,12 +101,13 @@ static bool open_all(struct server *sv, struct err *e)
     if (!models_open(sv, e)) return false;
     if (o->store_path && !(sv->store = keep_open(o->store_path, o->store_most, o->store_days, e)))
         return false;
-    return listen_all(sv, e) && http_open(sv, e);
+    return listen_all(sv, e) && hands_open(sv, e) && http_open(sv, e);
 }
 
 static void close_all(struct server *sv)
 {
     struct err e = { 0 };
+    hands_stop(sv);
     if (sv->aside) aside_close(sv);
     if (sv->metrics) sched_drain(sv->sched, 1e-3); /* those that are left hear their end now */
     for (int i = 0; i < 1000 && sv->jobs; i++) {
@@ -114,6 +116,7 @@ static void close_all(struct server *sv)
         if (sv->jobs) nanosleep(&ms, NULL);
     }
     http_close(sv);
+    hands_close(sv);
     keep_close(sv->store);
     models_close(sv->models);
     metrics_close(sv->metrics);

@@ -1,0 +1,15 @@
+/* hands.h -- tools of the operator's that a client may run, a call at a time: GET /v1/tools, POST /v1/tools/run (hands.c). */
+#ifndef TENON_SERVE_HANDS_H
+#define TENON_SERVE_HANDS_H
+
+#include "agent/agent.h"
+#include "serve/int.h"
+
+/* Opens the sources of --tools and --tools-builtin. False with e: one is wrong, or everybody could reach it. */
+bool hands_open(struct server *sv, struct err *e);
+void hands_stop(struct server *sv);                                   /* what runs is cancelled */
+void hands_close(struct server *sv);                                  /* nothing may run any more */
+/* Files that a tool left here: read, base64 put into "data" in place of "path", and removed. Owned; NULL: none. Any thread. */
+struct json *files_take(const struct json *files);
+
+#endif
