@@ -1,14 +1,15 @@
 // calls.js -- a call as a card: its arguments while they are written, how sure the model was, and
 // its result.
 //
-// The page runs no tool. Whoever sits before it says what the call gave, by hand or by choosing a
-// mock.
+// Tools of this server run there (hands.js), those that may change something once they were allowed
+// here. Of all others whoever sits before the page says what they gave, by hand or by choosing a mock.
 
 import { fill, h } from './dom.js';
+import { filesView } from './files.js';
 import { coloured, pretty } from './json.js';
 import { presetOf } from './presets.js';
 import { settings } from './store.js';
-import { percent } from './words.js';
+import { ms, percent } from './words.js';
 
 /** What a tool gives when nobody says otherwise: the visitor's, the preset's, or that it worked. */
 export function mockOf(name) {
@@ -65,27 +66,83 @@ export function callCard(call, index, onsend) {
     );
   }
 
+  function question() {
+    const button = (word, text, kind) =>
+      h('button', { type: 'button', class: kind, onclick: () => call.decide(word) }, text);
+    return h(
+      'div',
+      { class: 'asks', role: 'group', 'aria-label': `May ${call.name} run?` },
+      h('p', { class: 'label' }, `${call.name} wants to run on the server`),
+      codeOf(call),
+      h(
+        'div',
+        { class: 'row' },
+        button('once', 'Run', 'primary'),
+        button('always', 'Always in this chat'),
+        button('no', 'Do not run'),
+      ),
+    );
+  }
+
+  function waits() {
+    return h(
+      'p',
+      { class: 'waiting', role: 'status' },
+      h('span', { class: 'dots', 'aria-hidden': 'true' }),
+      call.stage === 'runs' ? 'Running' : 'Waiting for its turn',
+    );
+  }
+
+  let shown = null; // stage that the answer was drawn for
+
   function update(over) {
     if (drawn !== call.args + over)
       fill(args, coloured(over || call.done ? pretty(call.args) : call.args));
     drawn = call.args + over;
     fill(state, badges(call, over));
     if (call.result) {
-      if (area || !answer.firstChild)
-        fill(
-          answer,
-          h('p', { class: 'label' }, 'Result'),
-          h(
-            'pre',
-            { class: 'given', tabindex: '0', 'aria-label': `Result of ${call.name}` },
-            coloured(pretty(call.result.text)),
-          ),
-        );
+      if (shown !== 'result') fill(answer, given(call));
+      shown = 'result';
       area = null;
+    } else if (call.stage) {
+      if (shown !== call.stage) fill(answer, call.stage === 'asks' ? question() : waits());
+      shown = call.stage;
     } else if (over && !answer.firstChild) fill(answer, resultField());
   }
 
   return { el, update, result: () => area?.value ?? '' };
+}
+
+/** Code is read better with its line breaks. */
+function codeOf(call) {
+  let code;
+  try {
+    ({ code } = JSON.parse(call.args));
+  } catch {
+    return null;
+  }
+  return (
+    typeof code === 'string' &&
+    code.includes('\n') &&
+    h('pre', { class: 'code', tabindex: '0', 'aria-label': 'The code' }, code)
+  );
+}
+
+function given(call) {
+  const { text, ms: took, files = [], isError } = call.result;
+  return [
+    h(
+      'p',
+      { class: isError ? 'label error' : 'label' },
+      took === undefined ? 'Result' : `${isError ? 'Failed' : 'Result'}, ${ms(took)}`,
+    ),
+    h(
+      'pre',
+      { class: 'given', tabindex: '0', 'aria-label': `Result of ${call.name}` },
+      coloured(pretty(text)),
+    ),
+    filesView(files),
+  ];
 }
 
 function badges(call, over) {

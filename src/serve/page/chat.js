@@ -46,8 +46,10 @@ export function openChat(talk, inspect) {
         h(
           'p',
           {},
-          'The model answers with text or with calls of the tools beside. You play the tools: ' +
-            'you see each call, and say what it gave.',
+          'The model answers with text or with calls of the tools beside. ' +
+            (preset.id === 'here'
+              ? 'They run on this server; those that may change something ask you first.'
+              : 'You play the tools: you see each call, and say what it gave.'),
         ),
         h(
           'ul',
@@ -82,6 +84,7 @@ export function openChat(talk, inspect) {
     field.focus();
   });
   talk.addEventListener('added', state);
+  talk.addEventListener('busy', state);
   talk.addEventListener('ended', e => {
     state();
     ended(e.detail);
@@ -92,9 +95,12 @@ export function openChat(talk, inspect) {
       run = turn.run;
     if (run.error) announce(`Failed: ${run.error.message}`);
     else if (n)
-      announce(`${count(n, 'call')}: ${turn.calls.map(c => c.name).join(', ')}. Give the results.`);
+      announce(
+        `${count(n, 'call')}: ${turn.calls.map(c => c.name).join(', ')}.` +
+          (talk.open.some(c => !c.stage) ? ' Give the results.' : ''),
+      );
     else announce(`Answer: ${turn.text}`);
-    const waiting = log.querySelector('.results textarea');
+    const waiting = log.querySelector('.results textarea, .asks button');
     if (waiting && document.activeElement === field && !field.value)
       waiting.focus({ preventScroll: true });
     follow();
@@ -116,7 +122,7 @@ export function openChat(talk, inspect) {
   }
 
   function state() {
-    const running = Boolean(talk.running),
+    const running = talk.busy,
       button = $('#send');
     button.textContent = running ? 'Stop' : 'Send';
     button.classList.toggle('primary', !running);
@@ -151,7 +157,7 @@ export function openChat(talk, inspect) {
   });
   $('#composer-form').addEventListener('submit', e => {
     e.preventDefault();
-    if (talk.running) talk.stop();
+    if (talk.busy) talk.stop();
     else send(field.value);
   });
 
@@ -218,7 +224,8 @@ function assistantView(talk, turn, inspect) {
     fill(foot, over && footer());
   }
 
-  const waiting = () => turn === talk.last && talk.open.length > 0;
+  const waiting = () =>
+    turn === talk.last && !talk.busy && talk.open.length > 0 && talk.open.every(c => !c.stage);
   const sendResults = () => {
     if (waiting()) talk.answer(cards.map(c => c.result()));
   };

@@ -3,10 +3,12 @@
 import { $, h } from './dom.js';
 import { openChat } from './chat.js';
 import { mockOf } from './calls.js';
+import { Hands } from './hands.js';
 import { openInspector } from './inspect.js';
 import { goTo, openKeys, shortcut, showKeys } from './keys.js';
 import { openModels } from './model.js';
-import { saveTheme, settings, themeNow } from './store.js';
+import { addHere } from './presets.js';
+import { save, saveTheme, settings, themeNow } from './store.js';
 import { chain, Talk } from './talk.js';
 import { openTools } from './tools.js';
 
@@ -36,15 +38,26 @@ function autoAnswer(talk) {
     if (
       settings.autoMock &&
       calls.length &&
+      calls.every(c => !c.stage) &&
       e.detail.run.finish === 'tool_calls' &&
       chain(talk.turns, e.detail).length < AUTO_MOST
     )
-      talk.answer(calls.map(c => mockOf(c.name)));
+      talk.answer(e.detail.calls.map(c => mockOf(c.name)));
   });
+}
+
+/** Tools of the server that were not there the last time are what the page begins with. */
+async function openHands(hands) {
+  await hands.look();
+  const names = [...hands.tools.keys()].join(' ');
+  if (names) addHere(hands.definitions());
+  if (names && names !== settings.here) save({ preset: 'here', tools: null, choice: 'auto' });
+  save({ here: names });
 }
 
 async function start() {
   const talk = new Talk(),
+    hands = new Hands(talk),
     turnTheme = themeButton();
   const inspector = openInspector(talk);
   const chat = openChat(talk, turn => {
@@ -71,6 +84,8 @@ async function start() {
   openKeys(() => talk.stop());
   goTo('chat', '#composer');
   const models = await openModels(talk, () => tools?.judge());
+  await openHands(hands);
+  chat.preset();
   talk.addEventListener('ended', e => {
     if (e.detail.run.error?.status === 0) models.look();
   });

@@ -1,5 +1,6 @@
 // presets.js -- tools to begin with, sentences that use them, and results a tool might give.
-// Nothing here is run by anybody: a result is what the visitor sends.
+// Nothing of these is run by anybody: a result is what the visitor sends. Tools of the server that do
+// run become a preset of their own.
 
 import { get } from './api.js';
 import { pretty } from './json.js';
@@ -138,6 +139,11 @@ export const presets = [
   },
   { id: 'none', title: 'No tools', tools: [], say: ['hello'], mocks: {} },
 ];
+
+/** list: definitions of what the server runs, in front of all others. */
+export function addHere(list) {
+  presets.unshift({ id: 'here', title: 'Tools of this server (they run)', tools: list, say: [], mocks: {} });
+}
 
 export const presetOf = id => presets.find(p => p.id === id) ?? presets[0];
 

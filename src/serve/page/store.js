@@ -5,6 +5,7 @@
 const KEY = 'tenon.playground';
 const defaults = {
   preset: 'home',
+  here: '', // names of the tools of the server when they were seen last
   tools: null, // text of the editor; null: the preset's as it is
   own: null, // the last text that was the visitor's
   mocks: {}, // tool name -> text, where the visitor changed them

@@ -4,7 +4,7 @@
 // No element of the page is touched here; views listen. A turn is {role: 'user', text} or, for the
 // assistant, {role, text, reasoning, calls, run}. A call is {id, name, args, done, confidence,
 // schemaOk, result}. A run is everything known of one request: what was sent, each event that came,
-// tokens, times. Its clock is the browser's (performance.now); times in tokens and timings are the
+// tokens, times. A call that runs on the server has a stage besides (hands.js). Its clock is the browser's (performance.now); times in tokens and timings are the
 // server's, from the request's arrival on.
 
 import { stream } from './api.js';
@@ -13,6 +13,7 @@ import { settings } from './store.js';
 export class Talk extends EventTarget {
   turns = [];
   running = null; // AbortController of the request that runs
+  work = new Set(); // those of tools that run
   model = null; // set by the model picker
   ready = async () => null; // set by the tool editor: what keeps the tools from being sent
   tools = () => []; // set by the tool editor: what it holds, if it holds valid tools
@@ -31,8 +32,13 @@ export class Talk extends EventTarget {
     return calls.filter(c => !c.result);
   }
 
+  /** Something goes on: the model answers, or tools run. */
+  get busy() {
+    return Boolean(this.running) || this.work.size > 0;
+  }
+
   clear() {
-    this.running?.abort();
+    this.stop();
     this.running = null;
     this.turns = [];
     this.#tell('cleared');
@@ -40,28 +46,52 @@ export class Talk extends EventTarget {
 
   stop() {
     this.running?.abort();
+    for (const abort of this.work) abort.abort();
+  }
+
+  // ---- tools that run (hands.js) ----
+
+  begin(abort) {
+    this.work.add(abort);
+    this.#tell('busy');
+  }
+
+  end(abort) {
+    this.work.delete(abort);
+    this.#tell('busy');
+  }
+
+  changed(turn) {
+    this.#tell('changed', turn);
+  }
+
+  /** The answer to the results, if they are all there and nothing else was said meanwhile. */
+  goOn(turn) {
+    if (turn === this.last && !this.busy && turn.calls.every(c => c.result)) this.#ask();
   }
 
   /** A message of the user. Calls that still wait are told that nobody ran them: each call has
    *  exactly one result. */
   say(text) {
     if (this.running) return;
-    for (const call of this.open)
+    for (const call of this.open) {
+      call.stage = null;
       call.result = {
         text: JSON.stringify({ error: 'cancelled by the user' }),
         at: performance.now(),
       };
+    }
+    this.stop();
     this.turns.push({ role: 'user', text });
     this.#tell('added', this.last);
     this.#ask();
   }
 
-  /** Results of the open calls, in their order. */
+  /** Results of the calls of the last answer, in their order; those that have one keep it. */
   answer(texts) {
-    const calls = this.open,
-      at = performance.now();
-    calls.forEach((call, i) => {
-      call.result = { text: texts[i], at };
+    const at = performance.now();
+    this.last.calls.forEach((call, i) => {
+      call.result ??= { text: texts[i], at };
     });
     this.#tell('changed', this.last);
     this.#ask();
@@ -69,7 +99,7 @@ export class Talk extends EventTarget {
 
   /** The last answer again (or the one that failed). */
   again() {
-    if (this.running) return;
+    if (this.busy) return;
     if (this.last?.role === 'assistant') {
       const turn = this.turns.pop();
       this.#tell('removed', turn);

@@ -91,7 +91,8 @@ function spanOf(run) {
 }
 
 /** When its tools had run; null: there were none, or they still run. */
-const answeredAt = turn => turn.calls.find(c => c.result)?.result.at ?? null;
+const answeredAt = turn =>
+  turn.calls.every(c => c.result) ? Math.max(...turn.calls.map(c => c.result.at)) : null;
 
 function axisOf(turns, selected, onselect) {
   const gaps = turns.filter(t => t.calls.length && t.run.endedAt !== null).length;
@@ -197,10 +198,14 @@ function block(turn, i, o) {
 
 function toolRow({ from, turn }, row) {
   const until = answeredAt(turn),
-    waits = until === null;
+    waits = until === null,
+    ran = turn.calls.filter(c => c.result?.ms !== undefined);
+  const took = ran.length
+    ? `${ms(ran.reduce((sum, c) => sum + c.result.ms, 0))} on the server`
+    : ms(until - turn.run.endedAt);
   return row(
     'Tool run',
-    waits ? 'waits for you' : ms(until - turn.run.endedAt),
+    waits ? (turn.calls.some(c => c.stage === 'runs') ? 'runs' : 'waits for you') : took,
     h('span', {
       class: waits ? 'bar-piece tool waits' : 'bar-piece tool',
       vars: { from, size: GAP },
