@@ -1,19 +1,22 @@
 /* cmd_chat.c -- `tenon chat`: a conversation in the terminal, with tools that run.
  *
- * A line is a message, or a /command from the table below. In a pipe each line of stdin is a message and stdout holds
+ * A line is a message, or a /command from the table below; @FILE in a message brings the text of a file, !COMMAND runs
+ * one where --shell allows it. In a pipe none of the two counts: each line of stdin is a message and stdout holds
  * the answers alone. Ctrl-C stops what is going on; twice at the prompt, or Ctrl-D, leaves. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lines.h"
 #include "talker.h"
+#include "typed.h"
+#include "voice.h"
 
 struct chat_opts { union { struct talk_opts k; struct model_opts m; };   /* k begins with m */
-    bool plain, no_stats; };
+    bool plain, no_stats, shell; };
 static const struct opt options[] = {
     TALK_OPTS(struct chat_opts, k),
+    { "Tools", 0, "shell", NULL, OPT_FLAG, offsetof(struct chat_opts, shell), "a line that begins with ! runs in a shell here, the model is not told (default: refused)" },
     { "Output", 0, "plain", NULL, OPT_FLAG, offsetof(struct chat_opts, plain), "no colours and no styles (default: where there is no terminal)" },
     { "Output", 0, "no-stats", NULL, OPT_FLAG, offsetof(struct chat_opts, no_stats), "no line of numbers after each answer (default: shown)" },
 };
@@ -25,7 +28,7 @@ struct chat {
     struct term term;
     struct talker t;
     struct agent_report last;
-    bool leaves;
+    bool leaves, terminal;
     int status;
     char *model, *lora[ADAPTERS_MOST]; int n_lora;                    /* what /model and /lora set; model NULL: as it began */
 };
@@ -104,10 +107,30 @@ static void again(struct chat *c, char *text)
 }
 
 static void do_retry(struct chat *c, char *arg) { again(c, (char[]){ 0 }); }
+
+/* The last question of the user; NULL: there is none. */
+static const char *last_question(const struct chat *c)
+{
+    const struct json *messages = agent_messages(c->t.loop);
+    for (size_t i = json_len(messages); i-- > 0;)
+        if (json_str_is(json_get(json_at(messages, i), "role"), "user")) return json_str(json_get(json_at(messages, i), "content"), NULL);
+    return NULL;
+}
+
+/* What an editor makes of a text, sent; what was emptied is not. */
 static void do_edit(struct chat *c, char *arg)
 {
+    const char *last = last_question(c);
+    struct str text = { 0 };
+    struct err e = { 0 };
     if (*arg) again(c, arg);
-    else say("/edit TEXT asks the last question in other words");
+    else if (!c->terminal) say("/edit TEXT asks the last question in other words; without TEXT an editor needs a terminal");
+    else if (!typed_edit(last ? last : "", &text, &e)) say("%s", e.msg);
+    else if (!text.len || (last && !strcmp(text.p, last))) say("nothing was changed, and nothing is sent");
+    else if (last) again(c, text.p);
+    else send(c, text.p);
+    cancel_clear(&c->t.cancel);
+    str_done(&text);
 }
 
 static void do_system(struct chat *c, char *arg)
@@ -342,15 +365,37 @@ static void do_show(struct chat *c, char *arg)
     else say("/show N shows result N; there is no '%s'", arg);
 }
 
+static struct json *body_of(const struct chat *c)
+{
+    struct json *body = json_new_object();
+    json_set(body, "messages", json_copy(agent_messages(c->t.loop)));
+    if (toolset_n(c->t.tools)) json_set(body, "tools", toolset_definitions(c->t.tools));
+    return body;
+}
+
+/* What the model reads: the prompt with all its markers; of an endpoint the request, because it renders that itself. */
+static void do_debug(struct chat *c, char *arg)
+{
+    struct json *body = body_of(c);
+    struct str s = { 0 };
+    struct err e = { 0 };
+    bool ok = true;
+    if (!json_len(json_get(body, "messages"))) str_puts(&s, "nothing has been said yet");
+    else if (c->t.remote) json_write(&s, body, JSON_PRETTY);
+    else ok = voice_prompt(&c->t.speaker, body, &s, &e);
+    if (ok) say_safe(s.p ? s.p : "", s.len);
+    else say("%s", e.msg);
+    str_done(&s);
+    json_free(body);
+}
+
 static void do_tokens(struct chat *c, char *arg)
 {
     if (!c->t.model.prompt_tokens) {
         say("an endpoint's tokens cannot be counted from here");
         return;
     }
-    struct json *body = json_new_object();
-    json_set(body, "messages", json_copy(agent_messages(c->t.loop)));
-    if (toolset_n(c->t.tools)) json_set(body, "tools", toolset_definitions(c->t.tools));
+    struct json *body = body_of(c);
     int n = json_len(agent_messages(c->t.loop)) ? c->t.model.prompt_tokens(c->t.model.ctx, body) : 0;
     json_free(body);
     say("%d of %d tokens", n, c->t.model.n_ctx);
@@ -366,7 +411,7 @@ static const struct chat_command { const char *name, *args, *help; void (*run)(s
     { "/new", "", "the same", do_clear },
     { "/undo", "", "drop the last question and what followed", do_undo },
     { "/retry", "", "ask the last question again", do_retry },
-    { "/edit", "TEXT", "ask the last question in other words", do_edit },
+    { "/edit", "[TEXT]", "ask the last question in other words, in $EDITOR without TEXT", do_edit },
     { "/system", "[TEXT]", "set or drop the system message", do_system },
     { "/tools", "[on|off|allow NAME|deny NAME]", "list tools; offer them or not; decide once", do_tools },
     { "/model", "[FILE|embedded]", "the model that answers; with --url its name there", do_model },
@@ -382,6 +427,7 @@ static const struct chat_command { const char *name, *args, *help; void (*run)(s
     { "/show", "N", "result N in full", do_show },
     { "/tokens", "", "tokens of the prompt so far", do_tokens },
     { "/stats", "", "numbers of the last answer", do_stats },
+    { "/debug", "", "what the model reads, with all markers", do_debug },
 };
 
 static void do_help(struct chat *c, char *arg)
@@ -391,7 +437,8 @@ static void do_help(struct chat *c, char *arg)
         snprintf(left, sizeof left, "%s %s", chat_commands[i].name, chat_commands[i].args);
         say("%-40s %s", left, chat_commands[i].help);
     }
-    say("\\ at the end of a line, Alt-Enter or \"\"\" … \"\"\" continue a message; // begins one with a slash; Ctrl-C stops.");
+    say("\\ at the end of a line, Alt-Enter or \"\"\" … \"\"\" continue a message; // begins one with a slash, !! with an !;");
+    say("@FILE brings the text of a file, !COMMAND runs one (--shell), Tab completes; Ctrl-C stops.");
 }
 
 static void command(struct chat *c, char *line)
@@ -406,14 +453,93 @@ static void command(struct chat *c, char *line)
     say("there is no command %s; /help lists them, // begins a message with a slash", line);
 }
 
+/* ---- what Tab completes ---- */
+
+static void complete_list(struct completion *c, const char *const *words)
+{
+    for (; *words; words++) complete_with(c, *words);
+}
+
+static void complete_tools(const struct chat *chat, struct completion *c)
+{
+    for (size_t i = 0; i < toolset_n(chat->t.tools); i++) complete_with(c, toolset_at(chat->t.tools, i)->name);
+}
+
+static void complete_servers(const struct chat *chat, struct completion *c)
+{
+    struct json *list = toolset_status(chat->t.tools);
+    for (size_t i = 0; i < json_len(list); i++) complete_with(c, json_str(json_get(json_at(list, i), "server"), NULL));
+    json_free(list);
+}
+
+/* Behind a command: what it takes. */
+static void complete_argument(const struct chat *chat, struct completion *c, size_t command)
+{
+    static const char *const tools[] = { "on", "off", "allow ", "deny ", NULL }, *const mcp[] = { "status", "restart ", NULL },
+                             *const forms[] = { "md", "json", "jsonl", NULL }, *const own[] = { "embedded", NULL }, *const off[] = { "off", NULL };
+    const char *line = c->line;
+    size_t last = (size_t)(strrchr(line, ' ') - line) + 1;
+    bool second = last > command + 1;
+#define IS(name) (!strncmp(line, name, sizeof name - 1) && strlen(name) == (second ? last - 1 : command))
+    c->from = last;
+    if (IS("/tools")) complete_list(c, tools);
+    else if (IS("/tools allow") || IS("/tools deny")) complete_tools(chat, c);
+    else if (IS("/mcp")) complete_list(c, mcp);
+    else if (IS("/mcp restart")) complete_servers(chat, c);
+    else if (IS("/export")) complete_list(c, forms);
+    else if (IS("/save") || IS("/load") || IS("/model") || IS("/lora")) complete_files(c);
+    if (IS("/model")) complete_list(c, own);
+    if (IS("/lora")) complete_list(c, off);
+#undef IS
+}
+
+static void complete(void *ctx, struct completion *c)
+{
+    const char *space = strchr(c->line, ' '), *at = strrchr(c->line, '@');
+    if (*c->line == '/' && space) complete_argument(ctx, c, (size_t)(space - c->line));
+    else if (*c->line == '/')
+        for (size_t i = 0; i < LEN(chat_commands); i++) complete_with(c, chat_commands[i].name);
+    else if (at && !strpbrk(at, " \t\n") && (at == c->line || strchr(" \t\n(", at[-1]))) {
+        c->from = (size_t)(at - c->line) + 1;
+        complete_files(c);
+    }
+}
+
 /* ---- the conversation ---- */
+
+#define FILES_MOST ((size_t)256 << 10)      /* bytes of @FILEs where the window is not known */
+
+/* A message with the files that it names. */
+static void send_typed(struct chat *c, const char *line)
+{
+    struct str text = { 0 };
+    struct err e = { 0 };
+    int n_file = 0;
+    size_t most = c->t.model.n_ctx > 0 ? (size_t)c->t.model.n_ctx * 2 : FILES_MOST;   /* about half of the window */
+    if (!c->terminal) send(c, line);
+    else if (!typed_files(line, most, &text, &n_file, &e)) say("%s; nothing was sent", e.msg);
+    else {
+        if (n_file) say("with %d file%s, %zu bytes", n_file, n_file == 1 ? "" : "s", text.len - strlen(line));
+        send(c, text.p);
+    }
+    str_done(&text);
+}
+
+static void shell(struct chat *c, const char *command)
+{
+    struct err e = { 0 };
+    if (!c->o->shell) say("!COMMAND is refused without --shell; !! begins a message with an !");
+    else if (!typed_shell(command, &e)) say("%s", e.msg);
+    cancel_clear(&c->t.cancel);
+}
 
 static void on_line(struct chat *c, struct str *line)
 {
     if (!line->len) return;
     if (!utf8_valid(line->p, line->len) || strlen(line->p) != line->len) say("that is not UTF-8, or holds a NUL");
     else if (line->p[0] == '/' && line->p[1] != '/') command(c, line->p);
-    else send(c, line->p + (line->p[0] == '/'));
+    else if (c->terminal && line->p[0] == '!' && line->p[1] != '!') shell(c, line->p + 1);
+    else send_typed(c, line->p + (line->p[0] == '/' || (c->terminal && line->p[0] == '!')));
 }
 
 static void greet(const struct chat *c)
@@ -455,17 +581,15 @@ static int run(const void *opts, int n_arg, char **arg)
     struct chat c = { .o = opts };
     struct agent_ui ui = { .event = on_event, .ctx = &c };
     struct err e = { 0 };
-    const char *words[LEN(chat_commands) + 1] = { 0 };
-    bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    bool terminal = c.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
     term_open(&c.term, stdout, stderr, c.o->plain);
     if (terminal) ui.ask = on_ask;
     if (!talker_open(&c.t, &c.o->k, NULL, &ui, terminal ? &c.term : NULL, 0, &e)) return front_fail("chat", &e);
     for (; c.n_lora < c.o->k.m.lora.n && c.n_lora < ADAPTERS_MOST; c.n_lora++) c.lora[c.n_lora] = mem_str(c.o->k.m.lora.item[c.n_lora]);
     talker_catch(&c.t);
     greet(&c);
-    for (size_t i = 0; i < LEN(chat_commands); i++) words[i] = chat_commands[i].name;
     char *history = terminal && !c.o->k.no_history ? state_path("chat_history") : NULL;
-    struct editor *l = editor_open(history, words, c.t.cancel.fd);
+    struct editor *l = editor_open(history, complete, &c, c.t.cancel.fd);
     converse(&c, l);
     editor_close(l);
     mem_free(history);

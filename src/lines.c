@@ -24,7 +24,7 @@ struct editor {
     bool asks, edits;                                                 /* a terminal; one that is edited on */
     int stop;
     const char *prompt;
-    const char *const *words;
+    complete_fn *words; void *ctx;
     char *history_path;
 #ifdef TENON_LIBEDIT
     bool fresh;                                                       /* nothing of the line has been read */
@@ -97,26 +97,54 @@ static unsigned char put_paste(EditLine *el, int ch)
     return rc ? CC_ERROR : CC_REFRESH;
 }
 
-/* /com<Tab>: the rest, as far as all candidates agree. */
+#define LISTED_MOST 60
+
+/* Several words could follow: they are shown below the line. */
+static void list_words(const struct completion *c)
+{
+    fputc('\n', stdout);
+    for (int i = 0; i < MIN(c->n, LISTED_MOST); i++) printf("%s%s", i ? "  " : "", c->word[i]);
+    printf("%s\n", c->n > LISTED_MOST ? "  …" : "");
+    fflush(stdout);
+}
+
+/* How far all words agree. */
+static size_t common_len(const struct completion *c)
+{
+    size_t n = strlen(c->word[0]);
+    for (int i = 1; i < c->n; i++) {
+        size_t k = 0;
+        while (k < n && c->word[i][k] == c->word[0][k]) k++;
+        n = k;
+    }
+    return n;
+}
+
+/* Tab: the rest, as far as all candidates agree. */
 static unsigned char complete(EditLine *el, int ch)
 {
     struct editor *l;
     const LineInfo *li = el_line(el);
-    size_t n = (size_t)(li->cursor - li->buffer), common = 0;
-    const char *first = NULL;
+    struct str line = { 0 };
+    unsigned char rc = CC_ERROR;
     el_get(el, EL_CLIENTDATA, &l);
-    if (!n || *li->buffer != '/') return CC_ERROR;
-    for (const char *const *w = l->words; w && *w; w++) {
-        if (strncmp(*w, li->buffer, n)) continue;
-        size_t k = first ? 0 : strlen(*w);
-        while (first && k < common && first[k] == (*w)[k]) k++;
-        if (!first) first = *w;
-        common = k;
+    str_put(&line, li->buffer, (size_t)(li->cursor - li->buffer));
+    struct completion c = { .line = line.p ? line.p : "" };
+    if (l->words) l->words(l->ctx, &c);
+    size_t typed = strlen(c.line + c.from), common = c.n ? common_len(&c) : 0;
+    if (common > typed) {
+        struct str rest = { 0 };
+        str_put(&rest, c.word[0] + typed, common - typed);
+        rc = el_insertstr(el, rest.p) ? CC_ERROR : CC_REFRESH;
+        str_done(&rest);
+    } else if (c.n > 1) {
+        list_words(&c);
+        rc = CC_REDISPLAY;
     }
-    if (!first || common <= n) return CC_ERROR;
-    char rest[64];
-    snprintf(rest, sizeof rest, "%.*s", (int)(common - n), first + n);
-    return el_insertstr(el, rest) ? CC_ERROR : CC_REFRESH;
+    while (c.n) mem_free(c.word[--c.n]);
+    mem_free(c.word);
+    str_done(&line);
+    return rc;
 }
 
 static void open_editor(struct editor *l)
@@ -136,14 +164,12 @@ static void open_editor(struct editor *l)
     el_set(l->el, EL_HIST, history, l->history);
     el_set(l->el, EL_ADDFN, "newline", "a newline in the message", put_newline);
     el_set(l->el, EL_ADDFN, "paste", "pasted text", put_paste);
-    el_set(l->el, EL_ADDFN, "complete", "the rest of a command", complete);
+    el_set(l->el, EL_ADDFN, "complete", "the rest of a word", complete);
     el_set(l->el, EL_BIND, "\033\r", "newline", NULL);
     el_set(l->el, EL_BIND, "\033\n", "newline", NULL);
     el_set(l->el, EL_BIND, "\033[200~", "paste", NULL);
     el_set(l->el, EL_BIND, "\t", "complete", NULL);
     el_set(l->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    fputs("\033[?2004h", stdout);
-    fflush(stdout);
 }
 
 static void close_editor(struct editor *l)
@@ -166,6 +192,8 @@ static enum line_end edit_line(struct editor *l, struct str *out)
     int n = 0;
     errno = 0;
     l->fresh = true;
+    fputs("\033[?2004h", stdout);                                     /* a program that ran meanwhile may have ended it */
+    fflush(stdout);
     const char *s = el_gets(l->el, &n);
     if (s && n > 0) {
         str_put(out, s, (size_t)n);
@@ -202,12 +230,20 @@ static enum line_end plain_line(struct editor *l, struct str *out)
     return out->len ? LINE_TEXT : LINE_EOF;
 }
 
-struct editor *editor_open(const char *history, const char *const *words, int stop)
+void complete_with(struct completion *c, const char *word)
+{
+    if (strncmp(word, c->line + c->from, strlen(c->line + c->from))) return;
+    MEM_GROW(c->word, c->n, c->cap);
+    c->word[c->n++] = mem_str(word);
+}
+
+struct editor *editor_open(const char *history, complete_fn *words, void *ctx, int stop)
 {
     struct editor *l = mem_zero(sizeof *l);
     const char *kind = getenv("TERM");
     setlocale(LC_CTYPE, "");                                          /* libedit reads characters as the terminal sends them */
     l->words = words;
+    l->ctx = ctx;
     l->stop = stop;
     l->history_path = history ? mem_str(history) : NULL;
     l->asks = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);

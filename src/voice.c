@@ -15,21 +15,36 @@ static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, stru
     return ok;
 }
 
+static bool render(struct speaker *s, const struct json *body, struct prompt *p, struct err *e)
+{
+    struct request r;
+    if (!request_read(&r, json_copy(body), e)) return false;
+    engine_retrieve(s->engine, &r, s->tools_max);
+    bool ok = engine_render(s->engine, &r, p, e);
+    request_done(&r);
+    return ok;
+}
+
 static int prompt_size(void *ctx, const struct json *body)
 {
     struct speaker *s = ctx;
-    struct request r;
     struct prompt p = { 0 };
     struct ids ids = { 0 };
     struct err e = { 0 };
-    if (!request_read(&r, json_copy(body), &e)) return -1;
-    engine_retrieve(s->engine, &r, s->tools_max);
-    bool ok = engine_render(s->engine, &r, &p, &e) && prompt_tokens(&p, engine_tokenizer(s->engine), &ids, &e);
+    bool ok = render(s, body, &p, &e) && prompt_tokens(&p, engine_tokenizer(s->engine), &ids, &e);
     int n = ok ? (int)ids.n : -1;
     mem_free(ids.id);
     prompt_done(&p);
-    request_done(&r);
     return n;
+}
+
+bool voice_prompt(struct speaker *s, const struct json *body, struct str *out, struct err *e)
+{
+    struct prompt p = { 0 };
+    bool ok = render(s, body, &p, e);
+    if (ok) str_put(out, p.text.p ? p.text.p : "", p.text.len);
+    prompt_done(&p);
+    return ok;
 }
 
 static int count(void *ctx, const char *text, size_t len)

@@ -10,4 +10,7 @@ struct agent_model voice_of(struct speaker *s, int64_t n_ctx);
 /* The same for an endpoint; its prompts cannot be counted. */
 struct agent_model voice_far(struct remote *r);
 
+/* The prompt of a request as the model reads it, markers and all, appended. */
+bool voice_prompt(struct speaker *s, const struct json *body, struct str *out, struct err *e);
+
 #endif

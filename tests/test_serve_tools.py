@@ -1,8 +1,11 @@
 """Tools that the server runs for /v1/responses: mcp and code_interpreter, and that nothing runs unless it was switched on."""
 import json
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -211,13 +214,22 @@ def test_the_code_interpreter_runs_here():
         assert [i["type"] for i in last["output"]] == [i["type"] for i in r["output"]]
 
 
-def test_pictures_of_the_interpreter_are_told_when_they_are_wanted(tmp_path):
+@pytest.fixture
+def venv():
+    """One that whoever the box runs as can read."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", folder / "v"], check=True)
+    yield folder / "v"
+    shutil.rmtree(folder)
+
+
+def test_pictures_of_the_interpreter_are_told_when_they_are_wanted(venv):
     """The code comes from a module, so that a small model need only write its name."""
-    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
-    site = next((tmp_path / "v" / "lib").glob("python*/site-packages"))
+    site = next((venv / "lib").glob("python*/site-packages"))
     (site / "drawing.py").write_text("open('/box/a.svg','w').write('<svg/>'); open('/box/t.csv','w').write('1')")
     try:
-        server = Server("--code-interpreter", "--interpreter-python", tmp_path / "v" / "bin" / "python")
+        server = Server("--code-interpreter", "--interpreter-python", venv / "bin" / "python")
     except RuntimeError as e:
         pytest.skip("no sandbox here: %s" % e)
     with server as s:

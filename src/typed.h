@@ -1,0 +1,17 @@
+/* typed.h -- what a typed line may hold beside text: @FILE, a text that is written in an editor, a command of the shell. */
+#ifndef TENON_TYPED_H
+#define TENON_TYPED_H
+
+#include "lines.h"
+
+/* The line, and behind it the text of each file that it names as @FILE. Words that name no file stay words. False with
+ * e: a file is no text, or all of them together have more than `most` bytes; nothing should be sent then. */
+bool typed_files(const char *line, size_t most, struct str *out, int *n_file, struct err *e);
+/* Opens $VISUAL, $EDITOR or vi on `before`; out is what was saved. False with e: there is no such program, or it failed. */
+bool typed_edit(const char *before, struct str *out, struct err *e);
+/* Runs a command of the shell on this terminal and waits. False with e: it failed. */
+bool typed_shell(const char *command, struct err *e);
+/* Names of files that begin as the word at c->from does. */
+void complete_files(struct completion *c);
+
+#endif
