@@ -76,7 +76,8 @@ TN_API void  tn_free(char *string);
  *     char *answer = tn_loop_send(l, "What does the Tang cost?", NULL, NULL, &err);     // {"text":…,"calls":[…],"stop":"answer"}
  *
  * The model calls, the tools run, it reads what they gave, until it answers or a bound is reached. One loop is one
- * conversation, used by one thread at a time; its engine answers nothing else meanwhile. docs/tools.md has the rules. */
+ * conversation, used by one thread at a time. Several, on threads of their own, may share an engine: they take turns at
+ * generating, and their tools run beside that. docs/tools.md has the rules. */
 struct tn_loop;
 struct tn_call;
 /* options: JSON, or NULL: {"system":"…","approve":"none|read-only|all","limits":{"max_turns":16,"max_calls":64,"parallel":4,
@@ -92,6 +93,13 @@ TN_API bool tn_tool_register(struct tn_loop *loop, const char *definition, tn_to
 TN_API void tn_call_finish(struct tn_call *call, const char *text, bool is_error);     /* call is gone afterwards */
 TN_API bool tn_loop_tools(struct tn_loop *loop, const char *path, struct tn_error *err);      /* a tools file (docs/tools.md) */
 TN_API bool tn_loop_builtin(struct tn_loop *loop, const char *names, struct tn_error *err);   /* "read_file,grep,python" */
+/* May a call run that neither its tool nor "approve" allows? Called on the thread of tn_loop_send, in order, before anything
+ * of the turn runs. question: {"tool","source","arguments","preview","confidence","changed"}, what is not known is left
+ * out. TN_ALWAYS: this tool, TN_EXACT: these arguments, in this conversation. reason: for TN_NO, told to the model. Set it
+ * before the first message; without it such calls are denied. */
+enum { TN_NO, TN_ONCE, TN_ALWAYS, TN_EXACT, TN_QUIT, TN_REASON = 512 };
+typedef int tn_ask_fn(void *user, const char *question, char reason[TN_REASON]);
+TN_API void tn_loop_asks(struct tn_loop *loop, tn_ask_fn *fn, void *user);
 /* One message of the user and all that follows. on_event (may be NULL) hears every generation and every result, false
  * stops. {"text","calls":[{"id","name","arguments","result","is_error","ran"}],"stop"}, released with tn_free; NULL on error. */
 TN_API char *tn_loop_send(struct tn_loop *loop, const char *text, tn_event_fn *on_event, void *ctx, struct tn_error *err);

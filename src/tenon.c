@@ -2,9 +2,43 @@
  * events into the public shape. Nothing is decided here, and nothing of the rooms shows. */
 #include "tenon.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
 #include "tenon_int.h"
 
-struct tn_engine { struct speaker speaker; int64_t n_ctx; };
+struct tn_engine { struct speaker speaker; int64_t n_ctx; pthread_mutex_t turn; };  /* turn: of who generates */
+
+#define LOOK_MS 20                          /* how often who waits for his turn looks whether he still wants it */
+
+enum engine_turn tn_engine_take(struct tn_engine *engine, const struct cancel *cancel, struct err *e)
+{
+    for (;;) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_nsec += LOOK_MS * 1000000L;
+        t.tv_sec += t.tv_nsec / 1000000000L;
+        t.tv_nsec %= 1000000000L;
+        int rc = pthread_mutex_timedlock(&engine->turn, &t);
+        if (!rc) return TURN_MINE;
+        if (cancel_is_on(cancel)) return TURN_CANCELLED;
+        if (rc == ETIMEDOUT) continue;
+        err_set(e, ERR_ARG, "this thread hears an answer of the engine just now; ask it again when that is over");
+        return TURN_REFUSED;
+    }
+}
+
+void tn_engine_give(struct tn_engine *engine) { pthread_mutex_unlock(&engine->turn); }
+
+static void turn_init(pthread_mutex_t *m)
+{
+    pthread_mutexattr_t a;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ERRORCHECK);          /* who takes his own turn twice is told */
+    pthread_mutex_init(m, &a);
+    pthread_mutexattr_destroy(&a);
+}
 
 bool tn_report(struct tn_error *out, const struct err *e)
 {
@@ -25,7 +59,9 @@ struct tn_engine *tn_open(const char *path, const struct tn_options *options, st
                                .no_mmap = o.no_mmap, .mlock = o.mlock,
                                .lora = o.lora, .n_lora = o.n_lora };
     t->n_ctx = o.n_ctx;
+    turn_init(&t->turn);
     if (speaker_open(&t->speaker, &so, &e)) return t;
+    pthread_mutex_destroy(&t->turn);
     tn_report(err, &e);
     mem_free(t);
     return NULL;
@@ -35,6 +71,7 @@ void tn_close(struct tn_engine *engine)
 {
     if (!engine) return;
     speaker_close(&engine->speaker);
+    pthread_mutex_destroy(&engine->turn);
     mem_free(engine);
 }
 
@@ -103,7 +140,11 @@ bool tn_run(struct tn_engine *engine, const char *request, tn_event_fn *fn, void
     if (err) *err = (struct tn_error){ "", "" };
     struct json *body = json_parse(request, strlen(request), &e);
     if (!body || !request_read(&r, body, &e)) return tn_report(err, &e);
-    bool ok = engine_run(engine->speaker.engine, &r, on_event, &state, &e);
+    bool ok = tn_engine_take(engine, NULL, &e) == TURN_MINE;
+    if (ok) {
+        ok = engine_run(engine->speaker.engine, &r, on_event, &state, &e);
+        tn_engine_give(engine);
+    }
     request_done(&r);
     message_done(&state.message);
     str_done(&state.bytes);

@@ -9,7 +9,9 @@
 struct tn_call { struct tool_reply *reply; };
 struct tn_function { tn_tool_fn *fn; void *user; struct tn_function *next; };
 struct tn_loop {
-    struct speaker *speaker;
+    struct tn_engine *engine;                                         /* lent */
+    struct agent_model voice;                                         /* the engine, without waiting for a turn */
+    tn_ask_fn *ask; void *ask_user;
     struct agent_model model;
     struct toolset *tools;
     struct agent *loop;                                                /* from the first message on */
@@ -21,6 +23,33 @@ struct tn_loop {
     bool stopped;
 };
 
+/* ---- the engine, when it is this loop's turn ---- */
+
+static bool speak(void *ctx, struct json *body, event_fn *fn, void *fn_ctx, struct err *e)
+{
+    struct tn_loop *l = ctx;
+    enum engine_turn turn = tn_engine_take(l->engine, &l->cancel, e);
+    if (turn != TURN_MINE) json_free(body);
+    if (turn == TURN_CANCELLED) return fn(fn_ctx, &(struct event){ .kind = EV_FINISH, .reason = FINISH_CANCEL }), true;
+    if (turn == TURN_REFUSED) return false;
+    bool ok = l->voice.speak(l->voice.ctx, body, fn, fn_ctx, e);
+    tn_engine_give(l->engine);
+    return ok;
+}
+
+/* Both only render and tokenize, which any thread may. */
+static int prompt_size(void *ctx, const struct json *body)
+{
+    const struct tn_loop *l = ctx;
+    return l->voice.prompt_tokens(l->voice.ctx, body);
+}
+
+static int count(void *ctx, const char *text, size_t len)
+{
+    const struct tn_loop *l = ctx;
+    return l->voice.count(l->voice.ctx, text, len);
+}
+
 /* ---- life ---- */
 
 struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, struct tn_error *err)
@@ -28,14 +57,15 @@ struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, stru
     struct err e = { 0 };
     struct tn_loop *l = mem_zero(sizeof *l);
     if (err) *err = (struct tn_error){ "", "" };
-    l->speaker = tn_engine_speaker(engine);
+    l->engine = engine;
     l->tools = toolset_open(NULL);
     l->calls = json_new_array();
     l->cancel.fd = -1;
     l->options = options ? json_parse(options, strlen(options), &e) : json_new_object();
     if (l->options && !json_is(l->options, JSON_OBJECT)) err_set(&e, ERR_ARG, "options: must be an object");
     if (!e.code && cancel_init(&l->cancel, &e)) {
-        l->model = voice_of(l->speaker, tn_engine_n_ctx(engine));
+        l->voice = voice_of(tn_engine_speaker(engine), tn_engine_n_ctx(engine));
+        l->model = (struct agent_model){ .speak = speak, .prompt_tokens = prompt_size, .count = count, .n_ctx = l->voice.n_ctx, .ctx = l };
         return l;
     }
     tn_report(err, &e);
@@ -104,6 +134,41 @@ bool tn_loop_builtin(struct tn_loop *l, const char *names, struct tn_error *err)
     return toolset_builtin(l->tools, names, &e) || tn_report(err, &e);
 }
 
+/* ---- asking whether a call may run ---- */
+
+void tn_loop_asks(struct tn_loop *l, tn_ask_fn *fn, void *user)
+{
+    l->ask = fn;
+    l->ask_user = user;
+}
+
+static char *question_text(const struct question *q)
+{
+    struct json *o = json_new_object();
+    struct str s = { 0 };
+    json_set(o, "tool", json_new_str(q->tool->name));
+    json_set(o, "source", json_new_str(q->tool->source));
+    json_set(o, "arguments", json_copy(q->args));
+    if (q->preview && *q->preview) json_set(o, "preview", json_new_str(q->preview));
+    if (q->unsure >= 0) json_set(o, "confidence", json_new_f64((double)q->unsure));
+    json_set(o, "changed", json_new_bool(q->tool->changed));
+    json_write(&s, o, JSON_COMPACT);
+    json_free(o);
+    return str_take(&s);
+}
+
+static enum answer on_ask(void *ctx, const struct question *q, struct str *reason, struct json **args)
+{
+    static const enum answer answers[] = { [TN_NO] = ANSWER_NO, [TN_ONCE] = ANSWER_ONCE, [TN_ALWAYS] = ANSWER_TOOL, [TN_EXACT] = ANSWER_EXACT, [TN_QUIT] = ANSWER_QUIT };
+    struct tn_loop *l = ctx;
+    char why[TN_REASON] = "", *text = question_text(q);
+    int a = l->ask(l->ask_user, text, why);
+    mem_free(text);
+    why[sizeof why - 1] = 0;
+    if (utf8_valid(why, strlen(why))) str_puts(reason, why);
+    return a >= 0 && a < (int)LEN(answers) ? answers[a] : ANSWER_NO;
+}
+
 /* ---- a message ---- */
 
 static void put_result(struct tn_loop *l, const struct agent_event *ev)
@@ -154,6 +219,7 @@ static bool start(struct tn_loop *l, struct err *e)
     if (o.request && !json_is(o.request, JSON_OBJECT)) return err_set(e, ERR_ARG, "options.request: must be an object");
     o.limits = (struct agent_limits){ limit_of(limits, "max_turns"), limit_of(limits, "max_calls"), limit_of(limits, "parallel"), limit_of(limits, "result_tokens"),
                                      limit_of(limits, "call_ms"), limit_of(limits, "total_ms") };
+    if (l->ask) o.ui.ask = on_ask;
     l->loop = agent_open(&o);
     if (json_is(json_get(l->options, "system"), JSON_STRING)) agent_system(l->loop, json_str(json_get(l->options, "system"), NULL));
     return true;

@@ -231,6 +231,82 @@ def test_cancelled_from_another_thread(engine):
         assert chat.stop == "interrupted" and "cancelled" in chat.calls[0]["result"]
 
 
+def asking(engine, approve, **more):
+    ran, chat = [], Conversation(engine=engine, limits=LIMITS, request={"max_tokens": 60}, approve=approve, **more)
+
+    @chat.register(approve="ask")
+    def set_light(room: str, brightness: int):
+        """Dims or brightens the light in a room"""
+        ran.append((room, brightness))
+        return "ok"
+    return chat, ran
+
+
+@pytest.mark.parametrize("answer, runs", [(True, 1), ("once", 1), ("always", 1), ("exact", 1), (False, 0), (None, 0), (("no", "it is \u2018late\u2019"), 0), ("stop", 0)])
+def test_a_function_is_asked_whether_a_call_may_run(engine, answer, runs):
+    asked = []
+    chat, ran = asking(engine, lambda q: asked.append(q) or answer)
+    with chat:
+        chat.submit("Dim the light in the kitchen to 10")
+        assert len(ran) == runs and chat.calls[0]["ran"] == bool(runs)
+        assert asked[0] == {"tool": "set_light", "source": "function", "arguments": {"room": "kitchen", "brightness": 10}, "changed": False}
+        if isinstance(answer, tuple):
+            assert "Reason: it is \u2018late\u2019" in chat.messages[2]["content"]
+        n = len(asked)
+        chat.submit("Dim the light in the kitchen to 10")
+        if chat.calls:
+            assert (len(asked) > n) == (answer not in ("always", "exact"))
+
+
+@pytest.mark.parametrize("approve, error", [(lambda q: 1 / 0, ZeroDivisionError), (lambda q: "perhaps", ValueError)])
+def test_an_asked_function_that_fails_denies(engine, approve, error):
+    chat, ran = asking(engine, approve)
+    with chat, pytest.raises(error):
+        chat.submit("Dim the light in the kitchen to 10")
+    assert not ran
+
+
+def test_nobody_is_asked_without_a_function(engine):
+    chat, ran = asking(engine, "none")
+    with chat:
+        chat.submit("Dim the light in the kitchen to 10")
+        assert not ran and chat.stop == "denied" and "nobody can be asked" in chat.calls[0]["result"]
+
+
+def test_conversations_side_by_side_share_an_engine(engine):
+    rooms, meet, out = ["kitchen", "hall", "bedroom", "garage"], threading.Barrier(4, timeout=60), {}
+
+    def talk(room):
+        with Conversation(engine=engine, limits=LIMITS, request={"max_tokens": 60}) as chat:
+            @chat.register
+            def set_light(room: str, brightness: int):
+                """Dims or brightens the light in a room"""
+                meet.wait()                                              # all four tools run at the same time
+                return "ok"
+            chat.submit("Dim the light in the %s to 10" % room)
+            out[room] = json.loads(chat.calls[0]["arguments"])["room"]
+    threads = [threading.Thread(target=talk, args=(r,)) for r in rooms]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(120)
+    assert out == {r: r for r in rooms}
+
+
+def test_an_engine_is_not_asked_by_who_hears_it(engine):
+    def again(event):
+        engine.run({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4})
+    with pytest.raises(tenon.Error, match="when that is over"):
+        engine.run({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}, on_event=again)
+    with Conversation(engine=engine, limits=LIMITS, request={"max_tokens": 60}) as chat:
+        @chat.register
+        def set_light(room: str, brightness: int):
+            """Dims or brightens the light in a room"""
+            return engine.run({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4})["role"]
+        chat.submit("Dim the light in the kitchen to 10")
+        assert chat.calls[0]["result"] == "assistant", "a tool may, because nothing is generated while it runs"
+
+
 def test_what_the_library_refuses(engine, tmp_path):
     with pytest.raises(tenon.Error, match="/no/such.gguf"):
         Engine("/no/such.gguf")

@@ -53,12 +53,15 @@ class CEvent(Structure):
 
 EventFn = CFUNCTYPE(c_bool, c_void_p, POINTER(CEvent))
 ToolFn = CFUNCTYPE(None, c_void_p, c_char_p, c_void_p)
+AskFn = CFUNCTYPE(c_int, c_void_p, c_char_p, POINTER(c_char))
+ANSWERS, REASON_MOST = {"no": 0, "once": 1, "always": 2, "exact": 3, "stop": 4}, 512
 PROTOTYPES = {
     "tn_open": (c_void_p, [c_char_p, POINTER(Options), POINTER(CError)]), "tn_close": (None, [c_void_p]),
     "tn_run": (c_bool, [c_void_p, c_char_p, EventFn, c_void_p, POINTER(CError)]), "tn_free": (None, [c_void_p]), "tn_version": (c_char_p, []),
     "tn_loop_open": (c_void_p, [c_void_p, c_char_p, POINTER(CError)]), "tn_loop_close": (None, [c_void_p]),
     "tn_tool_register": (c_bool, [c_void_p, c_char_p, ToolFn, c_void_p, POINTER(CError)]), "tn_call_finish": (None, [c_void_p, c_char_p, c_bool]),
     "tn_loop_tools": (c_bool, [c_void_p, c_char_p, POINTER(CError)]), "tn_loop_builtin": (c_bool, [c_void_p, c_char_p, POINTER(CError)]),
+    "tn_loop_asks": (None, [c_void_p, AskFn, c_void_p]),
     "tn_loop_send": (c_void_p, [c_void_p, c_char_p, EventFn, c_void_p, POINTER(CError)]), "tn_loop_cancel": (None, [c_void_p]),
     "tn_loop_messages": (c_void_p, [c_void_p]),
 }
@@ -98,7 +101,7 @@ def listener(fn, caught):
 
 
 class Engine:
-    """A model. Several conversations may share one, one at a time."""
+    """A model. Several conversations may share one, on threads of their own: they take turns at generating."""
     def __init__(self, model=None, *, dialect=None, n_ctx=0, threads=0, kv_type=None, lora=()):
         encode = lambda s: os.fsencode(s) if s is not None else None
         adapters = (c_char_p * max(len(lora), 1))(*[encode(f) for f in lora])

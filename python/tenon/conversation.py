@@ -1,16 +1,19 @@
 """A conversation with tools that run: the model calls, the functions run, it reads what they gave, until it answers."""
+import ctypes
 import json
 import os
 import threading
 from ctypes import byref
 
-from ._lib import CError, Engine, ToolFn, lib, listener, take
+from ._lib import ANSWERS, REASON_MOST, AskFn, CError, Engine, ToolFn, lib, listener, take
 from .tool import Tool
 
 
 class Conversation:
     """model: a file or folder, None: the embedded one; or engine: one that is shared. tools: tools files (docs/tools.md).
-    builtin: "read_file,python". approve: "none", "read-only" or "all", for tools that would ask; nobody is asked here.
+    builtin: "read_file,python". approve: of tools that would ask: "none", "read-only" or "all" allows them unasked, or a
+    function that is asked: approve({"tool", "source", "arguments", …}) gives True, False, "always" (this tool in this
+    conversation), "exact" (these arguments), "stop", or ("no", reason), and the reason is told to the model.
     limits: {"max_turns": 16, "max_calls": 64, "parallel": 4, "result_tokens": 2048, "total_ms": …}; request: further
     members of every request ({"temperature": 0.7}). debug: errors of functions with their traceback."""
     def __init__(self, model=None, *, engine=None, tools=(), builtin=None, system=None, approve="none", limits=None, request=None, debug=False, **engine_options):
@@ -19,11 +22,15 @@ class Conversation:
         self.running, self.idle = 0, threading.Condition()
         self.owned = engine is None
         self.engine = engine or Engine(model, **engine_options)
-        options = {"system": system, "approve": approve, "limits": limits, "request": request}
+        self.approve, self.caught = approve if callable(approve) else None, []
+        options = {"system": system, "approve": "none" if callable(approve) else approve, "limits": limits, "request": request}
         err = CError()
         self.handle = lib.tn_loop_open(self.engine.handle, json.dumps({k: v for k, v in options.items() if v is not None}).encode(), byref(err))
         if not self.handle:
             raise err.raised()
+        if self.approve:
+            self.kept.append(AskFn(self._ask))
+            lib.tn_loop_asks(self.handle, self.kept[-1], None)
         for path in [tools] if isinstance(tools, (str, os.PathLike)) else tools:
             self._do(lib.tn_loop_tools, os.fsencode(path))
         if builtin:
@@ -60,16 +67,33 @@ class Conversation:
             self.running -= 1
             self.idle.notify_all()
 
+    def _ask(self, user, question, reason):
+        """On the thread of submit(). What approve() raises ends the turn and comes out of submit()."""
+        try:
+            answer, why = self.approve(json.loads(question)), ""
+            if isinstance(answer, tuple):
+                answer, why = answer
+            answer = {True: "once", False: "no", None: "no"}.get(answer, answer)
+            if answer not in ANSWERS:
+                raise ValueError("approve() gave %r; True, False, %s are accepted" % (answer, ", ".join(map(repr, ANSWERS))))
+        except BaseException as e:                       # it cannot pass through C
+            self.caught.append(e)
+            return ANSWERS["stop"]
+        data = str(why).replace("\0", " ").encode("utf-8", "replace")[:REASON_MOST - 1].decode("utf-8", "ignore").encode()
+        ctypes.memmove(reason, data + b"\0", len(data) + 1)
+        return ANSWERS[answer]
+
     # ---- talking ----
 
     def submit(self, text, on_event=None):
         """One message of the user and all that follows; the last message. on_event(event) hears text, calls and results as
         they come ({"event": "text", "text": …}); False stops. calls and stop (why it ended) tell of it afterwards."""
-        caught, err = [], CError()
+        caught, err = self.caught, CError()
+        caught.clear()
         pointer = lib.tn_loop_send(self.handle, text.encode(), listener(on_event, caught), None, byref(err))
         report = json.loads(take(pointer)) if pointer else None
         if caught:
-            raise caught[0]
+            raise caught.pop()
         if report is None:
             raise err.raised()
         self.calls, self.stop = report["calls"], report["stop"]
