@@ -123,20 +123,32 @@ static bool wants(struct term *t, enum elicit *otherwise)
     }
 }
 
-enum elicit term_elicit(void *term, const char *server, const char *message, const struct json *schema, struct json **content)
+/* A page to open: its host stands alone, so that it is read. Nothing is opened by us. */
+static enum elicit ask_page(struct term *t, const char *url)
+{
+    enum elicit otherwise = ELICIT_CANCEL;
+    const char *host = strstr(url, "://") + 3;
+    fprintf(t->side, "  it wants you to open a page of %.*s:\n  ", (int)strcspn(host, "/?#"), host);
+    show(t, url);
+    fputs("\n  y: I have been there, or go there now\n", t->side);
+    return wants(t, &otherwise) ? ELICIT_ACCEPT : otherwise;
+}
+
+enum elicit term_elicit(void *term, const struct elicitation *q, struct json **content)
 {
     struct term *t = term;
     enum elicit otherwise = ELICIT_CANCEL;
     term_end(t);
     fputs("MCP server ", t->side);
-    show(t, server);
+    show(t, q->server);
     fputs(" asks you: ", t->side);
-    show(t, message);
+    show(t, q->message);
     fputc('\n', t->side);
+    if (q->url) return ask_page(t, q->url);
     if (!wants(t, &otherwise)) return otherwise;
     *content = json_new_object();
-    for (struct json_iter it = json_iter(json_get(schema, "properties")); json_next(&it);)
-        if (!read_property(t, schema, it.key, it.value, *content)) {
+    for (struct json_iter it = json_iter(json_get(q->schema, "properties")); json_next(&it);)
+        if (!read_property(t, q->schema, it.key, it.value, *content)) {
             json_free(*content);
             *content = NULL;
             return ELICIT_CANCEL;

@@ -94,7 +94,7 @@ void term_side(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a dim
 void term_stats(struct term *t, const struct agent_report *r, int n_ctx);
 /* Asks on the terminal whether a call may run; a agent_ui's ask with a struct term as context. */
 bool term_read_line(struct str *line);                                /* of stdin, without its end; false: there is none, or Ctrl-C */
-enum elicit term_elicit(void *term, const char *server, const char *message, const struct json *schema, struct json **content);  /* elicit.c */
+enum elicit term_elicit(void *term, const struct elicitation *q, struct json **content);  /* elicit.c */
 enum answer term_ask(struct term *t, const struct question *q, struct str *reason, struct json **args);
 
 #endif

@@ -15,6 +15,7 @@ def tool(name, **more):
                  "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}}, **more)
 
 
+PAGE = {"mode": "url", "elicitationId": "e1", "message": "Please sign in"}
 QUESTION = {"mode": "form", "message": "Which room?", "requestedSchema": {"type": "object", "required": ["room"], "properties": {
     "room": {"type": "string", "enum": ["kitchen", "hall"]}, "floor": {"type": "integer", "default": 1}}}}
 
@@ -253,6 +254,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         while not self.s.answers and time.time() < until:
             time.sleep(0.02)
         self.event(answer)
+
+    def call_page(self, request, answer):
+        """A page in place of a form; {"text": "error"}: as an error that says which pages come first."""
+        page = dict(PAGE, url=self.s.page)
+        if self.s.era == "modern":
+            self.s.answers.append(request["params"])
+            if "inputResponses" not in request["params"]:
+                return self.json(self.result(request, {"resultType": "input_required", "requestState": "s", "inputRequests": {"r": {"method": "elicitation/create", "params": page}}}))
+            return self.json(answer)
+        if request["params"]["arguments"]["text"] == "error" and not self.s.answers:
+            self.s.answers.append("asked")
+            return self.json({"id": request["id"], "error": {"code": -32042, "message": "pages first", "data": {"elicitations": [page]}}})
+        return self.json(answer)
 
     def call_asks_forever(self, request, answer):
         self.json(self.result(request, {"resultType": "input_required", "requestState": "x"}))

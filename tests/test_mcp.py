@@ -174,7 +174,38 @@ def test_the_user_is_asked(tmp_path, serve, era, keys, action):
         assert s.answers[0]["requestState"] == "stäte" and len(set(ids)) == 2
     meta = [m["params"].get("_meta", {}).get("io.modelcontextprotocol/clientCapabilities", m["params"].get("capabilities")) for v, m, h, p in s.seen
             if m.get("method") in ("initialize", "server/discover")]
-    assert {"elicitation": {"form": {}}} in meta, "said beforehand"
+    assert {"elicitation": {"form": {}, "url": {}}} in meta, "said beforehand"
+
+
+@pytest.mark.parametrize("key, action", [("y", "accept"), ("n", "decline"), ("q", "cancel")])
+def test_the_user_is_sent_to_a_page(tmp_path, serve, key, action):
+    s = serve("page", "modern")
+    s.page = "https://bank.example:8443/sign-in?x=1"
+    t = Terminal("tools", "test", "--tools", tools_of(tmp_path, s), "echo", '{"text":"hi"}')
+    t.wait(r"MCP server srv1 asks you: Please sign in\r\n.*a page of bank\.example:8443:\r\n  https://bank\.example:8443/sign-in\?x=1.*neither: $")
+    t.type(key + "\n")
+    t.wait("echo:hi")
+    assert t.end() == 0 and s.answers[-1]["inputResponses"]["r"] == {"action": action}
+
+
+@pytest.mark.parametrize("key, rc, words", [("y", 0, "echo:error"), ("n", 1, "pages first")])
+def test_pages_that_come_first(tmp_path, serve, key, rc, words):
+    s = serve("page", "legacy")
+    s.page = "http://localhost:9/x"
+    t = Terminal("tools", "test", "--tools", tools_of(tmp_path, s), "echo", '{"text":"error"}')
+    t.wait(r"a page of localhost:9:.*neither: $")
+    t.type(key + "\n")
+    t.wait(words)
+    assert t.end() == rc
+
+
+@pytest.mark.parametrize("page", ["http://bank.example/", "javascript:alert(1)", "https://bank.example@evil.example/", "https://b\u0430nk.example/", "https://a b/", "http://localhost.evil.example/", "file:///etc/passwd"])
+def test_pages_nobody_is_sent_to(tmp_path, serve, page):
+    s = serve("page", "modern")
+    s.page = page
+    t = Terminal("tools", "test", "--tools", tools_of(tmp_path, s), "echo", '{"text":"hi"}')
+    t.wait("echo:hi")
+    assert t.end() == 0 and s.answers[-1]["inputResponses"]["r"] == {"action": "cancel"} and "asks you" not in t.text
 
 
 def test_the_user_is_asked_over_stdio(tmp_path):

@@ -74,10 +74,12 @@ struct tool {
     void *ctx;
 };
 
-/* An MCP server asks the user while a tool of its runs. schema: an object of plain properties. Called on the tool's thread,
- * for one question at a time. content: for ELICIT_ACCEPT, owned, an object that satisfies the schema. */
+/* An MCP server asks the user while a tool of its runs. Called on the tool's thread, for one question at a time. Either
+ * schema: an object of plain properties; content: for ELICIT_ACCEPT, owned, an object that satisfies it. Or url: a page
+ * that the user should open himself (he gives there what must not pass through us); nothing of ours fetches it. */
 enum elicit { ELICIT_ACCEPT, ELICIT_DECLINE, ELICIT_CANCEL };
-typedef enum elicit elicit_fn(void *ctx, const char *server, const char *message, const struct json *schema, struct json **content);
+struct elicitation { const char *server, *message, *url; const struct json *schema; };
+typedef enum elicit elicit_fn(void *ctx, const struct elicitation *q, struct json **content);
 
 struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
 struct toolset_opts {

@@ -37,6 +37,7 @@ static struct json *capabilities(const struct mcp *m)
     struct json *o = json_new_object(), *form = json_new_object();
     if (m->ts->opts.elicit) {
         json_set(form, "form", json_new_object());
+        json_set(form, "url", json_new_object());
         json_set(o, "elicitation", form);
     } else json_free(form);
     return o;

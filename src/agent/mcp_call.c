@@ -22,6 +22,34 @@ static struct json *elicited(enum elicit a, struct json *content)
     return o;
 }
 
+static enum elicit ask_user(struct toolset *ts, const struct elicitation *q, struct json **content)
+{
+    pthread_mutex_lock(&ts->asking);
+    enum elicit a = ts->opts.elicit(ts->opts.elicit_ctx, q, content);
+    pthread_mutex_unlock(&ts->asking);
+    return a;
+}
+
+/* A page that a person may be sent to: TLS or this machine, and nothing but visible ASCII, so that it is what it looks like. */
+static bool page_ok(const char *url)
+{
+    static const char *const begins[] = { "https://", "http://localhost", "http://127.0.0.1" };
+    bool known = false;
+    for (size_t i = 0; url && i < LEN(begins); i++) {
+        size_t n = strlen(begins[i]);
+        known |= !strncmp(url, begins[i], n) && (!i || !url[n] || strchr(":/?#", url[n]));
+    }
+    for (const char *p = url; known && *p; p++) known = *p > ' ' && *p < 0x7f;
+    return known && !strchr(url, '@');                                /* no user before the host */
+}
+
+static struct json *ask_page(struct mcp *m, const char *message, const char *url)
+{
+    struct json *none = NULL;
+    struct elicitation q = { .server = m->name, .message = message, .url = url };
+    return elicited(page_ok(url) ? ask_user(m->ts, &q, &none) : ELICIT_CANCEL, NULL);
+}
+
 struct json *mcp_on_ask(void *mcp, const char *method, const struct json *params)
 {
     struct mcp *m = mcp;
@@ -30,11 +58,11 @@ struct json *mcp_on_ask(void *mcp, const char *method, const struct json *params
     const char *message = json_str(json_get(params, "message"), NULL);
     struct json *content = NULL;
     struct err e = { 0 };
-    if (strcmp(method, "elicitation/create") || !ts->opts.elicit || (mode && !json_str_is(mode, "form"))) return NULL;
+    if (strcmp(method, "elicitation/create") || !ts->opts.elicit) return NULL;
+    if (message && json_str_is(mode, "url")) return ask_page(m, message, json_str(json_get(params, "url"), NULL));
+    if (mode && !json_str_is(mode, "form")) return NULL;
     if (!message || !json_is(schema, JSON_OBJECT)) return elicited(ELICIT_CANCEL, NULL);
-    pthread_mutex_lock(&ts->asking);
-    enum elicit a = ts->opts.elicit(ts->opts.elicit_ctx, m->name, message, schema, &content);
-    pthread_mutex_unlock(&ts->asking);
+    enum elicit a = ask_user(ts, &(struct elicitation){ .server = m->name, .message = message, .schema = schema }, &content);
     if (a == ELICIT_ACCEPT && content && schema_check(schema, content, NULL, &e)) return elicited(a, content);
     json_free(content);
     return elicited(a == ELICIT_ACCEPT ? ELICIT_CANCEL : a, NULL);
@@ -139,6 +167,19 @@ static void read_schema(struct mcp_tool *mt)
     json_free(list);
 }
 
+/* A server of the session era refuses until the user has been at some pages: true if he says that he has. */
+static bool visit_pages(struct mcp *m, const struct json *answer)
+{
+    const struct json *list = json_get(json_get(json_get(answer, "error"), "data"), "elicitations");
+    bool all = rpc_error_code(answer) == PAGES_FIRST && json_len(list) && json_len(list) <= ROUNDS_MOST;
+    for (size_t i = 0; all && i < json_len(list); i++) {
+        struct json *one = mcp_on_ask(m, "elicitation/create", json_at(list, i));
+        all = json_str_is(json_get(one, "action"), "accept");
+        json_free(one);
+    }
+    return all;
+}
+
 /* more: further members of the request. The result, owned; NULL with e. */
 static struct json *call_once(struct mcp_tool *mt, const struct invocation *c, const struct json *more, struct err *e)
 {
@@ -150,14 +191,15 @@ static struct json *call_once(struct mcp_tool *mt, const struct invocation *c, c
         struct json *a = send_call(rpc, mt, c, more, &why);
         bool lost = m->url && rpc_is_dead(rpc), stale = m->url && m->modern && rpc_error_code(a) == HEADER_MISMATCH;
         rpc_close(rpc);
-        if (attempt || !(lost || stale) || cancel_is_on(c->cancel)) {
+        bool again = !attempt && !cancel_is_on(c->cancel) && (lost || stale || visit_pages(m, a));
+        if (!again) {
             if (a) m->restarts = 0;
             else *e = why;
             return a ? mcp_result(a, e) : NULL;
         }
         json_free(a);
         if (stale) read_schema(mt);
-        else m->restarts = 0;                                         /* a session that is over is no crash */
+        else if (lost) m->restarts = 0;                                       /* a session that is over is no crash */
     }
 }
 

@@ -20,7 +20,7 @@ struct rpc_request {
 /* A request of the server, answered while one of ours waits and on its thread: the result, owned; NULL: not supported. */
 typedef struct json *rpc_ask_fn(void *ctx, const char *method, const struct json *params);
 
-enum { NO_METHOD = -32601, HEADER_MISMATCH = -32020, NO_CAPABILITY = -32021, NO_VERSION = -32022 };  /* codes of errors */
+enum { NO_METHOD = -32601, PAGES_FIRST = -32042, HEADER_MISMATCH = -32020, NO_CAPABILITY = -32021, NO_VERSION = -32022 };  /* codes of errors */
 int64_t rpc_error_code(const struct json *answer);                    /* 0: it is no error */
 
 struct rpc;
