@@ -19,9 +19,10 @@ def main():
                 car_name: model name
                 currency: of the price
             """
-            if car_name not in PRICES:
+            car = next((c for c in PRICES if c.lower() in car_name.lower()), None)   # "the Tang" too
+            if not car:
                 raise ValueError("no car %s; there are %s" % (car_name, ", ".join(PRICES)))
-            return {"car": car_name, "price": PRICES[car_name], "currency": currency}
+            return {"car": car, "price": PRICES[car], "currency": currency}
 
         @chat.register
         def book_test_drive(car_name: str, day: Literal["Monday", "Tuesday", "Saturday"]):

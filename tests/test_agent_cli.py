@@ -562,6 +562,14 @@ def test_a_remote_engine_calls_tools_here(tmp_path, monkeypatch):
     assert rc == 1 and "127.0.0.1" in err
 
 
+def test_a_server_of_ours_needs_no_name_of_its_model():
+    with subprocess.Popen([TENON, "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True) as server:
+        url = server.stdout.readline().split()[-1]
+        rc, out, err = tenon("chat", "--url", url + "/v1", "--tools", TOOLS, stdin="how many lines has README.md?\n")
+        server.terminate()
+    assert rc == 0 and "count_lines" in err and out.strip(), (out, err)
+
+
 # ---- OpenAPI ----
 
 def petstore():

@@ -72,6 +72,7 @@ bool models_resolve(struct exchange *x, const struct json *body)
         return false;
     }
     bool base = is_base(x->sv, name), adapter = !base && find_adapter(x->sv, name, &a);
+    base |= !adapter && !strcmp(name, "default");                     /* what clients say that leave the choice to us */
     if (!base && !adapter && !x->sv->o->any_model) {
         reply_error(x, 404, "model_not_found", "model", "The model `%.200s` does not exist.", name);
         return false;
