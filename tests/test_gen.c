@@ -6,6 +6,7 @@
 #include "gen/draft.h"
 #include "gen/gen.h"
 #include "gen/int.h"
+#include "gen/value.h"
 
 static char *written(const struct json *v)
 {
@@ -386,6 +387,7 @@ TEST(the_tool_that_shares_words_comes_first)
         { "beginnings are enough", "unlocking", 2 },
         { "endings do not count", "the suns", 1 },
         { "a word of every tool decides nothing", "thing", -1 },
+        { "function words decide nothing", "or a", -1 },
         { "nothing in common", "hello", -1 },
     };
     struct json *tools = parse("[{'name':'setAlarm','description':'a thing'},"
@@ -409,6 +411,121 @@ TEST(the_tool_that_shares_words_comes_first)
     }
     for (size_t i = 0; i < 3; i++) json_free(t[i].schema);
     json_free(tools);
+}
+
+/* ---- values that a request offers ------------------------------------------------------------------------ */
+
+#define LOOP "{'type':'object','properties':{'current':{'type':'number','description':'The current in ampere'},'radius':{'type':'integer','description':'radius in meters'}," \
+             "'turns':{'type':'array','items':{'type':'integer'}},'core':{'type':'object','properties':{'metal':{'type':'string'}}},'room':{'type':'string'}," \
+             "'mode':{'type':'string','enum':['a','b']},'code':{'type':'string','pattern':'x+'}}}"
+
+TEST(a_value_begins_where_the_arguments_say)
+{
+    static const struct { const char *why, *args, *key; int n_given; bool in_string; } rows[] = {
+        { "nothing is open", "", NULL, 0, false },
+        { "a key", "{'cur", NULL, 0, false },
+        { "after a colon", "{'current':", "current", 0, false },
+        { "with a space", "{'current': ", "current", 0, false },
+        { "in the middle of a number", "{'current':1", NULL, 0, false },
+        { "a string is open", "{'current':1.5,'room':'", "room", 1, true },
+        { "in the middle of a string", "{'room':'a", NULL, 0, false },
+        { "an item of an array", "{'turns':[3,4,", "turns", 2, false },
+        { "the first item", "{'turns':[", "turns", 0, false },
+        { "an object inside", "{'room':'x','core':{'metal':'", "metal", 1, true },
+        { "a brace in a string is none", "{'room':'}{','current':", "current", 1, false },
+        { "a quote that is escaped does not end", "{'room':'a\\\'b','core':{'metal':'", "metal", 1, true },
+        { "of which the schema says nothing", "{'other':", NULL, 0, false },
+        { "after the end", "{'current':1}", NULL, 0, false },
+    };
+    struct json *schema = parse(LOOP);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct str args = { 0 };
+        for (const char *p = rows[i].args; *p; p++) str_putc(&args, *p == '\'' ? '"' : *p);
+        struct place p;
+        bool is = place_find(&p, schema, args.p, args.len);
+        CHECK(is == (rows[i].key != NULL), "%s", rows[i].why);
+        if (is) CHECK(bytes_eq(p.key, rows[i].key) && p.n_given == rows[i].n_given && p.in_string == rows[i].in_string, "%s: %d", rows[i].why, p.n_given);
+        str_done(&args);
+    }
+    json_free(schema);
+}
+
+TEST(a_list_of_calls_goes_on_or_ends)
+{
+    static const struct { const char *said, *next; enum list_step step; } rows[] = {
+        { "[{\"name\":\"f\",\"arguments\":{\"a\":[1", "]}}]", LIST_ENDS },  { "[{\"name\":\"f\",\"arguments\":{\"a\":1", "}},", LIST_MORE },
+        { "[{\"name\":\"f\",\"arguments\":{\"a\":1", ",\"", LIST_SAME },    { "[{\"name\":\"f\",\"arguments\":{\"a\":\"x}}", "}},", LIST_SAME },
+        { "[{\"name\":\"f\",\"arguments\":{\"a\":1}}", ",", LIST_MORE },    { "[{\"name\":\"f\",\"arguments\":{\"a\":[{\"b\":1", "},{", LIST_SAME },
+        { "[{\"name\":\"f\",\"arguments\":{\"a\":\"x", "\"}},", LIST_MORE }, { "[f(a=1), f(a=2", ")]", LIST_ENDS },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        enum list_step step = place_list(rows[i].said, strlen(rows[i].said), (struct bytes){ rows[i].next, strlen(rows[i].next) });
+        CHECK(step == rows[i].step, "%s + %s: %d", rows[i].said, rows[i].next, (int)step);
+    }
+}
+
+/* The best by the prior alone, of those of this length or of any (0). */
+static double prior_of(const struct whole_item *item, int n, const char *text)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < item[i].n_stop; k++)
+            if (item[i].stop[k].at == strlen(text) && !strncmp(item[i].text, text, item[i].stop[k].at)) return item[i].stop[k].prior;
+    return NAN;
+}
+
+TEST(a_request_offers_its_numbers_and_spans)
+{
+    static const struct { const char *why, *said, *args, *better, *worse; } rows[] = {   /* worse "": is not offered */
+        { "words near a number say whose it is", "radius of 4 meters, a current of 5 ampere", "{\"current\":", "5", "4" },
+        { "the same numbers, another parameter", "radius of 4 meters, a current of 5 ampere", "{\"radius\":", "4", "5" },
+        { "a number that was given is used up", "40 and 50", "{\"current\":40,\"radius\":", "50", "40" },
+        { "unless it is said twice", "40 and 40 and 7", "{\"current\":40,\"radius\":", "40", "8" },
+        { "thousands", "for $12,000 or so", "{\"current\":", "12000", "12" },
+        { "millions", "100 million of them", "{\"current\":", "100000000", "1" },
+        { "percent", "at 5%", "{\"current\":", "0.05", "" },
+        { "words", "twenty five", "{\"current\":", "25", "20" },
+        { "a dozen", "a dozen", "{\"current\":", "12", "" },
+        { "below zero", "set -3", "{\"current\":", "-3", "" },
+        { "units stick to it", "20kg", "{\"current\":", "20", "" },
+        { "not within a name", "room B12", "{\"current\":", "", "12" },
+        { "items of an array", "windings [10,15]", "{\"turns\":[10,", "15", "10" },
+        { "without the article", "clean the blue hall", "{\"room\":\"", "blue hall", "the blue hall" },
+        { "but with that of a name", "fly to the Bronx", "{\"room\":\"", "the Bronx", "Bronx in" },
+        { "no function word at the end", "dim hall in Oslo", "{\"room\":\"", "hall", "hall in" },
+        { "the parameter's own name is none of it", "book the aquarium room", "{\"room\":\"", "aquarium", "aquarium room" },
+        { "a span that was given is used up", "from Oslo to Bergen", "{\"core\":{\"metal\":\"Oslo\"},\"room\":\"", "Bergen", "Oslo" },
+        { "not beyond a sentence", "in Rome. Thanks a lot; bye", "{\"room\":\"", "Rome", "lot; bye" },
+        { "without the possessive", "the road of Lisa's car", "{\"room\":\"", "Lisa", "" },
+        { "members of enums are not its business", "a b c", "{\"mode\":\"", "", "a" },
+        { "patterns neither", "xx", "{\"code\":\"", "", "xx" },
+    };
+    struct json *schema = parse(LOOP);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'user','content':''}]");
+        json_set((struct json *)(uintptr_t)json_at(talk, 0), "content", json_new_str(rows[i].said));
+        struct offer *o = offer_open(talk);
+        struct place p;
+        struct whole_item item[ITEMS_MOST];
+        int n = place_find(&p, schema, rows[i].args, strlen(rows[i].args)) ? offer_values(o, &p, item, ITEMS_MOST) : 0;
+        double better = prior_of(item, n, rows[i].better), worse = prior_of(item, n, rows[i].worse);
+        if (rows[i].better[0]) CHECK(!isnan(better), "%s: %s is offered", rows[i].why, rows[i].better);
+        if (rows[i].worse[0]) CHECK(isnan(worse) || better > worse, "%s: %g, %g", rows[i].why, better, worse);
+        offer_close(o);
+        json_free(talk);
+    }
+    json_free(schema);
+}
+
+TEST(what_is_left_of_a_request_and_what_it_lacks)
+{
+    struct json *talk = parse("[{'role':'user','content':'Play Nina Simone in Oslo for 20 minutes'}]");
+    struct json *two = parse("{'properties':{'a':{'type':'integer'},'b':{'type':'number'},'c':{'type':'string'}},'required':['a','b','c']}");
+    struct offer *o = offer_open(talk);
+    CHECK(offer_left(o, "\"Nina Simone\",20", 16) && !offer_left(o, "\"Nina Simone\",20,\"Oslo\"", 23) && offer_left(o, "Nina Simone Oslo", 16), "left");
+    CHECK(offer_lacks(o, two) == 1 && offer_lacks(o, json_get(two, "properties")) == 0, "lacks %d", offer_lacks(o, two));
+    offer_close(o);
+    json_free(two);
+    json_free(talk);
 }
 
 /* ---- drafts -------------------------------------------------------------------------------------------- */

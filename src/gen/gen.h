@@ -20,7 +20,9 @@ struct sampling { float temperature, top_p, min_p, repeat_penalty, presence, fre
 enum steer { STEER_TURN = 1,                                          /* call or text: by mass, not by the best token */
              STEER_NAME = 2,                                          /* names of tools compared as wholes, with a prior of shared words */
              STEER_MEMBER = 4,                                        /* the same for members of enums, with words of the member */
-             STEER_ALL = 7 };
+             STEER_VALUE = 8,                                         /* numbers and spans of the request, compared as wholes for each argument */
+             STEER_MORE = 16,                                         /* another call or the end of the list: by mass, and what is left of the request */
+             STEER_ALL = 31 };
 /* What text must be (response_format): anything, any JSON object, a value of a schema, or a text of a grammar. */
 enum format_kind { FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA, FORMAT_REGEX, FORMAT_GBNF, FORMAT_ENVELOPE };
 struct format {

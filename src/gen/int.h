@@ -60,29 +60,37 @@ bool voice_is_special(const struct voice *v, int32_t id);
 
 /* ---- whole.c ---------------------------------------------------------------------------------- */
 
-/* A name is chosen in turns: whole_begin(), then logits for each name that whole_next() offers, until it offers none. */
+enum { ITEMS_MOST = 64, STOPS_MOST = 12 };
+/* A text that may come next, and where it may end: its first `at` bytes, with what speaks for that besides the model. */
+struct whole_item { const char *text; int n_stop; struct { size_t at; double prior; } stop[STOPS_MOST]; };
+/* A text is chosen in turns: whole_begin(), then logits for each that whole_next() offers, until it offers none. */
 struct candidate;
 struct whole {
     struct voice voice;
-    const char *const *name; int n_name, n_vocab, stride;             /* of tools, or members of an enum */
-    const double *prior;                                              /* [n_name] added to the log-probabilities */
-    struct candidate *c; int n, at, best; double top;                 /* of one choice */
+    const struct whole_item *item; int n_item, least;                 /* fewer than `least` that may stand here are no choice */
+    const char *ends;                                                 /* bytes that may come after it */
+    double floor;                                                     /* share of all there is that the items must have, or none is best */
+    int n_vocab, stride;
+    struct candidate *c; int n, at, best; double top, mass;           /* of one choice */
 };
 /* Call or text, by mass, that of calls times exp(lean); then the best token of the heavier kind. */
 int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *mask, int n_vocab, double lean);
-/* Does one of the names come next, and is there a choice? now: logits here. */
+/* Does one of the items come next, and is there a choice? now: logits here. */
 bool whole_begin(struct whole *w, const struct matcher *m, const float *now);
 const struct ids *whole_next(const struct whole *w);                  /* NULL: all that matter have been looked at */
-/* Logits after each token of the name offered: [n, stride]; NULL: they cannot be had, the name is passed over. */
+/* Logits after each token of the text offered: [n, stride]; NULL: they cannot be had, it is passed over. */
 void whole_rows(struct whole *w, const float *rows);
-const struct ids *whole_best(const struct whole *w, const float **logprob); /* NULL: none; lent until whole_done() */
-float whole_share(const struct whole *w);                             /* of the best among all names, those not looked at by their bound */
+/* How many tokens the best has, 0: there is none; tok and logprob are lent until whole_done(). */
+int  whole_best(const struct whole *w, const int32_t **tok, const float **logprob);
+float whole_share(const struct whole *w);                             /* of the best among all; of names those not looked at by their bound */
 void whole_done(struct whole *w);
 
 /* ---- lexical.c -------------------------------------------------------------------------------- */
 
 /* How much each tool has in common with the last user turn: out [n]. */
 void lexical_scores(const struct json *messages, const struct call_tool *tool, int n, double *out);
+uint64_t lexical_stem(const char *word, size_t n);                    /* what words alike but for their ending have in common */
+bool     lexical_is_function(const char *word, size_t n);             /* "the", "of", "please": says nothing of what is wanted */
 
 /* ---- seq.c ------------------------------------------------------------------------------------ */
 

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "gen/int.h"
 
@@ -24,14 +25,31 @@ static size_t without_ending(const char *p, size_t n)
     return n;
 }
 
-static void put_word(struct bag *b, const char *p, size_t n)
+uint64_t lexical_stem(const char *p, size_t n)
 {
     char stem[STEM];
     size_t len = MIN(without_ending(p, n), (size_t)STEM);
-    if (b->n >= WORDS_MOST) return;
     for (size_t i = 0; i < len; i++) stem[i] = (char)tolower((unsigned char)p[i]);
+    return hash64(stem, len, 0);
+}
+
+bool lexical_is_function(const char *p, size_t n)
+{
+    static const char *const words[] = { "a", "an", "the", "and", "or", "but", "of", "in", "on", "at", "to", "for", "with", "by", "from", "as", "into",
+        "is", "are", "was", "were", "be", "been", "am", "do", "does", "did", "has", "have", "had", "will", "would", "can", "could", "should", "may",
+        "i", "me", "my", "we", "us", "our", "you", "your", "it", "its", "it's", "i'm", "he", "she", "they", "them", "their", "this", "that", "these",
+        "those", "there", "what", "which", "who", "how", "when", "where", "please", "if", "so", "not", "no", "any", "some", "just", "then", "than" };
+    for (size_t i = 0; i < LEN(words); i++)
+        if (strlen(words[i]) == n && !strncasecmp(words[i], p, n)) return true;
+    return false;
+}
+
+static void put_word(struct bag *b, const char *p, size_t n)
+{
+    if (b->n >= WORDS_MOST) return;
+    if (lexical_is_function(p, n)) return;
     MEM_GROW(b->word, b->n, b->cap);
-    b->word[b->n++] = hash64(stem, len, 0);
+    b->word[b->n++] = lexical_stem(p, n);
 }
 
 /* Words of text and of identifiers: letters or digits in a row, cut at the humps of camelCase. */

@@ -19,19 +19,26 @@
  *
  * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
  * whoever runs many of them can compute for all at once (loop.c). */
+#include <math.h>
+
 #include "gen/draft.h"
+#include "gen/value.h"
 
 #define FORCED_MOST 256
-#define MEMBERS_MOST 64 /* of an enum that is chosen from as a whole */
 /* Drafts are paid for: a token computed ahead costs a fifth of a pass or less (rows of one pass share its weights), one that
  * is chosen saves a pass. So many are given at first, which is what a request can lose. */
 #define DRAFT_CREDIT 4
 #define DRAFT_WORTH 4
 #define DRAFT_AGAIN 16  /* tokens after which one more is given to who has none left */
 #define DRAFT_PIECES 24 /* guesses in a row */
-#define PRIOR_WEIGHT 10 /* of the words of the request against the model's word for a name or member */
-#define TURN_SHARE 0.3  /* of the best prior counts for a call, */
-#define TURN_BIAS 0.5   /* and this against it */
+#define PRIOR_WEIGHT 15 /* of the words of the request against the model's word for a name or member */
+#define TURN_SHARE (4.0 / PRIOR_WEIGHT) /* of the best prior counts for a call, */
+#define TURN_BIAS 0.3   /* and this, */
+#define TURN_LACKS 4    /* and this against a tool whose required numbers the request has not */
+#define MORE_BIAS 4     /* against another call, */
+#define MORE_NOTHING 8  /* and if the calls so far say all numbers and names of the request */
+#define SPAN_FLOOR 0.2  /* share of all values that spans of the request must have, */
+#define NUMBER_FLOOR 0.01 /* and its numbers, to be chosen from */
 
 struct seq {
     struct seq_opts o;
@@ -49,9 +56,8 @@ struct seq {
     struct drafter *drafter;
     struct str said;                                              /* bytes of all tokens but special ones */
     double *prior;           /* [n_tool] of names */
-    const char **name;       /* [n_tool] */
-    const char *member[MEMBERS_MOST];                             /* of the enum that is being chosen from */
-    double member_prior[MEMBERS_MOST];
+    struct whole_item item[ITEMS_MOST];                           /* what is being chosen from */
+    struct offer *offer;                                          /* of the request, where values are weighed */
     struct json *any_object; /* schema of response_format json_object */
     struct whole whole;      /* a name that is being chosen */
     bool naming;
@@ -267,8 +273,7 @@ struct seq *seq_open(const struct seq_opts *o, struct err *e)
     if (s->o.steer) set_prior(s);
     if (s->n_tool && s->matcher && !o->no_model && !o->r->no_draft) s->drafter = drafter_open(o->r->messages, s->tool, s->n_tool);
     s->credit = DRAFT_CREDIT;
-    s->name = mem_zero(((size_t)s->n_tool + 1) * sizeof *s->name);
-    for (int i = 0; i < s->n_tool; i++) s->name[i] = s->tool[i].name;
+    if (s->o.steer) s->offer = offer_open(o->r->messages);
     s->whole = (struct whole){ .voice = s->o.voice, .n_vocab = s->n_vocab, .stride = s->o.stride };
     if (o->r->want_tokens && o->r->top >= 0 && !o->no_model) s->raw = mem_alloc((size_t)s->n_vocab * sizeof *s->raw);
     return s;
@@ -296,7 +301,7 @@ void seq_close(struct seq *s)
     mem_free(s->raw);
     mem_free(s->run.id);
     mem_free(s->prior);
-    mem_free(s->name);
+    offer_close(s->offer);
     mem_free(s->text.id);
     str_done(&s->said);
     drafter_close(s->drafter);
@@ -341,7 +346,7 @@ static void take(struct seq *s, int32_t id, enum token_origin origin, const stru
     emit_token(&s->em, id, origin, odds);
     s->o.usage.reasoning_tokens += s->em.thought;
     if (!s->em.in_call && !voice_is_special(&s->o.voice, id)) ids_put(&s->text, id);
-    if (s->drafter && !voice_is_special(&s->o.voice, id)) say(s, &s->said, id);
+    if ((s->drafter || s->offer) && !voice_is_special(&s->o.voice, id)) say(s, &s->said, id);
     if (s->used == 1) s->o.timing.first_token_ms = (double)(clock_ns() - s->o.start_ns) * 1e-6;
 }
 
@@ -364,10 +369,11 @@ static void take_run(struct seq *s, const int32_t *token, int n, enum token_orig
     }
 }
 
-/* The tool that is being called has an enum, and its members are to be weighed. */
-static bool has_members(const struct seq *s)
+/* The tool that is being called has values that are weighed. */
+static bool has_wholes(const struct seq *s)
 {
     const struct json *props = s->em.current ? json_get(s->em.current->schema, "properties") : NULL;
+    if (s->o.steer & STEER_VALUE) return true;
     if (!(s->o.steer & STEER_MEMBER) || !json_is(props, JSON_OBJECT)) return false;
     for (struct json_iter it = json_iter(props); json_next(&it);)
         if (json_get(it.value, "enum")) return true;
@@ -378,7 +384,7 @@ static bool has_members(const struct seq *s)
 static bool may_draft(const struct seq *s)
 {
     return !s->o.no_model && !s->o.r->no_draft && s->pending.n && s->credit > 0 && left(s) > 2 &&
-           (s->em.in_call ? !has_members(s) : !(s->o.steer & STEER_NAME));
+           (s->em.in_call ? !has_wholes(s) : !(s->o.steer & STEER_NAME));
 }
 
 /* Adds what the language forces, or all but forces, to the text. */
@@ -464,63 +470,61 @@ static double draw(const struct seq *s)
     return rng_unit(&r);
 }
 
-/* ---- members of enums ------------------------------------------------------------------------- */
+/* ---- names and values as wholes -------------------------------------------------------------- */
 
-/* The property whose string value has just been opened, at the first level of the arguments so far; its length, 0: none. */
-static size_t open_property(const struct str *args, const char **key)
+static struct whole_item one_end(const char *text, double prior)
 {
-    int depth = 0;
-    bool in_string = false, is_value = false;
-    size_t from = 0, len = 0;
-    for (size_t i = 0; i < args->len; i++) {
-        char c = args->p[i];
-        if (in_string && c == '\\') i++;
-        else if (c == '"') {
-            in_string = !in_string;
-            if (in_string) from = i + 1;
-            else if (depth == 1 && !is_value) *key = args->p + from, len = i - from;
-        } else if (in_string) continue;
-        else if (c == '{' || c == '[') depth++;
-        else if (c == '}' || c == ']') depth--;
-        else if (depth == 1 && (c == ':' || c == ',')) is_value = c == ':';
-    }
-    return in_string && depth == 1 && is_value && from == args->len ? len : 0;
+    return (struct whole_item){ .text = text, .n_stop = 1, .stop = { { strlen(text), prior } } };
 }
 
-/* Gathers the members that may stand here with what the request says of them. Few or none: 0. */
-static int list_members(struct seq *s)
+static int list_names(struct seq *s)
 {
-    const char *key = NULL;
-    size_t len = s->em.current ? open_property(&s->em.args, &key) : 0;
-    char name[128];
+    if (s->n_tool > ITEMS_MOST) return 0;
+    for (int i = 0; i < s->n_tool; i++) s->item[i] = one_end(s->tool[i].name, s->prior[i]);
+    return s->n_tool;
+}
+
+/* The members of the enum that may stand here with what the request says of them. Few or none: 0. */
+static int list_members(struct seq *s, const struct json *list)
+{
+    struct call_tool as_tool[ITEMS_MOST] = { 0 };
+    double prior[ITEMS_MOST];
     int n = 0;
-    if (!len || len >= sizeof name) return 0;
-    snprintf(name, sizeof name, "%.*s", (int)len, key);
-    const struct json *list = json_get(json_get(json_get(s->em.current->schema, "properties"), name), "enum");
-    struct call_tool as_tool[MEMBERS_MOST] = { 0 };
-    if (json_len(list) > MEMBERS_MOST) return 0;
-    for (size_t i = 0; i < json_len(list); i++) {
-        const char *m = json_str(json_at(list, i), NULL);
-        if (!m) continue;
-        as_tool[n].name = m;
-        s->member[n++] = m;
-    }
-    lexical_scores(s->o.r->messages, as_tool, n, s->member_prior);
-    for (int i = 0; i < n; i++) s->member_prior[i] *= PRIOR_WEIGHT;
+    if (json_len(list) > ITEMS_MOST) return 0;
+    for (size_t i = 0; i < json_len(list); i++)
+        if (json_str(json_at(list, i), NULL)) as_tool[n++].name = json_str(json_at(list, i), NULL);
+    lexical_scores(s->o.r->messages, as_tool, n, prior);
+    for (int i = 0; i < n; i++) s->item[i] = one_end(as_tool[i].name, PRIOR_WEIGHT * prior[i]);
     return n;
 }
 
-/* Is something to be chosen as a whole here: a tool's name, a member of an enum? */
+/* Does the text end where the arguments do? The parser holds a number back until its end. */
+static bool args_are_whole(const struct seq *s)
+{
+    return s->em.args.len && s->said.len && s->em.args.p[s->em.args.len - 1] == s->said.p[s->said.len - 1];
+}
+
+/* Is something to be chosen as a whole here: a tool's name, a member of an enum, a value that the request offers? */
 static bool begins_whole(struct seq *s, const float *logits)
 {
     struct whole *w = &s->whole;
+    struct place p;
+    w->item = s->item, w->least = 2, w->floor = 0, w->ends = "\"";
     if (!s->em.in_call) {
-        w->name = s->name, w->n_name = s->n_tool, w->prior = s->prior;
-        return s->o.steer & STEER_NAME && whole_begin(w, s->matcher, logits);
+        if (!(s->o.steer & STEER_NAME)) return false;
+        w->n_item = list_names(s), w->ends = "\"(";
+        return whole_begin(w, s->matcher, logits);
     }
-    if (!(s->o.steer & STEER_MEMBER) || !(w->n_name = list_members(s))) return false;
-    w->name = s->member, w->prior = s->member_prior;
-    return whole_begin(w, s->matcher, logits);
+    if (!s->em.current || !(s->o.steer & (STEER_MEMBER | STEER_VALUE)) || !args_are_whole(s)) return false;
+    if (!place_find(&p, s->em.current->schema, s->em.args.p, s->em.args.len)) return false;
+    const struct json *members = p.in_string ? json_get(p.schema, "enum") : NULL;
+    if (members) w->n_item = s->o.steer & STEER_MEMBER ? list_members(s, members) : 0;
+    else {
+        w->n_item = s->o.steer & STEER_VALUE ? offer_values(s->offer, &p, s->item, ITEMS_MOST) : 0;
+        w->least = 1, w->floor = p.in_string ? SPAN_FLOOR : NUMBER_FLOOR;
+        if (!p.in_string) w->ends = ",]}";
+    }
+    return w->n_item && whole_begin(w, s->matcher, logits);
 }
 
 /* Is this the first token of a turn that may be a call or text, and help is wanted? */
@@ -529,12 +533,44 @@ static bool is_turn(const struct seq *s)
     return s->o.steer & STEER_TURN && s->used == 0 && s->o.r->choice == CHOICE_AUTO;
 }
 
-/* A request that shares words with a tool is rather a call, one that shares none rather text. */
+/* A request that shares words with a tool is rather a call; one that shares none, or has not the numbers that a call needs, rather text. */
 static double lean_to_call(const struct seq *s)
 {
-    double most = 0;
-    for (int i = 0; i < s->n_tool; i++) most = MAX(most, s->prior[i]);
-    return TURN_SHARE * most - TURN_BIAS;
+    double most = -INFINITY;
+    for (int i = 0; i < s->n_tool; i++)
+        most = MAX(most, TURN_SHARE * s->prior[i] - (s->offer && offer_lacks(s->offer, s->tool[i].schema) ? TURN_LACKS : 0));
+    return most + TURN_BIAS;
+}
+
+static enum list_step list_step(const struct seq *s, int32_t t)
+{
+    return voice_is_special(&s->o.voice, t) ? LIST_SAME : place_list(s->said.p, s->said.len, tok_bytes(s->o.voice.tok, t));
+}
+
+/* Does the model want another call here, and is that to be weighed? */
+static bool is_more(const struct seq *s, const float *logits)
+{
+    return logits && s->o.steer & STEER_MORE && s->matcher && s->said.len && list_step(s, sample_argmax(logits, NULL, s->n_vocab)) == LIST_MORE;
+}
+
+/* Another call is rather wanted while the request says something that no call has said. */
+static double lean_to_more(const struct seq *s)
+{
+    return -(offer_left(s->offer, s->said.p, s->said.len) ? MORE_BIAS : MORE_NOTHING);
+}
+
+/* Another call or the end of the list, by mass; -1: the end may not stand here. */
+static int32_t pick_more(const struct seq *s, const float *logits, const uint32_t *mask)
+{
+    double mass[3] = { 0 };
+    int32_t best[3] = { -1, -1, -1 }, top = sample_argmax(logits, mask, s->n_vocab);
+    for (int32_t t = 0; top >= 0 && t < s->n_vocab; t++) {
+        if (!(mask[t >> 5] >> (t & 31) & 1) || !(logits[t] > logits[top] - 15)) continue;
+        enum list_step step = list_step(s, t);
+        mass[step] += exp((double)logits[t] - logits[top]);
+        if (best[step] < 0 || logits[t] > logits[best[step]]) best[step] = t;
+    }
+    return mass[LIST_ENDS] > mass[LIST_MORE] * exp(lean_to_more(s)) ? best[LIST_ENDS] : -1;
 }
 
 /* One draw under a mask; without a model every allowed token is as good as the next. */
@@ -542,24 +578,26 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 {
     if (!logits) return sample_uniform(mask, s->n_vocab, draw(s));
     if (is_turn(s)) return whole_turn(&s->o.voice, logits, mask, s->n_vocab, lean_to_call(s));
+    int32_t end = is_more(s, logits) ? pick_more(s, logits, mask) : -1;
+    if (end >= 0) return end;
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
 }
 
-/* Takes the name that was chosen as a whole, if it fits. */
-static bool take_name(struct seq *s)
+/* Takes the text that was chosen as a whole, if it fits. */
+static bool take_whole(struct seq *s)
 {
     const float *lp = NULL;
-    const struct ids *name = whole_best(&s->whole, &lp);
-    int n = name ? (int)name->n : 0, done = 0;
-    while (done < n && matcher_commit(s->matcher, name->id[done])) done++;
+    const int32_t *id = NULL;
+    int n = whole_best(&s->whole, &id, &lp), done = 0;
+    while (done < n && matcher_commit(s->matcher, id[done])) done++;
     if (!n || done < n || !fits(s, n)) {
         matcher_rollback(s->matcher, done);
         return false;
     }
-    float share = s->legal ? whole_share(&s->whole) : 1;              /* the rest of the name is not chosen any more */
-    if (s->raw) take_odd(s, name->id[0], ORIGIN_SAMPLED, share);      /* its logits are at hand */
-    else take(s, name->id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0], .share = share });
-    take_run(s, name->id + 1, n - 1, ORIGIN_SAMPLED, lp + 1);
+    float share = s->legal ? whole_share(&s->whole) : 1;              /* its other tokens are not chosen any more */
+    if (s->raw) take_odd(s, id[0], ORIGIN_SAMPLED, share);      /* its logits are at hand */
+    else take(s, id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0], .share = share });
+    take_run(s, id + 1, n - 1, ORIGIN_SAMPLED, lp + 1);
     return true;
 }
 
@@ -568,7 +606,7 @@ static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t
 /* The token to take, committed; -1: none is possible (e). */
 static int32_t choose(struct seq *s, const float *logits, struct err *e)
 {
-    bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s),
+    bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s) && !is_more(s, logits),
          cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
     if (!s->matcher) return greedy ? t : pick(s, logits, NULL);
@@ -627,7 +665,7 @@ static bool next_name(struct seq *s, struct seq_want *w, struct err *e)
         return true;
     }
     s->naming = false;
-    return take_name(s) || take_one(s, e);
+    return take_whole(s) || take_one(s, e);
 }
 
 bool seq_next(struct seq *s, struct seq_want *w, struct err *e)

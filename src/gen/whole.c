@@ -11,8 +11,7 @@
 
 #include "gen/int.h"
 
-#define NAME_TOKENS 64 /* longer names are left to the usual way */
-#define NAMES_MOST 64
+#define WHOLE_TOKENS 96 /* longer texts are left to the usual way */
 
 static bool in_mask(const uint32_t *mask, int t) { return mask[t >> 5] >> (t & 31) & 1; }
 
@@ -32,7 +31,7 @@ int32_t whole_turn(const struct voice *v, const float *logits, const uint32_t *m
     return best[heavier] >= 0 ? best[heavier] : top;
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 static double log_sum(const float *l, int n)
 {
@@ -43,26 +42,26 @@ static double log_sum(const float *l, int n)
     return top + log(sum);
 }
 
-/* Log-probability of a token that begins with byte c. */
-static double log_begins(const struct whole *w, const float *l, char c)
+/* Log-probability of a token that begins with one of these bytes. */
+static double log_begins(const struct whole *w, const float *l, const char *ends)
 {
     double sum = 0, all = log_sum(l, w->n_vocab);
     for (int t = 0; t < w->n_vocab; t++) {
         struct bytes b = tok_bytes(w->voice.tok, t);
-        if (b.len && b.p[0] == c && !voice_is_special(&w->voice, t)) sum += exp(l[t] - all);
+        if (b.len && b.p[0] && strchr(ends, b.p[0]) && !voice_is_special(&w->voice, t)) sum += exp(l[t] - all);
     }
     return log(sum);
 }
 
-/* The byte that ends a name here ('"' or '('), 0 if the name cannot stand here. */
-static char end_of_name(const struct matcher *m, const char *name)
+/* May the text and one of the bytes that end it stand here? */
+static bool may_stand(const struct matcher *m, const char *text, size_t n, const char *ends)
 {
     struct matcher *f = matcher_fork(m);
-    char end = 0;
-    if (matcher_commit_bytes(f, name, strlen(name)))
-        end = matcher_commit_bytes(f, "\"", 1) ? '"' : matcher_commit_bytes(f, "(", 1) ? '(' : 0;
+    bool ok = matcher_commit_bytes(f, text, n);
+    for (; ok && *ends; ends++)
+        if (matcher_commit_bytes(f, ends, 1)) break;
     matcher_free(f);
-    return end;
+    return ok && *ends;
 }
 
 /* May text stand here? Then a name is just text. */
@@ -74,21 +73,42 @@ static bool is_text(const struct matcher *m)
     return text;
 }
 
-/* A name that may stand here: its tokens, the byte that ends it, the log-probability of each token as far as it is known;
- * that of the first, with the prior, bounds that of the whole, until the whole is known. */
-struct candidate { struct ids tok; char end; double prior, bound; float lp[NAME_TOKENS]; };
+/* A text that may stand here: its tokens, how many of them there are at each place where it may end, the log-probability of each
+ * as far as it is known. bound: no ending of it is better; score: of the best ending, once it is known. */
+struct candidate {
+    struct ids tok;
+    int n_stop; struct { size_t n; double prior; } stop[STOPS_MOST];
+    double bound, score, model;                                       /* model: score without the prior */
+    size_t n_best;
+    float lp[WHOLE_TOKENS];
+};
 
-static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m,
-                           int tool, const float *now)
+/* Tokens up to each stop are those of the pieces between stops. */
+static bool put_stop(struct candidate *c, const struct whole *w, const struct whole_item *it, size_t from, int i)
 {
-    const char *name = w->name[tool];
-    *c = (struct candidate){ .end = end_of_name(m, name) };
-    if (!c->end) return false;
-    if (!tok_encode(w->voice.tok, name, strlen(name), TOK_INSIDE, &c->tok, NULL)) return false;
-    if (!c->tok.n || c->tok.n > NAME_TOKENS) return false;
-    c->prior = w->prior[tool];
+    size_t to = it->stop[i].at;
+    if (!tok_encode(w->voice.tok, it->text + from, to - from, TOK_INSIDE, &c->tok, NULL)) return false;
+    c->stop[c->n_stop].n = c->tok.n;
+    c->stop[c->n_stop++].prior = it->stop[i].prior;
+    return true;
+}
+
+static bool candidate_init(struct candidate *c, const struct whole *w, const struct matcher *m, const struct whole_item *it, const float *now)
+{
+    double best = -INFINITY;
+    size_t from = 0;
+    *c = (struct candidate){ 0 };
+    for (int i = 0; i < it->n_stop; i++) {
+        if (!may_stand(m, it->text, it->stop[i].at, w->ends)) break;
+        if (!put_stop(c, w, it, from, i)) return false;
+        if (c->tok.n > WHOLE_TOKENS) { c->n_stop--; break; }
+        from = it->stop[i].at;
+        best = MAX(best, it->stop[i].prior);
+    }
+    if (!c->n_stop || !c->tok.n) return false;
+    c->tok.n = c->stop[c->n_stop - 1].n;
     c->lp[0] = (float)(now[c->tok.id[0]] - log_sum(now, w->n_vocab));
-    c->bound = now[c->tok.id[0]] - log_sum(now, w->n_vocab) + c->prior;
+    c->bound = c->lp[0] + best;
     return true;
 }
 
@@ -101,16 +121,17 @@ static int more_likely(const void *a, const void *b)
 bool whole_begin(struct whole *w, const struct matcher *m, const float *now)
 {
     whole_done(w);
-    if (w->n_name < 2 || w->n_name > NAMES_MOST || is_text(m)) return false;
-    w->c = mem_zero((size_t)w->n_name * sizeof *w->c);
-    for (int i = 0; i < w->n_name; i++) {
-        if (candidate_init(&w->c[w->n], w, m, i, now)) w->n++;
+    if (w->n_item < w->least || w->n_item > ITEMS_MOST || is_text(m)) return false;
+    w->c = mem_zero((size_t)w->n_item * sizeof *w->c);
+    for (int i = 0; i < w->n_item; i++) {
+        if (candidate_init(&w->c[w->n], w, m, &w->item[i], now)) w->n++;
         else mem_free(w->c[w->n].tok.id), w->c[w->n].tok.id = NULL;
     }
     w->top = -INFINITY;
+    w->mass = 0;
     w->best = -1;
     qsort(w->c, (size_t)w->n, sizeof *w->c, more_likely);
-    if (w->n > 1) return true;
+    if (w->n >= w->least) return true;
     whole_done(w);
     return false;
 }
@@ -118,36 +139,44 @@ bool whole_begin(struct whole *w, const struct matcher *m, const float *now)
 /* In the order of their bounds, so that most need not be looked at. */
 const struct ids *whole_next(const struct whole *w)
 {
-    return w->at < w->n && w->c[w->at].bound > w->top ? &w->c[w->at].tok : NULL;
+    bool worth = w->at < w->n && w->c[w->at].bound > MAX(w->top, w->floor > 0 ? -9 : -INFINITY);
+    return worth ? &w->c[w->at].tok : NULL;
 }
 
 void whole_rows(struct whole *w, const float *rows)
 {
     struct candidate *c = &w->c[w->at++];
-    if (!rows) return;
-    double sum = c->bound - c->prior;
-    for (size_t i = 1; i < c->tok.n; i++) {
-        const float *l = rows + (i - 1) * (size_t)w->stride;
-        c->lp[i] = (float)(l[c->tok.id[i]] - log_sum(l, w->n_vocab));
-        sum += l[c->tok.id[i]] - log_sum(l, w->n_vocab);
+    double sum = c->lp[0];
+    size_t i = 1;
+    c->score = -INFINITY;
+    for (int k = 0; rows && k < c->n_stop; k++) {
+        for (; i < c->stop[k].n; i++) {
+            const float *l = rows + (i - 1) * (size_t)w->stride;
+            c->lp[i] = (float)(l[c->tok.id[i]] - log_sum(l, w->n_vocab));
+            sum += c->lp[i];
+        }
+        double model = sum + log_begins(w, rows + (i - 1) * (size_t)w->stride, w->ends);
+        w->mass += exp(model);
+        if (model + c->stop[k].prior > c->score) c->score = model + c->stop[k].prior, c->model = model, c->n_best = i;
     }
-    sum += log_begins(w, rows + (c->tok.n - 1) * (size_t)w->stride, c->end) + c->prior;
-    c->bound = sum;
-    if (sum > w->top) w->top = sum, w->best = w->at - 1;
+    if (rows) c->bound = c->score;
+    if (c->score > w->top) w->top = c->score, w->best = w->at - 1;
 }
 
 float whole_share(const struct whole *w)
 {
     double all = 0;
+    if (w->floor > 0) return (float)MIN(exp(w->c[w->best].model), 1);
     for (int i = 0; i < w->n; i++) all += exp(w->c[i].bound - w->top);
     return all > 0 ? (float)(1 / all) : 1;
 }
 
-const struct ids *whole_best(const struct whole *w, const float **logprob)
+int whole_best(const struct whole *w, const int32_t **tok, const float **logprob)
 {
-    if (w->best < 0) return NULL;
+    if (w->best < 0 || w->mass < w->floor) return 0;
     *logprob = w->c[w->best].lp;
-    return &w->c[w->best].tok;
+    *tok = w->c[w->best].tok.id;
+    return (int)w->c[w->best].n_best;
 }
 
 void whole_done(struct whole *w)
