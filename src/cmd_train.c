@@ -9,6 +9,8 @@
 #include "train/train.h"
 #include "tuner.h"
 
+#define TRAINED_TOOLS 16 /* beyond which a model of this size chooses badly (gen/retrieve.c) */
+
 struct train_args {
     const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
     struct opt_list pack;
@@ -221,7 +223,7 @@ static bool export_end(const struct train *t, const struct train_args *a, const 
                        struct err *e)
 {
     struct str text = { 0 };
-    struct export_opts o = { .vocab = g->vocab, .name = a->name, .dialect = "lfm2-json" };
+    struct export_opts o = { .vocab = g->vocab, .name = a->name, .dialect = "lfm2-json", .tools_max = TRAINED_TOOLS };
     bool ok = find_type(a->type, &o.type, e) && read_template(a->tmpl, &text, e);
     o.chat_template = text.p;
     ok = ok && train_export(train_net(t), train_weights(t), &o, a->out, e);
@@ -439,7 +441,7 @@ static int run_export(const void *opts, int n_arg, char **arg)
     struct err e = { 0 };
     struct str text = { 0 };
     struct gguf *vocab = NULL;
-    struct export_opts o = { .name = a->name, .dialect = "lfm2-json" };
+    struct export_opts o = { .name = a->name, .dialect = "lfm2-json", .tools_max = TRAINED_TOOLS };
     bool ok = a->vocab ||
               err_set(&e, ERR_USAGE,
                       "--vocab is missing: the GGUF file with the tokenizer that the run used");

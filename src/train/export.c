@@ -99,6 +99,7 @@ bool train_export(const struct net *n, const float *w, const struct export_opts 
     if (x->name) gguf_out_str(o, "general.name", x->name, strlen(x->name));
     gguf_out_u32(o, "general.quantization_version", 2);
     if (x->dialect) gguf_out_str(o, "tenon.dialect", x->dialect, strlen(x->dialect));
+    if (x->tools_max) gguf_out_u32(o, "tenon.tools_max", (uint32_t)x->tools_max);
     if (x->vocab) put_vocab(o, x);
     for (; ok && done < n_tensor; done++) {
         struct tensor t;
