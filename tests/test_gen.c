@@ -495,6 +495,8 @@ TEST(a_request_offers_its_numbers_and_spans)
         { "the parameter's own name is none of it", "book the aquarium room", "{\"room\":\"", "aquarium", "aquarium room" },
         { "a span that was given is used up", "from Oslo to Bergen", "{\"core\":{\"metal\":\"Oslo\"},\"room\":\"", "Bergen", "Oslo" },
         { "not beyond a sentence", "in Rome. Thanks a lot; bye", "{\"room\":\"", "Rome", "lot; bye" },
+        { "the dot of a sentence is none of it", "drive to Rome.", "{\"room\":\"", "Rome", "Rome." },
+        { "that of an abbreviation may be", "fly to Washington D.C.", "{\"room\":\"", "D.C.", "" },
         { "without the possessive", "the road of Lisa's car", "{\"room\":\"", "Lisa", "" },
         { "members of enums are not its business", "a b c", "{\"mode\":\"", "", "a" },
         { "patterns neither", "xx", "{\"code\":\"", "", "xx" },

@@ -327,7 +327,8 @@ static int offer_spans(const struct offer *o, const struct place *p, struct whol
             if (!goes_on(o, reached, to)) break;
             if (len > 2 && !strncmp(w + len - 2, "'s", 2)) put_stop(it, to - 2 - from, span_prior(o, p, &own, i, j, to - 2));
             put_stop(it, to - from, span_prior(o, p, &own, i, j, to));
-            if (to < o->text.len && strchr(".?!", o->text.p[to])) put_stop(it, to + 1 - from, span_prior(o, p, &own, i, j, to));
+            bool dotted = to < o->text.len && o->text.p[to] == '.' && memchr(w, '.', len); /* "D.C." ends with one, a sentence's is none of it */
+            if (dotted || (to < o->text.len && strchr("?!", o->text.p[to]))) put_stop(it, to + 1 - from, span_prior(o, p, &own, i, j, to));
             reached = to;
         }
         n += it->n_stop > 0;

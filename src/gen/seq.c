@@ -35,7 +35,7 @@
 #define TURN_SHARE (4.0 / PRIOR_WEIGHT) /* of the best prior counts for a call, */
 #define TURN_BIAS 0.3   /* and this, */
 #define TURN_LACKS 4    /* and this against a tool whose required numbers the request has not */
-#define MORE_BIAS 4     /* against another call, */
+#define MORE_BIAS 1.5   /* against another call, */
 #define MORE_NOTHING 8  /* and if the calls so far say all numbers and names of the request */
 #define SPAN_FLOOR 0.2  /* share of all values that spans of the request must have, */
 #define NUMBER_FLOOR 0.01 /* and its numbers, to be chosen from */
