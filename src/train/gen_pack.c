@@ -15,7 +15,7 @@
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* Next "{slot}" or "{slot.2}" at or after s: false when there is none. */
-static bool next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k)
+bool pack_next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k)
 {
     for (; (s = strchr(s, '{')); s++) {
         size_t n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz_0123456789");
@@ -35,7 +35,7 @@ static bool next_ref(const char *s, const char **at, size_t *len, size_t *name_l
     return false;
 }
 
-static int slot_find(const struct domain_pack *p, const char *name, size_t len)
+int pack_slot_find(const struct domain_pack *p, const char *name, size_t len)
 {
     for (int i = 0; i < p->n_slot; i++)
         if (strlen(p->slot[i].name) == len && !memcmp(p->slot[i].name, name, len)) return i;
@@ -43,12 +43,12 @@ static int slot_find(const struct domain_pack *p, const char *name, size_t len)
 }
 
 /* The slot that a whole string names ("{room.2}"), -1 when it is anything else. */
-static int whole_ref(const struct domain_pack *p, const char *s, int *k)
+int pack_whole_ref(const struct domain_pack *p, const char *s, int *k)
 {
     const char *at;
     size_t len, name_len;
-    if (!next_ref(s, &at, &len, &name_len, k) || at != s || s[len]) return -1;
-    return slot_find(p, s + 1, name_len);
+    if (!pack_next_ref(s, &at, &len, &name_len, k) || at != s || s[len]) return -1;
+    return pack_slot_find(p, s + 1, name_len);
 }
 
 static uint64_t refs_in_text(const struct domain_pack *p, const char *s, bool plain_only)
@@ -57,8 +57,8 @@ static uint64_t refs_in_text(const struct domain_pack *p, const char *s, bool pl
     const char *at;
     size_t len, name_len;
     int k;
-    for (; next_ref(s, &at, &len, &name_len, &k); s = at + len) {
-        int i = slot_find(p, at + 1, name_len);
+    for (; pack_next_ref(s, &at, &len, &name_len, &k); s = at + len) {
+        int i = pack_slot_find(p, at + 1, name_len);
         if (i >= 0 && i < 64 && (!plain_only || k == 1)) set |= 1ull << i;
     }
     return set;
@@ -76,62 +76,20 @@ static uint64_t refs_in(const struct domain_pack *p, const struct json *v, bool 
     return set;
 }
 
-static bool says_when(const char *s)
-{
-    static const char *const words[] = {
-        "day", "tomorrow", "tonight", "morning", "evening", "noon", "week", "month", "o'clock",
-        "January", "February", "March", "April", "June", "July", "August", "September", "October",
-        "November", "December", " am", " pm", "night", "hour", "minute", "quarter", "half past"
-    };
-    for (size_t i = 0; i < LEN(words); i++)
-        if (strstr(s, words[i])) return true;
-    const char *colon = strchr(s, ':');
-    return colon && colon > s && colon[-1] >= '0' && colon[-1] <= '9' && colon[1] >= '0' &&
-           colon[1] <= '9';
-}
-
-/* Two in five values say when: an invented look-alike would not look like it. */
-static bool is_temporal(const struct json *values)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < json_len(values); i++) {
-        const char *v = json_str(json_at(values, i), NULL);
-        n += v && says_when(v);
-    }
-    return n * 5 >= json_len(values) * 2;
-}
-
 static bool load_slots(struct domain_pack *p, struct err *e)
 {
     const struct json *slots = json_get(p->root, "slots");
     p->slot = mem_zero((json_len(slots) + 1) * sizeof *p->slot);
-    for (struct json_iter it = json_iter(slots); json_next(&it);) {
-        struct slot *s = &p->slot[p->n_slot++];
-        s->name = it.key;
-        const struct json *k = json_get(it.value, "kind");
-        s->values = json_get(it.value, "values");
-        s->temporal = s->values && is_temporal(s->values);
-        s->map = json_get(it.value, "map");
-        s->range = json_get(it.value, "int");
-        s->decimal = json_get(it.value, "decimal");
-        s->kind = k ? value_kind_of(json_str(k, NULL) ? json_str(k, NULL) : "") : -1;
-        if (s->map) {
-            s->n_map = json_len(s->map);
-            s->map_key = mem_zero((s->n_map + 1) * sizeof *s->map_key);
-            s->map_value = mem_zero((s->n_map + 1) * sizeof *s->map_value);
-            size_t n = 0;
-            for (struct json_iter m = json_iter(s->map); json_next(&m); n++) {
-                s->map_key[n] = m.key;
-                s->map_value[n] = m.value;
-            }
-        }
-        bool usable = (s->values && json_is(json_at(s->values, 0), JSON_STRING)) || s->n_map ||
-                      (s->range && json_len(s->range) == 2) ||
-                      (s->decimal && json_len(s->decimal) == 3) || s->kind >= 0;
-        if (!usable)
-            return err_set(e, ERR_FORMAT,
-                           "slot %s: one of values, map, int, decimal or a known kind is expected",
-                           it.key);
+    for (struct json_iter it = json_iter(slots); json_next(&it);)
+        if (!slot_load(&p->slot[p->n_slot++], it.key, it.value, e)) return false;
+    for (int i = 0; i < p->n_slot; i++) {
+        struct slot *s = &p->slot[i];
+        if (!s->list) continue;
+        const char *of = json_str(s->list, NULL);
+        s->item = of ? pack_slot_find(p, of, strlen(of)) : -1;
+        if (s->item < 0 || p->slot[s->item].list)
+            return err_set(e, ERR_FORMAT, "slot %s: list of %s, which is no slot of single values",
+                           s->name, of ? of : "nothing");
     }
     return p->n_slot <= 64 ? true
                            : err_set(e, ERR_LIMIT, "%d slots, at most 64 are possible", p->n_slot);
@@ -179,6 +137,11 @@ static bool load_tools(struct domain_pack *p, struct err *e)
 static void close_slots(struct domain_pack *p, const struct json *schema, const struct json *value)
 {
     if (json_is(value, JSON_STRING)) {
+        int k, whole = pack_whole_ref(p, json_str(value, NULL), &k);
+        const struct json *items = json_get(schema, "items");
+        if (whole >= 0 && p->slot[whole].list &&
+            (json_get(items, "enum") || json_get(items, "pattern")))
+            p->slot[p->slot[whole].item].closed = true;
         if (!schema || (!json_get(schema, "enum") && !json_get(schema, "const") &&
                         !json_get(schema, "pattern")))
             return;
@@ -490,70 +453,27 @@ const struct domain_pack *pack_pick(struct draw *d)
 
 /* ---- drawing slots --------------------------------------------------------------------------- */
 
-enum { RANGE_MOST = 1000000000 };                                     /* a draw stays an int */
-
-static struct drawn slot_value(struct draw *d, const struct slot *s, enum fill fill)
-{
-    struct drawn o = { 0 };
-    if (s->values) {
-        o.said = json_str(json_at(s->values, (size_t)below(d, (int)json_len(s->values))), NULL);
-        if (!o.said) o.said = "";
-        if (s->temporal) fill = FILL_OWN;
-        if (fill == FILL_LIKE && !s->closed) o.said = value_like(d, o.said);
-        if (fill == FILL_ANY && !s->closed && d->g->real_value.n)
-            o.said = d->g->real_value.item[below(d, d->g->real_value.n)];
-    } else if (s->map) {
-        int i = below(d, (int)s->n_map);
-        o.said = s->map_key[i];
-        o.value = s->map_value[i];
-    } else if (s->range) {
-        int64_t lo = 0, hi = 0;
-        json_i64(json_at(s->range, 0), &lo);
-        json_i64(json_at(s->range, 1), &hi);
-        lo = MAX(MIN(lo, RANGE_MOST), -RANGE_MOST);
-        hi = MAX(MIN(hi, RANGE_MOST), lo);
-        o.said = text(d, "%d", range(d, (int)lo, (int)hi));
-        o.number = true;
-    } else if (s->decimal) {
-        double lo = json_f64(json_at(s->decimal, 0)), hi = json_f64(json_at(s->decimal, 1)),
-               st = json_f64(json_at(s->decimal, 2));
-        int steps = st > 0 && hi > lo ? (int)MIN((hi - lo) / st + 1e-9, RANGE_MOST) : 0;
-        char num[32];
-        snprintf(num, sizeof num, "%.6f", lo + st * below(d, steps + 1));
-        char *z = num + strlen(num) - 1;
-        while (*z == '0') *z-- = 0;
-        if (*z == '.') *z = 0;
-        o.said = text(d, "%s", num);
-        o.number = true;
-    } else {
-        struct value v = value_draw(d, (enum value_kind)s->kind);
-        /* the pack's coercion decides what the call holds */
-        o.said = v.said;
-        if (s->kind == V_INT) o.said = text(d, "%d", range(d, 2, 500));
-        json_free(v.json);
-    }
-    return o;
-}
-
 static bool drawn_before(const struct slots *s, int slot, const struct drawn *o)
 {
     for (int i = 0; i < s->n; i++) {
         if (s->got[i].slot != slot) continue;
-        if (o->value && s->got[i].value ? json_equal(o->value, s->got[i].value)
-                                        : !strcmp(o->said, s->got[i].said))
+        const struct drawn *q = &s->got[i];
+        if (o->value && q->value ? json_equal(o->value, q->value)
+            : o->raw && q->raw   ? !strcmp(o->raw, q->raw)
+                                 : !strcmp(o->said, q->said))
             return true;
     }
     return false;
 }
 
-static const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k)
+const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k)
 {
     for (int i = 0; i < s->n; i++)
         if (s->got[i].slot == slot && s->got[i].k == k) return &s->got[i];
     if (s->n == SLOTS_DRAWN_MOST) return &s->got[0];
     struct drawn o = { 0 };
     for (int tries = 0; tries < 60; tries++) {
-        o = slot_value(d, &s->p->slot[slot], s->fill);
+        o = slot_draw(d, s->p, slot, s->fill);
         if (!drawn_before(s, slot, &o)) break;
     }
     o.slot = slot;
@@ -568,9 +488,9 @@ const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool ma
     const char *at;
     size_t len, name_len;
     int k;
-    for (; next_ref(tmpl, &at, &len, &name_len, &k); tmpl = at + len) {
+    for (; pack_next_ref(tmpl, &at, &len, &name_len, &k); tmpl = at + len) {
         str_put(&out, tmpl, (size_t)(at - tmpl));
-        int i = slot_find(s->p, at + 1, name_len);
+        int i = pack_slot_find(s->p, at + 1, name_len);
         if (i < 0) { str_put(&out, at, len); continue; }
         str_putc(&out, MARK_OPEN);
         str_puts(&out, slot_get(d, s, i, k)->said);
@@ -588,16 +508,18 @@ const char *pack_one_text(struct draw *d, struct slots *s, const struct json *li
                      mark);
 }
 
-static struct json *drawn_json(const struct drawn *o)
+struct json *drawn_json(const struct drawn *o)
 {
+    struct err e = { 0 };
     if (o->value) return json_copy(o->value);
+    if (o->raw) return json_parse(o->raw, strlen(o->raw), &e);
     return o->number ? json_new_number(o->said, strlen(o->said)) : json_new_str(o->said);
 }
 
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v)
 {
     if (json_is(v, JSON_STRING)) {
-        int k, i = whole_ref(s->p, json_str(v, NULL), &k);
+        int k, i = pack_whole_ref(s->p, json_str(v, NULL), &k);
         return i >= 0 ? drawn_json(slot_get(d, s, i, k))
                       : json_new_str(pack_text(d, s, json_str(v, NULL), false));
     }
@@ -744,6 +666,23 @@ static void shuffle_params(struct draw *d, struct view *v)
     }
 }
 
+/* What programmers add to the description of a parameter that may be left out; a default is
+ * nobody's wish, so it is never called. */
+static const char *with_default(struct draw *d, const struct json *schema, const char *desc)
+{
+    size_t n = strlen(desc);
+    const char *type = json_str(json_get(schema, "type"), NULL);
+    const char *value = !type                     ? NULL
+                        : !strcmp(type, "boolean") ? pick(d, "true|false|False")
+                        : !strcmp(type, "integer") ? pick(d, "1|0|10|2|5|100")
+                                                   : NULL;
+    const char *add = value && chance(d, 60)
+                          ? text(d, "%s %s", pick(d, "Default|Default is|Defaults to|Default:"), value)
+                          : pick(d, "Optional|Optional parameter|May be left out|If given");
+    return text(d, "%s%s%s%s", desc, strchr(".!?)", desc[n - 1]) ? " " : ". ", add,
+                chance(d, 60) ? "." : "");
+}
+
 static void view_param(struct draw *d, struct view *v, const char *key, const struct json *schema,
                        bool required, const struct tool_use *use, int index, const struct look *l)
 {
@@ -754,6 +693,8 @@ static void view_param(struct draw *d, struct view *v, const char *key, const st
     p->key = p->name = key;
     p->schema = schema;
     p->desc = reworded_desc(d, swapped(d, &l->swaps, desc ? desc : ""), l->drop_desc_percent);
+    if (l->rename && !required && *p->desc && d->set == DATA_TRAIN && chance(d, 12))
+        p->desc = with_default(d, schema, p->desc);
     if (l->rename) p->name = renamed_param(d, key, p->desc, l);
     if (param_name_taken(v, p->name))
         p->name = param_name_taken(v, key) ? text(d, "%s_%d", key, v->n_param) : key;

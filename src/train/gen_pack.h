@@ -1,5 +1,6 @@
 /* gen_pack.h -- a loaded domain pack and its look in one conversation; shared by gen_pack.c, which
- * loads and draws, and gen_pack_kind.c, which makes conversations of it. */
+ * loads and draws, gen_pack_slot.c, which draws the values, gen_pack_form.c, which says what a pack
+ * has in forms of its own, and gen_pack_kind.c, which makes conversations of it. */
 #ifndef TENON_TRAIN_GEN_PACK_H
 #define TENON_TRAIN_GEN_PACK_H
 
@@ -16,11 +17,16 @@ enum group_kind {
     GROUP_KINDS
 };
 
+/* How a number is said; SAY_DIGITS where the pack says nothing. */
+enum say { SAY_DIGITS, SAY_WORDS, SAY_THOUSANDS, SAY_PERCENT };
 struct slot {
     const char *name;
     /* one of them, or kind >= 0 */
-    const struct json *values, *map, *range, *decimal;
+    const struct json *values, *map, *range, *decimal, *list;
     int kind;
+    enum say say;
+    double times;                                                     /* value = number said * times */
+    int item, least, most;                                            /* list: of which slot, how many */
     const char **map_key; const struct json **map_value; size_t n_map;
     /* its values are members of some schema; are days and times, which look like nothing else */
     bool closed, temporal;
@@ -44,7 +50,14 @@ struct domain_pack {
  * pack's. */
 enum fill { FILL_OWN, FILL_LIKE, FILL_ANY };
 /* The drawings of one conversation: the same slot and number give the same value everywhere. */
-struct drawn { int slot, k; const char *said; const struct json *value; bool number; };
+struct drawn {
+    int slot, k;
+    const char *said;
+    /* what the argument gets: value, or raw (JSON text), else said itself, as digits or characters */
+    const struct json *value;
+    const char *raw;
+    bool number;
+};
 /* Words of the pack that are other words in this conversation, in its tools and in what is said. */
 enum { SWAPS_MOST = 4 };
 struct swaps { const char *from[SWAPS_MOST], *to[SWAPS_MOST]; int n; };
@@ -55,6 +68,15 @@ struct slots {
     int n;
     enum fill fill;
 };
+bool slot_load(struct slot *s, const char *name, const struct json *form, struct err *e);
+struct drawn slot_draw(struct draw *d, const struct domain_pack *p, int slot, enum fill fill);
+const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k);
+struct json *drawn_json(const struct drawn *o);                       /* the caller's */
+/* Next "{slot}" or "{slot.2}" at or after s: false when there is none. */
+bool pack_next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k);
+int pack_slot_find(const struct domain_pack *p, const char *name, size_t len);
+/* The slot that a whole string names ("{room.2}"), -1 when it is anything else. */
+int pack_whole_ref(const struct domain_pack *p, const char *s, int *k);
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);
@@ -97,5 +119,23 @@ void view_make(struct draw *d, const struct domain_pack *p, int tool, struct too
 struct json *view_json(struct draw *d, const struct view *v);
 struct json *view_args(struct draw *d, const struct view *v, struct slots *s,
                        const struct json *args);
+
+/* Requests of a group in forms that the pack does not spell out (gen_pack_form.c). */
+
+/* Tool and parameters as this view calls them: "plot function with range 3 and color red". NULL
+ * when an argument cannot be said. Marked. */
+const char *form_named(struct draw *d, const struct view *v, struct slots *s,
+                       const struct json *args);
+/* A phrasing in which the speaker corrects a value in mid-sentence; tmpl itself when none can be. */
+const char *form_slip(struct draw *d, const struct domain_pack *p, const char *tmpl);
+/* A slot of the group that one argument alone takes, and that stands in the phrasing once (tmpl
+ * NULL: in all of them): its index, -1 when there is none. */
+int form_lone_slot(struct draw *d, const struct domain_pack *p, const struct group *g,
+                   const char *tmpl);
+/* Arguments with "{slot}" in place of "{slot.k}". The caller's. */
+struct json *form_args_with(const struct domain_pack *p, const struct json *args, int slot, int k);
+/* "{room}" becomes "{room}, {room.2} and {room.3}". */
+const char *form_spread(struct draw *d, const struct domain_pack *p, const char *tmpl, int slot,
+                        int n);
 
 #endif

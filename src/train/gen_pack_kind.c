@@ -158,11 +158,39 @@ static void put_past(struct scene *s, struct call *call, int n)
     conv_assistant(s->c, phrase_done(s->d));
 }
 
+/* A sentence of the pack's before or after the request, that asks for nothing. */
+static const char *with_context(struct scene *s, const char *said)
+{
+    struct draw *d = s->d;
+    const struct json *all = json_get(s->p->root, "context");
+    if (!json_len(all) || !chance(d, 12)) return said;
+    const char *c = swapped(
+        d, &s->look.swaps, json_str(json_at(all, (size_t)below(d, (int)json_len(all))), NULL));
+    size_t n = strlen(said);
+    if (chance(d, 70)) return text(d, "%s %s", c, said);
+    return text(d, "%s%s%s", said, n && strchr(".!?", said[n - 1]) ? " " : ". ", c);
+}
+
+/* What the user says for a request: a phrasing of the pack, in training now and then in another
+ * form. */
+static const char *request_text(struct scene *s, const struct group *g, struct slots *sl)
+{
+    struct draw *d = s->d;
+    const struct json *texts = json_get(g->g, "text");
+    const char *tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
+    if (d->set != DATA_TRAIN) return pack_text(d, sl, tmpl, true);
+    const struct view *v = g->n_call == 1 && chance(d, 10) ? view_of(s, g->call[0].tool) : NULL;
+    const char *named = v ? form_named(d, v, sl, g->call[0].args) : NULL;
+    if (named) return named;
+    if (chance(d, 4)) tmpl = form_slip(d, s->p, tmpl);
+    return with_context(s, pack_text(d, sl, tmpl, true));
+}
+
 static bool put_request(struct scene *s, const struct group *g, bool last)
 {
     struct slots sl = fresh_slots(s);
     struct call call[CALLS_MOST];
-    say(s, pack_one_text(s->d, &sl, json_get(g->g, "text"), true));
+    say(s, request_text(s, g, &sl));
     if (!calls_of(s, g, &sl, call)) return false;
     if (last) conv_answer_calls(s->c, call, g->n_call);
     else put_past(s, call, g->n_call);
@@ -269,6 +297,44 @@ static bool several_requests(struct scene *s)
     }
     scene_tools(s, use, -1, chance(s->d, 20));
     return put_several(s, g, n);
+}
+
+/* One request for several values: as many calls. Where the parameter takes a list, the same words
+ * are one call; only the schema tells. */
+static bool spread(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = NULL;
+    const char *tmpl = NULL;
+    int slot = -1;
+    for (int i = 0; i < 30 && slot < 0; i++) {
+        g = request_draw(d, s->p);
+        const struct json *texts = json_get(g->g, "text");
+        tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
+        slot = form_lone_slot(d, s->p, g, tmpl);
+        const struct slot *q = slot >= 0 ? &s->p->slot[slot] : NULL;
+        /* two numbers for one of several parameters could be anyone's */
+        if (q && (q->range || q->decimal) && json_len(g->call[0].args) > 1) slot = -1;
+    }
+    if (slot < 0) return false;
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, g, use);
+    scene_tools(s, use, -1, chance(d, 35));
+    int n = chance(d, 60) ? 2 : range(d, 3, 4);
+    struct slots sl = fresh_slots(s);
+    struct call call[CALLS_MOST];
+    say(s, pack_text(d, &sl, form_spread(d, s->p, tmpl, slot, n), true));
+    for (int k = 0; k < n; k++) {
+        struct json *args = form_args_with(s->p, g->call[0].args, slot, k + 1);
+        struct group one = { .g = g->g, .call = { { g->call[0].tool, args } }, .n_call = 1 };
+        bool ok = calls_of(s, &one, &sl, &call[k]);
+        json_free(args);
+        if (ok) continue;
+        while (k--) json_free(call[k].args);
+        return false;
+    }
+    conv_answer_calls(s->c, call, n);
+    return true;
 }
 
 /* The request is fine, but its tool is not on the list. */
@@ -538,6 +604,50 @@ static bool followup(struct scene *s)
     return true;
 }
 
+/* "not the kitchen, the attic": the call again with one value changed. */
+static bool fix(struct scene *s)
+{
+    struct draw *d = s->d;
+    const struct group *g = NULL;
+    int slot = -1;
+    for (int i = 0; i < 30 && slot < 0; i++) {
+        g = request_draw(d, s->p);
+        slot = form_lone_slot(d, s->p, g, NULL);
+    }
+    if (slot < 0) return false;
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, g, use);
+    scene_tools(s, use, -1, chance(d, 20));
+    struct slots sl = fresh_slots(s);
+    struct call call[CALLS_MOST];
+    say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
+    if (!calls_of(s, g, &sl, call)) return false;
+    put_past(s, call, 1);
+    const char *name = s->p->slot[slot].name,
+               *as = rule(d, "not {w}, {v}|sorry, I meant {v}, not {w}|no, {v} instead of {w}|"
+                             "that should have been {v}, not {w}|change {w} to {v}|"
+                             "oh, I said {w} but it's {v}|make that {v} instead of {w}|"
+                             "wrong: {v} rather than {w}|again, but with {v} in place of {w}|"
+                             "{v}, not {w}!|could you do that with {v} instead of {w}?");
+    const char *again = phrase_template(d, as,
+                                        (const char *const[]){ "w", text(d, "{%s}", name), "v",
+                                                               text(d, "{%s.2}", name), NULL });
+    say(s, pack_text(d, &sl, again, true));
+    struct json *args = form_args_with(s->p, g->call[0].args, slot, 2);
+    struct group one = { .g = g->g, .call = { { g->call[0].tool, args } }, .n_call = 1 };
+    bool ok = calls_of(s, &one, &sl, call);
+    json_free(args);
+    if (ok) conv_answer_calls(s->c, call, 1);
+    return ok;
+}
+
+/* In training a third of the parallel calls are one request for several values. */
+static bool parallel(struct scene *s)
+{
+    if (s->d->set == DATA_TRAIN && chance(s->d, 33)) return spread(s);
+    return chance(s->d, 40) ? several_requests(s) : requests(s, KIND_PARALLEL);
+}
+
 bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c)
 {
     struct scene s = { .d = d, .p = pack_pick(d), .c = c };
@@ -546,11 +656,13 @@ bool pack_conversation(struct draw *d, enum data_kind kind, struct conv *c)
     if (chance(d, 12)) conv_system(c, system_line(d));
     bool ok = false;
     switch (kind) {
-    case KIND_PARALLEL: ok = chance(d, 40) ? several_requests(&s) : requests(&s, kind); break;
+    case KIND_PARALLEL: ok = parallel(&s); break;
     case KIND_NONE: ok = none(&s); break;
     case KIND_ASK: ok = ask(&s); break;
     case KIND_GROUNDED: ok = grounded(&s); break;
-    case KIND_MULTI_TURN: ok = followup(&s); break;
+    case KIND_MULTI_TURN:
+        ok = d->set == DATA_TRAIN && chance(d, 20) ? fix(&s) : followup(&s);
+        break;
     default: ok = requests(&s, kind);
     }
     if (!ok) conv_drop(c);

@@ -271,6 +271,78 @@ static struct value iso_date(struct draw *d)
     return (struct value){ said, json_new_str(iso) };
 }
 
+static const char *part_of_day(int h)
+{
+    return h < 12 ? "in the morning" : h < 18 ? "in the afternoon" : "in the evening";
+}
+
+/* A time as people say it, for a parameter that wants HH:MM. */
+static struct value clock_value(struct draw *d)
+{
+    static const char *const hours[] = { "twelve", "one",   "two",   "three", "four", "five",
+                                         "six",    "seven", "eight", "nine",  "ten",  "eleven" };
+    int h = below(d, 24), m = below(d, 12) * 5, h12 = h % 12 ? h % 12 : 12, r = below(d, 7);
+    bool spoken_hour = h >= 5 && h < 22 && h != 12 && h != 11;
+    const char *said, *half = h < 12 ? "am" : "pm";
+    if (r >= 4 && r < 6 && !spoken_hour) {
+        h = h < 12 ? 0 : 12;
+        m = 0;
+        said = h ? "noon" : "midnight";
+    } else if (r == 0) said = text(d, "%02d:%02d", h, m);
+    else if (r == 1) said = text(d, "%d:%02d %s", h12, m, half);
+    else if (r < 4) {
+        m = 0;
+        said = text(d, "%d%s%s", h12, r == 2 ? " " : "", half);
+    } else if (r == 4) {
+        m = 30;
+        said = text(d, "half past %s %s", hours[h % 12], part_of_day(h));
+    } else if (r == 5) {
+        m = chance(d, 50) ? 15 : 45;
+        int said_h = m == 15 ? h : h + 1;
+        said = text(d, "quarter %s %s %s", m == 15 ? "past" : "to", hours[said_h % 12],
+                    part_of_day(said_h));
+    } else {
+        m = below(d, 60);
+        said = text(d, "%d:%02d %s", h12, m, h < 12 ? "a.m." : "p.m.");
+    }
+    return (struct value){ said, json_new_str(text(d, "%02d:%02d", h, m)) };
+}
+
+/* How long, for a parameter that wants minutes. */
+static struct value minutes_value(struct draw *d)
+{
+    static const struct { const char *said; int minutes;
+    } odd[] = { { "half an hour", 30 },        { "an hour", 60 },
+                { "a quarter of an hour", 15 }, { "an hour and a half", 90 },
+                { "two hours", 120 },          { "three quarters of an hour", 45 },
+                { "twenty minutes", 20 },      { "two and a half hours", 150 },
+                { "ten minutes", 10 },         { "ninety minutes", 90 } };
+    int h = range(d, 1, 6), m = range(d, 1, 11) * 5, all = 60 * h + m;
+    const char *said;
+    switch (below(d, 7)) {
+    case 0: case 1:
+        all = range(d, 2, 120);
+        said = text(d, "%d %s", all, pick(d, "minutes|minutes|min|mins"));
+        break;
+    case 2:
+        all = 60 * (h + 1);
+        said = text(d, "%d hours", h + 1);
+        break;
+    case 3: said = text(d, "%dh %d", h, m); break;
+    case 4: said = text(d, "%d hour%s and %d minutes", h, h > 1 ? "s" : "", m); break;
+    case 5:
+        all = 60 * h + 30;
+        said = text(d, "%d.5 hours", h);
+        break;
+    default: {
+        int i = below(d, (int)LEN(odd));
+        all = odd[i].minutes;
+        said = odd[i].said;
+    }
+    }
+    return (struct value){ said, json_new_int(all) };
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* NULL beyond twenty. */
@@ -391,6 +463,8 @@ struct value value_draw(struct draw *d, enum value_kind k)
     case V_FRACTION: return fraction(d);
     case V_YEAR: return number(d, range(d, 1950, 2030));
     case V_ISO_DATE: return iso_date(d);
+    case V_CLOCK: return clock_value(d);
+    case V_MINUTES: return minutes_value(d);
     default: return same(said_as_is(d, k));
     }
 }
@@ -422,6 +496,9 @@ int value_kind_of(const char *pack_kind)
         { "phrase", V_PHRASE },
         { "number", V_INT },
         { "year", V_YEAR },
+        { "iso_date", V_ISO_DATE },
+        { "clock", V_CLOCK },
+        { "minutes", V_MINUTES },
     };
     for (size_t i = 0; i < LEN(rows); i++)
         if (!strcmp(rows[i].name, pack_kind)) return rows[i].k;

@@ -13,7 +13,7 @@
 
 /* ---- data: gen_example.c and its kin ------------------------------------------------------- */
 
-#define DATAGEN_VERSION 2 /* another one when conversation i of a seed becomes another */
+#define DATAGEN_VERSION 3 /* another one when conversation i of a seed becomes another */
 
 /* Where words, phrasings, schema shapes and packs may come from: training.md section 6. */
 enum data_set { DATA_TRAIN, DATA_E1_IID, DATA_E2_TOOLS, DATA_E3_PHRASING, DATA_E4_ALL, DATA_SETS };
