@@ -482,6 +482,14 @@ const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k)
     return &s->got[s->n++];
 }
 
+/* As a result shows it: the assistant repeats what it reads, not what the user would say. */
+const char *drawn_plain(struct draw *d, const struct drawn *o)
+{
+    size_t n = o->raw ? strlen(o->raw) : 0;
+    if (!n || o->raw[0] == '[') return o->said;
+    return o->raw[0] == '"' ? text(d, "%.*s", (int)n - 2, o->raw + 1) : o->raw;
+}
+
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark)
 {
     struct str out = { 0 };
@@ -493,7 +501,8 @@ const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool ma
         int i = pack_slot_find(s->p, at + 1, name_len);
         if (i < 0) { str_put(&out, at, len); continue; }
         str_putc(&out, MARK_OPEN);
-        str_puts(&out, slot_get(d, s, i, k)->said);
+        const struct drawn *o = slot_get(d, s, i, k);
+        str_puts(&out, mark ? o->said : drawn_plain(d, o));
         str_putc(&out, MARK_CLOSE);
     }
     str_puts(&out, tmpl);

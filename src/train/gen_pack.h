@@ -72,11 +72,13 @@ bool slot_load(struct slot *s, const char *name, const struct json *form, struct
 struct drawn slot_draw(struct draw *d, const struct domain_pack *p, int slot, enum fill fill);
 const struct drawn *slot_get(struct draw *d, struct slots *s, int slot, int k);
 struct json *drawn_json(const struct drawn *o);                       /* the caller's */
+const char *drawn_plain(struct draw *d, const struct drawn *o);       /* in the assistant's words */
 /* Next "{slot}" or "{slot.2}" at or after s: false when there is none. */
 bool pack_next_ref(const char *s, const char **at, size_t *len, size_t *name_len, int *k);
 int pack_slot_find(const struct domain_pack *p, const char *name, size_t len);
 /* The slot that a whole string names ("{room.2}"), -1 when it is anything else. */
 int pack_whole_ref(const struct domain_pack *p, const char *s, int *k);
+/* Marked: in the user's words; else as the assistant and arguments have it. */
 const char *pack_text(struct draw *d, struct slots *s, const char *tmpl, bool mark);
 const char *pack_one_text(struct draw *d, struct slots *s, const struct json *list, bool mark);
 struct json *pack_value(struct draw *d, struct slots *s, const struct json *v);

@@ -512,7 +512,7 @@ static struct json *must_contain(struct draw *d, const struct slots *sl, const c
     uint64_t said = pack_text_refs(sl->p, answer) & pack_refs(sl->p, result, true);
     for (int i = 0; i < sl->n; i++)
         if (sl->got[i].k == 1 && said >> sl->got[i].slot & 1)
-            json_push(must, json_new_str(sl->got[i].said));
+            json_push(must, json_new_str(drawn_plain(d, &sl->got[i])));
     return must;
 }
 
