@@ -134,6 +134,8 @@ const char *form_slip(struct draw *d, const struct domain_pack *p, const char *t
  * NULL: in all of them): its index, -1 when there is none. */
 int form_lone_slot(struct draw *d, const struct domain_pack *p, const struct group *g,
                    const char *tmpl);
+/* Numbers, days and times. */
+bool form_is_measure(const struct slot *s);
 /* Arguments with "{slot}" in place of "{slot.k}". The caller's. */
 struct json *form_args_with(const struct domain_pack *p, const struct json *args, int slot, int k);
 /* "{room}" becomes "{room}, {room.2} and {room.3}". */

@@ -154,6 +154,15 @@ static bool easy(const struct domain_pack *p, int slot)
     return !n || len <= 24 * n;
 }
 
+bool form_is_measure(const struct slot *s)
+{
+    switch (s->kind) {
+    case V_DATE: case V_ISO_DATE: case V_TIME: case V_CLOCK: case V_DURATION: case V_MINUTES:
+    case V_INT: case V_YEAR: case V_MONEY: case V_PERCENT: return true;
+    default: return s->range || s->decimal || s->temporal;
+    }
+}
+
 static bool stands_once(const struct domain_pack *p, const char *s, int slot)
 {
     int k;

@@ -312,9 +312,9 @@ static bool spread(struct scene *s)
         const struct json *texts = json_get(g->g, "text");
         tmpl = json_str(json_at(texts, (size_t)below(d, (int)json_len(texts))), NULL);
         slot = form_lone_slot(d, s->p, g, tmpl);
-        const struct slot *q = slot >= 0 ? &s->p->slot[slot] : NULL;
-        /* two numbers for one of several parameters could be anyone's */
-        if (q && (q->range || q->decimal) && json_len(g->call[0].args) > 1) slot = -1;
+        /* two numbers or days for one of several parameters could be anyone's */
+        if (slot >= 0 && form_is_measure(&s->p->slot[slot]) && json_len(g->call[0].args) > 1)
+            slot = -1;
     }
     if (slot < 0) return false;
     struct tool_use use[PACK_TOOLS_MOST] = { 0 };
