@@ -298,8 +298,8 @@ TEST(the_exported_model_computes_the_same)
     struct export_opts x = { .type = DT_F32, .name = "test", .dialect = "lfm2-json", .tools_max = 16 };
     CHECK(train_export(train_net(t), train_weights(t), &x, path, &e), "%s", e.msg);
     struct gguf *g = gguf_open(path, &e);
-    double most = 0;
-    CHECK(g && gguf_f64(g, "tenon.tools_max", &most, &e) && most == 16, "tools_max: %g, %s", most, e.msg);
+    int64_t most = 0;
+    CHECK(g && gguf_int(g, "tenon.tools_max", 0, 1000, &most, &e) && most == 16, "tools_max: %lld, %s", (long long)most, e.msg);
     struct model *m = g ? model_open(g, ref_ops(), &e) : NULL;
     CHECK(m, "%s", e.msg);
     struct kv *kv = m ? kv_open(m, 128, 1, &e) : NULL;

@@ -533,10 +533,13 @@ static bool is_turn(const struct seq *s)
     return s->o.steer & STEER_TURN && s->used == 0 && s->o.r->choice == CHOICE_AUTO;
 }
 
-/* A request that shares words with a tool is rather a call; one that shares none, or has not the numbers that a call needs, rather text. */
+/* A request that shares words with a tool is rather a call; one that shares none, or has not the numbers that a call needs, rather text.
+ * Of a request that a result has answered already its words say nothing more. */
 static double lean_to_call(const struct seq *s)
 {
+    const struct json *messages = s->o.r->messages, *last = json_at(messages, json_len(messages) - 1);
     double most = -INFINITY;
+    if (!json_str_is(json_get(last, "role"), "user")) return 0;
     for (int i = 0; i < s->n_tool; i++)
         most = MAX(most, TURN_SHARE * s->prior[i] - (s->offer && offer_lacks(s->offer, s->tool[i].schema) ? TURN_LACKS : 0));
     return most + TURN_BIAS;
