@@ -111,7 +111,7 @@ INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, int 
             char *block = (char *)panel + (size_t)(k / 256) * block_bytes(group, has_min) + h * 64;
             slice_fill(&s, w, r0 + 16 * h, n_row - 16 * h, k, 256);
             for (int at = 0; at < 256; at += 64) {
-                for (int i = 0; i < 16; i++) r[i] = _mm512_add_epi8(_mm512_load_si512(&s.q[i][at]), offset);
+                for (int i = 0; i < 16; i++) r[i] = _mm512_add_epi8(_mm512_loadu_si512(&s.q[i][at]), offset);
                 turn(r);
                 for (int j = 0; j < 16; j++) _mm512_store_si512(block + (at / 4 + j) * 128, r[j]);
             }
