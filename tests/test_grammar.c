@@ -623,7 +623,7 @@ TEST(walks_are_sound_exact_and_never_stuck)
             struct err e = { 0 };
             struct grammar *g = compile(walk_schemas[i], &o, &e);
             CHECK(g, "%s: %s", walk_schemas[i], e.msg);
-            for (int seed = 0; g && seed < 40; seed++) {
+            for (int seed = 0; g && seed < (SANITIZED ? 10 : 40); seed++) {
                 struct rng r = rng_make(11, i * 100 + (uint64_t)mode, (uint64_t)seed);
                 struct matcher *m = matcher_new(g, v, &e);
                 struct str out = { 0 };
@@ -727,7 +727,7 @@ TEST(tight_budgets_end_in_valid_texts)
             struct grammar_opts o = { .spelling = (enum spelling)(mode % 4), .declared_order = mode >= 4 };
             struct err e = { 0 };
             struct grammar *g = compile(walk_schemas[i], &o, &e);
-            for (int seed = 0; g && seed < 60; seed++) {
+            for (int seed = 0; g && seed < (SANITIZED ? 12 : 60); seed++) {
                 struct rng r = rng_make(13, i * 100 + (uint64_t)mode, (uint64_t)seed);
                 struct matcher *m = matcher_new(g, v, &e);
                 struct str out = { 0 };
