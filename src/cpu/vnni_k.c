@@ -123,6 +123,17 @@ INLINE void panel_fill(void *panel, const struct mat *w, int r0, int n_row, int 
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
+/* f += integer sums times the 32 floats of the rows at `scale`. */
+INLINE void add_scaled(__m512 f[][2], __m512i acc[][2], const char *scale, int cols)
+{
+    __m512 s0 = _mm512_load_ps(scale), s1 = _mm512_load_ps(scale + 64);
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) {
+        f[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][0]), s0, f[t][0]);
+        f[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][1]), s1, f[t][1]);
+    }
+}
+
 /* A super-block of `cols` columns against one of a panel: f = sums over its groups. group, has_min and cols are
  * constants where this is expanded. */
 INLINE void block_sums(__m512 f[][2], const char *p, struct column c, size_t ldx, int group, bool has_min, int cols)
@@ -145,12 +156,7 @@ INLINE void block_sums(__m512 f[][2], const char *p, struct column c, size_t ldx
                 acc[t][1] = _mm512_dpbusd_epi32(acc[t][1], w1, v);
             }
         }
-        __m512 c0 = _mm512_load_ps(tail), c1 = _mm512_load_ps(tail + 64);
-#pragma GCC unroll 8
-        for (int t = 0; t < cols; t++) {
-            f[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][0]), c0, f[t][0]);
-            f[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][1]), c1, f[t][1]);
-        }
+        add_scaled(f, acc, tail, cols);
     }
     if (!has_min) return;
 #pragma GCC unroll 8
@@ -165,12 +171,7 @@ INLINE void block_sums(__m512 f[][2], const char *p, struct column c, size_t ldx
             acc[t][1] = _mm512_dpwssd_epi32(acc[t][1], m1, v);
         }
     }
-    __m512 d0 = _mm512_load_ps(tail), d1 = _mm512_load_ps(tail + 64);
-#pragma GCC unroll 8
-    for (int t = 0; t < cols; t++) {
-        f[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][0]), d0, f[t][0]);
-        f[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][1]), d1, f[t][1]);
-    }
+    add_scaled(f, acc, tail, cols);
 }
 
 INLINE void tile(float *y, size_t ldy, const char *p, const char *x, size_t ldx, int k, int n_row, int group,

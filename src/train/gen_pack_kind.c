@@ -576,6 +576,20 @@ static bool leads_to(const struct domain_pack *p, const struct group *q, const s
     return true;
 }
 
+/* The tools of a request and of what comes after it (NULL: needs no others), the request, its call and the result. */
+static bool answered_before(struct scene *s, const struct group *first, const struct group *then, struct slots *sl, struct call *call)
+{
+    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
+    need_calls(s->p, first, use);
+    if (then) need_calls(s->p, then, use);
+    scene_tools(s, use, -1, chance(s->d, 20));
+    *sl = fresh_slots(s);
+    say(s, pack_one_text(s->d, sl, json_get(first->g, "text"), true));
+    if (!calls_of(s, first, sl, call)) return false;
+    put_past(s, call, 1);
+    return true;
+}
+
 static bool followup(struct scene *s)
 {
     struct draw *d = s->d;
@@ -589,15 +603,9 @@ static bool followup(struct scene *s)
         if (leads_to(s->p, r, g, pack_text_refs(s->p, second))) q = r;
     }
     if (!q) return false;
-    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
-    need_calls(s->p, q, use);
-    need_calls(s->p, g, use);
-    scene_tools(s, use, -1, chance(d, 20));
-    struct slots sl = fresh_slots(s);
+    struct slots sl;
     struct call call[CALLS_MOST];
-    say(s, pack_one_text(d, &sl, json_get(q->g, "text"), true));
-    if (!calls_of(s, q, &sl, call)) return false;
-    put_past(s, call, 1);
+    if (!answered_before(s, q, g, &sl, call)) return false;
     say(s, pack_text(d, &sl, second, true));
     if (!calls_of(s, g, &sl, call)) return false;
     conv_answer_calls(s->c, call, 1);
@@ -615,14 +623,9 @@ static bool fix(struct scene *s)
         slot = form_lone_slot(d, s->p, g, NULL);
     }
     if (slot < 0) return false;
-    struct tool_use use[PACK_TOOLS_MOST] = { 0 };
-    need_calls(s->p, g, use);
-    scene_tools(s, use, -1, chance(d, 20));
-    struct slots sl = fresh_slots(s);
+    struct slots sl;
     struct call call[CALLS_MOST];
-    say(s, pack_one_text(d, &sl, json_get(g->g, "text"), true));
-    if (!calls_of(s, g, &sl, call)) return false;
-    put_past(s, call, 1);
+    if (!answered_before(s, g, NULL, &sl, call)) return false;
     const char *name = s->p->slot[slot].name,
                *as = rule(d, "not {w}, {v}|sorry, I meant {v}, not {w}|no, {v} instead of {w}|"
                              "that should have been {v}, not {w}|change {w} to {v}|"
