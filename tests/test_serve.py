@@ -1067,7 +1067,7 @@ def test_requests_that_take_too_long():
 
 
 def test_who_waits_too_long_for_a_turn():
-    with Server("--queue-timeout", "0.05", "--parallel", "1") as s:
+    with Server("--queue-timeout", "1", "--parallel", "1") as s:
         first = s.raw()                                               # has the only slot until it hangs up
         first.sendall(request_bytes({"messages": ASK, "stream": True, "max_tokens": 1900, "ignore_eos": True}))
         s.until(lambda: s.metric("tenon_num_requests_running"))

@@ -14,7 +14,7 @@ if [ $# -gt 1 ]; then
     exit 0
 fi
 command -v clang >/dev/null 2>&1 || { echo "fuzz: clang is missing (apt-get install clang libclang-rt-14-dev)" >&2; exit 1; }
-[ -f "$dir/build.ninja" ] || CC=clang meson setup "$dir" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+[ -f "$dir/build.ninja" ] || CC=clang meson setup "$dir" --werror -Doptimization=1 -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 ninja -C "$dir" >/dev/null || { ninja -C "$dir" | tail -20; exit 1; }
 find "$dir/fuzz" -maxdepth 1 -name 'fuzz_*' -type f -perm -u+x -exec basename {} \; | sort |
     xargs -P "$(nproc)" -n 1 sh "$0" "$seconds"
