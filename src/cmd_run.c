@@ -14,6 +14,7 @@ struct run_opts { union { struct talk_opts k; struct model_opts m; };    /* k be
     const char *schema, *replay; bool json, jsonl, call_only, quiet, stats; };
 static const struct opt options[] = {
     TALK_OPTS(struct run_opts, k),
+    { "Tools", 0, "attach", "FILE", OPT_LIST, offsetof(struct run_opts, k.attach), "copied into /box of the tool python; may be repeated (default: none)" },
     { "Generation", 0, "schema", "FILE", OPT_STR, offsetof(struct run_opts, schema), "JSON Schema that the answer satisfies (default: free text)" },
     { "Record", 0, "replay", "FILE", OPT_STR, offsetof(struct run_opts, replay), "run a recorded conversation (JSON Lines) anew with its recorded results (default: off)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct run_opts, json), "one object: text, calls, usage, stop (default: the text)" },
@@ -203,7 +204,7 @@ static int ask(struct show *s, struct talker *t, const char *prompt)
 {
     struct agent_report r = { 0 };
     talker_catch(t);
-    agent_send(t->loop, prompt, &r);
+    talker_send(t, prompt, &r);
     int status = finish(s, t, &r);
     agent_report_done(&r);
     return status;
@@ -265,6 +266,7 @@ static int run(const void *opts, int n_arg, char **arg)
     if (o->replay) status = n_arg ? (err_set(&e, ERR_USAGE, "--replay takes its questions from the recording"), front_fail("run", &e)) : run_replay(&s);
     else if (read_prompt(n_arg, arg, &prompt, &e)) status = start(&s, NULL, prompt.p, NULL);
     else status = front_fail("run", &e);
+    term_close(&s.term);
     str_done(&prompt);
     json_free(s.calls);
     return status;

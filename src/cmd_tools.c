@@ -80,6 +80,7 @@ static int run_test(const void *opts, int n_arg, char **arg)
     struct toolset *ts = tools_open(&o->t, asks ? &term : NULL, &e);
     int rc = ts ? test_one(ts, arg[0], n_arg > 1 ? arg[1] : "{}", &e) : 1;
     toolset_close(ts);
+    term_close(&term);
     return rc ? front_fail("tools test", &e) : 0;
 }
 

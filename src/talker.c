@@ -13,7 +13,7 @@
 
 struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct err *e)
 {
-    struct toolset_opts so = { .root = o->root, .python = o->python, .out_dir = o->out_dir, .qualify = o->qualify,
+    struct toolset_opts so = { .root = o->root, .python = o->python, .data = o->data, .out_dir = o->out_dir, .qualify = o->qualify,
                                .elicit = asks ? term_elicit : NULL, .elicit_ctx = asks };
     struct toolset *ts = toolset_open(&so);
     bool ok = !o->builtin || toolset_builtin(ts, o->builtin, e);
@@ -98,34 +98,81 @@ char *state_path(const char *name)
 static bool open_transcript(struct talker *t, const struct talk_opts *o, struct err *e)
 {
     struct err why = { 0 };
-    if (o->no_history) return true;
-    if (!o->transcript && !transcript_sqlite()) return true;
+    if (o->no_history) return !o->resumes || err_set(e, ERR_USAGE, "--resume and --no-history: one of them is accepted");
+    if (!o->transcript && !o->resumes && !transcript_sqlite()) return true;
     t->transcript_path = o->transcript ? mem_str(o->transcript) : state_path("transcripts.db");
-    if (!t->transcript_path) return true;
-    t->transcript = transcript_open(t->transcript_path, &why);
-    if (t->transcript) return true;
-    if (o->transcript) return *e = why, false;
+    if (!t->transcript_path) return !o->resumes || err_set(e, ERR_IO, "there is no place for records: neither HOME nor XDG_STATE_HOME is set");
+    t->transcript = o->resumes ? transcript_reopen(t->transcript_path, o->resume, &why) : transcript_open(t->transcript_path, &why);
+    if (t->transcript) return transcript_hide(t->transcript, t->tools), true;
+    if (o->transcript || o->resumes) return *e = why, false;
     fprintf(stderr, "tenon: nothing is kept of this: %s\n", why.msg);
     return true;
 }
 
+static void set_hash(struct json *m, const char *key, uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    json_set(m, key, json_new_str(text));
+}
+
+/* Under which conditions what follows was said. */
 static void log_meta(const struct talker *t, const struct talk_opts *o)
 {
     if (!t->transcript) return;
-    struct json *m = json_new_object(), *tools = toolset_definitions(t->tools);
+    struct json *m = json_new_object(), *tools = toolset_definitions(t->tools), *adapters = json_new_array();
     struct str text = { 0 };
-    char hash[17];
     json_write(&text, tools, JSON_COMPACT);
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash64(text.p, text.len, 0));
+    for (int i = 0; i < o->m.lora.n; i++) json_push(adapters, json_new_str(o->m.lora.item[i]));
     json_set(m, "version", json_new_str(TENON_VERSION));
     json_set(m, "model", json_new_str(o->url ? o->url : o->m.model ? o->m.model : "embedded"));
-    for (int i = 0; i < o->m.lora.n; i++) json_set(m, "adapter", json_new_str(o->m.lora.item[i]));
+    if (t->speaker.engine) set_hash(m, "weights_hash", engine_weights(t->speaker.engine));
+    json_set(m, "adapter", adapters);
     json_set(m, "sampling", request_members(o));
-    json_set(m, "tools_hash", json_new_str(hash));
+    set_hash(m, "tools_hash", hash64(text.p, text.len, 0));
     json_set(m, "tools", tools);
-    if (o->system) json_set(m, "system", json_new_str(o->system));
     transcript_put(t->transcript, "meta", m);
     str_done(&text);
+}
+
+bool talker_resume(struct talker *t, const struct talk_opts *o, long long session, struct err *e)
+{
+    struct past p;
+    if (!t->transcript) return err_set(e, ERR_ARG, "nothing is recorded here");
+    if (!past_read(&p, t->transcript_path, session, e)) return false;
+    bool ok = transcript_resume(t->transcript, session, e);
+    if (ok) {
+        agent_resume(t->loop, &p);
+        json_free(t->past_meta);
+        t->past_meta = p.meta;
+        p.meta = NULL;
+        log_meta(t, o);
+    }
+    past_done(&p);
+    return ok;
+}
+
+/* ---- files for the interpreter ---- */
+
+bool talker_attach(struct talker *t, const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    struct str bytes = { 0 };
+    if (!toolset_find(t->tools, "python")) return err_set(e, ERR_USAGE, "%s: files go to the tool python; --tools-builtin python offers it", path);
+    bool ok = file_read(path, &bytes, e) && toolset_put(t->tools, name, bytes.p ? bytes.p : "", bytes.len, e);
+    if (ok) str_fmt(&t->attached, "\n[file /box/%s, %zu bytes, for the tool python]", name, bytes.len);
+    else if (e->code != ERR_IO) err_in(e, "%s", path);
+    str_done(&bytes);
+    return ok;
+}
+
+void talker_send(struct talker *t, const char *text, struct agent_report *r)
+{
+    struct str all = { 0 };
+    str_fmt(&all, "%s%s%s", text, t->attached.len ? "\n" : "", t->attached.len ? t->attached.p : "");
+    str_clear(&t->attached);
+    agent_send(t->loop, all.p, r);
+    str_done(&all);
 }
 
 /* ---- life ---- */
@@ -135,8 +182,10 @@ static bool is_cancelled(void *cancel) { return cancel_is_on(cancel); }
 static bool open_model(struct talker *t, const struct talk_opts *o, struct err *e)
 {
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
+    uint64_t t0 = clock_ns();
     if (!o->url) {
         if (!speaker_open(&t->speaker, &so, e)) return false;
+        t->load_ms = (double)(clock_ns() - t0) / 1e6;
         t->speaker.tools_max = (int)o->tools_max;
         t->model = voice_of(&t->speaker, o->m.ctx);
         return true;
@@ -182,8 +231,11 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
     lo.request = members;
     t->loop = agent_open(&lo);
     json_free(members);
+    if (o->resumes && !talker_resume(t, o, o->resume, e)) goto fail;
+    if (!o->resumes) log_meta(t, o);
     if (o->system) agent_system(t->loop, o->system);
-    log_meta(t, o);
+    for (int i = 0; i < o->attach.n; i++)
+        if (!talker_attach(t, o->attach.item[i], e)) goto fail;
     return true;
 fail:
     talker_close(t);
@@ -200,6 +252,8 @@ void talker_close(struct talker *t)
     remote_close(t->remote);
     if (t->has_cancel) cancel_done(&t->cancel);
     mem_free(t->transcript_path);
+    str_done(&t->attached);
+    json_free(t->past_meta);
     *t = (struct talker){ 0 };
 }
 

@@ -2,17 +2,21 @@
 #ifndef TENON_TALKER_H
 #define TENON_TALKER_H
 
+#include <pthread.h>
+
 #include "agent/agent.h"
 #include "front.h"
 #include "speaker.h"
-#include "wrap.h"
+#include "markdown.h"
 
-struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *out_dir; bool qualify; };
+struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *data, *out_dir; bool qualify; };
 struct talk_opts {
     struct model_opts m;
     struct tool_opts t;
     const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env;
-    bool no_history, strict;
+    struct opt_list attach;
+    bool no_history, strict, resumes;
+    long long resume;                                                 /* with resumes: the conversation to go on with, 0: the newest */
     int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k, tools_max;
     double min_confidence, temperature, top_p, min_p, deadline;
 };
@@ -23,6 +27,7 @@ struct talk_opts {
     { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, offsetof(type, at.builtin), "read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" }, \
     { "Tools", 0, "root", "DIR", OPT_STR, offsetof(type, at.root), "builtin file tools stay below it (default: the working directory)" }, \
     { "Tools", 0, "interpreter-python", "FILE", OPT_STR, offsetof(type, at.python), "interpreter of the tool python (default: /usr/bin/python3)" }, \
+    { "Tools", 0, "interpreter-data", "DIR", OPT_STR, offsetof(type, at.data), "a folder that the tool python reads at /data (default: none)" }, \
     { "Tools", 0, "out-dir", "DIR", OPT_STR, offsetof(type, at.out_dir), "where files of the tool python go (default: a new one below /tmp)" }, \
     { "Tools", 0, "qualify", NULL, OPT_FLAG, offsetof(type, at.qualify), "name tools of MCP servers server__tool (default: where names meet)" }
 
@@ -62,6 +67,9 @@ struct talker {
     struct agent *loop;
     struct cancel cancel;
     char *transcript_path;
+    struct str attached;                                              /* what the next question says of files in /box */
+    double load_ms;                                                   /* of the model */
+    struct json *past_meta;                                           /* how a conversation was held that goes on here; NULL: not known */
     bool has_cancel;
 };
 struct term;
@@ -73,6 +81,11 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
 /* Another model file (NULL: the embedded model) with the same options and no adapters, or another model of the endpoint; the
  * conversation goes on. False: nothing changed. */
 bool talker_model(struct talker *t, const struct talk_opts *o, const char *name, struct err *e);
+/* A recorded conversation (0: the newest) goes on here, and its rows there. False: nothing changed. */
+bool talker_resume(struct talker *t, const struct talk_opts *o, long long session, struct err *e);
+void talker_send(struct talker *t, const char *text, struct agent_report *r);  /* as agent_send(), with what was attached */
+/* A file into /box of the tool python; the next question tells the model. ERR_USAGE: there is no such tool here. */
+bool talker_attach(struct talker *t, const char *path, struct err *e);
 void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
@@ -81,14 +94,23 @@ char *state_path(const char *name);                                   /* $XDG_ST
 
 struct term {
     FILE *text, *side;                                                /* answers; calls, notes, numbers */
-    bool colour, side_colour, style;                                  /* style: Markdown is lightly styled */
-    bool in_text, in_call, in_reasoning, line_start, bold, code, fence, heading;
-    int ticks, stars;                                                 /* characters held back */
-    bool quiet, wraps, in_status;                                     /* in_status: a line that the next one replaces */
+    bool colour, side_colour, style;                                  /* style: Markdown is styled */
+    bool in_text, in_call, in_reasoning, line_start;
+    bool quiet, wraps;
     struct wrap wrap;
+    struct markdown md;
+    /* The line of what goes on, painted by a thread of its own; all of this under lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t turn;
+    pthread_t painter;
+    char status[160];                                                 /* "": there is none */
+    uint64_t since;                                                   /* clock_ns() of what goes on */
+    bool painting, painted, ends;                                     /* the thread runs; a line is on the screen; the thread should end */
 };
-void term_open(struct term *t, FILE *text, FILE *side, bool plain);
+void term_open(struct term *t, FILE *text, FILE *side, bool plain);   /* t stays where it is */
+void term_close(struct term *t);
 void term_event(struct term *t, const struct agent_event *ev);
+void term_answer(struct term *t, const char *p, size_t n);            /* a whole answer */
 void term_end(struct term *t);                                        /* closes a line that is open, and all colours */
 void term_side(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a dim line beside the answer */
 void term_stats(struct term *t, const struct agent_report *r, int n_ctx);

@@ -1,21 +1,17 @@
 /* term.c -- how a conversation looks in a terminal: answers as they come, calls as they are written.
  *
  * What a model or a tool says is text of strangers: control characters are shown as \xHH, never sent to the terminal;
- * all colours are ours. Markdown is styled a little while it streams (headings, bold, code), by a machine that holds
- * back at most a few marks, and broken between words (wrap.c). Without a terminal, with NO_COLOR or TERM=dumb, the bytes are the answer's own. */
+ * all colours are ours. Markdown is styled while it streams (markdown.c) and broken between words (wrap.c). Without a
+ * terminal, with NO_COLOR or TERM=dumb, the bytes are the answer's own. While nothing is written, one line says what goes on
+ * and for how long; a thread paints it, and takes it away before anything else is written. */
 #include "talker.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DIM "\033[2m"
-#define BOLD "\033[1m"
-#define CYAN "\033[36m"
-#define RED "\033[31m"
-#define GREEN "\033[32m"
-#define OFF "\033[0m"
 #define SHOWN_BYTES 160                     /* of a result */
+#define QUIET_MS 300                        /* nothing is said of what is over so soon */
+#define FRAME_MS 100
 
 static bool wants_colour(FILE *f)
 {
@@ -32,7 +28,14 @@ void term_open(struct term *t, FILE *text, FILE *side, bool plain)
     t->side_colour = !plain && wants_colour(side);
     t->style = t->colour;
     t->wraps = !plain && isatty(fileno(text));
-    t->wrap.f = text;
+    t->wrap = (struct wrap){ .f = text, .endless = !t->wraps };
+    md_open(&t->md, &t->wrap, t->wraps);
+    pthread_mutexattr_t again;
+    pthread_mutexattr_init(&again);
+    pthread_mutexattr_settype(&again, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&t->lock, &again);
+    pthread_mutexattr_destroy(&again);
+    pthread_cond_init(&t->turn, NULL);
 }
 
 /* Text of strangers, without its control characters; line breaks and tabs are none here. */
@@ -55,146 +58,152 @@ static void put(FILE *f, const char *p, size_t n)
     str_done(&s);
 }
 
-/* A piece of an answer: as it is for a pipe, safe for a terminal, and broken between words there. */
-static void put_answer(struct term *t, const char *p, size_t n)
-{
-    struct str s = { 0 };
-    bool terminal = isatty(fileno(t->text));
-    if (terminal || t->style) put_safe(&s, p, n);
-    else str_put(&s, p, n);
-    if (t->wraps) wrap_put(&t->wrap, s.p ? s.p : "", s.len, t->fence);
-    else fwrite(s.p ? s.p : "", 1, s.len, t->text);
-    str_done(&s);
-}
-
-static void put_mark(struct term *t, const char *sequence)
-{
-    if (t->wraps) wrap_mark(&t->wrap, sequence);
-    else fputs(sequence, t->text);
-}
-
-/* ---- Markdown, a character at a time ---- */
-
-static void paint(struct term *t)
-{
-    put_mark(t, OFF);
-    if (t->fence || t->code) put_mark(t, CYAN);
-    if (t->bold || t->heading) put_mark(t, BOLD);
-}
-
-/* Marks that were held back: three ticks at the start of a line are a fence, one is code, two stars are bold. */
-static void settle_marks(struct term *t)
-{
-    bool turned = false;
-    if (t->ticks >= 3) t->fence = !t->fence, turned = true;
-    else if (t->ticks == 1 && !t->fence) t->code = !t->code, turned = true;
-    else for (int i = 0; i < t->ticks; i++) put_answer(t, "`", 1);
-    if (t->stars == 2 && !t->fence && !t->code) t->bold = !t->bold, turned = true;
-    else for (int i = 0; i < t->stars; i++) put_answer(t, "*", 1);
-    t->ticks = t->stars = 0;
-    if (turned) paint(t);
-}
-
-static void style_char(struct term *t, const char *p, size_t n)
-{
-    if (*p == '`' && !t->stars) { t->ticks++; return; }
-    if (*p == '*' && !t->ticks) { t->stars++; return; }
-    if (t->ticks || t->stars) settle_marks(t);
-    if (*p == '`') { t->ticks++; return; }
-    if (*p == '*') { t->stars++; return; }
-    if (*p == '#' && t->line_start && !t->fence) t->heading = true, paint(t);
-    put_answer(t, p, n);
-    t->line_start = *p == '\n';
-    if (*p == '\n' && (t->heading || t->code || t->bold)) {
-        t->heading = t->code = t->bold = false;
-        paint(t);
-    }
-}
-
+/* A piece of an answer: as it is for a pipe, safe and broken between words for a terminal, styled where colours are. */
 static void put_text(struct term *t, const char *p, size_t n)
 {
-    if (!t->style) {
-        put_answer(t, p, n);
-        if (n) t->line_start = p[n - 1] == '\n';
-        return;
-    }
-    for (const char *end = p + n; p < end;) {
-        int k = 1;
-        utf8_next(p, end, &k);
-        style_char(t, p, (size_t)k);
-        p += k;
-    }
+    struct str s = { 0 };
+    if (t->style) md_put(&t->md, p, n);
+    else if (isatty(fileno(t->text))) {
+        put_safe(&s, p, n);
+        if (t->wraps) wrap_put(&t->wrap, s.p ? s.p : "", s.len, false);
+        else fwrite(s.p ? s.p : "", 1, s.len, t->text);
+    } else fwrite(p, 1, n, t->text);
+    if (n) t->line_start = p[n - 1] == '\n';
+    str_done(&s);
 }
 
 /* ---- the line of what goes on, on a terminal only ---- */
 
-#define QUIET_MS 300                        /* nothing is said of what is over so soon */
+static void paint_status(struct term *t)
+{
+    static const char *const frames[] = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" };
+    uint64_t ms = (clock_ns() - t->since) / 1000000u;
+    if (!*t->status || ms < QUIET_MS) return;
+    fprintf(t->side, "\r" MD_DIM "%s %s %.1f s" MD_OFF "\033[K", frames[ms / FRAME_MS % LEN(frames)], t->status, (double)ms / 1e3);
+    fflush(t->side);
+    t->painted = true;
+}
+
+static void *paint_on(void *term)
+{
+    struct term *t = term;
+    pthread_mutex_lock(&t->lock);
+    while (!t->ends) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += FRAME_MS * 1000000;
+        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+        if (*t->status) pthread_cond_timedwait(&t->turn, &t->lock, &until);
+        else pthread_cond_wait(&t->turn, &t->lock);
+        paint_status(t);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
 
 static void status(struct term *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void status(struct term *t, const char *fmt, ...)
 {
     va_list ap;
     if (t->quiet || !t->side_colour || !isatty(fileno(t->side)) || t->in_text || t->in_call || t->in_reasoning) return;
-    fputs("\r" DIM, t->side);
+    if (!*t->status) t->since = clock_ns();
     va_start(ap, fmt);
-    vfprintf(t->side, fmt, ap);
+    vsnprintf(t->status, sizeof t->status, fmt, ap);
     va_end(ap);
-    fputs(OFF "\033[K", t->side);
-    fflush(t->side);
-    t->in_status = true;
+    if (!t->painting) t->painting = !pthread_create(&t->painter, NULL, paint_on, t);
+    pthread_cond_signal(&t->turn);
 }
 
 static void end_status(struct term *t)
 {
-    if (t->in_status) fputs("\r\033[K", t->side), fflush(t->side);
-    t->in_status = false;
+    *t->status = 0;
+    if (t->painted) fputs("\r\033[K", t->side), fflush(t->side);
+    t->painted = false;
+}
+
+void term_close(struct term *t)
+{
+    term_end(t);
+    pthread_mutex_lock(&t->lock);
+    t->ends = true;
+    pthread_cond_signal(&t->turn);
+    pthread_mutex_unlock(&t->lock);
+    if (t->painting) pthread_join(t->painter, NULL);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->turn);
+}
+
+/* 9 812 */
+static const char *grouped(int n, char out[16])
+{
+    char digits[12];
+    int len = snprintf(digits, sizeof digits, "%d", n), k = 0;
+    for (int i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0 && digits[i - 1] != '-') out[k++] = ' ';
+        out[k++] = digits[i];
+    }
+    out[k] = 0;
+    return out;
 }
 
 /* ---- lines ---- */
 
 static void close_text(struct term *t)
 {
-    if (t->style && (t->ticks || t->stars)) settle_marks(t);
+    if (t->style && t->in_text) t->line_start = !md_end(&t->md);
     wrap_flush(&t->wrap);
     wrap_done(&t->wrap);
-    t->wrap = (struct wrap){ .f = t->text };
+    t->wrap = (struct wrap){ .f = t->text, .endless = !t->wraps };
     if ((t->in_text || t->in_reasoning) && !t->line_start) fputc('\n', t->in_reasoning ? t->side : t->text);
-    if (t->style && t->in_text) fputs(OFF, t->text);
-    if (t->in_reasoning && t->side_colour) fputs(OFF, t->side);
-    t->in_text = t->in_reasoning = t->bold = t->code = t->fence = t->heading = false;
+    if (t->style && t->in_text) fputs(MD_OFF, t->text);
+    if (t->in_reasoning && t->side_colour) fputs(MD_OFF, t->side);
+    t->in_text = t->in_reasoning = false;
     t->line_start = true;
     fflush(t->text);
 }
 
 void term_end(struct term *t)
 {
+    pthread_mutex_lock(&t->lock);
     end_status(t);
     close_text(t);
     if (t->in_call) fputs("\n", t->side);
     t->in_call = false;
     fflush(t->side);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void term_answer(struct term *t, const char *p, size_t n)
+{
+    term_end(t);
+    t->in_text = true;
+    put_text(t, p, n);
+    term_end(t);
 }
 
 void term_side(struct term *t, const char *fmt, ...)
 {
     va_list ap;
     if (t->quiet) return;
+    pthread_mutex_lock(&t->lock);
     term_end(t);
-    if (t->side_colour) fputs(DIM, t->side);
+    if (t->side_colour) fputs(MD_DIM, t->side);
     va_start(ap, fmt);
     vfprintf(t->side, fmt, ap);
     va_end(ap);
-    fputs(t->side_colour ? OFF "\n" : "\n", t->side);
+    fputs(t->side_colour ? MD_OFF "\n" : "\n", t->side);
     fflush(t->side);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void on_model(struct term *t, const struct event *ev)
 {
     const char *p = ev->bytes.p ? ev->bytes.p : "";
+    char read[16], all[16];
     if (ev->bytes.len || ev->kind == EV_CALL_BEGIN) end_status(t);
     switch (ev->kind) {
     case EV_PROGRESS:
-        if (ev->n_read < ev->usage.prompt_tokens && ev->timing.prefill_ms > QUIET_MS) status(t, "reading %d of %d tokens", ev->n_read, ev->usage.prompt_tokens);
+        if (ev->n_read < ev->usage.prompt_tokens) status(t, "reading %s/%s tokens", grouped(ev->n_read, read), grouped(ev->usage.prompt_tokens, all));
         break;
     case EV_TEXT:
         if (t->in_reasoning) close_text(t);
@@ -204,7 +213,7 @@ static void on_model(struct term *t, const struct event *ev)
         break;
     case EV_REASONING:
         if (t->quiet) break;
-        if (!t->in_reasoning && t->side_colour) fputs(DIM, t->side);
+        if (!t->in_reasoning && t->side_colour) fputs(MD_DIM, t->side);
         t->in_reasoning = true;
         put(t->side, p, ev->bytes.len);
         if (ev->bytes.len) t->line_start = p[ev->bytes.len - 1] == '\n';
@@ -213,7 +222,7 @@ static void on_model(struct term *t, const struct event *ev)
     case EV_CALL_BEGIN:
         close_text(t);
         if (t->quiet) break;
-        fprintf(t->side, "%s▸ %s%s ", t->side_colour ? CYAN : "", ev->name, t->side_colour ? OFF : "");
+        fprintf(t->side, "%s▸ %s%s ", t->side_colour ? MD_CYAN : "", ev->name, t->side_colour ? MD_OFF : "");
         t->in_call = true;
         break;
     case EV_CALL_ARGS:
@@ -245,13 +254,13 @@ static void on_result(struct term *t, const struct agent_event *ev)
     result_escape(&line, ev->text.p, utf8_whole(ev->text.p, n));
     term_end(t);
     if (t->quiet) return str_done(&line);
-    if (t->side_colour) fputs(ev->is_error ? RED : GREEN, t->side);
+    if (t->side_colour) fputs(ev->is_error ? MD_RED : MD_GREEN, t->side);
     fprintf(t->side, "  %s", ev->is_error ? "✗" : "✓");
-    if (t->side_colour) fputs(OFF DIM, t->side);
+    if (t->side_colour) fputs(MD_OFF MD_DIM, t->side);
     if (ev->ran) fprintf(t->side, " %.2f s", ev->ms / 1e3);
     fprintf(t->side, " %s%s", line.p ? line.p : "", n < all ? " …" : "");
     if (n < all) fprintf(t->side, " (%zu bytes, result %d)", all, ev->number);
-    fputs(t->side_colour ? OFF "\n" : "\n", t->side);
+    fputs(t->side_colour ? MD_OFF "\n" : "\n", t->side);
     put_files(t, ev->files);
     fflush(t->side);
     str_done(&line);
@@ -259,13 +268,15 @@ static void on_result(struct term *t, const struct agent_event *ev)
 
 void term_event(struct term *t, const struct agent_event *ev)
 {
+    pthread_mutex_lock(&t->lock);
     switch (ev->kind) {
     case AG_MODEL:  on_model(t, ev->ev); break;
     case AG_RESULT: on_result(t, ev); break;
     case AG_NOTE:   term_side(t, "note: %.*s", (int)ev->text.len, ev->text.p); break;
     case AG_RUN:    status(t, "running %s …", ev->name ? ev->name : ""); break;
-    case AG_TURN:   break;
+    case AG_TURN:   status(t, "waiting for the model"); break;
     }
+    pthread_mutex_unlock(&t->lock);
 }
 
 static double rate(int n, double ms) { return ms > 0 ? n / ms * 1e3 : 0; }
@@ -274,9 +285,11 @@ void term_stats(struct term *t, const struct agent_report *r, int n_ctx)
 {
     const struct usage *u = &r->last;
     struct str s = { 0 };
-    str_fmt(&s, "prompt %d (%d cached) · %d tok out · %.0f tok/s read · %.0f tok/s write · %.2f s to first", u->prompt_tokens, u->cached_tokens,
-            r->usage.completion_tokens, rate(r->usage.prompt_tokens - r->usage.cached_tokens, r->timing.prefill_ms),
-            rate(r->usage.completion_tokens, r->timing.decode_ms), r->timing.first_token_ms / 1e3);
+    char prompt[16], cached[16], out[16];
+    str_fmt(&s, "prompt %s (%s cached) · %s tok out · %.0f tok/s read · %.0f tok/s write · %.2f s to first", grouped(u->prompt_tokens, prompt),
+            grouped(u->cached_tokens, cached), grouped(r->usage.completion_tokens, out),
+            rate(r->usage.prompt_tokens - r->usage.cached_tokens, r->timing.prefill_ms), rate(r->usage.completion_tokens, r->timing.decode_ms),
+            r->timing.first_token_ms / 1e3);
     if (n_ctx > 0) str_fmt(&s, " · ctx %d %%", (u->prompt_tokens + u->completion_tokens) * 100 / n_ctx);
     if (r->calls) str_fmt(&s, " · %d call%s", r->calls, r->calls == 1 ? "" : "s");
     term_side(t, "%s", s.p);
@@ -300,7 +313,7 @@ static void show_question(struct term *t, const struct question *q)
     struct str args = { 0 };
     json_write(&args, q->args, JSON_PRETTY);
     term_end(t);
-    fprintf(t->side, "%s%s%s (%s) wants to run", t->side_colour ? BOLD : "", q->tool->name, t->side_colour ? OFF : "", q->tool->source);
+    fprintf(t->side, "%s%s%s (%s) wants to run", t->side_colour ? MD_BOLD : "", q->tool->name, t->side_colour ? MD_OFF : "", q->tool->source);
     if (q->tool->changed) fputs("; its definition has changed since it was allowed", t->side);
     if (q->unsure >= 0) fprintf(t->side, "; the model was only %.0f %% sure", 100 * (double)q->unsure);
     fputs(":\n", t->side);

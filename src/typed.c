@@ -33,28 +33,33 @@ static char *file_of(const char *word, size_t n)
     return NULL;
 }
 
-static bool add_file(const char *path, size_t most, struct str *files, struct err *e)
+static bool is_text(const struct str *s) { return utf8_valid(s->p ? s->p : "", s->len) && !memchr(s->p ? s->p : "", 0, s->len); }
+
+static bool add_file(const char *path, struct typed_files *f, struct str *files, struct err *e)
 {
     struct str text = { 0 };
-    struct stat st;
-    bool fits = stat(path, &st) == 0 && (size_t)st.st_size + files->len <= most;
-    bool ok = fits ? file_read(path, &text, e) : err_set(e, ERR_LIMIT, "@%.150s: %lld bytes, but a message takes %zu of files", path, (long long)st.st_size, most);
-    if (ok && (!utf8_valid(text.p ? text.p : "", text.len) || memchr(text.p ? text.p : "", 0, text.len))) ok = err_set(e, ERR_FORMAT, "@%.150s: it is no text", path);
-    if (ok) str_fmt(files, "\n\n%s:\n```\n%.*s%s```", path, (int)text.len, text.p ? text.p : "", text.len && text.p[text.len - 1] != '\n' ? "\n" : "");
+    struct stat st = { 0 };
+    bool fits = stat(path, &st) == 0 && (size_t)st.st_size + files->len <= f->most, ok = !fits || file_read(path, &text, e);
+    f->n++;
+    f->bytes += (size_t)st.st_size;
+    if (ok && fits && is_text(&text))
+        str_fmt(files, "\n\n%s:\n```\n%.*s%s```", path, (int)text.len, text.p ? text.p : "", text.len && text.p[text.len - 1] != '\n' ? "\n" : "");
+    else if (ok && f->keep) ok = f->keep(f->ctx, path, e);
+    else if (ok && !fits) ok = err_set(e, ERR_LIMIT, "@%.150s: %lld bytes, but a message takes %zu of files", path, (long long)st.st_size, f->most);
+    else if (ok) ok = err_set(e, ERR_FORMAT, "@%.150s: it is no text", path);
     str_done(&text);
     return ok;
 }
 
-bool typed_files(const char *line, size_t most, struct str *out, int *n_file, struct err *e)
+bool typed_files(const char *line, struct typed_files *f, struct str *out, struct err *e)
 {
     struct str files = { 0 };
     bool ok = true;
-    *n_file = 0;
     for (const char *p = line; ok && *p; p++) {
         if (*p != '@' || (p > line && !strchr(" \t\n(", p[-1]))) continue;
         size_t n = strcspn(p + 1, " \t\n");
         char *path = file_of(p + 1, n);
-        if (path) ok = add_file(path, most, &files, e), ++*n_file;
+        if (path) ok = add_file(path, f, &files, e);
         mem_free(path);
         p += n;
     }

@@ -4,11 +4,15 @@
 
 #include "base/base.h"
 
-struct wrap { FILE *f; int column, blanks, width; struct str word; };  /* zeroed but f; width: of the word held back */
+/* Zeroed but f. width: of the word held back; indent: of a line that we break; endless: no window, so nothing is broken. */
+struct wrap { FILE *f; int column, blanks, width, indent; bool endless; struct str word; };
 void wrap_done(struct wrap *w);
 /* as_is: blanks count, as in code. */
 void wrap_put(struct wrap *w, const char *p, size_t n, bool as_is);
 void wrap_mark(struct wrap *w, const char *sequence);                 /* of no width; goes with the word it stands in */
 void wrap_flush(struct wrap *w);                                      /* what is held back is written */
+int  wrap_window(const struct wrap *w);                               /* columns of the window, as it is now */
+int  wrap_char_width(int32_t code_point);                             /* columns on a terminal; below 0, malformed: 1 */
+int  wrap_text_width(const char *p, size_t n);
 
 #endif

@@ -3,7 +3,7 @@
  * cancel.c a switch that every wait listens to; tools.c what can be called, in one stable order;
  * command.c, web.c, function.c, builtin.c, mcp*.c, interp.c where tools come from; result.c what the model sees of an
  * answer; turns.c generate, check, ask, run, append; calls.c the calls of one turn; talk.c the messages;
- * record.c what is kept of it, rerun.c how it is run again.
+ * record.c what is kept of it, recall.c how it goes on, rerun.c how it is run again.
  *
  * The loop speaks to a model through `struct agent_model`, three functions: the engine of gen/, a remote
  * endpoint, or a list of events in a test. Whoever shows things gets events; nothing here prints.
@@ -85,6 +85,8 @@ struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms
 struct toolset_opts {
     const char *root;                                                 /* file tools stay below it; NULL: the working directory */
     const char *python;                                               /* of the interpreter; NULL: /usr/bin/python3 */
+    const char *data;                                                 /* a folder that it reads at /data; NULL: none */
+    int idle_ms;                                                      /* after which an unused interpreter ends; 0: ten minutes */
     const char *out_dir;                                              /* files that the interpreter leaves; NULL: a new one below /tmp */
     bool qualify;                                                     /* names of MCP tools are always server__tool */
     bool public_only;                                                 /* MCP servers by URL must be of the open internet, over TLS */
@@ -98,6 +100,9 @@ bool toolset_read(struct toolset *ts, const char *path, struct err *e);
 bool toolset_read_json(struct toolset *ts, const struct json *v, const char *dir, struct err *e);  /* dir: of the file */
 /* "read_file,grep": builtin tools by name. ERR_UNSUPPORTED: one cannot be offered here (and why). */
 bool toolset_builtin(struct toolset *ts, const char *names, struct err *e);
+/* A file into /box of the tool python, before its next call and into every box that follows (after a reset, an idle end). The
+ * same name again replaces it. ERR_ARG: there is no such tool, or the name is no plain one; ERR_LIMIT: more than 32 MiB, or 128 together. */
+bool toolset_put(struct toolset *ts, const char *name, const void *p, size_t n, struct err *e);
 /* Takes t (all its members) whether it succeeds or not. ERR_ARG: the name or the schema is no good, or the name is taken. */
 bool toolset_add(struct toolset *ts, struct tool *t, struct err *e);
 /* definition: a function object, wrapped or bare. The call may be answered later and from any thread, once. */
@@ -195,6 +200,7 @@ void agent_report_done(struct agent_report *r);
 int  agent_exit_status(const struct agent_report *r);
 
 struct agent;
+struct past;
 struct agent *agent_open(const struct agent_opts *o);
 void agent_close(struct agent *l);
 /* One message of the user, and all that follows from it; NULL: what follows from the messages that were loaded. Fills r
@@ -203,10 +209,15 @@ void agent_send(struct agent *l, const char *text, struct agent_report *r);
 void agent_system(struct agent *l, const char *text);                   /* replaces the system message; "" or NULL: none */
 const struct json *agent_messages(const struct agent *l);               /* OpenAI messages so far; lent */
 void agent_load(struct agent *l, struct json *messages);                /* takes them */
+/* Goes on where a recording ended; takes its messages. What was allowed then is asked again. */
+void agent_resume(struct agent *l, struct past *p);
+/* Drops the n-th question (from 1) and what followed; last: its text. False: there is none. */
+bool agent_undo_to(struct agent *l, int n, struct str *last);
 bool agent_undo(struct agent *l, struct str *last);                     /* drops the last user turn and what followed; last: its text */
 void agent_clear(struct agent *l);                                      /* keeps the system message and what was allowed */
 const char *agent_result(const struct agent *l, int number, size_t *len);/* full text of result:N (from 1); NULL: none */
 void agent_set(struct agent *l, const char *key, struct json *value);   /* member of every request from now on; NULL value: removed */
+const struct json *agent_request(const struct agent *l);                /* those members; lent */
 void agent_tools(struct agent *l, bool on);                             /* offer tools or not */
 /* The same checks a server makes: every call has one result, in order, and nothing else has. ERR_ARG says where not. */
 bool messages_whole(const struct json *messages, struct err *e);
@@ -215,15 +226,25 @@ bool messages_whole(const struct json *messages, struct err *e);
 
 /* path: an SQLite file, or one that ends in .jsonl. ERR_UNSUPPORTED: SQLite in a build without it. */
 struct transcript *transcript_open(const char *path, struct err *e);
+/* The same, to go on with a conversation that is in it (0: the newest). ERR_ARG: there is none of that number. */
+struct transcript *transcript_reopen(const char *path, long long session, struct err *e);
+bool transcript_resume(struct transcript *t, long long session, struct err *e);  /* rows go there from now on */
 void transcript_close(struct transcript *t);
+void transcript_hide(struct transcript *t, const struct toolset *secrets);  /* lent: what ${env:NAME} stood for is not written */
 /* One more row; body is taken. kind: meta, message, call, approval, result, usage, stop. */
 void transcript_put(struct transcript *t, const char *kind, struct json *body);
 long long transcript_session(const struct transcript *t);            /* number of the one being written; 0: none yet */
 /* JSON Lines of a session (0: the newest), the shape that --replay reads. */
 bool transcript_export(const char *path, long long session, struct str *out, struct err *e);
-/* The newest sessions, those whose messages hold `words` if not NULL: [{"session","time","title","model","rows"}]; owned, NULL on error. */
+/* The newest sessions, those whose messages hold all of `words` if not NULL: [{"session","time","title","model","tokens","rows"}];
+ * owned, NULL on error. */
 struct json *transcript_list(const char *path, const char *words, int most, struct err *e);
 const char *transcript_sqlite(void);                                 /* its version; NULL: built without */
+/* A recorded conversation (0: the newest) as it stood at its end: what was taken back is gone, and a call that the end of the program
+ * left alone has a result that says so. results: texts in full, result:1 first. */
+struct past { struct json *messages, *results, *meta; int n_call; };
+bool past_read(struct past *p, const char *path, long long session, struct err *e);  /* the path of a transcript */
+void past_done(struct past *p);
 /* A recording in place of tools: what it answered before is answered again. */
 struct rerun { struct json *events; struct json *prompts; int n_call, n_known; };
 bool rerun_open(struct rerun *r, const char *path, struct err *e);

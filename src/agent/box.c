@@ -1,7 +1,8 @@
 /* box.c -- the walls around the interpreter: bubblewrap's namespaces, a seccomp filter, limits, a cgroup.
  *
  * What is inside sees /usr read-only, an empty /box and /tmp in memory, a /proc of its own and no network at all.
- * No other file of the host exists there. The filter refuses what no program of a user needs: other namespaces,
+ * No other file of the host exists there but, read-only, those of one folder that the user chose (/data) and of a Python
+ * of his own; a socket that might lie there cannot be spoken to. The filter refuses what no program of a user needs: other namespaces,
  * mounts, tracing, keys, kernel modules, sockets other than AF_UNIX, pushing characters into a terminal. Limits
  * bound each process; a cgroup, where one can be made, bounds them together, memory files included.
  * Started by root, the box runs as a user number that nobody else has.
@@ -31,7 +32,8 @@
 
 #define BOX_USER 1879048192u                /* numbers from here on belong to nobody */
 #define MEMORY_MOST "1610612736"
-#define TASKS_MOST "80"
+#define TASKS_MOST "64"
+#define CPU_MOST "100000 100000"            /* one processor's time: microseconds of microseconds */
 enum { FD_CONTROL = 3, FD_FILTER = 4, FD_DRIVER = 5 };
 
 /* ---- the filter ---- */
@@ -48,6 +50,15 @@ static const int refused[] = {
 };
 static const uint64_t new_spaces[] = { CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP, CLONE_NEWTIME };
 
+/* Files of the host are there: a socket among them would lead out, by connect() or by a datagram. */
+static int add_socket_rules(scmp_filter_ctx f)
+{
+    int rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(connect), 0);
+    if (!rc) rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM));
+    if (!rc) rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socketpair), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM));
+    return rc;
+}
+
 static int add_rules(scmp_filter_ctx f)
 {
     int rc = 0;
@@ -61,10 +72,11 @@ static int add_rules(scmp_filter_ctx f)
     return rc;
 }
 
-static int filter_fd(struct err *e)
+static int filter_fd(bool host_files, struct err *e)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
     int fd = memfd_create("filter", MFD_CLOEXEC), rc = f ? add_rules(f) : -ENOMEM;
+    if (!rc && host_files) rc = add_socket_rules(f);
     if (!rc && fd >= 0) rc = seccomp_export_bpf(f, fd);
     seccomp_release(f);
     if (!rc && fd >= 0 && lseek(fd, 0, SEEK_SET) == 0) return fd;
@@ -72,7 +84,7 @@ static int filter_fd(struct err *e)
     return err_set(e, ERR_UNSUPPORTED, "the seccomp filter cannot be made: %s", strerror(rc ? -rc : errno)), -1;
 }
 #else
-static int filter_fd(struct err *e)
+static int filter_fd(bool host_files, struct err *e)
 {
     return err_set(e, ERR_UNSUPPORTED, "this build has no seccomp filter (libseccomp was absent; make deps installs it)"), -1;
 }
@@ -128,6 +140,7 @@ static char *make_group(const char *controller, const char *const *limit)
         if (!mkdir(dir.p, 0700)) {
             bool ok = true;
             for (; *limit; limit += 2) ok &= put_file(dir.p, limit[0], limit[1]);
+            put_file(dir.p, "cpu.max", CPU_MOST);                     /* where this controller is there too */
             if (ok) return str_take(&dir);
             rmdir(dir.p);
         }
@@ -162,7 +175,9 @@ static void put_all(struct words *w, const char *const *list)
     for (; *list; list++) words_put(w, mem_str(*list));
 }
 
-static void make_argv(struct words *w, const char *python)
+static bool is_ours(const char *python) { return !strncmp(python, "/usr/", 5); }
+
+static void make_argv(struct words *w, const char *python, const char *data)
 {
     static const char *const walls[] = {
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", "/usr/bin",
@@ -176,24 +191,27 @@ static void make_argv(struct words *w, const char *python)
     static const char *const closed[] = { "--remount-ro", "/dev", "--remount-ro", "/", "--", NULL };
     static const char *const tail[] = { "-I", "-u", "/driver.py", NULL };
     put_all(w, walls);
-    if (strncmp(python, "/usr/", 5)) {                                /* /opt/venv/bin/python: all of /opt/venv, read-only */
+    if (!is_ours(python)) {                                /* /opt/venv/bin/python: all of /opt/venv, read-only */
         char *home = mem_str(python);
         for (int i = 0; i < 2; i++)
             if (strrchr(home, '/')) *strrchr(home, '/') = 0;
         if (*home) put_all(w, (const char *const[]){ "--ro-bind", home, home, NULL });
         mem_free(home);
     }
+    if (data) put_all(w, (const char *const[]){ "--ro-bind", data, "/data", NULL });
     put_all(w, closed);
     words_put(w, mem_str(python));
     put_all(w, tail);
 }
 
-static const struct { int what; rlim_t most; } limits[] = {
-    { RLIMIT_AS, (rlim_t)1 << 30 },      { RLIMIT_CPU, 600 },  { RLIMIT_NOFILE, 128 }, { RLIMIT_FSIZE, (rlim_t)64 << 20 },
-    { RLIMIT_CORE, 0 },                  { RLIMIT_STACK, (rlim_t)16 << 20 },
+/* Processor time: 60 s a call, which the driver counts anew (soft), 600 s for all of them (hard). Address space: packages of
+ * another Python (numpy and its threads) take twice as much. */
+static const struct { int what; rlim_t soft, hard; } limits[] = {
+    { RLIMIT_AS, (rlim_t)1 << 30, (rlim_t)1 << 30 },     { RLIMIT_CPU, 60, 600 },   { RLIMIT_NOFILE, 128, 128 },
+    { RLIMIT_FSIZE, (rlim_t)64 << 20, (rlim_t)64 << 20 }, { RLIMIT_CORE, 0, 0 },     { RLIMIT_STACK, (rlim_t)16 << 20, (rlim_t)16 << 20 },
 };
 
-struct launch { int control, out, err, filter, driver, null; char *const *argv; const struct box *box; unsigned user; };
+struct launch { int control, out, err, filter, driver, null; char *const *argv; const struct box *box; unsigned user, spaces; };
 
 static void join_group(const char *dir)
 {
@@ -218,7 +236,8 @@ static void launch(const struct launch *l)
     syscall(SYS_close_range, 6u, ~0u, 0u);
     for (int i = 0; i < 2; i++) join_group(l->box->cgroup[i]);
     for (size_t i = 0; i < LEN(limits); i++) {
-        struct rlimit r = { limits[i].most, limits[i].most };
+        rlim_t times = limits[i].what == RLIMIT_AS ? l->spaces : 1;
+        struct rlimit r = { limits[i].soft * times, limits[i].hard * times };
         if (setrlimit((__rlimit_resource_t)limits[i].what, &r)) _exit(122);
     }
     if (l->user && (syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setresgid, l->user, l->user, l->user) || syscall(SYS_setresuid, l->user, l->user, l->user)))
@@ -254,28 +273,49 @@ static bool check_programs(const char *python, struct err *e)
     return true;
 }
 
+/* The folder of /data by its real name; NULL with e. All of / would bring /proc and its secrets with it. */
+static char *data_folder(const char *dir, struct err *e)
+{
+    static const char *const closed[] = { "/proc", "/sys", "/dev", "/run" };
+    char *path = realpath(dir, NULL);
+    struct stat st;
+    bool bad = path && !strcmp(path, "/");
+    if (!path || stat(path, &st) || !S_ISDIR(st.st_mode)) err_set(e, ERR_ARG, "%s: %s", dir, path ? "not a folder" : strerror(errno));
+    for (size_t i = 0; path && i < LEN(closed); i++) {
+        size_t n = strlen(closed[i]);
+        bad |= !strncmp(path, closed[i], n) && (!path[n] || path[n] == '/');
+    }
+    if (bad) err_set(e, ERR_ARG, "%s cannot be read by the tool python: it would show more than files of yours; a folder below it can", dir);
+    if (!e->code) return path;
+    free(path);
+    return NULL;
+}
+
 static void close_pair(int fd[2])
 {
     if (fd[0] >= 0) close(fd[0]);
     if (fd[1] >= 0) close(fd[1]);
 }
 
-bool box_open(struct box *b, const char *python, struct err *e)
+bool box_open(struct box *b, const char *python, const char *data, struct err *e)
 {
     static atomic_uint serial;
     int control[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
     struct words argv = { 0 };
     struct launch l = { .filter = -1, .driver = -1, .null = -1, .box = b };
+    char *folder = NULL;
     *b = (struct box){ .pid = -1, .control = -1, .out = -1, .err = -1 };
-    if (!check_programs(python, e) || (l.filter = filter_fd(e)) < 0 || (l.driver = driver_fd(e)) < 0) goto out;
+    if (!check_programs(python, e) || (data && !(folder = data_folder(data, e)))) goto out;
+    if ((l.filter = filter_fd(folder || !is_ours(python), e)) < 0 || (l.driver = driver_fd(e)) < 0) goto out;
     l.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (l.null < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC)) {
         err_set(e, ERR_IO, "no descriptors for the sandbox: %s", strerror(errno));
         goto out;
     }
-    make_argv(&argv, python);
+    make_argv(&argv, python, folder);
     make_groups(b);
     l.argv = argv.p;
+    l.spaces = is_ours(python) ? 1 : 2;
     l.control = control[1], l.out = out[1], l.err = err[1];
     if (geteuid() == 0) l.user = BOX_USER + ((unsigned)getpid() * 16u + atomic_fetch_add(&serial, 1u) % 16u) % 0x3fffffffu;
     b->pid = fork();
@@ -288,6 +328,7 @@ out:
     for (int i = 0; i < 3; i++)
         if ((int[]){ l.filter, l.driver, l.null }[i] >= 0) close((int[]){ l.filter, l.driver, l.null }[i]);
     words_done(&argv);
+    free(folder);
     if (b->pid > 0 && read_ready(b, e)) {
         fcntl(b->control, F_SETFL, O_NONBLOCK), fcntl(b->out, F_SETFL, O_NONBLOCK), fcntl(b->err, F_SETFL, O_NONBLOCK);
         return true;

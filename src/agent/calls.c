@@ -271,14 +271,6 @@ static void run_all(struct agent *l, struct call *call, int n)
 
 /* ---- telling ---- */
 
-static int remember(struct agent *l, const struct str *text)
-{
-    MEM_GROW(l->full, l->n_full, l->cap_full);
-    l->full[l->n_full] = (struct str){ 0 };
-    str_put(&l->full[l->n_full], text->p ? text->p : "", text->len);
-    return ++l->n_full;
-}
-
 /* Cut to the budget in tokens, measured with the model's own tokenizer. */
 static bool cut(struct agent *l, struct call *c, const struct str *text, struct str *out)
 {
@@ -327,7 +319,7 @@ static enum agent_state tell(struct agent *l, struct call *c, int index)
     result_put_files(&clean, c->result.files);
     if (!clean.len) str_puts(&clean, "(no output)");
     toolset_hide(l->o.tools, &clean);
-    c->number = remember(l, &clean);
+    c->number = talk_remember(l, clean.p, clean.len);
     log_call(l, c, &clean);
     bool was_cut = cut(l, c, &clean, &shown);
     if (c->args && !c->denied) state = breaker_put(&l->breaker, c->name, c->args, (struct bytes){ clean.p, clean.len });

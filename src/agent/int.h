@@ -97,8 +97,13 @@ extern const char interp_driver[];                                    /* driver.
 
 /* A Python process behind all walls (box.c): control is a stream of frames, out and err are what it prints. */
 struct box { int pid, control, out, err; char *cgroup[2]; };
-bool box_open(struct box *b, const char *python, struct err *e);      /* ERR_UNSUPPORTED: there is no sandbox here, and why */
+/* data: a folder bound read-only at /data, NULL: none. ERR_UNSUPPORTED: there is no sandbox here, and why; ERR_ARG: that folder cannot be. */
+bool box_open(struct box *b, const char *python, const char *data, struct err *e);
 void box_close(struct box *b);
+
+/* ---- records ----------------------------------------------------------------------------------- */
+
+bool rows_read(const struct str *text, struct json *rows, struct err *e);  /* JSON Lines, pushed to an array; rerun.c */
 
 /* ---- loop breaker: breaker.c ------------------------------------------------------------------- */
 

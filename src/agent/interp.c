@@ -3,7 +3,9 @@
  * One box (box.c) per conversation. A thread of its own starts it, speaks with it and outlives every call, because
  * the box dies with the thread that started it. What comes out of the box is hostile: frames have a length limit and
  * a shape, output is cut, files are copied by us under names made of harmless characters into one folder, never
- * followed anywhere. When the time is over the code is interrupted and keeps its variables; if it does not listen,
+ * followed anywhere. Files that the user gives go the other way, as frames before the next call, and again into every
+ * box that follows. At most eight boxes of this process live: one more ends the box that was idle longest, and waits
+ * where all are at work. A box that was idle for ten minutes ends. When the time is over the code is interrupted and keeps its variables; if it does not listen,
  * the box is killed and the model is told that they are lost. */
 #include <ctype.h>
 #include <errno.h>
@@ -19,7 +21,11 @@
 
 #define CALL_MS 30000
 #define INTERRUPT_MS 5000                   /* to react to an interruption */
-#define IDLE_S 600
+#define IDLE_MS 600000
+#define PUT_MOST ((size_t)32 << 20)         /* bytes of a file for the box, */
+#define PUT_ALL ((size_t)128 << 20)         /* of all of them, */
+#define PUT_FILES 64                        /* and how many */
+enum { LIVE_MOST = 8 };
 #define FRAME_MOST ((size_t)32 << 20)
 #define OUT_MOST ((size_t)256 << 10)
 #define FLOOD ((uint64_t)64 << 20)
@@ -35,10 +41,77 @@ struct interp {
     struct err err;                                                   /* of JOB_OPEN */
     bool ok;
     struct box box;
-    bool open, lost;
+    bool open, lost, evicted;                                         /* evicted: another one needs its place */
     int n_call;
-    char *python, *dir;
+    struct gift *gift; int n_gift, cap_gift, n_given;                 /* n_given: those that this box has */
+    int idle_ms;
+    char *python, *dir, *data;
 };
+struct gift { char *name; struct str bytes; };                        /* a file for the box */
+
+/* ---- at most eight boxes ---- */
+
+static struct { pthread_mutex_t lock; pthread_cond_t left; struct interp *at[LIVE_MOST]; bool busy[LIVE_MOST]; uint64_t used[LIVE_MOST]; } live = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER };
+
+static int place_of(const struct interp *in)                          /* -1: none. Under the lock, as the next two */
+{
+    for (int i = 0; i < LIVE_MOST; i++)
+        if (live.at[i] == in) return i;
+    return -1;
+}
+
+/* The box that was idle longest should end; its keeper does that. */
+static void evict_one(void)
+{
+    int oldest = -1;
+    for (int i = 0; i < LIVE_MOST; i++)
+        if (!live.busy[i] && (oldest < 0 || live.used[i] < live.used[oldest])) oldest = i;
+    if (oldest < 0) return;
+    struct interp *in = live.at[oldest];
+    pthread_mutex_lock(&in->lock);
+    in->evicted = true;
+    pthread_cond_broadcast(&in->turn);
+    pthread_mutex_unlock(&in->lock);
+}
+
+/* A place for a box, and it is at work. False: all places are at work for longer than ms. */
+static bool place_take(struct interp *in, int ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000 + 1;
+    pthread_mutex_lock(&live.lock);
+    int at = place_of(in);
+    while (at < 0 && (at = place_of(NULL)) < 0) {
+        evict_one();
+        if (pthread_cond_timedwait(&live.left, &live.lock, &until)) break;
+    }
+    if (at >= 0) live.at[at] = in, live.busy[at] = true;
+    pthread_mutex_unlock(&live.lock);
+    return at >= 0;
+}
+
+/* Its work is done; without a box the place is free again. */
+static void place_leave(struct interp *in)
+{
+    pthread_mutex_lock(&live.lock);
+    int at = place_of(in);
+    if (at >= 0) {
+        live.busy[at] = false;
+        live.used[at] = clock_ns();
+        if (!in->open) live.at[at] = NULL;
+    }
+    pthread_cond_broadcast(&live.left);
+    pthread_mutex_unlock(&live.lock);
+}
+
+static void end_box(struct interp *in)
+{
+    if (in->open) box_close(&in->box);
+    in->open = false;
+    in->n_given = 0;
+}
 
 /* ---- frames ---- */
 
@@ -288,38 +361,76 @@ static void report(struct interp *in, const struct invocation *c, struct gather 
     if (!out->text.len && !out->files) str_puts(&out->text, "(no output)");
 }
 
+static bool give_files(struct interp *in)
+{
+    for (; in->n_given < in->n_gift; in->n_given++) {
+        const struct gift *g = &in->gift[in->n_given];
+        struct json *f = json_new_object();
+        struct str data = { 0 };
+        base64_put(&data, g->bytes.p ? g->bytes.p : "", g->bytes.len);
+        json_set(f, "put", json_new_str(g->name));
+        json_set(f, "data", json_new_strn(data.p ? data.p : "", data.len));
+        str_done(&data);
+        if (!send_frame(&in->box, f)) return false;
+    }
+    return true;
+}
+
 static void run_call(struct interp *in, const struct invocation *c, struct tool_result *out)
 {
     struct gather g = { 0 };
     struct err e = { 0 };
-    if (json_bool(json_get(c->args, "reset")) && in->open) box_close(&in->box), in->open = false;
-    if (!in->open) in->open = box_open(&in->box, in->python, &e);
+    if (json_bool(json_get(c->args, "reset"))) end_box(in), in->lost = false;
+    if (!in->open) in->open = box_open(&in->box, in->python, in->data, &e);
     if (!in->open) {
         tool_fail(out, "The interpreter cannot be used: %s.", e.msg);
         return;
     }
-    converse(in, c, &g);
+    if (give_files(in)) converse(in, c, &g);
+    else g.gone = true;
     report(in, c, &g, out);
-    if (!g.frame) box_close(&in->box), in->open = false;
+    if (!g.frame) end_box(in);
     json_free(g.frame);
     str_done(&g.in);
     str_done(&g.text);
 }
 
+static void run_placed(struct interp *in, const struct invocation *c, struct tool_result *out)
+{
+    if (place_take(in, c->timeout_ms)) {
+        run_call(in, c, out);
+        place_leave(in);
+    } else tool_fail(out, "%d interpreters are at work already, and none of them came to an end in time. Try again later.", LIVE_MOST);
+}
+
+static bool open_first(struct interp *in)
+{
+    if (!place_take(in, CALL_MS)) return err_set(&in->err, ERR_LIMIT, "%d interpreters are at work already", LIVE_MOST);
+    in->open = box_open(&in->box, in->python, in->data, &in->err);
+    place_leave(in);
+    return in->open;
+}
+
 /* ---- the keeper ---- */
 
-/* Waits for a job; an idle box is closed after ten minutes. */
+/* Waits for a job; a box ends that was idle for too long, or whose place another one needs. */
 static void wait_for_job(struct interp *in)
 {
     while (in->job == JOB_NONE) {
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_sec += IDLE_S;
-        if (pthread_cond_timedwait(&in->turn, &in->lock, &t) == ETIMEDOUT && in->open) {
-            box_close(&in->box);
-            in->open = false;
+        t.tv_sec += in->idle_ms / 1000;
+        t.tv_nsec += in->idle_ms % 1000 * 1000000;
+        if (t.tv_nsec >= 1000000000) t.tv_sec++, t.tv_nsec -= 1000000000;
+        int rc = in->evicted ? 0 : pthread_cond_timedwait(&in->turn, &in->lock, &t);
+        if ((rc == ETIMEDOUT || in->evicted) && in->job == JOB_NONE && in->open) {
+            end_box(in);
             in->lost = in->n_call > 0;
+            pthread_mutex_unlock(&in->lock);                          /* live.lock comes first, always */
+            place_leave(in);
+            pthread_mutex_lock(&in->lock);
         }
+        in->evicted = false;
     }
 }
 
@@ -332,14 +443,15 @@ static void *keep(void *interp)
         if (in->job == JOB_END) break;
         int job = in->job;
         pthread_mutex_unlock(&in->lock);
-        if (job == JOB_OPEN) in->ok = in->open = box_open(&in->box, in->python, &in->err);
-        else run_call(in, in->call, in->out);
+        if (job == JOB_OPEN) in->ok = open_first(in);
+        else run_placed(in, in->call, in->out);
         pthread_mutex_lock(&in->lock);
         in->job = JOB_NONE;
         pthread_cond_broadcast(&in->turn);
     }
-    if (in->open) box_close(&in->box);
+    end_box(in);
     pthread_mutex_unlock(&in->lock);
+    place_leave(in);
     return NULL;
 }
 
@@ -364,8 +476,11 @@ void interp_close(struct interp *in)
     pthread_join(in->keeper, NULL);
     pthread_mutex_destroy(&in->lock);
     pthread_cond_destroy(&in->turn);
+    for (int i = 0; i < in->n_gift; i++) mem_free(in->gift[i].name), str_done(&in->gift[i].bytes);
+    mem_free(in->gift);
     mem_free(in->python);
     mem_free(in->dir);
+    mem_free(in->data);
     mem_free(in);
 }
 
@@ -381,13 +496,15 @@ static struct interp *interp_open(const struct toolset_opts *o, struct err *e)
     struct interp *in = mem_zero(sizeof *in);
     in->python = mem_str(o->python ? o->python : "/usr/bin/python3");
     in->dir = o->out_dir ? mem_str(o->out_dir) : NULL;
+    in->data = o->data ? mem_str(o->data) : NULL;
+    in->idle_ms = o->idle_ms > 0 ? o->idle_ms : IDLE_MS;
     in->box = (struct box){ .pid = -1, .control = -1, .out = -1, .err = -1 };
     pthread_mutex_init(&in->lock, NULL);
     pthread_cond_init(&in->turn, NULL);
     int rc = pthread_create(&in->keeper, NULL, keep, in);
     if (rc) {
         err_set(e, ERR_IO, "no thread: %s", strerror(rc));
-        mem_free(in->python), mem_free(in->dir), mem_free(in);
+        mem_free(in->python), mem_free(in->dir), mem_free(in->data), mem_free(in);
         return NULL;
     }
     do_job(in, JOB_OPEN, NULL, NULL);
@@ -397,15 +514,48 @@ static struct interp *interp_open(const struct toolset_opts *o, struct err *e)
     return NULL;
 }
 
+/* ---- files for the box ---- */
+
+/* A name in /box, and nothing above or below it. */
+static bool plain_name(const char *s)
+{
+    size_t n = strlen(s);
+    return n && n <= 200 && *s != '.' && !strchr(s, '/') && utf8_valid(s, n);
+}
+
+bool toolset_put(struct toolset *ts, const char *name, const void *p, size_t n, struct err *e)
+{
+    struct interp *in = ts->interp;
+    size_t all = n;
+    if (!in) return err_set(e, ERR_ARG, "there is no tool python that could read it");
+    if (!plain_name(name)) return err_set(e, ERR_ARG, "'%.80s': a plain name of a file is needed", name);
+    pthread_mutex_lock(&in->lock);
+    while (in->job != JOB_NONE) pthread_cond_wait(&in->turn, &in->lock);
+    for (int i = 0; i < in->n_gift; i++) all += in->gift[i].bytes.len;
+    bool fits = n <= PUT_MOST && all <= PUT_ALL && in->n_gift < PUT_FILES;
+    if (fits) {
+        MEM_GROW(in->gift, in->n_gift, in->cap_gift);
+        struct gift *g = &in->gift[in->n_gift++];
+        *g = (struct gift){ .name = mem_str(name) };
+        str_put(&g->bytes, p, n);
+    }
+    pthread_mutex_unlock(&in->lock);
+    return fits || err_set(e, ERR_LIMIT, "%s: %zu bytes; the tool python takes %zu of a file, %zu and %d files together", name, n, PUT_MOST, PUT_ALL, PUT_FILES);
+}
+
+/* ---- the tool ---- */
+
 bool interp_add(struct toolset *ts, struct err *e)
 {
     static const char text[] = "{\"description\":\"Runs Python code and returns what it prints and the value of its last line. Variables are kept. No network.\","
                                "\"parameters\":{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\",\"description\":\"the code\"},"
                                "\"reset\":{\"type\":\"boolean\",\"description\":\"forget everything before\"}},\"required\":[\"code\"],\"additionalProperties\":false}}";
+    static const char with_data[] = "Runs Python code and returns what it prints and the value of its last line. Variables are kept. No network. Files to read are in /data.";
     if (toolset_find(ts, "python")) return err_set(e, ERR_ARG, "tool python: the name is taken");
     if (!(ts->interp = interp_open(&ts->opts, e))) return err_in(e, "the tool python is not offered, because nothing runs outside a sandbox");
     struct tool *t = tool_new("python", "builtin");
     struct json *d = json_parse(text, sizeof text - 1, NULL);
+    if (ts->opts.data) json_set(d, "description", json_new_str(with_data));
     t->invoke = python_invoke;
     t->preview = preview_code;
     t->ctx = ts->interp;

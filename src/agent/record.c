@@ -5,7 +5,10 @@
  *
  *     {"session":3,"n":0,"time":1767225600.25,"kind":"message","body":{"role":"user","content":"…"}}
  *
- * Nothing is ever changed in it. A row that cannot be written is said once and does not end the conversation. */
+ * Nothing is ever changed in it: that a question was taken back is one more row (recall.c reads them). Rows of kind
+ * meta wait for the first of another kind, so that a conversation in which nothing was said leaves no trace. A result
+ * of more than 64 KiB lies in a file beside the store, and comes back in its place when the session is exported. Values of
+ * ${env:NAME} are written as that name. A row that cannot be written is said once and does not end the conversation. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,8 +21,13 @@
 
 #include "agent/int.h"
 
+#define ASIDE ((size_t)64 << 10)            /* bytes of a result from which on it has a file of its own */
+
 struct transcript {
     FILE *lines;                                                      /* JSON Lines */
+    char *path;
+    const struct toolset *secrets;                                    /* lent; NULL: none */
+    struct json *held;                                                /* meta rows that wait */
 #ifdef TENON_SQLITE
     sqlite3 *db;
     sqlite3_stmt *put, *words;
@@ -49,13 +57,87 @@ static void put_line(struct str *out, long long session, long long n, double tim
     str_puts(out, "}\n");
 }
 
-static bool open_lines(struct transcript *t, const char *path, struct err *e)
+static bool open_lines(struct transcript *t, bool goes_on, struct err *e)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    t->lines = fd < 0 ? NULL : fdopen(fd, "w");
+    struct str text = { 0 };
+    if (goes_on && !file_read(t->path, &text, e)) return false;
+    for (size_t i = 0; i < text.len; i++) t->n += text.p[i] == '\n';
+    str_done(&text);
+    int fd = open(t->path, O_WRONLY | O_CREAT | (goes_on ? O_APPEND : O_TRUNC) | O_CLOEXEC, 0600);
+    t->lines = fd < 0 ? NULL : fdopen(fd, goes_on ? "a" : "w");
     t->session = 1;
-    return t->lines || err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    return t->lines || err_set(e, ERR_IO, "%s: %s", t->path, strerror(errno));
 }
+
+/* A copy without secrets. */
+static struct json *hidden(const struct transcript *t, const struct json *v)
+{
+    struct json *out = NULL;
+    if (json_is(v, JSON_STRING)) {
+        struct str s = { 0 };
+        size_t n = 0;
+        const char *p = json_str(v, &n);
+        str_put(&s, p, n);
+        toolset_hide(t->secrets, &s);
+        out = json_new_strn(s.p ? s.p : "", s.len);
+        str_done(&s);
+    } else if (json_is(v, JSON_ARRAY)) {
+        out = json_new_array();
+        for (size_t i = 0; i < json_len(v); i++) json_push(out, hidden(t, json_at(v, i)));
+    } else if (json_is(v, JSON_OBJECT)) {
+        out = json_new_object();
+        for (struct json_iter it = json_iter(v); json_next(&it);) json_set(out, it.key, hidden(t, it.value));
+    }
+    return out ? out : json_copy(v);
+}
+
+/* ---- side files: FOLDER/SESSION-N.txt ---- */
+
+#ifdef TENON_SQLITE
+static void aside_path(struct str *out, const char *store, const char *name) { str_fmt(out, "%s.d%s%s", store, name ? "/" : "", name ? name : ""); }
+
+/* {"text": …} becomes {"file": …, "bytes": n} where the text is long. False: it could not be written, and stays. */
+static bool put_aside(const struct transcript *t, struct json *body)
+{
+    size_t n = 0;
+    const char *text = json_str(json_get(body, "text"), &n);
+    char name[64];
+    struct str path = { 0 };
+    struct err e = { 0 };
+    if (n <= ASIDE) return true;
+    aside_path(&path, t->path, NULL);
+    bool ok = mkdir(path.p, 0700) == 0 || errno == EEXIST;
+    snprintf(name, sizeof name, "%lld-%d.txt", t->session, t->n);
+    str_clear(&path);
+    aside_path(&path, t->path, name);
+    ok = ok && file_write(path.p, text, n, &e) && !chmod(path.p, 0600);
+    str_done(&path);
+    if (!ok) return false;
+    json_set(body, "file", json_new_str(name));
+    json_set(body, "bytes", json_new_int((int64_t)n));
+    json_unset(body, "text");
+    return true;
+}
+
+/* The other way: a row that names a file, with the text in its place. */
+static void put_back(const char *store, const char *body, size_t n, struct str *out)
+{
+    struct json *v = memmem(body, n, "\"file\":", 7) ? json_parse(body, n, NULL) : NULL;
+    const char *name = json_str(json_get(v, "file"), NULL);
+    struct str path = { 0 }, text = { 0 };
+    struct err e = { 0 };
+    if (name && !strchr(name, '/')) {
+        aside_path(&path, store, name);
+        if (!file_read(path.p, &text, &e)) str_fmt(&text, "[%s]", e.msg);
+        json_set(v, "text", json_new_strn(text.p ? text.p : "", text.len));
+        json_unset(v, "file");
+        json_write(out, v, JSON_COMPACT);
+    } else str_put(out, body, n);
+    json_free(v);
+    str_done(&path);
+    str_done(&text);
+}
+#endif
 
 #ifdef TENON_SQLITE
 const char *transcript_sqlite(void) { return sqlite3_libversion(); }
@@ -83,8 +165,9 @@ static bool db_open(const char *path, int flags, sqlite3 **db, struct err *e)
     return false;
 }
 
-static bool open_db(struct transcript *t, const char *path, struct err *e)
+static bool open_db(struct transcript *t, struct err *e)
 {
+    const char *path = t->path;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);          /* with its mode, before SQLite makes it */
     if (fd < 0) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     close(fd);
@@ -150,7 +233,6 @@ static bool put_index(struct transcript *t, const char *kind, const struct json 
 
 static bool put_db(struct transcript *t, const char *kind, const struct json *body, const struct str *text)
 {
-    if (!t->session && !begin(t)) return false;
     sqlite3_reset(t->put);
     sqlite3_bind_int64(t->put, 1, t->session);
     sqlite3_bind_int(t->put, 2, t->n);
@@ -176,6 +258,28 @@ static long long newest(sqlite3 *db)
     return id;
 }
 
+/* How many rows a session has; -1: there is none. */
+static int rows_of(struct transcript *t, long long session)
+{
+    sqlite3_stmt *s = NULL;
+    int n = -1;
+    if (sqlite3_prepare_v2(t->db, "SELECT max(n)+1 FROM event WHERE session=?1", -1, &s, NULL) == SQLITE_OK && sqlite3_bind_int64(s, 1, session) == SQLITE_OK &&
+        sqlite3_step(s) == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL)
+        n = sqlite3_column_int(s, 0);
+    sqlite3_finalize(s);
+    return n;
+}
+
+static bool resume_db(struct transcript *t, long long session, struct err *e)
+{
+    if (!session) session = newest(t->db);
+    int n = rows_of(t, session);
+    if (n < 0) return session ? err_set(e, ERR_ARG, "%s: there is no conversation %lld", t->path, session) : err_set(e, ERR_ARG, "%s: no conversation is recorded yet", t->path);
+    t->session = session;
+    t->n = n;
+    return true;
+}
+
 static bool export_db(const char *path, long long session, struct str *out, struct err *e)
 {
     sqlite3 *db;
@@ -186,9 +290,12 @@ static bool export_db(const char *path, long long session, struct str *out, stru
     bool ok = sqlite3_prepare_v2(db, "SELECT n,time,kind,body FROM event WHERE session=?1 ORDER BY n", -1, &s, NULL) == SQLITE_OK;
     if (!ok) db_fail(db, path, e);
     else sqlite3_bind_int64(s, 1, session);
-    while (ok && sqlite3_step(s) == SQLITE_ROW)
-        put_line(out, session, sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), (const char *)sqlite3_column_text(s, 2),
-                 (const char *)sqlite3_column_text(s, 3), (size_t)sqlite3_column_bytes(s, 3));
+    while (ok && sqlite3_step(s) == SQLITE_ROW) {
+        struct str body = { 0 };
+        put_back(path, (const char *)sqlite3_column_text(s, 3), (size_t)sqlite3_column_bytes(s, 3), &body);
+        put_line(out, session, sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), (const char *)sqlite3_column_text(s, 2), body.p, body.len);
+        str_done(&body);
+    }
     sqlite3_finalize(s);
     sqlite3_close(db);
     if (ok && out->len == before) return err_set(e, ERR_ARG, "%s: there is no session %lld", path, session);
@@ -203,6 +310,8 @@ static void set_column(struct json *o, const char *key, sqlite3_stmt *s, int col
     else json_set(o, key, json_new_number(text, strlen(text)));
 }
 
+#define BLANKS " \t\n\""
+
 static struct json *list_db(const char *path, const char *words, int most, struct err *e)
 {
     static const char *const keys[] = { "session", "time", "title", "model", "tokens", "rows" };
@@ -210,12 +319,14 @@ static struct json *list_db(const char *path, const char *words, int most, struc
                               "WHERE ?1 IS NULL OR id IN (SELECT session FROM said WHERE said MATCH ?1) ORDER BY id DESC LIMIT ?2";
     sqlite3 *db;
     sqlite3_stmt *s = NULL;
-    struct str quoted = { 0 };
-    if (!db_open(path, SQLITE_OPEN_READONLY, &db, e)) return NULL;
-    for (const char *p = words; p && *p; p++)                         /* words, not a query language */
-        str_puts(&quoted, *p == '"' ? "" : (char[]){ *p, 0 });
     struct str match = { 0 };
-    if (words) str_fmt(&match, "\"%s\"", quoted.p ? quoted.p : "");
+    if (!db_open(path, SQLITE_OPEN_READONLY, &db, e)) return NULL;
+    for (const char *p = words; p && *p; p += strspn(p, BLANKS)) {    /* all of these words; not a query language */
+        size_t n = strcspn(p, BLANKS);
+        if (n) str_fmt(&match, "\"%.*s\" ", (int)n, p);
+        p += n;
+    }
+    if (!match.len) words = NULL;
     struct json *list = json_new_array();
     if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) db_fail(db, path, e);
     if (s && words) sqlite3_bind_text(s, 1, match.p, -1, SQLITE_STATIC);
@@ -228,7 +339,6 @@ static struct json *list_db(const char *path, const char *words, int most, struc
     if (!s) json_free(list), list = NULL;
     sqlite3_finalize(s);
     sqlite3_close(db);
-    str_done(&quoted);
     str_done(&match);
     return list;
 }
@@ -238,19 +348,40 @@ static bool without(struct err *e)
 {
     return err_set(e, ERR_UNSUPPORTED, "this build keeps no transcripts (libsqlite3 was absent; make deps installs it); a name that ends in .jsonl works");
 }
-static bool open_db(struct transcript *t, const char *path, struct err *e) { return without(e); }
+static bool open_db(struct transcript *t, struct err *e) { return without(e); }
+static bool resume_db(struct transcript *t, long long session, struct err *e) { return without(e); }
+static bool put_aside(const struct transcript *t, struct json *body) { return true; }
+static bool begin(struct transcript *t) { return true; }
 static bool put_db(struct transcript *t, const char *kind, const struct json *body, const struct str *text) { return false; }
 static void close_db(struct transcript *t) { }
 static bool export_db(const char *path, long long session, struct str *out, struct err *e) { return without(e); }
 static struct json *list_db(const char *path, const char *words, int most, struct err *e) { return without(e), NULL; }
 #endif
 
-struct transcript *transcript_open(const char *path, struct err *e)
+static struct transcript *open_at(const char *path, bool goes_on, struct err *e)
 {
     struct transcript *t = mem_zero(sizeof *t);
-    if (is_lines(path) ? open_lines(t, path, e) : open_db(t, path, e)) return t;
+    t->path = mem_str(path);
+    t->held = json_new_array();
+    if (is_lines(path) ? open_lines(t, goes_on, e) : open_db(t, e)) return t;
     transcript_close(t);
     return NULL;
+}
+
+struct transcript *transcript_open(const char *path, struct err *e) { return open_at(path, false, e); }
+
+struct transcript *transcript_reopen(const char *path, long long session, struct err *e)
+{
+    struct transcript *t = open_at(path, true, e);
+    if (t && transcript_resume(t, session, e)) return t;
+    transcript_close(t);
+    return NULL;
+}
+
+bool transcript_resume(struct transcript *t, long long session, struct err *e)
+{
+    if (t->lines) return session == 0 || session == t->session || err_set(e, ERR_ARG, "%s holds one conversation, and %lld is none of it", t->path, session);
+    return resume_db(t, session, e);
 }
 
 void transcript_close(struct transcript *t)
@@ -258,26 +389,45 @@ void transcript_close(struct transcript *t)
     if (!t) return;
     if (t->lines) fclose(t->lines);
     close_db(t);
+    json_free(t->held);
+    mem_free(t->path);
     mem_free(t);
 }
 
-long long transcript_session(const struct transcript *t) { return t ? t->session : 0; }
+void transcript_hide(struct transcript *t, const struct toolset *secrets) { t->secrets = secrets; }
 
-void transcript_put(struct transcript *t, const char *kind, struct json *body)
+long long transcript_session(const struct transcript *t) { return t && t->n ? t->session : 0; }
+
+static void put_row(struct transcript *t, const char *kind, struct json *body)
 {
     struct str text = { 0 }, line = { 0 };
-    bool ok;
+    bool ok = t->lines || ((t->session || begin(t)) && (strcmp(kind, "result") || put_aside(t, body)));
     json_write(&text, body, JSON_COMPACT);
     if (t->lines) {
         put_line(&line, t->session, t->n, now(), kind, text.p, text.len);
         ok = fwrite(line.p, 1, line.len, t->lines) == line.len && !fflush(t->lines);
-    } else ok = put_db(t, kind, body, &text);
+    } else ok = put_db(t, kind, body, &text) && ok;
     t->n++;
     if (!ok && !t->failed) log_line(LOG_WARN, "transcript_incomplete kind=%s", kind);
     t->failed |= !ok;
     str_done(&text);
     str_done(&line);
+}
+
+void transcript_put(struct transcript *t, const char *kind, struct json *body)
+{
+    struct json *clean = hidden(t, body);
     json_free(body);
+    if (!strcmp(kind, "meta")) {
+        json_push(t->held, clean);
+        return;
+    }
+    struct json *held = t->held;
+    t->held = json_new_array();
+    for (size_t i = 0; i < json_len(held); i++) put_row(t, "meta", (struct json *)(uintptr_t)json_at(held, i));
+    put_row(t, kind, clean);
+    json_free(held);
+    json_free(clean);
 }
 
 bool transcript_export(const char *path, long long session, struct str *out, struct err *e)
@@ -287,5 +437,6 @@ bool transcript_export(const char *path, long long session, struct str *out, str
 
 struct json *transcript_list(const char *path, const char *words, int most, struct err *e)
 {
+    if (is_lines(path)) return err_set(e, ERR_ARG, "%s holds one conversation; a store of SQLite lists many", path), NULL;
     return list_db(path, words, most, e);
 }

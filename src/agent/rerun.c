@@ -5,7 +5,7 @@
  * can be tried against a conversation that really took place. */
 #include "agent/int.h"
 
-static bool read_lines(struct rerun *r, const struct str *text, struct err *e)
+bool rows_read(const struct str *text, struct json *rows, struct err *e)
 {
     const char *p = text->p ? text->p : "", *end = p + text->len;
     for (int line = 1; p < end; line++) {
@@ -14,7 +14,7 @@ static bool read_lines(struct rerun *r, const struct str *text, struct err *e)
         if (n) {
             struct json *v = json_parse(p, n, e);
             if (!v) return err_in(e, "line %d", line);
-            json_push(r->events, v);
+            json_push(rows, v);
         }
         p += n + 1;
     }
@@ -25,7 +25,7 @@ bool rerun_open(struct rerun *r, const char *path, struct err *e)
 {
     struct str text = { 0 };
     *r = (struct rerun){ .events = json_new_array(), .prompts = json_new_array() };
-    bool ok = file_read(path, &text, e) && read_lines(r, &text, e);
+    bool ok = file_read(path, &text, e) && rows_read(&text, r->events, e);
     str_done(&text);
     for (size_t i = 0; ok && i < json_len(r->events); i++) {
         const struct json *ev = json_at(r->events, i), *body = json_get(ev, "body");

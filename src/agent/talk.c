@@ -167,8 +167,7 @@ static void sum_up(struct agent *l)
     json_push(list, talk_message("user", text.p, text.len));
     json_push(list, talk_message("assistant", "Understood.", 11));
     for (size_t i = end; i < json_len(l->messages); i++) json_push(list, json_copy(json_at(l->messages, i)));
-    json_free(l->messages);
-    l->messages = list;
+    agent_load(l, list);
     str_done(&text);
     agent_note(l, "the conversation before this question was replaced by a summary, because the context was full");
 }
@@ -215,27 +214,88 @@ bool messages_whole(const struct json *messages, struct err *e)
 
 const struct json *agent_messages(const struct agent *l) { return l->messages; }
 
-void agent_load(struct agent *l, struct json *messages)
+/* One more row that says what became of the messages: recall.c reads it. */
+static void log_change(struct agent *l, const char *key, struct json *value)
+{
+    struct json *o = l->o.transcript ? json_new_object() : NULL;
+    if (!o) {
+        json_free(value);
+        return;
+    }
+    json_set(o, key, value);
+    transcript_put(l->o.transcript, "meta", o);
+}
+
+static void replace(struct agent *l, struct json *messages)
 {
     json_free(l->messages);
     l->messages = messages;
+}
+
+void agent_load(struct agent *l, struct json *messages)
+{
+    log_change(l, "messages", json_copy(messages));
+    replace(l, messages);
+}
+
+void agent_resume(struct agent *l, struct past *p)
+{
+    replace(l, p->messages);
+    p->messages = NULL;
+    for (int i = 0; i < l->n_full; i++) str_done(&l->full[i]);
+    l->n_full = 0;
+    for (size_t i = 0; i < json_len(p->results); i++) {
+        size_t n = 0;
+        const char *s = json_str(json_at(p->results, i), &n);
+        talk_remember(l, s ? s : "", n);
+    }
+    for (size_t i = 0; i < json_len(l->messages); i++) {
+        const char *text = json_str(json_get(json_at(l->messages, i), "content"), NULL);
+        l->offers_read |= text && !strcmp(role_at(l, i), "tool") && strstr(text, "full output: result:");
+    }
+    l->n_id = MAX(l->n_id, p->n_call);
+    words_done(&l->always);
+    words_done(&l->exact);
+    breaker_done(&l->breaker);
+}
+
+int talk_remember(struct agent *l, const char *text, size_t len)
+{
+    MEM_GROW(l->full, l->n_full, l->cap_full);
+    l->full[l->n_full] = (struct str){ 0 };
+    str_put(&l->full[l->n_full], text, len);
+    return ++l->n_full;
 }
 
 static void keep_first(struct agent *l, size_t n)
 {
     struct json *list = json_new_array();
     for (size_t i = 0; i < n; i++) json_push(list, json_copy(json_at(l->messages, i)));
-    agent_load(l, list);
+    log_change(l, "keep", json_new_int((int64_t)n));
+    replace(l, list);
 }
 
-bool agent_undo(struct agent *l, struct str *last)
+static bool undo_from(struct agent *l, size_t i, struct str *last)
 {
-    size_t i = last_user(l), len = 0;
-    if (!json_len(l->messages) || strcmp(role_at(l, i), "user")) return false;
+    size_t len = 0;
     const char *s = json_str(json_get(json_at(l->messages, i), "content"), &len);
     if (last && s) str_put(last, s, len);
     keep_first(l, i);
     return true;
+}
+
+bool agent_undo(struct agent *l, struct str *last)
+{
+    size_t i = last_user(l);
+    if (!json_len(l->messages) || strcmp(role_at(l, i), "user")) return false;
+    return undo_from(l, i, last);
+}
+
+bool agent_undo_to(struct agent *l, int n, struct str *last)
+{
+    for (size_t i = 0; i < json_len(l->messages); i++)
+        if (!strcmp(role_at(l, i), "user") && --n == 0) return undo_from(l, i, last);
+    return false;
 }
 
 static bool has_system(const struct agent *l) { return json_len(l->messages) && !strcmp(role_at(l, 0), "system"); }
@@ -251,7 +311,8 @@ void agent_system(struct agent *l, const char *text)
     struct json *list = json_new_array();
     if (text && *text) json_push(list, talk_message("system", text, strlen(text)));
     for (size_t i = has_system(l); i < json_len(l->messages); i++) json_push(list, json_copy(json_at(l->messages, i)));
-    agent_load(l, list);
+    log_change(l, "system", json_new_str(text ? text : ""));
+    replace(l, list);
 }
 
 void agent_set(struct agent *l, const char *key, struct json *value)
@@ -259,6 +320,8 @@ void agent_set(struct agent *l, const char *key, struct json *value)
     if (value) json_set(l->request, key, value);
     else json_unset(l->request, key);
 }
+
+const struct json *agent_request(const struct agent *l) { return l->request; }
 
 void agent_tools(struct agent *l, bool on) { l->tools_on = on; }
 

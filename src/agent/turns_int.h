@@ -41,6 +41,7 @@ void call_done(struct call *c);
 struct json *talk_message(const char *role, const char *text, size_t len);
 void talk_push(struct agent *l, struct json *message);                 /* and into the transcript */
 void talk_result(struct agent *l, struct call *c, const char *text, size_t len);
+int  talk_remember(struct agent *l, const char *text, size_t len);     /* a result in full; its number */
 /* Makes room if the prompt of body would fill the window. */
 void talk_fit(struct agent *l);
 struct json *talk_body(const struct agent *l, bool answer_only);

@@ -118,6 +118,7 @@ const struct dialect *engine_dialect(const struct engine *en) { return en->diale
 const struct tokenizer *engine_tokenizer(const struct engine *en) { return en->tok; }
 const struct model *engine_model(const struct engine *en) { return en->model; }
 int engine_n_ctx(const struct engine *en) { return en->n_ctx; }
+uint64_t engine_weights(const struct engine *en) { return en->weights; }
 struct bytes engine_template(const struct engine *en) { return en->template_text; }
 
 /* ---- prompt ---------------------------------------------------------------------------------- */

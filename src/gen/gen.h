@@ -127,6 +127,7 @@ struct engine_opts { const char *dialect; int n_ctx, n_thread; const struct ops 
 struct engine;                                                        /* one thread at a time */
 struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, struct err *e);
 void engine_close(struct engine *en);
+uint64_t engine_weights(const struct engine *en);                      /* tells one model file from another: shapes, and how each tensor begins */
 /* So many tools a request may show: `tenon.tools_max` of the file, else 16 for our own tiny models and 24 for others. */
 int  engine_tools_max(const struct engine *en);
 /* Eight of the tools stay where there are more than `most` (below 0: than engine_tools_max(); 0: all stay). */
