@@ -16,6 +16,7 @@ struct chat {
     struct talker t;
     struct agent_report last;
     bool leaves, terminal;
+    uint64_t pressed;                                                 /* clock_ns() of the last Ctrl-C; 0: long ago */
     int status;
     char *model, *lora[ADAPTERS_MOST]; int n_lora;                    /* what /model and /lora set; model NULL: as it began */
 };

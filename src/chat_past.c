@@ -128,12 +128,12 @@ static void show_message(struct chat *c, const struct json *m)
 void chat_resumed(struct chat *c)
 {
     const struct json *messages = agent_messages(c->t.loop);
-    const char *then = json_str(json_get(c->t.past_meta, "model"), NULL);
+    const char *then = json_str(json_get(c->t.past_meta, "model"), NULL), *now = c->o->k.url ? c->o->k.url : chat_model(c);
     size_t n = json_len(messages), from = c->terminal && n > SHOWN ? n - SHOWN : 0;
     if (c->terminal && from) chat_say("… %zu earlier messages; /export md prints all", from);
     for (size_t i = from; c->terminal && i < n; i++) show_message(c, json_at(messages, i));
     chat_say("conversation %lld goes on, %zu messages", transcript_session(c->t.transcript), n);
-    if (then && strcmp(then, chat_model(c))) chat_say("it was held with %s; %s answers now", then, chat_model(c));
+    if (then && strcmp(then, now)) chat_say("it was held with %s; %s answers now", then, now);
     if (n && json_str_is(json_get(json_at(messages, n - 1), "role"), "user")) chat_say("the last question has no answer; /retry asks it again");
 }
 

@@ -22,10 +22,13 @@ static const struct chat_opts defaults = { .k = { TALK_DEFAULTS } };
 void chat_say(const char *fmt, ...)
 {
     va_list ap;
+    struct str line = { 0 };
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    str_vfmt(&line, fmt, ap);
     va_end(ap);
+    wrap_line(stderr, line.p ? line.p : "", 2);
     fputc('\n', stderr);
+    str_done(&line);
 }
 
 void chat_say_safe(const char *p, size_t n)
@@ -52,6 +55,7 @@ static enum answer on_ask(void *ctx, const struct question *q, struct str *reaso
 
 void chat_send(struct chat *c, const char *text)
 {
+    int pressed = talker_interrupts();
     agent_report_done(&c->last);
     cancel_clear(&c->t.cancel);
     talker_send(&c->t, text, &c->last);
@@ -59,6 +63,8 @@ void chat_send(struct chat *c, const char *text)
     cancel_clear(&c->t.cancel);
     const struct agent_report *r = &c->last;
     c->status = agent_exit_status(r);
+    if (r->stop == STOP_INTERRUPTED) c->pressed = clock_ns();
+    if (r->stop == STOP_INTERRUPTED && talker_interrupts() - pressed > 1) c->leaves = true;   /* twice, before it had stopped */
     if (r->err.code) fprintf(stderr, "tenon chat: %s\n", r->err.msg);
     else if (r->stop != STOP_ANSWER) fprintf(stderr, "tenon chat: stopped (%s)\n", stop_name(r->stop));
     if (!c->o->no_stats && c->term.side_colour) term_stats(&c->term, r, c->t.model.n_ctx);
@@ -126,24 +132,27 @@ static void greet(const struct chat *c)
                  n == 1 ? "" : "s", c->t.load_ms);
 }
 
+#define LEAVE_NS 2000000000u               /* a second Ctrl-C within this time leaves */
+
 static void converse(struct chat *c, struct editor *l)
 {
     struct str line = { 0 };
-    uint64_t last = 0;
     while (!c->leaves) {
         enum line_end end = editor_read(l, "> ", &line);
         if (end == LINE_EOF) break;
         if (end == LINE_TEXT) {
+            c->pressed = 0;
             on_line(c, &line);
             continue;
         }
         cancel_clear(&c->t.cancel);
-        if (!isatty(STDIN_FILENO) || (last && clock_ns() - last < 2000000000u)) {
+        if (!isatty(STDIN_FILENO) || (c->pressed && clock_ns() - c->pressed < LEAVE_NS)) {
             c->status = 130;
             break;
         }
-        last = clock_ns();
-        chat_say("\n(Ctrl-C again, or Ctrl-D, leaves)");
+        c->pressed = clock_ns();
+        fputc('\n', stderr);
+        chat_say("(Ctrl-C again, or Ctrl-D, leaves)");
     }
     str_done(&line);
 }

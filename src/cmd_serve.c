@@ -14,7 +14,7 @@ struct serve_cmd {
     struct model_opts m;
     struct opt_list host, name, lora_modules, allow_host, tools;
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key,
-        *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check, *builtin, *root, *python;
+        *lora_root, *store, *log, *strip, *cache_dir, *metrics_listen, *history_check, *builtin, *root, *python, *data;
     bool mcp, mcp_private, code_interpreter;
     bool no_ui, enable_lora, metrics_open, strict, any_model, reject_queued, vllm, grammar_sampling,
         deterministic, no_cache, verbose, quiet;
@@ -72,6 +72,7 @@ static const struct opt options[] = {
     { "Tools", 0, "tools", "FILE", OPT_LIST, AT(tools), "tools that the playground and other clients may run here (docs/tools.md); may be repeated (default: none)" },
     { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, AT(builtin), "… builtin ones: read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" },
     { "Tools", 0, "root", "DIR", OPT_STR, AT(root), "builtin file tools stay below it (default: the working directory)" },
+    { "Tools", 0, "interpreter-data", "DIR", OPT_STR, AT(data), "a folder that both read at /data (default: none)" },
     { "Tools", 0, "interpreter-python", "FILE", OPT_STR, AT(python), "of the tool python and of --code-interpreter (default: /usr/bin/python3)" },
     { "Tools", 0, "mcp", NULL, OPT_FLAG, AT(mcp), "/v1/responses: run tools of type mcp, of public servers that a request names (default: off)" },
     { "Tools", 0, "mcp-private", NULL, OPT_FLAG, AT(mcp_private), "… of any server: who asks can reach what this machine can (default: off)" },
@@ -130,7 +131,7 @@ static bool check(const struct serve_cmd *o, struct err *e)
     for (size_t i = 0; i < LEN(seconds); i++)
         if (!(seconds[i] >= 0 && seconds[i] <= 1e9))
             return err_set(e, ERR_USAGE, "times: 0 and more are accepted");
-    const char *why = o->code_interpreter ? interp_refusal(&(struct toolset_opts){ .python = o->python }) : NULL;
+    const char *why = o->code_interpreter ? interp_refusal(&(struct toolset_opts){ .python = o->python, .data = o->data }) : NULL;
     if (why) return err_set(e, ERR_UNSUPPORTED, "--code-interpreter: %s", why);
     if (!(o->ping > 0)) return err_set(e, ERR_USAGE, "--sse-ping: more than 0 is accepted");
     if (o->log && strcmp(o->log, "text") && strcmp(o->log, "json"))
@@ -165,6 +166,7 @@ static void fill(const struct serve_cmd *o, struct serve_opts *s)
         .tools_builtin = o->builtin,
         .tools_root = o->root,
         .tools_python = o->python,
+        .tools_data = o->data,
         .mcp = o->mcp || o->mcp_private,
         .mcp_private = o->mcp_private,
         .code_interpreter = o->code_interpreter,

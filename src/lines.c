@@ -1,15 +1,17 @@
 /* lines.c -- a line editor over libedit where stdin and stdout are a terminal, plain lines elsewhere.
  *
  * Pasted text is bracketed by the terminal (ESC [200~ … ESC [201~); it is put into the line as it is, newlines
- * included, and never sends anything. History is a file of mode 0600, a message once in a row. */
+ * included, and never sends anything. Whatever ends the program, the terminal is what it was before. History is a file of mode 0600, a message once in a row. */
 #include "lines.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 #ifdef TENON_LIBEDIT
@@ -79,20 +81,36 @@ static unsigned char put_newline(EditLine *el, int ch)
     return el_insertstr(el, "\n") ? CC_ERROR : CC_REFRESH;
 }
 
-/* Everything up to the closing bracket is text. */
+static int insert_utf8(EditLine *el, const struct str *s)
+{
+    wchar_t *wide = mem_zero((s->len + 1) * sizeof *wide);
+    size_t n = 0;
+    for (const char *p = s->p, *end = p + s->len; p < end;) {
+        int k = 1;
+        int32_t cp = utf8_next(p, end, &k);
+        if (cp > 0) wide[n++] = (wchar_t)cp;
+        p += k;
+    }
+    int rc = n ? el_winsertstr(el, wide) : 0;
+    mem_free(wide);
+    return rc;
+}
+
+/* Everything up to the closing bracket is text; NULs are none. */
 static unsigned char put_paste(EditLine *el, int ch)
 {
     static const char end[] = "\033[201~";
     struct str s = { 0 };
-    char c;
-    while (s.len < PASTE_MOST && el_getc(el, &c) == 1) {
-        str_putc(&s, c == '\r' ? '\n' : c);
+    wchar_t c;
+    while (s.len < PASTE_MOST && el_wgetc(el, &c) == 1) {
+        char utf8[4];
+        str_put(&s, utf8, (size_t)utf8_put(utf8, c == '\r' ? '\n' : (uint32_t)c));
         if (s.len >= 6 && !memcmp(s.p + s.len - 6, end, 6)) {
             s.p[s.len -= 6] = 0;
             break;
         }
     }
-    int rc = s.len ? el_insertstr(el, s.p) : 0;
+    int rc = s.len ? insert_utf8(el, &s) : 0;
     str_done(&s);
     return rc ? CC_ERROR : CC_REFRESH;
 }
@@ -147,12 +165,42 @@ static unsigned char complete(EditLine *el, int ch)
     return rc;
 }
 
+/* ---- an end in the middle: the terminal is what it was before ---- */
+
+static struct termios before;
+static struct sigaction otherwise[NSIG];
+
+/* Only calls that a handler may make; then the signal takes its course. */
+static void restore(int sig)
+{
+    static const char off[] = "\033[?2004l\033[0m\r\n";
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    if (write(STDOUT_FILENO, off, sizeof off - 1) < 0) { }
+    sigaction(sig, &otherwise[sig], NULL);
+    raise(sig);
+}
+
+static const int ends[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGHUP, SIGQUIT };
+
+static void guard_terminal(void)
+{
+    struct sigaction a = { .sa_handler = restore, .sa_flags = SA_NODEFER };
+    if (tcgetattr(STDIN_FILENO, &before)) return;
+    for (size_t i = 0; i < LEN(ends); i++) sigaction(ends[i], &a, &otherwise[ends[i]]);
+}
+
+static void unguard_terminal(void)
+{
+    for (size_t i = 0; i < LEN(ends); i++) sigaction(ends[i], &otherwise[ends[i]], NULL);
+}
+
 static void open_editor(struct editor *l)
 {
     HistEvent ev;
     l->el = el_init("tenon", stdin, stdout, stderr);
     if (!l->el) return;
     l->edits = true;
+    guard_terminal();
     l->history = history_init();
     history(l->history, &ev, H_SETSIZE, HISTORY_MOST);
     history(l->history, &ev, H_SETUNIQUE, 1);
@@ -185,6 +233,7 @@ static void close_editor(struct editor *l)
     }
     history_end(l->history);
     el_end(l->el);
+    unguard_terminal();
 }
 
 static enum line_end edit_line(struct editor *l, struct str *out)

@@ -15,6 +15,7 @@
 
 #define HEAD_MOST 400                       /* of an opening fence; all else is decided after a few characters */
 #define LEAST_COLUMN 4
+#define LEFT_COLUMN 12                      /* the least width of a column of text that another one follows, while there is room */
 #define GAP 3                               /* columns between two cells: " │ " */
 
 void md_open(struct markdown *m, struct wrap *to, bool live) { *m = (struct markdown){ .to = to, .live = live }; }
@@ -40,13 +41,14 @@ static void paint(struct markdown *m)
 
 /* ---- inside of a line ---- */
 
-/* Marks that were held back: a tick is code, two stars are bold. */
-static void settle_marks(struct markdown *m)
+/* Marks that were held back, and what comes behind them (0: nothing): a tick is code, two stars are bold, and begin it only before
+ * a word. */
+static void settle_marks(struct markdown *m, char next)
 {
-    bool turned = false;
+    bool turned = false, word = next && !isspace((unsigned char)next);
     if (m->ticks == 1) m->code = !m->code, turned = true;
     else for (int i = 0; i < m->ticks; i++) put(m, "`", 1);
-    if (m->stars == 2 && !m->code) m->bold = !m->bold, turned = true;
+    if (m->stars == 2 && !m->code && (m->bold || word)) m->bold = !m->bold, turned = true;
     else for (int i = 0; i < m->stars; i++) put(m, "*", 1);
     m->ticks = m->stars = 0;
     if (turned) paint(m);
@@ -65,7 +67,7 @@ static void put_inside(struct markdown *m, const char *p, size_t n)
 {
     if (*p == '`' && !m->stars) { m->ticks++; return; }
     if (*p == '*' && !m->ticks) { m->stars++; return; }
-    if (m->ticks || m->stars) settle_marks(m);
+    if (m->ticks || m->stars) settle_marks(m, *p);
     if (*p == '`') m->ticks++;
     else if (*p == '*') m->stars++;
     else if (*p == '\n') end_line(m);
@@ -369,7 +371,10 @@ static void widen(struct markdown *m, const struct str *row)
         t->width[i] = MAX(t->width[i], wrap_text_width(s.p ? s.p : "", s.len));
         str_done(&s);
     }
-    for (int i = 0; i < t->n_col; i++) total += t->width[i] = MAX(t->width[i], 1);
+    for (int i = 0; i < t->n_col; i++) {
+        bool grows = t->align[i] == 'l' && i + 1 < t->n_col;          /* rows to come may need more than these do */
+        total += t->width[i] = MAX(t->width[i], grows ? LEFT_COLUMN : 1);
+    }
     while (total > window) {
         int widest = 0;
         for (int i = 1; i < t->n_col; i++)
@@ -514,7 +519,7 @@ bool md_end(struct markdown *m)
         else begin_text(m);
     }
     end_table(m);
-    settle_marks(m);
+    settle_marks(m, 0);
     wrap_flush(m->to);
     bool open = m->inside;
     str_done(&m->head);

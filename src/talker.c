@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cpu/cpu.h"
 #include "voice.h"
 
 /* ---- tools ---- */
@@ -179,6 +180,17 @@ void talker_send(struct talker *t, const char *text, struct agent_report *r)
 
 static bool is_cancelled(void *cancel) { return cancel_is_on(cancel); }
 
+/* What makes this model slow on this machine, and what would help. */
+static void advise(const struct talker *t)
+{
+    size_t bytes = gguf_file_bytes(t->speaker.g), left = mem_available();
+    if (left && bytes > left)
+        fprintf(stderr, "tenon: the model has %.1f GiB, and %.1f GiB of memory are free: it will be read from the disk again and again; a smaller one, or one of fewer bits "
+                        "(tenon quantize), runs faster\n", (double)bytes / (1 << 30), (double)left / (1 << 30));
+    if (!strcmp(cpu_isa(0), "plain"))
+        fprintf(stderr, "tenon: this processor has none of the instructions that Tenon is fast with (x86-64: AVX2, FMA, F16C): it works, many times slower; a small model helps\n");
+}
+
 static bool open_model(struct talker *t, const struct talk_opts *o, struct err *e)
 {
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
@@ -186,6 +198,7 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     if (!o->url) {
         if (!speaker_open(&t->speaker, &so, e)) return false;
         t->load_ms = (double)(clock_ns() - t0) / 1e6;
+        advise(t);
         t->speaker.tools_max = (int)o->tools_max;
         t->model = voice_of(&t->speaker, o->m.ctx);
         return true;
@@ -258,8 +271,15 @@ void talker_close(struct talker *t)
 }
 
 static struct cancel *caught;
+static atomic_int n_caught;
 
-static void on_interrupt(int sig) { cancel_fire(caught); }
+static void on_interrupt(int sig)
+{
+    atomic_fetch_add(&n_caught, 1);
+    cancel_fire(caught);
+}
+
+int talker_interrupts(void) { return atomic_load(&n_caught); }
 
 /* No SA_RESTART: a line that is being read is interrupted too. */
 void talker_catch(struct talker *t)

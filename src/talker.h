@@ -88,6 +88,7 @@ void talker_send(struct talker *t, const char *text, struct agent_report *r);  /
 bool talker_attach(struct talker *t, const char *path, struct err *e);
 void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
+int talker_interrupts(void);                                           /* how often Ctrl-C was pressed since then */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
 
 /* ---- showing: term.c ---- */

@@ -184,13 +184,16 @@ void term_answer(struct term *t, const char *p, size_t n)
 void term_side(struct term *t, const char *fmt, ...)
 {
     va_list ap;
+    struct str line = { 0 };
     if (t->quiet) return;
+    va_start(ap, fmt);
+    str_vfmt(&line, fmt, ap);
+    va_end(ap);
     pthread_mutex_lock(&t->lock);
     term_end(t);
     if (t->side_colour) fputs(MD_DIM, t->side);
-    va_start(ap, fmt);
-    vfprintf(t->side, fmt, ap);
-    va_end(ap);
+    wrap_line(t->side, line.p ? line.p : "", 2);
+    str_done(&line);
     fputs(t->side_colour ? MD_OFF "\n" : "\n", t->side);
     fflush(t->side);
     pthread_mutex_unlock(&t->lock);

@@ -10,6 +10,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 #include <wchar.h>
 
 int wrap_window(const struct wrap *w)
@@ -111,4 +112,12 @@ void wrap_put(struct wrap *w, const char *p, size_t n, bool as_is)
         else put_char(w, p, (size_t)k, width);
         p += k;
     }
+}
+
+void wrap_line(FILE *f, const char *text, int indent)
+{
+    struct wrap w = { .f = f, .endless = !isatty(fileno(f)), .indent = indent };
+    wrap_put(&w, text, strlen(text), false);
+    wrap_flush(&w);
+    wrap_done(&w);
 }

@@ -295,7 +295,7 @@ class Terminal:
 
 def test_chat_in_a_terminal_asks_before_it_writes(tmp_path):
     t = Terminal("chat", "--max-tokens", 60, "--tools", TOOLS)
-    t.wait(r"/help lists commands.*> ")
+    t.wait(r"embedded model, Q8_0, context 2048, \d+ threads?, 3 tools, loaded in \d+ ms; /help lists\s+commands.*> ")
     t.type("write a note: buy milk\r")
     t.wait(r"write_note.*wants to run.*buy milk.*note\.sh.*allow\?.*: ")
     t.type("\n")
@@ -328,12 +328,26 @@ def test_ctrl_c_stops_a_tool_and_twice_leaves(tmp_path):
     t = Terminal("chat", "--max-tokens", 60, "--tools", tools)
     t.wait("> ")
     t.type("how many lines has README.md?\r")
-    t.wait(r"▸.*count_lines.*\r\n.*running count_lines …")
+    t.wait(r"▸.*count_lines.*\r\n.*running count_lines … 0\.[3-9] s")
     t.type("\x03")
     t.wait(r"cancelled by the user.*interrupted.*> ", 10)
+    time.sleep(2.2)                                      # later than that it is a first one again
     t.type("\x03")
     t.wait("leaves")
     t.type("\x03")
+    assert t.end() == 130
+
+
+def test_ctrl_c_twice_while_a_tool_runs_leaves(tmp_path):
+    config = json.load(open(TOOLS))
+    config["commands"] = {"count_lines": dict(config["commands"]["count_lines"], argv=["sleep", "100"])}
+    t = Terminal("chat", "--max-tokens", 60, "--tools", write(tmp_path / "t.json", config))
+    t.wait("> ")
+    t.type("how many lines has README.md?\r")
+    t.wait("running count_lines …")
+    t.type("\x03")
+    t.wait(r"interrupted.*> ", 10)
+    t.type("\x03")                                       # within two seconds
     assert t.end() == 130
 
 

@@ -255,4 +255,15 @@ TEST(files_appear_whole)
     CHECK(!map_open(&m, path, 0, &e) && e.code == ERR_IO, "%s", e.msg);
 }
 
+TEST(a_slab_that_memory_cannot_hold_is_refused_with_both_numbers)
+{
+    struct err e = { 0 };
+    size_t left = mem_available();
+    if (!left) SKIP("no /proc/meminfo here");
+    CHECK(!mem_slab(left + ((size_t)8 << 30), &e) && e.code == ERR_NOMEM && strstr(e.msg, "no memory for ") && strstr(e.msg, " GiB are free"), "%s", e.msg);
+    void *p = mem_slab((size_t)1 << 20, &e);
+    CHECK(p, "%s", e.msg);
+    mem_slab_free(p, (size_t)1 << 20);
+}
+
 TEST_MAIN

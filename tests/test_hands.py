@@ -10,7 +10,7 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_serve import Server
+from serve_client import Server
 
 TOOLS = {"commands": {
     "shout": {"description": "Says it loudly", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
@@ -153,6 +153,16 @@ def test_files_come_with_the_answer_and_stay_nowhere(box):
     assert (table["type"], base64.b64decode(table["data"])) == ("text/csv", b"a,b")
     assert "[image 2×3 saved as plot.png (image/png, " in r["text"] and "[file t.csv (text/csv, 3 bytes)]" in r["text"]
     assert set(f for f in os.listdir("/tmp") if f.startswith("tenon-files-")) == before
+
+
+def test_files_go_into_the_box(box):
+    data = base64.b64encode(b"x,y\n1,2\n").decode()
+    status, r = run(box, "python", {"code": "open('in.csv').read(), __import__('os').listdir('.')"}, conversation="given", approved=True, files=[{"name": "in.csv", "data": data}])
+    assert status == 200 and r["text"] == "('x,y\\n1,2\\n', ['in.csv'])" and r["files"] == [], r
+    assert "in.csv" in python(box, "__import__('os').listdir('.')", "given")["text"], "it stays"
+    for files, code in (("x", 400), ([{"name": "../x", "data": data}], 400), ([{"name": "x", "data": "!"}], 400), ([{"name": "x"}], 400)):
+        status, r = run(box, "python", {"code": "1"}, conversation="given", approved=True, files=files)
+        assert status == code and "error" in r, r
 
 
 def test_the_ninth_conversation_takes_the_place_of_who_was_idle_longest(box):

@@ -7,33 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
-#include "test.h"
+#include "interp.h"
 
-static struct toolset *open_tools(void)
-{
-    struct err e = { 0 };
-    struct toolset *ts = toolset_open(NULL);
-    if (toolset_builtin(ts, "python", &e)) return ts;
-    CHECK(e.code == ERR_UNSUPPORTED && strstr(e.msg, "not offered"), "%s", e.msg);
-    printf("skipped: %s\n", e.msg);
-    toolset_close(ts);
-    return NULL;
-}
-
-static struct tool_result run(struct toolset *ts, const char *code, int ms)
-{
-    struct tool_result r = { 0 };
-    struct json *args = json_new_object();
-    struct str text = { 0 };
-    json_set(args, "code", json_new_str(code));
-    json_write(&text, args, JSON_COMPACT);
-    struct tool *t = toolset_find(ts, "python");
-    t->invoke(t, &(struct invocation){ "call_1", args, { text.p, text.len }, NULL, ms }, &r);
-    json_free(args);
-    str_done(&text);
-    return r;
-}
+static struct toolset *open_tools(void) { return open_python(NULL); }
 
 static const struct { const char *why, *code, *holds, *lacks; int ms; } rows[] = {
     { "the value of the last line", "6*7", "42", NULL, 0 },
@@ -183,28 +159,13 @@ static bool all_gone(const char *pids)
     }
 }
 
-static struct tool_result run_reset(struct toolset *ts, const char *code)
-{
-    struct tool_result r = { 0 };
-    struct json *args = json_new_object();
-    struct str text = { 0 };
-    json_set(args, "code", json_new_str(code));
-    json_set(args, "reset", json_new_bool(true));
-    json_write(&text, args, JSON_COMPACT);
-    struct tool *t = toolset_find(ts, "python");
-    t->invoke(t, &(struct invocation){ "call_1", args, { text.p, text.len }, NULL, 10000 }, &r);
-    json_free(args);
-    str_done(&text);
-    return r;
-}
-
 TEST(nothing_lasts_beyond_a_reset)
 {
     struct toolset *ts = open_tools();
     if (!ts) SKIP("no sandbox here");
     struct tool_result r = run(ts, "import os,time\nz = 1\nfor p in ('/box','/tmp','/dev/shm'): open(p+'/left','w').write('x')\nif os.fork() == 0: os.setsid(); time.sleep(60)", 5000);
     tool_result_done(&r);
-    r = run_reset(ts, "import os; 'z' in globals(), [os.listdir(p) for p in ('/box','/tmp','/dev/shm')], len([p for p in os.listdir('/proc') if p.isdigit()]) < 4");
+    r = run_with(ts, "import os; 'z' in globals(), [os.listdir(p) for p in ('/box','/tmp','/dev/shm')], len([p for p in os.listdir('/proc') if p.isdigit()]) < 4", true, 10000);
     CHECK(strstr(r.text.p, "(False, [[], [], []], True)"), "%s", r.text.p);
     tool_result_done(&r);
     toolset_close(ts);
@@ -245,7 +206,7 @@ TEST(files_come_out_under_harmless_names)
 {
     struct toolset *ts = open_tools();
     if (!ts) SKIP("no sandbox here");
-    struct tool_result r = run(ts, "import os\nos.mkdir('d')\nopen('d/p.png','wb').write(b'\\x89PNG1234')\nopen('we ird;\\x1b[2J$(id).txt','w').write('x')\nopen('.hidden','w').write('h')\nopen('n'*200,'w').write('n')", 10000);
+    struct tool_result r = run(ts, "import os\nos.mkdir('d')\nopen('d/p.png','wb').write(b'\\x89PNG1234')\nopen('we ird;\\x1b[2J$(id).txt','w').write('x')\nopen('.hidden','w').write('h')\nopen('n'*255,'w').write('n'); open('é'*127,'w').write('e')", 10000);
     static const char *const names[] = { "\"name\":\"d_p.png\",\"type\":\"image/png\",\"bytes\":8", "we_ird_", "\"name\":\"file\"" };
     struct str s = { 0 };
     json_write(&s, r.files ? r.files : json_new_null(), JSON_COMPACT);
@@ -258,6 +219,77 @@ TEST(files_come_out_under_harmless_names)
         if (path) unlink(path);
     }
     str_done(&s);
+    tool_result_done(&r);
+    toolset_close(ts);
+}
+
+/* A frame with the number of the very call, written by its code: it may lie about the value, and about nothing of ours. */
+TEST(a_forged_answer_reaches_no_file_of_ours)
+{
+    static const char code[] =
+        "import json, os, struct\n"
+        "files = [{'name': '../../../../tmp/tenon-evil', 'data': 'aGk='}, {'name': '/etc/tenon-evil', 'data': 'aGk='}, {'name': 'x', 'data': 5}, {'name': 7, 'data': 'aGk='}, {'data': 'aGk='}, 'text',\n"
+        "         {'name': '\\x1b[2J', 'data': '!!'}, {'name': 'n' * 5000, 'data': 'aGk='}] + [{'name': 'many', 'data': 'aGk='}] * 50\n"
+        "d = json.dumps({'id': 1, 'value': 'forged', 'error': None, 'files': files}).encode()\n"
+        "for fd in range(3, 40):\n    try: os.write(fd, struct.pack('>I', len(d)) + d)\n    except OSError: pass\n";
+    struct toolset *ts = open_tools();
+    if (!ts) SKIP("no sandbox here");
+    struct tool_result r = run(ts, code, 10000);
+    CHECK(strstr(r.text.p, "forged") && json_len(r.files) && json_len(r.files) <= 16, "%s, %zu files", r.text.p, json_len(r.files));
+    for (size_t i = 0; i < json_len(r.files); i++) {
+        const char *name = json_str(json_get(json_at(r.files, i), "name"), NULL), *path = json_str(json_get(json_at(r.files, i), "path"), NULL);
+        CHECK(name && strlen(name) <= 80 && *name != '.' && !strpbrk(name, "/\033[ "), "%s", name);
+        CHECK(!path || !strncmp(path, "/tmp/tenon-files-", 17), "%s", path);
+        if (path) unlink(path);
+    }
+    CHECK(access("/tmp/tenon-evil", F_OK) && access("/etc/tenon-evil", F_OK), "nothing beside its folder");
+    tool_result_done(&r);
+    r = run(ts, "1 + 1", 10000);
+    CHECK(strstr(r.text.p, "2") && !strstr(r.text.p, "forged"), "the true answer of the call before is for nobody: %s", r.text.p);
+    tool_result_done(&r);
+    toolset_close(ts);
+}
+
+TEST(what_is_printed_moves_no_terminal)
+{
+    struct toolset *ts = open_tools();
+    struct tool_result r = { 0 };
+    struct cancel c;
+    struct err e = { 0 };
+    if (!ts) SKIP("no sandbox here");
+    CHECK(cancel_init(&c, &e), "%s", e.msg);
+    static const char text[] = "{\"code\":\"print('\\\\x1b]0;title\\\\x07\\\\x1b[31mred\\\\x9b2J\\\\r\\\\x08end')\"}";
+    struct json *args = json_parse(text, sizeof text - 1, &e);
+    CHECK(args, "%s", e.msg);
+    toolset_call(ts, toolset_find(ts, "python"), args, &c, &r);
+    CHECK(strstr(r.text.p, "red") && strstr(r.text.p, "end") && !strpbrk(r.text.p, "\033\007\r\010") && !strstr(r.text.p, "title"), "%s", r.text.p);
+    json_free(args);
+    tool_result_done(&r);
+    cancel_done(&c);
+    toolset_close(ts);
+}
+
+/* A module that looks like matplotlib: every open figure becomes a picture, and the model is told its size. */
+TEST(open_figures_become_pictures)
+{
+    static const char code[] =
+        "import sys, types, base64\npng = base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAYAAAC56t6BAAAAC0lEQVR4nGNgwAUAABsAAQHNSEsAAAAASUVORK5CYII=')\n"
+        "class Figure:\n    def savefig(self, path): open(path, 'wb').write(png)\n"
+        "m = types.ModuleType('matplotlib.pyplot'); m.get_fignums = lambda: [1, 2]; m.figure = lambda n: Figure(); m.closed = []; m.close = m.closed.append\n"
+        "sys.modules['matplotlib.pyplot'] = m\n";
+    struct toolset *ts = open_tools();
+    if (!ts) SKIP("no sandbox here");
+    CHECK(toolset_find(ts, "python")->timeout_ms == 30000, "thirty seconds a call");
+    struct tool_result r = run(ts, code, 10000);
+    CHECK(json_len(r.files) == 2, "%s", r.text.p);
+    struct str text = { 0 };
+    result_put_files(&text, r.files);
+    CHECK(text.p && strstr(text.p, "[image 2×3 saved as fig1.png (image/png,") && strstr(text.p, "fig2.png"), "%s", text.p);
+    for (size_t i = 0; i < json_len(r.files); i++) unlink(json_str(json_get(json_at(r.files, i), "path"), NULL));
+    str_done(&text);
+    tool_result_done(&r);
+    r = run(ts, "m.closed", 10000);
+    CHECK(strstr(r.text.p, "['all'") && !r.files, "closed, so shown once: %s", r.text.p);
     tool_result_done(&r);
     toolset_close(ts);
 }

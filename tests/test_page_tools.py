@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_hands import TOOLS
 from test_page import CHROMIUM, Page, axe, browser  # noqa: F401
-from test_serve import Server
+from serve_client import Server
 
 SAFE = {k: v for k, v in TOOLS["commands"].items() if k != "long"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAYAAAC56t6BAAAAC0lEQVR4nGNgwAUAABsAAQHNSEsAAAAASUVORK5CYII="

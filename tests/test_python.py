@@ -2,12 +2,14 @@
 import asyncio
 import dataclasses
 import enum
+import functools
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import types
 import typing
 from typing import Annotated, Any, Dict, List, Literal, Optional, TypedDict, Union
 
@@ -28,6 +30,11 @@ from tenon import Conversation, Engine, Field, Tool, docstring, schema  # noqa: 
 class Color(enum.Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+    TWO = 2
 
 
 @dataclasses.dataclass
@@ -58,7 +65,12 @@ class Place(TypedDict, total=False):
     (Union[int, List[str]], {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]}),
     (Annotated[int, Field(ge=0, lt=10, multiple_of=2, description="d")], {"type": "integer", "minimum": 0, "exclusiveMaximum": 10, "multipleOf": 2, "description": "d"}),
     (Annotated[str, Field(min_length=1, max_length=3, pattern="^a"), "words"], {"type": "string", "minLength": 1, "maxLength": 3, "pattern": "^a", "description": "words"}),
-    (Annotated[List[int], Field(max_length=3)], {"type": "array", "items": {"type": "integer"}, "maxItems": 3})])
+    (Annotated[List[int], Field(max_length=3)], {"type": "array", "items": {"type": "integer"}, "maxItems": 3}),
+    (Annotated[Optional[int], Field(ge=0)], {"type": ["integer", "null"], "minimum": 0}), (Annotated[Dict[str, int], Field(max_length=2)], {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2}),
+    (Annotated[Union[str, List[int]], Field(min_length=1)], {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}], "minLength": 1, "minItems": 1}),
+    (type(None), {"type": "null"}), (tuple, {"type": "array"}), (dict, {"type": "object"}), (Number, {"type": "integer", "enum": [1, 2]}), (Literal[None, True], {"enum": [None, True]}),
+    (Optional[Literal["a"]], {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}), (typing.FrozenSet[str], {"type": "array", "items": {"type": "string"}}),
+    (Dict[str, List[Optional[float]]], {"type": "object", "additionalProperties": {"type": "array", "items": {"type": ["number", "null"]}}})])
 def test_types_as_schemas(tp, expected):
     assert schema.of(tp, {}) == expected
 
@@ -72,7 +84,27 @@ def test_types_with_names_go_to_defs():
     assert defs["Place"]["required"] == [] and defs["Place"]["properties"]["at"] == {"$ref": "#/$defs/Point"} and defs["Point"]["required"] == ["x"]
 
 
+def test_two_types_of_one_name():
+    def made(field):
+        return dataclasses.make_dataclass("Same", [(field, int)])
+    one, two, defs = made("a"), made("b"), schema.Defs()
+    assert [schema.of(t, defs)["$ref"] for t in (one, two, one)] == ["#/$defs/Same", "#/$defs/Same_", "#/$defs/Same"]
+    assert list(defs["Same"]["properties"]) == ["a"] and list(defs["Same_"]["properties"]) == ["b"]
+
+
+def test_typed_dicts_whose_annotations_are_strings():
+    text = "from __future__ import annotations\nfrom typing import *\nfrom tenon.schema import NotRequired, Required\nclass Place(TypedDict, total=False):\n    a: Required[int]\n    b: NotRequired[str]\n    c: float\n"
+    if schema.Required is None:
+        pytest.skip("Required is of Python 3.11 or typing_extensions")
+    made, defs = types.ModuleType("made"), {}
+    sys.modules["made"] = made
+    exec(compile(text, "made.py", "exec"), made.__dict__)
+    schema.of(made.Place, defs)
+    assert defs["Place"]["required"] == ["a"] and set(defs["Place"]["properties"]) == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize("tp, value, expected", [
+    (Number, 2, Number.TWO), (Union[List[int], Point], {"x": 2}, Point(2.0)), (Optional[List[Color]], ["blue"], [Color.BLUE]), (Annotated[Optional[Color], Field()], None, None),
     (Color, "red", Color.RED), (Point, {"x": 1}, Point(1.0)), (Tree, {"value": 1, "children": [{"value": 2}]}, Tree(1, [Tree(2)])), (float, 3, 3.0), (int, 3.0, 3),
     (typing.Tuple[int, Color], [1, "blue"], (1, Color.BLUE)), (Optional[Point], None, None), (Optional[Point], {"x": 2}, Point(2.0)), (Union[Color, int], 4, 4),
     (Dict[str, Point], {"a": {"x": 1}}, {"a": Point(1.0)}), (Place, {"at": {"x": 1}}, {"at": Point(1.0)}), (typing.Set[int], [1, 1], {1}), (Annotated[Color, "c"], "red", Color.RED)])
@@ -103,12 +135,14 @@ def test_pydantic_models():
 STYLES = {
     "google": "Price of a car.\n\nMore of it.\n\nArgs:\n    car_name (str): model name,\n        as sold\n    currency: which one\n\nReturns:\n    a number\n",
     "numpy": "Price of a car.\n\nParameters\n----------\ncar_name : str\n    model name,\n    as sold\ncurrency : str, optional\n    which one\n\nReturns\n-------\nint\n    a number\n",
+    "numpy of two": "Price of a car.\n\nParameters\n----------\ncar_name : str\n    model name, as sold\ncurrency, unit : str\n    which one\n",
     "rest": "Price of a car.\n\n:param str car_name: model name,\n    as sold\n:param currency: which one\n:returns: a number\n:rtype: int\n"}
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_docstrings(style):
-    assert docstring.parse(STYLES[style]) == ("Price of a car.", {"car_name": "model name, as sold", "currency": "which one"})
+    about = {"car_name": "model name, as sold", "currency": "which one"}
+    assert docstring.parse(STYLES[style]) == ("Price of a car.", dict(about, unit="which one") if "unit" in STYLES[style] else about)
 
 
 @pytest.mark.parametrize("text, expected", [("", ("", {})), (None, ("", {})), ("One\nline.", ("One line.", {})), ("Does it.\n\nArgs:\n    x: a: b\n", ("Does it.", {"x": "a: b"})),
@@ -128,6 +162,26 @@ def test_a_signature_becomes_a_definition():
             "type": "object", "properties": {"car_name": {"type": "string", "description": "model name"},
                                              "currency": {"type": "string", "enum": ["USD", "EUR"], "default": "USD"}, "year": {"type": ["integer", "null"]}},
             "required": ["car_name"], "additionalProperties": False}}
+
+
+def test_methods_partials_and_objects_that_can_be_called():
+    class Shop:
+        def price(self, car: str):
+            """Price of a car."""
+            return car
+
+        def __call__(self, n: int):
+            """Counts."""
+            return n + 1
+
+    def both(a: int, b: int = 2):
+        """Adds."""
+        return a + b
+    assert Tool(Shop().price).definition["description"] == "Price of a car." and Tool(Shop().price).call('{"car":"x"}') == ("x", False)
+    t = Tool(functools.partial(both, b=5), name="add")
+    assert t.definition["description"] == "Adds." and t.parameters["required"] == ["a"] and t.call('{"a":1}') == ("6", False)
+    t = Tool(Shop(), name="count")
+    assert t.definition["description"] == "Counts." and t.parameters["required"] == ["n"] and t.call('{"n":1}') == ("2", False)
 
 
 def test_what_cannot_be_described_is_refused():
@@ -202,6 +256,19 @@ def test_errors_reach_the_model_and_not_the_caller(engine):
             sys.exit("the fuse has blown")
         chat.submit("Dim the light in the kitchen to 10")
         assert chat.calls[0]["is_error"] and "the fuse has blown" in chat.calls[0]["result"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_coroutines_and_exceptions_in_a_conversation(engine, debug):
+    async def set_light(room: str, brightness: int):
+        """Dims or brightens the light in a room"""
+        await asyncio.sleep(0)
+        raise LookupError("no room " + room)
+    with Conversation(engine=engine, limits=LIMITS, request={"max_tokens": 40}, debug=debug) as chat:
+        chat.register(set_light)
+        chat.submit("Dim the light in the kitchen to 10")
+        result = chat.calls[0]["result"]
+        assert chat.calls[0]["is_error"] and "LookupError: no room kitchen" in result and ("Traceback" in result) == debug
 
 
 def test_a_callback_that_raises_and_one_that_stops(engine):

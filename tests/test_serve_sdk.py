@@ -11,7 +11,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from test_serve import ANTHROPIC, ASK, FLAT, TOOLS, Server  # noqa: E402
+from serve_client import ANTHROPIC, ASK, FLAT, TOOLS, Server  # noqa: E402
 
 openai = pytest.importorskip("openai", reason="skipped: no openai package (make deps fetches it)")
 

@@ -1,4 +1,5 @@
 """Tools that the server runs for /v1/responses: mcp and code_interpreter, and that nothing runs unless it was switched on."""
+import base64
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mcp_http_server import Server as McpServer
-from test_serve import HELP, Server, check_response_stream
+from serve_client import HELP, Server, check_response_stream
 
 if "http client: yes" not in HELP:
     pytest.skip("built without libcurl", allow_module_level=True)
@@ -240,3 +241,34 @@ def test_pictures_of_the_interpreter_are_told_when_they_are_wanted(venv):
             assert status == 200 and [o["type"] for o in outputs] == kinds, r
             assert "[file t.csv (text/csv, 1 bytes)]" in outputs[0]["logs"]
         assert outputs[1]["url"] == "data:image/svg+xml;base64,PHN2Zy8+"
+
+
+CODER = {"type": "code_interpreter", "container": {"type": "auto"}}
+
+
+def said_with(part, text):
+    return [{"role": "user", "content": [dict({"type": "input_file"}, **part), {"type": "input_text", "text": text}]}]
+
+
+def test_files_of_a_request_lie_in_the_box(venv):
+    site = next((venv / "lib").glob("python*/site-packages"))
+    (site / "drawing.py").write_text("print(open('/box/a.csv').read())")
+    try:
+        server = Server("--code-interpreter", "--interpreter-python", venv / "bin" / "python")
+    except RuntimeError as e:
+        pytest.skip("no sandbox here: %s" % e)
+    text = base64.b64encode(b"forty-two\n").decode()
+    with server as s:
+        for data in (text, "data:text/csv;base64," + text):
+            body = {"input": said_with({"filename": "a.csv", "file_data": data}, "run the python code: import drawing"), "tools": [CODER], "max_output_tokens": 80, "max_tool_calls": 1}
+            status, r = s.post("/v1/responses", body)
+            assert status == 200, r
+            call = items_of(r, "code_interpreter_call")[0]
+            assert "forty-two" in call["outputs"][0]["logs"], call
+        status, r = s.post("/v1/responses", {"input": body["input"]})
+        assert status == 400, "without an interpreter it is no text"
+        for part, words in (({}, "filename and file_data"), ({"filename": "a.csv"}, "filename and file_data"), ({"filename": "a.csv", "file_data": "!!"}, "no base64"), ({"file_id": "file-1"}, "files by number")):
+            status, r = s.post("/v1/responses", {"input": said_with(part, "hello"), "tools": [CODER]})
+            assert status == 400 and words in r["error"]["message"] and r["error"]["param"] == "input[0].content", r
+        status, r = s.post("/v1/responses", {"input": said_with({"filename": "../a", "file_data": text}, "hello"), "tools": [CODER]})
+        assert "plain name" in json.dumps(r), r

@@ -33,7 +33,7 @@ fi
 
 # Thousands of clients that leave in the middle; the rest of the suite is in make test.
 if [ "${2:-}" != masks ] && .venv/bin/python -c "import pytest" 2>/dev/null; then
-    SERVE_CLIENTS=${CLIENTS:-4000} .venv/bin/python -m pytest -q -p no:cacheprovider tests/test_serve.py -k "killed_in_the_middle" || bad=1
+    SERVE_CLIENTS=${CLIENTS:-4000} .venv/bin/python -m pytest -q -p no:cacheprovider tests/test_serve_life.py -k "killed_in_the_middle" || bad=1
 fi
 
 data=$shared/fixtures/jsonschema/maskbench-dev

@@ -27,18 +27,18 @@ def sections(lines):
 
 def entries(lines):
     """name: text (Google), or name : type and the text below (NumPy)."""
-    out, name, depth = {}, None, 0
+    out, names = {}, []
     base = min((indent(l) for l in lines if l.strip()), default=0)
     for line in lines:
         if not line.strip():
             continue
-        m = re.match(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*(:?)\s*(.*)", line.strip())
+        m = re.match(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\([^)]*\))?\s*(:?)\s*(.*)", line.strip())
         if indent(line) == base and m:
-            name = m.group(1)
-            numpy = re.match(r"\*{0,2}\w+\s+:|\*{0,2}\w+\s*$", line.strip())
-            out[name] = "" if numpy or not m.group(2) else m.group(3)
-        elif name:
-            out[name] = (out[name] + " " + line.strip()).strip()
+            names = re.findall(r"\w+", m.group(1))       # "x, y : int" is of both
+            numpy = re.match(r"[*\w\s,]+\s:|[*\w\s,]+$", line.strip())
+            out.update({name: "" if numpy or not m.group(2) else m.group(3) for name in names})
+        else:
+            out.update({name: (out[name] + " " + line.strip()).strip() for name in names})
     return out
 
 

@@ -43,6 +43,12 @@ class Field:
     examples: tuple = None
 
 
+def kinds_of(schema):
+    """The types that a schema names, of a union all: a keyword counts for values of its own type only."""
+    kinds = schema.get("type", [])
+    return set([kinds] if isinstance(kinds, str) else kinds).union(*[kinds_of(s) for s in schema.get("anyOf", [])])
+
+
 def constrain(schema, mark):
     """Adds what one argument of Annotated says."""
     if isinstance(mark, str):
@@ -54,10 +60,10 @@ def constrain(schema, mark):
         value = getattr(mark, name, None)
         if value is not None and not callable(value):
             schema[keyword] = getattr(value, "pattern", value)
-    least, most = LENGTHS.get(schema.get("type"), LENGTHS["string"])
-    for name, keyword in (("min_length", least), ("max_length", most)):
-        if getattr(mark, name, None) is not None:
-            schema[keyword] = getattr(mark, name)
+    for kind in kinds_of(schema) & set(LENGTHS) or {"string"}:
+        for name, keyword in zip(("min_length", "max_length"), LENGTHS[kind]):
+            if getattr(mark, name, None) is not None:
+                schema[keyword] = getattr(mark, name)
     if isinstance(getattr(mark, "description", None), str):
         schema["description"] = mark.description
     if getattr(mark, "examples", None):
@@ -72,12 +78,23 @@ def of_members(members, required, defs, about=None):
     return dict(out, description=about) if about else out
 
 
+class Defs(dict):
+    """$defs, and the names of the types in it: two types of one name get two."""
+    def __init__(self):
+        self.names = {}
+
+
 def named(tp, defs, make):
     """A type that may contain itself: once in $defs, a reference here."""
-    if tp.__name__ not in defs:
-        defs[tp.__name__] = {}
-        defs[tp.__name__] = make()
-    return {"$ref": "#/$defs/" + tp.__name__}
+    names = getattr(defs, "names", {})
+    name = names.get(tp, tp.__name__)
+    while tp not in names and name in names.values():
+        name += "_"
+    names[tp] = name
+    if name not in defs:
+        defs[name] = {}
+        defs[name] = make()
+    return {"$ref": "#/$defs/" + name}
 
 
 def of_dataclass(tp, defs):
@@ -96,6 +113,12 @@ def of_model(tp, defs):
 def bare(tp):
     """Without Required[…] and NotRequired[…]."""
     return typing.get_args(tp)[0] if typing.get_origin(tp) in (Required, NotRequired) and typing.get_origin(tp) else tp
+
+
+def required_keys(tp, hints):
+    """Of a TypedDict. Where annotations are strings the class does not know Required and NotRequired, its hints do."""
+    marked = {name: typing.get_origin(hint) for name, hint in hints.items()}
+    return {n for n in hints if marked[n] is Required and Required or (n in tp.__required_keys__ and not (NotRequired and marked[n] is NotRequired))}
 
 
 def of_union(args, defs):
@@ -147,7 +170,7 @@ def of(tp, defs):
         return {"type": "object"}
     if is_typeddict(tp):
         hints = typing.get_type_hints(tp, include_extras=True)
-        return named(tp, defs, lambda: of_members(hints, tp.__required_keys__, defs))
+        return named(tp, defs, lambda: of_members(hints, required_keys(tp, hints), defs))
     if dataclasses.is_dataclass(tp):
         return of_dataclass(tp, defs)
     if isinstance(tp, type) and issubclass(tp, enum.Enum):

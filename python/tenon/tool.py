@@ -2,6 +2,7 @@
 import asyncio
 import dataclasses
 import enum
+import functools
 import inspect
 import json
 import traceback
@@ -32,11 +33,18 @@ def text_of(value):
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=plain)
 
 
+def underlying(function):
+    """The function whose annotations and docstring count: of a partial and of an object that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+
+
 class Tool:
     """read_only: it may run beside others. timeout: seconds. approve: allow (default), ask or deny."""
     def __init__(self, function, *, name=None, description=None, read_only=False, idempotent=False, timeout=None, approve=None):
-        self.function, self.name = function, name or function.__name__
-        about, self.about = docstring.parse(inspect.getdoc(function))
+        self.function, self.name = function, name or underlying(function).__name__
+        about, self.about = docstring.parse(inspect.getdoc(underlying(function)))
         self.description = description if description is not None else about
         self.types, self.parameters = {}, {}
         self.parameters = self.describe()
@@ -44,7 +52,7 @@ class Tool:
         self.options = {k: v for k, v in more.items() if v}
 
     def describe(self):
-        hints, defs = typing.get_type_hints(self.function, include_extras=True), {}
+        hints, defs = typing.get_type_hints(underlying(self.function), include_extras=True), schema.Defs()
         out = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
         for p in inspect.signature(self.function).parameters.values():
             if p.kind not in KINDS:
@@ -54,7 +62,7 @@ class Tool:
             if p.default is p.empty:
                 out["required"].append(p.name)
         if defs:
-            out["$defs"] = defs
+            out["$defs"] = dict(defs)
         return out
 
     def describe_one(self, p, tp, defs):

@@ -523,6 +523,19 @@ static bool plain_name(const char *s)
     return n && n <= 200 && *s != '.' && !strchr(s, '/') && utf8_valid(s, n);
 }
 
+static void drop_gift(struct interp *in, const char *name)
+{
+    for (int i = 0; i < in->n_gift; i++) {
+        if (strcmp(in->gift[i].name, name)) continue;
+        mem_free(in->gift[i].name);
+        str_done(&in->gift[i].bytes);
+        memmove(&in->gift[i], &in->gift[i + 1], (size_t)(in->n_gift - i - 1) * sizeof *in->gift);
+        in->n_gift--;
+        in->n_given -= i < in->n_given;
+        return;
+    }
+}
+
 bool toolset_put(struct toolset *ts, const char *name, const void *p, size_t n, struct err *e)
 {
     struct interp *in = ts->interp;
@@ -531,6 +544,7 @@ bool toolset_put(struct toolset *ts, const char *name, const void *p, size_t n, 
     if (!plain_name(name)) return err_set(e, ERR_ARG, "'%.80s': a plain name of a file is needed", name);
     pthread_mutex_lock(&in->lock);
     while (in->job != JOB_NONE) pthread_cond_wait(&in->turn, &in->lock);
+    drop_gift(in, name);
     for (int i = 0; i < in->n_gift; i++) all += in->gift[i].bytes.len;
     bool fits = n <= PUT_MOST && all <= PUT_ALL && in->n_gift < PUT_FILES;
     if (fits) {

@@ -6,7 +6,8 @@
  *     {"session":3,"n":0,"time":1767225600.25,"kind":"message","body":{"role":"user","content":"…"}}
  *
  * Nothing is ever changed in it: that a question was taken back is one more row (recall.c reads them). Rows of kind
- * meta wait for the first of another kind, so that a conversation in which nothing was said leaves no trace. A result
+ * meta wait for the first of another kind, and those that say under which conditions one goes on for the next row, so that a
+ * conversation in which nothing is said leaves no trace. A result
  * of more than 64 KiB lies in a file beside the store, and comes back in its place when the session is exported. Values of
  * ${env:NAME} are written as that name. A row that cannot be written is said once and does not end the conversation. */
 #include <errno.h>
@@ -418,7 +419,7 @@ void transcript_put(struct transcript *t, const char *kind, struct json *body)
 {
     struct json *clean = hidden(t, body);
     json_free(body);
-    if (!strcmp(kind, "meta")) {
+    if (!strcmp(kind, "meta") && (!t->n || json_get(clean, "version"))) {
         json_push(t->held, clean);
         return;
     }

@@ -99,6 +99,7 @@ void  str_put(struct str *s, const void *bytes, size_t n);
 void  str_puts(struct str *s, const char *text);
 void  str_putc(struct str *s, char c);
 void  str_fmt(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void  str_vfmt(struct str *s, const char *fmt, va_list ap);
 char *str_take(struct str *s);                                        /* caller frees; never NULL; s is empty afterwards */
 
 /* RFC 4648 base64, padded, appended. base64_read: false for anything that base64_put() does not write; out as it was. */
@@ -182,6 +183,7 @@ bool map_damaged(void);
 uint64_t clock_ns(void);                                              /* monotonic */
 int      cpu_count(void);                                             /* cores this process may use */
 size_t   page_size(void);
+size_t   mem_available(void);                                         /* bytes that could be taken without swapping; 0: not known */
 
 /* One event a line on stderr: `event key=value …`. Shown when level <= log_level (default: LOG_WARN). */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };

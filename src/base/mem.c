@@ -49,8 +49,16 @@ void mem_free(void *p)
     free(p);
 }
 
+#define LARGE ((size_t)256 << 20)           /* slabs that are worth a look at how much is left */
+
+/* The kernel promises more than there is, and ends the process later: a slab that cannot be filled is refused now. */
 void *mem_slab(size_t bytes, struct err *e)
 {
+    size_t left = bytes > LARGE ? mem_available() : 0;
+    if (left && bytes > left) {
+        err_set(e, ERR_NOMEM, "no memory for %.1f GiB: %.1f GiB are free", (double)bytes / (1 << 30), (double)left / (1 << 30));
+        return NULL;
+    }
     void *p = mmap(NULL, MAX(bytes, (size_t)1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p != MAP_FAILED) return p;
     err_set(e, ERR_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));

@@ -41,10 +41,9 @@ void str_putc(struct str *s, char c)
     s->p[s->len] = 0;
 }
 
-void str_fmt(struct str *s, const char *fmt, ...)
+void str_vfmt(struct str *s, const char *fmt, va_list ap)
 {
-    va_list ap, again;
-    va_start(ap, fmt);
+    va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     if (n > 0) {
@@ -53,6 +52,13 @@ void str_fmt(struct str *s, const char *fmt, ...)
         s->len += (size_t)n;
     }
     va_end(again);
+}
+
+void str_fmt(struct str *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    str_vfmt(s, fmt, ap);
     va_end(ap);
 }
 

@@ -300,3 +300,14 @@ size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
+
+size_t mem_available(void)
+{
+    FILE *f = fopen("/proc/meminfo", "re");
+    char line[128];
+    unsigned long long kib = 0;
+    while (f && !kib && fgets(line, sizeof line, f))
+        if (!strncmp(line, "MemAvailable:", 13)) kib = strtoull(line + 13, NULL, 10);
+    if (f) fclose(f);
+    return (size_t)kib << 10;
+}

@@ -108,7 +108,7 @@ struct kv *kv_open_as(const struct model *m, int n_ctx, int n_seq, enum dtype ty
         kv->seq[s].page = mem_zero((size_t)kv->n_page * sizeof *kv->seq[s].page);
     lay_out(kv);
     if (take_slabs(kv, e)) return kv;
-    err_in(e, "KV cache of %d positions", n_ctx);
+    err_in(e, "KV cache of %d positions (fewer, or a type with fewer bits, need less)", n_ctx);
     kv_close(kv);
     return NULL;
 }

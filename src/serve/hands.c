@@ -28,7 +28,7 @@ struct hand_call {
     struct hands *h;
     struct room *room;                                                /* of the tool python; NULL: any other */
     char *name;
-    struct json *args, *files;
+    struct json *args, *given, *files;                                /* given: for /box; files: what came out */
     struct cancel cancel;
     struct tool_result result;
     struct err err;
@@ -99,7 +99,7 @@ bool hands_open(struct server *sv, struct err *e)
     if (!sv->local_only && !sv->n_key)
         return err_set(e, ERR_USAGE, "--tools and --tools-builtin on an address that others reach: --api-key is needed");
     struct hands *h = sv->hands = mem_zero(sizeof *h);
-    h->opts = (struct toolset_opts){ .root = o->tools_root, .python = o->tools_python };
+    h->opts = (struct toolset_opts){ .root = o->tools_root, .python = o->tools_python, .data = o->tools_data };
     h->most = (size_t)MIN(MAX(engine_n_ctx(sv->engine), TEXT_LEAST), TEXT_MOST);
     for (int i = 0; i < ROOMS; i++) pthread_mutex_init(&h->room[i].lock, NULL);
     return open_shared(h, o, e);
@@ -160,6 +160,22 @@ struct json *files_take(const struct json *files)
     return list;
 }
 
+bool files_put(struct toolset *ts, const struct json *files, struct err *e)
+{
+    for (size_t i = 0; i < json_len(files); i++) {
+        const struct json *f = json_at(files, i);
+        const char *name = json_str(json_get(f, "name"), NULL);
+        size_t n = 0;
+        const char *data = json_str(json_get(f, "data"), &n);
+        struct str bytes = { 0 };
+        bool ok = (name && data && base64_read(&bytes, data, n)) || err_set(e, ERR_ARG, "files[%zu]: name and data, in base64, are needed", i);
+        ok = ok && toolset_put(ts, name, bytes.p ? bytes.p : "", bytes.len, e);
+        str_done(&bytes);
+        if (!ok) return false;
+    }
+    return true;
+}
+
 /* ---- a call, on a helper ---------------------------------------------------------------------------- */
 
 static void shorten(struct tool_result *r, size_t most)
@@ -178,7 +194,7 @@ static void run_call(struct task *t)
     uint64_t t0 = clock_ns();
     if (c->room) {
         pthread_mutex_lock(&c->room->lock);
-        bool ok = open_python(c->h, &c->room->tools, &c->err);
+        bool ok = open_python(c->h, &c->room->tools, &c->err) && files_put(c->room->tools, c->given, &c->err);
         pthread_mutex_unlock(&c->room->lock);
         if (!ok) return;
         ts = c->room->tools;
@@ -210,6 +226,7 @@ static void free_call(struct hand_call *c)
     cancel_done(&c->cancel);
     tool_result_done(&c->result);
     json_free(c->args);
+    json_free(c->given);
     json_free(c->files);
     mem_free(c->name);
     mem_free(c);
@@ -281,7 +298,7 @@ static struct tool *allowed(struct exchange *x, const char *name, bool approved)
     return NULL;
 }
 
-static void start(struct exchange *x, const struct tool *t, const struct json *args, const char *conversation)
+static void start(struct exchange *x, const struct tool *t, const struct json *args, const struct json *files, const char *conversation)
 {
     struct hands *h = x->sv->hands;
     struct err e = { 0 };
@@ -301,6 +318,7 @@ static void start(struct exchange *x, const struct tool *t, const struct json *a
     c->h = h;
     c->name = mem_str(t->name);
     c->args = json_copy(args);
+    c->given = json_copy(files);
     c->next = h->running;
     h->running = c;
     h->n_running++;
@@ -316,16 +334,18 @@ void tools_run(struct exchange *x)
     size_t n = 0, m = 0;
     if (!body) return;
     const char *name = json_str(json_get(body, "name"), &n), *conversation = json_str(json_get(body, "conversation"), &m);
-    const struct json *args = there(body, "arguments");
+    const struct json *args = there(body, "arguments"), *files = there(body, "files");
     struct tool *t;
     if (!x->sv->hands) reply_error(x, 501, "tools_disabled", NULL, "no tools run here; --tools and --tools-builtin name some");
     else if (!name || strlen(name) != n) reply_error(x, 400, "missing_required_parameter", "name", "name: the name of a tool is needed");
     else if (args && !json_is(args, JSON_OBJECT)) reply_error(x, 400, "invalid_type", "arguments", "arguments: must be an object");
+    else if (files && (!json_is(files, JSON_ARRAY) || strcmp(name, "python")))
+        reply_error(x, 400, "invalid_value", "files", "files: [{\"name\", \"data\"}] in base64, for the tool python alone");
     else if (conversation && !is_name(conversation, m))
         reply_error(x, 400, "invalid_value", "conversation", "conversation: 1 to %d of A-Z a-z 0-9 _ - are accepted", NAME_MOST);
     else if (take_bool(x, body, "approved", &approved) && (t = allowed(x, name, approved))) {
         struct json *none = json_new_object();
-        start(x, t, args ? args : none, conversation ? conversation : "-");
+        start(x, t, args ? args : none, files, conversation ? conversation : "-");
         json_free(none);
     }
     json_free(body);

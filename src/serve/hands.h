@@ -11,5 +11,7 @@ void hands_stop(struct server *sv);                                   /* what ru
 void hands_close(struct server *sv);                                  /* nothing may run any more */
 /* Files that a tool left here: read, base64 put into "data" in place of "path", and removed. Owned; NULL: none. Any thread. */
 struct json *files_take(const struct json *files);
+/* Files of a request, [{"name","data"}] in base64, for the tool python of a set; NULL: none. ERR_ARG, ERR_LIMIT. */
+bool files_put(struct toolset *ts, const struct json *files, struct err *e);
 
 #endif

@@ -23,6 +23,7 @@ struct reading {
     size_t at;
     const struct json *items;                                         /* all of them */
     struct json *approved;                                            /* gets calls that the user allowed */
+    struct json *files;                                               /* gets files of the interpreter's; NULL: none runs here */
 }; /* open: assistant turn that calls may join */
 
 static struct json *push_message(struct reading *r, const char *role)
@@ -37,6 +38,45 @@ static struct json *push_message(struct reading *r, const char *role)
     return m;
 }
 
+/* A part of type input_file: its bytes go to the interpreter, the model reads of it. */
+static bool take_file(struct reading *r, const struct json *part, struct json *parts)
+{
+    size_t n = 0;
+    const char *name = json_str(there(part, "filename"), NULL), *data = json_str(there(part, "file_data"), &n), *comma = data ? strstr(data, ";base64,") : NULL;
+    struct str bytes = { 0 }, text = { 0 };
+    char where[64];
+    snprintf(where, sizeof where, "input[%zu].content", r->at);
+    if (!name || !data) return bad(r->x, "missing_required_parameter", where, "an input_file needs filename and file_data, in base64; files by number are not kept here");
+    if (comma) n -= (size_t)(comma + 8 - data), data = comma + 8;
+    bool ok = base64_read(&bytes, data, n) || bad(r->x, "invalid_value", where, "file_data is no base64");
+    if (ok) {
+        struct json *file = json_new_object(), *told = json_new_object();
+        json_set(file, "name", json_new_str(name));
+        json_set(file, "data", json_new_strn(data, n));
+        json_push(r->files, file);
+        str_fmt(&text, "[file /box/%s, %zu bytes, for the tool python]", name, bytes.len);
+        json_set(told, "type", json_new_str("input_text"));
+        json_set(told, "text", json_new_strn(text.p, text.len));
+        json_push(parts, told);
+    }
+    str_done(&bytes);
+    str_done(&text);
+    return ok;
+}
+
+/* The content of a message; NULL: answered. */
+static struct json *content_of(struct reading *r, const struct json *content)
+{
+    if (!r->files || !json_is(content, JSON_ARRAY)) return content ? json_copy(content) : json_new_str("");
+    struct json *parts = json_new_array();
+    for (size_t i = 0; i < json_len(content); i++) {
+        const struct json *part = json_at(content, i);
+        if (!json_str_is(json_get(part, "type"), "input_file")) json_push(parts, json_copy(part));
+        else if (!take_file(r, part, parts)) return json_free(parts), NULL;
+    }
+    return parts;
+}
+
 static bool read_message(struct reading *r, const struct json *item)
 {
     static const char *const roles[] = { "system", "developer", "user", "assistant" };
@@ -44,9 +84,9 @@ static bool read_message(struct reading *r, const struct json *item)
     char where[64];
     for (size_t i = 0; i < LEN(roles); i++) {
         if (!json_str_is(role, roles[i])) continue;
-        struct json *m = push_message(r, roles[i]);
-        json_set(m, "content", content ? json_copy(content) : json_new_str(""));
-        return true;
+        struct json *m = push_message(r, roles[i]), *parts = content_of(r, content);
+        if (parts) json_set(m, "content", parts);
+        return parts != NULL;
     }
     snprintf(where, sizeof where, "input[%zu].role", r->at);
     return bad(r->x, "invalid_value", where, "system, developer, user and assistant are accepted");
@@ -214,11 +254,12 @@ static bool read_item(struct reading *r, const struct json *item)
                "item_reference are accepted");
 }
 
-/* The messages of instructions and items; calls that were approved are added to `approved`. NULL: answered. */
+/* The messages of instructions and items; calls that were approved are added to `approved`, files to `files` if it is not NULL.
+ * NULL: answered. */
 static struct json *messages_of(struct exchange *x, const struct json *instructions,
-                                const struct json *items, struct json *approved)
+                                const struct json *items, struct json *approved, struct json *files)
 {
-    struct reading r = { .x = x, .out = json_new_array(), .items = items, .approved = approved };
+    struct reading r = { .x = x, .out = json_new_array(), .items = items, .approved = approved, .files = files };
     bool ok = true;
     if (instructions) json_set(push_message(&r, "system"), "content", json_copy(instructions));
     for (; ok && r.at < json_len(items); r.at++) ok = read_item(&r, json_at(items, r.at));
@@ -550,7 +591,7 @@ static bool make_request(struct exchange *x, struct json *chat, struct json *mes
 
 /* Tools that run here, if there are any: their loop, with all that the request says. False: answered. */
 static bool read_served(struct exchange *x, const struct json *body, const struct json *chat,
-                      const struct json *messages, struct json *approved, struct answer *a)
+                      const struct json *messages, struct json *approved, struct json *files, struct answer *a)
 {
     const struct json *tools = there(body, "tools"), *choice = there(body, "tool_choice");
     struct served_spec s = { 0 };
@@ -576,6 +617,7 @@ static bool read_served(struct exchange *x, const struct json *body, const struc
     s.functions = json_copy(json_get(chat, "tools"));
     s.messages = json_copy(messages);
     s.approved = json_copy(approved);
+    s.files = json_copy(files);
     s.images = wants(there(body, "include"), "code_interpreter_call.outputs");
     s.chat = json_copy(chat);
     json_unset(s.chat, "tools");
@@ -585,11 +627,20 @@ static bool read_served(struct exchange *x, const struct json *body, const struc
     return true;
 }
 
+/* Does an interpreter of ours run in this request? */
+static bool runs_code(const struct exchange *x, const struct json *body)
+{
+    const struct json *tools = there(body, "tools");
+    for (size_t i = 0; json_is(tools, JSON_ARRAY) && i < json_len(tools); i++)
+        if (json_str_is(json_get(json_at(tools, i), "type"), "code_interpreter") && served_runs(x->sv, json_at(tools, i))) return true;
+    return false;
+}
+
 /* Everything up to the job. body is taken. */
 static bool read_all(struct exchange *x, struct json *body, struct request *r, struct answer *a,
                      bool *stream)
 {
-    struct json *chat = NULL, *messages, *approved = json_new_array();
+    struct json *chat = NULL, *messages, *approved = json_new_array(), *files = runs_code(x, body) ? json_new_array() : NULL;
     bool store = false, ok = false;
     int64_t top = 0;
     *stream = false;
@@ -600,7 +651,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
         goto out;
     }
     if (!(a->items = read_items(x, body)) || !(chat = translate(x, body, a))) goto out;
-    if (!(messages = messages_of(x, there(body, "instructions"), a->items, approved))) goto out;
+    if (!(messages = messages_of(x, there(body, "instructions"), a->items, approved, files))) goto out;
     a->store = store && x->sv->store;
     if (store && !a->store) reply_header(x, "x-ignored", "store");
     a->logprobs = wants(there(body, "include"), "message.output_text.logprobs");
@@ -616,7 +667,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
         a->logprobs |= top > 0;
     }
     a->echo = echo_of(body, a->store);
-    if (!read_served(x, body, chat, messages, approved, a)) {
+    if (!read_served(x, body, chat, messages, approved, files, a)) {
         json_free(messages);
         ok = false;
         goto out;
@@ -626,6 +677,7 @@ static bool read_all(struct exchange *x, struct json *body, struct request *r, s
     if (ok) r->top = (int)top;
 out:
     json_free(approved);
+    json_free(files);
     json_free(chat);
     json_free(body);
     return ok;

@@ -438,7 +438,7 @@ static bool add_tools(struct served *l, struct err *e)
 {
     for (size_t i = 0; i < json_len(l->spec.functions); i++)
         if (!add_function(l, tool_function(json_at(l->spec.functions, i)), e)) return false;
-    if (l->spec.code && !toolset_builtin(l->tools, "python", e)) return false;
+    if (l->spec.code && (!toolset_builtin(l->tools, "python", e) || !files_put(l->tools, l->spec.files, e))) return false;
     return !json_len(l->spec.servers) || add_servers(l, e);
 }
 
@@ -472,7 +472,7 @@ static void run(struct task *t)
     struct agent_report r = { 0 };
     struct err e = { 0 };
     job_event(l->choice, &(struct event){ .kind = EV_START });
-    l->tools = toolset_open(&(struct toolset_opts){ .public_only = !l->sv->o->mcp_private, .python = l->sv->o->tools_python });
+    l->tools = toolset_open(&(struct toolset_opts){ .public_only = !l->sv->o->mcp_private, .python = l->sv->o->tools_python, .data = l->sv->o->tools_data });
     if (add_tools(l, &e)) talk(l, &r, &e);
     toolset_close(l->tools);
     l->tools = NULL;
@@ -511,6 +511,7 @@ void served_free(struct served *l)
     json_free(l->spec.chat);
     json_free(l->spec.messages);
     json_free(l->spec.approved);
+    json_free(l->spec.files);
     json_free(l->asked);
     cancel_done(&l->cancel);
     pthread_mutex_destroy(&l->lock);

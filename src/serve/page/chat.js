@@ -251,17 +251,21 @@ function assistantView(talk, turn, inspect) {
         { class: 'numbers', title: 'tokens of the prompt and of the answer' },
         numbers(turn.run),
       ),
-      turn.text && copyButton('Copy', () => turn.text, 'small quiet'),
-      last &&
+      h(
+        'span',
+        { class: 'acts' }, // where there is no room, they go below together
+        turn.text && copyButton('Copy', () => turn.text, 'small quiet'),
+        last &&
+          h(
+            'button',
+            { type: 'button', class: 'small quiet', onclick: () => talk.again() },
+            turn.run.error ? 'Try again' : 'Again',
+          ),
         h(
           'button',
-          { type: 'button', class: 'small quiet', onclick: () => talk.again() },
-          turn.run.error ? 'Try again' : 'Again',
+          { type: 'button', class: 'small quiet', onclick: () => inspect(turn) },
+          'Inspect',
         ),
-      h(
-        'button',
-        { type: 'button', class: 'small quiet', onclick: () => inspect(turn) },
-        'Inspect',
       ),
     ];
   }
