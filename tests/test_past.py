@@ -45,7 +45,7 @@ def test_it_goes_on_where_it_ended(endpoint):  # noqa: F811
     rc, out, err = chat(endpoint, "--resume", 1, "--system", "Sing.", lines=["/export json"])
     assert json.loads(out)[0] == {"role": "system", "content": "Sing."}, "an option counts from now on"
     rc, out, err = chat(endpoint, "--resume", 1, lines=["/clear", "new", "/export json"])
-    assert [m["content"] for m in json.loads(out)] == ["new", "two"]
+    assert [m["content"] for m in json.loads(out[out.index("["):])] == ["Sing.", "new", "two"]
 
 
 def test_calls_results_and_what_was_cut_come_back(endpoint, tmp_path):  # noqa: F811

@@ -90,7 +90,7 @@ def ask(endpoint, width, *args, env=None, before=None):
     t.type("say it\r")
     if before:
         before(t)
-    t.wait(r"tok out")
+    t.wait(r"tok\s+out")
     t.wait("> ")
     t.type("/exit\r")
     assert t.end() == 0

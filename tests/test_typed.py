@@ -98,7 +98,7 @@ def test_the_last_question_in_an_editor(chat, endpoint, tmp_path):  # noqa: F811
     t.wait("nothing was changed, and nothing is sent.*> ")
     editor.write_text("#!/bin/sh\nexit 1\n")
     t.type("/edit\r")
-    t.wait("ended with status 1; VISUAL or EDITOR name another.*> ")
+    t.wait(r"ended\s+with\s+status\s+1;\s+VISUAL\s+or\s+EDITOR\s+name\s+another.*> ")
     say(t, "/edit in other words")
     assert last_question(endpoint) == "in other words" and not [f for f in os.listdir("/tmp") if f.startswith("tenon-edit-")]
 
