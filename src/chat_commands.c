@@ -332,13 +332,19 @@ static const struct chat_command { const char *name, *args, *help; void (*run)(s
 
 static void do_help(struct chat *c, char *arg)
 {
+    enum { LEFT = 40 };
     for (size_t i = 0; i < LEN(chat_commands); i++) {
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", chat_commands[i].name, chat_commands[i].args);
-        chat_say("%-40s %s", left, chat_commands[i].help);
+        struct str line = { 0 };
+        str_fmt(&line, "%s %s", chat_commands[i].name, chat_commands[i].args);
+        do str_putc(&line, ' ');
+        while (line.len <= LEFT);
+        str_puts(&line, chat_commands[i].help);
+        wrap_line(stderr, line.p, LEFT + 1);
+        fputc('\n', stderr);
+        str_done(&line);
     }
-    chat_say("\\ at the end of a line, Alt-Enter or \"\"\" … \"\"\" continue a message; // begins one with a slash, !! with an !;");
-    chat_say("@FILE brings the text of a file, !COMMAND runs one (--shell), Tab completes; Ctrl-C stops.");
+    chat_say("\\ at the end of a line, Alt-Enter or \"\"\" … \"\"\" continue a message; // begins one with a slash, !! with an !; "
+             "@FILE brings the text of a file, !COMMAND runs one (--shell), Tab completes; Ctrl-C stops.");
 }
 
 void chat_command(struct chat *c, char *line)

@@ -239,15 +239,15 @@ static void put_code(struct markdown *m, const char *p, size_t n)
 
 struct cell { const char *p; size_t n; };
 
-/* The cells of a row, without the blanks around them; "\|" is no border. */
-static int cells_of(const struct str *row, struct cell out[MD_COLUMNS])
+/* The cells of a row, without the blanks around them; "\|" is no border. Of more than `most` the last one has the rest. */
+static int cells_of(const struct str *row, struct cell out[MD_COLUMNS], int most)
 {
     const char *p = row->p, *end = p + row->len;
     int n = 0;
     if (p < end && *p == '|') p++;
-    while (p < end && n < MD_COLUMNS) {
+    while (p < end && n < most) {
         const char *q = p;
-        while (q < end && !(*q == '|' && q[-1] != '\\')) q++;
+        while (q < end && !(*q == '|' && q[-1] != '\\' && (n + 1 < most || q + 1 == end))) q++;
         struct cell c = { p, (size_t)(q - p) };
         while (c.n && isspace((unsigned char)*c.p)) c.p++, c.n--;
         while (c.n && isspace((unsigned char)c.p[c.n - 1])) c.n--;
@@ -261,7 +261,7 @@ static int cells_of(const struct str *row, struct cell out[MD_COLUMNS])
 static bool read_aligns(struct table *t, const struct str *row)
 {
     struct cell c[MD_COLUMNS];
-    int n = cells_of(row, c);
+    int n = cells_of(row, c, MD_COLUMNS);
     for (int i = 0; i < n; i++) {
         size_t dashes = 0;
         for (size_t k = 0; k < c[i].n; k++) {
@@ -331,7 +331,7 @@ static void put_row(struct markdown *m, const struct str *row, bool header)
     struct str text[MD_COLUMNS] = { { 0 } };
     const char *style[MD_COLUMNS];
     size_t at[MD_COLUMNS] = { 0 };
-    int n = MIN(cells_of(row, c), m->table.n_col), left = 0;
+    int n = cells_of(row, c, m->table.n_col), left = 0;
     for (int i = 0; i < n; i++) cell_text(&c[i], &text[i], &style[i]), left += text[i].len > 0;
     do {
         for (int i = 0; i < m->table.n_col; i++) {
@@ -363,7 +363,7 @@ static void widen(struct markdown *m, const struct str *row)
 {
     struct table *t = &m->table;
     struct cell c[MD_COLUMNS];
-    int n = MIN(cells_of(row, c), t->n_col), window = wrap_window(m->to) - 1 - GAP * (t->n_col - 1), total = 0;
+    int n = cells_of(row, c, t->n_col), window = wrap_window(m->to) - 1 - GAP * (t->n_col - 1), total = 0;
     for (int i = 0; i < n; i++) {
         struct str s = { 0 };
         const char *style;

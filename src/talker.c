@@ -180,6 +180,12 @@ void talker_send(struct talker *t, const char *text, struct agent_report *r)
 
 static bool is_cancelled(void *cancel) { return cancel_is_on(cancel); }
 
+static bool is_there(const char *path, struct err *e)
+{
+    return !path || !access(path, F_OK) ||
+           err_set(e, ERR_IO, "%s: %s; a model is a GGUF file or a folder of safetensors, and without one the embedded model answers", path, strerror(errno));
+}
+
 /* What makes this model slow on this machine, and what would help. */
 static void advise(const struct talker *t)
 {
@@ -196,7 +202,7 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
     struct speaker_opts so = SPEAKER_OPTS(&o->m);
     uint64_t t0 = clock_ns();
     if (!o->url) {
-        if (!speaker_open(&t->speaker, &so, e)) return false;
+        if (!is_there(o->m.model, e) || !speaker_open(&t->speaker, &so, e)) return false;
         t->load_ms = (double)(clock_ns() - t0) / 1e6;
         advise(t);
         t->speaker.tools_max = (int)o->tools_max;
@@ -220,7 +226,7 @@ bool talker_model(struct talker *t, const struct talk_opts *o, const char *name,
     struct speaker next;
     so.path = name;
     so.n_lora = 0;
-    if (!speaker_open(&next, &so, e)) return false;
+    if (!is_there(name, e) || !speaker_open(&next, &so, e)) return false;
     next.tools_max = t->speaker.tools_max;
     speaker_close(&t->speaker);
     t->speaker = next;

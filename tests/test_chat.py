@@ -279,7 +279,7 @@ def test_exit_statuses_of_run(endpoint, tmp_path, how, status):  # noqa: F811
 
 
 def test_errors_say_what_to_do(endpoint, tmp_path):  # noqa: F811
-    assert "/no/such.gguf: No such file" in run("-m", "/no/such.gguf", "x").stderr
+    assert "/no/such.gguf: No such file or directory; a model is a GGUF file or" in run("-m", "/no/such.gguf", "x").stderr
     (tmp_path / "x.gguf").write_text("no model" * 9)
     assert "not a GGUF file" in run("-m", tmp_path / "x.gguf", "x").stderr
     p = run("--attach", TOOLS, "x")

@@ -211,6 +211,7 @@ TEST(files_come_out_under_harmless_names)
     struct str s = { 0 };
     json_write(&s, r.files ? r.files : json_new_null(), JSON_COMPACT);
     for (size_t i = 0; i < LEN(names); i++) CHECK(strstr(s.p, names[i]), "%s in %s", names[i], s.p);
+    CHECK(json_len(r.files) == 5, "those whose names became one too: %s", s.p);
     for (size_t i = 0; i < json_len(r.files); i++) {
         const char *path = json_str(json_get(json_at(r.files, i), "path"), NULL);
         struct stat st;
@@ -275,7 +276,8 @@ TEST(open_figures_become_pictures)
     static const char code[] =
         "import sys, types, base64\npng = base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAYAAAC56t6BAAAAC0lEQVR4nGNgwAUAABsAAQHNSEsAAAAASUVORK5CYII=')\n"
         "class Figure:\n    def savefig(self, path): open(path, 'wb').write(png)\n"
-        "m = types.ModuleType('matplotlib.pyplot'); m.get_fignums = lambda: [1, 2]; m.figure = lambda n: Figure(); m.closed = []; m.close = m.closed.append\n"
+        "m = types.ModuleType('matplotlib.pyplot'); m.get_fignums = lambda: [1, 2]; m.figure = lambda n: Figure(); m.closed = []\n"
+        "def close(what): m.closed.append(what); m.get_fignums = lambda: []\nm.close = close\n"
         "sys.modules['matplotlib.pyplot'] = m\n";
     struct toolset *ts = open_tools();
     if (!ts) SKIP("no sandbox here");
@@ -289,7 +291,7 @@ TEST(open_figures_become_pictures)
     str_done(&text);
     tool_result_done(&r);
     r = run(ts, "m.closed", 10000);
-    CHECK(strstr(r.text.p, "['all'") && !r.files, "closed, so shown once: %s", r.text.p);
+    CHECK(strstr(r.text.p, "['all']") && !r.files, "closed, so shown once: %s", r.text.p);
     tool_result_done(&r);
     toolset_close(ts);
 }

@@ -145,7 +145,7 @@ def test_esc_stops_a_tool_and_the_history_stays_whole(played):
 
 
 def test_a_picture_is_shown_and_other_files_are_saved(played):
-    code = "import base64\nopen('plot.png','wb').write(base64.b64decode('%s'))\nopen('x.html','w').write('<script>alert(1)</script>')\nNone" % PNG
+    code = "import base64\nopen('plot.png','wb').write(base64.b64decode('%s'))\nopen('x.html','w').write('<script>alert(1)</script>')\nopen('x.svg','w').write('<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"alert(1)\"/>')\nNone" % PNG
     page = played([("python", {"code": code})], [("python", {"code": "import os\nsorted(os.listdir('.'))"})], [])
     page.send()
     page.p.locator(".asks pre.code", has_text="import base64").wait_for()
@@ -154,6 +154,7 @@ def test_a_picture_is_shown_and_other_files_are_saved(played):
     assert page.p.evaluate("document.querySelector('.file img').naturalHeight") == 3
     html = page.p.locator(".file a", has_text="x.html")
     assert html.get_attribute("download") == "x.html" and page.p.locator(".file img").count() == 1
+    assert page.p.locator(".file a", has_text="x.svg").get_attribute("download") == "x.svg", "what may hold scripts is a download"
     assert "plot.png" in results(page)[1], "one conversation, one box"
 
 

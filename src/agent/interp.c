@@ -293,11 +293,20 @@ static bool make_dir(struct interp *in)
     return true;
 }
 
+#define SAME_NAME 100
+
+/* A new file, never one that is there: CALL-NAME, or where two names became one, CALL-2-NAME. */
 static bool write_one(struct interp *in, const char *name, const struct str *data, struct str *path)
 {
+    int fd = -1;
     if (!make_dir(in)) return false;
-    str_fmt(path, "%s/%d-%s", in->dir, in->n_call, name);
-    int fd = open(path->p, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    for (int k = 1; fd < 0 && k < SAME_NAME && (k == 1 || errno == EEXIST); k++) {
+        str_clear(path);
+        str_fmt(path, "%s/%d-", in->dir, in->n_call);
+        if (k > 1) str_fmt(path, "%d-", k);
+        str_puts(path, name);
+        fd = open(path->p, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
     bool ok = fd >= 0 && write(fd, data->p ? data->p : "", data->len) == (ssize_t)data->len;
     if (fd >= 0) close(fd);
     return ok;
