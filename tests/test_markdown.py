@@ -33,7 +33,7 @@ LOOKS = [
     ("a table and text", "|a|b|\n|-|-|\n|1|2|\nend", ["a            │ b", "─────────────┼──", "1            │ 2", "end"]),
     ("a header alone", "|a|b|\n|-|-|\n", ["a            │ b", "─────────────┼──"]),
     ("centred and too few cells", "|a|b|\n|:-:|-|\n|long one|\n|x|", ["   a     │ b", "─────────┼──", "long one │", "   x     │"]),
-    ("too many cells", "|a|b|\n|-|-|\n|1|2|3 \\| 4|\n", ["a            │ b", "─────────────┼─────────", "1            │ 2|3 | 4"]),
+    ("too many cells", "|a|b|\n|-|-|\n|1|2|3 \\| 4|\n", ["a            │ b", "─────────────┼────────", "1            │ 2|3 | 4"]),
     ("no table", "| only this\nand that\n|a|b|\n|c|d|", ["| only this", "and that", "|a|b|", "|c|d|"]),
     ("control characters", "a\x1b[31mb \x07c\n# h\x1b]0;x\x07\n|a|b|\n|-|-|\n|\x1b[2J|x|\n```c\n\x1b[31m\n```", ["a\\x1b[31mb \\x07c", "h\\x1b]0;x\\x07", "a            │ b", "─────────────┼──",
                                                                                                  "\\x1b[2J      │ x", "\\x1b[31m"]),

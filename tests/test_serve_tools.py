@@ -260,7 +260,7 @@ def test_files_of_a_request_lie_in_the_box(venv):
     text = base64.b64encode(b"forty-two\n").decode()
     with server as s:
         for data in (text, "data:text/csv;base64," + text):
-            body = {"input": said_with({"filename": "a.csv", "file_data": data}, "run the python code: import drawing"), "tools": [CODER], "max_output_tokens": 80, "max_tool_calls": 1}
+            body = {"input": said_with({"filename": "a.csv", "file_data": data}, "run the python code: import drawing"), "tools": [CODER], "max_output_tokens": 80, "max_tool_calls": 8}
             status, r = s.post("/v1/responses", body)
             assert status == 200, r
             call = items_of(r, "code_interpreter_call")[0]
