@@ -174,6 +174,37 @@ TEST(text_is_split_as_the_family_does)
     }
 }
 
+/* Pieces of plain text are found by hand, the others by the pattern; which way must not matter. */
+TEST(pieces_by_hand_are_those_of_the_pattern)
+{
+    static const char *const kinds[] = { "llama-bpe", "qwen2", "gpt-2" };
+    static const char *const scraps[] = { "a", "Zq", "'s", "'S", "'rE", "'ll", "'L", "'", "1", "12", "345", " ", "  ", "\t", "\n", "\r\n", "\v", "!", "\"{", "_", "\x01", "\x7f",
+        "\xc3\xa9", "\xd9\xa3", "\xc2\xa0", "\xe3\x80\x80", "\xe2\x82\xac", "\xc5\xbf", "\xff", "don't", "x's" };
+    enum { TEXTS = SANITIZED ? 2000 : 20000 };
+    for (size_t k = 0; k < LEN(kinds); k++) {
+        struct err e = { 0 };
+        struct str s = { 0 };
+        struct split *split = split_open(kinds[k], strlen(kinds[k]), &e);
+        for (uint64_t i = 0; i < TEXTS; i++) {
+            struct rng r = rng_make(23, k, i);
+            str_clear(&s);
+            str_put(&s, "", i % 100 == 7);                            /* a NUL byte now and then */
+            for (uint32_t n = rng_below(&r, 12) + 1, plain = i % 3 ? 22 : (uint32_t)LEN(scraps); n; n--) str_puts(&s, scraps[rng_below(&r, plain)]);
+            struct split_walk a = { .s = split, .p = s.p, .end = s.p + s.len }, b = { .s = split, .p = s.p, .end = s.p + s.len, .pattern_only = true };
+            struct bytes x, y;
+            bool more = true;
+            while (more) {
+                bool ma = split_next(&a, &x), mb = split_next(&b, &y);
+                more = ma && mb;
+                CHECK(ma == mb && (!ma || (x.p == y.p && x.len == y.len)), "%s: \"%s\" at %zu: %d or %d bytes", kinds[k], s.p, (size_t)(x.p - s.p), (int)x.len, (int)y.len);
+                if (ma != mb || (ma && x.len != y.len)) break;
+            }
+        }
+        str_done(&s);
+        split_close(split);
+    }
+}
+
 TEST(encode_and_decode_are_inverse_on_any_bytes)
 {
     static const char *const pres[] = { "lfm2", "gpt-2", "qwen2" };

@@ -118,11 +118,22 @@ void json_unescape(struct str *out, const char *s, size_t n)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Plain bytes of a string at a time. */
-static size_t string_run(struct args *a, const char *s, size_t n, struct str *out)
+static size_t plain_run(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n && s[i] != '"' && s[i] != '\\' && (uint8_t)s[i] >= 0x20) i++;
+    return i;
+}
+
+bool args_plain(const struct args *a, const char *s, size_t n)
+{
+    return (a->state == A_STR || a->state == A_KEY_STR) && !a->n_escape && plain_run(s, n) == n;
+}
+
+/* Plain bytes of a string at a time. */
+static size_t string_run(struct args *a, const char *s, size_t n, struct str *out)
+{
+    size_t i = plain_run(s, n);
     if (i) lonely(a, out);
     str_put(out, s, i);
     return i;

@@ -506,16 +506,11 @@ void block_finish(struct blocks *p)
 /* The value or object being read, as far as it goes. */
 size_t block_span(struct blocks *p, const char *s, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        size_t run = literal_run(&p->args, s + i, n - i);
-        if (p->no_call) str_put(&p->unread, s + i, MIN(run + 1, n - i));
-        i += run;
-        if (i == n) break;
-        enum lit_step r = literal_byte(&p->args, s[i]);
-        if (r == LIT_MORE) continue;
-        if (p->place == B_VALUE) value_result(p, r, s[i]);
-        else args_result(p, r, s[i]);
-        return i + 1;
-    }
-    return n;
+    enum lit_step r;
+    size_t used = literal_span(&p->args, s, n, &r);
+    if (p->no_call) str_put(&p->unread, s, MIN(used + 1, n));
+    if (r == LIT_MORE) return n;
+    if (p->place == B_VALUE) value_result(p, r, s[used]);
+    else args_result(p, r, s[used]);
+    return used + 1;
 }

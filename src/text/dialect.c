@@ -90,15 +90,9 @@ static size_t feed_known(struct wire *w, const char *s, size_t len)
     return len;
 }
 
-void wire_feed(struct wire *w, const char *bytes, size_t len, bool special)
+/* Text in which a mark may begin, or one has begun. */
+static void feed_marked(struct wire *w, const char *bytes, size_t len)
 {
-    if (w->stopped) return;
-    if (special || !w->mark[0]) {
-        if (w->held.len) parser_feed(w->p, w->held.p, w->held.len, false);
-        str_clear(&w->held);
-        parser_feed(w->p, bytes, len, special);
-        return;
-    }
     if (!w->held.len) {
         size_t used = feed_known(w, bytes, len);
         if (used < len) str_put(&w->held, bytes + used, len - used);
@@ -110,6 +104,20 @@ void wire_feed(struct wire *w, const char *bytes, size_t len, bool special)
     size_t used = feed_known(w, all.p, all.len);
     if (used < all.len) str_put(&w->held, all.p + used, all.len - used);
     str_done(&all);
+}
+
+void wire_feed(struct wire *w, const char *bytes, size_t len, bool special)
+{
+    if (w->stopped) return;
+    if (!special && w->mark[0] && (w->held.len || memchr(bytes, '<', len))) {
+        feed_marked(w, bytes, len);
+        return;
+    }
+    if (w->held.len) {
+        parser_feed(w->p, w->held.p, w->held.len, false);
+        str_clear(&w->held);
+    }
+    parser_feed(w->p, bytes, len, special);
 }
 
 bool wire_close(struct wire *w, bool cut, struct err *e)

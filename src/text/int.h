@@ -15,8 +15,8 @@ bool split_whole_first(const struct split *s);       /* "ignore_merges": a known
 bool split_adds_bos(const struct split *s);            /* default of tokenizer.ggml.add_bos_token */
 
 /* Walk over the pieces of a text: zero the struct, set s, p and end; every byte ends up in exactly
- * one piece, malformed UTF-8 in pieces of its own. */
-struct split_walk { const struct split *s; const char *p, *end, *run_end, *hit, *hit_end; };
+ * one piece, malformed UTF-8 in pieces of its own. pattern_only: nothing by hand, for a test. */
+struct split_walk { const struct split *s; const char *p, *end, *run_end, *hit, *hit_end; bool pattern_only; };
 bool split_next(struct split_walk *w, struct bytes *piece);
 
 /* ---- tables of a tokenizer: vocab.c ---------------------------------------------------------- */
@@ -205,8 +205,9 @@ struct literal {
 };
 void literal_start(struct literal *l);                       /* keeps out; clears the flags above */
 enum lit_step literal_byte(struct literal *l, char c);
-/* Bytes that a string takes as they are, used up; 0: none. */
-size_t literal_run(struct literal *l, const char *s, size_t n);
+/* Many at once: returns where a byte made *r other than LIT_MORE, n if none did. */
+size_t literal_span(struct literal *l, const char *s, size_t n, enum lit_step *r);
+bool literal_plain(const struct literal *l, const char *s, size_t n);         /* all of s goes into a string as it stands */
 bool literal_in_string(const struct literal *l);
 bool literal_end(struct literal *l);                    /* the input ends: is the value complete? */
 void literal_done(struct literal *l);

@@ -178,7 +178,7 @@ static enum step close_container(struct literal *l)
         str_putc(&l->out, f->kind == F_DICT || f->kind == F_BRACE ? '}' : ']');
     }
     l->depth--;
-    find_hold(l);
+    if (l->hold != NO_HOLD) find_hold(l);
     return go(l, S_AFTER, USED);
 }
 
@@ -225,7 +225,7 @@ static enum step on_comma(struct literal *l, struct lit_frame *f)
     if (f->kind == F_DICT && !f->colon) return bad(l, "a key without a value");
     f->colon = false;
     f->comma = true;
-    find_hold(l);
+    if (l->hold != NO_HOLD) find_hold(l);
     return go(l, S_VALUE, USED);
 }
 
@@ -525,14 +525,32 @@ enum lit_step literal_byte(struct literal *l, char c)
     return (enum lit_step)s;
 }
 
-/* The first byte of a string goes the usual way: quotes may follow each other. */
-size_t literal_run(struct literal *l, const char *s, size_t n)
+/* Bytes that a string takes as they are. Its first byte goes the usual way: quotes may follow each other. */
+static size_t plain_run(const struct literal *l, const char *s, size_t n)
 {
     size_t i = 0;
-    if (l->state != S_STR || l->high) return 0;
+    if (l->high) return 0;
     while (i < n && s[i] != l->quote && s[i] != '\\' && s[i] != '"' && (uint8_t)s[i] >= 0x20) i++;
-    str_put(&l->out, s, i);
     return i;
+}
+
+bool literal_plain(const struct literal *l, const char *s, size_t n)
+{
+    return l->state == S_STR && l->hold == NO_HOLD && plain_run(l, s, n) == n;
+}
+
+size_t literal_span(struct literal *l, const char *s, size_t n, enum lit_step *r)
+{
+    *r = LIT_MORE;
+    for (size_t i = 0; i < n; i++) {
+        size_t run = l->state == S_STR ? plain_run(l, s + i, n - i) : 0;
+        if (run) str_put(&l->out, s + i, run);
+        i += run;
+        if (i == n) break;
+        *r = literal_byte(l, s[i]);
+        if (*r != LIT_MORE) return i;
+    }
+    return n;
 }
 
 bool literal_in_string(const struct literal *l)

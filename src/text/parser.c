@@ -373,6 +373,15 @@ static bool in_string(const struct parser *r)
     return (p->place == B_MERGE || p->place == J_TAKE || p->place == J_NAME_OF) && literal_in_string(&p->take);
 }
 
+static enum plain plain(const struct parser *r, const char *s, size_t n)
+{
+    const struct blocks *p = (const struct blocks *)r;
+    if (p->turn == T_TEXT && r->any_text && !r->new_line && !p->n_watched && !(p->watch && memchr(s, CALLS_BEGIN[0], n)))
+        return PLAIN_TEXT;
+    bool value = p->turn == T_BLOCK && (p->place == B_VALUE || p->place == J_ARGS) && p->begun && !p->args.out.len;
+    return value && literal_plain(&p->args, s, n) ? PLAIN_ARGS : NOT_PLAIN;
+}
+
 static void done(struct parser *r)
 {
     struct blocks *p = of(r);
@@ -384,7 +393,7 @@ static void done(struct parser *r)
     str_done(&p->word);
 }
 
-static const struct parser_kind kind = { sizeof(struct blocks), step, special, end, in_string, done };
+static const struct parser_kind kind = { sizeof(struct blocks), step, special, end, in_string, plain, done };
 
 struct parser *blocks_lfm2(const struct turn *t, parse_sink *sink, void *ctx)
 {

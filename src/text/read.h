@@ -29,6 +29,7 @@ struct args {
  * appends what they say. Escapes become the fewest. */
 size_t args_read(struct args *a, const char *s, size_t n, struct str *out, enum args_step *r);
 bool   args_in_string(const struct args *a);
+bool   args_plain(const struct args *a, const char *s, size_t n);    /* all of s goes into a string as it stands */
 /* What stands between the quotes of a string in compact JSON, decoded. */
 void   json_unescape(struct str *out, const char *s, size_t n);
 static inline bool args_empty(const struct args *a) { return !a->state; }
@@ -36,6 +37,7 @@ static inline bool args_empty(const struct args *a) { return !a->state; }
 /* ---- reader.c --------------------------------------------------------------------------------- */
 
 enum { NAME_MOST = 128 };
+enum plain { NOT_PLAIN, PLAIN_TEXT, PLAIN_ARGS };
 struct parser_kind {
     size_t bytes;                                        /* of the struct that begins with struct parser */
     /* Uses some of s, whole characters, and says how much; 0: not decided before more comes. Where p->last
@@ -44,6 +46,8 @@ struct parser_kind {
     void   (*special)(struct parser *p, struct bytes token);
     void   (*end)(struct parser *p);                                  /* after the last byte */
     bool   (*in_string)(const struct parser *p);
+    /* The short way for pieces as tokens come: what s is where none of its bytes begins, ends or changes anything. */
+    enum plain (*plain)(const struct parser *p, const char *s, size_t n);
     void   (*done)(struct parser *p);                                 /* releases what the kind added; may be NULL */
 };
 struct parser {
@@ -74,6 +78,11 @@ struct parser *reader_new(const struct parser_kind *k, const struct turn *t, par
 void reader_flush(struct parser *p);
 /* What is held is decided: nothing that belongs to it comes any more. */
 void reader_settle(struct parser *p);
+/* Is s, as far as waiting blanks and line ends go, text that is reported as it stands? */
+static inline bool plain_text(const struct parser *p, const char *s, size_t n)
+{
+    return p->in_stretch && !p->line && !(p->hold_line && s[n - 1] == '\n');
+}
 /* text of the answer; where a stretch of it ends, at a marker or because another follows */
 void say_text(struct parser *p, const char *s, size_t n);
 void end_stretch(struct parser *p, bool marker);

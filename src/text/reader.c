@@ -13,6 +13,8 @@
 
 #include "text/read.h"
 
+#define SHORT 32 /* bytes of a piece as tokens come */
+
 static const char code_head[] = "{\"code\":\"";
 enum { CODE_HEAD, CODE_STR, CODE_ESC, CODE_END, CODE_AS_IT_IS, CODE_HEX /* and three more: digits read */ };
 
@@ -55,13 +57,15 @@ static void report(struct parser *p, enum parse_kind kind, const char *bytes, si
 
 static void flush_text(struct parser *p)
 {
-    if (p->text.len) report(p, p->thinking ? PARSE_REASONING : PARSE_TEXT, p->text.p, p->text.len);
+    if (!p->text.len) return;
+    report(p, p->thinking ? PARSE_REASONING : PARSE_TEXT, p->text.p, p->text.len);
     str_clear(&p->text);
 }
 
 static void flush_args(struct parser *p)
 {
-    if (p->out.len) report(p, PARSE_CALL_ARGS, p->out.p, p->out.len);
+    if (!p->out.len) return;
+    report(p, PARSE_CALL_ARGS, p->out.p, p->out.len);
     str_clear(&p->out);
 }
 
@@ -185,11 +189,14 @@ void begin_call(struct parser *p, const char *name, size_t n)
     report(p, PARSE_CALL_BEGIN, name, n);
 }
 
+/* Source that is written as JSON is decoded on its way. */
+static bool decodes(const struct parser *p) { return p->is_source && p->json_code; }
+
 void say_args(struct parser *p, const char *s, size_t n)
 {
     if (!n) return;
     p->said = true;
-    if (p->is_source && p->json_code) say_source(p, s, n);
+    if (decodes(p)) say_source(p, s, n);
     else str_put(&p->out, s, n);
 }
 
@@ -245,9 +252,13 @@ size_t body_step(struct parser *p, const char *s, size_t n, char first,
     enum args_step r;
     *b = BODY_MORE;
     if (p->raw) return raw_step(p, s, n, first, mark, b);
-    size_t used = args_read(&p->args, s, n, &p->compact, &r);
-    say_args(p, p->compact.p, p->compact.len);
-    str_clear(&p->compact);
+    struct str *out = decodes(p) ? &p->compact : &p->out;
+    size_t before = out->len, used = args_read(&p->args, s, n, out, &r);
+    if (out->len > before) p->said = true;
+    if (out == &p->compact && out->len) {
+        say_source(p, out->p, out->len);
+        str_clear(out);
+    }
     if (r == ARGS_DONE) {
         end_call(p, true);
         *b = BODY_DONE;
@@ -287,7 +298,7 @@ static void put_chars(struct parser *p, const char *s, size_t n)
     if (!n) return;
     if (!p->held.len) {
         size_t used = steps(p, s, n);
-        str_put(&p->held, s + used, n - used);
+        if (used < n) str_put(&p->held, s + used, n - used);
         return;
     }
     str_put(&p->held, s, n);
@@ -324,6 +335,24 @@ static void feed_text(struct parser *p, const char *s, size_t len)
     for (s += whole; s < end;) p->tail[p->n_tail++] = *s++;
 }
 
+static bool is_ascii(const char *s, size_t n)
+{
+    uint64_t word, all = 0;
+    uint32_t half;
+    for (; n >= sizeof word; s += sizeof word, n -= sizeof word) {
+        memcpy(&word, s, sizeof word);
+        all |= word;
+    }
+    if (n >= sizeof half) {
+        memcpy(&half, s, sizeof half);
+        all |= half;
+        s += sizeof half;
+        n -= sizeof half;
+    }
+    for (; n; n--) all |= (uint8_t)*s++;
+    return !(all & 0x8080808080808080u);
+}
+
 static void drop_tail(struct parser *p)
 {
     int n = p->n_tail;
@@ -344,12 +373,25 @@ void reader_settle(struct parser *p)
     p->last = false;
 }
 
+/* Most tokens are mere text, or mere part of a string: they are reported without a copy. */
+static bool feed_plain(struct parser *p, const char *s, size_t n)
+{
+    if (!n || n > SHORT || p->n_tail || p->held.len || !is_ascii(s, n)) return false;
+    enum plain k = p->kind->plain(p, s, n);
+    if (k == NOT_PLAIN || (k == PLAIN_ARGS && decodes(p))) return false;
+    if (k == PLAIN_ARGS) p->said = true;
+    report(p, k == PLAIN_ARGS ? PARSE_CALL_ARGS : p->thinking ? PARSE_REASONING : PARSE_TEXT, s, n);
+    return true;
+}
+
 void parser_feed(struct parser *p, const char *bytes, size_t len, bool special)
 {
     if (p->over) return;
     if (special) {
         drop_tail(p);
         p->kind->special(p, (struct bytes){ bytes, len });
+    } else if (feed_plain(p, bytes, len)) {
+        return;
     } else {
         feed_text(p, bytes, len);
     }

@@ -339,9 +339,17 @@ static bool in_string(const struct parser *p)
     return g->place == S_ARGS && !p->raw && args_in_string(&p->args);
 }
 
+static enum plain plain(const struct parser *p, const char *s, size_t n)
+{
+    const struct segment *g = (const struct segment *)p;
+    if (g->drop_line || g->drop_space) return NOT_PLAIN;
+    if (g->place == S_TEXT && plain_text(p, s, n) && !(g->arrows && memchr(s, '>', n))) return PLAIN_TEXT;
+    return g->place == S_ARGS && !p->raw && args_plain(&p->args, s, n) ? PLAIN_ARGS : NOT_PLAIN;
+}
+
 static void done(struct parser *p) { str_done(&of(p)->name); }
 
-static const struct parser_kind kind = { sizeof(struct segment), step, special, end, in_string, done };
+static const struct parser_kind kind = { sizeof(struct segment), step, special, end, in_string, plain, done };
 
 /* ---- the four ------------------------------------------------------------------------------------ */
 

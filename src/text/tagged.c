@@ -427,6 +427,13 @@ static bool in_string(const struct parser *p)
     return g->place == G_ARGS && !p->raw && args_in_string(&p->args);
 }
 
+static enum plain plain(const struct parser *p, const char *s, size_t n)
+{
+    const struct tagged *g = (const struct tagged *)p;
+    if (g->place == G_TEXT && plain_text(p, s, n) && !memchr(s, '<', n)) return PLAIN_TEXT;
+    return g->place == G_ARGS && !p->raw && args_plain(&p->args, s, n) ? PLAIN_ARGS : NOT_PLAIN;
+}
+
 static void done(struct parser *p)
 {
     struct tagged *g = of(p);
@@ -436,7 +443,7 @@ static void done(struct parser *p)
     str_done(&g->early);
 }
 
-static const struct parser_kind kind = { sizeof(struct tagged), step, special, end, in_string, done };
+static const struct parser_kind kind = { sizeof(struct tagged), step, special, end, in_string, plain, done };
 
 struct parser *tagged_function(const struct turn *t, parse_sink *sink, void *ctx)
 {
