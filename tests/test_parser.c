@@ -200,6 +200,8 @@ TEST(a_list_of_calls_may_be_the_marker)
         { "[[{\"name\":\"f\",\"arguments\":{}}]", "[", "0:f{};", true },
         { " [{\"na [{\"name\" :", " [{\"na [{\"name\" :", "", true },
         { "[{\"name\":", "[{\"name\":", "", true },
+        { "[{\"name\": ", "[{\"name\": ", "", true },
+        { "a [{\"name\": \"f\", \"arguments\": {\"n\": 1}}]", "a ", "0:f{\"n\":1};", true },
         { "<think>x</think> y", "<think>x</think> y", "", true },
         { "f(n=1)", "f(n=1)", "", true },
         { "[{\"name\":\"f\",\"arguments\":{\"n\":", "", "0:f{\"n\":", false },

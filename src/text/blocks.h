@@ -23,7 +23,7 @@ enum member { M_NAME, M_ARGS, M_FUNCTION, M_CALLS, M_OTHER };
 struct blocks {
     struct parser r;
     bool watch, llama;                                 /* how calls begin where no marker says so */
-    int n_watched;                                                   /* bytes of CALLS_BEGIN seen */
+    int n_watched; bool spaced; struct str watched;   /* bytes of CALLS_BEGIN seen, its blank, the name behind it */
 
     enum stage turn;
     struct str wait;                                                /* text not yet decided about */

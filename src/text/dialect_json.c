@@ -4,7 +4,8 @@
  *     [{"name":"get_weather","arguments":{"city":"Oslo","days":3}}]
  *
  * No special tokens, so any vocabulary will do, and the last resort when a file tells nothing. Text
- * stays text until it says [{"name":" ; from there on it is calls to the end. The prompt is plain
+ * stays text until it says [{"name":" (with a blank before the quote too, as most models write JSON unasked);
+ * from there on it is calls to the end. The prompt is plain
  * turns with the functions as JSON and one sentence on how to call them. */
 #include "text/int.h"
 
@@ -14,13 +15,13 @@ static const char *const markers[] = { NULL };
 
 static void grammar(const struct turn *t, struct str *envelope)
 {
-    static const char *const begins[] = { CALLS_BEGIN, NULL };
+    static const char *const begins[] = { CALLS_BEGIN, CALLS_BEGIN_SPACED, NULL };
     struct turn_parts p = { 0 };
     put_text_without(&p.text, t, NULL, begins);
     str_puts(&p.between, "\"[\" ");
     str_puts(&p.first, "\"[\" ");
-    put_json_call(&p.each, "arguments", "");
-    str_puts(&p.sep, "\",\"");
+    str_puts(&p.each, "each { \"{\\\"name\\\":\" \" \"? \"\\\"\" name \"\\\",\" \" \"? \"\\\"arguments\\\":\" \" \"? value(json) \"}\" } ");
+    str_puts(&p.sep, "\",\" \" \"?");
     str_puts(&p.close, "\"]\"");
     put_turn(envelope, t, &p);
 }

@@ -219,8 +219,11 @@ parser_open_fn blocks_lfm2, blocks_json, blocks_llama;                /* parser.
 parser_open_fn segment_v1, segment_v2, segment_v2_llama3, segment_v3; /* segment.c */
 parser_open_fn tagged_function, tagged_hermes;                        /* tagged.c */
 void parser_lenient(struct parser *p);                  /* calls without markers are accepted too */
-#define CALLS_BEGIN "[{\"name\":\""                  /* of the dialect json: exactly this */
-#define LLAMA_CALL_BEGINS "{\"name\": \"", "{\"name\":\""
+/* How calls of the dialect json begin, this or with a blank before the last quote; and those of Llama. */
+#define CALLS_BEGIN "[{\"name\":\""
+#define CALLS_BEGIN_SPACED "[{\"name\": \""
+#define LLAMA_CALL_BEGINS "{\"name\": \"", "{\"name\":\"", "{\"type\": \"function\", \"name\": \"", \
+                          "{\"type\":\"function\",\"name\":\""
 
 /* ---- what grammars share: turn.c ------------------------------------------------------------- */
 

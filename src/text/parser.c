@@ -10,12 +10,15 @@
  * closed by an end marker of its own is dropped.
  *
  * LFM2's markers are special tokens, text that merely looks like one is text. Without markers a block
- * begins where a text says [{"name":" (JSON), or where an answer begins with {"name": " and a tool's
+ * begins where a text says [{"name":" and a tool's name (JSON), or where an answer begins with {"name": " and a tool's
  * name (Llama). A parser of output of which only the text is known (struct wire) is `lenient` as well:
  * a whole answer that reads as calls of declared tools is taken for calls. */
 #include "text/blocks.h"
 
+#define BEGIN_LEN (int)(sizeof CALLS_BEGIN - 1)
 #define LEAD_MOST 1024                             /* held back while an answer may be bare calls */
+
+typedef void byte_fn(struct blocks *p, char c);
 
 static struct blocks *of(struct parser *r) { return (struct blocks *)r; }
 
@@ -75,10 +78,10 @@ static void settle_whole(struct blocks *p)
     block_finish(p);
 }
 
-/* {"name" … or {"tool_calls" … : the only beginnings of JSON calls that are waited for. */
+/* {"name" … or {"tool_calls" … and the like: the only beginnings of JSON calls that are waited for. */
 static int begins_json_call(const char *s, size_t len)
 {
-    static const char *const keys[] = { "\"name\"", "\"tool_calls\"" };
+    static const char *const keys[] = { "\"name\"", "\"tool_calls\"", "\"type\"", "\"function\"" };
     size_t i = 0;
     int best = 0;
     while (i < len && is_blank(s[i])) i++;
@@ -235,35 +238,70 @@ static void place_byte(struct blocks *p, char c)
 
 static void on_start(struct blocks *p);
 
+/* The bytes that were watched go elsewhere: a beginning of calls as far as it came, and of a name. */
+static void put_watched(struct blocks *p, byte_fn *put)
+{
+    struct str name = p->watched;
+    int n = p->n_watched;
+    bool spaced = p->spaced;
+    p->watched = (struct str){ 0 };
+    p->n_watched = 0;
+    p->spaced = false;
+    for (int i = 0; i < MIN(n, BEGIN_LEN - 1); i++) put(p, CALLS_BEGIN[i]);
+    if (spaced) put(p, ' ');
+    if (n == BEGIN_LEN) put(p, CALLS_BEGIN[n - 1]);
+    for (size_t i = 0; i < name.len; i++) put(p, name.p[i]);
+    str_done(&name);
+}
+
+/* The call's name up to its quote: a list of things that are no tools is text. */
+static int watched_name(struct blocks *p, char c)
+{
+    str_putc(&p->watched, c);
+    int m = is_quoted_name(p, p->watched.p, p->watched.len);
+    if (!m) p->watched.len--;                             /* c may begin something itself */
+    return m;
+}
+
+static void start_watched(struct blocks *p)
+{
+    struct str name = p->watched;
+    bool spaced = p->spaced;
+    p->watched = (struct str){ 0 };
+    p->n_watched = 0;
+    p->spaced = false;
+    on_start(p);
+    p->bare = true;
+    p->n_watched = BEGIN_LEN;
+    p->spaced = spaced;
+    p->watched = name;
+    put_watched(p, block_byte);
+}
+
 /* Without markers the beginning of a call is itself the marker. */
 static void turn_byte(struct blocks *p, char c)
 {
     static const char begin[] = CALLS_BEGIN;
-    int n = p->n_watched;
+    int n = p->n_watched, named = 0;
     if (!p->watch || p->turn == T_BLOCK || p->turn == T_WHOLE) {
         place_byte(p, c);
-        return;
+    } else if (n < BEGIN_LEN && c == begin[n]) {
+        p->n_watched++;
+    } else if (n == BEGIN_LEN - 1 && c == ' ' && !p->spaced) {
+        p->spaced = true;
+    } else if (n == BEGIN_LEN && (named = watched_name(p, c)) != 0) {
+        if (named == 2) start_watched(p);
+    } else {
+        put_watched(p, place_byte);
+        if (c == begin[0] && p->turn != T_WHOLE) p->n_watched = 1;
+        else place_byte(p, c);
     }
-    if (c == begin[n] || c == begin[0]) p->n_watched = c == begin[n] ? n + 1 : 1;
-    else p->n_watched = 0;
-    if (p->n_watched == n + 1 && begin[n + 1]) return;
-    if (p->n_watched == n + 1) {
-        p->n_watched = 0;
-        on_start(p);
-        p->bare = true;
-        for (int i = 0; begin[i]; i++) block_byte(p, begin[i]);
-        return;
-    }
-    for (int i = 0; i < n; i++) place_byte(p, begin[i]);
-    if (!p->n_watched) place_byte(p, c);
 }
 
 /* Text that was held back is text after all. */
 static void release(struct blocks *p)
 {
-    int watched = p->n_watched;
-    p->n_watched = 0;
-    for (int i = 0; i < watched; i++) place_byte(p, CALLS_BEGIN[i]);
+    put_watched(p, place_byte);
     if (p->turn == T_LEAD) {
         size_t blank = 0;
         while (blank < p->wait.len && is_blank(p->wait.p[blank])) blank++;
@@ -388,6 +426,7 @@ static void done(struct parser *r)
     literal_done(&p->args);
     literal_done(&p->take);
     str_done(&p->wait);
+    str_done(&p->watched);
     str_done(&p->unread);
     str_done(&p->name);
     str_done(&p->word);
