@@ -3,7 +3,7 @@
 Snippets of the language (a table, and generated ones), and whole conversations through the published
 templates of ../shared, where they are there. Runs with pytest, or by itself; `test_jinja.py --all` takes
 200 conversations for each template (make test-shared). TENON names the binary. Needs jinja2."""
-import copy, glob, json, os, random, subprocess, sys, unittest
+import datetime, glob, json, os, random, re, subprocess, sys, unittest
 
 import jinja2, jinja2.ext, jinja2.sandbox
 
@@ -34,24 +34,31 @@ def environment():
     env.filters["tojson"] = lambda x, ensure_ascii=False, indent=None, separators=None, sort_keys=False: json.dumps(
         x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
     env.globals["raise_exception"] = raise_exception
+    env.globals["strftime_now"] = lambda format: datetime.datetime.now().strftime(format)
     return env
 
 
-def by_jinja(text, variables, compiled={}):
-    """The text, or None where it fails."""
+def spelled(variables):
+    """JSON text in which "@@1.10@@" is the number 1.10, as it stands: Python's json would write 1.1."""
+    return re.sub(r'\\?"@@(.*?)@@\\?"', r"\1", json.dumps(variables))
+
+
+def by_jinja(text, variables, compiled={}, raised=None):
+    """The text, or None where it fails; what raise_exception said is added to `raised`."""
     try:
         if text not in compiled:
             compiled[text] = environment().from_string(text)
-        out = compiled[text].render(**{"add_generation_prompt": True, "bos_token": "", "eos_token": "", **copy.deepcopy(variables)})   # |indent adds to a list in place
+        out = compiled[text].render(**{"add_generation_prompt": True, "bos_token": "", "eos_token": "", **json.loads(spelled(variables))})
         out.encode("utf-8")
         return out
-    except Exception:
+    except Exception as why:
+        if raised is not None and type(why) is jinja2.exceptions.TemplateError: raised.append(str(why))
         return None
 
 
 def by_tenon(rows):
     """[(text, variables)] -> [text, or {"error"}]."""
-    lines = "".join(json.dumps({**variables, "template_text": text}) + "\n" for text, variables in rows)
+    lines = "".join(spelled({**variables, "template_text": text}) + "\n" for text, variables in rows)
     r = subprocess.run([TENON, "debug", "render", "--lines"], input=lines.encode(), capture_output=True)
     assert r.returncode == 0, r.stderr.decode()
     return [json.loads(line) for line in r.stdout.decode().split("\n")[:-1]]
@@ -60,8 +67,10 @@ def by_tenon(rows):
 def compare(rows):
     bad = []
     for (text, variables), got in zip(rows, by_tenon(rows)):
-        want = by_jinja(text, variables)
+        raised = []
+        want = by_jinja(text, variables, raised=raised)
         if want is not None and " at 0x" in want: continue        # an address of Python's
+        if raised and isinstance(got, dict) and raised[0][:80] not in got["error"]: bad.append((text, raised[0], got, variables))
         if (want is None) != isinstance(got, dict) or (want is not None and want != got):
             bad.append((text, want, got, variables))
     for text, want, got, variables in bad[:12]:
@@ -79,6 +88,7 @@ VARS = {"x": 3, "f": 2.5, "s": "Hello, wörld", "l": [3, 1, 2], "d": {"b": 1, "a
         "rows": [{"k": "b", "v": 2, "w": {"z": [9]}}, {"k": "A", "v": 1}, {"k": "b", "v": 3}], "m": "a\n  b\n\nc", "u": "ñ😀'\"\u200b\u00a0", "q": 'it\'s "q"'}
 
 EXPRESSIONS = r"""
+strftime_now("%d %b %Y"); strftime_now("%A, %B %-d %Y (%j) [%Z%z] 100%%"); strftime_now(""); strftime_now("é%yé"); strftime_now(3); strftime_now("%f") | length
 x + 1; x - 5; x * 2; x / 2; x // 2; -7 // 2; -7 % 3; 7 % -3; x ** 3; 2 ** -1; 1.0; 1e5; 1.10; 1e16; 1e-5; 0.1 + 0.2; 3.0 // 2; -3.5 % 2; 1 / 0; 5 // 0; 5 % 0; 1_000; 0x1f; 0b11; 0o17
 "a" + "b"; "a" * 3; 3 * "ab"; "a" ~ 1 ~ none ~ true ~ 1.5; "a" + 1; 1 + "a"; [1] + [2]; (1,) + (2, 3); [1] * 2; s + undefined; undefined + 1; undefined ~ "x"; -undefined
 x == 3; x == 3.0; x != "3"; 1 == true; none == undefined; undefined == undefined; 1 < 2 < 3; 1 < 3 < 2; "a" < "b"; [1, 2] < [1, 3]; 1 < "a"; none < 1; "b" >= "a"; (1, 2) <= (1, 2)
@@ -195,7 +205,8 @@ def test_generated(n=300):
 # ---- conversations through published templates --------------------------------------------------------------
 
 WORDS = ["Oslo", "what's up?", "he said \"no\"", "naïve café", "日本語", "👍🏽", "line\nbreak", "  padded  ", "<|im_end|>", "</think>", "{{ x }}", "a\tb", "\\n", "1.10", "", "<tool_call>", "'", "“quoted”", "\u2028", "x" * 200]
-NUMBERS = [0, 1, -7, 3.0, 1.10, 1e5, 1e-7, 1e22, 12345678901234567890, True, False, None]
+NUMBERS = [0, 1, -7, 3.0, 1.5, 1e-7, 12345678901234567890, True, False, None] + [
+    f"@@{n}@@" for n in ("1.10", "1e5", "1E+2", "-0", "-0.0", "0.10", "1.0e10", "1e22", "2.50", "100.0", "5e-324", "123456789012345678901234567890", "0.30000000000000004")]
 
 
 def value(r, depth):
@@ -214,7 +225,7 @@ def schema(r, depth):
     if t == "object": s["properties"] = {k: schema(r, depth - 1) for k in r.sample(["x", "y", "items", "unit"], r.randint(0, 3))}; s["required"] = list(s["properties"])[:1]
     if t == "array": s["items"] = schema(r, depth - 1)
     if r.random() < 0.2: s["default"] = value(r, 1)
-    if t in ("integer", "number") and r.random() < 0.4: s["minimum"] = r.choice([0, 1, 1.10, -5]); s["maximum"] = r.choice([10, 1e5])
+    if t in ("integer", "number") and r.random() < 0.4: s["minimum"] = r.choice([0, 1, "@@1.10@@", -5]); s["maximum"] = r.choice([10, "@@1e5@@", "@@2.0@@"])
     return s
 
 
@@ -244,7 +255,8 @@ def conversation(r):
                 messages.append({"role": "tool", "name": c["function"]["name"], "tool_call_id": c["id"], "content": r.choice(WORDS + ['{"ok": true}'])})
         if r.random() < 0.8 or turn < 3: messages.append({"role": "assistant", "content": r.choice(WORDS + ["<think>x</think>\n y "])})
         if r.random() < 0.2: messages[-1]["thinking"] = "hm"; messages[-1]["reasoning_content"] = "hm"
-    out = {"messages": messages, "add_generation_prompt": r.random() < 0.5, "bos_token": r.choice(["", "<s>", "<|begin_of_text|>"]), "eos_token": "</s>", "date_string": "26 Jul 2024"}
+    out = {"messages": messages, "add_generation_prompt": r.random() < 0.5, "bos_token": r.choice(["", "<s>", "<|begin_of_text|>"]), "eos_token": "</s>"}
+    if r.random() < 0.5: out["date_string"] = "26 Jul 2024"
     if r.random() < 0.9: out["tools"] = tools or r.choice([None, []])
     for option in ("keep_past_thinking", "preserve_thinking", "enable_thinking", "tools_in_user_message"):
         if r.random() < 0.2: out[option] = r.random() < 0.5
@@ -296,8 +308,9 @@ def test_published_templates():
 if __name__ == "__main__":
     if "--all" in sys.argv:
         texts = published()
-        if texts: print("published templates: %d conversations, %d of them rendered, all as jinja2 does" % conversations(texts, 250, 11))
+        if texts: print("published templates (%d): %d conversations, %d of them rendered, all as jinja2 does" % (len(texts), *conversations(texts, 250, 11)))
         else: print("skipped: the published templates are not there")
+        print("our own templates (%d): %d conversations, %d of them rendered, all as jinja2 does" % (len(own()), *conversations(own(), 250, 13)))
         test_generated(2000)
         print("generated snippets: 4000, all as jinja2 does")
         sys.exit(0)

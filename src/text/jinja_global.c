@@ -92,17 +92,30 @@ static bool g_raise(struct rt *r, struct in *in, struct val *out)
     return FAIL(r, "%.*s", (int)MIN(s.len, 300), s.u.s);
 }
 
+/* A format as Python's datetime reads it: its time here has no zone, and %f is the microsecond. */
+static void put_format(struct str *out, const char *s, size_t n, long microsecond)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] != '%' || i + 1 == n) str_putc(out, s[i]);
+        else if (s[++i] == 'f') str_fmt(out, "%06ld", microsecond);
+        else if (s[i] != 'z' && s[i] != 'Z') str_fmt(out, "%%%c", s[i]);
+    }
+}
+
 static bool g_strftime(struct rt *r, struct in *in, struct val *out)
 {
-    char fmt[128], text[512];
-    time_t now = time(NULL);
+    enum { FORMAT_MOST = 128 };
+    char text[4096];                                   /* no directive writes more than 30 bytes */
+    struct timespec now;
     struct tm tm;
-    if (!is_str(&in->a[0]) || in->a[0].len >= sizeof fmt)
-        return FAIL(r, "strftime_now takes a format of at most %zu bytes", sizeof fmt - 1);
-    memcpy(fmt, in->a[0].u.s, in->a[0].len);
-    fmt[in->a[0].len] = 0;
-    localtime_r(&now, &tm);
-    size_t n = *fmt ? strftime(text, sizeof text, fmt, &tm) : 0;
+    struct str fmt = { 0 };
+    if (!is_str(&in->a[0]) || in->a[0].len >= FORMAT_MOST)
+        return FAIL(r, "strftime_now takes a format of at most %d bytes", FORMAT_MOST - 1);
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    put_format(&fmt, in->a[0].u.s, in->a[0].len, now.tv_nsec / 1000);
+    size_t n = fmt.len ? strftime(text, sizeof text, fmt.p, &tm) : 0;
+    str_done(&fmt);
     struct buf *b = buf_new(r, n + 1);
     if (!buf_put(r, b, text, n, true)) return false;
     *out = buf_val(b, 0, b->len);
