@@ -1,7 +1,8 @@
 /* cmd_bench_render.c -- `tenon bench render`: how long it takes until a request is tokens.
  *
  * A request with many tools is prepared, rendered and tokenized again and again, template compiled and
- * vocabulary loaded before, on one thread. The median is the answer; the parts are shown beside it. */
+ * vocabulary loaded before, on one thread: by each of our own templates, or by one. The median is the
+ * answer; the parts are shown beside it. */
 #include <stdlib.h>
 
 #include "front.h"
@@ -91,51 +92,98 @@ static bool measure(const struct dialect *d, const struct dialect_request *r, co
     return ok;
 }
 
-static void report(const struct bench_render *o, const struct figures *f)
+static void print(struct json *all, const char *name, const struct figures *f)
 {
-    if (!o->json) {
-        printf("%lld tools of %zu bytes, prompt of %zu bytes, %zu tokens\n", (long long)o->tools, f->tools, f->bytes, f->tokens);
-        printf("render   %8.1f us\ntokenize %8.1f us\nboth     %8.1f us   (%.1f to %.1f in %lld runs)\n", f->render, f->tokenize,
-               f->whole, f->low, f->high, (long long)o->runs);
+    if (!all) {
+        printf("%-22s %6zu bytes %6zu tokens   render %7.1f us   tokenize %7.1f us   both %7.1f us (%.1f to %.1f)\n", name, f->bytes,
+               f->tokens, f->render, f->tokenize, f->whole, f->low, f->high);
         return;
     }
     struct json *j = json_new_object();
-    struct str s = { 0 };
-    json_set(j, "tools_bytes", json_new_int((int64_t)f->tools));
     json_set(j, "prompt_bytes", json_new_int((int64_t)f->bytes));
     json_set(j, "prompt_tokens", json_new_int((int64_t)f->tokens));
     json_set(j, "render_us", json_new_f64(f->render));
     json_set(j, "tokenize_us", json_new_f64(f->tokenize));
     json_set(j, "whole_us", json_new_f64(f->whole));
-    json_write(&s, j, JSON_COMPACT);
-    puts(s.p);
-    str_done(&s);
-    json_free(j);
+    json_set(all, name, j);
+}
+
+/* The request by this template; d NULL: of the dialect that the template was made for. */
+static bool bench_one(const struct bench_render *o, const struct tokenizer *t, const struct json *body, const char *name,
+                      const struct dialect *d, const struct jinja *j, struct json *all, struct err *e)
+{
+    struct figures f = { 0 };
+    struct detection found;
+    if (!d) dialect_of_template(jinja_source(j), &found);
+    struct dialect_request r = { .messages = json_get(body, "messages"), .tools = json_get(body, "tools"),
+                                 .add_generation_prompt = true, .template = j };
+    if (!measure(d ? d : found.dialect, &r, t, o->runs, &f, e)) return err_in(e, "%s", name);
+    print(all, name, &f);
+    return true;
+}
+
+static bool is_own(const char *name)
+{
+    size_t i = 0;
+    while (template_own_name(i) && strcmp(template_own_name(i), name)) i++;
+    return template_own_name(i) != NULL;
+}
+
+static bool bench_file(const struct bench_render *o, const struct tokenizer *t, const struct json *body, const struct dialect *d,
+                       struct json *all, struct err *e)
+{
+    struct str text = { 0 };
+    struct jinja *j = NULL;
+    bool ok = file_read(o->template, &text, e) && (j = jinja_open(text.p ? text.p : "", text.len, o->template, e)) &&
+              bench_one(o, t, body, o->template, d, j, all, e);
+    jinja_close(j);
+    str_done(&text);
+    return ok;
+}
+
+static bool bench_all(const struct bench_render *o, const struct tokenizer *t, const struct json *body, struct json *all, struct err *e)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && template_own_name(i); i++) {
+        const struct jinja *j = template_own(template_own_name(i), e);
+        ok = j && bench_one(o, t, body, template_own_name(i), NULL, j, all, e);
+    }
+    return ok;
+}
+
+static bool bench(const struct bench_render *o, const struct tokenizer *t, struct json *all, struct err *e)
+{
+    const struct dialect *d = o->dialect ? dialect_find(o->dialect) : NULL;
+    if (o->dialect && !d) return err_set(e, ERR_ARG, "dialect \"%.60s\" is not known", o->dialect);
+    if (o->tools < 0 || o->tools > 10000 || o->runs < 1 || o->runs > 100000)
+        return err_set(e, ERR_ARG, "0 to 10000 tools and 1 to 100000 runs are accepted");
+    size_t bytes = 0;
+    struct json *body = make_request(o->tools, &bytes);
+    bool ok;
+    if (!all) printf("%lld tools, %zu bytes; medians of %lld runs\n", (long long)o->tools, bytes, (long long)o->runs);
+    if (o->template && !is_own(o->template)) ok = bench_file(o, t, body, d, all, e);
+    else if (o->template) ok = bench_one(o, t, body, o->template, d, template_own(o->template, e), all, e);
+    else if (d) ok = bench_one(o, t, body, d->name, d, NULL, all, e);
+    else ok = bench_all(o, t, body, all, e);
+    json_free(body);
+    return ok;
 }
 
 static int run(const void *v, int n_arg, char **arg)
 {
     const struct bench_render *o = v;
     struct err e = { 0 };
-    struct figures f = { 0 };
-    struct str text = { 0 };
-    struct jinja *j = NULL;
     struct tokenizer *t = NULL;
+    struct json *all = o->json ? json_new_object() : NULL;
     struct gguf *g = front_gguf(o->vocab, &e);
-    const struct dialect *d = dialect_find(o->dialect);
-    bool ok = g && (d || err_set(&e, ERR_ARG, "dialect \"%.60s\" is not known", o->dialect)) && (t = tok_open(g, &e));
-    if (ok && (o->tools < 0 || o->tools > 10000 || o->runs < 1 || o->runs > 100000))
-        ok = err_set(&e, ERR_ARG, "0 to 10000 tools and 1 to 100000 runs are accepted");
-    if (ok && o->template)
-        ok = file_read(o->template, &text, &e) && (j = jinja_open(text.p ? text.p : "", text.len, o->template, &e));
-    struct json *body = make_request(ok ? o->tools : 0, &f.tools);
-    struct dialect_request r = { .messages = json_get(body, "messages"), .tools = json_get(body, "tools"),
-                                 .add_generation_prompt = true, .template = j };
-    ok = ok && measure(d, &r, t, o->runs, &f, &e);
-    if (ok) report(o, &f);
-    json_free(body);
-    jinja_close(j);
-    str_done(&text);
+    bool ok = g && (t = tok_open(g, &e)) && bench(o, t, all, &e);
+    if (ok && all) {
+        struct str s = { 0 };
+        json_write(&s, all, JSON_COMPACT);
+        puts(s.p);
+        str_done(&s);
+    }
+    json_free(all);
     tok_close(t);
     gguf_close(g);
     return ok ? 0 : front_fail("bench render", &e);
@@ -143,13 +191,13 @@ static int run(const void *v, int n_arg, char **arg)
 
 static const struct opt opts[] = {
     { "Request", 0, "vocab", "FILE", OPT_STR, offsetof(struct bench_render, vocab), "GGUF file, vocabulary-only is enough (default: the embedded model)" },
-    { "Request", 0, "dialect", "NAME", OPT_STR, offsetof(struct bench_render, dialect), "family whose preparation and template are used (default: hermes)" },
-    { "Request", 0, "template", "FILE", OPT_STR, offsetof(struct bench_render, template), "a Jinja file instead of our own template (default: off)" },
+    { "Request", 0, "dialect", "NAME", OPT_STR, offsetof(struct bench_render, dialect), "family whose preparation, and own template, are used (default: each of our templates, its own)" },
+    { "Request", 0, "template", "NAME", OPT_STR, offsetof(struct bench_render, template), "one of our own, or a Jinja file (default: all of our own)" },
     { "Request", 0, "tools", "N", OPT_INT, offsetof(struct bench_render, tools), "tools of the request, 600 bytes each (default: 20)" },
     { "Measurement", 'r', "runs", "N", OPT_INT, offsetof(struct bench_render, runs), "repetitions (default: 301)" },
     { "Output", 0, "json", NULL, OPT_FLAG, offsetof(struct bench_render, json), "a JSON object (default: a table)" },
 };
-static const struct bench_render defaults = { .dialect = "hermes", .tools = 20, .runs = 301 };
+static const struct bench_render defaults = { .tools = 20, .runs = 301 };
 const struct command cmd_bench_render = {
     .verb = "bench render",
     .args = "",

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, templates and parsers, our own
-# templates beside the published ones, the Jinja interpreter beside jinja2, random calls, walks of every dialect over real vocabularies, and the
+# The checks against ../shared (or $TENON_SHARED): reference logits, tokenizer vectors, templates and parsers, every prompt,
+# schema and parser case of Functionary, our own templates beside the published ones, the Jinja interpreter beside jinja2, random calls, walks of every dialect over real vocabularies, and the
 # token masks: random walks, masks against brute force, every instance in all spellings and cuts, forced runs.
 # `test_shared.sh TENON masks` is the last part alone.
 set -u
@@ -11,6 +11,16 @@ PATH="$(pwd)/.venv/bin:$PATH"
 if [ "${2:-}" = masks ]; then :
 elif [ ! -x "$shared/check/run" ]; then echo "skipped: $shared/check/run is not there"
 else "$shared/check/run" models tokenizers templates parsers random_calls || bad=1
+fi
+
+# All of fixtures/functionary and fixtures/chat_templates: what make test runs where they are there, here without fail.
+prompts=$(dirname "$TENON")/tests/test_prompt
+if [ "${2:-}" = masks ]; then :
+elif [ ! -d "$shared/fixtures/functionary" ]; then echo "skipped: $shared/fixtures/functionary is not there"
+elif [ ! -x "$prompts" ]; then echo "skipped: prompts of Functionary ($prompts is not built)"
+else
+    "$prompts" || bad=1
+    python3 tests/test_parse_cases.py || bad=1
 fi
 
 if [ "${2:-}" = masks ]; then :
