@@ -278,3 +278,11 @@ def adapter(path, seed=1, rank=4, wrong=0):
     w.write_tensors_to_file()
     w.close()
     return path
+
+
+def bare(items):
+    out = json.loads(json.dumps(items))
+    for i in out:
+        i.pop("id")
+        i.pop("call_id", None)
+    return out

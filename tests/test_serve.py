@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from serve_client import ASK, Server, TENON, TOOLS, check_response_stream, fold_chat, is_error, long, server, without_ids  # noqa: F401 (server is a fixture)
+from serve_client import ASK, Server, TENON, TOOLS, bare, check_response_stream, fold_chat, is_error, long, server, without_ids  # noqa: F401 (server is a fixture)
 
 
 # ---- chat -------------------------------------------------------------------------------------------------

@@ -4,17 +4,10 @@ import re
 
 import pytest
 
-from serve_client import ANTHROPIC, ASK, FLAT, check_response_stream, is_error, server  # noqa: F401 (server is a fixture)
+from serve_client import ANTHROPIC, ASK, FLAT, bare, check_response_stream, is_error, server  # noqa: F401 (server is a fixture)
 
 
 # ---- responses --------------------------------------------------------------------------------------------
-
-def bare(items):
-    out = json.loads(json.dumps(items))
-    for i in out:
-        i.pop("id")
-        i.pop("call_id", None)
-    return out
 
 
 @pytest.mark.parametrize("body", [
