@@ -118,7 +118,7 @@ static void do_tools(struct chat *c, char *arg)
     else if (!t) chat_say("there is no tool '%s'", name ? name : "");
     else {
         t->policy = *arg == 'a' ? POLICY_ALLOW : POLICY_DENY;
-        t->changed = false;
+        if (*arg == 'a') tool_accept(t);
         chat_say("%s: %s", t->name, arg);
     }
 }
@@ -260,7 +260,7 @@ static struct json *body_of(const struct chat *c)
 {
     struct json *body = json_new_object();
     json_set(body, "messages", json_copy(agent_messages(c->t.loop)));
-    if (toolset_n(c->t.tools)) json_set(body, "tools", toolset_definitions(c->t.tools));
+    if (toolset_n(c->t.tools)) json_set(body, "tools", agent_shown(c->t.loop));
     return body;
 }
 

@@ -191,6 +191,7 @@ static int call_only(const struct run_opts *o, struct talker *t, const char *pro
     json_push(list, msg);
     json_set(body, "messages", list);
     if (toolset_n(t->tools)) json_set(body, "tools", toolset_definitions(t->tools));
+    if (!t->remote) t->speaker.tools_max = (int)o->k.tools_max;       /* no loop that chooses */
     bool ok = t->model.speak(t->model.ctx, body, message_event, &answer, e);
     if (ok && o->json) print_line(message_json(&answer));
     else if (ok) message_print(&answer, &s);

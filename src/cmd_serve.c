@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "front.h"
 #include "speaker.h"
+#include "talker.h"
 #ifdef TENON_SERVE
 #include "serve/serve.h"
 #endif
@@ -70,7 +71,7 @@ static const struct opt options[] = {
     { "Server", 0, "no-prefix-cache", NULL, OPT_FLAG, AT(no_cache), "compute every prompt anew (default: off)" },
     { "Server", 0, "deterministic", NULL, OPT_FLAG, AT(deterministic), "keep nothing that was generated (default: off)" },
     { "Tools", 0, "tools", "FILE", OPT_LIST, AT(tools), "tools that the playground and other clients may run here (docs/tools.md); may be repeated (default: none)" },
-    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, AT(builtin), "… builtin ones: read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" },
+    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, AT(builtin), "… builtin ones: read_file,list_dir,find,grep,write_file,edit_file,run,python (default: none)" },
     { "Tools", 0, "root", "DIR", OPT_STR, AT(root), "builtin file tools stay below it (default: the working directory)" },
     { "Tools", 0, "interpreter-data", "DIR", OPT_STR, AT(data), "a folder that both read at /data (default: none)" },
     { "Tools", 0, "interpreter-python", "FILE", OPT_STR, AT(python), "of the tool python and of --code-interpreter (default: /usr/bin/python3)" },
@@ -242,9 +243,12 @@ static bool serve(const struct serve_cmd *o, int n_arg, char **arg, struct err *
 {
     struct serve_opts so;
     const char **list = mem_zero((size_t)(o->lora_modules.n + n_arg + 1) * sizeof *list);
+    char *state = state_dir();
     fill(o, &so);
+    so.tools_state = state;
     bool ok = check(o, e) && add_modules(&so, o, n_arg, arg, list, e) && run_server(o, &so, e);
     mem_free(list);
+    mem_free(state);
     return ok;
 }
 #else

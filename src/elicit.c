@@ -2,7 +2,10 @@
  *
  * The message and the schema are text of strangers: nothing of them reaches the terminal raw, and nothing is sent
  * before the user says yes. An empty line takes the default, or leaves out what need not be given. */
+#include <fcntl.h>
+#include <spawn.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "talker.h"
 
@@ -154,4 +157,36 @@ enum elicit term_elicit(void *term, const struct elicitation *q, struct json **c
             return ELICIT_CANCEL;
         }
     return ELICIT_ACCEPT;
+}
+
+/* ---- signing in ---- */
+
+/* $BROWSER URL, if there is one; nobody waits for it. */
+static void open_browser(const char *url)
+{
+    const char *browser = getenv("BROWSER");
+    char *argv[] = { (char *)(uintptr_t)browser, (char *)(uintptr_t)url, NULL };
+    posix_spawn_file_actions_t act;
+    pid_t pid;
+    if (!browser || !*browser) return;
+    posix_spawn_file_actions_init(&act);
+    for (int i = 0; i < 3; i++) posix_spawn_file_actions_addopen(&act, i, "/dev/null", i ? O_WRONLY : O_RDONLY, 0);
+    posix_spawnp(&pid, browser, &act, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&act);
+}
+
+bool term_sign_in(void *term, const char *server, const char *url)
+{
+    struct term *t = term;
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    term_end(t);
+    fputs("MCP server ", t->side);
+    show(t, server);
+    fprintf(t->side, " wants you to sign in at %.*s. Open this page:\n", (int)strcspn(host, "/?#"), host);
+    show(t, url);
+    fputs("\n", t->side);
+    fflush(t->side);
+    open_browser(url);
+    return true;
 }

@@ -12,7 +12,7 @@
 #endif
 
 #define COMMANDS(X) \
-    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_serve) \
+    X(cmd_call) X(cmd_run) X(cmd_chat) X(cmd_tools_list) X(cmd_tools_test) X(cmd_tools_accept) X(cmd_tools_trust) X(cmd_tools_login) X(cmd_serve) \
     X(cmd_eval) X(cmd_eval_bfcl) X(cmd_eval_sgd) X(cmd_eval_own) \
     X(cmd_bench) X(cmd_bench_bandwidth) X(cmd_bench_masks) X(cmd_bench_batch) X(cmd_bench_steps) X(cmd_bench_serve) X(cmd_bench_tokenize) X(cmd_bench_render) X(cmd_bench_parse) \
     X(cmd_train) X(cmd_train_plot) X(cmd_train_loss) X(cmd_train_export) X(cmd_data) \

@@ -12,12 +12,36 @@
 
 /* ---- tools ---- */
 
-struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct err *e)
+/* $XDG_CONFIG_HOME/tenon/tools.json, if it is there. */
+static char *user_file(void)
 {
-    struct toolset_opts so = { .root = o->root, .python = o->python, .data = o->data, .out_dir = o->out_dir, .qualify = o->qualify,
-                               .elicit = asks ? term_elicit : NULL, .elicit_ctx = asks };
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    struct str s = { 0 };
+    if (config && *config == '/') str_fmt(&s, "%s/tenon/tools.json", config);
+    else if (home && *home == '/') str_fmt(&s, "%s/.config/tenon/tools.json", home);
+    if (s.len && file_exists(s.p)) return str_take(&s);
+    str_done(&s);
+    return NULL;
+}
+
+static bool read_taken(struct toolset *ts, char *path, struct err *e)
+{
+    bool ok = !path || toolset_read(ts, path, e);
+    mem_free(path);
+    return ok;
+}
+
+struct toolset *tools_open(const struct tool_opts *o, const struct tools_use *u, struct err *e)
+{
+    char *state = state_dir();
+    struct toolset_opts so = { .root = o->root, .python = o->python, .data = o->data, .out_dir = o->out_dir, .qualify = o->qualify, .retrieves = u->retrieves,
+                               .run_sandbox = o->run_sandbox, .state_dir = state, .backup_dir = u->backup_dir,
+                               .elicit = u->asks ? term_elicit : NULL, .elicit_ctx = u->asks,
+                               .sign_in = u->asks || u->signs_in ? term_sign_in : NULL, .sign_in_ctx = u->asks ? u->asks : u->signs_in };
     struct toolset *ts = toolset_open(&so);
+    mem_free(state);
     bool ok = !o->builtin || toolset_builtin(ts, o->builtin, e);
+    if (!o->no_config) ok = ok && read_taken(ts, user_file(), e) && read_taken(ts, trust_local(u->asks), e);
     for (int i = 0; ok && i < o->tools.n; i++) ok = toolset_read(ts, o->tools.item[i], e);
     for (const char *p = toolset_warnings(ts); *p; p += strcspn(p, "\n"), p += *p == '\n') {
         struct str line = { 0 };
@@ -93,6 +117,24 @@ char *state_path(const char *name)
     if (s.len && make_dirs(s.p)) return str_take(&s);
     str_done(&s);
     return NULL;
+}
+
+static char *without_slash(char *path)
+{
+    size_t n = path ? strlen(path) : 0;
+    if (n > 1 && path[n - 1] == '/') path[n - 1] = 0;
+    return path;
+}
+
+char *state_dir(void) { return without_slash(state_path("")); }
+
+char *backup_dir(const char *transcript)
+{
+    if (!transcript) return state_path("backups");
+    const char *slash = strrchr(transcript, '/');
+    struct str s = { 0 };
+    str_fmt(&s, "%.*sbackups", slash ? (int)(slash + 1 - transcript) : 0, transcript);
+    return str_take(&s);
 }
 
 /* A place that was named must work; the usual one is used if it can be. */
@@ -205,7 +247,7 @@ static bool open_model(struct talker *t, const struct talk_opts *o, struct err *
         if (!is_there(o->m.model, e) || !speaker_open(&t->speaker, &so, e)) return false;
         t->load_ms = (double)(clock_ns() - t0) / 1e6;
         advise(t);
-        t->speaker.tools_max = (int)o->tools_max;
+        t->speaker.tools_max = 0;                                     /* the loop chooses */
         t->model = voice_of(&t->speaker, o->m.ctx);
         return true;
     }
@@ -234,15 +276,25 @@ bool talker_model(struct talker *t, const struct talk_opts *o, const char *name,
     return true;
 }
 
+static struct toolset *open_tools(const struct talk_opts *o, struct term *asks, struct err *e)
+{
+    char *kept = o->no_history ? NULL : backup_dir(o->transcript);
+    struct tools_use u = { asks, o->tools_max != 0, kept, NULL };
+    struct toolset *ts = tools_open(&o->t, &u, e);
+    mem_free(kept);
+    return ts;
+}
+
 bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
                  struct err *e)
 {
     *t = (struct talker){ .tools = tools };
     struct agent_opts lo = { .model = &t->model, .ui = *ui, .cancel = &t->cancel, .strict = o->strict, .min_confidence = o->min_confidence };
     if (!check(o, e) || !read_blanket(o->approve, &lo.blanket, e) || !(t->has_cancel = cancel_init(&t->cancel, e))) goto fail;
-    if (!t->tools && !(t->tools = tools_open(&o->t, asks, e))) goto fail;
+    if (!t->tools && !(t->tools = open_tools(o, asks, e))) goto fail;
     if (!open_model(t, o, e) || !open_transcript(t, o, e)) goto fail;
     lo.tools = t->tools;
+    lo.tools_max = o->tools_max >= 0 ? (int)o->tools_max : t->remote ? TOOLS_USUAL : engine_tools_max(t->speaker.engine);
     lo.transcript = t->transcript;
     lo.limits = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
                                       .result_tokens = (int)o->result_tokens, .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };

@@ -9,7 +9,7 @@
 #include "speaker.h"
 #include "markdown.h"
 
-struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *data, *out_dir; bool qualify; };
+struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *data, *out_dir, *run_sandbox; bool qualify, no_config; };
 struct talk_opts {
     struct model_opts m;
     struct tool_opts t;
@@ -24,11 +24,14 @@ struct talk_opts {
 
 #define TOOL_OPTS(type, at) \
     { "Tools", 0, "tools", "FILE", OPT_LIST, offsetof(type, at.tools), "tools that can run (docs/tools.md), or definitions; may be repeated (default: none)" }, \
-    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, offsetof(type, at.builtin), "read_file,list_dir,find,grep,write_file,edit_file,python (default: none)" }, \
-    { "Tools", 0, "root", "DIR", OPT_STR, offsetof(type, at.root), "builtin file tools stay below it (default: the working directory)" }, \
+    { "Tools", 0, "tools-builtin", "NAMES", OPT_STR, offsetof(type, at.builtin), "read_file,list_dir,find,grep,write_file,edit_file,run,python (default: none)" }, \
+    { "Tools", 0, "root", "DIR", OPT_STR, offsetof(type, at.root), "builtin file tools stay below it, run begins in it (default: the working directory)" }, \
+    { "Tools", 0, "run-sandbox", "HOW", OPT_STR, offsetof(type, at.run_sandbox), "of the builtin tool run: ro, rw (--root may be written) or none (default: ro)" }, \
     { "Tools", 0, "interpreter-python", "FILE", OPT_STR, offsetof(type, at.python), "interpreter of the tool python (default: /usr/bin/python3)" }, \
     { "Tools", 0, "interpreter-data", "DIR", OPT_STR, offsetof(type, at.data), "a folder that the tool python reads at /data (default: none)" }, \
     { "Tools", 0, "out-dir", "DIR", OPT_STR, offsetof(type, at.out_dir), "where files of the tool python go (default: a new one below /tmp)" }, \
+    { "Tools", 0, "no-config", NULL, OPT_FLAG, offsetof(type, at.no_config), \
+      "read no tools but those of --tools (default: also those of $XDG_CONFIG_HOME/tenon/tools.json, and of ./.tenon/tools.json if it is trusted)" }, \
     { "Tools", 0, "qualify", NULL, OPT_FLAG, offsetof(type, at.qualify), "name tools of MCP servers server__tool (default: where names meet)" }
 
 #define TALK_OPTS(type, at) \
@@ -73,8 +76,12 @@ struct talker {
     bool has_cancel;
 };
 struct term;
-/* Tools of the options; warnings go to stderr. asks: where MCP servers may ask the user, NULL: nowhere. NULL with e. */
-struct toolset *tools_open(const struct tool_opts *o, struct term *asks, struct err *e);
+/* asks: where the user is asked (by MCP servers, and whether a folder's tools are trusted), NULL: nowhere. retrieves: the model is
+ * shown a choice of many tools. backup_dir: for what tools replace, NULL: nothing is kept. signs_in: where the user is sent to pages of
+ * servers if not by asks. */
+struct tools_use { struct term *asks; bool retrieves; const char *backup_dir; struct term *signs_in; };
+/* Tools of the options, and of the user's own files; warnings go to stderr. NULL with e. */
+struct toolset *tools_open(const struct tool_opts *o, const struct tools_use *u, struct err *e);
 /* tools: taken, NULL: those of the options. ui is copied; deadline_ms: 0: none. */
 bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *tools, const struct agent_ui *ui, struct term *asks, int deadline_ms,
                  struct err *e);
@@ -90,6 +97,16 @@ void talker_close(struct talker *t);
 void talker_catch(struct talker *t);                                  /* Ctrl-C is its cancel switch from now on */
 int talker_interrupts(void);                                           /* how often Ctrl-C was pressed since then */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
+
+char *state_dir(void);                                                /* that folder itself, made; owned, NULL: none */
+char *backup_dir(const char *transcript);                             /* beside that file (NULL: the usual one); owned, NULL: none */
+
+/* ---- consent: trust.c ---- */
+
+/* ./.tenon/tools.json, if its content was agreed to before, or is now; NULL: there is none, or it is not (said on stderr). */
+char *trust_local(struct term *asks);
+/* Agrees to the tools file of a folder (DIR/.tenon/tools.json), as it is now. */
+bool trust_folder(const char *dir, struct err *e);
 
 /* ---- showing: term.c ---- */
 
@@ -118,6 +135,7 @@ void term_stats(struct term *t, const struct agent_report *r, int n_ctx);
 /* Asks on the terminal whether a call may run; a agent_ui's ask with a struct term as context. */
 bool term_read_line(struct str *line);                                /* of stdin, without its end; false: there is none, or Ctrl-C */
 enum elicit term_elicit(void *term, const struct elicitation *q, struct json **content);  /* elicit.c */
+bool term_sign_in(void *term, const char *server, const char *url);   /* elicit.c: shows the page, and opens $BROWSER */
 enum answer term_ask(struct term *t, const struct question *q, struct str *reason, struct json **args);
 
 #endif

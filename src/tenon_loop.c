@@ -152,6 +152,7 @@ static char *question_text(const struct question *q)
     if (q->preview && *q->preview) json_set(o, "preview", json_new_str(q->preview));
     if (q->unsure >= 0) json_set(o, "confidence", json_new_f64((double)q->unsure));
     json_set(o, "changed", json_new_bool(q->tool->changed));
+    if (q->tool->difference) json_set(o, "difference", json_new_str(q->tool->difference));
     json_write(&s, o, JSON_COMPACT);
     json_free(o);
     return str_take(&s);

@@ -320,6 +320,7 @@ static void show_question(struct term *t, const struct question *q)
     if (q->tool->changed) fputs("; its definition has changed since it was allowed", t->side);
     if (q->unsure >= 0) fprintf(t->side, "; the model was only %.0f %% sure", 100 * (double)q->unsure);
     fputs(":\n", t->side);
+    if (q->tool->difference) put(t->side, q->tool->difference, strlen(q->tool->difference)), fputs("--\n", t->side);
     put(t->side, args.p, args.len);
     fputc('\n', t->side);
     if (q->preview && *q->preview) {

@@ -14,12 +14,20 @@ import tempfile
 import time
 
 TENON, URL, SCENARIO = os.environ["TENON"], sys.argv[-1], os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
+CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
 ANSWER = {"string": "x", "number": 2.5, "integer": 3, "boolean": True, "array": [], "object": {}}
+
+
+def oauth():
+    """What a scenario says of us: a client that the issuer knows, or our metadata document."""
+    known = {k: CONTEXT[k] for k in ("client_id", "client_secret") if k in CONTEXT}
+    return known or {"client_metadata_url": "https://conformance-test.local/client-metadata.json"}
 
 
 def tools_file():
     f = tempfile.NamedTemporaryFile("w", suffix=".json", delete=False)
-    json.dump({"mcpServers": {"s": {"url": URL, "timeout_ms": 15000}}}, f)
+    more = {"oauth": oauth()} if SCENARIO.startswith("auth/") else {}
+    json.dump({"mcpServers": {"s": dict({"url": URL, "timeout_ms": 15000}, **more)}}, f)
     f.close()
     return f.name
 
@@ -61,7 +69,14 @@ def sample(schema):
 
 
 def main():
-    tools, context = tools_file(), json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
+    tools, context = tools_file(), CONTEXT
+    if SCENARIO.startswith("auth/"):
+        os.environ["BROWSER"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "browser.py")
+        os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
+        p = subprocess.run([TENON, "tools", "login", "--tools", tools], capture_output=True, text=True, timeout=60)
+        sys.stderr.write(p.stdout + p.stderr)
+        if p.returncode:
+            sys.exit(1)
     functions = listed(tools)
     if SCENARIO == "json-schema-2020-12-preservation":
         call(tools, "json_schema_echo", {"schema": functions["json_schema_2020_12_tool"]["parameters"]})

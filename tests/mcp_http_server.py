@@ -67,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.server.owner
 
     def do_GET(self):
+        if self.s.guard and self.path.startswith("/.well-known/"):
+            return self.s.guard.describe(self)
         self.s.note("GET", None, self.headers)
         if self.headers.get("Last-Event-ID") == "broken" and self.s.pending:
             self.open_stream()
@@ -97,6 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         request = json.loads(body)
         self.s.note("POST", request, self.headers, self.path)
         mode = self.s.mode
+        if self.s.guard and not self.s.guard.lets_in(self, request):
+            return
         if mode == "redirect" and self.path == "/mcp":
             return self.plain(307, Location="/moved")
         if mode == "away":
@@ -283,8 +287,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server:
-    def __init__(self, mode="plain", era="legacy", ttl=0):
-        self.mode, self.era, self.ttl = mode, era, ttl
+    def __init__(self, mode="plain", era="legacy", ttl=0, guard=None):
+        self.mode, self.era, self.ttl, self.guard = mode, era, ttl, guard
         self.seen, self.answers, self.sessions = [], [], set()
         self.page = self.expired = 0
         self.pending, self.changed, self.closed = None, False, False

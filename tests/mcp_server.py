@@ -2,7 +2,10 @@
 
 legacy       initialize, then tools; modern: no opening, _meta in every request; both: either
 garbage      writes lines that are no messages; split: answers in small pieces; flood: fills stderr
-dies, hangs, slow, crash-once, pages, changes, clash, badversion, silent-probe, exits-at-probe, huge, asks, elicits"""
+dies, hangs, slow, crash-once, pages, changes, clash, badversion, silent-probe, exits-at-probe, huge, asks, elicits
+mute         answers nothing; trickles: everything a little too late; dies-at-POINT (discover, initialize, initialized, list)
+many         5000 tools in pages; circle: cursors that come back; sized: a result of as many bytes as the text says
+redefine     STATE holds the description of echo; each start is a line of STATE.starts"""
 import json, os, sys, threading, time
 
 MODE = sys.argv[1]
@@ -46,6 +49,11 @@ changed = False
 
 
 def tools():
+    if MODE == "many":
+        return [tool("t%d" % i, description="Does the special thing number %d" % i) for i in range(5000)]
+    if MODE == "redefine" and os.path.exists(STATE):
+        with open(STATE) as f:
+            return [tool("echo", description=f.read()), tool("second")]
     if MODE == "pages":
         return [tool("t%d" % i) for i in range(450)]
     if MODE == "clash":
@@ -57,6 +65,9 @@ def tools():
 
 
 def list_tools(request):
+    if MODE == "circle":
+        at = {"": 0, "a": 1, "b": 2}[request.get("params", {}).get("cursor") or ""]
+        return reply(request, {"tools": [tool("c%d" % at)], "nextCursor": ("a", "b", "a")[at]})
     page = int(request.get("params", {}).get("cursor") or 0)
     size, all_tools = 100, tools()
     result = {"tools": all_tools[page:page + size]}
@@ -82,6 +93,8 @@ def call(request):
             send({"method": "notifications/progress", "params": {"progressToken": params["_meta"]["progressToken"], "progress": i}})
     if MODE == "huge":
         return reply(request, {"content": [{"type": "text", "text": "y" * (2 << 20)}]})
+    if MODE == "sized":
+        return reply(request, {"content": [{"type": "text", "text": "y" * int(text)}]})
     if MODE == "asks":
         return reply(request, {"resultType": "input_required", "inputRequests": []})
     if MODE == "server-asks":
@@ -108,9 +121,22 @@ def call(request):
 initialized = False
 
 
+def die_at(method):
+    points = {"server/discover": "discover", "initialize": "initialize", "notifications/initialized": "initialized", "tools/list": "list"}
+    if MODE == "dies-at-" + points.get(method, "?"):
+        sys.stderr.write("last words\n")
+        sys.stderr.flush()
+        os._exit(4)
+
+
 def handle(request):
     global initialized
     method = request.get("method")
+    die_at(method)
+    if MODE == "mute":
+        return
+    if MODE == "trickles":
+        time.sleep(0.7)
     if "id" not in request:
         if method == "notifications/initialized":
             initialized = True
@@ -151,6 +177,9 @@ def handle(request):
 
 
 def main():
+    if MODE == "redefine":
+        with open(STATE + ".starts", "a") as f:
+            f.write("started\n")
     if MODE == "slow":
         time.sleep(1)
     if MODE == "flood":

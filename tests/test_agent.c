@@ -317,6 +317,30 @@ TEST(cancelled_in_the_middle_of_tools)
     world_close(&w);
 }
 
+/* A bound is told to the model, but nobody said it: it is in the last request and not in the history. */
+TEST(the_last_answer_knows_why_there_are_no_tools)
+{
+    static const struct { struct line line; struct agent_limits limits; const char *note; } cases[] = {
+        { { NULL, { { "read", "{}" } } }, { 0 }, "The same calls were made again and again." },
+        { { NULL, { { "clock", "{\"ms\":60}" } } }, { .total_ms = 100 }, "The time is over." },
+        { { NULL, { { "clock", "{}" } } }, { .max_turns = 2 }, "the bound of this conversation is reached" },
+        { { NULL, { { "clock", "{}" } } }, { .max_calls = 2 }, "the bound of this conversation is reached" },
+    };
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct world w;
+        world_open(&w, &cases[i].line, 1, (struct agent_opts){ .limits = cases[i].limits });
+        agent_send(w.l, "Do it.", &w.r);
+        struct str h = history(&w);
+        char *end = w.s.requests.p + w.s.requests.len - 1, *last = end;
+        while (last > w.s.requests.p && last[-1] != '\n') last--;
+        CHECK(strstr(last, cases[i].note) && strstr(last, "\"tool_choice\":\"none\""), "row %zu: %s", i, last);
+        CHECK(!strstr(h.p, "[The time") && !strstr(h.p, "[The same"), "row %zu: %s", i, h.p);
+        CHECK(!strcmp(w.r.text.p, "I stop here."), "%s", w.r.text.p);
+        str_done(&h);
+        world_close(&w);
+    }
+}
+
 TEST(cancelled_while_the_model_speaks)
 {
     static const struct line lines[] = { { "Half an ans", { { "write", "{}" } } } };
@@ -407,6 +431,24 @@ TEST(arrays_are_cut_by_elements)
     CHECK(!result_cut(&out, "short", 5, false, 200, 1) && !strcmp(out.p, "short"), "short text is left alone");
     str_done(&in);
     str_done(&out);
+}
+
+TEST(differences_are_shown_in_lines)
+{
+    static const struct { const char *was, *is, *out; } cases[] = {
+        { "a\nb\nc\n", "a\nx\nc\n", "  a\n- b\n+ x\n  c\n" },
+        { "", "a\nb\n", "+ a\n+ b\n" },
+        { "a\n", "", "- a\n" },
+        { "same\n", "same\n", "" },
+        { "1\n2\n3\n4\n5\n6\n", "1\nx\n3\n4\n5\ny\n", "  1\n- 2\n+ x\n  3\n  5\n- 6\n+ y\n" },
+        { "a", "a\nb", "  a\n+ b\n" },
+    };
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct str s = { 0 };
+        diff_lines(&s, (struct bytes){ cases[i].was, strlen(cases[i].was) }, (struct bytes){ cases[i].is, strlen(cases[i].is) });
+        CHECK(!strcmp(s.p ? s.p : "", cases[i].out), "row %zu: %s", i, s.p ? s.p : "");
+        str_done(&s);
+    }
 }
 
 /* ---- commands ---- */
@@ -636,6 +678,84 @@ TEST(the_user_may_undo_and_begin_anew)
     world_close(&w);
 }
 
+/* ---- many tools ---- */
+
+static void say_name(struct tool *t, const struct invocation *c, struct tool_result *out) { str_fmt(&out->text, "%s did it", t->name); }
+
+static struct toolset *make_many(void)
+{
+    static const char *const about[] = { "Tells the weather of a city", "Adds numbers", "Sends a letter by post", "Plays music in a room", "Books a table in a restaurant", "Translates a text",
+                                         "Waters the garden", "Opens the garage", "Feeds the cat", "Measures the pressure of a tyre" };
+    struct toolset *ts = toolset_open(NULL);
+    struct err e = { 0 };
+    for (int i = 0; i < 40; i++) {
+        char name[32], config[200];
+        snprintf(name, sizeof name, i < 10 ? "tool_%d" : "other_%d", i);
+        snprintf(config, sizeof config, "{\"description\":\"%s\",\"pinned\":%s}", i < 10 ? about[i] : "Nothing in particular", i == 39 ? "true" : "false");
+        struct tool *t = tool_new(name, "test");
+        struct json *d = json_parse(config, strlen(config), &e);
+        t->policy = POLICY_ALLOW;
+        t->read_only = true;
+        t->invoke = say_name;
+        CHECK(tool_configure(t, d, &e) && toolset_add(ts, t, &e), "%s", e.msg);
+        json_free(d);
+    }
+    return ts;
+}
+
+/* The names of the tools of each request, in order, with blanks. */
+static void names_of(const char *requests, struct str out[], int n)
+{
+    for (int i = 0; i < n && *requests; i++) {
+        size_t len = strcspn(requests, "\n");
+        struct json *v = json_parse(requests, len, NULL);
+        for (size_t k = 0; k < json_len(json_get(v, "tools")); k++) str_fmt(&out[i], "%s ", tool_name(json_at(json_get(v, "tools"), k)));
+        json_free(v);
+        requests += len + 1;
+    }
+}
+
+TEST(of_many_tools_a_choice_is_shown_and_kept)
+{
+    static const struct line lines[] = {
+        { NULL, { { "tool_0", "{}" } } }, { "It rains." },                                           /* the weather */
+        { "As before." },                                                                            /* nothing new is asked for */
+        { NULL, { { "find_tools", "{\"query\":\"feed my cat\"}" } } }, { NULL, { { "tool_8", "{}" } } }, { "Fed." },
+        { NULL, { { "find_tools", "{\"query\":\"zzz qqq\"}" } } }, { NULL, { { "find_tools", "{}" } } }, { "None." },
+        { "Opened." } };
+    static const char *const questions[] = { "What is the weather in this city?", "Thank you!", "Please go on", "Once more", "Open the garage" };
+    struct script s = { .line = lines, .n = (int)LEN(lines) };
+    struct agent_model m = { .speak = speak, .ctx = &s };
+    struct toolset *ts = make_many();
+    struct agent *l = agent_open(&(struct agent_opts){ .model = &m, .tools = ts, .tools_max = 16 });
+    struct agent_report r = { 0 };
+    struct str names[10] = { { 0 } }, h = { 0 };
+    for (size_t i = 0; i < LEN(questions); i++) agent_send(l, questions[i], &r), agent_report_done(&r);
+    names_of(s.requests.p, names, 10);
+    json_write(&h, agent_messages(l), JSON_COMPACT);
+    CHECK(strstr(names[0].p, "tool_0 ") && strstr(names[0].p, "other_39 ") && strstr(names[0].p, "find_tools "), "the best, what is pinned, and the way to the rest: %s", names[0].p);
+    int n = 0;
+    for (const char *p = names[0].p; (p = strchr(p, ' ')); p++) n++;
+    CHECK(n <= 8 + 2, "no more than that: %s", names[0].p);
+    CHECK(!strcmp(names[1].p, names[0].p) && !strcmp(names[2].p, names[0].p) && !strcmp(names[3].p, names[0].p), "kept: %s / %s / %s", names[1].p, names[2].p, names[3].p);
+    CHECK(strstr(h.p, "Feeds the cat") && strstr(names[4].p, "tool_8 ") && strstr(names[4].p, "tool_0 "), "what was found is shown from then on, beside what was used: %s", names[4].p);
+    CHECK(strstr(h.p, "tool_8 did it"), "%s", h.p);
+    CHECK(strstr(h.p, "No tool of the 40 fits that") && strstr(h.p, "invalid_arguments"), "%s", h.p);
+    CHECK(strstr(names[9].p, "tool_7 ") && strstr(names[9].p, "tool_0 ") && strstr(names[9].p, "tool_8 "), "a question that misses: chosen anew, with what was used: %s", names[9].p);
+    for (int i = 0; i < 10; i++) str_done(&names[i]);
+    str_done(&h);
+    str_done(&s.requests);
+    agent_close(l);
+    s = (struct script){ .line = lines, .n = (int)LEN(lines) };
+    l = agent_open(&(struct agent_opts){ .model = &m, .tools = ts });                       /* 0: all are shown */
+    agent_send(l, questions[0], &r);
+    CHECK(strstr(s.requests.p, "other_38") && !strstr(s.requests.p, "find_tools"), "all");
+    agent_report_done(&r);
+    agent_close(l);
+    toolset_close(ts);
+    str_done(&s.requests);
+}
+
 /* ---- MCP inside the loop ---- */
 
 static struct toolset *mcp_tools(const char *mode)
@@ -669,7 +789,11 @@ TEST(a_list_that_changes_is_read_between_turns_and_asked_for_again)
     struct err e = { 0 };
     json_write(&h, agent_messages(l), JSON_COMPACT);
     CHECK(strstr(h.p, "echo:a:legacy"), "%s", h.p);
-    CHECK(!strstr(h.p, "echo:b:legacy") && strstr(h.p, "needs somebody's approval"), "defined anew, so not allowed any more: %s", h.p);
+    CHECK(!strstr(h.p, "echo:b:legacy") && strstr(h.p, "has changed since it was allowed"), "defined anew, so not allowed any more: %s", h.p);
+    const struct tool *echo = toolset_find(ts, "echo");
+    CHECK(echo->changed && strstr(echo->difference, "-   \"description\": \"Says back echo\"") && strstr(echo->difference, "+   \"description\": \"Now it says something else\""), "%s", echo->difference);
+    tool_accept(toolset_find(ts, "echo"));
+    CHECK(!echo->changed && !echo->difference, "agreed to");
     CHECK(strstr(h.p, "third:c:legacy"), "a new tool: %s", h.p);
     CHECK(strstr(h.p, "There is no tool 'boom'"), "one that is gone: %s", h.p);
     CHECK(messages_whole(agent_messages(l), &e), "%s", e.msg);

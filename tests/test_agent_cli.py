@@ -22,6 +22,7 @@ SERVER = os.path.abspath("tests/mcp_server.py")
 @pytest.fixture(autouse=True)
 def own_state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TENON_NOTES", str(tmp_path / "notes.txt"))
 
 
@@ -408,14 +409,16 @@ def test_strangers_do_not_reach_the_terminal(tmp_path):
 # ---- HTTP tools ----
 
 class Stub(http.server.BaseHTTPRequestHandler):
-    seen = []
+    seen, echo = [], False
 
     def answer(self):
         n = int(self.headers.get("Content-Length") or 0)
         Stub.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.rfile.read(n).decode()))
         path = self.path.split("?")[0]
         status, kind, body, more = 200, "application/json", b'{"current":{"t":21},"names":["a","b"]}', {}
-        if path == "/missing":
+        if Stub.echo:
+            kind, body = "text/plain", self.path.encode()
+        elif path == "/missing":
             status, body = 404, b"no such thing" * 200
         elif path == "/image":
             kind, body = "image/png", b"\x89PNG" * 10
@@ -584,53 +587,7 @@ def test_a_server_of_ours_needs_no_name_of_its_model():
     assert rc == 0 and "count_lines" in err and out.strip(), (out, err)
 
 
-# ---- OpenAPI ----
-
-def petstore():
-    pet = {"type": "object", "required": ["name"], "properties": {"id": {"type": "integer", "readOnly": True}, "name": {"type": "string"},
-           "friend": {"$ref": "#/components/schemas/Pet"}}}
-    return {"openapi": "3.0.3", "servers": [{"url": "https://pets.example.org/v2/"}], "components": {
-            "schemas": {"Pet": pet}, "parameters": {"Limit": {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 9}}}},
-            "paths": {
-                "/pets/{petId}": {"parameters": [{"name": "petId", "in": "path", "required": True, "schema": {"type": "integer"}}],
-                                  "get": {"operationId": "getPet", "summary": "Finds a pet", "description": "By its number.\n\nMore.", "parameters": [{"$ref": "#/components/parameters/Limit"}]},
-                                  "delete": {"operationId": "deletePet", "deprecated": True}},
-                "/pets": {"post": {"operationId": "addPet", "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}}}},
-                          "get": {"parameters": [{"name": "X-Key", "in": "header", "required": True}]},
-                          "put": {"operationId": "putAll", "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "array", "items": {"type": "string"}}}}}}}}}
-
-
-def test_openapi_operations_become_tools(tmp_path, stub):
-    if json.loads(tenon_has_client()) is False:
-        pytest.skip("built without libcurl")
-    write(tmp_path / "pets.json", petstore())
-    entry = {"spec": "pets.json", "prefix": "pet_", "base_url": stub, "insecure": True, "allow_private": True}
-    tools = write(tmp_path / "t.json", {"openapi": [entry]})
-    rc, out, err = tenon("tools", "list", "--json", "--tools", tools)
-    assert rc == 0, err
-    listed = {t["function"]["name"]: t for t in json.loads(out)}
-    assert list(listed) == ["pet_getPet", "pet_addPet", "pet_putAll"] and "get_pets is left out" in err
-    get = listed["pet_getPet"]["function"]
-    assert get["description"] == "Finds a pet. By its number." and get["parameters"]["required"] == ["petId"] and listed["pet_getPet"]["read_only"]
-    add = listed["pet_addPet"]["function"]["parameters"]
-    assert set(add["properties"]) == {"name", "friend"} and add["properties"]["friend"] == {"$ref": "#/$defs/Pet"} and "Pet" in add["$defs"]
-    assert tenon("tools", "test", "--tools", tools, "pet_getPet", '{"petId":7,"limit":2}')[0] == 0 and Stub.seen[-1][1] == "/pets/7?limit=2"
-    assert tenon("tools", "test", "--tools", tools, "pet_getPet", '{"petId":7,"limit":10}')[0] == 1
-    assert tenon("tools", "test", "--tools", tools, "pet_addPet", '{"name":"Rex"}')[0] == 0 and json.loads(Stub.seen[-1][3]) == {"name": "Rex"}
-    assert tenon("tools", "test", "--tools", tools, "pet_putAll", '{"body":["a"]}')[0] == 0 and json.loads(Stub.seen[-1][3]) == ["a"]
-    rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "f.json", {"openapi": [dict(entry, operations=["get*"])]}))
-    assert rc == 0 and "pet_getPet" in out and "addPet" not in out
-
-
-def test_openapi_documents_that_are_refused(tmp_path):
-    if json.loads(tenon_has_client()) is False:
-        pytest.skip("built without libcurl")
-    many = dict(petstore(), paths={"/p%d" % i: {"get": {}} for i in range(41)})
-    for spec, more, words in ((many, {}, ["more than 40", "operations"]), ({}, {}, ["base_url"]), ("{", {}, ["spec.json"]), (petstore(), {"oprations": []}, ["'oprations'"])):
-        write(tmp_path / "spec.json", spec)
-        rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "t.json", {"openapi": [dict({"spec": "spec.json"}, **more)]}))
-        assert rc == 1 and all(w in err for w in words), err
-
+# ---- in a chat ----
 
 def peft_folder(folder):
     """An adapter of the embedded model that changes nothing: rank 1, zeros."""

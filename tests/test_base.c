@@ -201,6 +201,28 @@ static void count(void *ctx, int thread, int n_thread)
     hits[thread]++;
 }
 
+TEST(sha256_is_the_standards)
+{
+    static const struct { size_t n; const char *text, *hex; } rows[] = {                /* FIPS 180-4 and NIST's vectors */
+        { 0, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        { 3, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+        { 56, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+    };
+    char hex[65], million[1000];
+    for (size_t i = 0; i < LEN(rows); i++) {
+        sha256_hex(rows[i].text, rows[i].n, hex);
+        CHECK(!strcmp(hex, rows[i].hex), "%zu bytes: %s", rows[i].n, hex);
+    }
+    memset(million, 'a', sizeof million);
+    static const struct { size_t n; const char *hex; } as[] = {                          /* around the ends of a block; hashlib says so */
+        { 55, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318" }, { 63, "7d3e74a05d7db15bce4ad9ec0658ea98e3f06eeecf16b4c6fff2da457ddc2f34" },
+        { 64, "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb" }, { 1000, "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3" } };
+    for (size_t i = 0; i < LEN(as); i++) {
+        sha256_hex(million, as[i].n, hex);
+        CHECK(!strcmp(hex, as[i].hex), "%zu: %s", as[i].n, hex);
+    }
+}
+
 TEST(pool_runs_every_thread_once_a_round)
 {
     struct err e = { 0 };

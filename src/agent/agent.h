@@ -1,8 +1,9 @@
 /* agent.h -- the door of agent/: tools that really run, and the loop between a model and them.
  *
  * cancel.c a switch that every wait listens to; tools.c what can be called, in one stable order;
- * command.c, web.c, function.c, builtin.c, mcp*.c, interp.c where tools come from; result.c what the model sees of an
- * answer; turns.c generate, check, ask, run, append; calls.c the calls of one turn; talk.c the messages;
+ * command.c, web.c, openapi*.c, function.c, builtin.c, mcp*.c, interp.c where tools come from; result.c what the model sees of an
+ * answer; turns.c generate, check, ask, run, append; calls.c the calls of one turn; choose.c which
+ * tools are shown; talk.c the messages;
  * record.c what is kept of it, recall.c how it goes on, rerun.c how it is run again.
  *
  * The loop speaks to a model through `struct agent_model`, three functions: the engine of gen/, a remote
@@ -66,7 +67,9 @@ struct tool {
     bool read_only, idempotent, open_world;
     enum policy policy;                                               /* never POLICY_DEFAULT once in a set */
     int timeout_ms, result_tokens;                                    /* 0: the loop's */
-    bool changed;                                                     /* defined anew since the user allowed it */
+    bool pinned;                                                      /* always shown, however many there are */
+    bool changed; char *difference;                                   /* defined anew since the user allowed it, and what is different in lines */
+    void (*accept)(struct tool *t);                                   /* the user allows it as it is now; NULL: nobody has to know */
     /* Runs on a thread of its own, perhaps beside others. Always leaves a result. */
     void (*invoke)(struct tool *t, const struct invocation *c, struct tool_result *out);
     void (*preview)(struct tool *t, const struct json *args, struct str *out);  /* the exact command, for approval; NULL: none */
@@ -81,15 +84,24 @@ enum elicit { ELICIT_ACCEPT, ELICIT_DECLINE, ELICIT_CANCEL };
 struct elicitation { const char *server, *message, *url; const struct json *schema; };
 typedef enum elicit elicit_fn(void *ctx, const struct elicitation *q, struct json **content);
 
+/* A server wants to know who asks: the user has to sign in at a page, which nothing of ours fetches. Shows the address (perhaps opens
+ * a browser) and returns at once; false: it cannot be shown. Called on any thread, one at a time. */
+typedef bool sign_in_fn(void *ctx, const char *server, const char *url);
+
 struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
 struct toolset_opts {
     const char *root;                                                 /* file tools stay below it; NULL: the working directory */
     const char *python;                                               /* of the interpreter; NULL: /usr/bin/python3 */
     const char *data;                                                 /* a folder that it reads at /data; NULL: none */
     int idle_ms;                                                      /* after which an unused interpreter ends; 0: ten minutes */
+    const char *state_dir;                                            /* what is remembered of servers and files between runs; NULL: nothing is */
+    const char *backup_dir;                                           /* what write_file and edit_file replace is kept there; NULL: it is not */
+    const char *run_sandbox;                                          /* of the builtin tool run: "ro" (also NULL), "rw" (root may be written), "none" */
     const char *out_dir;                                              /* files that the interpreter leaves; NULL: a new one below /tmp */
     bool qualify;                                                     /* names of MCP tools are always server__tool */
+    bool retrieves;                                                   /* whoever asks chooses among many tools, so there may be many */
     bool public_only;                                                 /* MCP servers by URL must be of the open internet, over TLS */
+    sign_in_fn *sign_in; void *sign_in_ctx;                           /* NULL: nobody can sign in to servers here */
     elicit_fn *elicit; void *elicit_ctx;                              /* NULL: the user cannot be asked, and servers are told so */
 };
 struct toolset;
@@ -113,6 +125,7 @@ void tool_reply_send(struct tool_reply *r, const char *text, size_t len, bool is
 size_t toolset_n(const struct toolset *ts);
 struct tool *toolset_at(const struct toolset *ts, size_t i);          /* in the order of the prompt */
 struct tool *toolset_find(const struct toolset *ts, const char *name);/* NULL if unknown */
+void tool_accept(struct tool *t);                                      /* as it is defined now, from now on and for later runs */
 struct tool *toolset_nearest(const struct toolset *ts, const char *name);
 struct json *toolset_definitions(const struct toolset *ts);           /* OpenAI tools array; owned */
 struct json *toolset_described(const struct toolset *ts);             /* the same, with source, approve and read_only; owned */
@@ -184,6 +197,7 @@ struct agent_opts {
     struct agent_limits limits;                                        /* zeros: the toolset's, else defaults */
     const struct json *request;                                       /* further members of every request (temperature, …); copied */
     enum blanket blanket;
+    int tools_max;                                                    /* of more tools the model is shown a choice, and find_tools; 0: all of them */
     bool strict;                                                      /* what no policy allows is denied, never asked */
     double min_confidence;                                            /* calls that are less sure are asked, whatever allows them; 0: none */
     struct transcript *transcript;                                    /* lent; NULL: nothing is kept */
@@ -219,6 +233,7 @@ const char *agent_result(const struct agent *l, int number, size_t *len);/* full
 void agent_set(struct agent *l, const char *key, struct json *value);   /* member of every request from now on; NULL value: removed */
 const struct json *agent_request(const struct agent *l);                /* those members; lent */
 void agent_tools(struct agent *l, bool on);                             /* offer tools or not */
+struct json *agent_shown(const struct agent *l);                        /* the tools of the next request, those of the loop itself included; owned */
 /* The same checks a server makes: every call has one result, in order, and nothing else has. ERR_ARG says where not. */
 bool messages_whole(const struct json *messages, struct err *e);
 

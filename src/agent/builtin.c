@@ -3,7 +3,8 @@
  * Off unless named (--tools-builtin read_file,grep). Every path is opened with openat2(RESOLVE_BENEATH) from the
  * root's descriptor, so neither `..` nor a symbolic link leads out, whatever happens between a check and its use:
  * there is no check, the kernel resolves and refuses in one step. Where a kernel has no openat2 the tools are not
- * offered. Reading tools are allowed unasked; writing ones ask. */
+ * offered. Reading tools are allowed unasked; writing ones ask, show what would be different, and keep what they
+ * replace beside the transcripts. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/int.h"
@@ -21,8 +23,9 @@
 #define ENTRIES_MOST 2000
 #define DEPTH_MOST 20
 #define GREP_LINES 200
+#define PREVIEW_MOST ((size_t)256 << 10)
 
-struct root { int fd; };
+struct root { int fd; char *backups; };                                /* backups: a folder, NULL: none are made */
 
 /* ---- opening ---- */
 
@@ -220,43 +223,122 @@ static bool write_below(int root, const char *path, const char *p, size_t n, str
     return moved;
 }
 
+/* "20260131-101500-003-src_main.c": when, and of what. */
+static int open_backup(const char *dir, const char *path, struct str *name)
+{
+    static atomic_int serial;
+    struct timespec now;
+    struct tm tm;
+    char stamp[32];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+    str_fmt(name, "%s-%03d-%03d-", stamp, (int)(now.tv_nsec / 1000000), atomic_fetch_add(&serial, 1) % 1000);
+    size_t from = strlen(path) > 100 ? strlen(path) - 100 : 0;
+    for (const char *p = path + from; *p; p++) str_putc(name, *p == '/' ? '_' : *p);
+    struct str full = { 0 };
+    mkdir(dir, 0700);                                                 /* the first one makes it */
+    str_fmt(&full, "%s/%s", dir, name->p);
+    int fd = open(full.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    str_done(&full);
+    return fd;
+}
+
+static bool copy_all(int from, int to)
+{
+    static _Thread_local char buf[1 << 16];
+    ssize_t n;
+    while ((n = read(from, buf, sizeof buf)) > 0)
+        for (ssize_t at = 0, k; at < n; at += k)
+            if ((k = write(to, buf + at, (size_t)(n - at))) <= 0) return false;
+    return !n;
+}
+
+/* What stands at path now is kept under a name, "" if there is nothing. False: it cannot be, so nothing may be replaced. */
+static bool back_up(const struct root *r, const char *path, struct str *name, struct tool_result *out)
+{
+    if (!r->backups) return true;
+    int from = open_below(r->fd, path, O_RDONLY | O_NONBLOCK, 0);
+    struct stat st;
+    if (from < 0 && errno == ENOENT) return true;
+    if (from < 0) return fail_path(out, path), false;
+    bool is_file = !fstat(from, &st) && S_ISREG(st.st_mode);
+    int to = is_file ? open_backup(r->backups, path, name) : -1;
+    bool ok = to >= 0 && copy_all(from, to);
+    if (to >= 0) ok = !close(to) && ok;
+    close(from);
+    if (!is_file) tool_fail(out, "%.200s is not a regular file.", path);
+    else if (!ok) tool_fail(out, "What %.200s holds cannot be kept in %.200s (%s), so it is not replaced.", path, r->backups, strerror(errno));
+    return ok;
+}
+
+static void say_written(struct tool_result *out, const struct str *backup, const char *what, const char *path)
+{
+    str_fmt(&out->text, "%s %s", what, path);
+    if (backup->len) str_fmt(&out->text, " (what it held is kept as %s)", backup->p);
+}
+
 static void write_file(struct tool *t, const struct invocation *c, struct tool_result *out)
 {
     size_t n = 0;
+    const struct root *r = t->ctx;
     const char *s = json_str(json_get(c->args, "content"), &n), *path = text_arg(c, "path", "");
-    if (write_below(((struct root *)t->ctx)->fd, path, s, n, out)) str_fmt(&out->text, "wrote %zu bytes to %s", n, path);
+    struct str backup = { 0 };
+    char what[40];
+    snprintf(what, sizeof what, "wrote %zu bytes to", n);
+    if (back_up(r, path, &backup, out) && write_below(r->fd, path, s, n, out)) say_written(out, &backup, what, path);
+    str_done(&backup);
+}
+
+/* The text with its one piece replaced. False: out says why not. */
+static bool replace_piece(const struct str *text, const struct json *args, const char *path, struct str *edited, struct tool_result *out)
+{
+    size_t n_old = 0, n_new = 0;
+    const char *was = json_str(json_get(args, "old"), &n_old), *becomes = json_str(json_get(args, "new"), &n_new);
+    char *at = n_old && text->len ? memmem(text->p, text->len, was, n_old) : NULL;
+    const char *next = at ? at + 1 : NULL;
+    if (!at) return tool_fail(out, "%.200s does not hold the old text; read it and copy the text exactly.", path), false;
+    if (memmem(next, (size_t)(text->p + text->len - next), was, n_old))
+        return tool_fail(out, "%.200s holds the old text more than once; take more of what stands around it.", path), false;
+    str_put(edited, text->p, (size_t)(at - text->p));
+    str_put(edited, becomes, n_new);
+    str_put(edited, at + n_old, text->len - (size_t)(at - text->p) - n_old);
+    return true;
 }
 
 static void edit_file(struct tool *t, const struct invocation *c, struct tool_result *out)
 {
-    size_t n_old = 0, n_new = 0;
-    int root = ((struct root *)t->ctx)->fd;
-    const char *was = json_str(json_get(c->args, "old"), &n_old), *becomes = json_str(json_get(c->args, "new"), &n_new), *path = text_arg(c, "path", "");
-    struct str text = { 0 }, edited = { 0 };
-    if (slurp(root, path, &text, out)) {
-        char *at = n_old && text.len ? memmem(text.p, text.len, was, n_old) : NULL;
-        const char *next = at ? at + 1 : NULL;
-        bool twice = at && memmem(next, (size_t)(text.p + text.len - next), was, n_old);
-        if (!at) tool_fail(out, "%.200s does not hold the old text; read it and copy the text exactly.", path);
-        else if (twice) tool_fail(out, "%.200s holds the old text more than once; take more of what stands around it.", path);
-        else {
-            str_put(&edited, text.p, (size_t)(at - text.p));
-            str_put(&edited, becomes, n_new);
-            str_put(&edited, at + n_old, text.len - (size_t)(at - text.p) - n_old);
-            if (write_below(root, path, edited.p, edited.len, out)) str_fmt(&out->text, "edited %s", path);
-        }
-    }
+    const struct root *r = t->ctx;
+    const char *path = text_arg(c, "path", "");
+    struct str text = { 0 }, edited = { 0 }, backup = { 0 };
+    if (slurp(r->fd, path, &text, out) && replace_piece(&text, c->args, path, &edited, out) && back_up(r, path, &backup, out) &&
+        write_below(r->fd, path, edited.p ? edited.p : "", edited.len, out))
+        say_written(out, &backup, "edited", path);
     str_done(&text);
     str_done(&edited);
+    str_done(&backup);
 }
 
+/* What would be different afterwards, in lines. */
 static void preview_edit(struct tool *t, const struct json *args, struct str *out)
 {
-    static const struct { const char *key, *mark; } sides[] = { { "old", "- " }, { "new", "+ " }, { "content", "+ " } };
-    for (size_t i = 0; i < LEN(sides); i++) {
-        const char *s = json_str(json_get(args, sides[i].key), NULL);
-        for (; s && *s; s += strcspn(s, "\n"), s += *s == '\n') str_fmt(out, "%s%.*s\n", sides[i].mark, (int)strcspn(s, "\n"), s);
+    const struct root *r = t->ctx;
+    const char *path = json_str(json_get(args, "path"), NULL);
+    size_t n = 0;
+    const char *content = json_str(json_get(args, "content"), &n);
+    struct str was = { 0 }, is = { 0 };
+    struct tool_result why = { 0 };
+    bool known = slurp(r->fd, path ? path : "", &was, &why) && was.len <= PREVIEW_MOST;
+    if (content) str_put(&is, content, n);
+    else if (!known || !replace_piece(&was, args, path, &is, &why)) {
+        str_fmt(out, "(this will fail: %s)\n", why.text.p ? why.text.p : "the file is too long");
+        str_clear(&was);
     }
+    if (content && !known) str_clear(&was);
+    diff_lines(out, (struct bytes){ was.p, was.len }, (struct bytes){ is.p, is.len });
+    tool_result_done(&why);
+    str_done(&was);
+    str_done(&is);
 }
 
 /* ---- the table ---- */
@@ -280,6 +362,7 @@ static void builtin_close(struct tool *t)
 {
     struct root *r = t->ctx;
     if (r->fd >= 0) close(r->fd);
+    mem_free(r->backups);
     mem_free(r);
 }
 
@@ -312,6 +395,7 @@ static bool add(struct toolset *ts, const struct builtin *b, struct err *e)
     t->read_only = b->read_only;
     t->policy = b->read_only ? POLICY_ALLOW : POLICY_ASK;
     if (!b->read_only) t->preview = preview_edit;
+    if (ts->opts.backup_dir && !b->read_only) r->backups = mem_str(ts->opts.backup_dir);
     r->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int probe = r->fd < 0 ? -1 : open_below(r->fd, ".", O_PATH, 0);
     bool ok = tool_configure(t, d, e);
@@ -327,10 +411,11 @@ static bool add(struct toolset *ts, const struct builtin *b, struct err *e)
 bool builtin_add(struct toolset *ts, const char *name, struct err *e)
 {
     struct str list = { 0 };
+    if (!strcmp(name, "run")) return run_add(ts, e);
     for (size_t i = 0; i < LEN(builtins); i++)
         if (!strcmp(builtins[i].name, name)) return add(ts, &builtins[i], e);
     for (size_t i = 0; i < LEN(builtins); i++) str_fmt(&list, "%s, ", builtins[i].name);
-    err_set(e, ERR_ARG, "there is no builtin tool '%.60s'; there are %spython", name, list.p);
+    err_set(e, ERR_ARG, "there is no builtin tool '%.60s'; there are %srun, python", name, list.p);
     str_done(&list);
     return false;
 }

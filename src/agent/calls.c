@@ -16,6 +16,7 @@ void call_done(struct call *c)
     mem_free(c->id);
     str_done(&c->text);
     json_free(c->args);
+    words_done(&c->found);
     tool_result_done(&c->result);
 }
 
@@ -31,15 +32,20 @@ static void fail_unknown(struct agent *l, struct call *c)
     str_done(&names);
 }
 
-static bool read_schema_ok(struct call *c)
+/* Tools of the loop itself stand behind those of the user with the same name. */
+static int own_tool(const struct agent *l, const char *name)
 {
-    static const char text[] = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\",\"minimum\":1},\"offset\":{\"type\":\"integer\","
-                               "\"minimum\":0},\"limit\":{\"type\":\"integer\",\"minimum\":1}},\"required\":[\"id\"],\"additionalProperties\":false}";
+    if (l->offers_read && !strcmp(name, "read_result")) return OWN_READ;
+    return choose_applies(l) && !strcmp(name, "find_tools") ? OWN_FIND : OWN_NONE;
+}
+
+static bool own_schema_ok(struct call *c)
+{
     struct err e = { 0 };
-    struct json *schema = json_parse(text, strlen(text), NULL);
-    bool ok = schema_check(schema, c->args, NULL, &e);
+    struct json *d = c->own == OWN_READ ? read_result_tool() : find_tools_tool();
+    bool ok = schema_check(json_get(tool_function(d), "parameters"), c->args, NULL, &e);
     if (!ok) tool_fail_schema(&c->result, &e);
-    json_free(schema);
+    json_free(d);
     return ok;
 }
 
@@ -48,8 +54,8 @@ static bool check(struct agent *l, struct call *c)
 {
     struct err e = { 0 };
     c->tool = toolset_find(l->o.tools, c->name);
-    c->reads_result = !c->tool && l->offers_read && !strcmp(c->name, "read_result");
-    if (!c->tool && !c->reads_result) return fail_unknown(l, c), false;
+    c->own = c->tool ? OWN_NONE : own_tool(l, c->name);
+    if (!c->tool && !c->own) return fail_unknown(l, c), false;
     if (c->incomplete) {
         tool_fail(&c->result, "The call was not finished, so it was not run. Send it again, with less in it.");
         return false;
@@ -61,7 +67,7 @@ static bool check(struct agent *l, struct call *c)
         tool_fail_schema(&c->result, &e);
         return false;
     }
-    if (c->reads_result) return read_schema_ok(c);
+    if (c->own) return own_schema_ok(c);
     if (!schema_check(c->tool->schema, c->args, NULL, &e)) return tool_fail_schema(&c->result, &e), false;
     if (!c->schema_ok) {
         err_set(&e, ERR_ARG, "arguments that satisfy the schema of the tool");
@@ -132,6 +138,7 @@ static enum answer ask_once(struct agent *l, struct call *c, struct str *reason)
     struct str preview = { 0 };
     struct json *edited = NULL;
     if (c->tool->preview) c->tool->preview(c->tool, c->args, &preview);
+    toolset_hide(l->o.tools, &preview);
     struct question q = { c->tool, c->args, { c->text.p, c->text.len }, preview.p, is_unsure(l, c) ? c->confidence : -1 };
     enum answer a = l->o.ui.ask(l->o.ui.ctx, &q, reason, &edited);
     str_done(&preview);
@@ -159,7 +166,7 @@ static bool ask(struct agent *l, struct call *c, bool *quit)
         }
         if (a == ANSWER_TOOL) words_put(&l->always, mem_str(c->name));
         if (a == ANSWER_EXACT) words_put(&l->exact, exact_key(c));
-        if (a == ANSWER_TOOL || a == ANSWER_EXACT) c->tool->changed = false;
+        if (a == ANSWER_TOOL || a == ANSWER_EXACT) tool_accept(c->tool);
         if (a != ANSWER_EDIT) return a != ANSWER_NO;
         if (!check(l, c)) return false;                               /* edited into something that does not fit */
     }
@@ -168,12 +175,13 @@ static bool ask(struct agent *l, struct call *c, bool *quit)
 static bool allow(struct agent *l, struct call *c, bool *quit)
 {
     bool unsure = is_unsure(l, c);
-    if (c->reads_result || (!unsure && allowed_unasked(l, c))) return true;
+    if (c->own || (!unsure && allowed_unasked(l, c))) return true;
     if (c->tool->policy == POLICY_DENY || l->o.strict) deny(c, "This tool is not allowed here.", NULL);
     else if (unsure && !l->o.ui.ask) {
         deny(c, "This call was not sure enough to run without somebody's approval, and nobody can be asked.", NULL);
         c->unsure = true;
-    } else if (!l->o.ui.ask) deny(c, "This tool needs somebody's approval, and nobody can be asked.", NULL);
+    } else if (!l->o.ui.ask && c->tool->changed) deny(c, "The definition of this tool has changed since it was allowed, and nobody can be asked.", NULL);
+    else if (!l->o.ui.ask) deny(c, "This tool needs somebody's approval, and nobody can be asked.", NULL);
     else return ask(l, c, quit);
     log_answer(l, c, "denied");
     return false;
@@ -213,8 +221,9 @@ static void run_one(struct agent *l, struct call *c)
     struct tool *t = c->tool;
     struct invocation in = { c->id, c->args, { c->text.p, c->text.len }, l->o.cancel, 0 };
     c->ran = true;
-    if (c->reads_result) read_result(l, c);
-    for (int attempt = 0; !c->reads_result && attempt < 2; attempt++) {
+    if (c->own == OWN_READ) read_result(l, c);
+    if (c->own == OWN_FIND) choose_find(l, c->args, &c->result, &c->found);
+    for (int attempt = 0; !c->own && attempt < 2; attempt++) {
         in.timeout_ms = time_for(l, t);
         tool_result_done(&c->result);
         t->invoke(t, &in, &c->result);
@@ -246,7 +255,7 @@ static void run_batch(struct agent *l, struct call *call, int n)
 
 static bool is_barrier(const struct call *c)
 {
-    return c->run && !c->reads_result && !c->tool->read_only && !c->tool->idempotent;
+    return c->run && !c->own && !c->tool->read_only && !c->tool->idempotent;
 }
 
 static void announce(struct agent *l, const struct call *c, int index)
@@ -330,6 +339,8 @@ static enum agent_state tell(struct agent *l, struct call *c, int index)
         shown = told;
     }
     if (was_cut) l->offers_read = true;
+    for (int i = 0; i < c->found.n; i++) choose_add(l, c->found.p[i]);
+    if (c->tool && choose_applies(l)) choose_add(l, c->tool->name);   /* a foreign endpoint may call what it was not shown */
     if (c->is_error && !c->result.is_json) result_mark_error(&shown);
     talk_result(l, c, shown.p, shown.len);
     agent_tell(l, &(struct agent_event){ .kind = AG_RESULT, .index = index, .id = c->id, .name = c->name, .args = { c->text.p, c->text.len },

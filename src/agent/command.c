@@ -7,6 +7,7 @@
  * out goes with it. {{ is a brace.
  *
  * "describe": a program that says itself what it offers; its tools are called by name, arguments on stdin. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "agent/int.h"
@@ -16,7 +17,8 @@
 #define DESCRIBE_MS 10000
 #define DESCRIBE_MOST ((size_t)4 << 20)
 
-struct command { struct words argv, env; char *cwd, *in; size_t most; bool dash_ok, sandboxed; };
+enum sandbox { SANDBOX_NONE, SANDBOX_RO, SANDBOX_RW };                /* RW: the folder it runs in may be written */
+struct command { struct words argv, env; char *cwd, *in; size_t most; bool dash_ok; enum sandbox sandbox; };
 
 static void command_free(struct command *c)
 {
@@ -158,12 +160,17 @@ static void run_argv(const struct command *c, char *const *argv, struct bytes in
     process_end_done(&end);
 }
 
-/* Nothing but reading, and no network: the whole tree read-only, a /tmp of its own. */
-static void put_sandbox(struct words *argv)
+/* No network, the whole tree read-only, a /tmp of its own. */
+static void put_sandbox(const struct command *c, struct words *argv)
 {
     static const char *const bwrap[] = { "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
-                                         "--unshare-all", "--die-with-parent", "--new-session", "--" };
+                                         "--unshare-all", "--die-with-parent", "--new-session" };
     for (size_t i = 0; i < LEN(bwrap); i++) words_put(argv, mem_str(bwrap[i]));
+    if (c->sandbox == SANDBOX_RW)
+        for (int i = 0; i < 3; i++) words_put(argv, mem_str(i ? c->cwd : "--bind"));
+    else if (c->cwd && *c->cwd == '/')                                /* one below /tmp would be hidden by its own */
+        for (int i = 0; i < 3; i++) words_put(argv, mem_str(i ? c->cwd : "--ro-bind"));
+    words_put(argv, mem_str("--"));
 }
 
 static void command_invoke(struct tool *t, const struct invocation *call, struct tool_result *out)
@@ -172,7 +179,7 @@ static void command_invoke(struct tool *t, const struct invocation *call, struct
     struct words argv = { 0 };
     struct str in = { 0 };
     bool absent = false;
-    if (c->sandboxed) put_sandbox(&argv);
+    if (c->sandbox) put_sandbox(c, &argv);
     if (fill(c, call->args, &argv, out)) {
         if (c->in && !strcmp(c->in, "json")) str_put(&in, call->text.p, call->text.len);
         else if (c->in) fill_element(c->in, call->args, &in, &absent, out);
@@ -182,16 +189,21 @@ static void command_invoke(struct tool *t, const struct invocation *call, struct
     str_done(&in);
 }
 
+static void put_line(struct str *out, const struct words *argv)
+{
+    for (int i = 0; i < argv->n; i++) {
+        if (i) str_putc(out, ' ');
+        if (*argv->p[i] && !strpbrk(argv->p[i], " \t\n\"'\\$`*?[]{}()<>|&;#~")) str_puts(out, argv->p[i]);
+        else json_write_str(out, argv->p[i], strlen(argv->p[i]));
+    }
+}
+
 static void command_preview(struct tool *t, const struct json *args, struct str *out)
 {
     struct words argv = { 0 };
     struct tool_result why = { 0 };
     if (!fill(t->ctx, args, &argv, &why)) str_put(out, why.text.p, why.text.len);
-    for (int i = 0; i < argv.n; i++) {
-        if (i) str_putc(out, ' ');
-        if (*argv.p[i] && !strpbrk(argv.p[i], " \t\n\"'\\$`*?[]{}()<>|&;#~")) str_puts(out, argv.p[i]);
-        else json_write_str(out, argv.p[i], strlen(argv.p[i]));
-    }
+    put_line(out, &argv);
     tool_result_done(&why);
     words_done(&argv);
 }
@@ -240,7 +252,7 @@ static bool read_sandbox(struct command *c, const struct json *v, struct err *e)
     if (!v || json_str_is(v, "none")) return true;
     if (!json_str_is(v, "ro")) return err_set(e, ERR_ARG, "sandbox: none and ro are accepted");
     if (!program_exists("bwrap")) return err_set(e, ERR_UNSUPPORTED, "sandbox: bubblewrap (bwrap) is not installed, and nothing runs without the sandbox it asks for");
-    c->sandboxed = true;
+    c->sandbox = SANDBOX_RO;
     return true;
 }
 
@@ -260,7 +272,7 @@ static bool read_rest(struct toolset *ts, struct command *c, const struct json *
 static bool members_known(const struct json *v, struct err *e)
 {
     static const char *const known[] = { "description", "parameters", "argv", "describe", "stdin", "cwd", "env", "timeout_ms", "max_output",
-                                         "read_only", "idempotent", "sandbox", "dash_ok", "approve", "result_tokens" };
+                                         "read_only", "idempotent", "sandbox", "dash_ok", "approve", "result_tokens", "pinned" };
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         bool is_known = false;
         for (size_t i = 0; i < LEN(known); i++) is_known |= !strcmp(it.key, known[i]);
@@ -278,6 +290,94 @@ static bool add_command(struct toolset *ts, struct command *c, const char *name,
     t->ctx = c;
     t->open_world = true;
     if (tool_configure(t, config, e)) return toolset_add(ts, t, e);
+    tool_free(t);
+    return false;
+}
+
+/* ---- a program that the model names ---- */
+
+static bool run_words_of(const struct json *args, struct words *argv, struct tool_result *why)
+{
+    const struct json *list = json_get(args, "argv");
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_len(list); i++) {
+        struct str s = { 0 };
+        ok = put_value(&s, json_at(list, i), why);
+        if (ok) words_put(argv, str_take(&s));
+        str_done(&s);
+    }
+    return ok;
+}
+
+static void run_invoke(struct tool *t, const struct invocation *call, struct tool_result *out)
+{
+    const struct command *c = t->ctx;
+    struct words argv = { 0 };
+    size_t n = 0;
+    const char *in = json_str(json_get(call->args, "stdin"), &n);
+    if (c->sandbox) put_sandbox(c, &argv);
+    if (run_words_of(call->args, &argv, out)) run_argv(c, argv.p, (struct bytes){ in, in ? n : 0 }, call, out);
+    words_done(&argv);
+}
+
+static void run_preview(struct tool *t, const struct json *args, struct str *out)
+{
+    struct words argv = { 0 };
+    struct tool_result why = { 0 };
+    const char *in = json_str(json_get(args, "stdin"), NULL);
+    run_words_of(args, &argv, &why);
+    put_line(out, &argv);
+    if (in && *in) str_fmt(out, "\n< %s", in);
+    tool_result_done(&why);
+    words_done(&argv);
+}
+
+/* Does the sandbox work here? Kernels may refuse what is installed. */
+static bool try_sandbox(const struct command *c, struct err *e)
+{
+    struct words argv = { 0 };
+    struct process_end end = { 0 };
+    put_sandbox(c, &argv);
+    words_put(&argv, mem_str("true"));
+    struct process_opts o = { .argv = argv.p, .env = c->env.p, .cwd = c->cwd, .timeout_ms = DESCRIBE_MS, .most = 4096 };
+    bool ok = process_run(&o, &end, e) && (!end.status || err_set(e, ERR_UNSUPPORTED, "there is no sandbox here (%.160s)", end.err.p ? end.err.p : "bwrap failed"));
+    process_end_done(&end);
+    words_done(&argv);
+    return ok;
+}
+
+static bool set_sandbox(struct command *c, const char *how, struct err *e)
+{
+    static const char *const words[] = { [SANDBOX_NONE] = "none", [SANDBOX_RO] = "ro", [SANDBOX_RW] = "rw" };
+    for (int i = 0; i < (int)LEN(words); i++) {
+        if (strcmp(how, words[i])) continue;
+        c->sandbox = (enum sandbox)i;
+        if (!i || (program_exists("bwrap") && try_sandbox(c, e))) return true;
+        if (!e->code) err_set(e, ERR_UNSUPPORTED, "bubblewrap (bwrap) is not installed");
+        return err_in(e, "the tool run");
+    }
+    return err_set(e, ERR_ARG, "--run-sandbox: ro, rw and none are accepted, not '%.40s'", how);
+}
+
+bool run_add(struct toolset *ts, struct err *e)
+{
+    static const char definition[] =
+        "{\"description\":\"Runs a program, without a shell: the program and each of its arguments are an element\",\"parameters\":{\"type\":\"object\",\"properties\":{"
+        "\"argv\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":1},\"stdin\":{\"type\":\"string\"}},\"required\":[\"argv\"],\"additionalProperties\":false}}";
+    struct json *d = json_parse(definition, sizeof definition - 1, NULL);
+    struct command *c = mem_zero(sizeof *c);
+    struct tool *t = tool_new("run", "builtin");
+    t->invoke = run_invoke;
+    t->preview = run_preview;
+    t->close = command_close;
+    t->ctx = c;
+    t->timeout_ms = TIMEOUT_MS;
+    c->most = OUTPUT_MOST;
+    c->cwd = realpath(ts->opts.root ? ts->opts.root : ".", NULL);
+    bool ok = c->cwd || err_set(e, ERR_IO, "--root %s: %s", ts->opts.root ? ts->opts.root : ".", strerror(errno));
+    ok = ok && make_env(ts, NULL, ".", &c->env, e) && set_sandbox(c, ts->opts.run_sandbox ? ts->opts.run_sandbox : "ro", e) && tool_configure(t, d, e);
+    json_free(d);
+    if (ok) return toolset_add(ts, t, e);
     tool_free(t);
     return false;
 }

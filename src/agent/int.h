@@ -58,6 +58,9 @@ struct toolset {
 };
 /* s with ${env:NAME} and ${dir} replaced (and the value remembered as a secret). NULL with e: NAME is not set. */
 char *toolset_expand(struct toolset *ts, const char *s, const char *dir, struct err *e);
+char *toolset_expand_encoded(struct toolset *ts, const char *s, const char *dir, struct err *e);  /* values percent-encoded */
+void toolset_secret(struct toolset *ts, const char *name, const char *value);  /* from now on value is shown as ${env:name} */
+void percent_encode(struct str *out, const char *s, size_t n);        /* all but letters, digits and -_.~ */
 void toolset_warn(struct toolset *ts, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct tool *tool_new(const char *name, const char *source);
 void tool_free(struct tool *t);
@@ -77,6 +80,11 @@ bool command_read(struct toolset *ts, const char *name, const struct json *confi
 bool web_read(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
 bool openapi_read(struct toolset *ts, const struct json *list, const char *dir, struct err *e);
 bool builtin_add(struct toolset *ts, const char *name, struct err *e);
+bool run_add(struct toolset *ts, struct err *e);                      /* the builtin tool run: a program that the model names */
+
+/* Lines that differ, "- " old and "+ " new, with an equal line around each change: diff.c. */
+void diff_lines(struct str *out, struct bytes was, struct bytes is);
+void diff_json(struct str *out, const struct json *was, const struct json *is);  /* NULL: nothing */
 
 /* ---- MCP -------------------------------------------------------------------------------------- */
 

@@ -11,11 +11,12 @@
 #include <time.h>
 
 #include "agent/mcp.h"
+#include "agent/oauth.h"
 #include "client/client.h"
 
 #define MODERN "2026-07-28"
 #define PROBE_MS 3000
-#define OPEN_MS 20000
+#define START_MS 20000
 #define CALL_MS 30000
 #define PAGES_MOST 1000
 #define LIST_MS 60000
@@ -81,9 +82,17 @@ struct json *mcp_result(struct json *answer, struct err *e)
     return out;
 }
 
+/* A server that is being opened has its time in all, however many requests that takes. */
+static int time_left(const struct mcp *m, int ms)
+{
+    uint64_t now = clock_ns();
+    if (!m->open_until) return ms;
+    return (int)MIN((uint64_t)ms, m->open_until > now ? (m->open_until - now) / 1000000u + 1 : 1);
+}
+
 static struct json *ask(struct mcp *m, const char *method, struct json *params, int ms, struct err *e)
 {
-    struct rpc_request q = { .method = method, .params = params, .timeout_ms = ms };
+    struct rpc_request q = { .method = method, .params = params, .timeout_ms = time_left(m, ms) };
     struct json *a = rpc_call(m->rpc, &q, e);
     return a ? mcp_result(a, e) : NULL;
 }
@@ -111,11 +120,22 @@ static void note_capabilities(struct mcp *m, const struct json *result)
     m->lists_change = json_bool(json_get(json_get(json_get(result, "capabilities"), "tools"), "listChanged"));
 }
 
+/* An rpc_auth_fn. While the user signs in, the time in which a server has to come up stands still. */
+static bool authorize(void *mcp, int status, const char *challenge, const char *used, struct str *out, struct err *e)
+{
+    struct mcp *m = mcp;
+    uint64_t t0 = clock_ns();
+    bool ok = !used || oauth_refused(m->oauth, status, challenge, used, e);
+    if (used && m->open_until) m->open_until += clock_ns() - t0;
+    if (ok) oauth_token(m->oauth, out);
+    return ok;
+}
+
 static bool start(struct mcp *m, struct err *e)
 {
     rpc_close(m->rpc);
     m->rpc = NULL;
-    if (m->url) m->rpc = rpc_http_open(&(struct rpc_http_opts){ m->url, &m->header, m->ts->opts.public_only }, e);
+    if (m->url) m->rpc = rpc_http_open(&(struct rpc_http_opts){ m->url, &m->header, m->ts->opts.public_only, m->oauth ? authorize : NULL, m }, e);
     else m->rpc = rpc_pipe_open(m->argv.p, m->env.p, m->cwd, e);
     if (!m->rpc) return false;
     rpc_on_ask(m->rpc, mcp_on_ask, m);
@@ -135,7 +155,7 @@ static bool probe(struct mcp *m, struct err *e)
     bool modern = false, nobody = false;
     settle(m, true, MODERN);
     for (int attempt = 0; attempt < 2; attempt++) {                   /* what was refused is said again, once */
-        struct rpc_request q = { .method = "server/discover", .params = mcp_params(m), .timeout_ms = PROBE_MS };
+        struct rpc_request q = { .method = "server/discover", .params = mcp_params(m), .timeout_ms = time_left(m, PROBE_MS) };
         struct json *a = rpc_call(m->rpc, &q, &why);
         bool again = says_modern(a) && json_get(a, "error");
         modern = says_modern(a);
@@ -173,7 +193,7 @@ static bool initialize(struct mcp *m, struct err *e)
     json_set(p, "protocolVersion", json_new_str("2025-11-25"));
     json_set(p, "capabilities", capabilities(m));
     json_set(p, "clientInfo", client_info());
-    struct rpc_request q = { .method = "initialize", .params = p, .timeout_ms = OPEN_MS - PROBE_MS };
+    struct rpc_request q = { .method = "initialize", .params = p, .timeout_ms = time_left(m, START_MS) };
     struct json *a = rpc_call(m->rpc, &q, e);
     if (!a && (q.status == 404 || q.status == 405)) err_set(e, ERR_UNSUPPORTED, "there is no MCP server over streamable HTTP at its url (HTTP status %d)", q.status);
     if (!a) return false;
@@ -203,41 +223,65 @@ static void note_ttl(struct mcp *m, const struct json *result)
     m->stale_at = ms > 0 && !m->lists_change ? clock_ns() + (uint64_t)MIN(ms, (int64_t)TTL_MOST_MS) * 1000000u : 0;
 }
 
+/* Has this cursor led us here before? Servers that turn in a circle are not followed. */
+static bool is_seen(struct words *seen, const char *cursor, size_t len)
+{
+    char hex[65];
+    sha256_hex(cursor, len, hex);
+    for (int i = 0; i < seen->n; i++)
+        if (!strcmp(seen->p[i], hex)) return true;
+    words_put(seen, mem_str(hex));
+    return false;
+}
+
 struct json *mcp_list(struct mcp *m, struct err *e)
 {
     struct json *all = json_new_array();
     struct str cursor = { 0 };
-    bool has = false;
+    struct words seen = { 0 };
+    bool has = false, ok = true;
     uint64_t until = clock_ns() + (uint64_t)LIST_MS * 1000000u;       /* pages without end are cut off somewhere */
     for (int page = 0; page < PAGES_MOST && clock_ns() < until; page++) {
         struct json *p = mcp_params(m);
         if (has) json_set(p, "cursor", json_new_strn(cursor.p ? cursor.p : "", cursor.len));
         struct json *r = ask(m, "tools/list", p, m->timeout_ms, e);
-        if (!r) goto fail;
+        if (!(ok = r != NULL)) break;
         const struct json *tools = json_get(r, "tools");
         for (size_t i = 0; i < json_len(tools); i++) json_push(all, json_copy(json_at(tools, i)));
         size_t len = 0;
         const char *next = json_str(json_get(r, "nextCursor"), &len);
-        bool again = next && has && len == cursor.len && !memcmp(next, cursor.p ? cursor.p : "", len);
         str_clear(&cursor);
-        if (next) str_put(&cursor, next, len);
+        if (next) str_put(&cursor, next, len);                        /* an empty one is one */
         has = next != NULL;
         note_ttl(m, r);
         json_free(r);
-        if (!next || again) break;
+        if (!has || is_seen(&seen, cursor.p ? cursor.p : "", cursor.len)) break;
     }
     str_done(&cursor);
-    return all;
-fail:
-    str_done(&cursor);
+    words_done(&seen);
+    if (ok) return all;
     json_free(all);
     return NULL;
+}
+
+/* Within its time: a server that answers each request a little too late does not come up either. */
+static bool open_in_time(struct mcp *m, struct json **listed, struct err *e)
+{
+    m->open_until = clock_ns() + (uint64_t)m->start_ms * 1000000u;
+    bool ok = handshake(m, e) && (*listed = mcp_list(m, e));
+    bool late = !ok && clock_ns() >= m->open_until;
+    m->open_until = 0;
+    if (late) err_set(e, ERR_LIMIT, "it did not come up within %d ms (\"start_ms\")", m->start_ms);
+    return ok;
 }
 
 static void *open_server(void *mcp)
 {
     struct mcp *m = mcp;
-    if (handshake(m, &m->err)) m->listed = mcp_list(m, &m->err);
+    if (!open_in_time(m, &m->listed, &m->err)) {
+        rpc_close(m->rpc);                                            /* nobody will speak with it */
+        m->rpc = NULL;
+    }
     return NULL;
 }
 
@@ -254,7 +298,9 @@ static bool revive(struct mcp *m, struct cancel *c, struct err *e)
     if (m->restarts) nap(c, 500 << m->restarts);
     m->restarts++;
     m->stale_at = 1;                                                  /* it may be another one now */
-    return handshake(m, e);
+    json_free(m->verify);
+    m->verify = NULL;
+    return open_in_time(m, &m->verify, e);
 }
 
 bool mcp_restart(struct mcp *m, struct err *e)
@@ -263,7 +309,9 @@ bool mcp_restart(struct mcp *m, struct err *e)
     m->restarts = 0;
     m->known_era = false;                                             /* it may be another one now, */
     m->stale_at = 1;                                                  /* with other tools */
-    bool ok = handshake(m, e);
+    json_free(m->verify);
+    m->verify = NULL;
+    bool ok = open_in_time(m, &m->verify, e);
     m->err = ok ? (struct err){ 0 } : *e;
     pthread_mutex_unlock(&m->restart);
     return ok;
@@ -285,9 +333,13 @@ void mcp_close(struct mcp *m)
 {
     if (!m) return;
     rpc_close(m->rpc);
+    oauth_close(m->oauth);
     pthread_mutex_destroy(&m->restart);
     json_free(m->config);
     json_free(m->listed);
+    json_free(m->pinned);
+    json_free(m->cached);
+    json_free(m->verify);
     words_done(&m->argv);
     words_done(&m->env);
     words_done(&m->header);
@@ -331,23 +383,66 @@ static bool url_ok(const struct mcp *m, const struct toolset *ts, struct err *e)
     return plain || err_set(e, ERR_ARG, "url: https:// is needed (http:// for this machine%s)", ts->opts.public_only ? " only by its owner" : ", or with \"insecure\": true");
 }
 
+/* One question at a time, whoever asks. */
+static bool sign_in_alone(void *mcp, const char *server, const char *url)
+{
+    struct toolset *ts = ((struct mcp *)mcp)->ts;
+    pthread_mutex_lock(&ts->asking);
+    bool ok = ts->opts.sign_in(ts->opts.sign_in_ctx, server, url);
+    pthread_mutex_unlock(&ts->asking);
+    return ok;
+}
+
+/* Members that are text, with ${env:…} filled in. */
+static struct json *expand_members(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
+{
+    struct json *out = json_new_object();
+    for (struct json_iter it = json_iter(json_is(v, JSON_OBJECT) ? v : NULL); json_next(&it);) {
+        const char *s = json_str(it.value, NULL);
+        char *text = s ? toolset_expand(ts, s, dir, e) : NULL;
+        if (s && !text) return json_free(out), NULL;
+        json_set(out, it.key, text ? json_new_str(text) : json_copy(it.value));
+        mem_free(text);
+    }
+    return out;
+}
+
+/* Who gives a key himself does not sign in; nor do those who name servers to us from outside. */
+static bool open_oauth(struct toolset *ts, struct mcp *m, const char *dir, struct err *e)
+{
+    const struct json *config = json_get(m->config, "oauth");
+    for (int i = 0; i < m->header.n; i += 2)
+        if (!strcasecmp(m->header.p[i], "authorization")) return !config || err_set(e, ERR_ARG, "oauth and headers.Authorization: one of them is accepted");
+    if (ts->opts.public_only) return !config || err_set(e, ERR_ARG, "oauth: nobody can sign in here");
+    if (config && !json_is(config, JSON_OBJECT)) return err_set(e, ERR_ARG, "oauth: must be an object");
+    struct json *filled = expand_members(ts, config, dir, e);
+    if (!filled) return err_in(e, "oauth");
+    m->oauth = oauth_open(&(struct oauth_opts){ m->name, m->url, filled, ts->opts.state_dir, ts->opts.public_only, ts->opts.sign_in ? sign_in_alone : NULL, m }, e);
+    json_free(filled);
+    return m->oauth != NULL;
+}
+
 static bool put_url(struct toolset *ts, struct mcp *m, const char *dir, struct err *e)
 {
     const char *url = json_str(json_get(m->config, "url"), NULL);
     if (json_get(m->config, "command")) return err_set(e, ERR_ARG, "command and url: one of them is accepted");
     if (!url || !(m->url = toolset_expand(ts, url, dir, e))) return e->code ? err_in(e, "url") : err_set(e, ERR_ARG, "url: must be a string");
-    return toolset_headers(ts, json_get(m->config, "headers"), dir, &m->header, e) && url_ok(m, ts, e);
+    return toolset_headers(ts, json_get(m->config, "headers"), dir, &m->header, e) && url_ok(m, ts, e) && open_oauth(ts, m, dir, e);
 }
 
 static bool configure(struct toolset *ts, struct mcp *m, const char *dir, struct err *e)
 {
-    const struct json *cwd = json_get(m->config, "cwd"), *ms = json_get(m->config, "timeout_ms");
-    int64_t n = CALL_MS;
+    const struct json *cwd = json_get(m->config, "cwd"), *ms = json_get(m->config, "timeout_ms"), *start = json_get(m->config, "start_ms"), *lazy = json_get(m->config, "lazy");
+    int64_t n = CALL_MS, n_start = START_MS;
     if (!json_is(m->config, JSON_OBJECT)) return err_set(e, ERR_ARG, "must be an object with a command or a url");
     if (!(json_get(m->config, "url") ? put_url(ts, m, dir, e) : put_argv(ts, m, dir, e))) return false;
     if (cwd && (!json_is(cwd, JSON_STRING) || !(m->cwd = toolset_expand(ts, json_str(cwd, NULL), dir, e)))) return err_set(e, ERR_ARG, "cwd: must be a string");
     if (ms && (!json_i64(ms, &n) || n < 1 || n > 86400000)) return err_set(e, ERR_ARG, "timeout_ms: a whole number from 1 on is accepted");
+    if (start && (!json_i64(start, &n_start) || n_start < 1 || n_start > 600000)) return err_set(e, ERR_ARG, "start_ms: 1 to 600000 is accepted");
+    if (lazy && !json_is(lazy, JSON_BOOL)) return err_set(e, ERR_ARG, "lazy: true and false are accepted");
     m->timeout_ms = (int)n;
+    m->start_ms = (int)n_start;
+    m->lazy = json_bool(lazy);
     m->trusted = json_bool(json_get(m->config, "trusted"));
     return make_env(ts, json_get(m->config, "env"), dir, &m->env, e);
 }
@@ -365,6 +460,15 @@ static struct mcp *new_server(struct toolset *ts, const char *name, const struct
     return NULL;
 }
 
+/* A lazy one whose tools are known is offered as it was, and started by the first call. */
+static bool waits(struct mcp *m)
+{
+    if (!m->lazy || !m->cached) return false;
+    m->listed = m->cached;
+    m->cached = NULL;
+    return true;
+}
+
 bool mcp_read(struct toolset *ts, const struct json *servers, const char *dir, struct err *e)
 {
     size_t first = ts->n_mcp;
@@ -378,6 +482,8 @@ bool mcp_read(struct toolset *ts, const struct json *servers, const char *dir, s
     pthread_t *thread = mem_zero((ts->n_mcp - first + 1) * sizeof *thread);
     bool *runs = mem_zero(ts->n_mcp - first + 1);
     for (size_t i = first; i < ts->n_mcp; i++) {
+        mcp_state_read(ts->mcp[i]);
+        if (waits(ts->mcp[i])) continue;
         runs[i - first] = !pthread_create(&thread[i - first], NULL, open_server, ts->mcp[i]);
         if (!runs[i - first]) open_server(ts->mcp[i]);
     }
@@ -387,8 +493,12 @@ bool mcp_read(struct toolset *ts, const struct json *servers, const char *dir, s
     mem_free(runs);
     for (size_t i = first; i < ts->n_mcp; i++) {                      /* in the order of the file, whoever was ready first */
         struct mcp *m = ts->mcp[i];
-        if (m->listed) mcp_add_tools(ts, m);
-        else toolset_warn(ts, "MCP server %s is left out: %s", m->name, m->err.msg);
+        if (!m->listed) {
+            toolset_warn(ts, "MCP server %s is left out: %s", m->name, m->err.msg);
+            continue;
+        }
+        mcp_add_tools(ts, m);
+        if (m->rpc) mcp_state_write(m);
     }
     return true;
 }

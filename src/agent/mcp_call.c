@@ -31,7 +31,7 @@ static enum elicit ask_user(struct toolset *ts, const struct elicitation *q, str
 }
 
 /* A page that a person may be sent to: TLS or this machine, and nothing but visible ASCII, so that it is what it looks like. */
-static bool page_ok(const char *url)
+bool mcp_page_ok(const char *url)
 {
     static const char *const begins[] = { "https://", "http://localhost", "http://127.0.0.1" };
     bool known = false;
@@ -47,7 +47,7 @@ static struct json *ask_page(struct mcp *m, const char *message, const char *url
 {
     struct json *none = NULL;
     struct elicitation q = { .server = m->name, .message = message, .url = url };
-    return elicited(page_ok(url) ? ask_user(m->ts, &q, &none) : ELICIT_CANCEL, NULL);
+    return elicited(mcp_page_ok(url) ? ask_user(m->ts, &q, &none) : ELICIT_CANCEL, NULL);
 }
 
 struct json *mcp_on_ask(void *mcp, const char *method, const struct json *params)
@@ -188,6 +188,7 @@ static struct json *call_once(struct mcp_tool *mt, const struct invocation *c, c
         struct err why = { 0 };
         struct rpc *rpc = mcp_take(m, c->cancel, &why);
         if (!rpc) return err_set(e, ERR_IO, "it is not usable: %s", why.msg), NULL;
+        if (!mcp_holds(mt)) return rpc_close(rpc), err_set(e, ERR_ARG, "its tool %.60s is not what it was described as; read its definition again before you call it", mt->name), NULL;
         struct json *a = send_call(rpc, mt, c, more, &why);
         bool lost = m->url && rpc_is_dead(rpc), stale = m->url && m->modern && rpc_error_code(a) == HEADER_MISMATCH;
         rpc_close(rpc);

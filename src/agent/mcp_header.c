@@ -14,18 +14,6 @@
 
 /* ---- values ---- */
 
-static void put_base64(struct str *out, const unsigned char *p, size_t n)
-{
-    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        unsigned v = (unsigned)p[i] << 16 | (i + 1 < n ? (unsigned)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-        str_putc(out, digit[v >> 18]);
-        str_putc(out, digit[v >> 12 & 63]);
-        str_putc(out, i + 1 < n ? digit[v >> 6 & 63] : '=');
-        str_putc(out, i + 2 < n ? digit[v & 63] : '=');
-    }
-}
-
 static bool is_plain(const char *s, size_t n)
 {
     static const char mark[] = "=?base64?";
@@ -42,7 +30,7 @@ void header_value(struct str *out, const char *s, size_t n)
         return;
     }
     str_puts(out, "=?base64?");
-    put_base64(out, (const unsigned char *)s, n);
+    base64_put(out, s, n);
     str_puts(out, "?=");
 }
 

@@ -2,7 +2,7 @@
  *
  * What a server says about its tools is text of strangers: descriptions go to the model as descriptions, hints that
  * a tool only reads count only for servers marked "trusted". A tool that is defined anew keeps its place, because the
- * prompt is rendered in this order, and is asked for again, even if it was allowed. */
+ * prompt is rendered in this order, and is asked for again, even if it was allowed (mcp_state.c). */
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "agent/mcp.h"
 
 #define TOOLS_MOST 512
+#define TOOLS_MOST_CHOSEN 8192              /* where the model is shown a choice of them */
 
 /* ---- tools of a server ---- */
 
@@ -92,6 +93,15 @@ static void mcp_tool_close(struct tool *t)
     mem_free(mt);
 }
 
+static void mcp_tool_accept(struct tool *t)
+{
+    struct mcp_tool *mt = t->ctx;
+    const struct json *d = mcp_find(mt->m->listed, mt->name);
+    if (!d) return;
+    mcp_pin(mt->m, d);
+    mcp_state_write(mt->m);
+}
+
 /* A server that reads arguments from headers refuses calls of a tool whose headers cannot be made. */
 static bool headers_ok(struct toolset *ts, const struct mcp *m, const struct json *d)
 {
@@ -101,12 +111,14 @@ static bool headers_ok(struct toolset *ts, const struct mcp *m, const struct jso
     return false;
 }
 
+static size_t tools_most(const struct toolset *ts) { return ts->opts.retrieves ? TOOLS_MOST_CHOSEN : TOOLS_MOST; }
+
 static void add_tool(struct toolset *ts, struct mcp *m, const struct json *d)
 {
     const char *name = json_str(json_get(d, "name"), NULL);
     struct err e = { 0 };
     if (!name || !*name || !wanted(m, name)) return;
-    if (ts->n >= TOOLS_MOST || !headers_ok(ts, m, d)) return;
+    if (ts->n >= tools_most(ts) || !headers_ok(ts, m, d)) return;
     char *said = model_name(ts, m, name);
     struct str source = { 0 };
     str_fmt(&source, "mcp %s", m->name);
@@ -120,7 +132,11 @@ static void add_tool(struct toolset *ts, struct mcp *m, const struct json *d)
     t->ctx = mt;
     t->timeout_ms = m->timeout_ms;
     use_hints(t, m, json_get(d, "annotations"));
-    if (json_get(m->config, "approve")) json_set(f, "approve", json_copy(json_get(m->config, "approve")));
+    static const char *const passed[] = { "approve", "pinned", "result_tokens" };
+    for (size_t i = 0; i < LEN(passed); i++)
+        if (json_get(m->config, passed[i])) json_set(f, passed[i], json_copy(json_get(m->config, passed[i])));
+    t->accept = mcp_tool_accept;
+    mcp_pin_check(t, m, d);
     bool ok = tool_configure(t, f, &e);
     if (!ok) tool_free(t);
     if (!ok || !toolset_add(ts, t, &e)) toolset_warn(ts, "MCP server %s: tool %.60s is left out: %s", m->name, name, e.msg);
@@ -132,9 +148,9 @@ static void add_tool(struct toolset *ts, struct mcp *m, const struct json *d)
 void mcp_add_tools(struct toolset *ts, struct mcp *m)
 {
     for (size_t i = 0; i < json_len(m->listed); i++) add_tool(ts, m, json_at(m->listed, i));
-    if (ts->n >= TOOLS_MOST && json_len(m->listed))
-        toolset_warn(ts, "MCP server %s: it lists %zu tools; %d in all are offered (choose with \"include\")", m->name, json_len(m->listed), TOOLS_MOST);
-    if (rpc_garbage(m->rpc)) toolset_warn(ts, "MCP server %s: it writes lines to stdout that are no messages; they are skipped", m->name);
+    if (ts->n >= tools_most(ts) && json_len(m->listed))
+        toolset_warn(ts, "MCP server %s: it lists %zu tools; %zu in all are offered (choose with \"include\")", m->name, json_len(m->listed), tools_most(ts));
+    if (m->rpc && rpc_garbage(m->rpc)) toolset_warn(ts, "MCP server %s: it writes lines to stdout that are no messages; they are skipped", m->name);
 }
 
 /* ---- the list changes ---- */
@@ -170,7 +186,8 @@ static bool update_known(struct toolset *ts, struct mcp *m, const struct json *l
             t->schema = tool_schema(t->function);
             json_free(f);
             mcp_schemas(t->ctx, d);
-            t->changed = changed = true;
+            mcp_pin_check(t, m, d);
+            changed = true;
         }
         ts->tool[kept++] = t;
     }
@@ -207,7 +224,21 @@ bool mcp_refresh(struct toolset *ts, struct mcp *m)
         changed = true;
     }
     json_free(was);
+    pthread_mutex_lock(&m->restart);
+    json_free(m->verify);
+    m->verify = NULL;
+    pthread_mutex_unlock(&m->restart);
+    if (changed) mcp_state_write(m);
     return changed;
+}
+
+bool mcp_holds(struct mcp_tool *mt)
+{
+    pthread_mutex_lock(&mt->m->restart);
+    const struct json *now = mcp_find(mt->m->verify, mt->name), *was = mcp_find(mt->m->listed, mt->name);
+    bool holds = !mt->m->verify || (now && was && mcp_same(now, was));
+    pthread_mutex_unlock(&mt->m->restart);
+    return holds;
 }
 
 bool mcp_is(const struct mcp *m, const char *name) { return !strcmp(m->name, name); }
@@ -216,7 +247,7 @@ struct json *mcp_status(const struct mcp *m)
 {
     struct json *o = json_new_object();
     json_set(o, "server", json_new_str(m->name));
-    json_set(o, "state", json_new_str(!m->listed ? "left out" : rpc_is_dead(m->rpc) ? "ended" : "running"));
+    json_set(o, "state", json_new_str(!m->listed ? "left out" : !m->rpc ? "not started" : rpc_is_dead(m->rpc) ? "ended" : "running"));
     json_set(o, "version", json_new_str(m->version));
     json_set(o, "over", json_new_str(m->url ? "http" : "stdio"));
     json_set(o, "tools", json_new_int((int64_t)json_len(m->listed)));

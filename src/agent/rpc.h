@@ -26,7 +26,10 @@ int64_t rpc_error_code(const struct json *answer);                    /* 0: it i
 struct rpc;
 /* Starts the program. NULL with e. Its reader is a thread of its own. */
 struct rpc *rpc_pipe_open(char *const *argv, char *const *env, const char *cwd, struct err *e);
-struct rpc_http_opts { const char *url; const struct words *header; bool public_only; };  /* all copied */
+/* url and header are copied. auth: asked for the token of each request (used NULL: out is filled) and told when one is refused;
+ * true: it has another one now. NULL: nobody signs in. */
+typedef bool rpc_auth_fn(void *ctx, int status, const char *challenge, const char *used, struct str *out, struct err *e);
+struct rpc_http_opts { const char *url; const struct words *header; bool public_only; rpc_auth_fn *auth; void *auth_ctx; };
 struct rpc *rpc_http_open(const struct rpc_http_opts *o, struct err *e);
 /* Who calls on a thread of its own holds it meanwhile; the last rpc_close() ends it. A child: its stdin is closed; two
  * seconds later TERM, two more KILL. HTTP: its session is given back. */

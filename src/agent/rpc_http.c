@@ -23,6 +23,7 @@
 #define NOTIFY_MS 5000
 #define RETRY_MS 1000
 #define RETRY_MOST_MS 60000
+#define TOKENS_MOST 4                       /* with which one request is tried */
 
 struct exchange;
 struct line { struct client *client; struct exchange *now; };         /* a connection, and what goes on on it */
@@ -31,6 +32,7 @@ struct http_rpc {
     char *url;
     struct words header;                                              /* of the configuration: name, value, … */
     bool public_only;
+    rpc_auth_fn *auth; void *auth_ctx;
     char session[512];                                                /* "": none */
     struct line *idle[LINES_MOST]; int n_idle;
     struct rpc_wait *waiting;                                         /* calls that are going on */
@@ -211,7 +213,7 @@ static bool goes_on(const struct exchange *x, const char *url, int n)
 }
 
 /* One request, redirects included. True: HTTP answered, or the stream was left because the answer had come. */
-static bool exchange(struct exchange *x, const char *method, struct bytes body, const struct headers *headers, struct err *e)
+static bool exchange_once(struct exchange *x, const char *method, struct bytes body, const struct headers *headers, struct err *e)
 {
     struct line *l = take_line(x->h, e);
     char *url = mem_str(x->h->url);
@@ -232,6 +234,48 @@ static bool exchange(struct exchange *x, const char *method, struct bytes body, 
     else if (l) drop_line(l);
     mem_free(url);
     return ok || (x->w && x->w->answer);
+}
+
+/* The user's time to sign in is not the server's. */
+static bool authorize(struct exchange *x, const char *used, struct str *token)
+{
+    uint64_t t0 = clock_ns();
+    struct err why = { 0 };
+    bool ok = x->h->auth(x->h->auth_ctx, x->reply.status, x->reply.challenge, used, token, &why);
+    pthread_mutex_lock(&x->h->r.lock);
+    if (x->w) x->w->until += clock_ns() - t0, x->w->last += clock_ns() - t0;
+    else x->until += x->until < UINT64_MAX / 2 ? clock_ns() - t0 : 0;
+    pthread_mutex_unlock(&x->h->r.lock);
+    if (!ok && why.code) x->err = why;
+    return ok;
+}
+
+/* The same with a token, and with another one if that is refused. */
+static bool exchange(struct exchange *x, const char *method, struct bytes body, const struct headers *headers, struct err *e)
+{
+    struct str token = { 0 };
+    bool ok = false;
+    if (!x->h->auth) return exchange_once(x, method, body, headers, e);
+    x->h->auth(x->h->auth_ctx, 0, "", NULL, &token, e);
+    for (int n = 0; n < TOKENS_MOST; n++) {
+        struct headers all = *headers;
+        struct str bearer = { 0 };
+        if (n) client_reply_done(&x->reply);
+        if (token.len) {
+            str_fmt(&bearer, "Bearer %s", token.p);
+            put_header(&all, "Authorization", bearer.p);
+        }
+        ok = exchange_once(x, method, body, &all, e);
+        str_done(&bearer);
+        if (!ok || (x->reply.status != 401 && x->reply.status != 403) || cancel_is_on(x->cancel)) break;
+        struct str next = { 0 };
+        bool again = authorize(x, token.p ? token.p : "", &next);
+        str_done(&token);
+        token = next;
+        if (!again) break;
+    }
+    str_done(&token);
+    return ok;
 }
 
 static void exchange_init(struct exchange *x, struct http_rpc *h, struct rpc_wait *w, struct cancel *c)
@@ -285,7 +329,8 @@ static bool say_status(const struct exchange *x, struct err *e)
     int s = x->reply.status;
     struct str text = { 0 };
     result_clean(&text, x->reply.body.p ? x->reply.body.p : "", MIN(x->reply.body.len, (size_t)160));
-    if (s == 401 || s == 403)
+    if ((s == 401 || s == 403) && x->err.code) *e = x->err;
+    else if (s == 401 || s == 403)
         err_set(e, ERR_ARG, "HTTP status %d: it wants to know who asks (\"headers\": {\"Authorization\": \"Bearer ${env:NAME}\"})", s);
     else if (s >= 300 && s < 400) err_set(e, ERR_ARG, "HTTP status %d: it sends us elsewhere (%.120s), which is not followed", s, x->reply.location);
     else if (s >= 200 && s < 300) err_set(e, ERR_IO, "its answer is no JSON-RPC message for this request (%.60s)", *x->reply.type ? x->reply.type : "no content type");
@@ -467,6 +512,8 @@ struct rpc *rpc_http_open(const struct rpc_http_opts *o, struct err *e)
     rpc_init(&h->r, &http_kind);
     h->url = mem_str(o->url);
     h->public_only = o->public_only;
+    h->auth = o->auth;
+    h->auth_ctx = o->auth_ctx;
     for (int i = 0; o->header && i < o->header->n; i++) words_put(&h->header, mem_str(o->header->p[i]));
     return &h->r;
 }

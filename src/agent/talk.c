@@ -59,7 +59,7 @@ void agent_note(struct agent *l, const char *fmt, ...)
 
 /* ---- the request ---- */
 
-static struct json *read_result_tool(void)
+struct json *read_result_tool(void)
 {
     static const char text[] =
         "{\"type\":\"function\",\"function\":{\"name\":\"read_result\",\"description\":\"Reads more of a result that was cut\","
@@ -69,14 +69,19 @@ static struct json *read_result_tool(void)
     return json_parse(text, strlen(text), NULL);
 }
 
+struct json *agent_shown(const struct agent *l)
+{
+    struct json *tools = choose_definitions(l);
+    if (l->offers_read) json_push(tools, read_result_tool());
+    return tools;
+}
+
 struct json *talk_body(const struct agent *l, bool answer_only)
 {
     struct json *body = json_copy(l->request);
     json_set(body, "messages", json_copy(l->messages));
     if (!l->tools_on || !toolset_n(l->o.tools)) return body;
-    struct json *tools = toolset_definitions(l->o.tools);
-    if (l->offers_read) json_push(tools, read_result_tool());
-    json_set(body, "tools", tools);
+    json_set(body, "tools", agent_shown(l));
     if (answer_only) json_set(body, "tool_choice", json_new_str("none"));
     return body;
 }
@@ -304,6 +309,7 @@ void agent_clear(struct agent *l)
 {
     keep_first(l, has_system(l));
     breaker_done(&l->breaker);
+    words_done(&l->chosen);
 }
 
 void agent_system(struct agent *l, const char *text)

@@ -18,6 +18,8 @@ struct toolset *toolset_open(const struct toolset_opts *o)
 {
     struct toolset *ts = mem_zero(sizeof *ts);
     if (o) ts->opts = *o;
+    if (ts->opts.state_dir) ts->opts.state_dir = mem_str(ts->opts.state_dir);
+    if (ts->opts.backup_dir) ts->opts.backup_dir = mem_str(ts->opts.backup_dir);
     pthread_mutex_init(&ts->asking, NULL);
     return ts;
 }
@@ -30,6 +32,7 @@ void tool_free(struct tool *t)
     json_free(t->schema);
     mem_free(t->name);
     mem_free(t->source);
+    mem_free(t->difference);
     mem_free(t);
 }
 
@@ -43,6 +46,8 @@ void toolset_close(struct toolset *ts)
     mem_free(ts->tool);
     mem_free(ts->mcp);
     mem_free(ts->secret);
+    mem_free((char *)(uintptr_t)ts->opts.state_dir);
+    mem_free((char *)(uintptr_t)ts->opts.backup_dir);
     str_done(&ts->warnings);
     pthread_mutex_destroy(&ts->asking);
     mem_free(ts);
@@ -149,7 +154,7 @@ bool tool_configure(struct tool *t, const struct json *config, struct err *e)
     if (par) json_set(t->function, "parameters", json_copy(par));
     return read_policy(t, json_get(config, "approve"), e) && read_number(config, "timeout_ms", &t->timeout_ms, e) &&
            read_number(config, "result_tokens", &t->result_tokens, e) && read_flag(config, "read_only", &t->read_only, e) &&
-           read_flag(config, "idempotent", &t->idempotent, e);
+           read_flag(config, "idempotent", &t->idempotent, e) && read_flag(config, "pinned", &t->pinned, e);
 }
 
 static bool name_is_legal(const char *s)
@@ -174,6 +179,14 @@ static bool check_record(const struct toolset *ts, struct tool *t, struct err *e
     bool known = schema_check(t->schema, probe, NULL, &why) || (why.code != ERR_UNSUPPORTED && why.code != ERR_SCHEMA);
     json_free(probe);
     return known || err_set(e, ERR_SCHEMA, "parameters: %s", why.msg);
+}
+
+void tool_accept(struct tool *t)
+{
+    if (t->changed && t->accept) t->accept(t);
+    t->changed = false;
+    mem_free(t->difference);
+    t->difference = NULL;
 }
 
 bool toolset_add(struct toolset *ts, struct tool *t, struct err *e)
@@ -216,7 +229,7 @@ struct json *toolset_described(const struct toolset *ts)
         json_set(o, "type", json_new_str("function"));
         json_set(o, "function", json_copy(t->function));
         json_set(o, "source", json_new_str(t->source));
-        json_set(o, "approve", json_new_str(policy_name(t->policy)));
+        json_set(o, "approve", json_new_str(policy_name(t->changed && t->policy == POLICY_ALLOW ? POLICY_ASK : t->policy)));
         json_set(o, "read_only", json_new_bool(t->read_only));
         json_push(list, o);
     }
@@ -245,32 +258,44 @@ void toolset_call(struct toolset *ts, struct tool *t, const struct json *args, s
 
 /* ---- ${env:NAME} ---- */
 
-static void remember(struct toolset *ts, const char *name, const char *value)
+void percent_encode(struct str *out, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (isalnum(c) || (c && strchr("-_.~", c))) str_putc(out, (char)c);
+        else str_fmt(out, "%%%02X", c);
+    }
+}
+
+void toolset_secret(struct toolset *ts, const char *name, const char *value)
 {
     for (size_t i = 0; i < ts->n_secret; i++)
-        if (!strcmp(ts->secret[i].name, name)) return;
+        if (!strcmp(ts->secret[i].name, name) && !strcmp(ts->secret[i].value, value)) return;
     MEM_GROW(ts->secret, ts->n_secret, ts->cap_secret);
     ts->secret[ts->n_secret++] = (struct secret){ mem_str(name), mem_str(value) };
 }
 
-static bool put_env(struct toolset *ts, const char *p, size_t n, struct str *out, struct err *e)
+static bool put_env(struct toolset *ts, const char *p, size_t n, bool encode, struct str *out, struct err *e)
 {
+    size_t from = out->len;
     char name[200];
     snprintf(name, sizeof name, "%.*s", (int)MIN(n, sizeof name - 1), p);
     const char *value = getenv(name);
     if (!value) return err_set(e, ERR_ARG, "${env:%s}: the environment has no %s", name, name);
-    remember(ts, name, value);
-    str_puts(out, value);
+    toolset_secret(ts, name, value);
+    if (encode) percent_encode(out, value, strlen(value));
+    else str_puts(out, value);
+    if (encode && out->len > from) toolset_secret(ts, name, out->p + from);
     return true;
 }
 
-char *toolset_expand(struct toolset *ts, const char *s, const char *dir, struct err *e)
+static char *expand(struct toolset *ts, const char *s, const char *dir, bool encode, struct err *e)
 {
     struct str out = { 0 };
     while (*s) {
         const char *close = !strncmp(s, "${env:", 6) ? strchr(s, '}') : NULL;
         if (close) {
-            if (!put_env(ts, s + 6, (size_t)(close - s) - 6, &out, e)) return str_done(&out), NULL;
+            if (!put_env(ts, s + 6, (size_t)(close - s) - 6, encode, &out, e)) return str_done(&out), NULL;
             s = close + 1;
         } else if (!strncmp(s, "${dir}", 6)) {
             str_puts(&out, dir);
@@ -279,6 +304,9 @@ char *toolset_expand(struct toolset *ts, const char *s, const char *dir, struct 
     }
     return str_take(&out);
 }
+
+char *toolset_expand(struct toolset *ts, const char *s, const char *dir, struct err *e) { return expand(ts, s, dir, false, e); }
+char *toolset_expand_encoded(struct toolset *ts, const char *s, const char *dir, struct err *e) { return expand(ts, s, dir, true, e); }
 
 void toolset_hide(const struct toolset *ts, struct str *text)
 {

@@ -69,6 +69,7 @@ void agent_close(struct agent *l)
     mem_free(l->full);
     words_done(&l->always);
     words_done(&l->exact);
+    words_done(&l->chosen);
     mem_free(l);
 }
 
@@ -187,14 +188,28 @@ static enum stop bound_of(const struct ask_run *t, int n)
     return STOP_ANSWER;
 }
 
+/* Why the tools are gone, for the model; not kept, since nobody said it. Calls that were refused at the bound were told so already. */
+static struct json *body_with_note(struct ask_run *t, enum stop why)
+{
+    struct json *body = talk_body(t->l, true), *messages = json_copy(json_get(body, "messages"));
+    struct str s = { 0 };
+    str_fmt(&s, "[%s No more tools can be called. Answer now with what you have.]",
+            why == STOP_LOOP_DETECTED ? "The same calls were made again and again." : why == STOP_DEADLINE ? "The time is over." : "A bound is reached.");
+    json_push(messages, talk_message("user", s.p, s.len));
+    json_set(body, "messages", messages);
+    str_done(&s);
+    return body;
+}
+
 /* An answer without tools, after a bound. */
 static void answer_anyway(struct ask_run *t, enum stop why)
 {
+    bool told = why == STOP_MAX_TURNS || why == STOP_MAX_CALLS || why == STOP_CONTEXT_FULL;
     struct message m = { 0 };
     struct err e = { 0 };
     talk_fit(t->l);
     agent_tell(t->l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
-    bool ok = agent_generate(t->l, talk_body(t->l, true), false, &m, &e);
+    bool ok = agent_generate(t->l, told ? talk_body(t->l, true) : body_with_note(t, why), false, &m, &e);
     add_usage(t->r, &m);
     if (ok) {
         log_usage(t->l, &m);
@@ -262,6 +277,7 @@ static bool turn(struct ask_run *t)
     struct call *call = NULL;
     if (t->r->turns && l->deadline && clock_ns() > l->deadline) return answer_anyway(t, STOP_DEADLINE), false;
     if (toolset_refresh(l->o.tools)) agent_note(l, "the list of tools has changed");
+    choose_tools(l);
     talk_fit(l);
     agent_tell(l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
     if (!agent_generate(l, talk_body(l, false), true, &m, &e)) return message_done(&m), fail(t->r, &e);
@@ -296,6 +312,7 @@ void agent_send(struct agent *l, const char *text, struct agent_report *r)
     l->deadline = l->lim.total_ms ? l->t0 + (uint64_t)l->lim.total_ms * 1000000u : 0;
     breaker_done(&l->breaker);                                        /* a new question may ask for the same again */
     if (text) talk_push(l, talk_message("user", text, strlen(text)));
+    l->new_question = true;
     while (turn(&t)) { }
     if (r->stop == STOP_ANSWER && r->denied && !l->o.ui.ask) r->stop = r->unsure ? STOP_UNSURE : STOP_DENIED;
     r->ms = (double)(clock_ns() - l->t0) / 1e6;

@@ -1,4 +1,4 @@
-/* turns_int.h -- what the files of the loop share: turns.c, calls.c, talk.c. */
+/* turns_int.h -- what the files of the loop share: turns.c, calls.c, choose.c, talk.c. */
 #ifndef AGENT_TURNS_INT_H
 #define AGENT_TURNS_INT_H
 
@@ -13,6 +13,7 @@ struct agent {
     struct words always;                                              /* tools allowed for this conversation */
     struct words exact;                                               /* name and canonical arguments, likewise */
     bool tools_on, offers_read;                                       /* read_result is offered from the first cut on */
+    struct words chosen; bool new_question;                           /* names of the tools that are shown, where there are many */
     int n_id;                                                         /* ids given to calls */
     uint64_t t0, deadline;                                            /* of this send; 0: none */
 };
@@ -24,7 +25,9 @@ struct call {
     struct str text;                                                  /* arguments */
     struct json *args;
     struct tool *tool;
-    bool run, ran, is_error, incomplete, schema_ok, reads_result, denied, unsure;
+    bool run, ran, is_error, incomplete, schema_ok, denied, unsure;
+    enum { OWN_NONE, OWN_READ, OWN_FIND } own;                        /* a tool of the loop itself: read_result, find_tools */
+    struct words found;                                               /* by find_tools, shown from now on */
     float confidence;                                                 /* 1 unless it was asked for */
     struct tool_result result;
     double ms;
@@ -37,7 +40,16 @@ enum calls_end calls_handle(struct agent *l, struct call *call, int n);
 void calls_refuse(struct agent *l, struct call *call, int n, const char *why); /* none runs, each is told why */
 void call_done(struct call *c);
 
+/* choose.c: which tools the model is shown */
+bool choose_applies(const struct agent *l);
+void choose_tools(struct agent *l);                                   /* before a generation: the choice, or the old one if it still fits */
+void choose_add(struct agent *l, const char *name);
+struct json *choose_definitions(const struct agent *l);               /* OpenAI tools array, with find_tools where something is not shown; owned */
+struct json *find_tools_tool(void);                                   /* its definition; owned */
+void choose_find(const struct agent *l, const struct json *args, struct tool_result *out, struct words *found);
+
 /* talk.c */
+struct json *read_result_tool(void);                                   /* its definition; owned */
 struct json *talk_message(const char *role, const char *text, size_t len);
 void talk_push(struct agent *l, struct json *message);                 /* and into the transcript */
 void talk_result(struct agent *l, struct call *c, const char *text, size_t len);

@@ -147,6 +147,9 @@ uint32_t   rng_below(struct rng *r, uint32_t n);                      /* uniform
 double     rng_unit(struct rng *r);                                   /* [0, 1) */
 double     rng_normal(struct rng *r);                                 /* mean 0, deviation 1 */
 uint64_t   hash64(const void *p, size_t n, uint64_t seed);            /* XXH3 */
+/* sha256.c: where somebody might look for a second text with the same hash. */
+void       sha256(const void *bytes, size_t n, uint8_t out[32]);
+void       sha256_hex(const void *bytes, size_t n, char out[65]);
 
 /* ---- files, clock, machine, log ------------------------------------------------------------ */
 

@@ -70,11 +70,18 @@ void client_close(struct client *c)
 /* ---- what comes in ------------------------------------------------------------------------------- */
 
 /* Without blanks around it; one that is too long to keep is none. */
-static void keep_value(struct client_reply *r, const char *p, size_t n)
+static void keep_value(char *to, size_t most, const char *p, size_t n)
 {
     while (n && (*p == ' ' || *p == '\t')) p++, n--;
     while (n && strchr(" \t\r\n", p[n - 1])) n--;
-    snprintf(r->kept, sizeof r->kept, "%.*s", n < sizeof r->kept ? (int)n : 0, p);
+    snprintf(to, most, "%.*s", n < most ? (int)n : 0, p);
+}
+
+/* The rest of a header line behind its name; NULL: it is another one. */
+static const char *value_of(const char *line, size_t len, const char *name)
+{
+    size_t k = strlen(name);
+    return len > k && line[k] == ':' && !strncasecmp(line, name, k) ? line + k + 1 : NULL;
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
@@ -87,8 +94,9 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
         memcpy(text, p + sizeof name - 1, MIN(len - (sizeof name - 1), sizeof text - 1));
         t->retry_after = strtol(text, NULL, 10);                      /* a date gives 0: our own pause */
     }
-    size_t k = t->q->keep ? strlen(t->q->keep) : 0;
-    if (k && len > k && p[k] == ':' && !strncasecmp(p, t->q->keep, k)) keep_value(t->out, p + k + 1, len - k - 1);
+    const char *kept = t->q->keep ? value_of(p, len, t->q->keep) : NULL, *who = value_of(p, len, "WWW-Authenticate");
+    if (kept) keep_value(t->out->kept, sizeof t->out->kept, kept, (size_t)(p + len - kept));
+    if (who && strncasecmp(t->out->challenge, "bearer", 6)) keep_value(t->out->challenge, sizeof t->out->challenge, who, (size_t)(p + len - who));
     return len;
 }
 
@@ -287,7 +295,7 @@ bool client_send(struct client *c, const struct client_request *q, struct client
         struct transfer t = { .q = q, .out = out, .curl = c->curl, .most = c->o.most_bytes, .o = &c->o };
         char why[CURL_ERROR_SIZE] = { 0 };
         str_clear(&out->body);
-        out->kept[0] = 0;
+        out->kept[0] = out->challenge[0] = 0;
         set_up(c, &t, headers, why);
         CURLcode rc = curl_easy_perform(c->curl);
         put_headers(&t);

@@ -27,9 +27,9 @@ struct client_request {
     client_body_fn *body_fn; void *ctx;                               /* gets the body of a 2xx reply; NULL: all is collected */
     const char *keep;                                                 /* name of a header of the reply that is kept; NULL: none */
 };
-/* type, location, kept: headers, "" if absent; they and status are there before body_fn is called. Body of others than 2xx:
+/* challenge: of WWW-Authenticate, the first that is a Bearer's. type, location, kept, challenge: headers, "" if absent; they and status are there before body_fn is called. Body of others than 2xx:
  * always here. client_reply_done() */
-struct client_reply { int status; struct str body; int tries; char type[80], location[1024], kept[512]; };
+struct client_reply { int status; struct str body; int tries; char type[80], location[1024], kept[512], challenge[2048]; };
 
 bool client_available(void);                                          /* is libcurl in this build? */
 struct client;                                                        /* keeps its connection; one thread at a time */

@@ -68,6 +68,10 @@ void request_done(struct request *r);
 /* Of more than `most` tools the best stay, by the words they share with the last user turn, and those that the conversation
  * has called or the choice names: prompt and grammar know no other. What the member tool_retrieval {"top_k": N} asks for. */
 void request_retrieve(struct request *r, int most);
+#define TOOLS_USUAL 24                                                /* a model that says nothing of it may be shown so many, */
+#define TOOLS_KEPT 8                                                  /* of more so many that fit the request best */
+/* What the tools have in common with the last user turn, for each of them; 0: nothing. */
+void tools_scores(const struct json *messages, const struct json *tools, double *score);
 /* The member tool_choice as the API writes it, from what a command line says: auto, none, required
  * or the name of a tool. Owned. */
 struct json *tool_choice_json(const char *word);

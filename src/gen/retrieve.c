@@ -50,38 +50,40 @@ static void keep_only(struct request *r, const uint8_t *keep)
     r->tools = out;
 }
 
+void tools_scores(const struct json *messages, const struct json *tools, double *score)
+{
+    size_t n = json_len(tools);
+    struct call_tool *tool = mem_zero((n + 1) * sizeof *tool);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = tool_name(json_at(tools, i));
+        tool[i] = (struct call_tool){ .name = name ? name : "", .schema = tool_schema(json_at(tools, i)),
+                                      .description = json_get(tool_function(json_at(tools, i)), "description") };
+    }
+    lexical_scores(messages, tool, (int)n, score);
+    for (size_t i = 0; i < n; i++) json_free(tool[i].schema);
+    mem_free(tool);
+}
+
 void request_retrieve(struct request *r, int most)
 {
     size_t n = json_len(r->tools);
     if (n <= (size_t)most) return;
-    struct call_tool *tool = mem_zero(n * sizeof *tool);
     struct ranked *rank = mem_zero(n * sizeof *rank);
     double *score = mem_zero(n * sizeof *score);
     uint8_t *keep = mem_zero(n);
-    for (size_t i = 0; i < n; i++) {
-        const char *name = tool_name(json_at(r->tools, i));
-        tool[i] = (struct call_tool){ .name = name ? name : "", .schema = tool_schema(json_at(r->tools, i)),
-                                      .description = json_get(tool_function(json_at(r->tools, i)), "description") };
-    }
-    lexical_scores(r->messages, tool, (int)n, score);
+    tools_scores(r->messages, r->tools, score);
     for (size_t i = 0; i < n; i++) rank[i] = (struct ranked){ r->allowed && !r->allowed[i] ? -1 : score[i], i };
     qsort(rank, n, sizeof *rank, by_score);
     for (size_t i = 0; i < (size_t)most; i++) keep[rank[i].at] = 1;
-    for (size_t i = 0; i < n; i++) {
-        keep[i] |= is_pinned(r, i);
-        json_free(tool[i].schema);
-    }
+    for (size_t i = 0; i < n; i++) keep[i] |= is_pinned(r, i);
     keep_only(r, keep);
     mem_free(keep);
     mem_free(score);
     mem_free(rank);
-    mem_free(tool);
 }
 
 /* Tools of our own tiny models beyond which a choice helps, and of all others. */
 #define TOOLS_TINY 16
-#define TOOLS_USUAL 24
-#define TOOLS_KEPT 8
 
 int engine_tools_max(const struct engine *en)
 {

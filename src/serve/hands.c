@@ -99,7 +99,7 @@ bool hands_open(struct server *sv, struct err *e)
     if (!sv->local_only && !sv->n_key)
         return err_set(e, ERR_USAGE, "--tools and --tools-builtin on an address that others reach: --api-key is needed");
     struct hands *h = sv->hands = mem_zero(sizeof *h);
-    h->opts = (struct toolset_opts){ .root = o->tools_root, .python = o->tools_python, .data = o->tools_data };
+    h->opts = (struct toolset_opts){ .root = o->tools_root, .python = o->tools_python, .data = o->tools_data, .state_dir = o->tools_state };
     h->most = (size_t)MIN(MAX(engine_n_ctx(sv->engine), TEXT_LEAST), TEXT_MOST);
     for (int i = 0; i < ROOMS; i++) pthread_mutex_init(&h->room[i].lock, NULL);
     return open_shared(h, o, e);

@@ -22,7 +22,7 @@ struct serve_opts {
     const char *api_key, *api_key_file, *admin_key, *api_prefix, *cors, *tls_cert, *tls_key;
     const char *lora_root, *store_path, *log_format, *strip_system_line;
     struct serve_list tools;                                          /* tools files whose tools clients may run (hands.c) */
-    const char *tools_builtin, *tools_root, *tools_python, *tools_data;
+    const char *tools_builtin, *tools_root, *tools_python, *tools_data, *tools_state;  /* state: what is remembered of servers, NULL: nothing */
     bool mcp, mcp_private, code_interpreter;                          /* /v1/responses: tools that run here; servers that are not public */
     bool no_ui, enable_lora, metrics_open, strict_params, any_model, drain_reject_queued, vllm_metrics, no_history_check;
     int max_loras, max_n, max_queue, max_conn, max_per_ip, n_parallel;
