@@ -70,6 +70,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.s.guard and self.path.startswith("/.well-known/"):
             return self.s.guard.describe(self)
         self.s.note("GET", None, self.headers)
+        if self.s.era == "old":
+            return self.old_stream()
         if self.headers.get("Last-Event-ID") == "broken" and self.s.pending:
             self.open_stream()
             return self.event(self.s.pending, id="whole")
@@ -117,6 +119,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
         getattr(self, self.s.era)(request)
 
     # ---- eras ----
+
+    def old_stream(self):
+        """2024-11-05: all answers on one stream, which begins with the address for messages."""
+        self.open_stream()
+        where = {"elsewhere": "http://127.0.0.1:1/messages", "relative": "messages?id=1", "nowhere": ""}.get(self.s.mode, "/messages?id=1")
+        if where:
+            self.wfile.write(("event: endpoint\ndata: %s\n\n" % where).encode())
+            self.wfile.flush()
+        self.s.stream = self
+        while not self.s.closed and not self.s.cut:
+            time.sleep(0.02)
+
+    def old(self, request):
+        if self.path.split("?")[0] != "/messages":
+            return self.plain(404 if self.s.mode != "refuses" else 405)
+        self.plain(202)
+        reply = None
+        if request["method"] == "initialize":
+            reply = self.result(request, {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": {"name": "t", "version": "1"}})
+        elif request["method"] == "tools/list":
+            reply = self.result(request, {"tools": self.s.tools()})
+        elif request["method"] == "tools/call" and self.s.mode == "dies" and not self.s.cut:
+            self.s.cut = True
+        elif request["method"] == "tools/call" and self.s.mode != "hangs":
+            reply = self.result(request, {"content": [{"type": "text", "text": "%s:%s" % (request["params"]["name"], request["params"]["arguments"]["text"])}]})
+        if self.s.mode == "pings" and request["method"] == "tools/call":
+            self.s.stream.event({"id": 99, "method": "ping"}, event="message")
+        if reply:
+            self.s.stream.event(reply, event="message")
 
     def legacy(self, request):
         method, session = request["method"], self.headers.get("Mcp-Session-Id")
@@ -291,7 +322,7 @@ class Server:
         self.mode, self.era, self.ttl, self.guard = mode, era, ttl, guard
         self.seen, self.answers, self.sessions = [], [], set()
         self.page = self.expired = 0
-        self.pending, self.changed, self.closed = None, False, False
+        self.pending, self.changed, self.closed, self.cut, self.stream = None, False, False, False, None
         self.told, self.hung, self.left = threading.Event(), threading.Event(), threading.Event()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True

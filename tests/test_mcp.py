@@ -70,6 +70,26 @@ def test_servers_of_both_eras(tmp_path, serve, mode, era):
         assert s.methods().count("tools/list") == 2 and s.methods().count("tools/call") == 2
 
 
+@pytest.mark.parametrize("mode", ["plain", "relative", "refuses", "pings"])
+def test_the_http_of_2024_is_tried_last(tmp_path, serve, mode):
+    s = serve(mode, "old")
+    tools = tools_of(tmp_path, s, headers={"X-Key": "k"})
+    rc, out, err = call(tools)
+    assert (rc, out) == (0, "echo:hi\n"), (out, err)
+    posts = [(p, m["method"]) for v, m, h, p in s.seen if v == "POST" and "method" in m]
+    assert posts[:2] == [("/mcp", "server/discover"), ("/mcp", "initialize")] and posts[2] == ("/messages?id=1", "initialize"), posts
+    assert all(h["x-key"] == "k" for v, m, h, p in s.seen)
+    assert mode != "pings" or [a for a in s.answers if a["id"] == 99 and a["result"] == {}]
+
+
+@pytest.mark.parametrize("mode, words", [("elsewhere", "another origin"), ("nowhere", "left out"), ("hangs", "no answer to tools/call within 2000 ms"), ("dies", "its stream ended")])
+def test_hostile_servers_of_2024(tmp_path, serve, mode, words):
+    s = serve(mode, "old")
+    rc, out, err = call(tools_of(tmp_path, s, timeout_ms=2000, start_ms=4000))
+    assert rc == 1 and (words in out + err or "left out" in err), (out, err)
+    assert mode != "hangs" or "notifications/cancelled" in s.methods()
+
+
 def test_arguments_become_headers(tmp_path, serve):
     s = serve("headers", "modern")
     tools = tools_of(tmp_path, s)

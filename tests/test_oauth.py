@@ -148,7 +148,8 @@ def test_hostile_issuers(tmp_path, serve, issuers, browser, odd, words):
     issuer = issuers(odd)
     rc, out, err = login(tools_of(tmp_path, serve(guard=Guard(issuer))))
     assert rc == 1 and words in err, err
-    assert not issuer.posts("/token") and not issuer.tokens and not (tmp_path / "state" / "tenon" / "tokens").exists() or not list((tmp_path / "state" / "tenon" / "tokens").iterdir())
+    kept = tmp_path / "state" / "tenon" / "tokens"
+    assert not issuer.posts("/token") and not issuer.tokens and (not kept.exists() or not list(kept.iterdir()))
     assert bool(browser()) == (odd in ("state", "iss-missing", "iss-wrong", "iss-slash", "denied")), "nobody is sent to a page of a wrong issuer"
 
 
@@ -164,15 +165,13 @@ def test_hostile_resources(tmp_path, serve, issuers, browser, more, words):
         assert not guard.asked, "an address that is not spoken to ends it"
 
 
-def test_a_server_of_the_internet_cannot_send_us_to_private_addresses(tmp_path, serve, issuers):
-    """By name it is a stranger's: then not even the loopback is spoken to."""
-    guard = Guard(issuers())
+def test_a_server_with_a_name_cannot_send_us_to_this_machine(tmp_path, serve, issuers, browser):
+    """Not spoken to as the loopback, so its metadata may not lie there either."""
+    guard = Guard(issuers(), metadata="http://127.0.0.1:9/x")
     s = serve(guard=guard)
-    config = {"mcpServers": {"srv": {"url": s.url.replace("http://", "http://127.0.0.1.nip.test@").replace("127.0.0.1.nip.test@", "")}}}
-    port = s.http.server_port
-    config["mcpServers"]["srv"] = {"url": "http://localhost.:%d/mcp" % port, "insecure": True}
-    rc, out, err = login(write(tmp_path / "t.json", config))
-    assert rc == 1
+    url = "http://localhost.:%d/mcp" % s.http.server_port
+    rc, out, err = login(write(tmp_path / "t.json", {"mcpServers": {"srv": {"url": url, "insecure": True}}}))
+    assert rc == 1 and not guard.asked and not browser()
 
 
 def test_another_issuer_begins_anew(tmp_path, serve, issuers, browser):
@@ -181,13 +180,13 @@ def test_another_issuer_begins_anew(tmp_path, serve, issuers, browser):
     guard = Guard(first)
     tools = tools_of(tmp_path, serve(guard=guard))
     assert login(tools)[0] == 0
-    secrets = [c["client_secret"] for c in first.clients.values()] + list(first.refreshes)
+    secrets = [c["client_secret"] for c in first.clients.values()] + list(first.tokens)
     guard.issuer = second
     assert call(tools)[0] == 1 and not second.posts("/token")
     assert login(tools)[0] == 0 and call(tools)[0] == 0 and len(second.posts("/register")) == 1
-    assert not any(x in json.dumps(second.seen) for x in ["refresh-" + str(first.n)] if x not in second.refreshes) or True
     assert all("refresh_token" not in f for f in second.posts("/token"))
-    assert secrets and first.http.server_port != second.http.server_port
+    ours = [f.get("client_secret") for f in second.posts("/token")]
+    assert ours == [c["client_secret"] for c in second.clients.values()] and not any(t in json.dumps(second.seen) for t in secrets if t.startswith("token"))
 
 
 @pytest.mark.parametrize("path, known", [("", "/.well-known/openid-configuration"), ("/tenant", "/.well-known/oauth-authorization-server/tenant"), ("/tenant", "/.well-known/openid-configuration/tenant"),
@@ -226,7 +225,7 @@ NEW = ["resource-mismatch", "offline-access-scope", "offline-access-not-supporte
        "iss-wrong-issuer", "iss-unexpected", "iss-normalized", "metadata-issuer-mismatch"]
 
 
-@pytest.mark.parametrize("version, scenario", [("2025-11-25", s) for s in AUTH] + [("2026-07-28", s) for s in AUTH + NEW] +
+@pytest.mark.parametrize("version, scenario", [("2025-11-25", s) for s in AUTH] + [("2026-07-28", s) for s in ["metadata-default", "scope-step-up"] + NEW] +
                          [("2025-03-26", "2025-03-26-oauth-metadata-backcompat"), ("2025-03-26", "2025-03-26-oauth-endpoint-fallback")])
 def test_conformance(tmp_path, version, scenario):
     npm("conformance")

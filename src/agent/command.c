@@ -106,14 +106,12 @@ static bool fill(const struct command *c, const struct json *args, struct words 
 
 /* ---- the answer ---- */
 
-static bool is_json(const struct str *s)
+/* Output that is a JSON object or array; owned, NULL: it is not. */
+static struct json *read_json(const struct str *s)
 {
     const char *p = s->p ? s->p : "";
     while (*p && strchr(" \t\r\n", *p)) p++;
-    if (*p != '{' && *p != '[') return false;
-    struct json *v = json_parse(s->p, s->len, NULL);
-    json_free(v);
-    return v != NULL;
+    return *p == '{' || *p == '[' ? json_parse(s->p, s->len, NULL) : NULL;
 }
 
 static void put_stderr(struct str *out, struct process_end *end)
@@ -141,10 +139,12 @@ static void report(struct process_end *end, const struct command *c, int timeout
     out->transient = end->timed_out;
     if (head.len) str_fmt(&out->text, "%s\n", head.p);
     while (end->out.len && end->out.p[end->out.len - 1] == '\n') end->out.len--;
-    str_put(&out->text, end->out.p ? end->out.p : "", end->out.len);
+    struct json *v = head.len || end->err.len || end->out_cut ? NULL : read_json(&end->out);
+    if (v) json_write(&out->text, v, JSON_COMPACT), out->is_json = true;
+    else str_put(&out->text, end->out.p ? end->out.p : "", end->out.len);
+    json_free(v);
     if (end->out_cut)
         str_fmt(&out->text, "\n[output was kept up to %zu bytes]", c->most);
-    out->is_json = !head.len && !end->err.len && is_json(&end->out);
     put_stderr(&out->text, end);
     if (!out->text.len) str_puts(&out->text, "(no output, exit 0)");
     str_done(&head);

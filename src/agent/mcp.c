@@ -135,7 +135,7 @@ static bool start(struct mcp *m, struct err *e)
 {
     rpc_close(m->rpc);
     m->rpc = NULL;
-    if (m->url) m->rpc = rpc_http_open(&(struct rpc_http_opts){ m->url, &m->header, m->ts->opts.public_only, m->oauth ? authorize : NULL, m }, e);
+    if (m->url) m->rpc = (m->old_http ? rpc_sse_open : rpc_http_open)(&(struct rpc_http_opts){ m->url, &m->header, m->ts->opts.public_only, m->oauth ? authorize : NULL, m }, e);
     else m->rpc = rpc_pipe_open(m->argv.p, m->env.p, m->cwd, e);
     if (!m->rpc) return false;
     rpc_on_ask(m->rpc, mcp_on_ask, m);
@@ -187,6 +187,17 @@ static bool accept_version(struct mcp *m, const struct json *r, struct err *e)
     return err_set(e, ERR_UNSUPPORTED, "it speaks version '%.20s'; %s, %s, %s, %s and " MODERN " are accepted", v ? v : "none", known[0], known[1], known[2], known[3]);
 }
 
+/* The last way: the HTTP of 2024-11-05. False: e is as it was. */
+static bool open_old_http(struct mcp *m)
+{
+    struct err why = { 0 };
+    if (!m->url || m->old_http) return false;
+    m->old_http = true;
+    if (start(m, &why)) return true;
+    m->old_http = false;
+    return false;
+}
+
 static bool initialize(struct mcp *m, struct err *e)
 {
     struct json *p = json_new_object();
@@ -195,6 +206,7 @@ static bool initialize(struct mcp *m, struct err *e)
     json_set(p, "clientInfo", client_info());
     struct rpc_request q = { .method = "initialize", .params = p, .timeout_ms = time_left(m, START_MS) };
     struct json *a = rpc_call(m->rpc, &q, e);
+    if (!a && (q.status == 400 || q.status == 404 || q.status == 405) && open_old_http(m)) return *e = (struct err){ 0 }, initialize(m, e);
     if (!a && (q.status == 404 || q.status == 405)) err_set(e, ERR_UNSUPPORTED, "there is no MCP server over streamable HTTP at its url (HTTP status %d)", q.status);
     if (!a) return false;
     if (take_modern(m, a)) return json_free(a), true;
@@ -203,7 +215,7 @@ static bool initialize(struct mcp *m, struct err *e)
     note_capabilities(m, r);
     json_free(r);
     if (!ok || !rpc_notify(m->rpc, "notifications/initialized", NULL, e)) return false;
-    if (m->url && m->ts->opts.elicit) rpc_listen(m->rpc, json_new_object());  /* it may ask outside of the answer to a call */
+    if (m->url && !m->old_http && m->ts->opts.elicit) rpc_listen(m->rpc, json_new_object());  /* it may ask outside of the answer to a call */
     return true;
 }
 
@@ -307,7 +319,7 @@ bool mcp_restart(struct mcp *m, struct err *e)
 {
     pthread_mutex_lock(&m->restart);
     m->restarts = 0;
-    m->known_era = false;                                             /* it may be another one now, */
+    m->known_era = m->old_http = false;                               /* it may be another one now, */
     m->stale_at = 1;                                                  /* with other tools */
     json_free(m->verify);
     m->verify = NULL;

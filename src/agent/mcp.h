@@ -19,6 +19,7 @@ struct mcp {
     uint64_t open_until;                                              /* while it is being opened; 0: it is open */
     atomic_int restarts;
     bool modern, trusted, known_era;
+    bool old_http;                                                    /* it knows the HTTP of 2024-11-05 only */
     bool known;                                                       /* its tools were seen in a run before */
     bool lazy;                                                        /* started by the first call, where its tools are known */
     bool lists_change;                                                /* it says when its list of tools has changed */

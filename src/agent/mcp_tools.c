@@ -29,7 +29,8 @@ static bool wanted(const struct mcp *m, const char *name)
     return (!json_len(include) || matches(include, name)) && !matches(json_get(m->config, "exclude"), name);
 }
 
-/* What the model may say: other characters become _, and the server stands before it where names meet. */
+/* What the model may say: other characters become _, and the server stands before it where names meet; a number
+ * behind it where that does not help, because names were cut. */
 static char *model_name(const struct toolset *ts, const struct mcp *m, const char *name)
 {
     struct str s = { 0 };
@@ -41,6 +42,13 @@ static char *model_name(const struct toolset *ts, const struct mcp *m, const cha
             if (!isalnum((unsigned char)s.p[i]) && s.p[i] != '_' && s.p[i] != '-') s.p[i] = '_';
         if (s.len > 64) s.p[s.len = 64] = 0;
         if (!toolset_find(ts, s.p)) break;
+    }
+    for (int i = 2; toolset_find(ts, s.p) && i < 1000; i++) {
+        char number[12];
+        int n = snprintf(number, sizeof number, "_%d", i);
+        if (i > 2) s.p[s.len -= strlen(strrchr(s.p, '_'))] = 0;
+        if (s.len + (size_t)n > 64) s.p[s.len = 64 - (size_t)n] = 0;
+        str_puts(&s, number);
     }
     return str_take(&s);
 }

@@ -14,7 +14,7 @@
 #include "client/client.h"
 
 #define WAIT_MS 300000                      /* for the user */
-#define STEP_UPS_MOST 3
+#define STEP_UPS_MOST 2
 
 /* ---- life ---- */
 

@@ -1,5 +1,5 @@
-/* rpc.h -- JSON-RPC with a server: rpc.c has what both ways share, rpc_pipe.c speaks with a child process, one message
- * a line, rpc_http.c over HTTP, one POST a message. */
+/* rpc.h -- JSON-RPC with a server: rpc.c has what all ways share, rpc_pipe.c speaks with a child process, one message
+ * a line, rpc_http.c over HTTP, one POST a message, rpc_sse.c over the HTTP of 2024-11-05; rpc_inbox.c is for those with a stream. */
 #ifndef AGENT_RPC_H
 #define AGENT_RPC_H
 
@@ -31,6 +31,7 @@ struct rpc *rpc_pipe_open(char *const *argv, char *const *env, const char *cwd, 
 typedef bool rpc_auth_fn(void *ctx, int status, const char *challenge, const char *used, struct str *out, struct err *e);
 struct rpc_http_opts { const char *url; const struct words *header; bool public_only; rpc_auth_fn *auth; void *auth_ctx; };
 struct rpc *rpc_http_open(const struct rpc_http_opts *o, struct err *e);
+struct rpc *rpc_sse_open(const struct rpc_http_opts *o, struct err *e);  /* auth is not used */
 /* Who calls on a thread of its own holds it meanwhile; the last rpc_close() ends it. A child: its stdin is closed; two
  * seconds later TERM, two more KILL. HTTP: its session is given back. */
 void rpc_hold(struct rpc *r);
@@ -77,6 +78,21 @@ struct rpc {
     char version[16];
     rpc_ask_fn *ask; void *ask_ctx;
 };
+/* What waits for messages of a stream. */
+struct rpc_inbox {
+    pthread_cond_t came;
+    struct rpc_wait *waiting;
+    struct json *asked[16]; int n_asked;                              /* requests of the server that nobody has answered yet */
+};
+void rpc_inbox_init(struct rpc_inbox *b);
+void rpc_inbox_done(struct rpc_inbox *b);
+void rpc_inbox_take(struct rpc *r, struct rpc_inbox *b, struct json *m);  /* one message, taken; NULL: it was none */
+void rpc_inbox_end(struct rpc *r, struct rpc_inbox *b);               /* nothing more comes */
+void rpc_inbox_link(struct rpc *r, struct rpc_inbox *b, struct rpc_wait *w);  /* before the request is sent */
+/* Until the answer, the end of the server, of time, or the switch; w is unlinked. False: the connection is dead. */
+bool rpc_inbox_wait(struct rpc *r, struct rpc_inbox *b, struct rpc_wait *w, const struct cancel *c);
+void rpc_inbox_pause(struct rpc *r, struct rpc_inbox *b);             /* a moment, under the lock */
+
 void rpc_init(struct rpc *r, const struct rpc_kind *kind);
 void rpc_done(struct rpc *r);
 struct json *rpc_message(const char *method, struct json *params);    /* params is taken, NULL: none */

@@ -1,9 +1,7 @@
 /* rpc_pipe.c -- JSON-RPC with a child process: a line of its stdin or stdout is a message.
  *
- * One thread reads both outputs of the child all the time: lines of stdout are messages, the end of stderr is kept
- * for the day it dies. Answers to nobody are dropped, lines that are no messages are counted. A ping is answered by
- * the reader at once; what may need the user waits for the thread of a call that is going on, so that the reader
- * never stands still. Locks: one, around everything that both sides touch; writing has its own, so that a slow
+ * One thread reads both outputs of the child all the time: lines of stdout are messages (rpc_inbox.c), the end of
+ * stderr is kept for the day it dies. Lines that are no messages are counted. Locks: one, around everything that both sides touch; writing has its own, so that a slow
  * reader of its stdin does not stop us from reading. */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +16,6 @@
 
 #define TAIL ((size_t)64 << 10)
 #define WRITE_MS 10000
-#define ASKED_MOST 16
 #define CLOSE_MS 2000
 
 struct pipe_rpc {
@@ -27,9 +24,7 @@ struct pipe_rpc {
     int stop_other;
     pthread_t reader;
     pthread_mutex_t writing;
-    pthread_cond_t came;
-    struct rpc_wait *waiting;
-    struct json *asked[ASKED_MOST]; int n_asked;                      /* requests of the server that nobody has answered yet */
+    struct rpc_inbox in;
     struct str line, tail;
     bool skipping;
 };
@@ -68,49 +63,10 @@ static bool send_message(struct rpc *r, struct json *m, struct err *e)
 
 /* ---- reading ---- */
 
-static void on_answer(struct pipe_rpc *p, struct json *m)
-{
-    int64_t id;
-    bool has = json_i64(json_get(m, "id"), &id);
-    for (struct rpc_wait *w = p->waiting; has && w; w = w->next)
-        if (w->id == id && !w->answer) {
-            w->answer = m;
-            pthread_cond_broadcast(&p->came);
-            return;
-        }
-    json_free(m);
-}
-
-/* Left for a thread that waits, if there is one; m is taken then. */
-static bool leave(struct pipe_rpc *p, struct json *m)
-{
-    if (json_str_is(json_get(m, "method"), "ping") || !p->r.ask || !p->waiting || p->n_asked == ASKED_MOST) return false;
-    p->asked[p->n_asked++] = m;
-    pthread_cond_broadcast(&p->came);
-    return true;
-}
-
-static void answer(struct pipe_rpc *p, const struct json *m, struct rpc_wait *w)
-{
-    struct err ignored = { 0 };
-    send_message(&p->r, rpc_answer(&p->r, m, w), &ignored);
-}
-
 static void on_line(struct pipe_rpc *p, const char *text, size_t n)
 {
     while (n && (text[n - 1] == '\r' || text[n - 1] == ' ')) n--;
-    if (!n) return;
-    struct json *m = json_parse(text, n, NULL);
-    const char *kind = rpc_kind_of(m);
-    pthread_mutex_lock(&p->r.lock);
-    bool asks = kind && *kind == 'r';
-    if (!kind) p->r.garbage++;
-    else if (*kind == 'a') on_answer(p, m), m = NULL;
-    else if (*kind == 'n') rpc_hear(&p->r, m, p->waiting);
-    else if (leave(p, m)) m = NULL;
-    pthread_mutex_unlock(&p->r.lock);
-    if (asks && m) answer(p, m, NULL);
-    json_free(m);
+    if (n) rpc_inbox_take(&p->r, &p->in, json_parse(text, n, NULL));
 }
 
 static void count_garbage(struct pipe_rpc *p)
@@ -169,10 +125,7 @@ static void *read_on(void *rpc)
             if (fds[i].revents) open[i] = drain(p, i);
     }
     for (int i = 0; open[2] && i < 20 && poll(&(struct pollfd){ .fd = p->fd[2], .events = POLLIN }, 1, 10) > 0 && drain(p, 2); i++) { }
-    pthread_mutex_lock(&p->r.lock);
-    p->r.dead = true;
-    pthread_cond_broadcast(&p->came);
-    pthread_mutex_unlock(&p->r.lock);
+    rpc_inbox_end(&p->r, &p->in);
     return NULL;
 }
 
@@ -196,59 +149,14 @@ static bool say_dead(struct pipe_rpc *p, struct err *e)
     return false;
 }
 
-static void wait_a_little(struct pipe_rpc *p)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_nsec += 50000000;
-    if (t.tv_nsec >= 1000000000) t.tv_sec++, t.tv_nsec -= 1000000000;
-    pthread_cond_timedwait(&p->came, &p->r.lock, &t);
-}
-
-/* Requests of the server: the first is taken, and answered without the lock. */
-static void answer_one(struct pipe_rpc *p, struct rpc_wait *w)
-{
-    struct json *m = p->asked[0];
-    memmove(p->asked, p->asked + 1, (size_t)--p->n_asked * sizeof *p->asked);
-    pthread_mutex_unlock(&p->r.lock);
-    answer(p, m, w);
-    json_free(m);
-    pthread_mutex_lock(&p->r.lock);
-}
-
-static void link_wait(struct pipe_rpc *p, struct rpc_wait *w)
-{
-    pthread_mutex_lock(&p->r.lock);
-    w->next = p->waiting;
-    p->waiting = w;
-    pthread_mutex_unlock(&p->r.lock);
-}
-
-/* Until the answer, the end of the server, of time, or the switch. The last to go leaves no question open. */
-static bool wait_for(struct pipe_rpc *p, struct rpc_wait *w, const struct cancel *c)
-{
-    struct rpc_wait **at = &p->waiting;
-    pthread_mutex_lock(&p->r.lock);
-    while (!w->answer && !p->r.dead && clock_ns() < w->until && !cancel_is_on(c)) {
-        if (p->n_asked) answer_one(p, w);
-        else wait_a_little(p);
-    }
-    while (*at != w) at = &(*at)->next;
-    *at = w->next;
-    while (!p->waiting && p->n_asked) answer_one(p, NULL);
-    bool dead = p->r.dead;
-    pthread_mutex_unlock(&p->r.lock);
-    return !dead;
-}
-
 static struct json *pipe_call(struct rpc *r, struct rpc_request *q, struct rpc_wait *w, struct json *m, struct err *e)
 {
     struct pipe_rpc *p = (struct pipe_rpc *)r;
     struct err ignored = { 0 };
-    link_wait(p, w);
+    rpc_inbox_link(r, &p->in, w);
     bool sent = send_message(r, m, e);
     if (!sent) w->until = 0;
-    bool lives = wait_for(p, w, q->cancel);
+    bool lives = rpc_inbox_wait(r, &p->in, w, q->cancel);
     if (w->answer) return w->answer;
     if (!sent && lives && !process_wait(p->pid, 100)) return NULL;
     if (!lives || !sent) return say_dead(p, e), NULL;
@@ -277,9 +185,8 @@ static void pipe_close(struct rpc *r)
     close(p->stop);
     close(p->fd[1]);
     close(p->fd[2]);
-    for (int i = 0; i < p->n_asked; i++) json_free(p->asked[i]);
+    rpc_inbox_done(&p->in);
     pthread_mutex_destroy(&p->writing);
-    pthread_cond_destroy(&p->came);
     str_done(&p->line);
     str_done(&p->tail);
     rpc_done(r);
@@ -300,7 +207,7 @@ struct rpc *rpc_pipe_open(char *const *argv, char *const *env, const char *cwd, 
     p->stop = fd[0];
     p->stop_other = fd[1];
     pthread_mutex_init(&p->writing, NULL);
-    pthread_cond_init(&p->came, NULL);
+    rpc_inbox_init(&p->in);
     p->pid = process_spawn(argv, env, cwd, p->fd, e);
     int rc = p->pid < 0 ? 0 : pthread_create(&p->reader, NULL, read_on, p);
     if (p->pid >= 0 && !rc) return &p->r;

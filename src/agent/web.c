@@ -241,7 +241,7 @@ static void pick(const struct web *w, const struct client_reply *r, struct tool_
     size_t n = 0;
     const char *s = json_str(part, &n);
     if (v && w->select && !part) tool_fail(out, "The reply has no %s: %.500s", w->select, r->body.p);
-    else if (s && w->select) str_put(&out->text, s, n);
+    else if (s) str_put(&out->text, s, n);
     else if (part) json_write(&out->text, part, JSON_COMPACT), out->is_json = true;
     else str_put(&out->text, r->body.p ? r->body.p : "", r->body.len);
     json_free(v);
