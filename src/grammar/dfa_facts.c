@@ -372,34 +372,64 @@ static bool loops(const struct terms *s, uint32_t t, bool inside, struct bset *o
     return true;
 }
 
-/* A letter that no excluded term repeats ends every text outside of all of them, if it comes often enough. */
-static bool outside_total(const struct terms *s, uint32_t t)
+/* How often a byte occurs in a text of a plain term in which nothing repeats it without bound, at most. */
+static uint32_t most_often(const struct terms *s, uint32_t t, uint8_t b)
+{
+    const struct term *x = term_at(s, t);
+    if (x->op == T_SET) return bset_has(&s->set[x->set], b);
+    if (x->op == T_CAT) return plus(most_often(s, x->a, b), most_often(s, x->b, b));
+    uint64_t n = x->op == T_REP ? most_often(s, x->a, b) : 0;
+    if (x->op == T_REP) return (uint32_t)MIN(n * x->max, (uint64_t)INF);
+    for (uint32_t i = 0; x->op == T_ALT && i < x->b; i++) {
+        uint32_t k = most_often(s, s->list[x->a + i], b);
+        n = MAX(n, k);
+    }
+    return (uint32_t)n;
+}
+
+/* A letter that no excluded term repeats ends every text outside of all of them, if it comes often enough: *far times. */
+static bool outside_total(const struct terms *s, uint32_t t, uint32_t *far)
 {
     const struct term *x = term_at(s, t);
     const uint32_t *part = x->op == T_AND ? s->list + x->a : &t;
+    uint32_t n = x->op == T_AND ? x->b : 1, most = 0;
     struct bset held = { { 0 } };
     int work = LOOP_WORK;
-    for (uint32_t i = 0, n = x->op == T_AND ? x->b : 1; i < n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         uint32_t kid = part[i];
         if (kid == ALL || kid == s->valid) continue;
         if (term_at(s, kid)->op != T_NOT || !loops(s, term_at(s, kid)->a, false, &held, &work)) return false;
     }
-    for (uint8_t b = ' '; b < 0x7f; b++)
-        if (!bset_has(&held, b)) return true;
-    return false;
+    uint8_t b = ' ';
+    while (b < 0x7f && bset_has(&held, b)) b++;
+    for (uint32_t i = 0; i < n && b < 0x7f; i++) {
+        bool free = part[i] == ALL || part[i] == s->valid;
+        uint32_t k = free ? 0 : most_often(s, term_at(s, part[i])->a, b);
+        most = MAX(most, k);
+    }
+    *far = plus(most, 1);
+    return b < 0x7f;
 }
 
-/* From here on every text can be completed, for ever. */
-static bool is_total(const struct terms *s, uint32_t t)
+/* From here on every text can be completed, for ever; *far: by each number of code points from this on. */
+static bool is_total(const struct terms *s, uint32_t t, uint32_t *far)
 {
     const struct term *x = term_at(s, t);
+    *far = 0;
     if (t == ALL || t == s->valid) return true;
-    if (x->op == T_AND || x->op == T_NOT) return outside_total(s, t);
-    if (x->op == T_CAT) return (x->a == ALL || x->a == s->valid) && !term_at(s, x->b)->complex;
-    if (x->op == T_ALT)
-        for (uint32_t i = 0; i < x->b; i++)
-            if (is_total(s, s->list[x->a + i])) return true;
-    return false;
+    if (x->op == T_AND || x->op == T_NOT) return outside_total(s, t, far);
+    if (x->op == T_CAT) {
+        *far = term_at(s, x->b)->min_len;
+        return (x->a == ALL || x->a == s->valid) && !term_at(s, x->b)->complex;
+    }
+    bool any = false;
+    for (uint32_t i = 0; x->op == T_ALT && i < x->b; i++) {
+        uint32_t k;
+        if (!is_total(s, s->list[x->a + i], &k)) continue;
+        *far = any ? MIN(*far, k) : k;
+        any = true;
+    }
+    return any;
 }
 
 bool facts_plain(const struct dfa *d, uint32_t term, struct dfa_lens *to)
@@ -425,7 +455,7 @@ void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
 {
     struct run r;
     st->accepts = term_at(&d->s, term)->nullable;
-    st->total = is_total(&d->s, term);
+    st->total = is_total(&d->s, term, &st->far);
     if (term != EMPTY && run_of(&d->s, term, &r) && (r.set[0] | r.set[1] || r.utf8)) {
         st->run[0] = r.set[0];
         st->run[1] = r.set[1];

@@ -646,7 +646,7 @@ static inline bool bytemap_meets(const struct bytemap *a, const struct bytemap *
 
 /* Byte strings in one trie, depth first: node i has a byte, a depth, the token that ends there (-1: none) and the next
  * node outside of its subtree. Children of node i: kid[kid_off[i + 1] .. kid_off[i + 2]), by byte; the root is 0 there
- * and node i is i + 1. Tokens below i, its own first: list[first[i], first[skip[i]]). */
+ * and node i is i + 1. Tokens below i, its own first: list[first[i], first[skip[i]]); its own: up to first[i + 1]. */
 struct vtrie {
     uint32_t n;
     uint8_t *byte; uint16_t *depth; uint32_t *skip; int32_t *token;
@@ -677,6 +677,7 @@ struct vocab {
     int max_len;
     uint8_t *plain_from;                                              /* [n_vocab] from this byte on nothing but plain content
                                                                        * of strings (no quote, backslash, control); 255: never */
+    uint8_t *plain_at;                                                /* the same in the order of all.list */
     int32_t *blank; uint32_t blank_end[3][MOST_BLANK + 1];            /* runs of blanks with 0, 1, 2 new lines: those of at most
                                                                        * k bytes end at blank_end[lines][k] */
     uint8_t *digits_from;                                             /* [n_vocab] from this byte on nothing but digits */

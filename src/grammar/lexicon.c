@@ -288,6 +288,8 @@ static void token_facts(struct vocab *v)
         v->digits_from[t] = (uint8_t)MIN(digits, 255u);
         v->plain_from[t] = (uint8_t)(s < 0 || plain > 254 ? 255 : plain);
     }
+    v->plain_at = arena_alloc(&v->mem, v->all.first[v->all.n] + 1);
+    for (uint32_t i = 0; i < v->all.first[v->all.n]; i++) v->plain_at[i] = v->plain_from[v->all.list[i]];
 }
 
 /* New lines in a run of blanks; -1: it is something else, or longer than is ever allowed. */

@@ -51,6 +51,7 @@ bool     dfa_accepts(const struct dfa *d, uint32_t state);
 struct dfa_state {
     uint32_t *row;                      /* [n_class] successor, or UINT32_MAX: not computed yet */
     bool accepts, total;                /* total: every text whatever can be completed from here on, for ever */
+    uint32_t far;                       /* total: then by each number of code points from this on */
     /* A run: after up to run_max code points out of `run` (ASCII bytes; run_utf8: and any code point from
      * U+0080 on) the automaton is surely alive, and nothing but the count run_max has changed. 0: none.
      * UINT32_MAX: for ever. */

@@ -1,0 +1,384 @@
+/* dense_walk.c -- a text with an automaton along the vocabulary trie, as fast as a table goes.
+ *
+ * A token needs two things to hold: that the automaton lives and that the bytes are UTF-8. Both together are a place; the
+ * places that one walk meets are numbered as they come and have rows of their own, so that a node of the trie is one look
+ * into a table, and what is found out about a place (does it fit the lengths, what leaves it as it is, how much is left)
+ * is found out once. Subtrees below which nothing can fail are not walked. Where most first letters lead on the walk
+ * begins with all content and drops what dies, elsewhere it begins with nothing and takes what lives. */
+#include "grammar/dense.h"
+
+static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* Does UTF-8 treat a byte from 0x81 on as it treats the byte before it? */
+static bool utf8_alike(uint32_t b)
+{
+    return b != 0x90 && b != 0xa0 && b != 0xc2 && b != 0xe0 && b != 0xe1 && b != 0xed && b != 0xee && b != 0xf0 && b != 0xf1 && b != 0xf4;
+}
+
+static void place_add(struct scan *w, uint32_t state, uint8_t utf8)
+{
+    uint32_t cap = w->cap_place;
+    MEM_GROW(w->place, w->n_place, w->cap_place);
+    if (cap != w->cap_place) w->row = mem_resize(w->row, (size_t)w->cap_place * w->n_kind * sizeof *w->row);
+    const struct dfa_state *q = dfa_state(w->s->dfa, state);
+    w->place[w->n_place] = (struct place){ .state = state, .utf8 = utf8, .total = q->total && !utf8, .far = q->far, .fits = NONE, .left = NONE };
+    uint32_t *row = w->row + (size_t)w->n_place++ * w->n_kind;
+    memset(row, 0xff, w->n_kind * sizeof *row);
+    row[0] = NO_PLACE;
+}
+
+void places_open(struct scan *w)
+{
+    const uint8_t *cls = w->s->cls;
+    w->n_kind = dfa_n_class(w->s->dfa) + 1;
+    for (uint32_t b = 0x20; b < 0x80; b++) w->kind[b] = byte_is_bare(b) ? (uint16_t)(cls[b] + 1) : 0;
+    for (uint32_t b = 0x80; b <= 0xf4; b++) {
+        bool same = b > 0x80 && cls[b] == cls[b - 1] && utf8_alike(b);
+        w->kind[b] = b == 0xc0 || b == 0xc1 ? 0 : same ? w->kind[b - 1] : (uint16_t)w->n_kind++;
+    }
+    w->n_slot = 64;
+    w->slot = mem_zero(w->n_slot * sizeof *w->slot);
+    place_add(w, DFA_DEAD, 0);
+}
+
+void places_close(struct scan *w)
+{
+    mem_free(w->place);
+    mem_free(w->row);
+    mem_free(w->slot);
+    mem_free(w->age);
+    mem_free(w->danger);
+}
+
+static uint32_t slot_of(const struct scan *w, uint32_t state, uint8_t utf8)
+{
+    uint32_t k = (state * 8 + utf8) * 2654435761u >> 7 & (w->n_slot - 1);
+    while (w->slot[k] && (w->place[w->slot[k]].state != state || w->place[w->slot[k]].utf8 != utf8)) k = (k + 1) & (w->n_slot - 1);
+    return k;
+}
+
+uint32_t place_of(struct scan *w, uint32_t state, uint8_t utf8)
+{
+    uint32_t k = slot_of(w, state, utf8);
+    if (w->slot[k]) return w->slot[k];
+    if (w->n_place * 2 >= w->n_slot) {
+        mem_free(w->slot);
+        w->n_slot *= 4;
+        w->slot = mem_zero(w->n_slot * sizeof *w->slot);
+        for (uint32_t i = 1; i < w->n_place; i++) w->slot[slot_of(w, w->place[i].state, w->place[i].utf8)] = i;
+        k = slot_of(w, state, utf8);
+    }
+    place_add(w, state, utf8);
+    return w->slot[k] = w->n_place - 1;
+}
+
+uint32_t place_next(struct scan *w, uint32_t from, uint8_t b)
+{
+    uint32_t state = w->place[from].state, old = w->place[from].utf8;
+    int utf8 = b < 0x80 && !old ? 0 : utf8_dfa((int)old, b);
+    uint32_t to = utf8 < 0 ? DFA_DEAD : dfa_step(w->s->dfa, w->s->cls, state, b);
+    uint32_t id = to == DFA_DEAD ? NO_PLACE : place_of(w, to, (uint8_t)utf8);
+    return w->row[from * w->n_kind + w->kind[b]] = id;
+}
+
+/* ---- what is known of a place ---------------------------------------------------------------- */
+
+static struct age *age_of(struct scan *w, uint32_t place, uint32_t len, bool *known)
+{
+    if (!w->age) w->age = mem_zero(N_AGES * sizeof *w->age);
+    struct age *a = &w->age[(place * 31 + len) % N_AGES];
+    *known = a->place == place && a->len == len;
+    a->place = place;
+    a->len = len;
+    return a;
+}
+
+bool place_fits(struct scan *w, uint32_t place, uint32_t len)
+{
+    const struct strs *s = w->s;
+    struct place *p = &w->place[place];
+    if (len > s->max) return false;
+    if (s->min > len) {
+        bool known;
+        struct age *a = age_of(w, place, len, &known);
+        if (!known) a->value = strs_alive(s, p->state, len);
+        return a->value;
+    }
+    uint32_t room = room_of(s, len);
+    if (room == NONE || room >= p->fits) return true;
+    if (room < p->fails) return false;
+    bool ok = strs_alive(s, p->state, len);
+    if (ok) p->fits = room;
+    else p->fails = room + 1;
+    return ok;
+}
+
+uint32_t place_left(struct scan *w, uint32_t place, uint32_t len)
+{
+    struct place *p = &w->place[place];
+    if (!w->counts && p->left != NONE) return p->left;
+    bool known = false;
+    struct age *a = w->counts ? age_of(w, place, len, &known) : NULL;
+    if (known) return a->value;
+    struct conf c = { .dfa = p->state, .m = len, .lex = (uint16_t)(p->utf8 ? LEX_UTF8 + p->utf8 : LEX_NORMAL) };
+    uint32_t left = strs_left(w->s, w->esc, &c);
+    return *(a ? &a->value : &p->left) = left;
+}
+
+static bool ends_within(struct scan *w, uint32_t place, uint32_t len)
+{
+    if (w->limit == NONE) return true;
+    uint32_t left = place_left(w, place, len);
+    if (left > w->limit) { *w->cut = true; return false; }
+    *w->most = MAX(*w->most, left);
+    return true;
+}
+
+static int wide_of(const uint64_t run[2])
+{
+    return __builtin_popcountll(run[0]) + __builtin_popcountll(run[1]);
+}
+
+struct stay *place_stay(struct scan *w, uint32_t place)
+{
+    struct place *p = &w->place[place];
+    struct stay *k = &p->stay;
+    if (p->stays) return k;
+    const struct dfa_state *q = dfa_state(w->s->dfa, p->state);
+    *k = (struct stay){ .utf8 = q->run_utf8, .max = q->run_max, .run = { q->run[0], q->run[1] } };
+    for (uint32_t b = 0x20; b < 0x7f && !q->run_max; b++)
+        if (dfa_step(w->s->dfa, w->s->cls, p->state, (uint8_t)b) == p->state) k->run[b >> 6] |= 1ull << (b & 63);
+    if (!q->run_max && (k->run[0] | k->run[1])) k->max = NONE;
+    p->stays = true;
+    return k;
+}
+
+uint32_t run_reach(struct scan *w, uint32_t place, uint32_t len)
+{
+    const struct stay *k = place_stay(w, place);
+    if (!k->max || (!k->utf8 && wide_of(k->run) < 8)) return 0;
+    if (!w->counts) return k->max;
+    const struct dfa_lens *q = dfa_lens(w->s->dfa, w->place[place].state);
+    if (!q->every) return 0;           /* which lengths can be met must be asked state by state */
+    uint32_t room = room_of(w->s, len);
+    if (room == NONE) return k->max;
+    return room < q->min ? 0 : MIN(k->max, room - q->min);
+}
+
+/* Surely more texts lead on from a place than are taken: as many as its run can spell in a few letters. */
+bool is_thick(struct scan *w, uint32_t place)
+{
+    struct place *p = &w->place[place];
+    if (p->thick) return p->is_thick;
+    const struct dfa_state *q = dfa_state(w->s->dfa, p->state);
+    uint64_t wide = (uint64_t)wide_of(q->run), n = 1;
+    for (uint32_t i = 0; i < MIN(q->run_max, (uint32_t)THICK); i++) n *= wide;
+    p->thick = true;
+    return p->is_thick = dfa_lens(w->s->dfa, p->state)->max == NONE || n > w->taken;
+}
+
+/* ---- code points that lead back -------------------------------------------------------------- */
+
+/* Bytes of the middle of a code point, one for each that the automaton and UTF-8 tell apart. */
+static void middles_make(struct scan *w)
+{
+    const uint8_t *cls = w->s->cls;
+    for (uint32_t b = 0x80; b < 0xc0; b++)
+        if (b == 0x80 || b == 0x90 || b == 0xa0 || cls[b] != cls[b - 1]) w->middle[w->n_middle++] = (uint8_t)b;
+}
+
+/* Do all code points begun so lead to a state? */
+static bool leads_home(const struct scan *w, uint32_t home, uint32_t at, int utf8)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < w->n_middle; i++) {
+        int next = utf8_dfa(utf8, w->middle[i]);
+        if (next < 0) continue;
+        uint32_t to = dfa_step(w->s->dfa, w->s->cls, at, w->middle[i]);
+        if (to == DFA_DEAD || (!next && to != home)) return false;
+        if (next && to != last && !leads_home(w, home, to, next)) return false;
+        last = to;
+    }
+    return true;
+}
+
+/* Where a letter of the run leads: back to the state, or where the run counts, to the next one of it. */
+static uint32_t next_of_run(const struct scan *w, uint32_t state, const struct stay *k)
+{
+    uint32_t b = 0x20;
+    while (b < 0x7f && !(byte_is_bare(b) && k->run[b >> 6] >> (b & 63) & 1)) b++;
+    return b < 0x7f ? dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) : state;
+}
+
+/* Does each of these bytes, bit b for 0xC0 + b, begin code points that all lead where a letter of the run leads? */
+static bool leads_back(struct scan *w, uint32_t state, struct stay *k, uint64_t leads)
+{
+    const uint8_t *cls = w->s->cls;
+    if (!w->n_middle) middles_make(w);
+    uint32_t home_at = next_of_run(w, state, k);
+    for (uint64_t left = leads & ~k->leads; left; left = leads & ~k->leads) {
+        if (leads & k->strays) return false;
+        uint32_t b = 0xc0 + (uint32_t)__builtin_ctzll(left), end = b + 1;
+        int utf8 = utf8_dfa(0, (uint8_t)b);
+        uint32_t to = utf8 > 0 ? dfa_step(w->s->dfa, cls, state, (uint8_t)b) : DFA_DEAD;
+        bool home = to != DFA_DEAD && leads_home(w, home_at, to, utf8);
+        while (end < 0x100 && cls[end] == cls[b] && utf8_dfa(0, (uint8_t)end) == utf8) end++;
+        for (uint32_t i = b; i < end; i++) *(home ? &k->leads : &k->strays) |= 1ull << (i - 0xc0);
+    }
+    return true;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* One depth of it: the place, code points, the base it is still in. */
+struct step { uint32_t place, len; int base; };
+
+static inline bool fits(struct scan *w, const struct step *own)
+{
+    uint32_t room = room_of(w->s, own->len);
+    bool sure = w->s->min <= w->len && own->len <= w->s->max && room >= w->place[own->place].fits && room != NONE;
+    return sure || place_fits(w, own->place, own->len);
+}
+
+/* Below a node whatever comes keeps the text alive: all content is taken. */
+static void take_all_below(const struct scan *w, uint32_t node)
+{
+    const struct vocab *v = w->v;
+    const struct vtrie *t = &v->all;
+    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++)
+        if (v->plain_at[k] <= t->depth[node]) bit_set(w->bits, t->list[k]);
+}
+
+static void drop_all_below(const struct scan *w, uint32_t node)
+{
+    const struct vtrie *t = &w->v->all;
+    for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++) w->bits[t->list[k] / 32] &= ~(1u << (t->list[k] % 32));
+}
+
+static void take_tokens(struct scan *w, const struct step *own, uint32_t node)
+{
+    const struct vtrie *t = &w->v->all;
+    bool sure = !w->taken || is_thick(w, own->place);
+    if (sure && !ends_within(w, own->place, own->len)) return;
+    for (uint32_t k = t->first[node]; k < t->first[node + 1]; k++) {
+        if (sure) { bit_set(w->bits, t->list[k]); continue; }
+        MEM_GROW(w->doubt, w->n_doubt, w->cap_doubt);
+        w->doubt[w->n_doubt++] = t->list[k];
+    }
+}
+
+/* Whatever lies below a node leads on: its bytes are all of the run of the state that is reached there, or will be when the
+ * code point that the node begins is whole. */
+static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
+{
+    enum { FREQUENT = 4 };              /* what is asked less often is not worth finding out */
+    const struct vtrie *t = &w->v->all;
+    bool half = w->place[own->place].utf8;
+    const struct step *home = half ? own - 1 : own;
+    struct place *p = &w->place[home->place];
+    if (p->utf8 || w->taken || w->limit != NONE || (!p->stays && p->seen++ < FREQUENT)) return false;
+    struct stay *k = place_stay(w, home->place);
+    const uint64_t *below = t->below[node].w, *run = k->run;
+    /* quotes, backslashes and controls are no content: what has them is not taken here; code points are looked at below */
+    const uint64_t other[2] = { 0xffffffffull | 1ull << '"', 1ull << ('\\' - 64) };
+    if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
+    uint64_t leads = t->leads[node] | (half ? 1ull << (t->byte[node] - 0xc0) : 0);
+    uint32_t most = run_reach(w, home->place, own->len);
+    if (!most || (most != NONE && (t->tall[node] >= 255 || (uint32_t)(t->tall[node] - t->depth[node]) > most))) return false;
+    return k->utf8 || !leads || leads_back(w, p->state, k, leads);
+}
+
+/* Does nothing below a node die? */
+static bool calm_below(struct scan *w, const struct step *own, uint32_t node)
+{
+    enum { MANY = 500 };                /* a short walk needs no map */
+    const struct vtrie *t = &w->v->all;
+    if (!w->danger) {
+        if ((w->limit != NONE && w->counts) || ++w->n_walked < MANY) return false;
+        map_make(w, w->first);
+    }
+    uint32_t map = w->place[own->place].map, deep = t->tall[node] < 255 ? (uint32_t)(t->tall[node] - t->depth[node]) : NONE;
+    if (!map || bytemap_meets(&t->below[node], &w->danger[(map - 1) * MAP_LEVELS + MIN(deep, (uint32_t)MAP_LEVELS) - 1])) return false;
+    if (w->map_room && (deep == NONE || room_of(w->s, own->len) < w->map_room + deep)) return false;
+    if (w->limit != NONE) *w->most = MAX(*w->most, w->map_left);
+    return true;
+}
+
+/* Need nothing below a node be looked at, because all of it has been taken or is taken now? */
+static bool settled(struct scan *w, const struct step *own, uint32_t node)
+{
+    const struct vtrie *t = &w->v->all;
+    bool short_enough = t->tall[node] < 255;
+    uint32_t deep = (uint32_t)(t->tall[node] - t->depth[node]);
+    if (short_enough && own->len - w->len + deep <= w->grace) return true;
+    if (own->base >= 0 && !bytemap_meets(&t->below[node], &w->base[own->base].exits)) {
+        uint32_t most = w->base[own->base].most;
+        if (most == NONE || w->base[own->base].exact || (short_enough && t->tall[node] <= most)) return true;
+    }
+    const struct place *p = &w->place[own->place];
+    bool free = p->total && w->limit == NONE;
+    if (free && w->counts) {            /* far enough from the greatest length? */
+        uint32_t room = room_of(w->s, own->len);
+        free = !w->taken && (room == NONE || (short_enough && room >= deep && room - deep >= p->far));
+    }
+    if (!free && !calm_below(w, own, node) && !runs_below(w, own, node)) return false;
+    if (!w->full) take_all_below(w, node);
+    return true;
+}
+
+/* Is it better to begin with all content? If it is more likely that a token lives than that it dies, and bases do not hold
+ * most of the living. */
+static bool begins_full(struct scan *w)
+{
+    enum { NEAR = 6 };
+    const struct vtrie *t = &w->v->all;
+    uint32_t lives = 0, all = 0;
+    if (!w->alone || w->taken || w->limit != NONE || room_of(w->s, w->len) < NEAR) return false;
+    for (uint32_t i = 0; i < t->n; i = t->skip[i]) {
+        uint32_t n = t->first[t->skip[i]] - t->first[i];
+        if (!w->kind[t->byte[i]]) continue;
+        all += n;
+        if (place_step(w, w->first, t->byte[i])) lives += n;
+    }
+    return lives > all / 2 && w->swept < lives / 4 * 3;
+}
+
+static void begin_full(struct scan *w)
+{
+    const struct strclass *k = &w->v->str[w->esc];
+    w->full = true;
+    w->n_base = 0;
+    w->start = -1;
+    memset(w->by_first, -1, sizeof w->by_first);
+    for (size_t i = 0; i < w->v->n_word; i++) w->bits[i] |= k->all[i];
+    for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
+}
+
+void trie_walk(struct scan *w, uint32_t state)
+{
+    const struct vtrie *t = &w->v->all;
+    struct step *at = mem_alloc((size_t)(w->v->max_len + 2) * sizeof *at);
+    w->first = place_of(w, state, 0);
+    if (begins_full(w)) begin_full(w);
+    at[0] = (struct step){ w->first, w->len, w->start };
+    for (uint32_t i = 0; i < t->n;) {
+        uint32_t d = t->depth[i];
+        uint8_t b = t->byte[i];
+        struct step *own = &at[d];
+        own->place = place_step(w, own[-1].place, b);
+        own->len = own[-1].len + ((b & 0xc0) != 0x80);
+        if (!own->place || (w->counts && !fits(w, own))) {
+            if (w->full && w->kind[b]) drop_all_below(w, i);
+            i = t->skip[i];
+            continue;
+        }
+        if (!w->full && t->first[i] < t->first[i + 1]) take_tokens(w, own, i);
+        if (t->skip[i] == i + 1) { i++; continue; }
+        if (d == 1 && w->start < 0) own->base = w->by_first[b];
+        else own->base = own[-1].base >= 0 && bytemap_has(&w->base[own[-1].base].swept, b) ? own[-1].base : -1;
+        i = settled(w, own, i) ? t->skip[i] : i + 1;
+    }
+    mem_free(at);
+}
