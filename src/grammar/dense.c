@@ -97,6 +97,19 @@ static bool within(const struct scan *w, uint32_t left)
     return true;
 }
 
+/* A run that counts to a fixed number: none of its letters can come behind the last one (`[a-z]{8}`). */
+static bool run_ends(const struct scan *w, uint32_t state, const struct stay *stay)
+{
+    enum { LONG = 64 };
+    uint32_t b = 0x20;
+    while (b < 0x7f && !(stay->run[b >> 6] >> (b & 63) & 1 && byte_is_bare(b))) b++;
+    if (stay->utf8 || stay->max > LONG || b == 0x7f) return false;
+    for (uint32_t i = 0; i < stay->max; i++) state = dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b);
+    for (b = 0x20; b < 0x80; b++)
+        if (stay->run[b >> 6] >> (b & 63) & 1 && byte_is_bare(b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD) return false;
+    return true;
+}
+
 /* The run of a state as a base; false: it has none that is worth a sweep. */
 static bool base_make(struct scan *w, struct base *k, uint32_t state, uint32_t len)
 {
@@ -112,14 +125,16 @@ static bool base_make(struct scan *w, struct base *k, uint32_t state, uint32_t l
     if (limited) *w->most = MAX(*w->most, lens->shortest);
     /* under a limit code points of more bytes leave the run: half of one asks for the rest */
     k->classes = sweep_classes(stay->run, stay->utf8 && !limited, &k->swept);
+    bool ends = !k->exact && !limited && !w->taken && k->most == stay->max && run_ends(w, state, stay);
+    k->exact |= ends;                   /* then only letters of the run are sure to be of no use */
     for (uint32_t b = 0x20; b < 256; b++)
-        if (byte_is_bare(b) && !bytemap_has(&k->swept, (uint8_t)b) && dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD)
+        if (byte_is_bare(b) && !bytemap_has(&k->swept, (uint8_t)b) && (ends || dfa_step(w->s->dfa, w->s->cls, state, (uint8_t)b) != DFA_DEAD))
             bytemap_add(&k->exits, (uint8_t)b);
     return k->classes != 0;
 }
 
 /* Tokens of nothing but the base's classes, beginning with one of `first`, of at most `most` code points. */
-static void take_runs(struct scan *w, const struct base *k, uint64_t first, uint32_t most)
+static void take_runs(const struct scan *w, const struct base *k, uint64_t first, uint32_t most)
 {
     const struct vocab *v = w->v;
     const struct strclass *c = &v->str[w->esc];
@@ -127,10 +142,7 @@ static void take_runs(struct scan *w, const struct base *k, uint64_t first, uint
     sweep_tokens(v->sig, v->sig_first, ~k->classes, first, own, v->n_word);
     for (uint32_t i = most < c->n_len ? c->len_end[most] : c->len_end[c->n_len - 1]; i < c->len_end[c->n_len - 1]; i++)
         own[c->by_len[i] / 32] &= ~(1u << (c->by_len[i] % 32));
-    for (size_t i = 0; i < v->n_word; i++) {
-        w->bits[i] |= own[i] & c->all[i];
-        w->swept += (uint32_t)__builtin_popcount(own[i] & c->all[i]);
-    }
+    for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= own[i] & c->all[i];
     mem_free(own);
 }
 
@@ -159,25 +171,44 @@ static void bases_behind(struct scan *w, uint32_t state)
     }
 }
 
-/* Content tokens with a backslash, one by one. */
-static void take_escaped(struct scan *w, uint32_t state)
+/* The rest of a token from a backslash on. */
+static bool escape_lives(const struct scan *w, struct conf *c, struct bytes b)
 {
+    for (size_t j = 0; j < b.len; j++) {
+        uint8_t out[4];
+        int n_out;
+        c->m += lex_step(&c->lex, &c->part, w->esc, false, (uint8_t)b.p[j], out, &n_out) == LEX_BEGIN;
+        if (c->m > w->s->max) return false;
+        for (int n = 0; n < n_out; n++)
+            if ((c->dfa = dfa_step(w->s->dfa, w->s->cls, c->dfa, out[n])) == DFA_DEAD) return false;
+        if (c->lex == LEX_NORMAL) c->part = 0;
+        if (!goes_on(w, c)) return false;
+    }
+    return true;
+}
+
+/* Content tokens with a backslash, one by one: what stands before it is looked up, and so is whether it can live at all. */
+static void take_escaped(struct scan *w)
+{
+    enum { UNKNOWN, LIVES, DIES };
     const struct strclass *k = &w->v->str[w->esc];
+    uint8_t surf = w->esc == ESC_PYTHON ? SURF_PYTHON : SURF_JSON;
     for (uint32_t i = 0; i < k->n_escaped; i++) {
         struct bytes b = w->v->bytes[k->escaped[i]];
-        struct conf c = { .dfa = state, .m = w->len, .surf = w->esc == ESC_PYTHON ? SURF_PYTHON : SURF_JSON };
-        bool ok = true;
-        for (size_t j = 0; j < b.len && ok; j++) {
-            uint8_t out[4];
-            int n_out;
-            enum lex_result r = lex_step(&c.lex, &c.part, w->esc, false, (uint8_t)b.p[j], out, &n_out);
-            c.m += r == LEX_BEGIN;
-            ok = c.m <= w->s->max;
-            for (int n = 0; n < n_out && ok; n++) ok = (c.dfa = dfa_step(w->s->dfa, w->s->cls, c.dfa, out[n])) != DFA_DEAD;
-            if (c.lex == LEX_NORMAL) c.part = 0;
-            ok = ok && goes_on(w, &c);
+        uint32_t at = w->first, len = w->len;
+        size_t j = 0;
+        for (; b.p[j] != '\\' && at && (!w->counts || place_fits(w, at, len)); j++) {
+            at = place_step(w, at, (uint8_t)b.p[j]);
+            len += (b.p[j] & 0xc0) != 0x80;
         }
-        if (ok && (w->limit == NONE || within(w, strs_left(w->s, w->esc, &c)))) bit_set(w->bits, k->escaped[i]);
+        if (!at || b.p[j] != '\\' || (!w->counts && w->place[at].escape == DIES)) continue;
+        struct conf c = { .dfa = w->place[at].state, .m = len, .surf = surf };
+        if (!w->counts && w->place[at].escape == UNKNOWN) {
+            struct conf begun = c;
+            w->place[at].escape = escape_lives(w, &begun, (struct bytes){ b.p + j, 1 }) ? LIVES : DIES;
+        }
+        if (escape_lives(w, &c, (struct bytes){ b.p + j, b.len - j }) && (w->limit == NONE || within(w, strs_left(w->s, w->esc, &c))))
+            bit_set(w->bits, k->escaped[i]);
     }
 }
 
@@ -201,20 +232,34 @@ static void take_short(struct scan *w, uint32_t state)
     for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
 }
 
+/* So few tokens begin with a byte that may come that walking them costs less than a look at all of the vocabulary. */
+static bool is_sparse(struct scan *w)
+{
+    enum { SPARSE = 4000 };
+    const struct vtrie *t = &w->v->all;
+    uint32_t lives = 0;
+    for (uint32_t i = 0; i < t->n && lives < SPARSE; i = t->skip[i])
+        if (place_step(w, w->first, t->byte[i])) lives += t->first[t->skip[i]] - t->first[i];
+    return lives < SPARSE;
+}
+
 static void sweep(struct scan *w, uint32_t state)
 {
     places_open(w);
-    take_short(w, state);
+    w->first = place_of(w, state, 0);
     w->start = -1;
     memset(w->by_first, -1, sizeof w->by_first);
-    /* a run of one letter (`[a-z]+`) says little: the one behind it says all */
-    if (base_make(w, &w->base[0], state, w->len) && w->base[0].most > 1) {
-        w->start = 0;
-        w->n_base = 1;
-        take_runs(w, &w->base[0], ~0ull, w->base[0].most);
-    } else bases_behind(w, state);
-    trie_walk(w, state);
-    take_escaped(w, state);
+    if (!is_sparse(w)) {
+        take_short(w, state);
+        /* a run of one letter (`[a-z]+`) says little: the one behind it says all */
+        if (base_make(w, &w->base[0], state, w->len) && w->base[0].most > 1) {
+            w->start = 0;
+            w->n_base = 1;
+            take_runs(w, &w->base[0], ~0ull, w->base[0].most);
+        } else bases_behind(w, state);
+    }
+    trie_walk(w);
+    take_escaped(w);
     places_close(w);
 }
 
@@ -243,10 +288,10 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
 }
 
 int32_t *dense_strs_but(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t taken,
-                        uint32_t *bits, uint32_t *n_doubt)
+                        bool counted, uint32_t *bits, uint32_t *n_doubt)
 {
     struct scan w = { .v = v, .s = s, .esc = esc, .bits = bits, .len = len, .counts = s->max != NONE || s->min > len,
-                      .limit = NONE, .taken = taken };
+                      .limit = NONE, .taken = taken, .counted = counted };
     sweep(&w, state);
     *n_doubt = w.n_doubt;
     return w.doubt;

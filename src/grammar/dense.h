@@ -16,7 +16,7 @@ struct stay {
 struct place {
     uint32_t state, seen;               /* seen: how often stay was wanted */
     uint32_t map;                       /* 1 + its number in the map, 0: it is not in there */
-    uint8_t utf8; bool total, stays, is_thick, thick;                 /* stays, thick: found out */
+    uint8_t utf8; bool total, stays, is_thick, thick; uint8_t escape; /* stays, thick: found out; escape: see take_escaped() */
     uint32_t far;                       /* as dfa_state.far */
     uint32_t fits, fails;               /* where no least length is asked: code points left that surely are enough, NONE: not
                                          * known; 1 + those that surely are too few */
@@ -42,8 +42,7 @@ struct scan {
     bool alone;                         /* nobody else has set bits */
     bool full;                          /* all content is taken, and what cannot come is to be dropped */
     uint32_t grace;                     /* tokens of so few code points are taken already */
-    uint32_t swept;                     /* tokens that bases have taken */
-    uint32_t taken;                     /* texts that must not come, see dense_strs() */
+    uint32_t taken; bool counted;       /* texts that must not come, see dense_strs_but() */
     int32_t *doubt; uint32_t n_doubt, cap_doubt;
     struct base base[MOST_BASE]; int n_base;
     int8_t start, by_first[256];        /* base that holds from the beginning, or behind a first byte; -1: none */
@@ -69,8 +68,8 @@ uint32_t     place_next(struct scan *w, uint32_t from, uint8_t b);    /* slow pa
 struct stay *place_stay(struct scan *w, uint32_t place);
 uint32_t     run_reach(struct scan *w, uint32_t place, uint32_t len); /* how far its run reaches with len code points before it */
 bool         is_thick(struct scan *w, uint32_t place);
-void         trie_walk(struct scan *w, uint32_t state);
-bool         place_fits(struct scan *w, uint32_t place, uint32_t len);/* can the text still be as long as it must? */
+bool         place_fits(struct scan *w, uint32_t place, uint32_t len);/* with len code points, can the text still be as long as it must? */
+void         trie_walk(struct scan *w);
 uint32_t     place_left(struct scan *w, uint32_t place, uint32_t len);/* bytes that finish the text */
 /* dense_map.c: danger[(map - 1) * MAP_LEVELS + k - 1]: the bytes that may come last in a text of at most k bytes which dies; the
  * last level is of any number. */

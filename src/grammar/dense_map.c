@@ -31,8 +31,10 @@ static bool roomy(struct scan *w, uint32_t place)
         w->map_left = MAX(w->map_left, left);
     }
     const struct place *p = &w->place[place];
-    if (!w->map_room) return true;
-    return (!p->total || p->far <= w->map_room) && place_fits(w, place, w->s->max - w->map_room);
+    if (!w->counts) return true;
+    /* a text that is long enough for the first place is so for all behind it, and one that leaves room is short enough */
+    uint32_t least = w->s->min > w->len ? w->s->min - w->len : 0, most = w->s->max == NONE ? NONE : w->map_room;
+    return (!p->total || p->far <= most) && dfa_fits(w->s->dfa, p->state, least, most);
 }
 
 static uint16_t number_of(struct around *m, uint32_t place)
@@ -103,7 +105,7 @@ void map_make(struct scan *w, uint32_t start)
     struct around *m = mem_alloc(sizeof *m);
     *m = (struct around){ .w = w, .n = 1, .own = mem_zero(MAP_MOST * sizeof *m->own) };
     uint32_t room = room_of(w->s, w->len);
-    bool near_end = w->counts && (w->s->min > w->len || room <= MAP_ROOM);
+    bool near_end = w->counts && room <= MAP_ROOM;
     w->map_room = w->counts && room != NONE ? room - MIN(room, (uint32_t)MAP_ROOM) : 0;
     if (!near_end) number_of(m, start);
     m->from[0] = m->from[1] = 0;

@@ -167,16 +167,24 @@ uint32_t run_reach(struct scan *w, uint32_t place, uint32_t len)
     return room < q->min ? 0 : MIN(k->max, room - q->min);
 }
 
-/* Surely more texts lead on from a place than are taken: as many as its run can spell in a few letters. */
+/* Can a run spell more texts in a few letters than are taken? */
+static bool spells_more(const struct scan *w, const uint64_t run[2], uint32_t max)
+{
+    uint64_t wide = (uint64_t)wide_of(run), n = 1;
+    for (uint32_t i = 0; i < MIN(max, (uint32_t)THICK); i++) n *= wide;
+    return n > w->taken;
+}
+
+/* Surely more texts lead on from a place than are taken: as many as its run can spell in a few letters, or as are counted. */
 bool is_thick(struct scan *w, uint32_t place)
 {
     struct place *p = &w->place[place];
     if (p->thick) return p->is_thick;
     const struct dfa_state *q = dfa_state(w->s->dfa, p->state);
-    uint64_t wide = (uint64_t)wide_of(q->run), n = 1;
-    for (uint32_t i = 0; i < MIN(q->run_max, (uint32_t)THICK); i++) n *= wide;
     p->thick = true;
-    return p->is_thick = dfa_lens(w->s->dfa, p->state)->max == NONE || n > w->taken;
+    p->is_thick = dfa_lens(w->s->dfa, p->state)->max == NONE || spells_more(w, q->run, q->run_max);
+    if (!p->is_thick && w->counted && !p->utf8) p->is_thick = dfa_count(w->s->dfa, p->state, w->taken + 1) > w->taken;
+    return p->is_thick;
 }
 
 /* ---- code points that lead back -------------------------------------------------------------- */
@@ -278,7 +286,7 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
     bool half = w->place[own->place].utf8;
     const struct step *home = half ? own - 1 : own;
     struct place *p = &w->place[home->place];
-    if (p->utf8 || w->taken || w->limit != NONE || (!p->stays && p->seen++ < FREQUENT)) return false;
+    if (p->utf8 || w->limit != NONE || (!p->stays && p->seen++ < FREQUENT)) return false;
     struct stay *k = place_stay(w, home->place);
     const uint64_t *below = t->below[node].w, *run = k->run;
     /* quotes, backslashes and controls are no content: what has them is not taken here; code points are looked at below */
@@ -286,6 +294,8 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
     if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
     uint64_t leads = t->leads[node] | (half ? 1ull << (t->byte[node] - 0xc0) : 0);
     uint32_t most = run_reach(w, home->place, own->len);
+    if (w->taken && !spells_more(w, run, most)) return false;
+    if (w->taken && most != NONE) most -= THICK;
     if (!most || (most != NONE && (t->tall[node] >= 255 || (uint32_t)(t->tall[node] - t->depth[node]) > most))) return false;
     return k->utf8 || !leads || leads_back(w, p->state, k, leads);
 }
@@ -328,21 +338,29 @@ static bool settled(struct scan *w, const struct step *own, uint32_t node)
     return true;
 }
 
-/* Is it better to begin with all content? If it is more likely that a token lives than that it dies, and bases do not hold
- * most of the living. */
+/* Do bases leave little to be looked at? Bytes that are rare in tokens may lead out of them. */
+static bool bases_do(const struct scan *w)
+{
+    static const uint64_t common[2] = { 0x3ffull << '0' | 1ull << ' ', 0x07fffffe07fffffeull };
+    uint64_t leaves = 0;
+    for (int i = 0; i < w->n_base; i++) leaves |= (w->base[i].exits.w[0] & common[0]) | (w->base[i].exits.w[1] & common[1]);
+    return w->n_base && !leaves;
+}
+
+/* Is it better to begin with all content? If many tokens live, and bases do not hold most of them. */
 static bool begins_full(struct scan *w)
 {
     enum { NEAR = 6 };
     const struct vtrie *t = &w->v->all;
     uint32_t lives = 0, all = 0;
-    if (!w->alone || w->taken || w->limit != NONE || room_of(w->s, w->len) < NEAR) return false;
+    if (!w->alone || w->taken || w->limit != NONE || room_of(w->s, w->len) < NEAR || bases_do(w)) return false;
     for (uint32_t i = 0; i < t->n; i = t->skip[i]) {
         uint32_t n = t->first[t->skip[i]] - t->first[i];
         if (!w->kind[t->byte[i]]) continue;
         all += n;
         if (place_step(w, w->first, t->byte[i])) lives += n;
     }
-    return lives > all / 2 && w->swept < lives / 4 * 3;
+    return lives > all / 5 * 2;
 }
 
 static void begin_full(struct scan *w)
@@ -356,11 +374,10 @@ static void begin_full(struct scan *w)
     for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
 }
 
-void trie_walk(struct scan *w, uint32_t state)
+void trie_walk(struct scan *w)
 {
     const struct vtrie *t = &w->v->all;
     struct step *at = mem_alloc((size_t)(w->v->max_len + 2) * sizeof *at);
-    w->first = place_of(w, state, 0);
     if (begins_full(w)) begin_full(w);
     at[0] = (struct step){ w->first, w->len, w->start };
     for (uint32_t i = 0; i < t->n;) {

@@ -485,6 +485,7 @@ struct matcher {
     uint64_t *visit; uint64_t epoch; int fuel;                        /* splits passed in this step */
     struct level *level;                                              /* mask.c: one per depth of the vocabulary trie */
     uint32_t probing;                                                 /* unique.c: looking ahead, depth */
+    uint32_t closed;                                                  /* least depth of a container closed since this was set */
     uint32_t carry;                                                   /* frame.texts of a container just closed, or NONE */
     struct memo *memo;                                                /* what was found out, by hash of what it depends on */
     bool mask_hit;
@@ -504,6 +505,9 @@ uint32_t set_step(struct matcher *m, uint32_t from, uint32_t n, uint8_t b);
 uint32_t set_special(struct matcher *m, uint32_t from, uint32_t n, int32_t token);
 bool     set_accepts(const struct matcher *m, uint32_t from, uint32_t n);
 uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h);
+/* Equal for configurations that do the same until the container they are in is closed. False: there is no such container, or
+ * what is around it counts before that. */
+bool     conf_twin_hash(const struct matcher *m, const struct conf *c, uint64_t *h);
 static inline uint64_t mix64(uint64_t h, uint64_t v)
 {
     h = (h ^ v) * 0x9e3779b97f4a7c15ull;
@@ -685,6 +689,7 @@ struct vocab {
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
     struct quotes quote[2];
     uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
+    uint32_t *closers; struct vtrie closing;                          /* tokens with a closing bracket or brace: mask, trie */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
     struct mask_store *store, *texts;   /* of sets of configurations; of places in texts, which all grammars share */
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
@@ -732,9 +737,9 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
 bool dense_strs_within(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t limit,
                        uint32_t *bits, uint32_t *most);
 /* The same where up to `taken` texts must not come: ORs the tokens behind which surely others are left, returns those to be
- * tried one by one. Caller frees. */
+ * tried one by one. counted: more texts than that, counted whatever their length, are enough. Caller frees. */
 int32_t *dense_strs_but(const struct vocab *v, const struct strs *s, uint32_t state, uint32_t len, int esc, uint32_t taken,
-                        uint32_t *bits, uint32_t *n_doubt);
+                        bool counted, uint32_t *bits, uint32_t *n_doubt);
 /* Trie nodes at which a trigger becomes complete, its automaton being in state n. Caller frees. */
 uint32_t *dense_triggers(const struct vocab *v, const struct triggers *t, uint32_t n, uint32_t *n_node);
 void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits);        /* ORs what free text may go on with */

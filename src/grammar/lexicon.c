@@ -261,10 +261,13 @@ static void class_build(struct vocab *v, int esc)
     mem_free(some);
 }
 
+static bool has_closer(struct bytes b) { return memchr(b.p, '}', b.len) || memchr(b.p, ']', b.len); }
+
 /* What single tokens are made of. */
 static void token_facts(struct vocab *v)
 {
     v->text_all = arena_zero(&v->mem, v->n_word * sizeof *v->text_all);
+    v->closers = arena_zero(&v->mem, v->n_word * sizeof *v->closers);
     v->is_part = arena_zero(&v->mem, v->n_word * sizeof *v->is_part);
     v->sig = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig);
     v->sig_first = arena_alloc(&v->mem, v->n_word * 32 * sizeof *v->sig_first);
@@ -285,6 +288,7 @@ static void token_facts(struct vocab *v)
         }
         if (s >= 0) v->text_all[t / 32] |= 1u << (t % 32);
         if (s > 0 || memchr(b.p, '\\', b.len)) v->is_part[t / 32] |= 1u << (t % 32);
+        if (has_closer(b)) v->closers[t / 32] |= 1u << (t % 32);
         v->digits_from[t] = (uint8_t)MIN(digits, 255u);
         v->plain_from[t] = (uint8_t)(s < 0 || plain > 254 ? 255 : plain);
     }
@@ -410,6 +414,13 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
         v->same[list[first]] = list[i];
     }
     vtrie_build(v, &v->all, &all);
+    struct entries closing = { all.text, list, 0 };     /* in place: what is written over has been read */
+    for (int i = 0; i < all.n; i++)
+        if (has_closer(all.text[i])) {
+            closing.text[closing.n] = all.text[i];
+            closing.id[closing.n++] = list[i];
+        }
+    vtrie_build(v, &v->closing, &closing);
     mem_free(all.text);
     mem_free(list);
     token_facts(v);

@@ -18,12 +18,19 @@ struct walk {
     struct price p;
     bool sieve;                         /* what is in bits already need not be looked at */
     bool many;                          /* so many configurations that most allow what others have allowed */
+    bool twin;                          /* only tokens count that close the container around */
     uint32_t content[2];                /* by escapes: 1 + the room for which plain content has been taken */
     struct arena tmp;
 };
 
 static void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
 static bool bit_has(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
+
+/* Is it known what becomes of a token? */
+static bool is_settled(const struct walk *w, int32_t t)
+{
+    return bit_has(w->bits, t) || (w->twin && !bit_has(w->m->v->closers, t));
+}
 
 static bool affordable(struct walk *w, uint32_t from, uint32_t n)
 {
@@ -346,7 +353,7 @@ static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint
     for (uint32_t i = lo; i < hi; i++) {
         int32_t id = t->list[i];
         struct bytes b = v->bytes[id];
-        if (b.len == d || (w->sieve && bit_has(w->bits, id))) continue;      /* the node's own, or known */
+        if (b.len == d || (w->sieve && is_settled(w, id))) continue;      /* the node's own, or known */
         bool short_enough = b.len - d <= room;
         if (short_enough && (text ? v->plain_from[id] <= d : v->digits_from[id] <= d)) { bit_set(w->bits, id); continue; }
         if (!leaves) { run_token(w, id, d, from, n); continue; }
@@ -409,7 +416,7 @@ static struct bytemap solid_bytes(const struct byteset *may)
 static bool all_taken(const struct walk *w, const struct vtrie *t, uint32_t node)
 {
     for (uint32_t k = t->first[node], end = t->first[t->skip[node]]; k < end; k++)
-        if (!bit_has(w->bits, t->list[k])) return false;
+        if (!is_settled(w, t->list[k])) return false;
     return true;
 }
 
@@ -502,7 +509,7 @@ static void take_group(struct walk *w, const struct leaving *l, uint32_t group, 
 static bool rests_taken(const struct walk *w, const struct quotes *q, uint32_t node)
 {
     for (uint32_t i = q->from[node], end = q->from[q->trie.skip[node - 1] + 1]; i < end; i++)
-        if (!bit_has(w->bits, q->list[i])) return false;
+        if (!is_settled(w, q->list[i])) return false;
     return true;
 }
 
@@ -548,7 +555,7 @@ static void take_new(struct walk *w, const struct conf *c)
     int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
     if (s->dfa) {
         uint32_t n;
-        int32_t *list = dense_strs_but(v, s, c->dfa, c->m, esc, unique_slack(w->m, c), w->bits, &n);
+        int32_t *list = dense_strs_but(v, s, c->dfa, c->m, esc, unique_slack(w->m, c), false, w->bits, &n);
         for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
         mem_free(list);
         return;
@@ -597,13 +604,14 @@ static void take_names(struct walk *w, const struct conf *c)
     struct strs s = *strs_of(m, c);
     s.max = c->m + content_room(m, c);
     uint32_t n, taken = (c->n == NONE ? 0 : o->trie.node[c->n].hi - o->trie.node[c->n].lo) + f->n_dyn;
-    int32_t *list = dense_strs_but(m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, taken, w->bits, &n);
+    int32_t *list = dense_strs_but(m->v, &s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, taken, true,
+                                   w->bits, &n);
     for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
     mem_free(list);
 }
 
-/* Walks configurations along the whole trie. */
-static void walk_together(struct walk *w, const struct conf *list, uint32_t n)
+/* Walks configurations along a whole trie. */
+static void walk_together(struct walk *w, const struct vtrie *t, const struct conf *list, uint32_t n)
 {
     struct matcher *m = w->m;
     struct mark before = matcher_mark(m);
@@ -612,7 +620,7 @@ static void walk_together(struct walk *w, const struct conf *list, uint32_t n)
         MEM_GROW(m->conf, m->n_conf, m->cap_conf);
         m->conf[m->n_conf++] = list[i];
     }
-    walk_node(w, &m->v->all, 0, at, n);
+    walk_node(w, t, 0, at, n);
     matcher_reset(m, before);
 }
 
@@ -622,11 +630,11 @@ enum { FEW = 4 };                       /* so many share their way; more are too
 static void walk_all(struct walk *w, const struct conf *list, uint32_t n)
 {
     if (n <= FEW || w->priced) {
-        walk_together(w, list, n);
+        walk_together(w, &w->m->v->all, list, n);
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        walk_together(w, &list[i], 1);
+        walk_together(w, &w->m->v->all, &list[i], 1);
         w->sieve = true;
     }
     w->sieve = false;
@@ -700,7 +708,8 @@ static bool take_dense(struct walk *w, const struct conf *c)
     bool unsure = c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c);
     bool few = c->kind == C_KEY && !key_roomy(m, c);
     if ((few || unsure) && w->priced) return false;
-    if (few) take_names(w, c);
+    if (w->twin) ;                      /* content closes nothing */
+    else if (few) take_names(w, c);
     else if (unsure) take_new(w, c);
     else take_content(w, c);
     leave_string(w, c);
@@ -721,18 +730,77 @@ static void specials(struct walk *w, uint32_t from, uint32_t n)
     for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
 }
 
-static void fill(struct walk *w, uint32_t from, uint32_t n)
+/* All configurations of a set. */
+static void take_set(struct walk *w, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
     struct conf *rest = arena_alloc(&w->tmp, (n + 1) * sizeof *rest);
     uint32_t k = 0;
-    w->many = n > FEW && !w->priced;
     for (uint32_t i = from; i < from + n && (!w->priced || w->p.most); i++) {   /* after the last token nothing fits */
         struct conf c = m->conf[i];
         if (c.kind == C_END || c.kind == C_SPECIAL) continue;
         if (!take_dense(w, &c)) rest[k++] = c;
     }
     if (k) walk_all(w, rest, k);
+}
+
+/* Puts those to the end of the list that are the first of their kind, the others into twin[]; how many others, and how deep
+ * their containers lie at most. */
+static uint32_t part_twins(struct matcher *m, uint32_t from, uint32_t n, struct conf *twin, uint32_t *deep, struct arena *tmp)
+{
+    uint32_t n_slot = 64, n_twin = 0;
+    while (n_slot < 2 * n) n_slot *= 2;
+    uint64_t *slot = arena_zero(tmp, n_slot * sizeof *slot);
+    for (uint32_t i = from; i < from + n; i++) {
+        struct conf c = m->conf[i];
+        uint64_t h = 0;
+        uint32_t at;
+        bool known = false;
+        if (conf_twin_hash(m, &c, &h)) {
+            h |= 1;
+            for (at = (uint32_t)(h >> 32) & (n_slot - 1); slot[at] && slot[at] != h; at = (at + 1) & (n_slot - 1)) continue;
+            known = slot[at] == h;
+            slot[at] = h;
+        }
+        if (known) {
+            twin[n_twin++] = c;
+            *deep = MAX(*deep, (uint32_t)m->frame[c.frame].depth);
+            continue;
+        }
+        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+        m->conf[m->n_conf++] = c;
+    }
+    return n_twin;
+}
+
+/* Many readings are often those of one container times those of what is around it: they do the same until it is closed. One
+ * of each kind is taken whole; the others only where one of those has closed its container, and for tokens that can.
+ * False: there are no such. */
+static bool take_twins(struct walk *w, uint32_t from, uint32_t n)
+{
+    enum { MANY = 8 };
+    struct matcher *m = w->m;
+    if (n < MANY || w->priced || validating(m)) return false;
+    struct mark before = matcher_mark(m);
+    uint32_t deep = 0, at = m->n_conf;
+    struct conf *twin = arena_alloc(&w->tmp, n * sizeof *twin);
+    uint32_t n_twin = part_twins(m, from, n, twin, &deep, &w->tmp);
+    if (n_twin) {
+        m->closed = NONE;
+        take_set(w, at, n - n_twin);
+        w->sieve = w->twin = w->many = true;
+        for (uint32_t i = 0; i < n_twin && m->closed <= deep; i++)
+            if (!take_dense(w, &twin[i])) walk_together(w, &m->v->closing, &twin[i], 1);
+        w->sieve = w->twin = false;
+    }
+    matcher_reset(m, before);
+    return n_twin;
+}
+
+static void fill(struct walk *w, uint32_t from, uint32_t n)
+{
+    w->many = n > FEW && !w->priced;
+    if (!take_twins(w, from, n)) take_set(w, from, n);
     if (w->priced && !w->p.most) w->p.cut = true;
     specials(w, from, n);
 }

@@ -14,11 +14,11 @@ enum { FUEL = 20000 };
 
 /* ---- frames and sets ------------------------------------------------------------------------- */
 
-static uint64_t frame_base(const struct matcher *m, const struct frame *f)
+/* Hash of a frame inside of what `around` stands for, without what it owes. */
+static uint64_t frame_base(const struct matcher *m, const struct frame *f, uint64_t around)
 {
     uint64_t flags = f->flags & ~FL_MORE;
-    uint64_t h = mix64(f->parent == NONE ? 1 : m->frame[f->parent].hash,
-                       (uint64_t)f->kind << 56 | flags << 48 | (uint64_t)f->sh << 32 | f->ref);
+    uint64_t h = mix64(around, (uint64_t)f->kind << 56 | flags << 48 | (uint64_t)f->sh << 32 | f->ref);
     h = mix64(h, (uint64_t)f->count << 16 | f->depth);
     if (f->flags & FL_HASH) h = mix64(mix64(h, f->value), f->key);
     if (f->kind == F_ARR) {
@@ -42,10 +42,15 @@ uint32_t words_take(struct matcher *m, uint32_t n)
     return at;
 }
 
+static uint64_t frame_hash(const struct frame *f, uint64_t base)
+{
+    return f->kind == F_OBJ ? mix64(base, (uint64_t)(f->flags & FL_MORE) << 32 | f->owed) : base;
+}
+
 uint32_t frame_push(struct matcher *m, struct frame f)
 {
-    f.base = frame_base(m, &f);
-    f.hash = f.kind == F_OBJ ? mix64(f.base, (uint64_t)(f.flags & FL_MORE) << 32 | f.owed) : f.base;
+    f.base = frame_base(m, &f, f.parent == NONE ? 1 : m->frame[f.parent].hash);
+    f.hash = frame_hash(&f, f.base);
     f.need[0] = f.need[1] = NONE;
     MEM_GROW(m->frame, m->n_frame, m->cap_frame);
     m->frame[m->n_frame] = f;
@@ -77,13 +82,25 @@ static bool owes_more(struct matcher *m, const struct conf *c)
     return false;
 }
 
-uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
+static uint64_t conf_hash_in(const struct conf *c, uint64_t h)
 {
-    h = mix64(h, m->frame[c->frame].hash);
     h = mix64(h, (uint64_t)c->ref << 32 | (uint64_t)c->kind << 24 | (uint64_t)c->style << 16 | (uint64_t)c->cls << 8 | c->surf);
     h = mix64(h, (uint64_t)c->n << 32 | c->m);
     h = mix64(h, (uint64_t)c->lex << 48 | (uint64_t)c->blank << 32 | c->part);
     return mix64(mix64(h, (uint64_t)c->sh << 32 | c->dfa), c->aux);
+}
+
+uint64_t conf_hash(const struct matcher *m, const struct conf *c, uint64_t h)
+{
+    return conf_hash_in(c, mix64(h, m->frame[c->frame].hash));
+}
+
+bool conf_twin_hash(const struct matcher *m, const struct conf *c, uint64_t *h)
+{
+    const struct frame *f = &m->frame[c->frame];
+    if ((f->kind != F_OBJ && f->kind != F_ARR) || f->flags & (FL_ARGS | FL_HASH)) return false;
+    *h = conf_hash_in(c, frame_hash(f, frame_base(m, f, 0)));
+    return true;
 }
 
 /* Large sets find their members by hash. */

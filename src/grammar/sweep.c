@@ -71,7 +71,7 @@ static void sweep_avx512(const uint64_t *sig, const uint64_t *sig_first, uint64_
         uint32_t word = 0;
         for (uint32_t k = 0; k < 4; k++) {
             __mmask8 in = _mm512_testn_epi64_mask(_mm512_loadu_si512(sig + k * 8), o);
-            in &= _mm512_test_epi64_mask(_mm512_loadu_si512(sig_first + k * 8), f);
+            if (first != ~0ull) in &= _mm512_test_epi64_mask(_mm512_loadu_si512(sig_first + k * 8), f);
             word |= (uint32_t)in << (k * 8);
         }
         bits[i] = word;

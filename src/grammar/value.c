@@ -518,6 +518,7 @@ static bool closes(const struct matcher *m, const struct frame *f, uint8_t b)
 static void close_container(struct matcher *m, const struct conf *c)
 {
     const struct frame f = m->frame[c->frame];
+    m->closed = MIN(m->closed, (uint32_t)f.depth);
     m->carry = f.flags & FL_HASH ? f.texts : NONE;
     value_done(m, f.parent, c->style, c->surf, f.flags & FL_HASH ? mix64(mix64(f.value, SALT_CONTAINER + f.kind), 1) : 0);
 }
