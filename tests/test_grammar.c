@@ -523,7 +523,17 @@ TEST(why_says_where)
 
 /* ---- random walks ---------------------------------------------------------------------------- */
 
+/* Three objects times three of what is around them: readings that do the same until the inner one is closed. */
+#define INNER(r) "{\"properties\":{\"a\":{\"type\":\"string\"},\"" r "\":{\"type\":\"null\"}},\"required\":[\"" r "\"]}"
+#define INNERS "{\"type\":\"object\",\"anyOf\":[" INNER("b") "," INNER("on") "," INNER("12") "]}"
+#define OUTER(r) "{\"properties\":{\"aa\":" INNERS ",\"" r "\":{\"type\":\"null\"}},\"required\":[\"aa\",\"" r "\"]}"
+
 static const char *const walk_schemas[] = {
+    "{\"type\":\"object\",\"anyOf\":[" OUTER("a") "," OUTER("ab") "," OUTER("off") "]}",
+    "{\"type\":\"string\",\"pattern\":\"^[abn]{4}-[0-9]{2}$\"}", "{\"type\":\"string\",\"maxLength\":9,\"not\":{\"pattern\":\"ab|ba|aa\"}}",
+    "{\"type\":\"string\",\"minLength\":2,\"maxLength\":60,\"pattern\":\"^\\\\S(.*\\\\S)?$\"}", "{\"type\":\"string\",\"minLength\":3,\"not\":{\"pattern\":\"^a*$\"}}",
+    "{\"type\":\"string\",\"oneOf\":[{\"pattern\":\"ab\"},{\"pattern\":\"on\"}],\"maxLength\":50}", "{\"type\":\"string\",\"pattern\":\"^.{2,40}$\"}",
+    "{\"type\":\"object\",\"patternProperties\":{\"^[abc]{2,3}$\":{\"type\":\"null\"},\"^.{1,30}$\":{\"type\":\"null\"}},\"additionalProperties\":false,\"minProperties\":2,\"maxProperties\":3}",
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":20,\"not\":{\"format\":\"regex\"}}},\"required\":[\"a\"],\"additionalProperties\":false}",
     "{\"type\":\"object\",\"oneOf\":[{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"x\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"x\"]},{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"y\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"y\"]},{\"properties\":{\"n\":{\"type\":\"string\"},\"b\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"integer\"}},\"additionalProperties\":false}},\"z\":{\"type\":\"boolean\"}},\"required\":[\"n\",\"z\"]}]}",
     "{\"type\":\"object\",\"properties\":{\"t\":{\"enum\":[\"a\",\"b\",\"c\",\"d\"]},\"p\":{\"type\":\"boolean\"},\"q\":{\"type\":\"boolean\"},\"r\":{\"type\":\"boolean\"},\"s\":{\"type\":\"boolean\"}},\"additionalProperties\":false,\"dependencies\":{\"p\":{\"properties\":{\"t\":{\"enum\":[\"a\",\"b\"]}}},\"q\":{\"properties\":{\"t\":{\"enum\":[\"b\",\"c\"]}}},\"r\":{\"properties\":{\"t\":{\"enum\":[\"d\"]}}},\"s\":{\"properties\":{\"t\":{\"enum\":[\"a\"]}}}}}",

@@ -260,6 +260,14 @@ TEST(parts_meet_and_literals_are_exact)
     d = dfa_open(NULL, 0, &e);
     CHECK(d && dfa_match(d, "any", 3) && dfa_state(d, DFA_START)->total && dfa_count(d, DFA_START, 9) == 9, "no parts: all texts");
     dfa_close(d);
+    static const struct { const char *not; uint32_t far; } outside[] = { { "^b{3}$", 1 }, { "^ {3}$", 1 }, { "^[ -~]{5}$", 6 }, { "^(a|[ -~]{2}b)$", 3 } };
+    for (size_t i = 0; i < LEN(outside); i++) {
+        d = open_one(RE_PATTERN, true, outside[i].not, &e);
+        const struct dfa_state *q = dfa_state(d, DFA_START);
+        CHECK(q->total && q->far == outside[i].far, "not %s: total %d, %u letters lead outside, not %u", outside[i].not, q->total, q->far, outside[i].far);
+        for (uint32_t n = q->far; n < q->far + 3; n++) CHECK(dfa_fits(d, DFA_START, n, n), "not %s: there is a text of %u letters", outside[i].not, n);
+        dfa_close(d);
+    }
     struct re_part two[] = { { RE_PATTERN, false, "^a", 2 }, { RE_PATTERN, false, "^b", 2 } };
     d = dfa_open(two, 2, &e);
     CHECK(d && dfa_empty(d) && !dfa_fits(d, DFA_START, 0, UINT32_MAX) && !dfa_count(d, DFA_START, 5), "nothing begins with both");

@@ -235,12 +235,12 @@ static void take_short(struct scan *w, uint32_t state)
 /* So few tokens begin with a byte that may come that walking them costs less than a look at all of the vocabulary. */
 static bool is_sparse(struct scan *w)
 {
-    enum { SPARSE = 4000 };
+    enum { SPARSE = 32 };               /* of so many tokens less than one */
     const struct vtrie *t = &w->v->all;
-    uint32_t lives = 0;
-    for (uint32_t i = 0; i < t->n && lives < SPARSE; i = t->skip[i])
+    uint32_t lives = 0, few = t->first[t->n] / SPARSE;
+    for (uint32_t i = 0; i < t->n && lives < few; i = t->skip[i])
         if (place_step(w, w->first, t->byte[i])) lives += t->first[t->skip[i]] - t->first[i];
-    return lives < SPARSE;
+    return lives < few;
 }
 
 static void sweep(struct scan *w, uint32_t state)

@@ -6,12 +6,12 @@
  * automaton knows already (and little more) is looked at: beyond it everything counts as a danger. */
 #include "grammar/dense.h"
 
-enum { MAP_MOST = 512, MAP_NEW = 16, MAP_ROOM = 32, MAP_ROUNDS = 64, FRONTIER = 0 };
+enum { MAP_MOST = 512, MAP_NEW = 16, MAP_ROOM = 32, MAP_ROUNDS = 64, MAP_SEARCHES = 64, FRONTIER = 0 };
 
 /* Numbers in the map: 0 is all that lies beyond it. */
 struct around {
     struct scan *w;
-    uint32_t at[MAP_MOST], n, n_new;    /* places by number */
+    uint32_t at[MAP_MOST], n, n_new, searches;          /* places by number */
     uint16_t *next; uint32_t n_next, cap_next, from[MAP_MOST + 1];     /* successors of number i: next[from[i], from[i + 1]) */
     struct bytemap *own;                /* [MAP_MOST] bytes that kill at once */
 };
@@ -22,7 +22,7 @@ static void join(struct bytemap *a, const struct bytemap *b) { a->w[0] |= b->w[0
 
 /* Is there nothing about a place that asks for a closer look? Too few texts that lead on from it, too much to do to its
  * end, too near to the greatest length (which no node counts that leaves map_room behind it). */
-static bool roomy(struct scan *w, uint32_t place)
+static bool roomy(struct scan *w, uint32_t place, uint32_t *searches)
 {
     if (w->taken && !is_thick(w, place)) return false;
     if (w->limit != NONE) {
@@ -34,14 +34,18 @@ static bool roomy(struct scan *w, uint32_t place)
     if (!w->counts) return true;
     /* a text that is long enough for the first place is so for all behind it, and one that leaves room is short enough */
     uint32_t least = w->s->min > w->len ? w->s->min - w->len : 0, most = w->s->max == NONE ? NONE : w->map_room;
-    return (!p->total || p->far <= most) && dfa_fits(w->s->dfa, p->state, least, most);
+    if (p->total && p->far > most) return false;
+    if (least == 1 && !dfa_accepts(w->s->dfa, p->state)) least = 0;      /* every text from here is as long */
+    if (least && *searches < 1) return false;
+    *searches -= least > 0;             /* how long texts are must be searched for */
+    return dfa_fits(w->s->dfa, p->state, least, most);
 }
 
 static uint16_t number_of(struct around *m, uint32_t place)
 {
     struct place *p = &m->w->place[place];
     if (p->map) return (uint16_t)(p->map - 1);
-    if (m->n == MAP_MOST || !roomy(m->w, place)) return FRONTIER;
+    if (m->n == MAP_MOST || !roomy(m->w, place, &m->searches)) return FRONTIER;
     m->at[m->n] = place;
     m->w->place[place].map = ++m->n;
     return (uint16_t)(m->n - 1);
@@ -103,7 +107,7 @@ static void spread(const struct around *m, struct bytemap *danger)
 void map_make(struct scan *w, uint32_t start)
 {
     struct around *m = mem_alloc(sizeof *m);
-    *m = (struct around){ .w = w, .n = 1, .own = mem_zero(MAP_MOST * sizeof *m->own) };
+    *m = (struct around){ .w = w, .n = 1, .searches = MAP_SEARCHES, .own = mem_zero(MAP_MOST * sizeof *m->own) };
     uint32_t room = room_of(w->s, w->len);
     bool near_end = w->counts && room <= MAP_ROOM;
     w->map_room = w->counts && room != NONE ? room - MIN(room, (uint32_t)MAP_ROOM) : 0;

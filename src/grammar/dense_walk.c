@@ -303,10 +303,10 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
 /* Does nothing below a node die? */
 static bool calm_below(struct scan *w, const struct step *own, uint32_t node)
 {
-    enum { MANY = 500 };                /* a short walk needs no map */
+    enum { MANY = 512 };                /* a walk of less than this part of the trie needs no map */
     const struct vtrie *t = &w->v->all;
     if (!w->danger) {
-        if ((w->limit != NONE && w->counts) || ++w->n_walked < MANY) return false;
+        if ((w->limit != NONE && w->counts) || ++w->n_walked < t->n / MANY) return false;
         map_make(w, w->first);
     }
     uint32_t map = w->place[own->place].map, deep = t->tall[node] < 255 ? (uint32_t)(t->tall[node] - t->depth[node]) : NONE;
@@ -338,13 +338,19 @@ static bool settled(struct scan *w, const struct step *own, uint32_t node)
     return true;
 }
 
-/* Do bases leave little to be looked at? Bytes that are rare in tokens may lead out of them. */
+/* Do bases leave little to be looked at? Then only bytes that are rare in tokens lead out of them; and where nearly all bytes
+ * are in the run, what is not is better dropped than what is beyond ASCII taken. */
 static bool bases_do(const struct scan *w)
 {
+    enum { NEARLY_ALL = 85 };
     static const uint64_t common[2] = { 0x3ffull << '0' | 1ull << ' ', 0x07fffffe07fffffeull };
-    uint64_t leaves = 0;
-    for (int i = 0; i < w->n_base; i++) leaves |= (w->base[i].exits.w[0] & common[0]) | (w->base[i].exits.w[1] & common[1]);
-    return w->n_base && !leaves;
+    struct bytemap leaves = { 0 };
+    for (int i = 0; i < w->n_base; i++) {
+        leaves.w[0] |= w->base[i].exits.w[0];
+        leaves.w[1] |= w->base[i].exits.w[1];
+    }
+    bool wide = w->start >= 0 && wide_of(w->base[w->start].swept.w) >= NEARLY_ALL;
+    return w->n_base && !(leaves.w[0] & common[0]) && !(leaves.w[1] & common[1]) && !(wide && leaves.w[0] & 1);
 }
 
 /* Is it better to begin with all content? If many tokens live, and bases do not hold most of them. */

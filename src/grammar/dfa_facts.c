@@ -393,15 +393,18 @@ static bool outside_total(const struct terms *s, uint32_t t, uint32_t *far)
     const struct term *x = term_at(s, t);
     const uint32_t *part = x->op == T_AND ? s->list + x->a : &t;
     uint32_t n = x->op == T_AND ? x->b : 1, most = 0;
-    struct bset held = { { 0 } };
+    struct bset held = { { 0 } }, used = { { 0 } };
     int work = LOOP_WORK;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t kid = part[i];
         if (kid == ALL || kid == s->valid) continue;
         if (term_at(s, kid)->op != T_NOT || !loops(s, term_at(s, kid)->a, false, &held, &work)) return false;
+        if (!loops(s, term_at(s, kid)->a, true, &used, &work)) used = held;      /* of no consequence: some letter will do */
     }
     uint8_t b = ' ';
-    while (b < 0x7f && bset_has(&held, b)) b++;
+    while (b < 0x7f && bset_has(&used, b)) b++;          /* best is one that they do not even have */
+    if (b == 0x7f)
+        for (b = ' '; b < 0x7f && bset_has(&held, b);) b++;
     for (uint32_t i = 0; i < n && b < 0x7f; i++) {
         bool free = part[i] == ALL || part[i] == s->valid;
         uint32_t k = free ? 0 : most_often(s, term_at(s, part[i])->a, b);

@@ -16,6 +16,7 @@
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   bytes.c     configurations           -> bytes that may come, never too few
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
+ *   dense_walk.c, dense_map.c   a text's automaton along the vocabulary trie, and what a text may die of soon
  *   budget.c, cost.c  configurations x vocabulary  -> tokens to the nearest end;  afford.c: content that leaves enough
  *
  * Compiling reads every schema that can be reached and checks it; goals are expanded when a matcher
