@@ -12,7 +12,7 @@
 #define TRAINED_TOOLS 16 /* beyond which a model of this size chooses badly (gen/retrieve.c) */
 
 struct train_args {
-    const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *out, *type, *tmpl, *name, *isa;
+    const char *shape, *vocab, *packs, *lexicon, *dialogues, *dir, *resume, *warm, *from, *out, *type, *tmpl, *name, *isa;
     struct opt_list pack;
     int64_t steps, threads, seed, stage, tokens, eval_examples;
     double seconds, lr, decay, save_every, eval_every, log_every;
@@ -22,6 +22,7 @@ struct train_args {
 
 #define LR 2e-3 /* of a run from random weights */
 #define TUNE_TOKENS 2048
+#define FROM_CTX 2048 /* longest conversation the generator draws (stage 3) */
 
 static const struct train_args train_defaults = {
     .shape = "small",
@@ -44,8 +45,10 @@ static const struct train_args train_defaults = {
     }
 static const struct opt train_opts[] = {
     O("Model", 0, "shape", "NAME", OPT_STR, shape, "nano, small, base or deep (default: small)"),
+    O("Model", 0, "from", "FILE", OPT_STR, from,
+      "begin with the weights of this GGUF, in its shape (default: random weights)"),
     O("Model", 0, "vocab", "FILE", OPT_STR, vocab,
-      "GGUF file with the tokenizer (default: required)"),
+      "GGUF file with the tokenizer (default: that of --from, else required)"),
     O("Data", 0, "packs", "DIR", OPT_STR, packs, "folder of domain packs (default: data/domains)"),
     O("Data", 0, "pack", "FILE", OPT_LIST, pack, "a further pack, may be repeated (default: none)"),
     O("Data", 0, "lexicon", "FILE", OPT_STR, lexicon,
@@ -116,18 +119,26 @@ static void on_signal(int sig)
     stop_asked = 1;
 }
 
-/* ---- what a run stands on: vocabulary file, tokenizer, generator ---- */
+/* ---- what a run stands on: vocabulary file, tokenizer, generator, and the model it begins with ---- */
 
 struct ground {
-    struct gguf *vocab;
+    struct gguf *vocab, *from;
     struct tokenizer *tok;
     struct datagen *gen;
+    struct pool *pool;
+    const struct ops *ops;
+    struct model *model;
+    struct train_base base;
 };
 
 static void ground_done(struct ground *g)
 {
     datagen_close(g->gen);
     tok_close(g->tok);
+    model_close(g->model);
+    cpu_ops_close(g->ops);
+    pool_close(g->pool);
+    gguf_close(g->from);
     gguf_close(g->vocab);
 }
 
@@ -147,12 +158,29 @@ static bool ground_open(struct ground *g, const struct train_args *a, struct err
                               .dialogues = a->dialogues,
                               .stage = a->stage ? (int)a->stage : 1,
                               .seed = (uint64_t)a->seed };
-    if (!a->vocab)
+    const char *vocab = a->vocab ? a->vocab : a->from;
+    if (!vocab)
         return err_set(e, ERR_USAGE,
                        "--vocab is missing: a GGUF file with the tokenizer "
                        "(tenon data --learn-vocab)");
-    return (g->vocab = gguf_open(a->vocab, e)) && (g->tok = tok_open(g->vocab, e)) &&
+    return (g->vocab = gguf_open(vocab, e)) && (g->tok = tok_open(g->vocab, e)) &&
            (g->gen = datagen_open(&o, e));
+}
+
+/* What the run begins with: a shape, and with --from weights. */
+static bool ground_shape(struct ground *g, const struct train_args *a, struct train_opts *o, struct err *e)
+{
+    if (!a->from) return train_shape(&o->shape, a->shape, tok_n_vocab(g->tok), e);
+    if (!(g->from = gguf_open(a->from, e)) || !(g->pool = pool_open(1, e)) ||
+        !(g->ops = cpu_ops_open(g->pool, NULL, e)) || !(g->model = model_open(g->from, g->ops, e)))
+        return false;
+    int n = model_config(g->model)->n_vocab;
+    if (n != tok_n_vocab(g->tok))
+        return err_set(e, ERR_ARG, "--from %s: a model of %d tokens, but the tokenizer of %s has %d", a->from, n,
+                       gguf_name(g->vocab), tok_n_vocab(g->tok));
+    g->base = (struct train_base){ g->model, g->from, FROM_CTX };
+    o->base = &g->base;
+    return true;
 }
 
 /* Ids mean the same only if every token of the table is the same. */
@@ -295,8 +323,7 @@ static int run_train(const void *opts, int n_arg, char **arg)
     struct train *t = NULL;
     struct err e = { 0 };
     if (a->tune.lora || a->tune.full) return run_tune(a);
-    bool ok = ground_open(&g, a, &e) && fill_opts(&o, a, &e) &&
-              train_shape(&o.shape, a->shape, tok_n_vocab(g.tok), &e);
+    bool ok = ground_open(&g, a, &e) && fill_opts(&o, a, &e) && ground_shape(&g, a, &o, &e);
     if (ok) {
         src.hash = vocab_hash(g.tok);
         signal(SIGINT, on_signal);

@@ -235,7 +235,8 @@ static void print_summary(const struct bench *b, const struct tuning *a, const s
 static bool run(struct bench *b, const struct tuning *a, struct train_opts *o, struct err *e)
 {
     double share = a->replay >= 0 ? a->replay : a->model ? 0 : 0.25;
-    struct tune_opts u = { .model = b->model, .file = b->g, .n_ctx = (int)a->n_ctx };
+    struct train_base base = { b->model, b->g, (int)a->n_ctx };
+    struct tune_opts u = { 0 };
     struct tune_summary y;
     if (a->lora) {
         u.rank = (int)a->rank;
@@ -245,6 +246,7 @@ static bool run(struct bench *b, const struct tuning *a, struct train_opts *o, s
     }
     if (!read_lessons(b, a, o, e) || (share > 0 && !draw_replay(b, a, o, share, e))) return false;
     struct tune_plan p = { &b->learn, &b->held, &b->replay, a->epochs, share, (int)a->patience };
+    o->base = &base;
     o->tune = &u;
     if (!(o->lr > 0)) o->lr = usual_lr(b->model, a->lora != NULL);
     int64_t steps = o->steps ? o->steps : tune_steps(&p, o);

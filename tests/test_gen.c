@@ -436,6 +436,7 @@ TEST(a_value_begins_where_the_arguments_say)
         { "a quote that is escaped does not end", "{'room':'a\\\'b','core':{'metal':'", "metal", 1, true },
         { "of which the schema says nothing", "{'other':", NULL, 0, false },
         { "after the end", "{'current':1}", NULL, 0, false },
+        { "a key begins", "{'current':1,'", NULL, 1, false },
     };
     struct json *schema = parse(LOOP);
     for (size_t i = 0; i < LEN(rows); i++) {
@@ -445,6 +446,7 @@ TEST(a_value_begins_where_the_arguments_say)
         bool is = place_find(&p, schema, args.p, args.len);
         CHECK(is == (rows[i].key != NULL), "%s", rows[i].why);
         if (is) CHECK(bytes_eq(p.key, rows[i].key) && p.n_given == rows[i].n_given && p.in_string == rows[i].in_string, "%s: %d", rows[i].why, p.n_given);
+        CHECK(p.begins_key == (i == LEN(rows) - 1) && (!p.begins_key || (p.depth == 1 && bytes_eq(p.last_key, "current"))), "%s: a key", rows[i].why);
         str_done(&args);
     }
     json_free(schema);
@@ -459,8 +461,21 @@ TEST(a_list_of_calls_goes_on_or_ends)
         { "[{\"name\":\"f\",\"arguments\":{\"a\":\"x", "\"}},", LIST_MORE }, { "[f(a=1), f(a=2", ")]", LIST_ENDS },
     };
     for (size_t i = 0; i < LEN(rows); i++) {
-        enum list_step step = place_list(rows[i].said, strlen(rows[i].said), (struct bytes){ rows[i].next, strlen(rows[i].next) });
+        enum list_step step = place_step(rows[i].said, strlen(rows[i].said), (struct bytes){ rows[i].next, strlen(rows[i].next) }, 1);
         CHECK(step == rows[i].step, "%s + %s: %d", rows[i].said, rows[i].next, (int)step);
+    }
+}
+
+TEST(arguments_and_their_lists_go_on_or_end)
+{
+    static const struct { const char *args, *next; int depth; enum list_step step; } rows[] = {
+        { "{\"a\":1", ",\"", 1, LIST_MORE },        { "{\"a\":1", "}}]", 1, LIST_ENDS },  { "{\"a\":\"x", "\",\"", 1, LIST_MORE },
+        { "{\"a\":\"x", ", y", 1, LIST_SAME },      { "{\"a\":[1", ",", 2, LIST_MORE },   { "{\"a\":[1", "]}", 2, LIST_ENDS },
+        { "{\"a\":[1", ",", 1, LIST_SAME },         { "{\"a\":[1", "],\"b", 1, LIST_MORE }, { "{\"a\":{\"b\":1", "}", 1, LIST_SAME },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        enum list_step step = place_step(rows[i].args, strlen(rows[i].args), (struct bytes){ rows[i].next, strlen(rows[i].next) }, rows[i].depth);
+        CHECK(step == rows[i].step, "%s + %s at %d: %d", rows[i].args, rows[i].next, rows[i].depth, (int)step);
     }
 }
 
@@ -494,6 +509,11 @@ TEST(a_request_offers_its_numbers_and_spans)
         { "no function word at the end", "dim hall in Oslo", "{\"room\":\"", "hall", "hall in" },
         { "the parameter's own name is none of it", "book the aquarium room", "{\"room\":\"", "aquarium", "aquarium room" },
         { "a span that was given is used up", "from Oslo to Bergen", "{\"core\":{\"metal\":\"Oslo\"},\"room\":\"", "Bergen", "Oslo" },
+        { "nor one that shares words with it", "theft in Oslo", "{\"core\":{\"metal\":\"Oslo\"},\"room\":\"", "theft", "theft in Oslo" },
+        { "no word that begins another phrase", "a talk in hall nine", "{\"room\":\"", "talk", "talk in hall" },
+        { "names of parameters are no values", "the current of a blue hall", "{\"room\":\"", "blue hall", "current" },
+        { "a number within a value is used up", "room Lyon 3e with 5", "{\"room\":\"Lyon 3e\",\"current\":", "5", "3" },
+        { "an exponent is no number", "4 m/s^2", "{\"current\":", "4", "2" },
         { "not beyond a sentence", "in Rome. Thanks a lot; bye", "{\"room\":\"", "Rome", "lot; bye" },
         { "the dot of a sentence is none of it", "drive to Rome.", "{\"room\":\"", "Rome", "Rome." },
         { "that of an abbreviation may be", "fly to Washington D.C.", "{\"room\":\"", "D.C.", "" },
@@ -522,12 +542,114 @@ TEST(what_is_left_of_a_request_and_what_it_lacks)
 {
     struct json *talk = parse("[{'role':'user','content':'Play Nina Simone in Oslo for 20 minutes'}]");
     struct json *two = parse("{'properties':{'a':{'type':'integer'},'b':{'type':'number'},'c':{'type':'string'}},'required':['a','b','c']}");
+    static const struct { const char *said; enum offer_rest left; } rows[] = {
+        { "'Nina Simone',20", LEFT_NAMES }, { "'Nina Simone',20,'Oslo'", LEFT_WORDS }, { "Nina Simone Oslo", LEFT_NAMES },
+        { "'Nina Simone',20,'Oslo','minutes'", LEFT_NOTHING },
+    };
     struct offer *o = offer_open(talk);
-    CHECK(offer_left(o, "\"Nina Simone\",20", 16) && !offer_left(o, "\"Nina Simone\",20,\"Oslo\"", 23) && offer_left(o, "Nina Simone Oslo", 16), "left");
-    CHECK(offer_lacks(o, two) == 1 && offer_lacks(o, json_get(two, "properties")) == 0, "lacks %d", offer_lacks(o, two));
+    struct json *none = json_new_object();
+    struct call_tool play = { .name = "play", .schema = two }, any = { .name = "any", .schema = none };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        enum offer_rest left = offer_left(o, &play, rows[i].said, strlen(rows[i].said));
+        CHECK(left == rows[i].left, "%s: %d", rows[i].said, (int)left);
+    }
+    CHECK(offer_lacks(o, &play) == 1 && offer_lacks(o, &any) == 0, "lacks %d", offer_lacks(o, &play));
     offer_close(o);
+    json_free(none);
     json_free(two);
     json_free(talk);
+}
+
+TEST(a_string_that_must_be_there_wants_words)
+{
+    static const struct { const char *why, *said; int lacks; } rows[] = {
+        { "all words are the tool's", "how moist is the soil", 1 },
+        { "nothing but the tool's name", "the soil moisture please", 1 },
+        { "a place is said", "soil moisture of the rose bed", 0 },
+        { "a figure may name one", "soil moisture at 7", 0 },
+    };
+    struct json *schema = parse("{'properties':{'zone':{'type':'string'}},'required':['zone']}"), *about = json_new_str("Soil moisture (percent) at a zone.");
+    struct call_tool t = { .name = "soil_probe", .description = about, .schema = schema };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'user','content':''}]");
+        json_set((struct json *)(uintptr_t)json_at(talk, 0), "content", json_new_str(rows[i].said));
+        struct offer *o = offer_open(talk);
+        CHECK(offer_lacks(o, &t) == rows[i].lacks, "%s: %d", rows[i].why, offer_lacks(o, &t));
+        offer_close(o);
+        json_free(talk);
+    }
+    json_free(schema);
+    json_free(about);
+}
+
+#define CAMP "{'type':'object','properties':{'region':{'type':'string'},'facilities':{'type':'array','items':{'enum':['power','lake']}},'max_distance_km':{'type':'integer'}," \
+             "'dogs_allowed':{'type':'boolean'},'unit':{'type':'string','enum':['tent','cabin']},'note':{'type':'string'}},'required':['region']}"
+
+/* What the request says of the parameters that are left: for, against, or neither. */
+TEST(a_request_claims_optional_parameters)
+{
+    static const struct { const char *why, *said, *args, *key; int sign; } rows[] = {
+        { "a boolean nobody speaks of", "campsites near Algarve", "{\"region\":\"Algarve\"", "dogs_allowed", -1 },
+        { "one that is named", "near Algarve with dogs", "{\"region\":\"Algarve\"", "dogs_allowed", 1 },
+        { "no number is left", "near Algarve", "{\"region\":\"Algarve\"", "max_distance_km", -1 },
+        { "a number is", "Algarve, 64 kilometres", "{\"region\":\"Algarve\"", "max_distance_km", 0 },
+        { "one within a value is not", "near Lyon 3e", "{\"region\":\"Lyon 3e\"", "max_distance_km", -1 },
+        { "a member", "a cabin in Algarve", "{\"region\":\"Algarve\"", "unit", 1 },
+        { "no member", "a place in Algarve", "{\"region\":\"Algarve\"", "unit", -1 },
+        { "a word in a value is taken", "near Cabin Hill", "{\"region\":\"Cabin Hill\"", "unit", -1 },
+        { "a string that nothing is left for", "campsites in Algarve", "{\"region\":\"Algarve\"", "note", -1 },
+        { "a string with words left", "campsites in Algarve, quiet please", "{\"region\":\"Algarve\"", "note", 0 },
+        { "one that comes later speaks for those before too", "dogs in Algarve", "{\"region\":\"Algarve\"", "max_distance_km", -1 },
+        { "what must be there is never weighed", "hello", "{\"", "region", 0 },
+    };
+    struct json *schema = parse(CAMP), *about = json_new_str("Search campsites in a region");
+    struct call_tool t = { .name = "campsite_search", .description = about, .schema = schema };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'user','content':''}]");
+        json_set((struct json *)(uintptr_t)json_at(talk, 0), "content", json_new_str(rows[i].said));
+        struct offer *o = offer_open(talk);
+        struct place p;
+        struct whole_item item[ITEMS_MOST];
+        place_find(&p, schema, rows[i].args, strlen(rows[i].args));
+        int n = claim_keys(o, &p, &t, item, ITEMS_MOST);
+        double own = NAN;
+        for (int k = 0; k < n; k++) {
+            double prior = item[k].stop[0].prior, later = 0;          /* without what those behind it lend */
+            for (int j = k + 1; j < n; j++) later = MAX(later, item[j].stop[0].prior);
+            if (strlen(rows[i].key) == item[k].stop[0].at && !strncmp(item[k].text, rows[i].key, item[k].stop[0].at)) own = prior - later;
+        }
+        if (!strcmp(rows[i].key, "region")) CHECK(own <= 0 && own == own, "%s: %g", rows[i].why, own);
+        else CHECK(rows[i].sign < 0 ? own < 0 : rows[i].sign > 0 ? own > 0 : own == 0, "%s: %g of %d", rows[i].why, own, n);
+        offer_close(o);
+        json_free(talk);
+    }
+    json_free(schema);
+    json_free(about);
+}
+
+TEST(a_list_wants_more_while_the_request_has_more)
+{
+    static const struct { const char *why, *said, *args; bool more; } rows[] = {
+        { "a member that is said", "power and a lake", "{\"facilities\":[\"power\"", true },
+        { "no other member", "with power", "{\"facilities\":[\"power\"", false },
+        { "another parameter", "dogs in Rome", "{\"region\":\"Rome\"", true },
+        { "none", "camps in Rome", "{\"region\":\"Rome\"", false },
+    };
+    struct json *schema = parse(CAMP), *about = json_new_str("Search camps");
+    struct call_tool t = { .name = "find", .description = about, .schema = schema };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct json *talk = parse("[{'role':'user','content':''}]");
+        json_set((struct json *)(uintptr_t)json_at(talk, 0), "content", json_new_str(rows[i].said));
+        struct offer *o = offer_open(talk);
+        struct place p;
+        place_find(&p, schema, rows[i].args, strlen(rows[i].args));
+        double claim = claim_more(o, &p, &t);
+        CHECK(rows[i].more ? claim > 0 : claim < 0, "%s: %g", rows[i].why, claim);
+        offer_close(o);
+        json_free(talk);
+    }
+    json_free(schema);
+    json_free(about);
 }
 
 /* ---- drafts -------------------------------------------------------------------------------------------- */

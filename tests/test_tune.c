@@ -110,8 +110,9 @@ static void open_and_tune(struct tuned *u, const char *arch, int rank, int64_t s
     u->g = make_model(arch, &e);
     u->m = u->g ? model_open(u->g, ref_ops(), &e) : NULL;
     CHECK(u->m, "%s: %s", arch, e.msg);
-    struct tune_opts o = { u->m, u->g, rank, 16, LORA_ATTN | LORA_CONV | LORA_FFN, 64 };
-    struct train_opts t = { .tune = &o, .ops = cpu_grad_ops("f32"), .threads = 2, .seed = 3, .steps = steps, .lr = 1e-2, .tokens = 256 };
+    struct train_base base = { u->m, u->g, 64 };
+    struct tune_opts o = { rank, 16, LORA_ATTN | LORA_CONV | LORA_FFN };
+    struct train_opts t = { .base = &base, .tune = &o, .ops = cpu_grad_ops("f32"), .threads = 2, .seed = 3, .steps = steps, .lr = 1e-2, .tokens = 256 };
     struct tune_plan p = { &u->learn, &u->held, NULL, 3, 0, 0 };
     u->t = tune_run(&t, &p, &u->y, &e);
     CHECK(u->t, "%s: %s", arch, e.msg);
@@ -218,8 +219,9 @@ TEST(what_cannot_be_tuned_is_refused)
         { "a rank beyond reason", "rank", 9999, 1, 0, false },
     };
     for (size_t i = 0; m && i < LEN(rows); i++) {
-        struct tune_opts u = { m, g, rows[i].rank, 16, LORA_ATTN, 64 };
-        struct train_opts t = { .tune = &u, .ops = cpu_grad_ops("plain"), .threads = 1, .steps = 1, .lr = 1e-3, .tokens = 64 };
+        struct train_base base = { m, g, 64 };
+        struct tune_opts u = { rows[i].rank, 16, LORA_ATTN };
+        struct train_opts t = { .base = &base, .tune = &u, .ops = cpu_grad_ops("plain"), .threads = 1, .steps = 1, .lr = 1e-3, .tokens = 64 };
         struct tune_plan p = { rows[i].empty ? &none : &some, NULL, NULL, rows[i].epochs, rows[i].share, 0 };
         struct tune_summary y;
         e = (struct err){ 0 };

@@ -22,7 +22,8 @@ enum steer { STEER_TURN = 1,                                          /* call or
              STEER_MEMBER = 4,                                        /* the same for members of enums, with words of the member */
              STEER_VALUE = 8,                                         /* numbers and spans of the request, compared as wholes for each argument */
              STEER_MORE = 16,                                         /* another call or the end of the list: by mass, and what is left of the request */
-             STEER_ALL = 31 };
+             STEER_KEY = 32,                                          /* optional parameters and further members of lists: whether the request speaks of them */
+             STEER_ALL = 63 };
 /* What text must be (response_format): anything, any JSON object, a value of a schema, or a text of a grammar. */
 enum format_kind { FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA, FORMAT_REGEX, FORMAT_GBNF, FORMAT_ENVELOPE };
 struct format {

@@ -11,25 +11,17 @@
 
 #include "gen/value.h"
 
-#define WORDS_MOST 256
-#define NUMBERS_MOST 40
 #define SPAN_WORDS 10
 #define NEAR 6         /* words from a number within which others speak about it */
 /* What speaks for or against a value, in logarithms of odds. The model is very sure of itself, so they have to be large. */
 #define GIVEN 9        /* a number that an argument before has, */
 #define SPAN_GIVEN 9   /* or a span */
-#define AFFINITY 6     /* for each unit of nearness (nearness()) */
-#define ARTICLE 9
-#define EDGE 6         /* a function word at the end; half of it at the beginning */
-#define OWN_NAME 6     /* the parameter's name at one end */
-
-struct said_word { size_t from, to; uint64_t stem; bool function; };  /* without the punctuation around it */
-struct said_number { char text[28]; int word; };                      /* where it stands */
-struct offer {
-    struct str text;
-    struct said_word word[WORDS_MOST]; int n_word;
-    struct said_number number[NUMBERS_MOST]; int n_number;
-};
+#define SPAN_OVER 6    /* or a span that shares words with one, or has none but names of parameters */
+#define INSIDE 2       /* a word within that begins another phrase */
+#define AFFINITY 8     /* for each unit of nearness (nearness()) */
+#define ARTICLE 4
+#define EDGE 3                 /* a function word at the end; half of it at the beginning */
+#define OWN_NAME 3         /* the parameter's name at one end */
 
 /* ---- reading a request ------------------------------------------------------------------------- */
 
@@ -99,7 +91,7 @@ static void read_figures(struct offer *o, int word)
     size_t n = o->word[word].to - o->word[word].from;
     for (size_t i = 0; i < n;) {
         double v, by;
-        size_t len = i && is_part((unsigned char)t[i - 1]) ? 0 : read_digits(t + i, n - i, &v);
+        size_t len = i && (is_part((unsigned char)t[i - 1]) || t[i - 1] == '^') ? 0 : read_digits(t + i, n - i, &v);
         if (!len) { i++; continue; }
         bool minus = i && t[i - 1] == '-' && (i == 1 || !is_part((unsigned char)t[i - 2]));
         if (minus) v = -v;
@@ -163,10 +155,7 @@ void offer_close(struct offer *o)
 
 /* ---- words of a parameter ------------------------------------------------------------------------ */
 
-enum { STEMS_MOST = 64 };
-struct stems { uint64_t of[STEMS_MOST]; int n, n_key; };              /* those of the name come first */
-
-static void add_stems(struct stems *s, const char *p, size_t n)
+void stems_add(struct stems *s, const char *p, size_t n)
 {
     for (size_t i = 0; i < n && s->n < STEMS_MOST;) {
         size_t from = i;
@@ -176,14 +165,21 @@ static void add_stems(struct stems *s, const char *p, size_t n)
     }
 }
 
+bool stems_have(const struct stems *s, uint64_t stem)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->of[i] == stem) return true;
+    return false;
+}
+
 static struct stems stems_of(const char *key, size_t n, const struct json *schema)
 {
     struct stems s = { 0 };
     size_t len;
     const char *about = json_str(json_get(schema, "description"), &len);
-    add_stems(&s, key, n);
+    stems_add(&s, key, n);
     s.n_key = s.n;
-    if (about) add_stems(&s, about, len);
+    if (about) stems_add(&s, about, len);
     return s;
 }
 
@@ -214,7 +210,7 @@ static double nearness(const struct offer *o, int word, const struct stems *s)
     return sum + weight_of(s, o->word[word].stem);
 }
 
-static bool is_numeric(const struct json *schema)
+bool schema_is_numeric(const struct json *schema)
 {
     return json_str_is(json_get(schema, "type"), "integer") || json_str_is(json_get(schema, "type"), "number");
 }
@@ -227,7 +223,7 @@ static double affinity(const struct offer *o, int word, const struct place *p)
     if (!json_is(props, JSON_OBJECT)) return 0;
     for (struct json_iter it = json_iter(props); json_next(&it);) {
         const struct json *item = json_get(it.value, "items");
-        if (!is_numeric(it.value) && !is_numeric(item)) continue;
+        if (!schema_is_numeric(it.value) && !schema_is_numeric(item)) continue;
         struct stems s = stems_of(it.key, it.key_len, it.value);
         double near = nearness(o, word, &s);
         if (it.key_len == p->key.len && !memcmp(it.key, p->key.p, it.key_len)) mine = near;
@@ -238,14 +234,14 @@ static double affinity(const struct offer *o, int word, const struct place *p)
 
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
-static int times_said(const struct offer *o, double v)
+int offer_times_said(const struct offer *o, double v)
 {
     int n = 0;
     for (int i = 0; i < o->n_number; i++) n += strtod(o->number[i].text, NULL) == v;
     return n;
 }
 
-static int times_given(const struct place *p, double v)
+int place_times_given(const struct place *p, double v)
 {
     int n = 0;
     char text[32], *end;
@@ -259,13 +255,37 @@ static int times_given(const struct place *p, double v)
     return n;
 }
 
+/* A plain number is no text: it stands in many words. */
+static bool is_plain_number(struct bytes b)
+{
+    for (size_t i = 0; i < b.len; i++)
+        if (!isdigit((unsigned char)b.p[i]) && !strchr("+-.,", b.p[i])) return false;
+    return true;
+}
+
+void offer_taken(const struct offer *o, const struct place *p, bool *taken)
+{
+    memset(taken, 0, WORDS_MOST * sizeof *taken);
+    for (int k = 0; k < p->n_given; k++) {
+        struct bytes v = p->given[k];
+        for (size_t at = 0; !is_plain_number(v) && at + v.len <= o->text.len; at++) {
+            bool cut = (at && is_part((unsigned char)o->text.p[at - 1])) || (at + v.len < o->text.len && is_part((unsigned char)o->text.p[at + v.len]));
+            if (cut || strncasecmp(o->text.p + at, v.p, v.len)) continue;
+            for (int i = 0; i < o->n_word; i++)
+                if (o->word[i].from < at + v.len && o->word[i].to > at) taken[i] = true;
+        }
+    }
+}
+
 static int offer_numbers(const struct offer *o, const struct place *p, struct whole_item *item, int cap)
 {
     int n = 0;
+    bool taken[WORDS_MOST];
+    offer_taken(o, p, taken);
     for (int i = 0; i < o->n_number && n < cap; i++) {
         const struct said_number *s = &o->number[i];
         double v = strtod(s->text, NULL), prior = AFFINITY * affinity(o, s->word, p);
-        if (times_given(p, v) >= times_said(o, v)) prior -= GIVEN;
+        if (taken[s->word] || place_times_given(p, v) >= offer_times_said(o, v)) prior -= GIVEN;
         int same = 0;
         while (same < n && strcmp(item[same].text, s->text)) same++;
         if (same == n) item[n++] = (struct whole_item){ .text = s->text, .n_stop = 1, .stop = { { strlen(s->text), prior } } };
@@ -280,21 +300,43 @@ static bool is_article(const struct offer *o, int i) { return word_is(o, i, "the
 
 static bool same_text(const char *a, size_t n, struct bytes b) { return n == b.len && !strncasecmp(a, b.p, n); }
 
+/* Words that begin another phrase: "theft in California". */
+static bool leads_on(const struct offer *o, int i)
+{
+    static const char *const words[] = { "in", "at", "for", "from", "to", "with", "on", "by", "and", "into", "after", "before", "between", "using" };
+    for (size_t k = 0; k < LEN(words); k++)
+        if (word_is(o, i, words[k])) return true;
+    return false;
+}
+
+/* What is the same for all spans of a place. */
+struct spans_at {
+    const struct stems *own;                                          /* of the parameter's name */
+    struct stems names;                                               /* of all names of parameters */
+    bool taken[WORDS_MOST];
+};
+
 /* What speaks against words [from, to], ending at byte `at`, as the value. */
-static double span_prior(const struct offer *o, const struct place *p, const struct stems *own, int from, int to, size_t at)
+static double span_prior(const struct offer *o, const struct place *p, const struct spans_at *s, int from, int to, size_t at)
 {
     const char *text = o->text.p + o->word[from].from;
     size_t n = at - o->word[from].from;
     double prior = 0;
-    for (int i = 0; i < p->n_given; i++)
-        if (same_text(text, n, p->given[i])) { prior -= SPAN_GIVEN; break; }
+    bool given = false, over = false, names = true;
+    for (int i = 0; i < p->n_given; i++) given = given || same_text(text, n, p->given[i]);
+    for (int i = from; i <= to; i++) over = over || (s->taken[i] && !o->word[i].function);
+    for (int i = from; i <= to; i++) names = names && (o->word[i].function || stems_have(&s->names, o->word[i].stem));
+    if (given) prior -= SPAN_GIVEN;
+    else if (over || names) prior -= SPAN_OVER;
+    for (int i = from + 1; i < to; i++)
+        if (leads_on(o, i)) { prior -= INSIDE; break; }
     char second = o->text.p[o->word[MIN(from + 1, to)].from];         /* "the Bronx", "the 3rd" are whole with it */
     if (to > from && is_article(o, from) && !isdigit((unsigned char)second) && !isupper((unsigned char)second)) prior -= ARTICLE;
     else if (to > from && o->word[from].function) prior -= EDGE / 2;
     if (o->word[to].function && to > from) prior -= EDGE;
     bool named = false;
-    for (int i = 0; i < own->n_key && to > from; i++)
-        if (own->of[i] == o->word[to].stem || own->of[i] == o->word[from].stem) named = true;
+    for (int i = 0; i < s->own->n_key && to > from; i++)
+        if (s->own->of[i] == o->word[to].stem || s->own->of[i] == o->word[from].stem) named = true;
     return named ? prior - OWN_NAME : prior;
 }
 
@@ -316,7 +358,11 @@ static void put_stop(struct whole_item *it, size_t at, double prior)
 static int offer_spans(const struct offer *o, const struct place *p, struct whole_item *item, int cap)
 {
     struct stems own = stems_of(p->key.p, p->key.len, NULL);
+    struct spans_at at = { .own = &own };
+    const struct json *props = json_get(p->object, "properties");
     int n = 0;
+    for (struct json_iter it = json_iter(json_is(props, JSON_OBJECT) ? props : NULL); props && json_next(&it);) stems_add(&at.names, it.key, it.key_len);
+    offer_taken(o, p, at.taken);
     for (int i = 0; i < o->n_word && n < cap; i++) {
         size_t from = o->word[i].from, reached = from;
         struct whole_item *it = &item[n];
@@ -325,10 +371,10 @@ static int offer_spans(const struct offer *o, const struct place *p, struct whol
             size_t to = o->word[j].to, len = to - o->word[j].from;
             const char *w = o->text.p + o->word[j].from;
             if (!goes_on(o, reached, to)) break;
-            if (len > 2 && !strncmp(w + len - 2, "'s", 2)) put_stop(it, to - 2 - from, span_prior(o, p, &own, i, j, to - 2));
-            put_stop(it, to - from, span_prior(o, p, &own, i, j, to));
+            if (len > 2 && !strncmp(w + len - 2, "'s", 2)) put_stop(it, to - 2 - from, span_prior(o, p, &at, i, j, to - 2));
+            put_stop(it, to - from, span_prior(o, p, &at, i, j, to));
             bool dotted = to < o->text.len && o->text.p[to] == '.' && memchr(w, '.', len); /* "D.C." ends with one, a sentence's is none of it */
-            if (dotted || (to < o->text.len && strchr("?!", o->text.p[to]))) put_stop(it, to + 1 - from, span_prior(o, p, &own, i, j, to));
+            if (dotted || (to < o->text.len && strchr("?!", o->text.p[to]))) put_stop(it, to + 1 - from, span_prior(o, p, &at, i, j, to));
             reached = to;
         }
         n += it->n_stop > 0;
@@ -340,31 +386,65 @@ int offer_values(struct offer *o, const struct place *p, struct whole_item *item
 {
     const struct json *s = p->schema;
     if (json_get(s, "enum") || json_get(s, "const")) return 0;
-    if (!p->in_string) return is_numeric(s) ? offer_numbers(o, p, item, cap) : 0;
+    if (!p->in_string) return schema_is_numeric(s) ? offer_numbers(o, p, item, cap) : 0;
     bool free = json_str_is(json_get(s, "type"), "string") && !json_get(s, "pattern") && !json_get(s, "format");
     return free ? offer_spans(o, p, item, cap) : 0;
 }
 
-/* How many required numbers the request cannot fill. */
-int offer_lacks(const struct offer *o, const struct json *schema)
+/* Words that a tool has itself: of its name, description, parameters and members. */
+static void tool_stems(struct stems *s, const struct call_tool *tool)
 {
-    const struct json *props = json_get(schema, "properties"), *required = json_get(schema, "required");
-    int need = 0;
-    for (size_t i = 0; i < json_len(required); i++) {
-        const struct json *p = json_get(props, json_str(json_at(required, i), NULL));
-        need += is_numeric(p) && !json_get(p, "enum");
-    }
-    return MAX(need - o->n_number, 0);
+    size_t len;
+    const char *about = json_str(tool->description, &len);
+    const struct json *props = json_get(tool->schema, "properties");
+    stems_add(s, tool->name, strlen(tool->name));
+    if (about) stems_add(s, about, len);
+    if (!json_is(props, JSON_OBJECT)) return;
+    for (struct json_iter it = json_iter(props); json_next(&it);) stems_add(s, it.key, it.key_len);
 }
 
-bool offer_left(const struct offer *o, const char *said, size_t n)
+/* Runs of words that a string might be made of: no function words, no numbers, not the tool's own. */
+static int runs(const struct offer *o, const struct stems *own)
 {
-    for (int i = 0; i < o->n_number; i++)
-        if (!memmem(said, n, o->number[i].text, strlen(o->number[i].text))) return true;
-    for (int i = 1; i < o->n_word; i++) {
-        const struct said_word *w = &o->word[i];
-        if (!isupper((unsigned char)o->text.p[w->from]) || w->function) continue;
-        if (!memmem(said, n, o->text.p + w->from, w->to - w->from)) return true;
+    int n = 0;
+    bool inside = false;
+    for (int i = 0; i < o->n_word; i++) {
+        bool may = !o->word[i].function && !stems_have(own, o->word[i].stem);
+        n += may && (!inside || (i && o->word[i].from > o->word[i - 1].to + 1));
+        inside = may;
     }
-    return false;
+    return n;
+}
+
+int offer_lacks(const struct offer *o, const struct call_tool *tool)
+{
+    const struct json *props = json_get(tool->schema, "properties"), *required = json_get(tool->schema, "required");
+    struct stems own = { 0 };
+    int numbers = 0, texts = 0;
+    tool_stems(&own, tool);
+    for (size_t i = 0; i < json_len(required); i++) {
+        const struct json *p = json_get(props, json_str(json_at(required, i), NULL));
+        if (!p || json_get(p, "enum")) continue;
+        numbers += schema_is_numeric(p);
+        texts += json_str_is(json_get(p, "type"), "string");
+    }
+    return MAX(numbers - o->n_number, 0) + (texts > runs(o, &own));
+}
+
+enum offer_rest offer_left(const struct offer *o, const struct call_tool *tool, const char *said, size_t n)
+{
+    enum offer_rest left = LEFT_NOTHING;
+    struct stems own = { 0 };
+    if (tool) tool_stems(&own, tool);
+    for (int i = 0; i < o->n_number; i++) {
+        if (!memmem(said, n, o->number[i].text, strlen(o->number[i].text))) return LEFT_NAMES;
+    }
+    for (int i = 0; i < o->n_word; i++) {
+        const struct said_word *w = &o->word[i];
+        if (w->function || stems_have(&own, w->stem) || is_number_at(o, i)) continue;
+        if (memmem(said, n, o->text.p + w->from, w->to - w->from)) continue;
+        if (i && isupper((unsigned char)o->text.p[w->from])) return LEFT_NAMES;
+        left = LEFT_WORDS;
+    }
+    return left;
 }

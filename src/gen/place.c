@@ -76,15 +76,20 @@ bool place_find(struct place *p, const struct json *schema, const char *text, si
     if (!w.depth) return false;
     const struct level *l = &w.level[w.depth - 1];
     p->in_string = w.in_string;
+    p->begins_key = w.in_string && !w.is_value && w.from == n;
+    p->open = l->open, p->depth = w.depth, p->inner = l->schema;
+    p->object = w.level[0].schema;
+    p->last_key = w.level[0].key;
+    if (w.is_value && w.in_string && n > w.from) put_given(p, text + w.from, n - w.from);
+    if (!w.in_string && w.last == 'x') put_given(p, text + w.from, n - w.from);
     bool starts = w.in_string ? w.is_value && w.from == n : l->open == '[' ? strchr("[,", w.last) != NULL : w.last == ':';
     if (!starts) return false;
     p->schema = value_schema(&w, schema);
-    p->object = w.level[0].schema;
     for (int i = w.depth; i-- > 0 && !p->key.len;) p->key = w.level[i].key;
     return p->schema != NULL;
 }
 
-enum list_step place_list(const char *said, size_t n, struct bytes next)
+enum list_step place_step(const char *said, size_t n, struct bytes next, int at)
 {
     int depth = 0;
     bool in_string = false;
@@ -93,8 +98,8 @@ enum list_step place_list(const char *said, size_t n, struct bytes next)
         if (in_string && c == '\\') i++;
         else if (c == '"') in_string = !in_string;
         else if (in_string) continue;
-        else if (i >= n && depth == 1 && c == ',') return LIST_MORE;
-        else if (i >= n && depth == 1 && c == ']') return LIST_ENDS;
+        else if (i >= n && depth == at && c == ',') return LIST_MORE;
+        else if (i >= n && depth == at && c && strchr("]}", c)) return LIST_ENDS;
         else if (c && strchr("[{(", c)) depth++;
         else if (c && strchr("]})", c)) depth--;
     }

@@ -19,6 +19,7 @@
  *
  * A sequence never calls the model. It says what it waits for (seq_next) and is handed the logits, so that
  * whoever runs many of them can compute for all at once (loop.c). */
+#include <ctype.h>
 #include <math.h>
 
 #include "gen/draft.h"
@@ -36,7 +37,8 @@
 #define TURN_BIAS 0.3   /* and this, */
 #define TURN_LACKS 4    /* and this against a tool whose required numbers the request has not */
 #define MORE_BIAS 1.5   /* against another call, */
-#define MORE_NOTHING 8  /* and if the calls so far say all numbers and names of the request */
+#define MORE_NOTHING 8  /* and if the calls so far say all numbers and names of the request, */
+#define MORE_NEVER 14   /* and if they say all of its words */
 #define SPAN_FLOOR 0.2  /* share of all values that spans of the request must have, */
 #define NUMBER_FLOOR 0.01 /* and its numbers, to be chosen from */
 
@@ -57,6 +59,7 @@ struct seq {
     struct str said;                                              /* bytes of all tokens but special ones */
     double *prior;           /* [n_tool] of names */
     struct whole_item item[ITEMS_MOST];                           /* what is being chosen from */
+    const char *ends;                                             /* a text was just chosen as a whole: one of these bytes comes next */
     struct offer *offer;                                          /* of the request, where values are weighed */
     struct json *any_object; /* schema of response_format json_object */
     struct whole whole;      /* a name that is being chosen */
@@ -455,6 +458,7 @@ static bool take_forced(struct seq *s)
     int n_draft, n = matcher_forced(s->matcher, run, FORCED_MOST, &n_draft), done = 0;
     while (done < n && matcher_commit(s->matcher, run[done])) done++;
     if (done && fits(s, done)) {
+        s->ends = NULL;                                               /* one of them was it */
         take_run(s, run, done, ORIGIN_FORCED, NULL);
         for (int i = 0; i < done; i++) was_drafted(s, run[i], 1);     /* its row is used, which is all it cost */
         return true;
@@ -504,6 +508,16 @@ static bool args_are_whole(const struct seq *s)
     return s->em.args.len && s->said.len && s->em.args.p[s->em.args.len - 1] == s->said.p[s->said.len - 1];
 }
 
+/* The arguments so far with the number, true or false that is held back. */
+static void all_args(const struct seq *s, struct str *out)
+{
+    size_t from = s->said.len;
+    str_put(out, s->em.args.p, s->em.args.len);
+    if (args_are_whole(s)) return;
+    while (from && (isalnum((unsigned char)s->said.p[from - 1]) || strchr("+-.", s->said.p[from - 1]))) from--;
+    str_put(out, s->said.p + from, s->said.len - from);
+}
+
 /* Is something to be chosen as a whole here: a tool's name, a member of an enum, a value that the request offers? */
 static bool begins_whole(struct seq *s, const float *logits)
 {
@@ -515,8 +529,12 @@ static bool begins_whole(struct seq *s, const float *logits)
         w->n_item = list_names(s), w->ends = "\"(";
         return whole_begin(w, s->matcher, logits);
     }
-    if (!s->em.current || !(s->o.steer & (STEER_MEMBER | STEER_VALUE)) || !args_are_whole(s)) return false;
-    if (!place_find(&p, s->em.current->schema, s->em.args.p, s->em.args.len)) return false;
+    if (!s->em.current || !(s->o.steer & (STEER_MEMBER | STEER_VALUE | STEER_KEY)) || !args_are_whole(s)) return false;
+    if (!place_find(&p, s->em.current->schema, s->em.args.p, s->em.args.len)) {
+        if (!(s->o.steer & STEER_KEY) || !p.begins_key || p.depth != 1) return false;
+        w->n_item = claim_keys(s->offer, &p, s->em.current, s->item, ITEMS_MOST);
+        return w->n_item && whole_begin(w, s->matcher, logits);
+    }
     const struct json *members = p.in_string ? json_get(p.schema, "enum") : NULL;
     if (members) w->n_item = s->o.steer & STEER_MEMBER ? list_members(s, members) : 0;
     else {
@@ -541,39 +559,86 @@ static double lean_to_call(const struct seq *s)
     double most = -INFINITY;
     if (!json_str_is(json_get(last, "role"), "user")) return 0;
     for (int i = 0; i < s->n_tool; i++)
-        most = MAX(most, TURN_SHARE * s->prior[i] - (s->offer && offer_lacks(s->offer, s->tool[i].schema) ? TURN_LACKS : 0));
+        most = MAX(most, TURN_SHARE * s->prior[i] - (s->offer && offer_lacks(s->offer, &s->tool[i]) ? TURN_LACKS : 0));
     return most + TURN_BIAS;
 }
 
-static enum list_step list_step(const struct seq *s, int32_t t)
+static enum list_step step_of(const struct seq *s, int32_t t, const struct str *text, int depth)
 {
-    return voice_is_special(&s->o.voice, t) ? LIST_SAME : place_list(s->said.p, s->said.len, tok_bytes(s->o.voice.tok, t));
+    return voice_is_special(&s->o.voice, t) ? LIST_SAME : place_step(text->p, text->len, tok_bytes(s->o.voice.tok, t), depth);
 }
 
 /* Does the model want another call here, and is that to be weighed? */
 static bool is_more(const struct seq *s, const float *logits)
 {
-    return logits && s->o.steer & STEER_MORE && s->matcher && s->said.len && list_step(s, sample_argmax(logits, NULL, s->n_vocab)) == LIST_MORE;
+    return logits && s->o.steer & STEER_MORE && s->matcher && s->said.len && step_of(s, sample_argmax(logits, NULL, s->n_vocab), &s->said, 1) == LIST_MORE;
 }
 
 /* Another call is rather wanted while the request says something that no call has said. */
 static double lean_to_more(const struct seq *s)
 {
-    return -(offer_left(s->offer, s->said.p, s->said.len) ? MORE_BIAS : MORE_NOTHING);
+    enum offer_rest left = offer_left(s->offer, s->em.current, s->said.p, s->said.len);
+    return -(left == LEFT_NAMES ? MORE_BIAS : left == LEFT_WORDS ? MORE_NOTHING : MORE_NEVER);
+}
+
+/* What the tokens that may come do to the list or object at this depth of `text`: mass and best of each. */
+struct steps { double mass[3]; int32_t best[3]; };
+static struct steps weigh_steps(const struct seq *s, const float *logits, const uint32_t *mask, const struct str *text, int depth)
+{
+    struct steps y = { { 0 }, { -1, -1, -1 } };
+    int32_t top = sample_argmax(logits, mask, s->n_vocab);
+    for (int32_t t = 0; top >= 0 && t < s->n_vocab; t++) {
+        if (!(mask[t >> 5] >> (t & 31) & 1) || !(logits[t] > logits[top] - 25)) continue;
+        enum list_step step = step_of(s, t, text, depth);
+        y.mass[step] += exp((double)logits[t] - logits[top]);
+        if (y.best[step] < 0 || logits[t] > logits[y.best[step]]) y.best[step] = t;
+    }
+    return y;
 }
 
 /* Another call or the end of the list, by mass; -1: the end may not stand here. */
 static int32_t pick_more(const struct seq *s, const float *logits, const uint32_t *mask)
 {
-    double mass[3] = { 0 };
-    int32_t best[3] = { -1, -1, -1 }, top = sample_argmax(logits, mask, s->n_vocab);
-    for (int32_t t = 0; top >= 0 && t < s->n_vocab; t++) {
-        if (!(mask[t >> 5] >> (t & 31) & 1) || !(logits[t] > logits[top] - 15)) continue;
-        enum list_step step = list_step(s, t);
-        mass[step] += exp((double)logits[t] - logits[top]);
-        if (best[step] < 0 || logits[t] > logits[best[step]]) best[step] = t;
+    struct steps y = weigh_steps(s, logits, mask, &s->said, 1);
+    return y.mass[LIST_ENDS] > y.mass[LIST_MORE] * exp(lean_to_more(s)) ? y.best[LIST_ENDS] : -1;
+}
+
+/* Within arguments, where the model would go on to another parameter or element, or end: is that to be weighed? The place, and the
+ * text up to it, are filled then. */
+static bool is_member_end(const struct seq *s, const float *logits, struct place *p, struct str *args)
+{
+    if (!logits || !(s->o.steer & STEER_KEY) || !s->matcher || !s->offer || !s->em.in_call || !s->em.current || !s->em.args.len) return false;
+    struct bytes b = tok_bytes(s->o.voice.tok, sample_argmax(logits, NULL, s->n_vocab));
+    if (!memchr(b.p, ',', b.len) && !memchr(b.p, ']', b.len) && !memchr(b.p, '}', b.len)) return false;
+    all_args(s, args);
+    place_find(p, s->em.current->schema, args->p, args->len);
+    return p->depth > 0 && (p->depth == 1 || p->open == '[');
+}
+
+static bool may_be_member(const struct seq *s, const float *logits)
+{
+    struct place p = { 0 };
+    struct str args = { 0 };
+    bool may = is_member_end(s, logits, &p, &args);
+    str_done(&args);
+    return may;
+}
+
+/* Another parameter or element, or the end, by mass, and by what the request says of those that are left; -1: nothing to decide. */
+static int32_t pick_member(const struct seq *s, const float *logits, const uint32_t *mask)
+{
+    struct place p = { 0 };
+    struct str args = { 0 };
+    int32_t t = -1;
+    if (is_member_end(s, logits, &p, &args)) {
+        struct steps y = weigh_steps(s, logits, mask, &args, p.depth);
+        bool both = y.mass[LIST_MORE] > 0 && y.mass[LIST_ENDS] > 0, more = false;
+        if (both) more = y.mass[LIST_MORE] * exp(claim_more(s->offer, &p, s->em.current)) > y.mass[LIST_ENDS];
+        bool ends = y.mass[LIST_ENDS] > y.mass[LIST_MORE];
+        if (both && y.mass[LIST_SAME] < y.mass[LIST_MORE] + y.mass[LIST_ENDS] && more == ends) t = y.best[more ? LIST_MORE : LIST_ENDS];
     }
-    return mass[LIST_ENDS] > mass[LIST_MORE] * exp(lean_to_more(s)) ? best[LIST_ENDS] : -1;
+    str_done(&args);
+    return t;
 }
 
 /* One draw under a mask; without a model every allowed token is as good as the next. */
@@ -581,6 +646,8 @@ static int32_t pick(struct seq *s, const float *logits, const uint32_t *mask)
 {
     if (!logits) return sample_uniform(mask, s->n_vocab, draw(s));
     if (is_turn(s)) return whole_turn(&s->o.voice, logits, mask, s->n_vocab, lean_to_call(s));
+    int32_t member = pick_member(s, logits, mask);
+    if (member >= 0) return member;
     int32_t end = is_more(s, logits) ? pick_more(s, logits, mask) : -1;
     if (end >= 0) return end;
     return sample_pick(&s->sampler, logits, mask, &s->o.r->sampling, draw(s));
@@ -601,15 +668,33 @@ static bool take_whole(struct seq *s)
     if (s->raw) take_odd(s, id[0], ORIGIN_SAMPLED, share);      /* its logits are at hand */
     else take(s, id[0], ORIGIN_SAMPLED, &(struct odds){ .logprob = lp[0], .share = share });
     take_run(s, id + 1, n - 1, ORIGIN_SAMPLED, lp + 1);
+    s->ends = s->whole.ends;
     return true;
 }
 
 static bool in_mask(const uint32_t *mask, int32_t t) { return mask[t >> 5] >> (t & 31) & 1; }
 
+/* A text that was chosen with its end does not go on: only tokens that begin with one of these bytes stay, if there are any. */
+static void only_ends(const struct seq *s, uint32_t *mask, const char *ends)
+{
+    bool any = false;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t t = 0; t < s->n_vocab; t++) {
+            struct bytes b = tok_bytes(s->o.voice.tok, t);
+            bool is_end = b.len && b.p[0] && strchr(ends, b.p[0]) && !voice_is_special(&s->o.voice, t);
+            if (!pass) any = any || (is_end && in_mask(mask, t));
+            else if (!is_end) mask[t >> 5] &= ~(1u << (t & 31));
+        }
+        if (!any) return;
+    }
+}
+
 /* The token to take, committed; -1: none is possible (e). */
 static int32_t choose(struct seq *s, const float *logits, struct err *e)
 {
-    bool greedy = logits && s->o.r->sampling.temperature <= 0 && !is_turn(s) && !is_more(s, logits),
+    const char *ends = s->ends;
+    s->ends = NULL;
+    bool greedy = !ends && logits && s->o.r->sampling.temperature <= 0 && !is_turn(s) && !is_more(s, logits) && !may_be_member(s, logits),
          cut = false;
     int32_t t = greedy ? sample_argmax(logits, NULL, s->n_vocab) : -1;
     if (!s->matcher) return greedy ? t : pick(s, logits, NULL);
@@ -620,6 +705,7 @@ static int32_t choose(struct seq *s, const float *logits, struct err *e)
     uint64_t t0 = clock_ns();
     bool ok = matcher_mask_budget(s->matcher, s->mask, left(s) + 1, &cut);
     if (ok && cut) matcher_mask(s->matcher, s->full);
+    if (ok && ends) only_ends(s, cut ? s->full : s->mask, ends);
     s->o.timing.mask_us += (double)(clock_ns() - t0) * 1e-3;
     if (ok) {
         t = pick(s, logits, cut ? s->full : s->mask);

@@ -171,9 +171,21 @@ float whole_share(const struct whole *w)
     return all > 0 ? (float)(1 / all) : 1;
 }
 
+/* What those that were not looked at have at most: their first tokens, each once. */
+static double mass_left(const struct whole *w)
+{
+    double sum = 0;
+    for (int i = w->at; i < w->n; i++) {
+        int same = w->at;
+        while (same < i && w->c[same].tok.id[0] != w->c[i].tok.id[0]) same++;
+        if (same == i) sum += exp(w->c[i].lp[0]);
+    }
+    return sum;
+}
+
 int whole_best(const struct whole *w, const int32_t **tok, const float **logprob)
 {
-    if (w->best < 0 || w->mass < w->floor) return 0;
+    if (w->best < 0 || w->mass + mass_left(w) < w->floor) return 0;
     *logprob = w->c[w->best].lp;
     *tok = w->c[w->best].tok.id;
     return (int)w->c[w->best].n_best;

@@ -90,13 +90,13 @@ static bool open_arrays(struct train *t, struct err *e)
     return true;
 }
 
-/* The network: a new one of the wanted shape, or that of the model that is to be tuned. */
+/* The network: a new one of the wanted shape, or that of the base, low-rank additions beside it. */
 static struct net *open_net(const struct train_opts *o, struct err *e)
 {
     const struct tune_opts *u = o->tune;
-    if (!u) return net_new(&o->shape, e);
-    struct net *n = net_of_model(u->model, u->file, u->n_ctx, e);
-    if (!n || !u->rank || net_add_lora(n, u->rank, u->alpha, u->targets, e)) return n;
+    if (!o->base) return net_new(&o->shape, e);
+    struct net *n = net_of_model(o->base->model, o->base->file, o->base->n_ctx, e);
+    if (!n || !u || !u->rank || net_add_lora(n, u->rank, u->alpha, u->targets, e)) return n;
     net_free(n);
     return NULL;
 }
@@ -104,8 +104,8 @@ static struct net *open_net(const struct train_opts *o, struct err *e)
 static bool begin_weights(struct train *t, struct err *e)
 {
     const struct tune_opts *u = t->o.tune;
-    if (u && !net_read(t->net, u->file, t->w, e)) return false;
-    if (!u || u->rank) net_init(t->net, t->w, t->o.seed);
+    if (t->o.base && !net_read(t->net, t->o.base->file, t->w, e)) return false;
+    if (!t->o.base || (u && u->rank)) net_init(t->net, t->w, t->o.seed);
     return true;
 }
 

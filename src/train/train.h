@@ -80,16 +80,21 @@ const char *train_shape_name(enum train_shape s);
 /* Fills c for a vocabulary of n_vocab tokens; ERR_ARG names the shapes there are. */
 bool train_shape(struct model_config *c, const char *name, int n_vocab, struct err *e);
 
-/* Fine-tuning: where a run begins, and what of it changes. */
-struct tune_opts {
-    const struct model *model; const struct gguf *file;               /* lent while the run opens */
-    int rank; float alpha; unsigned targets;                          /* low-rank additions; rank 0: all weights */
+/* A model that a run begins with: its shape and weights; lent while the run opens. */
+struct train_base {
+    const struct model *model; const struct gguf *file;
     int n_ctx;                                                        /* longest conversation */
+};
+
+/* Fine-tuning: what of the base changes. */
+struct tune_opts {
+    int rank; float alpha; unsigned targets;                          /* low-rank additions; rank 0: all weights */
 };
 
 struct train_opts {
     struct model_config shape; /* of a run that begins at random */
-    const struct tune_opts *tune;                                     /* NULL: no fine-tuning; lent */
+    const struct train_base *base;                                    /* NULL: begins at random */
+    const struct tune_opts *tune;                                     /* NULL: no fine-tuning, else with a base; lent */
     const struct grad_ops *ops;                                       /* lent: cpu_grad_ops() */
     int threads; /* workers, each with whole micro-batches */
     uint64_t seed;
