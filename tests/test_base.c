@@ -4,6 +4,7 @@
 
 #include "test.h"
 #include "base/json.h"
+#include "base/late.h"
 
 TEST(errors_grow_outwards)
 {
@@ -13,6 +14,25 @@ TEST(errors_grow_outwards)
     err_in(&e, "m.gguf");
     CHECK(!strcmp(e.msg, "m.gguf: tensor 12: dtype 47 is unknown"), "%s", e.msg);
     CHECK(e.code == ERR_FORMAT && err_exit_status(ERR_USAGE) == 2, "codes");
+}
+
+TEST(libraries_are_loaded_late)
+{
+    static const char *const here[] = { "cos", "sqrt" }, *const gone[] = { "cos", "no_such_function" };
+    static const struct { const char *file, *const *name; const char *says; } rows[] = {
+        { "libm.so.6", here, NULL },
+        { "libm.so.6", gone, "libm.so.6 of this machine has no no_such_function" },
+        { "libno_such_library.so.1", here, "libno_such_library.so.1 cannot be loaded: " },
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        void *at[2] = { NULL, NULL };
+        struct late l = { rows[i].file, rows[i].name, at, 2, false };
+        struct err e = { 0 };
+        bool ok = late_load(&l, &e);
+        CHECK(ok == !rows[i].says && l.ready == ok, "row %d: %s", (int)i, e.msg);
+        if (ok) CHECK(((double (*)(double))at[1])(9) == 3 && late_load(&l, &e), "what was found is what it says");
+        else CHECK(e.code == ERR_UNSUPPORTED && !strncmp(e.msg, rows[i].says, strlen(rows[i].says)), "row %d: %s", (int)i, e.msg);
+    }
 }
 
 TEST(a_long_error_is_cut_at_a_whole_character)

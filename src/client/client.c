@@ -22,6 +22,29 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef CURL_FILE
+#include "base/late.h"
+
+#define CURL_CALLS(X)                                                                                                  \
+    X(curl_global_init) X(curl_easy_init) X(curl_easy_cleanup) X(curl_easy_reset) X(curl_easy_setopt)                  \
+    X(curl_easy_getinfo) X(curl_easy_perform) X(curl_easy_strerror) X(curl_slist_append) X(curl_slist_free_all)
+LATE(curl, CURL_FILE, CURL_CALLS)
+#undef curl_easy_setopt                                               /* a macro that checks types */
+#undef curl_easy_getinfo
+#define curl_global_init late_curl.curl_global_init
+#define curl_easy_init late_curl.curl_easy_init
+#define curl_easy_cleanup late_curl.curl_easy_cleanup
+#define curl_easy_reset late_curl.curl_easy_reset
+#define curl_easy_setopt late_curl.curl_easy_setopt
+#define curl_easy_getinfo late_curl.curl_easy_getinfo
+#define curl_easy_perform late_curl.curl_easy_perform
+#define curl_easy_strerror late_curl.curl_easy_strerror
+#define curl_slist_append late_curl.curl_slist_append
+#define curl_slist_free_all late_curl.curl_slist_free_all
+#else
+static bool late_curl_load(struct err *e) { return true; }
+#endif
+
 #define RETRY_AFTER_MOST 60                                           /* seconds */
 #define BACKOFF_MOST 16000                                            /* ms */
 
@@ -45,6 +68,7 @@ static void init_curl(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
 struct client *client_open(const struct client_opts *o, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!late_curl_load(e)) return NULL;
     pthread_once(&once, init_curl);
     struct client *c = mem_zero(sizeof *c);
     c->o = *o;

@@ -17,6 +17,38 @@
 
 #include "serve/metrics.h"
 
+#ifdef MICROHTTPD_FILE
+#include "base/late.h"
+
+#define MHD_CALLS(X)                                                                                                   \
+    X(MHD_add_response_header) X(MHD_create_response_from_buffer) X(MHD_create_response_from_callback)                 \
+    X(MHD_destroy_response) X(MHD_get_connection_info) X(MHD_get_connection_values) X(MHD_get_daemon_info)             \
+    X(MHD_get_reason_phrase_for) X(MHD_get_timeout) X(MHD_is_feature_supported) X(MHD_lookup_connection_value)         \
+    X(MHD_queue_response) X(MHD_quiesce_daemon) X(MHD_resume_connection) X(MHD_run) X(MHD_start_daemon)                \
+    X(MHD_stop_daemon) X(MHD_suspend_connection)
+LATE(mhd, MICROHTTPD_FILE, MHD_CALLS)
+#define MHD_add_response_header late_mhd.MHD_add_response_header
+#define MHD_create_response_from_buffer late_mhd.MHD_create_response_from_buffer
+#define MHD_create_response_from_callback late_mhd.MHD_create_response_from_callback
+#define MHD_destroy_response late_mhd.MHD_destroy_response
+#define MHD_get_connection_info late_mhd.MHD_get_connection_info
+#define MHD_get_connection_values late_mhd.MHD_get_connection_values
+#define MHD_get_daemon_info late_mhd.MHD_get_daemon_info
+#define MHD_get_reason_phrase_for late_mhd.MHD_get_reason_phrase_for
+#define MHD_get_timeout late_mhd.MHD_get_timeout
+#define MHD_is_feature_supported late_mhd.MHD_is_feature_supported
+#define MHD_lookup_connection_value late_mhd.MHD_lookup_connection_value
+#define MHD_queue_response late_mhd.MHD_queue_response
+#define MHD_quiesce_daemon late_mhd.MHD_quiesce_daemon
+#define MHD_resume_connection late_mhd.MHD_resume_connection
+#define MHD_run late_mhd.MHD_run
+#define MHD_start_daemon late_mhd.MHD_start_daemon
+#define MHD_stop_daemon late_mhd.MHD_stop_daemon
+#define MHD_suspend_connection late_mhd.MHD_suspend_connection
+#else
+static bool late_mhd_load(struct err *e) { return true; }
+#endif
+
 #define POOL                                                                                       \
     (160 *                                                                                         \
      1024) /* memory of a connection: more than we let headers take, so that we refuse, not the library */
@@ -631,7 +663,7 @@ static bool open_all(struct server *sv, struct err *e)
 
 bool http_open(struct server *sv, struct err *e)
 {
-    if (!open_all(sv, e)) return false;
+    if (!late_mhd_load(e) || !open_all(sv, e)) return false;
     sv->listening = true;
     return true;
 }
