@@ -739,6 +739,7 @@ INLINE void decode_scores(const struct decoding *d, struct rows k, struct rows n
             int c = 0;
             ask_for(next, j + i), ask_for(next, j + i + 1);
             for (; c + 4 * LANES <= d->width; c += 4 * LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 4, as);
+            for (; c + 2 * LANES <= d->width; c += 2 * LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 2, as);
             for (; c < d->width; c += LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 1, as);
         }
         for (int g = 0; g < n; g++) store(d->s + (size_t)(h + g) * d->a->page + j, sums(dot[g]) * d->a->scale);
@@ -776,6 +777,7 @@ INLINE void decode_values(const struct decoding *d, struct rows v, struct rows n
 {
     int c = 0;
     for (; c + 4 * LANES <= d->width; c += 4 * LANES) mix_rows(d, v, next, n_seen, h, c, n, 4, as);
+    for (; c + 2 * LANES <= d->width; c += 2 * LANES) mix_rows(d, v, next, n_seen, h, c, n, 2, as);
     for (; c < d->width; c += LANES) mix_rows(d, v, next, n_seen, h, c, n, 1, as);
 }
 
@@ -787,6 +789,7 @@ INLINE void decode_page(const struct decoding *d, int page, const void *after, i
     if (as != AS_F32) v = rows_of(d, a->v[page], n_seen), next = rows_of(d, after, 0);
     int h = 0;
     for (; h + HEADS <= d->group; h += HEADS) decode_scores(d, k, v, n_seen, h, HEADS, as);
+    for (; HEADS > 2 && h + 2 <= d->group; h += 2) decode_scores(d, k, v, n_seen, h, 2, as);
     for (; h < d->group; h++) decode_scores(d, k, v, n_seen, h, 1, as);
     for (int g = 0; g < d->group; g++) {
         float *s = d->s + (size_t)g * a->page;
@@ -795,6 +798,7 @@ INLINE void decode_page(const struct decoding *d, int page, const void *after, i
     }
     if (as == AS_F32) v = next = rows_of(d, a->v[page], n_seen);
     for (h = 0; h + HEADS <= d->group; h += HEADS) decode_values(d, v, next, n_seen, h, HEADS, as);
+    for (; HEADS > 2 && h + 2 <= d->group; h += 2) decode_values(d, v, next, n_seen, h, 2, as);
     for (; h < d->group; h++) decode_values(d, v, next, n_seen, h, 1, as);
 }
 
