@@ -18,102 +18,139 @@
 #define ROWS 16
 #define BLOCK_BYTES(bytes) ((bytes) ? 34 : 18)                        /* bytes: Q8_0, else Q4_0 */
 
-/* ---- the column: s8 q[k], f32 d[k/32], i32 start[k/32] ------------------------------------------ */
+/* ---- the columns -------------------------------------------------------------------------------- */
+
+/* Columns that go through the rows together stand side by side, so that one pointer meets all of them: per 32 values
+ * s8 q[cols][32], f32 d[cols], i32 start[cols]. Such a group takes the place of its columns one by one. */
+#define COLS 8
+#define COLUMN_BLOCK 40
 
 static size_t act_bytes(int k)
 {
-    return (size_t)k + (size_t)k / 32 * 8;
+    return (size_t)k / 32 * COLUMN_BLOCK;
+}
+
+/* Columns of the group that begins with column `first` of n: 8, 4, 2 or 1. */
+INLINE int group_cols(int n, int first)
+{
+    int cols = COLS;
+    while (cols > n - first) cols /= 2;
+    return cols;
 }
 
 /* As the prefill column is made (vnni.c): d = max|x| / 127, values rounded to even. */
-INLINE void column_fill(void *dst, const float *x, int k, int offset)
+INLINE void column_fill(void *base, size_t bytes, const float *x, int k, int t, int n, int offset)
 {
-    int8_t *q = dst;
-    float *d = (float *)(void *)(q + k);
-    int32_t *start = (int32_t *)(void *)(d + k / 32);
-    for (int b = 0; b < k / 32; b++) {
-        __m512 lo = _mm512_loadu_ps(x + 32 * b), hi = _mm512_loadu_ps(x + 32 * b + 16);
+    int first = 0, cols;
+    while (cols = group_cols(n, first), first + cols <= t) first += cols;
+    char *to = (char *)base + (size_t)first * bytes;
+    for (int b = 0; b < k / 32; b++, x += 32, to += cols * COLUMN_BLOCK) {
+        __m512 lo = _mm512_loadu_ps(x), hi = _mm512_loadu_ps(x + 16);
         float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
         __m512 inv = _mm512_set1_ps(most > 1e-30f ? 127 / most : 0);  /* 127 / most must be finite */
         __m512i u = _mm512_cvtps_epi32(_mm512_mul_ps(lo, inv)), v = _mm512_cvtps_epi32(_mm512_mul_ps(hi, inv));
-        d[b] = most > 1e-30f ? most / 127 : 0;
-        start[b] = -offset * _mm512_reduce_add_epi32(_mm512_add_epi32(u, v));
-        _mm_storeu_si128((void *)(q + 32 * b), _mm512_cvtsepi32_epi8(u));
-        _mm_storeu_si128((void *)(q + 32 * b + 16), _mm512_cvtsepi32_epi8(v));
+        char *q = to + 32 * (t - first);
+        _mm_storeu_si128((void *)q, _mm512_cvtsepi32_epi8(u));
+        _mm_storeu_si128((void *)(q + 16), _mm512_cvtsepi32_epi8(v));
+        ((float *)(void *)(to + 32 * cols))[t - first] = most > 1e-30f ? most / 127 : 0;
+        ((int32_t *)(void *)(to + 36 * cols))[t - first] = -offset * _mm512_reduce_add_epi32(_mm512_add_epi32(u, v));
     }
 }
 
-static void fill_8(void *dst, const float *x, int k) { column_fill(dst, x, k, 8); }
-static void fill_128(void *dst, const float *x, int k) { column_fill(dst, x, k, 128); }
-static const struct act_form act_8 = { act_bytes, fill_8 }, act_128 = { act_bytes, fill_128 };
+static void lay_8(void *base, size_t bytes, const float *x, int k, int t, int n) { column_fill(base, bytes, x, k, t, n, 8); }
+static void lay_128(void *base, size_t bytes, const float *x, int k, int t, int n) { column_fill(base, bytes, x, k, t, n, 128); }
+static const struct act_form act_8 = { act_bytes, NULL, lay_8 }, act_128 = { act_bytes, NULL, lay_128 };
 
 /* ---- sixteen rows -------------------------------------------------------------------------------- */
 
 struct block { __m512i q[8]; __m512 scale; };                         /* q[j]: values 4j .. 4j+3 of sixteen rows */
 
-/* Row i, or the last there is. */
-INLINE const uint8_t *row_at(const uint8_t *p, size_t row, int i, int last) { return p + (size_t)MIN(i, last) * row; }
+/* Where sixteen rows stand: every fourth and the distance between neighbours; `row` 0 where there are fewer than
+ * sixteen, then each by itself. */
+struct sixteen { const uint8_t *p[4]; size_t row; const uint8_t *each[ROWS]; };
 
-INLINE __m512i four_rows(const uint8_t *p, size_t row, int i, int last) /* rows i, i + 4, i + 8, i + 12 */
+INLINE const uint8_t *row_at(const struct sixteen *s, int i, bool whole)
 {
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const void *)row_at(p, row, i, last)));
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const void *)row_at(p, row, i + 4, last)), 1);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const void *)row_at(p, row, i + 8, last)), 2);
-    return _mm512_inserti32x4(v, _mm_loadu_si128((const void *)row_at(p, row, i + 12, last)), 3);
+    return whole ? s->p[i / 4] + (i % 4) * s->row : s->each[i];
 }
 
-INLINE __m128i eight_halves(const uint8_t *p, size_t row, int from, int last)
+INLINE __m512i four_rows(const struct sixteen *s, size_t off, int i, bool whole) /* rows i, i + 4, i + 8, i + 12 */
 {
-    int16_t h[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) memcpy(&h[i], row_at(p, row, from + i, last), 2);
-    return _mm_setr_epi16(h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]);
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(row_at(s, i, whole) + off)));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(row_at(s, i + 4, whole) + off)), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(row_at(s, i + 8, whole) + off)), 2);
+    return _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(row_at(s, i + 12, whole) + off)), 3);
 }
 
 /* Sixteen bytes of sixteen rows: w[j] holds bytes 4j .. 4j+3 of all. */
-INLINE void turn_16(__m512i w[4], const uint8_t *p, size_t row, int last)
+INLINE void turn_16(__m512i w[4], const struct sixteen *s, size_t off, bool whole)
 {
     __m512i a[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) a[i] = four_rows(p, row, i, last);
+    for (int i = 0; i < 4; i++) a[i] = four_rows(s, off, i, whole);
     __m512i t0 = _mm512_unpacklo_epi32(a[0], a[1]), t1 = _mm512_unpackhi_epi32(a[0], a[1]);
     __m512i t2 = _mm512_unpacklo_epi32(a[2], a[3]), t3 = _mm512_unpackhi_epi32(a[2], a[3]);
     w[0] = _mm512_unpacklo_epi64(t0, t2), w[1] = _mm512_unpackhi_epi64(t0, t2);
     w[2] = _mm512_unpacklo_epi64(t1, t3), w[3] = _mm512_unpackhi_epi64(t1, t3);
 }
 
-/* p: the block of the first row; the other rows are `row` bytes apart. last: 15, a constant where it matters. */
-INLINE void load_block(struct block *o, const uint8_t *p, size_t row, int last, bool bytes)
+INLINE void load_block(struct block *o, const struct sixteen *s, const uint16_t half[ROWS], bool whole, bool bytes)
 {
     const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8((char)0x80);
     __m512i w[8];
-    turn_16(w, p + 2, row, last);
-    if (bytes) turn_16(w + 4, p + 18, row, last);
+    turn_16(w, s, 2, whole);
+    if (bytes) turn_16(w + 4, s, 18, whole);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
         o->q[j] = bytes ? _mm512_xor_si512(w[j], sign) : _mm512_and_si512(w[j], low);
         o->q[4 + j] = bytes ? _mm512_xor_si512(w[4 + j], sign) : _mm512_and_si512(_mm512_srli_epi16(w[j], 4), low);
     }
-    o->scale = _mm512_cvtph_ps(_mm256_set_m128i(eight_halves(p, row, 8, last), eight_halves(p, row, 0, last)));
+    o->scale = _mm512_cvtph_ps(_mm256_load_si256((const void *)half));
 }
 
-INLINE __m512i four(const int8_t *p)
+INLINE __m512i four(const char *p)
 {
     int32_t v;
     memcpy(&v, p, sizeof v);
     return _mm512_set1_epi32(v);
 }
 
-INLINE __m512 add_block(__m512 sum, const struct block *w, const int8_t *x, float d, int32_t start)
+INLINE float float_at(const char *p)
 {
-    __m512i a = _mm512_set1_epi32(start), b = _mm512_setzero_si512(); /* two chains, shorter than one */
+    float v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* a += w . the four bytes at x, for every row; one instruction, which the compiler makes two of. */
+INLINE __m512i add_four(__m512i a, __m512i w, const char *x)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(a) : "v"(w), "m"(*(const int32_t *)(const void *)x));
+    return a;
+}
+
+/* What a block adds to columns [t, t + n) of `cols`, side by side so that one hides the latency of another. Few columns
+ * have two chains of products each, which are shorter than one. */
+#define SIDE 4
+INLINE void add_block(__m512 *sum, const struct block *w, const char *x, int t, int n, int cols)
+{
+    bool split = cols < 4;
+    __m512i a[SIDE], b[SIDE];
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        a = _mm512_dpbusd_epi32(a, w->q[j], four(x + 4 * j));
-        b = _mm512_dpbusd_epi32(b, w->q[4 + j], four(x + 16 + 4 * j));
+    for (int i = 0; i < n; i++) a[i] = four(x + 36 * cols + 4 * (t + i)), b[i] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+#pragma GCC unroll 4
+        for (int i = 0; i < n; i++) {
+            if (split && j % 2) b[i] = add_four(b[i], w->q[j], x + 32 * (t + i) + 4 * j);
+            else a[i] = add_four(a[i], w->q[j], x + 32 * (t + i) + 4 * j);
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < n; i++) {
+        __m512 v = _mm512_cvtepi32_ps(split ? _mm512_add_epi32(a[i], b[i]) : a[i]);
+        __m512 d = _mm512_set1_ps(float_at(x + 32 * cols + 4 * (t + i)));
+        sum[t + i] = _mm512_fmadd_ps(_mm512_mul_ps(v, w->scale), d, sum[t + i]);
     }
-    __m512 v = _mm512_cvtepi32_ps(_mm512_add_epi32(a, b));
-    return _mm512_fmadd_ps(_mm512_mul_ps(v, w->scale), _mm512_set1_ps(d), sum);
 }
 
 INLINE void ask_for(const uint8_t *p, int lines)
@@ -122,43 +159,83 @@ INLINE void ask_for(const uint8_t *p, int lines)
     for (int j = 0; j < lines; j++) _mm_prefetch((const char *)p + 64 * j, _MM_HINT_T1);
 }
 
-#define COLS 8
-/* Rows [r, r + n_row) of w against `cols` columns (a constant where this is expanded). Reads up to row r + last. */
-INLINE void group(float *y, size_t ldy, const struct mat *w, int r, int n_row, const int8_t *x, size_t ldx, int cols, int last,
-                  bool bytes)
+/* Scales of a few blocks, moved through memory ahead of use: putting them together in a register would take the port
+ * that turns the rows. */
+#define STRIP 8
+INLINE void stage_scales(uint16_t half[][ROWS], const struct sixteen *s, int n, bool whole, size_t step)
 {
-    const uint8_t *p = (const uint8_t *)w->data + (size_t)r * w->row_bytes, *next = p + ROWS * w->row_bytes;
-    __m512 sum[COLS];
-    struct block b;
-    int k = w->n_in, n_block = k / 32;
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+        const uint8_t *p = row_at(s, i, whole);
 #pragma GCC unroll 8
-    for (int t = 0; t < cols; t++) sum[t] = _mm512_setzero_ps();
-    for (int i = 0; i < n_block; i++, p += BLOCK_BYTES(bytes), next += ROWS * BLOCK_BYTES(bytes)) {
-        ask_for(next, bytes ? 9 : 5);
-        load_block(&b, p, w->row_bytes, last, bytes);
-#pragma GCC unroll 8
-        for (int t = 0; t < cols; t++) {
-            const float *d = (const float *)(const void *)(x + t * ldx + k);
-            sum[t] = add_block(sum[t], &b, x + t * ldx + 32 * i, d[i], ((const int32_t *)(const void *)d)[n_block + i]);
-        }
+        for (int b = 0; b < n; b++) memcpy(&half[b][i], p + b * step, 2);
     }
-#pragma GCC unroll 8
-    for (int t = 0; t < cols; t++) _mm512_mask_storeu_ps(y + t * ldy + r, (__mmask16)((1u << n_row) - 1), sum[t]);
 }
 
-INLINE void all_rows(float *y, size_t ldy, const struct mat *w, const int8_t *acts, size_t ldx, int n, int r0, int r1, bool bytes)
+INLINE void advance(struct sixteen *s, bool whole, size_t step)
+{
+    for (int i = 0; i < (whole ? 4 : ROWS); i++) *(whole ? &s->p[i] : &s->each[i]) += step;
+}
+
+/* Where the rows from r on stand; those past the last are the last one again. */
+static struct sixteen rows_from(const struct mat *w, int r)
+{
+    const uint8_t *p = (const uint8_t *)w->data + (size_t)r * w->row_bytes;
+    struct sixteen s = { .row = w->row_bytes };
+    for (int i = 0; i < 4; i++) s.p[i] = p + (size_t)(4 * i) * w->row_bytes;
+    for (int i = 0; i < ROWS; i++) s.each[i] = p + (size_t)MIN(i, w->n_out - 1 - r) * w->row_bytes;
+    return s;
+}
+
+/* Blocks [0, n) of a strip; n a constant where this is expanded, but for the last of a row. */
+INLINE void strip(__m512 *sum, struct sixteen *s, const uint8_t *next, const char *x, int n, int cols, bool whole, bool bytes)
+{
+    _Alignas(64) uint16_t half[STRIP][ROWS];
+    struct block b;
+    size_t step = BLOCK_BYTES(bytes);
+    stage_scales(half, s, n, whole, step);
+    for (int i = 0; i < n; i++, x += cols * COLUMN_BLOCK, next += ROWS * step) {
+        ask_for(next, bytes ? 9 : 5);
+        load_block(&b, s, half[i], whole, bytes);
+        advance(s, whole, step);
+#pragma GCC unroll 2
+        for (int t = 0; t < cols; t += SIDE) add_block(sum, &b, x, t, MIN(cols, SIDE), cols);
+    }
+}
+
+/* Sixteen rows from r on, n_row of them stored, against `cols` columns (a constant where this is expanded). */
+INLINE void group(float *y, size_t ldy, const struct mat *w, int r, int n_row, const char *x, int cols, bool whole, bool bytes)
+{
+    __m512 sum[COLS];
+    struct sixteen s = rows_from(w, r);
+    size_t step = BLOCK_BYTES(bytes);
+    const uint8_t *next = s.p[0] + ROWS * w->row_bytes;
+    int at = 0, n_block = w->n_in / 32;
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) sum[t] = _mm512_setzero_ps();
+    for (; at + STRIP <= n_block; at += STRIP)
+        strip(sum, &s, next + at * ROWS * step, x + (size_t)at * cols * COLUMN_BLOCK, STRIP, cols, whole, bytes);
+    for (; at < n_block; at++) strip(sum, &s, next + at * ROWS * step, x + (size_t)at * cols * COLUMN_BLOCK, 1, cols, whole, bytes);
+#pragma GCC unroll 8
+    for (int t = 0; t < cols; t++) _mm512_mask_storeu_ps(y + t * ldy, (__mmask16)((1u << n_row) - 1), sum[t]);
+}
+
+INLINE void all_rows(float *y, size_t ldy, const struct mat *w, const void *acts, size_t ldx, int n, int r0, int r1, bool bytes)
 {
     for (int r = r0; r < r1; r += ROWS) {
-        const int8_t *x = acts;
-        int n_row = MIN(ROWS, r1 - r), t = 0;
-        if (r + ROWS > w->n_out) {                                    /* nothing is read past the end */
-            for (; t < n; t++) group(y + t * ldy, ldy, w, r, n_row, x + t * ldx, ldx, 1, n_row - 1, bytes);
-            continue;
+        int n_row = MIN(ROWS, r1 - r);
+        bool whole = r + ROWS <= w->n_out;
+        for (int t = 0, cols; t < n; t += cols) {
+            const char *x = (const char *)acts + (size_t)t * ldx;
+            float *to = y + (size_t)t * ldy + r;
+            cols = group_cols(n, t);
+#define GROUP(c)                                                                                                       \
+    case c:                                                                                                            \
+        if (whole) group(to, ldy, w, r, n_row, x, c, true, bytes);                                                     \
+        else group(to, ldy, w, r, n_row, x, c, false, bytes);                                                          \
+        break;
+            switch (cols) { GROUP(8) GROUP(4) GROUP(2) GROUP(1) }
         }
-        for (; t + 8 <= n; t += 8) group(y + t * ldy, ldy, w, r, n_row, x + t * ldx, ldx, 8, ROWS - 1, bytes);
-        if (n - t >= 4) group(y + t * ldy, ldy, w, r, n_row, x + t * ldx, ldx, 4, ROWS - 1, bytes), t += 4;
-        if (n - t >= 2) group(y + t * ldy, ldy, w, r, n_row, x + t * ldx, ldx, 2, ROWS - 1, bytes), t += 2;
-        if (n - t >= 1) group(y + t * ldy, ldy, w, r, n_row, x + t * ldx, ldx, 1, ROWS - 1, bytes);
     }
 }
 

@@ -13,10 +13,12 @@
 
 #define PANEL_ROWS 32
 
-/* How a kernel wants its input: one column of k floats becomes bytes(k) bytes. */
+/* How a kernel wants its input: one column of k floats becomes bytes(k) bytes at dst; or, where `lay` is there, column t
+ * of n becomes its share of n columns at base, `bytes` each (bytes(k), rounded up), which may stand side by side. */
 struct act_form {
     size_t (*bytes)(int k);
     void (*fill)(void *dst, const float *x, int k);
+    void (*lay)(void *base, size_t bytes, const float *x, int k, int t, int n);
 };
 struct prefill {
     const struct act_form *act;

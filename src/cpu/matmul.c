@@ -115,7 +115,9 @@ static void fill_columns(void *ctx, int thread, int n_thread)
                 j->n * j->n_in_forms;) {
         const struct input *in = &j->in[i / j->n];
         int t = i % j->n;
-        in->form->fill(in->at + (size_t)t * in->bytes, j->x + (size_t)t * j->k, j->k);
+        const float *x = j->x + (size_t)t * j->k;
+        if (in->form->lay) in->form->lay(in->at, in->bytes, x, j->k, t, j->n);
+        else in->form->fill(in->at + (size_t)t * in->bytes, x, j->k);
     }
 }
 
