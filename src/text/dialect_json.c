@@ -4,9 +4,10 @@
  *     [{"name":"get_weather","arguments":{"city":"Oslo","days":3}}]
  *
  * No special tokens, so any vocabulary will do, and the last resort when a file tells nothing. Text
- * stays text until it says [{"name":" (with a blank before the quote too, as most models write JSON unasked);
- * from there on it is calls to the end. The prompt is plain
- * turns with the functions as JSON and one sentence on how to call them. */
+ * stays text until it says [{"name":" ; from there on it is calls to the end. Most models write a blank before that quote
+ * unasked: it is read, and where the grammar rules it is not offered, because every blank that is left to choice is a
+ * pass of the model that is not forced. The prompt is plain turns with the functions as JSON and one sentence on how to
+ * call them. */
 #include "text/int.h"
 
 static const char *const stop[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>",
@@ -20,8 +21,8 @@ static void grammar(const struct turn *t, struct str *envelope)
     put_text_without(&p.text, t, NULL, begins);
     str_puts(&p.between, "\"[\" ");
     str_puts(&p.first, "\"[\" ");
-    str_puts(&p.each, "each { \"{\\\"name\\\":\" \" \"? \"\\\"\" name \"\\\",\" \" \"? \"\\\"arguments\\\":\" \" \"? value(json) \"}\" } ");
-    str_puts(&p.sep, "\",\" \" \"?");
+    put_json_call(&p.each, "arguments", "");
+    str_puts(&p.sep, "\",\"");
     str_puts(&p.close, "\"]\"");
     put_turn(envelope, t, &p);
 }
