@@ -123,6 +123,23 @@ static void do_tools(struct chat *c, char *arg)
     }
 }
 
+/* Its name, how it is, and what it said when it went wrong: text of strangers. */
+static void list_server(const struct json *o)
+{
+    static const char *const keys[] = { "server", "state", "over", "version", "error" };
+    const char *said[LEN(keys)];
+    struct str line = { 0 };
+    int64_t n = 0;
+    json_i64(json_get(o, "tools"), &n);
+    for (size_t i = 0; i < LEN(keys); i++) {
+        said[i] = json_str(json_get(o, keys[i]), NULL);
+        if (!said[i]) said[i] = "";
+    }
+    str_fmt(&line, "%-16s %-10s %lld tools, %s %s%s%s", said[0], said[1], (long long)n, said[2], said[3], *said[4] ? ": " : "", said[4]);
+    chat_say_safe(line.p, line.len);
+    str_done(&line);
+}
+
 static void do_mcp(struct chat *c, char *arg)
 {
     struct err e = { 0 };
@@ -136,10 +153,8 @@ static void do_mcp(struct chat *c, char *arg)
         return;
     }
     struct json *list = toolset_status(c->t.tools);
-    struct str s = { 0 };
-    json_write(&s, list, JSON_PRETTY);
-    chat_say("%s", s.p);
-    str_done(&s);
+    for (size_t i = 0; i < json_len(list); i++) list_server(json_at(list, i));
+    if (!json_len(list)) chat_say("no MCP servers; the mcpServers of a tools file bring some");
     json_free(list);
 }
 
@@ -339,7 +354,7 @@ static void do_help(struct chat *c, char *arg)
         do str_putc(&line, ' ');
         while (line.len <= LEFT);
         str_puts(&line, chat_commands[i].help);
-        wrap_line(stderr, line.p, LEFT + 1);
+        wrap_line(stderr, line.p, LEFT + 1, 0);
         fputc('\n', stderr);
         str_done(&line);
     }

@@ -26,7 +26,7 @@ void chat_say(const char *fmt, ...)
     va_start(ap, fmt);
     str_vfmt(&line, fmt, ap);
     va_end(ap);
-    wrap_line(stderr, line.p ? line.p : "", 2);
+    wrap_line(stderr, line.p ? line.p : "", 2, 0);
     fputc('\n', stderr);
     str_done(&line);
 }

@@ -192,7 +192,7 @@ void term_side(struct term *t, const char *fmt, ...)
     pthread_mutex_lock(&t->lock);
     term_end(t);
     if (t->side_colour) fputs(MD_DIM, t->side);
-    wrap_line(t->side, line.p ? line.p : "", 2);
+    wrap_line(t->side, line.p ? line.p : "", 2, 0);
     str_done(&line);
     fputs(t->side_colour ? MD_OFF "\n" : "\n", t->side);
     fflush(t->side);
@@ -254,15 +254,16 @@ static void on_result(struct term *t, const struct agent_event *ev)
     size_t n = MIN(ev->text.len, (size_t)SHOWN_BYTES), all = ev->text.len;
     const char *stop = memchr(ev->text.p, '\n', n);
     if (stop) n = (size_t)(stop - ev->text.p);
-    result_escape(&line, ev->text.p, utf8_whole(ev->text.p, n));
     term_end(t);
-    if (t->quiet) return str_done(&line);
+    if (t->quiet) return;
+    if (ev->ran) str_fmt(&line, " %.2f s", ev->ms / 1e3);
+    str_putc(&line, ' ');
+    result_escape(&line, ev->text.p, utf8_whole(ev->text.p, n));
+    if (n < all) str_fmt(&line, " … (%zu bytes, result %d)", all, ev->number);
     if (t->side_colour) fputs(ev->is_error ? MD_RED : MD_GREEN, t->side);
     fprintf(t->side, "  %s", ev->is_error ? "✗" : "✓");
     if (t->side_colour) fputs(MD_OFF MD_DIM, t->side);
-    if (ev->ran) fprintf(t->side, " %.2f s", ev->ms / 1e3);
-    fprintf(t->side, " %s%s", line.p ? line.p : "", n < all ? " …" : "");
-    if (n < all) fprintf(t->side, " (%zu bytes, result %d)", all, ev->number);
+    wrap_line(t->side, line.p, 4, 3);
     fputs(t->side_colour ? MD_OFF "\n" : "\n", t->side);
     put_files(t, ev->files);
     fflush(t->side);
@@ -362,7 +363,8 @@ enum answer term_ask(struct term *t, const struct question *q, struct str *reaso
     enum answer a = ANSWER_QUIT;
     show_question(t, q);
     for (;;) {
-        fputs("allow? y once, a always for this tool, A always for these arguments, n [reason], e edit, q stop: ", t->side);
+        wrap_line(t->side, "allow? y once, a always for this tool, A always for these arguments, n [reason], e edit, q stop:", 2, 0);
+        fputc(' ', t->side);
         fflush(t->side);
         if (!term_read_line(&line)) break;                               /* end of input or Ctrl-C: stop */
         if (decide(t, &line, reason, args, &a)) break;

@@ -114,9 +114,9 @@ void wrap_put(struct wrap *w, const char *p, size_t n, bool as_is)
     }
 }
 
-void wrap_line(FILE *f, const char *text, int indent)
+void wrap_line(FILE *f, const char *text, int indent, int column)
 {
-    struct wrap w = { .f = f, .endless = !isatty(fileno(f)), .indent = indent };
+    struct wrap w = { .f = f, .endless = !isatty(fileno(f)), .indent = indent, .column = column };
     wrap_put(&w, text, strlen(text), false);
     wrap_flush(&w);
     wrap_done(&w);

@@ -616,7 +616,7 @@ def test_models_adapters_servers_and_the_clipboard(tmp_path):
     for typed, seen in [("hello", "tok out"), ("/copy", r"\x1b\]52;c;[A-Za-z0-9+/]+=*\x07.*clipboard"), ("/model", "embedded"), ("/model /no/such.gguf", "/no/such.gguf"),
                         ("/lora", "no adapters"), ("/lora /no/such", "/no/such"), (f"/lora {adapter}=0.5", "adapter=0.5"), ("hello", "tok out"), ("/lora off", "no adapters"),
                         (f"/lora {adapter}", "adapter"), (f"/model {small}", "small.gguf answers"), ("/lora", "no adapters"), ("hello", "tok out"), ("/model embedded", "embedded answers"),
-                        ("/mcp restart nobody", "no MCP server 'nobody'"), ("/mcp restart srv", "srv runs anew"), ("/mcp", '"running"'), ("/mcp else", "restart NAME"), ("hello", "tok out")]:
+                        ("/mcp restart nobody", "no MCP server 'nobody'"), ("/mcp restart srv", "srv runs anew"), ("/mcp", "srv running 3 tools, stdio"), ("/mcp else", "restart NAME"), ("hello", "tok out")]:
         t.type(typed + "\r")
         seen = seen.replace(" ", r"\s+")                  # lines are broken between words
         t.wait(rf"\r\n.*{seen}.*> ")

@@ -112,8 +112,9 @@ static bool allowed_unasked(struct agent *l, const struct call *c)
 
 static void deny(struct call *c, const char *why, const struct str *reason)
 {
-    bool said = reason && reason->len;
-    tool_fail(&c->result, "%s%s%.500s Do not call it again with the same arguments; answer without it.", why, said ? " Reason: " : "", said ? reason->p : "");
+    bool said = reason && reason->len, ends = said && strchr(".!?", reason->p[reason->len - 1]);
+    tool_fail(&c->result, "%s%s%.500s%s Do not call it again with the same arguments; answer without it.", why, said ? " Reason: " : "", said ? reason->p : "",
+              said && !ends ? "." : "");
     c->denied = true;
 }
 
