@@ -82,11 +82,20 @@ static struct json *resolved(struct inlining *in, const struct json *v)
         in->n_open--;
         return out;
     }
-    return json_is(v, JSON_OBJECT) || json_is(v, JSON_ARRAY) ? members(in, v) : json_copy(v);
+    return json_is(v, JSON_OBJECT) || json_is(v, JSON_ARRAY) ? members(in, v) : json_share(v);
+}
+
+static bool has_refs(const struct json *v)
+{
+    bool found = false;
+    for (struct json_iter it = json_iter(v); json_is(v, JSON_OBJECT) && !found && json_next(&it);)
+        found = !strcmp(it.key, "$ref") || has_refs(it.value);
+    for (size_t i = 0; json_is(v, JSON_ARRAY) && !found && i < json_len(v); i++) found = has_refs(json_at(v, i));
+    return found;
 }
 
 struct json *refs_resolved(const struct json *schema)
 {
     struct inlining in = { .root = schema, .left = NODES_MOST };
-    return resolved(&in, schema);
+    return has_refs(schema) ? resolved(&in, schema) : json_share(schema);
 }
