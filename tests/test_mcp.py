@@ -130,7 +130,7 @@ def test_hostile_servers(tmp_path, serve, mode, era, words):
         assert "notifications/cancelled" not in s.methods()
 
 
-@pytest.mark.parametrize("mode, words", [("away", ["307", "not followed"]), ("rewrite", ["302", "not followed"]), ("401", ["401", "Authorization"]), ("html", ["no JSON-RPC message"])])
+@pytest.mark.parametrize("mode, words", [("away", ["307", "not followed"]), ("rewrite", ["302", "not followed"]), ("401", ["sign in", "Authorization"]), ("html", ["no JSON-RPC message"])])
 def test_servers_that_are_left_out(tmp_path, serve, mode, words):
     s = serve(mode)
     rc, out, err = tenon("tools", "list", "--tools", tools_of(tmp_path, s))
