@@ -32,7 +32,8 @@ struct base {
     bool exact;                         /* more of them surely are not */
 };
 /* An answer about a place when so many code points lie before it. */
-struct age { uint32_t place, len, value; };
+enum asked { ASK_FITS, ASK_LEFT };
+struct age { uint32_t place, len; enum asked asked; uint32_t value; };
 struct scan {
     const struct vocab *v;
     const struct strs *s;

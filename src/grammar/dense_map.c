@@ -69,16 +69,22 @@ static bool is_near(struct around *m, const struct place *p, uint8_t b)
 static void explore(struct around *m, uint32_t i)
 {
     struct scan *w = m->w;
-    uint32_t place = m->at[i];
+    /* where more is asked of a place than to be alive, to arrive at one that nobody has looked at is a danger already */
+    bool strict = w->counts || w->taken || w->limit != NONE;
+    uint32_t place = m->at[i], last = 0;
+    bool kills = false;
     if (w->place[place].total && w->limit == NONE) return;
-    for (uint32_t b = 0x20, last = 0; b < 256; b++) {
+    for (uint32_t b = 0x20; b < 256; b++) {
         const struct place *p = &w->place[place];
         if (!w->kind[b] || (b < 0x80 ? p->utf8 != 0 : utf8_dfa(p->utf8, (uint8_t)b) < 0)) continue;
-        bool near = w->kind[b] == last || is_near(m, p, (uint8_t)b);
-        uint32_t to = near ? place_step(w, place, (uint8_t)b) : NO_PLACE;
-        if (!to) bytemap_add(&m->own[i], (uint8_t)b);
-        if (w->kind[b] != last && (to || !near)) add_next(m, i, near ? number_of(m, to) : FRONTIER);
-        last = near ? w->kind[b] : 0;
+        if (w->kind[b] != last) {
+            bool near = is_near(m, p, (uint8_t)b);
+            uint32_t to = near ? place_step(w, place, (uint8_t)b) : NO_PLACE, number = to ? number_of(m, to) : FRONTIER;
+            kills = !to || (strict && number == FRONTIER);
+            if (to || !near) add_next(m, i, (uint16_t)number);
+        }
+        last = w->kind[b];
+        if (kills) bytemap_add(&m->own[i], (uint8_t)b);
     }
 }
 

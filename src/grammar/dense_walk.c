@@ -85,13 +85,12 @@ uint32_t place_next(struct scan *w, uint32_t from, uint8_t b)
 
 /* ---- what is known of a place ---------------------------------------------------------------- */
 
-static struct age *age_of(struct scan *w, uint32_t place, uint32_t len, bool *known)
+static struct age *age_of(struct scan *w, enum asked asked, uint32_t place, uint32_t len, bool *known)
 {
     if (!w->age) w->age = mem_zero(N_AGES * sizeof *w->age);
-    struct age *a = &w->age[(place * 31 + len) % N_AGES];
-    *known = a->place == place && a->len == len;
-    a->place = place;
-    a->len = len;
+    struct age *a = &w->age[(place * 62 + len * 2 + asked) % N_AGES];
+    *known = a->place == place && a->len == len && a->asked == asked;
+    *a = (struct age){ place, len, asked, a->value };
     return a;
 }
 
@@ -102,7 +101,7 @@ bool place_fits(struct scan *w, uint32_t place, uint32_t len)
     if (len > s->max) return false;
     if (s->min > len) {
         bool known;
-        struct age *a = age_of(w, place, len, &known);
+        struct age *a = age_of(w, ASK_FITS, place, len, &known);
         if (!known) a->value = strs_alive(s, p->state, len);
         return a->value;
     }
@@ -120,7 +119,7 @@ uint32_t place_left(struct scan *w, uint32_t place, uint32_t len)
     struct place *p = &w->place[place];
     if (!w->counts && p->left != NONE) return p->left;
     bool known = false;
-    struct age *a = w->counts ? age_of(w, place, len, &known) : NULL;
+    struct age *a = w->counts ? age_of(w, ASK_LEFT, place, len, &known) : NULL;
     if (known) return a->value;
     struct conf c = { .dfa = p->state, .m = len, .lex = (uint16_t)(p->utf8 ? LEX_UTF8 + p->utf8 : LEX_NORMAL) };
     uint32_t left = strs_left(w->s, w->esc, &c);
