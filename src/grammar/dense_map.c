@@ -6,7 +6,7 @@
  * automaton knows already (and little more) is looked at: beyond it everything counts as a danger. */
 #include "grammar/dense.h"
 
-enum { MAP_MOST = 512, MAP_NEW = 16, MAP_ROOM = 32, MAP_ROUNDS = 64, MAP_SEARCHES = 64, FRONTIER = 0 };
+enum { MAP_MOST = 128, MAP_NEW = 16, MAP_ROOM = 32, MAP_ROUNDS = 32, MAP_SEARCHES = 64, FRONTIER = 0 };
 
 /* Numbers in the map: 0 is all that lies beyond it. */
 struct around {

@@ -708,10 +708,9 @@ static bool take_dense(struct walk *w, const struct conf *c)
     bool unsure = c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c);
     bool few = c->kind == C_KEY && !key_roomy(m, c);
     if ((few || unsure) && w->priced) return false;
-    if (w->twin) ;                      /* content closes nothing */
-    else if (few) take_names(w, c);
-    else if (unsure) take_new(w, c);
-    else take_content(w, c);
+    if (few && !w->twin) take_names(w, c);              /* content closes nothing */
+    else if (unsure && !w->twin) take_new(w, c);
+    else if (!w->twin) take_content(w, c);
     leave_string(w, c);
     return true;
 }
