@@ -141,6 +141,8 @@ struct tn_grammar_options {                            /* zeroed: defaults */
     bool declared_order;                               /* keys in the order of the schema; false: in any order */
     bool closed;                                       /* objects with `properties` take no others, where that is safe to say */
     bool relax;                                        /* keywords that cannot be enforced are let go and listed; false: refused */
+    const char *draft;                                 /* "draft4", "draft6", "draft7", "draft2019-09" or "draft2020-12", whatever
+                                                        * $schema says; NULL: $schema, else 2020-12 */
 };
 struct tn_grammar;
 /* All texts end with NUL, options may be NULL, and NULL is returned on error. The message names the place: the JSON

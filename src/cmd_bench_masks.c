@@ -6,7 +6,7 @@
 #include "front.h"
 
 struct masks_cmd {
-    const char *data, *vocab, *spelling, *key_order, *tools;
+    const char *data, *vocab, *spelling, *key_order, *tools, *draft;
     struct opt_list only;
     int64_t limit, every, seed, walk, exact, slowest;
     bool json, list, cold, cpu, parts, forced, micro, accept;
@@ -28,6 +28,9 @@ static const struct opt opts[] = {
       "turn)" },
     { "Grammar", 0, "key-order", "HOW", OPT_STR, AT(key_order),
       "any or declared (default: any; --forced: declared; --walk: both in turn)" },
+    { "Grammar", 0, "draft", "NAME", OPT_STR, AT(draft),
+      "draft4, draft6, draft7, draft2019-09 or draft2020-12 (default: $schema, else "
+      "draft2020-12)" },
     { "Measurement", 0, "parts", NULL, OPT_FLAG, AT(parts),
       "a pass more: commit alone, rollback of 8 tokens, forced runs (default: off)" },
     { "Measurement", 0, "cold", NULL, OPT_FLAG, AT(cold),
@@ -61,6 +64,7 @@ static bool choices(const struct masks_cmd *o, struct mask_opts *m, struct err *
     bool checks = o->walk || o->exact || o->accept;
     m->grammar.spelling = o->forced ? SPELL_COMPACT : SPELL_FLEXIBLE;
     m->grammar.declared_order = o->forced;
+    m->grammar.draft = o->draft;
     m->any_spelling = !o->spelling && !o->key_order;
     size_t i = 0;
     while (o->spelling && i < LEN(name) && strcmp(o->spelling, name[i])) i++;

@@ -72,6 +72,7 @@ static bool read_options(const struct tn_grammar_options *in, struct grammar_opt
     if (!in) return true;
     o->declared_order = in->declared_order;
     o->relax = in->relax;
+    o->draft = in->draft;
     for (size_t i = 0; in->spelling; i++) {
         if (i == LEN(spelling))
             return err_set(e, ERR_ARG,

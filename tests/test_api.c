@@ -158,6 +158,13 @@ TEST(grammars_come_from_schemas_patterns_gbnf_and_tools)
     struct tn_grammar *g = tn_grammar_from_schema("{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}", &(struct tn_grammar_options){ .spelling = "compact" }, &err);
     CHECK(whole(g, "[1,2]") && !whole(g, "[1, 2]"), "%s", err.message);
     tn_grammar_free(g);
+    static const char siblings[] = "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"$defs\":{\"a\":{}},\"$ref\":\"#/$defs/a\",\"type\":\"integer\"}";
+    g = tn_grammar_from_schema(siblings, NULL, &err);
+    CHECK(whole(g, "1") && !whole(g, "\"x\""), "%s", err.message);
+    tn_grammar_free(g);
+    g = tn_grammar_from_schema(siblings, &(struct tn_grammar_options){ .draft = "draft7" }, &err);   /* what stands beside $ref says nothing */
+    CHECK(whole(g, "\"x\""), "%s", err.message);
+    tn_grammar_free(g);
     g = tn_grammar_from_regex("[a-c]+", &err);
     CHECK(whole(g, "abc") && !whole(g, "abd"), "%s", err.message);
     tn_grammar_free(g);
@@ -189,6 +196,7 @@ TEST(grammars_that_are_wrong_are_sentences)
     CHECK(!tn_grammar_from_schema("{", NULL, &err) && !strcmp(err.kind, "format") && strstr(err.message, "byte"), "%s", err.message);
     CHECK(!tn_grammar_from_schema("{\"type\":\"nothing\"}", NULL, &err) && strstr(err.message, "/type"), "%s", err.message);
     CHECK(!tn_grammar_from_schema("{}", &(struct tn_grammar_options){ .spelling = "loose" }, &err) && strstr(err.message, "loose"), "%s", err.message);
+    CHECK(!tn_grammar_from_schema("{}", &(struct tn_grammar_options){ .draft = "draft3" }, &err) && strstr(err.message, "draft3"), "%s", err.message);
     CHECK(!tn_grammar_from_regex("(a", &err) && strstr(err.message, "byte"), "%s", err.message);
     CHECK(!tn_grammar_from_gbnf("root ::= x", &err) && strstr(err.message, "rule x"), "%s", err.message);
     CHECK(!tn_grammar_from_tools("[]", "f", true, NULL, NULL, &err) && strstr(err.message, "'f'"), "%s", err.message);

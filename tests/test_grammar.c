@@ -182,6 +182,10 @@ static const struct { const char *why, *schema, *text; bool ok; } rows[] = {
     { "allOf", "{\"allOf\":[{\"minimum\":3},{\"maximum\":5}],\"type\":\"integer\"}", "6", false },
     { "allOf of objects", "{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":3}}},{\"properties\":{\"a\":{\"type\":\"integer\"}}}]}", "{\"a\":2}", false },
     { "draft-4 exclusive", "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"integer\",\"minimum\":5,\"exclusiveMinimum\":true}", "5", false },
+    { "draft-4 exclusive, a number", "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"integer\",\"minimum\":1,\"exclusiveMinimum\":5}", "5", false },
+    { "draft-4 exclusive, a number, next", "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"integer\",\"minimum\":1,\"exclusiveMinimum\":5}", "6", true },
+    { "exclusive, true", "{\"type\":\"integer\",\"maximum\":5,\"exclusiveMaximum\":true}", "5", false },
+    { "exclusive, false", "{\"type\":\"integer\",\"maximum\":5,\"exclusiveMaximum\":false}", "5", true },
     { "no blanks before", "{}", " 1", false },
     { "no blanks behind", "{}", "1 ", false },
 };

@@ -268,6 +268,8 @@ static int against(const struct at *a, const struct json *bound)
     return c;
 }
 
+/* Draft 4 (and OpenAPI 3.0) says whether the bound beside it is open, later drafts give a bound of their own. Each form
+ * means under every draft what it means where it is at home: schemas name their draft wrongly, or not at all. */
 static bool draft4_exclusive(const struct at *a, const char *kw)
 {
     return json_bool(sibling(a, kw));
@@ -631,8 +633,8 @@ static const struct keyword keywords[] = {
     { "dependentRequired", OBJ, 8, 9, kw_dependent, true },
     { "dependentSchemas", OBJ, 8, 9, kw_dependent, false },
     { "enum", ANY, 4, 9, kw_enum, true },
-    { "exclusiveMaximum", NUM, 6, 9, kw_ex_maximum, true },
-    { "exclusiveMinimum", NUM, 6, 9, kw_ex_minimum, true },
+    { "exclusiveMaximum", NUM, 4, 9, kw_ex_maximum, true },
+    { "exclusiveMinimum", NUM, 4, 9, kw_ex_minimum, true },
     { "format", STR, 4, 9, kw_format, false },
     { "if", ANY, 7, 9, kw_if, false },
     { "items", ARR, 4, 9, kw_items, false },

@@ -342,7 +342,7 @@ static bool kw_maximum(struct reading *r, const struct json *v)
     return true;
 }
 
-/* Draft 4 says true or false, later drafts give the bound. */
+/* Draft 4 says true or false, later drafts give the bound; either form is taken at its word under every draft (check.c). */
 static bool kw_exclusive_minimum(struct reading *r, const struct json *v)
 {
     struct dec d;
