@@ -2,7 +2,7 @@
  *
  * A pattern here is ECMA-262 with the u flag, to be matched against the whole text. They are kept
  * the way their RFCs write them, as rules that call rules: <ipv4> inside of a row stands for that
- * row in a group. The first question expands every rule that is a format; the texts then live
+ * row in a group. The first question after a format writes it out; the texts then live
  * with the process. Look-ahead states what holds for all the rest up to $, which the automaton
  * takes as an intersection.
  *
@@ -12,7 +12,7 @@
  * internationalised label, neither as letters nor as xn--; regex nests groups three deep, looks
  * around at the outermost level only, has no names, no back-reference and only plain ranges. */
 #include <assert.h>
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "grammar/int.h"
 
@@ -122,10 +122,23 @@ static const struct { const char *name; bool exact; } formats[] = {
     { "iri-reference", true }, { "uri-template", true }, { "uuid", true }, { "json-pointer", true },
     { "relative-json-pointer", true }, { "regex", false },
 };
-static char *pattern[LEN(formats)];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char *_Atomic pattern[LEN(formats)];
 
 /* ---- the leap second ------------------------------------------------------------------------- */
+
+static void put_digit(struct str *o, int digit, const char *then)
+{
+    str_putc(o, (char)('0' + digit));
+    str_puts(o, then);
+}
+
+static void put_clock(struct str *o, int minutes, const char *then)
+{
+    put_digit(o, minutes / 600, "");
+    put_digit(o, minutes / 60 % 10, ":");
+    put_digit(o, minutes % 60 / 10, "");
+    put_digit(o, minutes % 10, then);
+}
 
 /* After :60 the time must be 23:59 in UTC, so each of the 1,440 local times has one offset in either
  * direction: east of Greenwich one minute more than the time, west of it what is left to 23:59. Written
@@ -136,8 +149,10 @@ static void leap_minutes(struct str *o, int hour)
     for (int m = 0; m < 60; m++) {
         int east = (hour * 60 + m + 1) % 1440, west = 1439 - hour * 60 - m;
         str_puts(o, m % 10 ? "|" : m ? ")|" : "(?:");
-        if (m % 10 == 0) str_fmt(o, "%d(?:", m / 10);
-        str_fmt(o, "%d:60" FRACTION "(?:\\+%02d:%02d|-%02d:%02d)", m % 10, east / 60, east % 60, west / 60, west % 60);
+        if (m % 10 == 0) put_digit(o, m / 10, "(?:");
+        put_digit(o, m % 10, ":60" FRACTION "(?:\\+");
+        put_clock(o, east, "|-");
+        put_clock(o, west, ")");
     }
     str_puts(o, "))");
 }
@@ -146,8 +161,8 @@ static void leap_hours(struct str *o)
 {
     for (int h = 0; h < 24; h++) {
         str_puts(o, h % 10 ? "|" : h ? ")|" : "(?:");
-        if (h % 10 == 0) str_fmt(o, "%d(?:", h / 10);
-        str_fmt(o, "%d:", h % 10);
+        if (h % 10 == 0) put_digit(o, h / 10, "(?:");
+        put_digit(o, h % 10, ":");
         leap_minutes(o, h);
     }
     str_puts(o, "))");
@@ -187,21 +202,20 @@ static void expand(struct str *o, const char *text)
     }
 }
 
-static void expand_all(void)
-{
-    for (size_t i = 0; i < LEN(formats); i++) {
-        struct str o = { 0 };
-        expand(&o, rule_find(formats[i].name, strlen(formats[i].name))->text);
-        pattern[i] = str_take(&o);
-    }
-}
-
+/* Written out when it is first asked for, and kept. */
 const char *format_pattern(const char *name)
 {
-    pthread_once(&once, expand_all);
-    for (size_t i = 0; i < LEN(formats); i++)
-        if (!strcmp(formats[i].name, name)) return pattern[i];
-    return NULL;
+    size_t i = 0;
+    while (i < LEN(formats) && strcmp(formats[i].name, name)) i++;
+    if (i == LEN(formats)) return NULL;
+    char *have = atomic_load_explicit(&pattern[i], memory_order_acquire);
+    if (have) return have;
+    struct str o = { 0 };
+    expand(&o, rule_find(name, strlen(name))->text);
+    char *own = str_take(&o);
+    if (atomic_compare_exchange_strong(&pattern[i], &have, own)) return own;
+    mem_free(own);                      /* another thread was first */
+    return have;
 }
 
 bool format_is_regular(const char *name)

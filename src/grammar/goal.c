@@ -620,6 +620,19 @@ static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, u
     return false;
 }
 
+/* What is filled of it: a bag has room for much more than most hold. */
+static void bag_copy(struct bag *to, const struct bag *from)
+{
+    memcpy(to->item, from->item, from->n * sizeof *to->item);
+    memcpy(to->atom, from->atom, from->n_atom * sizeof *to->atom);
+    memcpy(to->todo, from->todo, from->n_todo * sizeof *to->todo);
+    to->n = from->n;
+    to->n_atom = from->n_atom;
+    to->n_todo = from->n_todo;
+    to->done = from->done;
+    to->types = from->types;
+}
+
 /* Opens the next choice: every way in a bag of its own. */
 static bool branch(struct expand *x, const struct bag *b, int depth)
 {
@@ -637,7 +650,7 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
             k += w.way[k].n_ref == NONE;
             continue;
         }
-        *own = *b;
+        bag_copy(own, b);
         own->n_todo--;
         enum added r = apply(x, own, &w.way[k], at, exact);
         ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || lacks_required(x->g, own) ||

@@ -703,24 +703,28 @@ uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b)
 /* Bytes that every byte set of the store treats alike are one class. */
 void terms_classes(struct terms *s)
 {
+    struct bset of[256];                /* the bytes of a class */
+    memset(of, 0, s->n_class * sizeof *of);
+    for (int b = 0; b < 256; b++) bset_add(&of[s->cls[b]], (uint8_t)b);
     for (uint32_t i = s->n_classed; i < s->n_set && s->n_class < 256; i++) {
-        uint8_t in[256], out[256];
-        uint16_t seen_in[256], seen_out[256];
-        memset(seen_in, 0, s->n_class * sizeof *seen_in);
-        memset(seen_out, 0, s->n_class * sizeof *seen_out);
-        for (int b = 0; b < 256; b++) {
-            if (bset_has(&s->set[i], (uint8_t)b)) seen_in[s->cls[b]] = 1;
-            else seen_out[s->cls[b]] = 1;
-        }
+        const struct bset *set = &s->set[i];
         uint32_t old = s->n_class;
-        for (uint32_t c = 0; c < old; c++) {
-            out[c] = (uint8_t)c;
-            in[c] = (uint8_t)(seen_in[c] && seen_out[c] ? s->n_class++ : c);
+        for (uint32_t c = 0; c < old && s->n_class < 256; c++) {
+            struct bset in, out;
+            uint64_t any_in = 0, any_out = 0;
+            for (int w = 0; w < 4; w++) {
+                any_in |= in.w[w] = of[c].w[w] & set->w[w];
+                any_out |= out.w[w] = of[c].w[w] & ~set->w[w];
+            }
+            if (!any_in || !any_out) continue;
+            of[c] = out;
+            of[s->n_class++] = in;
         }
-        if (s->n_class == old) continue;
-        for (int b = 0; b < 256; b++) s->cls[b] = bset_has(&s->set[i], (uint8_t)b) ? in[s->cls[b]] : out[s->cls[b]];
     }
     s->n_classed = s->n_set;
+    for (uint32_t c = 0; c < s->n_class; c++)
+        for (uint32_t w = 4; w-- > 0;)
+            for (uint64_t x = of[c].w[w]; x; x &= x - 1) s->cls[w * 64 + (uint32_t)__builtin_ctzll(x)] = (uint8_t)c;
     for (int b = 255; b >= 0; b--) s->rep[s->cls[b]] = (uint8_t)b;
 }
 

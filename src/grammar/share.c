@@ -5,7 +5,8 @@
  * another one describes alike, and there is nothing to keep in mind. Every node is written down as bytes, its children by
  * number, the last nodes first (children come after their parents; a reference back to an earlier node counts as that
  * node itself); equal bytes are equal schemas. Of these the first one read stands for all, so messages name a place that
- * the schema has. Annotations are not part of a node. */
+ * the schema has. Annotations are not part of a node. Only what lies below a oneOf or a not is looked at, unless its
+ * branches say so little that there is nothing to have in common. */
 #include "grammar/int.h"
 
 struct share {
@@ -183,32 +184,94 @@ static void renumber_node(const struct share *x, struct node *n)
     for (size_t i = 0; i < LEN(one); i++) renumber(x, one[i]);
 }
 
-/* Where one schema is held against another, and none asks what others have looked at (unevaluated*). */
-static bool worth_it(const struct schemas *s)
+/* ---- which of them ------------------------------------------------------------------------------ */
+
+/* Schemas still to be marked as standing in or below a comparison. */
+struct marks { bool *on; uint32_t *todo, n; };
+
+static void mark(struct marks *m, uint32_t id)
 {
-    bool choices = false;
+    if (id == NONE || m->on[id]) return;
+    m->on[id] = true;
+    m->todo[m->n++] = id;
+}
+
+static void mark_all(struct marks *m, const uint32_t *id, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) mark(m, id[i]);
+}
+
+static void mark_props(struct marks *m, const struct kw_prop *p, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) mark(m, p[i].node);
+}
+
+static void mark_kids(struct marks *m, const struct node *n)
+{
+    if (n->arr) {
+        mark_all(m, n->arr->prefix, n->arr->n_prefix);
+        mark_all(m, (const uint32_t[]){ n->arr->rest, n->arr->contains }, 2);
+    }
+    if (n->obj) {
+        mark_props(m, n->obj->prop, n->obj->n_prop);
+        mark_props(m, n->obj->pattern, n->obj->n_pattern);
+        mark_props(m, n->obj->dep, n->obj->n_dep);
+        mark_all(m, (const uint32_t[]){ n->obj->rest, n->obj->names }, 2);
+    }
+    const struct kw_in *in = n->in;
+    if (!in) return;
+    mark_all(m, in->all, in->n_all);
+    mark_all(m, in->any, in->n_any);
+    mark_all(m, in->one, in->n_one);
+    mark_all(m, (const uint32_t[]){ in->ref, in->no, in->cond, in->then, in->other }, 5);
+}
+
+/* Is one schema held against another here, and do both say more than their type? */
+static bool compares(const struct schemas *s, const struct node *n)
+{
+    if (!n->in || (n->in->n_one < 2 && n->in->no == NONE)) return false;
+    bool plain = n->in->no == NONE;
+    for (uint32_t i = 0; i < n->in->n_one && plain; i++) {
+        const struct node *k = &s->node[n->in->one[i]];
+        plain = !k->in && !k->obj && !k->arr;
+    }
+    return !plain;
+}
+
+/* Marks what the members of such schemas are; false: there is none, or one asks what others have looked at (unevaluated*). */
+static bool worth_it(const struct schemas *s, struct marks *m)
+{
+    if (s->saw_dynamic) return false;
     for (uint32_t i = 1; i < s->n_node; i++) {
         const struct node *n = &s->node[i];
         if ((n->obj && n->obj->uneval != NONE) || (n->arr && n->arr->uneval != NONE)) return false;
-        choices |= n->in && (n->in->n_one > 1 || n->in->no != NONE);
+        if (compares(s, n)) mark(m, i);
     }
-    return choices && !s->saw_dynamic;
+    if (!m->n) return false;
+    while (m->n) mark_kids(m, &s->node[m->todo[--m->n]]);
+    return true;
 }
 
 void schemas_share(struct grammar *g)
 {
     struct schemas *s = &g->s;
-    if (!worth_it(s)) return;
     struct share x = { .s = s, .n_slot = 64 };
-    while (x.n_slot < s->n_node * 2) x.n_slot *= 2;
     arena_init(&x.tmp, 16384);
+    struct marks m = { arena_zero(&x.tmp, s->n_node), arena_alloc(&x.tmp, s->n_node * sizeof *m.todo), 0 };
+    if (!worth_it(s, &m)) {
+        arena_done(&x.tmp);
+        return;
+    }
+    while (x.n_slot < s->n_node * 2) x.n_slot *= 2;
     x.text = arena_alloc(&x.tmp, s->n_node * sizeof *x.text);
     x.cls = arena_alloc(&x.tmp, s->n_node * sizeof *x.cls);
     x.rep = arena_alloc(&x.tmp, s->n_node * sizeof *x.rep);
     x.slot = arena_zero(&x.tmp, x.n_slot * sizeof *x.slot);
     x.cls[0] = x.rep[0] = 0;
-    for (uint32_t i = s->n_node; i-- > 1;) classify(&x, i);
-    for (uint32_t i = 1; i < s->n_node; i++) renumber_node(&x, &s->node[i]);
+    for (uint32_t i = s->n_node; i-- > 1;)
+        if (m.on[i]) classify(&x, i);
+    for (uint32_t i = 1; i < s->n_node; i++)
+        if (m.on[i]) renumber_node(&x, &s->node[i]);
     arena_done(&x.tmp);
     str_done(&x.at);
 }
