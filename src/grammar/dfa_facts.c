@@ -1,4 +1,4 @@
-/* dfa_facts.c -- what is known of the texts from a term to acceptance: liveness, lengths, counts.
+/* dfa_facts.c -- what is known of the texts from a term to acceptance: liveness, lengths, how soon one may fail.
  *
  * Terms without intersection, complement or loop names show it by their structure (regex_term.c). The
  * others are searched over their derivatives, best first, until only plain terms are left or the
@@ -6,7 +6,7 @@
  * All of it runs under the automaton's lock. */
 #include "grammar/dfa_int.h"
 
-enum { ALIVE_WORK = 4096, LENGTH_WORK = 48, LAYER_WORK = 1 << 18 };
+enum { ALIVE_WORK = 4096, LENGTH_WORK = 48 };
 
 void facts_classes(struct dfa *d)
 {
@@ -26,8 +26,7 @@ void facts_classes(struct dfa *d)
 
 struct visit { uint32_t term, from; bool begins; };                    /* begins: the way here from `from` begins a code point */
 
-/* How far a text may still be: an intersection needs all its members, so their sum leads the search. */
-static uint32_t guess(const struct terms *s, uint32_t t)
+uint32_t facts_guess(const struct terms *s, uint32_t t)
 {
     const struct term *x = term_at(s, t);
     uint64_t sum = x->shortest;
@@ -70,19 +69,16 @@ static bool surely(const struct terms *s, uint32_t t)
     return t != EMPTY && (x->nullable || !x->complex || x->alive == 1);
 }
 
-static uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
-
-/* Code points of some text of a term; INF: none is known. */
-static uint32_t witness(const struct terms *s, uint32_t t)
+uint32_t facts_witness(const struct terms *s, uint32_t t)
 {
     uint32_t before = 0;
     const struct term *x = term_at(s, t);
-    for (; x->op == T_CAT && x->complex && !x->nullable; x = term_at(s, t = x->b)) before = plus(before, witness(s, x->a));
+    for (; x->op == T_CAT && x->complex && !x->nullable; x = term_at(s, t = x->b)) before = plus(before, facts_witness(s, x->a));
     if (t == EMPTY) return INF;
     if (x->nullable) return before;
     if (!x->complex) return plus(before, x->min_len);
     if (x->op == T_REP) {
-        uint64_t all = (uint64_t)witness(s, x->a) * x->min;
+        uint64_t all = (uint64_t)facts_witness(s, x->a) * x->min;
         return plus(before, (uint32_t)MIN(all, (uint64_t)INF));
     }
     return x->alive == 1 ? plus(before, x->witness) : INF;
@@ -116,16 +112,16 @@ static bool search_alive(struct dfa *d, uint32_t term)
             uint32_t to = term_derive(s, seen[i].term, c);
             if (to == EMPTY) continue;
             bool begins = d->kind[c] != K_CONT;
-            if (surely(s, to)) { found = i; last = plus(witness(s, to), begins); break; }
+            if (surely(s, to)) { found = i; last = plus(facts_witness(s, to), begins); break; }
             const struct term *x = term_at(s, to);
             uint32_t n_part = x->op == T_ALT ? x->b : 1, at = x->a;
             for (uint32_t k = 0; k < n_part; k++) {                    /* one live branch is enough */
                 uint32_t part = n_part > 1 ? s->list[at + k] : to;
-                if (surely(s, part)) { found = i; last = plus(witness(s, part), begins); break; }
+                if (surely(s, part)) { found = i; last = plus(facts_witness(s, part), begins); break; }
                 if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
                 term_at(s, part)->alive = 3;
                 MEM_GROW(seen, n, cap);
-                heap_put(&open, guess(s, part), n);
+                heap_put(&open, facts_guess(s, part), n);
                 seen[n++] = (struct visit){ part, i, begins };
             }
         }
@@ -467,255 +463,6 @@ void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st)
     }
 }
 
-/* ---- lengths within bounds -------------------------------------------------------------------------- */
-
-/* The terms that texts of k code points lead to, layer after layer, with the least cost or the number
- * of texts of each. */
-struct cell { uint32_t term, cost; uint64_t ways; bool fresh; };
-struct layer { struct cell *at; uint32_t n, cap; uint32_t *slot, n_slot; };
-
-static struct cell *cell(struct layer *l, uint32_t term)
-{
-    if (l->n * 2 >= l->n_slot) {
-        l->n_slot = l->n_slot ? l->n_slot * 2 : 16;
-        mem_free(l->slot);
-        l->slot = mem_zero(l->n_slot * sizeof *l->slot);
-        for (uint32_t i = 0; i < l->n; i++) {
-            uint32_t k = l->at[i].term * 2654435761u & (l->n_slot - 1);
-            while (l->slot[k]) k = (k + 1) & (l->n_slot - 1);
-            l->slot[k] = i + 1;
-        }
-    }
-    uint32_t k = term * 2654435761u & (l->n_slot - 1);
-    for (; l->slot[k]; k = (k + 1) & (l->n_slot - 1))
-        if (l->at[l->slot[k] - 1].term == term) return &l->at[l->slot[k] - 1];
-    MEM_GROW(l->at, l->n, l->cap);
-    l->at[l->n] = (struct cell){ term, INF, 0, true };
-    l->slot[k] = ++l->n;
-    return &l->at[l->n - 1];
-}
-
-static void layer_clear(struct layer *l)
-{
-    l->n = 0;
-    if (l->slot) memset(l->slot, 0, l->n_slot * sizeof *l->slot);
-}
-
-static void layer_done(struct layer *l)
-{
-    mem_free(l->at);
-    mem_free(l->slot);
-}
-
-/* One code point further (by_byte: one byte): out of `from` (whose cells in the middle of a code point are
- * worked off, too) into `to`. What cannot end within lo to hi more code points is dropped. */
-static void advance(struct dfa *d, struct layer *from, struct layer *to, uint32_t lo, uint32_t hi, bool by_byte)
-{
-    struct terms *s = &d->s;
-    uint32_t again = UINT32_MAX;
-    for (uint32_t i = 0; i < from->n; i++) {
-        if (!from->at[i].fresh) continue;
-        from->at[i].fresh = false;
-        for (uint32_t c = 0; c < s->n_class; c++) {
-            if (d->kind[c] == K_NEVER) continue;
-            struct cell v = from->at[i];
-            uint32_t t = term_derive(s, v.term, c);
-            if (!facts_alive(d, t)) continue;
-            bool same = d->kind[c] == K_CONT && !by_byte;
-            const struct term *x = term_at(s, t);
-            uint32_t left_lo = same || !lo ? lo : lo - 1, left_hi = same || hi == INF ? hi : hi - 1;
-            if (x->min_len > left_hi || x->max_len < left_lo) continue;
-            struct cell *y = cell(same ? from : to, t);
-            uint32_t cost = plus(v.cost, d->cost[c]);
-            if (cost < y->cost) {
-                y->cost = cost;
-                y->fresh = true;
-                if (same) again = MIN(again, (uint32_t)(y - from->at));
-            }
-            y->ways = MIN(y->ways + v.ways * d->width[c], (uint64_t)INF);
-        }
-        if (again <= i) i = again - 1;
-        again = UINT32_MAX;
-    }
-}
-
-static bool overlaps(const struct term *x, uint32_t lo, uint32_t hi)
-{
-    return x->min_len <= hi && x->max_len >= lo;
-}
-
-static void swap(struct layer *a, struct layer *b)
-{
-    struct layer x = *a;
-    *a = *b;
-    *b = x;
-    layer_clear(b);
-}
-
-/* With every layer the bounds that are left shrink by one; a plain term without gaps decides. */
-static bool search_fits(struct dfa *d, uint32_t term, uint32_t lo, uint32_t hi)
-{
-    struct layer now = { 0 }, next = { 0 };
-    bool fits = false;
-    cell(&now, term)->cost = 0;
-    for (uint32_t work = 0; now.n && !fits; swap(&now, &next)) {
-        for (uint32_t i = 0; i < now.n && !fits; i++) {
-            const struct term *x = term_at(&d->s, now.at[i].term);
-            fits = lo == 0 && (x->nullable || hi == INF);
-            fits |= !x->complex && x->every && overlaps(x, lo, hi);
-        }
-        work += now.n;
-        if (fits || hi == 0) break;
-        if (work * 16 > LAYER_WORK || d->s.broken) fits = true;
-        advance(d, &now, &next, lo, hi, false);
-        if (lo) lo--;
-        if (hi != INF) hi--;
-    }
-    layer_done(&now);
-    layer_done(&next);
-    return fits;
-}
-
-static uint32_t search_shortest(struct dfa *d, uint32_t term, uint32_t lo, uint32_t hi)
-{
-    struct layer now = { 0 }, next = { 0 };
-    uint32_t best = INF;
-    cell(&now, term)->cost = 0;
-    for (uint32_t work = 0; now.n; swap(&now, &next)) {
-        for (uint32_t i = 0; i < now.n; i++) {
-            struct cell *c = &now.at[i];
-            const struct term *x = term_at(&d->s, c->term);
-            uint32_t more = INF;
-            if (x->nullable && lo == 0) more = 0;
-            else if (!x->complex && lo <= x->min_len && hi >= x->max_len) more = x->shortest;
-            else if (x->flat && x->every && overlaps(x, lo, hi)) more = MAX(lo, x->min_len) + x->shortest - x->min_len;
-            best = MIN(best, plus(c->cost, more));
-            if (more != INF || plus(c->cost, x->shortest) >= best) c->fresh = false;
-        }
-        work += now.n;
-        if (hi == 0 || work * 16 > LAYER_WORK || d->s.broken) break;
-        advance(d, &now, &next, lo, hi, false);
-        if (lo) lo--;
-        if (hi != INF) hi--;
-    }
-    layer_done(&now);
-    layer_done(&next);
-    return best;
-}
-
-/* Different prefixes of one length have different texts: enough of them are enough. */
-static uint32_t search_count(struct dfa *d, uint32_t term, uint32_t cap)
-{
-    struct layer now = { 0 }, next = { 0 };
-    uint64_t done = 0, open = 0;
-    struct cell *first = cell(&now, term);
-    first->cost = 0;
-    first->ways = 1;
-    for (uint32_t work = 0; now.n; swap(&now, &next)) {
-        open = 0;
-        for (uint32_t i = 0; i < now.n; i++) {
-            const struct term *x = term_at(&d->s, now.at[i].term);
-            if (x->nullable) done += now.at[i].ways;
-            if (now.at[i].term != EPS) open += now.at[i].ways;
-            if (!x->complex && x->max_len == INF) open = cap;
-        }
-        work += now.n;
-        if (done >= cap || open >= cap + (uint64_t)(done > 0) || work * 16 > LAYER_WORK || d->s.broken) {
-            done = cap;
-            break;
-        }
-        advance(d, &now, &next, 0, INF, true);
-    }
-    layer_done(&now);
-    layer_done(&next);
-    return (uint32_t)MIN(done, cap);
-}
-
-/* ---- the door ---------------------------------------------------------------------------------------- */
-
-enum question { Q_FITS, Q_SHORTEST, Q_COUNT };
-
-enum { FEW_ANSWERS = 16, MOST_ANSWERS = 1 << 14 };
-/* The place of an answer. A mask under a budget asks of thousands of states in turn, most automata are asked once or never. */
-static struct answer *answer_slot(struct dfa *d, const struct answer *key)
-{
-    if (!d->answer || (d->n_asked > d->n_answer * 2 && d->n_answer < MOST_ANSWERS)) {
-        struct answer *old = d->answer;
-        uint32_t n_old = d->n_answer;
-        d->n_answer = old ? n_old * 4 : FEW_ANSWERS;
-        d->answer = mem_zero(d->n_answer * sizeof *d->answer);
-        d->n_asked = 0;
-        for (uint32_t i = 0; i < n_old; i++) {
-            struct answer at = old[i];
-            at.value = 0;
-            if (at.question) d->answer[hash64(&at, sizeof at, 0) & (d->n_answer - 1)] = old[i];
-        }
-        mem_free(old);
-    }
-    return &d->answer[hash64(key, sizeof *key, 0) & (d->n_answer - 1)];
-}
-
-/* Answers that took a search are kept: masks ask again. */
-static uint32_t ask(struct dfa *d, enum question q, uint32_t state, uint32_t lo, uint32_t hi)
-{
-    struct answer key = { q + 1, state, lo, hi, 0 };
-    pthread_mutex_lock(&d->lock);
-    struct answer *slot = answer_slot(d, &key);
-    if (slot->question != key.question || slot->state != state || slot->lo != lo || slot->hi != hi) {
-        uint32_t term = term_of(d, state);
-        d->s.fuel = LAYER_WORK;
-        d->n_asked++;
-        key.value = q == Q_FITS ? search_fits(d, term, lo, hi) :
-                    q == Q_SHORTEST ? search_shortest(d, term, lo, hi) : search_count(d, term, hi);
-        d->s.broken = false;
-        d->s.n_tmp = 0;
-        *slot = key;
-    }
-    uint32_t value = slot->value;
-    pthread_mutex_unlock(&d->lock);
-    return value;
-}
-
-/* Has making the state shown a text of at most hi code points? Most states of a search are never asked for more. */
-static bool has_shown(struct dfa *d, uint32_t state, uint32_t hi)
-{
-    if (d->empty || state == DFA_DEAD) return false;
-    pthread_mutex_lock(&d->lock);
-    uint32_t n = witness(&d->s, term_of(d, state));
-    pthread_mutex_unlock(&d->lock);
-    return n != INF && n <= hi;
-}
-
-bool dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
-{
-    if (lo == 0 && hi == INF && !d->unsure) return state != DFA_DEAD && !d->empty;
-    if (lo == 0 && !dfa_lens_known(d, state) && has_shown(d, state, hi)) return true;
-    const struct dfa_lens *l = dfa_lens(d, state);
-    if (lo > hi || hi < l->min || lo > l->max || l->min == INF) return false;
-    if (l->every || (hi == INF && (l->endless || lo <= l->min))) return true;
-    /* a text has no more code points than bytes */
-    if (l->exact && lo <= l->min && hi >= MIN(l->max, l->shortest)) return true;
-    return ask(d, Q_FITS, state, lo, hi);
-}
-
-uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi)
-{
-    const struct dfa_lens *l = dfa_lens(d, state);
-    if (lo > hi || hi < l->min || lo > l->max || !state) return UINT32_MAX;
-    /* a text has no more code points than bytes */
-    if (lo <= l->min && hi >= MIN(l->max, l->shortest)) return l->shortest;
-    return ask(d, Q_SHORTEST, state, lo, hi);
-}
-
-uint32_t dfa_count(struct dfa *d, uint32_t state, uint32_t cap)
-{
-    if (!state || !cap || dfa_lens(d, state)->min == INF) return 0;
-    uint32_t most = 16;                 /* caps that differ by a little are one question */
-    while (most < cap && most < 1u << 30) most *= 2;
-    uint32_t n = ask(d, Q_COUNT, state, 0, MAX(most, cap));
-    return MIN(n, cap);
-}
-
 /* ---- what no state exceeds ------------------------------------------------------------------- */
 
 /* The most bytes that the shortest text of any derivative of a term takes: the rest of the part that is under way, then
@@ -750,7 +497,7 @@ static uint32_t worst_by_tour(struct dfa *d)
 {
     uint32_t list[MOST_TOUR] = { DFA_START }, n = 1, out = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t shortest = dfa_lens(d, list[i])->shortest;
+        uint32_t shortest = dfa_shortest(d, list[i], 0, UINT32_MAX);
         if (shortest == INF) return INF;
         out = MAX(out, shortest);
         for (uint32_t c = 0; c < d->s.n_class; c++) {

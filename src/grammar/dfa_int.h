@@ -1,4 +1,5 @@
-/* dfa_int.h -- an automaton's inside, for dfa.c (states, cache) and dfa_facts.c (lengths, liveness). */
+/* dfa_int.h -- an automaton's inside, for dfa.c (states, cache), dfa_facts.c (liveness, lengths) and dfa_bounds.c (lengths
+ * within bounds). */
 #ifndef TENON_GRAMMAR_DFA_INT_H
 #define TENON_GRAMMAR_DFA_INT_H
 
@@ -31,8 +32,8 @@ struct dfa {
     _Atomic bool unsure;                /* some term counts as alive because the search for a text ran out of work */
     uint8_t kind[256], cost[256];       /* [class] what its bytes are; fewest bytes of one in JSON */
     uint16_t width[256];                /* [class] how many bytes */
-    struct answer { uint32_t question, state, lo, hi, value; } *answer;  /* searches made, by hash; grows while they miss */
-    uint32_t n_answer, n_asked;
+    struct answer { uint32_t question, term, lo, hi, value; } *answer;   /* found out by searches: a hash table */
+    uint32_t n_answer, n_asked;         /* its places, those taken */
     uint64_t id;
     _Atomic uint32_t worst;             /* 1 + dfa_worst(), 0: not known yet */
     _Atomic size_t bytes;
@@ -68,5 +69,8 @@ void facts_fill(struct dfa *d, uint32_t term, struct dfa_state *st);  /* all but
 bool facts_plain(const struct dfa *d, uint32_t term, struct dfa_lens *to); /* the bounds of its structure; are they all there is? */
 void facts_search(struct dfa *d, uint32_t term, struct dfa_lens *lens); /* better ones where they are not */
 bool facts_alive(struct dfa *d, uint32_t term);
+uint32_t facts_guess(const struct terms *s, uint32_t term);           /* how far a text may still be: of an intersection, all members' together */
+uint32_t facts_witness(const struct terms *s, uint32_t term);         /* code points of some text; INF: none is known */
+static inline uint32_t plus(uint32_t a, uint32_t b) { return a == INF || b == INF || a + b < a ? INF : a + b; }
 
 #endif

@@ -68,7 +68,8 @@ const struct dfa_lens *dfa_lens(const struct dfa *d, uint32_t state);   /* point
 const struct dfa_state *dfa_state(const struct dfa *d, uint32_t state); /* pointer stays valid while d is open */
 /* Is there an accepted text of lo to hi code points from here? Exact. hi UINT32_MAX: no bound. */
 bool     dfa_fits(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
-/* Fewest bytes (escapes of JSON counted) of an accepted text of lo to hi code points; UINT32_MAX: none. */
+/* Bytes (escapes of JSON counted) of an accepted text of lo to hi code points, the fewest unless that is much work to find;
+ * UINT32_MAX: none. Some byte always leads to a state with so much less. */
 uint32_t dfa_shortest(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi);
 /* No state that can be reached needs more bytes than this for its shortest text; UINT32_MAX: not known. */
 uint32_t dfa_worst(struct dfa *d);

@@ -257,13 +257,12 @@ static bool text_shape(struct expand *x, const struct text_rule *r)
     return sh != NULL;
 }
 
-/* Beside lengths a union would have to be searched for those it can have, which costs more than its parts do. */
 static bool may_join(const struct text_rule *a, const struct text_rule *b)
 {
-    return !a->min && !b->min && a->max == NONE && b->max == NONE && !a->n_judge && !b->n_judge;
+    return a->min == b->min && a->max == b->max && !a->n_judge && !b->n_judge;
 }
 
-/* The rule at `at` and all behind it that it may join, as one: its automaton is their union. Done ones get n_judge NONE. */
+/* The rule at `at` and all behind it that it may join, as one: its automaton is their union. Done ones, and those to leave out, have n_judge NONE. */
 static struct text_rule join_rules(struct expand *x, uint32_t at)
 {
     struct text_rule out = x->text[at];
@@ -288,9 +287,22 @@ static struct text_rule join_rules(struct expand *x, uint32_t at)
     return out;
 }
 
+/* Ways that have no text of their lengths are dropped: in a union each search would try them in vain. */
+static bool drop_empty(struct expand *x)
+{
+    for (uint32_t i = 0; i < x->n_text && x->n_text > 1; i++) {
+        struct strs s;
+        bool empty = false, bounded = x->text[i].min || x->text[i].max != NONE;
+        if (bounded && !strs_make(x, x->text[i].node, &x->text[i], &s, &empty)) return false;
+        if (empty) x->text[i].n_judge = NONE;
+    }
+    return true;
+}
+
 /* Many ways in which a value may be a text are one automaton: a text then has one configuration, not one a way. */
 bool texts_close(struct expand *x)
 {
+    if (!drop_empty(x)) return false;
     for (uint32_t i = 0; i < x->n_text; i++) {
         if (x->text[i].n_judge == NONE) continue;
         struct text_rule r = join_rules(x, i);

@@ -137,7 +137,7 @@ uint32_t stretch_cost(const struct grammar *g, const struct conf *c)
     if (c->kind == C_CHARS) return chars_cost(&g->chars[g->op[c->ref].a], c);
     if (c->kind == C_RE) { /* counts escapes of JSON too: more, never less */
         const struct dfa *d = re_of(g, c);
-        return dfa_accepts(d, c->n) ? 0 : MIN(dfa_lens(d, c->n)->shortest, COST_MAX);
+        return dfa_accepts(d, c->n) ? 0 : cost_min(dfa_shortest((struct dfa *)d, c->n, 0, NONE), COST_MAX);
     }
     const struct triggers *t = text_of(g, c);
     return cost_add((uint32_t)utf8_pending(c->lex), t ? MIN(owed(t->min, c), COST_MAX) : 0);
