@@ -45,6 +45,21 @@ def test_a_run_goes_on_and_becomes_a_model(tmp_path):
     assert rc == 0 and text.startswith("loss: ") and "</svg>" in svg.read_text(), err
 
 
+def test_a_run_begins_with_the_weights_of_a_model(tmp_path):
+    first, out, again = tmp_path / "first.gguf", tmp_path / "out.gguf", tmp_path / "again.gguf"
+    assert train(tmp_path / "a", "--steps", 1, "--out", first, "--type", "F32")[0] == 0
+    run = ("train", "--from", first, "--run", tmp_path / "b", "--tokens", 512, "--eval-every", 0, "--type", "F32", "--json")
+    rc, _, err = tenon(*run, "--steps", 1, "--lr", 1e-30, "--out", out)
+    assert rc == 0, err
+    rc, text, err = tenon("call", "-m", out, "--tools", "examples/home.json", "--tool-choice", "required", "--max-tokens", 300, "dim it")
+    assert rc == 0 and "(" in text, err
+    assert out.read_bytes() == first.read_bytes(), "its shape, tokenizer and weights: a step of no size changes nothing"
+    rc, _, err = tenon(*run, "--steps", 2, "--continue", "--out", again)
+    assert rc == 0 and again.read_bytes() != out.read_bytes(), err
+    rc, _, err = tenon(*run, "--steps", 1, "--vocab", "models/vocab-2048.gguf")
+    assert rc == 1 and "2048" in err and "1024" in err, err
+
+
 def test_a_shard_has_one_loss_under_a_checkpoint(tmp_path):
     run, shard, other = tmp_path / "run", tmp_path / "a.shard", tmp_path / "b.shard"
     assert train(run, "--steps", 1)[0] == 0

@@ -90,10 +90,10 @@ struct engine *engine_open(const struct gguf *g, const struct engine_opts *o, st
     }
     en->kv_type = o->ops ? o->kv : DT_F32;
     en->weights = weights_key(g);
-    double max;
+    int64_t max = 0;
     if (gguf_has(g, "tenon.tools_max")) {
-        if (!gguf_f64(g, "tenon.tools_max", &max, e)) goto fail;
-        en->tools_max = (int)MIN(MAX(max, 1.0), 4096.0);
+        if (!gguf_int(g, "tenon.tools_max", 1, 4096, &max, e)) goto fail;
+        en->tools_max = (int)max;
     }
     if (!set_context(en, o->n_ctx, e)) goto fail;
     return en;
