@@ -293,7 +293,7 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
     if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
     uint64_t leads = t->leads[node] | (half ? 1ull << (t->byte[node] - 0xc0) : 0);
     uint32_t most = run_reach(w, home->place, own->len);
-    if (w->taken && !spells_more(w, run, most)) return false;
+    if (w->taken && (most <= THICK || !spells_more(w, run, most))) return false;
     if (w->taken && most != NONE) most -= THICK;
     if (!most || (most != NONE && (t->tall[node] >= 255 || (uint32_t)(t->tall[node] - t->depth[node]) > most))) return false;
     return k->utf8 || !leads || leads_back(w, p->state, k, leads);
