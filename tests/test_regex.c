@@ -214,6 +214,58 @@ TEST(lengths_and_counts_are_those_of_all_texts)
 }
 
 /* A run holds what it says: so many of its code points keep the automaton alive. */
+/* Conjunctions whose texts lie among very many: what a text of such a length costs, some byte makes less by its own cost. */
+static const struct { const char *must[3], *no[3]; uint32_t lo, hi; bool some; } bounded[] = {
+    { { "[aA][12].*[zZ]", "\\d\\d" }, { "^....$", "ab1", "[a|b]" }, 10, 20, true },
+    { { "[aA][12].*[zZ]" }, { "1.*2", "ac", "^[\\w]+$" }, 10, 90, true },
+    { { "(a|b).{20}c", "(c|d).{20}e" }, { "(e|f).{20}g" }, 40, 60, true },
+    { { "^([a-z][0-9])+$", "((c1d3).{4,8}){6,6}", "(t|8){3,3}$" }, { 0 }, 100, UINT32_MAX, true },
+    { { "^(.{7})*$", "^(.{5})*$" }, { "q$" }, 50, 69, false },
+    { { "^(.{7})*$", "^(.{5})*$" }, { "q$" }, 50, 70, true },
+    { { "^a", "1111111111" }, { "[xyz]$" }, 3, 10, false },
+};
+
+static struct dfa *open_bounded(size_t i, struct err *e)
+{
+    struct re_part part[6];
+    uint32_t n = 0;
+    for (int k = 0; k < 3; k++) {
+        const char *p = bounded[i].must[k], *q = bounded[i].no[k];
+        if (p) part[n++] = (struct re_part){ RE_PATTERN, false, p, strlen(p), 0 };
+        if (q) part[n++] = (struct re_part){ RE_PATTERN, true, q, strlen(q), 0 };
+    }
+    return dfa_open(part, n, e);
+}
+
+static uint32_t left(struct dfa *d, uint32_t state, uint32_t lo, uint32_t hi, uint32_t len)
+{
+    return dfa_shortest(d, state, lo > len ? lo - len : 0, hi == UINT32_MAX ? hi : hi - len);
+}
+
+TEST(a_text_within_bounds_is_found_as_promised)
+{
+    for (size_t i = 0; i < LEN(bounded); i++) {
+        struct err e = { 0 };
+        struct dfa *d = open_bounded(i, &e);
+        uint32_t lo = bounded[i].lo, hi = bounded[i].hi, state = DFA_START, len = 0;
+        CHECK(d && dfa_fits(d, state, lo, hi) == bounded[i].some, "row %zu: fits: %s", i, e.msg);
+        CHECK((left(d, state, lo, hi, 0) != UINT32_MAX) == bounded[i].some, "row %zu: a cheapest text", i);
+        for (uint32_t want = left(d, state, lo, hi, 0), b; bounded[i].some && want; want--, len++) {
+            uint32_t to = DFA_DEAD;
+            for (b = ' '; b < 0x7f; b++) {
+                if (b == '"' || b == '\\' || !(to = dfa_step(d, dfa_classes(d), state, (uint8_t)b)) || len == hi) continue;
+                if (left(d, to, lo, hi, len + 1) < want) break;
+            }
+            CHECK(b < 0x7f, "row %zu: no byte leads nearer to the end than %u after %u", i, want, len);
+            state = to;
+            CHECK(dfa_fits(d, state, lo > len + 1 ? lo - len - 1 : 0, hi == UINT32_MAX ? hi : hi - len - 1), "row %zu: goes on", i);
+            if (!left(d, state, lo, hi, len + 1)) break;
+        }
+        CHECK(!bounded[i].some || (dfa_accepts(d, state) && len + 1 >= lo && len < hi), "row %zu: %u long", i, len + 1);
+        dfa_close(d);
+    }
+}
+
 TEST(runs_stay_alive)
 {
     static const struct { const char *pattern; uint8_t in, out; uint32_t max; bool wide; } run[] = {
