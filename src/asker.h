@@ -11,7 +11,7 @@ struct ask_opts { const char *endpoint, *key_env, *model_name, *out; int64_t par
 #define ASK_DEFAULTS { .parallel = 1, .steer = -1, .timeout = 600, .tries = 5, .tools_max = -1 }
 #define ASK_OPTS(type) \
     { "Generation", 0, "steer", "BITS", OPT_INT, offsetof(type, a.steer), \
-      "help for tiny models: 1 call or text by mass, 2 whole names, 4 whole members of enums, 8 whole values, 16 further calls (default: 31 for the embedded model, else 0)" }, \
+      "help for tiny models: 1 call or text by mass, 2 whole names, 4 whole members of enums, 8 whole values, 16 further calls, 32 optional parameters (default: 63 for the embedded model, else 0)" }, \
     { "Generation", 0, "tools-max", "N", OPT_INT, offsetof(type, a.tools_max), \
       "of more tools the eight that fit the request best, 0: never (default: the model's, 16 for the embedded one)" }, \
     { "Generation", 0, "free", NULL, OPT_FLAG, offsetof(type, a.free), \

@@ -16,7 +16,7 @@
 /* What speaks for or against a value, in logarithms of odds. The model is very sure of itself, so they have to be large. */
 #define GIVEN 9        /* a number that an argument before has, */
 #define SPAN_GIVEN 9   /* or a span */
-#define SPAN_OVER 6    /* or a span that shares words with one, or has none but names of parameters */
+#define SPAN_OVER 6    /* or a span that shares words with one */
 #define INSIDE 2       /* a word within that begins another phrase */
 #define AFFINITY 8     /* for each unit of nearness (nearness()) */
 #define ARTICLE 4
@@ -312,7 +312,6 @@ static bool leads_on(const struct offer *o, int i)
 /* What is the same for all spans of a place. */
 struct spans_at {
     const struct stems *own;                                          /* of the parameter's name */
-    struct stems names;                                               /* of all names of parameters */
     bool taken[WORDS_MOST];
 };
 
@@ -322,12 +321,11 @@ static double span_prior(const struct offer *o, const struct place *p, const str
     const char *text = o->text.p + o->word[from].from;
     size_t n = at - o->word[from].from;
     double prior = 0;
-    bool given = false, over = false, names = true;
+    bool given = false, over = false;
     for (int i = 0; i < p->n_given; i++) given = given || same_text(text, n, p->given[i]);
     for (int i = from; i <= to; i++) over = over || (s->taken[i] && !o->word[i].function);
-    for (int i = from; i <= to; i++) names = names && (o->word[i].function || stems_have(&s->names, o->word[i].stem));
     if (given) prior -= SPAN_GIVEN;
-    else if (over || names) prior -= SPAN_OVER;
+    else if (over) prior -= SPAN_OVER;
     for (int i = from + 1; i < to; i++)
         if (leads_on(o, i)) { prior -= INSIDE; break; }
     char second = o->text.p[o->word[MIN(from + 1, to)].from];         /* "the Bronx", "the 3rd" are whole with it */
@@ -359,9 +357,7 @@ static int offer_spans(const struct offer *o, const struct place *p, struct whol
 {
     struct stems own = stems_of(p->key.p, p->key.len, NULL);
     struct spans_at at = { .own = &own };
-    const struct json *props = json_get(p->object, "properties");
     int n = 0;
-    for (struct json_iter it = json_iter(json_is(props, JSON_OBJECT) ? props : NULL); props && json_next(&it);) stems_add(&at.names, it.key, it.key_len);
     offer_taken(o, p, at.taken);
     for (int i = 0; i < o->n_word && n < cap; i++) {
         size_t from = o->word[i].from, reached = from;
