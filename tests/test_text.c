@@ -1059,7 +1059,7 @@ TEST(envelopes_follow_choice_and_parallel)
           "calls = call \"]\" @\"<|tool_call_end|>\" ;\n" },
         { "lfm2", { .n_pair = 1, .parallel = true }, "root = text (@\"<|tool_call_start|>\" \"[\" calls)?;\n",
           "calls = call (\", \" call)* \"]\" @\"<|tool_call_end|>\" text ;\n" },
-        { "json", { .n_pair = 1, .parallel = true, .text = "schema(0)" }, "root = schema(0) | \"[\" calls;\n", "calls = call (\",\" \" \"? call)* \"]\";\n" },
+        { "json", { .n_pair = 1, .parallel = true, .text = "schema(0)" }, "root = schema(0) | \"[\" calls;\n", "calls = call (\",\" call)* \"]\";\n" },
         { "llama3.1", { .n_pair = 1, .parallel = true }, "root = text(\"{\\\"name\\\": \\\"\", \"{\\\"name\\\":\\\"\", \"{\\\"type\\\": ", "calls = call ;\n" },
         { "functionary-v4r", { .n_pair = 1, .choice = CHOICE_REQUIRED }, "root = text(\"<function=\") calls;\n", "calls = call ;\n" },
         { "functionary-v3.1", { .code = true, .parallel = true }, "root = text(\"<function=\") (calls)?;\n", "calls = last;\n" },
