@@ -533,6 +533,11 @@ TEST(why_says_where)
 #define OUTER(r) "{\"properties\":{\"aa\":" INNERS ",\"" r "\":{\"type\":\"null\"}},\"required\":[\"aa\",\"" r "\"]}"
 
 static const char *const walk_schemas[] = {
+    /* names that are declared, or used up, settle nothing */
+    "{\"type\":\"object\",\"patternProperties\":{\"^[0-9]$\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}},\"additionalProperties\":false,\"maxProperties\":2,"
+    "\"not\":{\"anyOf\":[{\"patternProperties\":{\"^[134]$\":false}},{\"patternProperties\":{\"^[25]$\":false}},{\"patternProperties\":{\"^[12]$\":false}}]},"
+    "\"dependencies\":{\"3\":{\"not\":{\"required\":[\"2\"]}}}}",
+    "{\"type\":\"object\",\"patternProperties\":{\"^1$\":true},\"additionalProperties\":{\"type\":\"null\"},\"maxProperties\":3,\"not\":{\"patternProperties\":{\"^1$\":{\"type\":\"string\"}}}}",
     "{\"type\":\"object\",\"anyOf\":[" OUTER("a") "," OUTER("ab") "," OUTER("off") "]}",
     "{\"type\":\"string\",\"pattern\":\"^[abn]{4}-[0-9]{2}$\"}", "{\"type\":\"string\",\"maxLength\":9,\"not\":{\"pattern\":\"ab|ba|aa\"}}",
     "{\"type\":\"string\",\"minLength\":2,\"maxLength\":60,\"pattern\":\"^\\\\S(.*\\\\S)?$\"}", "{\"type\":\"string\",\"minLength\":3,\"not\":{\"pattern\":\"^a*$\"}}",

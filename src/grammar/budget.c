@@ -45,22 +45,22 @@ static uint32_t invented_cost(const struct matcher *m, const struct frame *f, ui
     return cost_add(lead, cost_alts(m, &k->alts, owed, s));
 }
 
-struct view { const struct matcher *m; const struct frame *f; int s; };
+struct view { const struct matcher *m; const struct frame *f; uint32_t now; int s; };   /* now: as in object.c */
 static uint32_t member_cost(const void *ctx, uint32_t key, uint32_t bits)
 {
     const struct view *v = ctx;
     uint32_t best = COST_MAX;
-    if (!obj_settles(v->m, v->f, key, bits)) return best;
-    if (key != NONE) return key_cost(v->m, v->f, key, bits, v->s);
-    for (uint32_t i = 0; i < frame_obj(v->m, v->f)->n_cls; i++) best = cost_min(best, invented_cost(v->m, v->f, i, bits, v->s));
+    if (key != NONE) return obj_key_settles(v->m, v->f, key, bits) ? key_cost(v->m, v->f, key, bits, v->s) : best;
+    for (uint32_t i = 0; i < frame_obj(v->m, v->f)->n_cls; i++)
+        if (obj_class_settles(v->m, v->f, i, bits, i == v->now)) best = cost_min(best, invented_cost(v->m, v->f, i, bits, v->s));
     return best;
 }
 
-/* The cheapest members that settle what is owed. */
-static uint32_t debts_cost(const struct matcher *m, const struct frame *f, int s)
+/* The cheapest members that settle what is owed. now: class of the name that is being invented, NONE. */
+static uint32_t debts_cost(const struct matcher *m, const struct frame *f, uint32_t now, int s)
 {
     const struct obj *o = frame_obj(m, f);
-    struct view v = { m, f, s };
+    struct view v = { m, f, now, s };
     struct owing q = { .o = o, .seen = m->word + f->seen, .must = obj_musts(m, f), .key = NONE, .owed = f->owed,
                        .next = declared_order(m) ? f->next : 0, .room = o->max == NONE ? NONE : o->max - MIN(o->max, f->count),
                        .cost = member_cost, .ctx = &v };
@@ -117,13 +117,13 @@ static uint32_t extra_cost(const struct matcher *m, const struct frame *f, uint3
 }
 
 /* Members that must still come, each with its separator. */
-static uint32_t obj_todo(const struct matcher *m, const struct frame *f, int s)
+static uint32_t obj_todo(const struct matcher *m, const struct frame *f, uint32_t now, int s)
 {
     const struct obj *o = frame_obj(m, f);
     uint32_t sum = 0;
     for (uint32_t i = 0; f->missing && i < o->n_key; i++)
         if (obj_must(m, f, i) && !obj_seen(m, f, i)) sum = cost_add(sum, key_cost(m, f, i, 0, s));
-    if (f->owed) sum = cost_add(sum, debts_cost(m, f, s));
+    if (f->owed) sum = cost_add(sum, debts_cost(m, f, now, s));
     uint32_t come = f->count + f->missing;
     return come < o->min ? cost_add(sum, extra_cost(m, f, o->min - come, s)) : sum;
 }
@@ -166,7 +166,7 @@ static uint32_t need_of(const struct matcher *m, const struct frame *f, int s)
         uint64_t key = mix64(mix64(f->hash, 0x0b3e), (uint64_t)s);
         uint32_t have = memo_get(m, key);
         if (have != NONE) return have;
-        return memo_put(m, key, cost_add(cost_add(obj_todo(m, f, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s)));
+        return memo_put(m, key, cost_add(cost_add(obj_todo(m, f, NONE, s), !(f->flags & FL_ARGS)), frame_need(m, f->parent, s)));
     }
     case F_ARR: return cost_add(cost_add(arr_todo(m, f, f->count + 1, s), 1), frame_need(m, f->parent, s));
     default: return frame_need(m, f->parent, s);
@@ -194,14 +194,14 @@ static uint32_t with_key(const struct matcher *m, const struct conf *c, uint32_t
     uint32_t best = COST_MAX;
     for (uint32_t i = 0; i < l->n; i++) {
         if (!obj_takes(m, f, key, &l->alt[i])) continue;
-        uint32_t rest = cost_after_key(m, c->frame, key, l->alt[i].owed, s);
+        uint32_t rest = cost_after_key(m, c->frame, key, NONE, l->alt[i].owed, s);
         best = MIN(best, cost_add(cost_add(lead, cost_goal(m, l->alt[i].goal, s)), rest));
     }
     return best;
 }
 
-/* What follows the value once the key is written: the object's own needs and all around it. */
-uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t owed, int s)
+/* What follows the value once the key (NONE: a name of class cls) is written: the object's own needs and all around it. */
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t cls, uint32_t owed, int s)
 {
     struct frame f = m->frame[frame];
     const struct obj *o = frame_obj(m, &f);
@@ -212,7 +212,7 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         if (todo >= COST_MAX) return COST_MAX;
         return key != NONE && o->key[key].req ? todo - key_cost(m, &f, key, 0, s) : todo;
     }
-    uint64_t memo = mix64(mix64(mix64(f.hash, 0xaf7e), owed), (uint64_t)key << 1 | (uint64_t)s);
+    uint64_t memo = mix64(mix64(mix64(f.hash, 0xaf7e), owed), mix64(cls, (uint64_t)key << 1 | (uint64_t)s));
     uint32_t have = memo_get(m, memo);
     if (have != NONE) return have;
     uint64_t word[2 * 64];              /* a copy of the sets with the key in them */
@@ -228,14 +228,18 @@ uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, u
         w->word[at + key / 64] |= 1ull << (key % 64);
         for (uint32_t i = 0; o->key[key].need && i < o->n_word; i++) w->word[at + o->n_word + i] |= o->key[key].need[i];
         f.next = key + 1;
-    } else {
+    } else {                            /* a name that is not known yet, so it is equal to none */
+        uint32_t name = words_take(w, 3);
+        w->word[name + 1] = f.dyn;
+        w->word[name + 2] = (f.n_dyn ? w->word[f.dyn + 2] : 17) * 31;
+        f.dyn = name;
         f.n_dyn++;
         f.next = o->n_key;
     }
     f.seen = at;
     f.owed &= ~owed;
     f.count++;
-    uint32_t todo = obj_todo(m, &f, s);
+    uint32_t todo = obj_todo(m, &f, cls, s);
     matcher_reset(w, k);
     return memo_put(m, memo, cost_add(todo, around));
 }
@@ -271,7 +275,7 @@ static uint32_t behind_name(const struct matcher *m, const struct conf *c, int s
     const struct alts *l = &frame_obj(m, f)->cls[c->cls - 1].alts;
     uint32_t colon = f->flags & FL_ARGS ? 0 : cost_colon(m, s, 0), best = COST_MAX;
     for (uint32_t i = 0; i < l->n && obj_invents(m, f, c->cls - 1u); i++)
-        best = MIN(best, cost_add(cost_goal(m, l->alt[i].goal, s), cost_after_key(m, c->frame, NONE, l->alt[i].owed, s)));
+        best = MIN(best, cost_add(cost_goal(m, l->alt[i].goal, s), cost_after_key(m, c->frame, NONE, c->cls - 1u, l->alt[i].owed, s)));
     return memo_put(m, key, cost_add(1 + colon, best));
 }
 

@@ -29,7 +29,7 @@ uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n,
 /* budget.c */
 uint32_t frame_need(const struct matcher *m, uint32_t frame, int s);
 uint32_t cost_behind_text(const struct matcher *m, const struct conf *c); /* from the closing quote of a text or new name on */
-uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t owed, int s);
+uint32_t cost_after_key(const struct matcher *m, uint32_t frame, uint32_t key, uint32_t cls, uint32_t owed, int s);
 /* unique.c: an element of uniqueItems, told apart by its text? */
 /* Bytes of a way from here to one more element of the array *top around, where values are few; NONE elsewhere. */
 uint32_t unique_way(const struct matcher *m, const struct conf *c, uint32_t *top);

@@ -552,8 +552,12 @@ bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls); 
 bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a);   /* the key, in this way? */
 bool obj_must(const struct matcher *m, const struct frame *f, uint32_t key);
 const uint64_t *obj_musts(const struct matcher *m, const struct frame *f);             /* bitset of all these */
-/* Can a member with this key (NONE: an invented one) settle all these debts? */
-bool obj_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits);
+/* Can a member with this key, or with an invented one of this class, settle all these debts? also: another name of the class
+ * is being written, so two must be free. */
+bool obj_key_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits);
+bool obj_class_settles(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t bits, bool also);
+/* Is an invented name being written of a class that may have no other left after it? */
+bool obj_names_scarce(const struct matcher *m, const struct conf *c);
 bool obj_more(const struct matcher *m, const struct frame *f);
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }

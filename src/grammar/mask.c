@@ -532,11 +532,19 @@ static void walk_rest(struct walk *w, const struct leaving *l, uint32_t node, ui
 
 static void leave_string(struct walk *w, const struct conf *c)
 {
+    enum { NO_NAME = 0x4e4f };
     struct matcher *m = w->m;
     struct leaving l;
     leaving_init(m, &l, c);
+    if (obj_names_scarce(m, c)) {                       /* what may follow depends on which of them it is */
+        for (uint32_t i = 0; i < l.q->n_token; i++)
+            if (head_ends(m, &l, i, NULL)) try_alone(w, c, l.q->list[i]);
+        return;
+    }
     struct mark before = matcher_mark(m);
-    uint32_t n = set_leave(m, c), at = m->set0;
+    struct conf any = *c;
+    if (c->kind == C_KEY && c->cls) any.aux = mix64(c->aux, NO_NAME);   /* stands for all names that end here: is none of them */
+    uint32_t n = set_leave(m, &any), at = m->set0;
     if (n) {
         take_group(w, &l, 0, at, n);
         walk_rest(w, &l, 0, at, n);
@@ -806,6 +814,13 @@ static void fill(struct walk *w, uint32_t from, uint32_t n)
 
 /* ---- remembered masks ------------------------------------------------------------------------ */
 
+/* Where names are few it matters which of them is used up. */
+static bool has_endless_names(const struct matcher *m, const struct conf *c)
+{
+    const struct strs *s = &frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s;
+    return !s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE;
+}
+
 /* Lengths matter to a mask only as far as one token reaches. Costs: of texts with an automaton, as they are. */
 static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n, bool costs)
 {
@@ -821,7 +836,7 @@ static uint64_t set_key(const struct matcher *m, uint32_t from, uint32_t n, bool
             uint32_t need = s->min > c.m ? MIN(s->min - c.m, far) : 0;
             if (!costs || !s->dfa || (!need && room == far)) c.m = room;
             c.n = need;
-        } else if (c.kind == C_KEY && c.cls && !m->frame[c.frame].n_dyn && c.n == NONE) c.aux = 0;
+        } else if (c.kind == C_KEY && c.cls && !m->frame[c.frame].n_dyn && c.n == NONE && has_endless_names(m, &c)) c.aux = 0;
         stretch_clip(m->g, &c, reach);
         h = conf_hash(m, &c, h);
     }

@@ -44,29 +44,37 @@ static bool alts_settle(const struct matcher *m, const struct frame *f, const st
     return false;
 }
 
-bool obj_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits)
+static bool names_left(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t n);
+
+bool obj_class_settles(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t bits, bool also)
 {
-    const struct obj *o = frame_obj(m, f);
-    if (key != NONE) return (!(f->flags & FL_ARGS) || o->key[key].ident) && alts_settle(m, f, &o->key[key].alts, bits);
-    for (uint32_t i = 0; i < o->n_cls; i++)
-        if (alts_settle(m, f, &o->cls[i].alts, bits)) return true;
-    return false;
+    return alts_settle(m, f, &frame_obj(m, f)->cls[cls].alts, bits) && names_left(m, f, cls, also ? 2 : 1);
 }
 
-struct view { const struct matcher *m; const struct frame *f; };
+bool obj_key_settles(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t bits)
+{
+    const struct obj *o = frame_obj(m, f);
+    return (!(f->flags & FL_ARGS) || o->key[key].ident) && alts_settle(m, f, &o->key[key].alts, bits);
+}
+
+/* now: class of the name that is about to be invented, which uses one up; NONE. */
+struct view { const struct matcher *m; const struct frame *f; uint32_t now; };
 static uint32_t member_settles(const void *ctx, uint32_t key, uint32_t bits)
 {
     const struct view *v = ctx;
-    return obj_settles(v->m, v->f, key, bits) ? 0 : COST_MAX;
+    if (key != NONE) return obj_key_settles(v->m, v->f, key, bits) ? 0 : COST_MAX;
+    for (uint32_t i = 0; i < frame_obj(v->m, v->f)->n_cls; i++)
+        if (obj_class_settles(v->m, v->f, i, bits, i == v->now)) return 0;
+    return COST_MAX;
 }
 
 /* With one more member, `missing` required ones and `owed` debts left: can all of that still come? */
-static bool debts_fit(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t missing, uint32_t owed)
+static bool debts_fit(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t now, uint32_t missing, uint32_t owed)
 {
     const struct obj *o = frame_obj(m, f);
     if (o->max != NONE && (uint64_t)f->count + 1 + missing > o->max) return false;
     if (!owed) return true;
-    struct view v = { m, f };
+    struct view v = { m, f, now };
     struct owing q = { .o = o, .seen = m->word + f->seen, .must = obj_musts(m, f), .key = key, .owed = owed, .any = true,
                        .next = !declared_order(m) ? 0 : key == NONE ? o->n_key : key + 1,
                        .room = o->max == NONE ? NONE : o->max - f->count - 1, .cost = member_settles, .ctx = &v };
@@ -120,17 +128,17 @@ static bool needs_fit(const struct matcher *m, const struct frame *f, uint32_t k
     return true;
 }
 
-/* May key i be written with this alternative, and all that is owed still be settled? */
-static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a, uint32_t missing)
+/* May key i (NONE: a name of class `now` that is not written yet) have this alternative, and all that is owed still be settled? */
+static bool alt_fits(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t now, const struct alt *a, uint32_t missing)
 {
     if (!value_fits(m, a->goal, f->depth)) return false;
     if (validating(m)) return true;
-    return debts_fit(m, f, key, missing, f->owed & ~a->owed);
+    return debts_fit(m, f, key, now, missing, f->owed & ~a->owed);
 }
 
 bool obj_takes(const struct matcher *m, const struct frame *f, uint32_t key, const struct alt *a)
 {
-    return alt_fits(m, f, key, a, obj_missing_after(m, f, key));
+    return alt_fits(m, f, key, NONE, a, obj_missing_after(m, f, key));
 }
 
 static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key);
@@ -253,18 +261,28 @@ static bool any_free(const struct matcher *m, const struct frame *f, const struc
     return true;
 }
 
-/* Of a class with few names: is one of them still free? */
-static bool name_left(const struct matcher *m, const struct frame *f, uint32_t cls)
+/* Of a class with few names: are n (1 or 2) of them still free? */
+static bool names_left(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t n)
 {
     const struct obj *o = frame_obj(m, f);
     const struct strs *s = &o->cls[cls].s;
-    uint32_t taken = o->n_key + f->n_dyn;
+    uint32_t taken = o->n_key + f->n_dyn + n - 1;
     if (!s->dfa || !taken || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
         return true;
     struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
-    uint64_t key = names_key(m, f, &c, s, used_hash(m, f));
+    uint64_t key = names_key(m, f, &c, s, mix64(used_hash(m, f), n)), last;
     uint32_t have = memo_get(m, key);
-    return have != NONE ? have : memo_put(m, key, any_free(m, f, &c, s));
+    return have != NONE ? have : memo_put(m, key, n == 1 ? any_free(m, f, &c, s) : free_names(m, f, &c, s, n, &last) >= n);
+}
+
+bool obj_names_scarce(const struct matcher *m, const struct conf *c)
+{
+    if (c->kind != C_KEY || !c->cls || validating(m)) return false;
+    const struct frame *f = &m->frame[c->frame];
+    const struct obj *o = frame_obj(m, f);
+    const struct strs *s = &o->cls[c->cls - 1].s;
+    uint32_t taken = o->n_key + f->n_dyn + 2;           /* the one being written, and another */
+    return s->dfa && dfa_lens(s->dfa, DFA_START)->max != NONE && dfa_count(s->dfa, DFA_START, taken + 1) <= taken;
 }
 
 static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)
@@ -303,10 +321,10 @@ bool obj_invents(const struct matcher *m, const struct frame *f, uint32_t cls)
     const struct obj *o = frame_obj(m, f);
     const struct kclass *k = &o->cls[cls];
     if (validating(m)) return true;
-    if (f->n_dyn >= MOST_DYN || (declared_order(m) && f->missing) || !name_left(m, f, cls)) return false;
+    if (f->n_dyn >= MOST_DYN || (declared_order(m) && f->missing) || !names_left(m, f, cls, 1)) return false;
     if (o->min > f->count + 1 && !reaches(m, f, NONE)) return false;
     for (uint32_t i = 0; i < k->alts.n; i++)
-        if (alt_fits(m, f, NONE, &k->alts.alt[i], f->missing)) return true;
+        if (alt_fits(m, f, NONE, cls, &k->alts.alt[i], f->missing)) return true;
     return false;
 }
 
@@ -518,7 +536,7 @@ static uint64_t ways_to_take(const struct matcher *m, const struct frame *f, uin
     uint32_t missing = key != NONE ? obj_missing_after(m, f, key) : f->missing;
     uint64_t ways = 0;
     for (uint32_t i = 0; i < l->n; i++)
-        if (alt_fits(m, f, key, &l->alt[i], missing)) ways |= 1ull << i;
+        if (alt_fits(m, f, key, NONE, &l->alt[i], missing)) ways |= 1ull << i;
     for (uint64_t left = ways & (ways - 1) ? ways : 0; left; left &= left - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(left);
         if (is_outdone(m, l, ways, i, f->owed)) ways &= ~(1ull << i);
@@ -529,13 +547,16 @@ static uint64_t ways_to_take(const struct matcher *m, const struct frame *f, uin
 /* One configuration for each way to take the key. */
 static void key_close(struct matcher *m, struct conf c, uint8_t kind)
 {
-    const struct frame before = m->frame[c.frame];
+    struct frame before = m->frame[c.frame];
     const struct obj *o = frame_obj(m, &before);
     uint32_t key = c.cls ? NONE : key_at(o, c.n);
+    const struct frame after = with_key(m, &c, key);
+    before.dyn = after.dyn;                             /* the name is used from here on */
+    before.n_dyn = after.n_dyn;
     const struct alts *l = key != NONE ? &o->key[key].alts : &o->cls[c.cls - 1].alts;
     for (uint64_t ways = ways_to_take(m, &before, key, l); ways; ways &= ways - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(ways);
-        struct frame f = with_key(m, &c, key);
+        struct frame f = after;
         f.owed &= ~l->alt[i].owed;
         f.flags = (uint8_t)((f.flags & ~FL_MORE) | (obj_more(m, &f) ? FL_MORE : 0));
         set_emit(m, (struct conf){ .kind = kind, .ref = l->alt[i].goal, .frame = frame_push(m, f), .style = c.style,

@@ -339,6 +339,24 @@ static void close_needs(struct obj *o)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* Is every name of the class a declared one? Then none of it can be invented. */
+static bool all_declared(const struct obj *o, const struct kclass *k)
+{
+    if (!k->s.dfa || dfa_lens(k->s.dfa, DFA_START)->max == NONE) return false;
+    uint32_t n = dfa_count(k->s.dfa, DFA_START, o->n_key + 1), declared = 0;
+    for (uint32_t i = 0; n <= o->n_key && i < o->n_key; i++) declared += strs_match(&k->s, o->key[i].name.p, o->key[i].name.len);
+    return n <= declared;
+}
+
+/* What an object owes, and its least number of members, must not count on names that there are not. */
+static void drop_empty_classes(struct obj *o)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->n_cls; i++)
+        if (!all_declared(o, &o->cls[i])) o->cls[n++] = o->cls[i];
+    o->n_cls = n;
+}
+
 bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
 {
     struct grammar *g = x->g;
@@ -361,6 +379,7 @@ bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
         if (o->key[i].req) o->req[i / 64] |= 1ull << (i % 64);
         for (uint32_t k = 0; k < o->key[i].alts.n; k++) o->key[i].owed |= o->key[i].alts.alt[k].owed;
     }
+    if (o->n_key && (o->owes || o->min)) drop_empty_classes(o);
     for (uint32_t i = 0; i < o->n_cls; i++)
         for (uint32_t k = 0; k < o->cls[i].alts.n; k++) o->cls_owed |= o->cls[i].alts.alt[k].owed;
     o->id_cost = g->n_obj++;
