@@ -49,6 +49,18 @@ void mem_free(void *p)
     free(p);
 }
 
+/* Large stretches lie in large pages where the system has them: a page of 4 KiB is a fault each, which costs as much as
+ * filling it. */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_SLAB ((size_t)32 << 20)                                  /* a smaller one may stay mostly unused */
+
+static void ask_huge(void *p, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    madvise(p, bytes, MADV_HUGEPAGE);                                 /* a wish: nothing depends on it */
+#endif
+}
+
 #define LARGE ((size_t)256 << 20)           /* slabs that are worth a look at how much is left */
 
 /* The kernel promises more than there is, and ends the process later: a slab that cannot be filled is refused now. */
@@ -60,6 +72,7 @@ void *mem_slab(size_t bytes, struct err *e)
         return NULL;
     }
     void *p = mmap(NULL, MAX(bytes, (size_t)1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED && bytes >= HUGE_SLAB) ask_huge(p, bytes);
     if (p != MAP_FAILED) return p;
     err_set(e, ERR_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));
     return NULL;
@@ -89,7 +102,9 @@ static char *block_data(const struct arena_block *b)
 static struct arena_block *block_new(struct arena_block *below, size_t cap)
 {
     size_t head = sizeof(struct arena_block) + ARENA_ALIGN;           /* a plain malloc costs a third of an aligned one */
-    struct arena_block *b = must(malloc(head + cap), head + cap);
+    size_t whole = head + cap < HUGE_PAGE / 2 ? head + cap : (head + cap + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    struct arena_block *b = must(whole % HUGE_PAGE ? malloc(whole) : aligned_alloc(HUGE_PAGE, whole), whole);
+    if (whole % HUGE_PAGE == 0) ask_huge(b, whole);
     *b = (struct arena_block){ below, below ? below->base + below->used : 0, 0, cap };
     return b;
 }
