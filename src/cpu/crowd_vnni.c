@@ -187,13 +187,14 @@ static struct sixteen rows_from(const struct mat *w, int r)
     return s;
 }
 
-/* Blocks [0, n) of a strip; n a constant where this is expanded, but for the last of a row. */
+/* Blocks [0, n) of a strip. */
 INLINE void strip(__m512 *sum, struct sixteen *s, const uint8_t *next, const char *x, int n, int cols, bool whole, bool bytes)
 {
     _Alignas(64) uint16_t half[STRIP][ROWS];
     struct block b;
     size_t step = BLOCK_BYTES(bytes);
-    stage_scales(half, s, n, whole, step);
+    if (n == STRIP) stage_scales(half, s, STRIP, whole, step);
+    else stage_scales(half, s, n, whole, step);
     for (int i = 0; i < n; i++, x += cols * COLUMN_BLOCK, next += ROWS * step) {
         ask_for(next, bytes ? 9 : 5);
         load_block(&b, s, half[i], whole, bytes);
@@ -213,11 +214,17 @@ INLINE void group(float *y, size_t ldy, const struct mat *w, int r, int n_row, c
     int at = 0, n_block = w->n_in / 32;
 #pragma GCC unroll 8
     for (int t = 0; t < cols; t++) sum[t] = _mm512_setzero_ps();
-    for (; at + STRIP <= n_block; at += STRIP)
-        strip(sum, &s, next + at * ROWS * step, x + (size_t)at * cols * COLUMN_BLOCK, STRIP, cols, whole, bytes);
-    for (; at < n_block; at++) strip(sum, &s, next + at * ROWS * step, x + (size_t)at * cols * COLUMN_BLOCK, 1, cols, whole, bytes);
+    for (; at < n_block; at += STRIP)
+        strip(sum, &s, next + at * ROWS * step, x + (size_t)at * cols * COLUMN_BLOCK, MIN(STRIP, n_block - at), cols, whole, bytes);
 #pragma GCC unroll 8
     for (int t = 0; t < cols; t++) _mm512_mask_storeu_ps(y + t * ldy, (__mmask16)((1u << n_row) - 1), sum[t]);
+}
+
+/* The last rows of a matrix where they are no sixteen: rare, so expanded once, for any number of columns. */
+static __attribute__((noinline)) void last_rows(float *y, size_t ldy, const struct mat *w, int r, int n_row, const char *x, int cols, bool bytes)
+{
+    if (bytes) group(y, ldy, w, r, n_row, x, cols, false, true);
+    else group(y, ldy, w, r, n_row, x, cols, false, false);
 }
 
 INLINE void all_rows(float *y, size_t ldy, const struct mat *w, const void *acts, size_t ldx, int n, int r0, int r1, bool bytes)
@@ -232,7 +239,7 @@ INLINE void all_rows(float *y, size_t ldy, const struct mat *w, const void *acts
 #define GROUP(c)                                                                                                       \
     case c:                                                                                                            \
         if (whole) group(to, ldy, w, r, n_row, x, c, true, bytes);                                                     \
-        else group(to, ldy, w, r, n_row, x, c, false, bytes);                                                          \
+        else last_rows(to, ldy, w, r, n_row, x, c, bytes);                                                             \
         break;
             switch (cols) { GROUP(8) GROUP(4) GROUP(2) GROUP(1) }
         }
