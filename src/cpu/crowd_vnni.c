@@ -162,7 +162,7 @@ INLINE void ask_for(const uint8_t *p, int lines)
 /* Scales of a few blocks, moved through memory ahead of use: putting them together in a register would take the port
  * that turns the rows. */
 #define STRIP 8
-INLINE void stage_scales(uint16_t half[][ROWS], const struct sixteen *s, int n, bool whole, size_t step)
+INLINE void stage_some(uint16_t half[][ROWS], const struct sixteen *s, int n, bool whole, size_t step)
 {
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
@@ -170,6 +170,15 @@ INLINE void stage_scales(uint16_t half[][ROWS], const struct sixteen *s, int n, 
 #pragma GCC unroll 8
         for (int b = 0; b < n; b++) memcpy(&half[b][i], p + b * step, 2);
     }
+}
+
+/* A function of its own: expanded in every kernel it would make the compiler work for minutes. */
+static __attribute__((noinline)) void stage_scales(uint16_t half[][ROWS], const struct sixteen *s, int n, bool whole, size_t step)
+{
+    if (n == STRIP && whole) stage_some(half, s, STRIP, true, step);
+    else
+        for (int b = 0; b < n; b++)
+            for (int i = 0; i < ROWS; i++) memcpy(&half[b][i], row_at(s, i, whole) + b * step, 2);
 }
 
 INLINE void advance(struct sixteen *s, bool whole, size_t step)
@@ -193,8 +202,7 @@ INLINE void strip(__m512 *sum, struct sixteen *s, const uint8_t *next, const cha
     _Alignas(64) uint16_t half[STRIP][ROWS];
     struct block b;
     size_t step = BLOCK_BYTES(bytes);
-    if (n == STRIP) stage_scales(half, s, STRIP, whole, step);
-    else stage_scales(half, s, n, whole, step);
+    stage_scales(half, s, n, whole, step);
     for (int i = 0; i < n; i++, x += cols * COLUMN_BLOCK, next += ROWS * step) {
         ask_for(next, bytes ? 9 : 5);
         load_block(&b, s, half[i], whole, bytes);
