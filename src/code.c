@@ -40,7 +40,7 @@ static const struct lang langs[] = {
 static bool among(const char *list, const char *word, size_t n, bool any_case)
 {
     for (const char *p = list; (p = strchr(p, ' ')) && p[1]; p++)
-        if (p[1 + n] == ' ' && !(any_case ? strncasecmp(p + 1, word, n) : strncmp(p + 1, word, n))) return true;
+        if (!(any_case ? strncasecmp(p + 1, word, n) : strncmp(p + 1, word, n)) && p[1 + n] == ' ') return true;
     return false;
 }
 

@@ -86,7 +86,7 @@ static void begin_text(struct markdown *m)
     m->head = (struct str){ 0 };
     m->inside = true;
     m->to->indent = (int)(head.p ? strspn(head.p, " ") : 0);
-    for (const char *p = head.p, *end = p + head.len; p < end;) {
+    for (const char *p = head.p, *end = p ? p + head.len : p; p < end;) {
         int n = 1;
         utf8_next(p, end, &n);
         put_inside(m, p, (size_t)n);

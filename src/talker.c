@@ -24,16 +24,17 @@ static char *user_file(void)
     return NULL;
 }
 
-static bool read_taken(struct toolset *ts, char *path, struct err *e)
+static bool read_taken(struct toolset *ts, char *path, bool ok, struct err *e)
 {
-    bool ok = !path || toolset_read(ts, path, e);
+    ok = ok && (!path || toolset_read(ts, path, e));
     mem_free(path);
     return ok;
 }
 
 struct toolset *tools_open(const struct tool_opts *o, const struct tools_use *u, struct err *e)
 {
-    char *state = state_dir();
+    char *user = o->no_config ? NULL : user_file(), *local = o->no_config ? NULL : trust_local(u->asks);
+    char *state = user || local || o->tools.n ? state_dir() : NULL;     /* without servers there is nothing to remember */
     struct toolset_opts so = { .root = o->root, .python = o->python, .data = o->data, .out_dir = o->out_dir, .qualify = o->qualify, .retrieves = u->retrieves,
                                .run_sandbox = o->run_sandbox, .state_dir = state, .backup_dir = u->backup_dir,
                                .elicit = u->asks ? term_elicit : NULL, .elicit_ctx = u->asks,
@@ -41,7 +42,8 @@ struct toolset *tools_open(const struct tool_opts *o, const struct tools_use *u,
     struct toolset *ts = toolset_open(&so);
     mem_free(state);
     bool ok = !o->builtin || toolset_builtin(ts, o->builtin, e);
-    if (!o->no_config) ok = ok && read_taken(ts, user_file(), e) && read_taken(ts, trust_local(u->asks), e);
+    ok = read_taken(ts, user, ok, e);
+    ok = read_taken(ts, local, ok, e);
     for (int i = 0; ok && i < o->tools.n; i++) ok = toolset_read(ts, o->tools.item[i], e);
     for (const char *p = toolset_warnings(ts); *p; p += strcspn(p, "\n"), p += *p == '\n') {
         struct str line = { 0 };

@@ -61,9 +61,10 @@ char *trust_local(struct term *asks)
 {
     struct str path = { 0 }, text = { 0 };
     struct err e = { 0 };
-    char folder[PATH_MAX], hash[65] = "", *agreed = state_path("trusted.json");
+    char folder[PATH_MAX], hash[65] = "", *agreed = NULL;
     bool is_there = look(".", folder, &path, &text, &e), yes = false;
     if (is_there) {
+        agreed = state_path("trusted.json");
         struct json *v = agreed ? read_agreed(agreed) : json_new_object();
         const struct json *was = json_get(v, folder);
         sha256_hex(text.p ? text.p : "", text.len, hash);

@@ -256,6 +256,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             # libedit does not give all of its memory back: no leak of ours, where a sanitizer looks for them
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)      # who runs the tests under nohup ignores it
             os.environ.update(dict({"TERM": "xterm-256color", "COLUMNS": "80", "ASAN_OPTIONS": "detect_leaks=0"}, **(env or {})))
             os.execv(TENON, [TENON, *map(str, args)])
         self.text = ""

@@ -214,7 +214,7 @@ def test_signing_in_from_a_chat(tmp_path, serve, issuers, browser):
     t = Terminal("chat", "--tools", tools_of(tmp_path, serve(guard=Guard(issuers()))))
     t.wait(r"srv wants you to sign in at 127\.0\.0\.1.*Open this page:\r\nhttp://127\.0\.0\.1.*/help lists commands.*> ")
     t.type("/mcp\r")
-    t.wait('"running".*> ')
+    t.wait(r"srv +running.*> ")
     t.type("/exit\r")
     assert t.end() == 0 and len(browser()) == 1
 

@@ -243,7 +243,7 @@ def test_lazy_servers_start_at_first_need(tmp_path):
     t = Terminal("chat", "--tools", tools)
     t.wait(r"/help lists commands.*> ")
     t.type("/mcp\r")
-    t.wait(r'"not started".*> ')
+    t.wait(r"srv +not started.*> ")
     t.type("/exit\r")
     assert t.end() == 0
     state.unlink()
