@@ -11,7 +11,7 @@ PYTHON = os.path.join(".venv", "bin", "python")
 RUN, OK, FAILED, SKIPPED = (re.compile(p, re.M) for p in (
     r"^\[ RUN      \]", r"^\[       OK \]", r"^\[  FAILED  \] [A-Za-z_]\w*$", r"^\[  SKIPPED \] [A-Za-z_]\w*$"))
 # The longest start first, so that no core waits for them at the end.
-LONGEST = ("test_arm", "test_walk", "test_serve", "test_maskbench", "test_model", "test_convert", "test_page", "test_agent_cli")
+LONGEST = ("test_arm", "test_tune_cli", "test_walk", "test_oauth", "test_mcp", "test_train", "test_serve", "test_maskbench", "test_model", "test_convert", "test_page", "test_agent_cli")
 
 
 def run(argv, env, seconds):
