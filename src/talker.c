@@ -34,7 +34,7 @@ static bool read_taken(struct toolset *ts, char *path, bool ok, struct err *e)
 struct toolset *tools_open(const struct tool_opts *o, const struct tools_use *u, struct err *e)
 {
     char *user = o->no_config ? NULL : user_file(), *local = o->no_config ? NULL : trust_local(u->asks);
-    char *state = user || local || o->tools.n ? state_dir() : NULL;     /* without servers there is nothing to remember */
+    char *state = state_dir();
     struct toolset_opts so = { .root = o->root, .python = o->python, .data = o->data, .out_dir = o->out_dir, .qualify = o->qualify, .retrieves = u->retrieves,
                                .run_sandbox = o->run_sandbox, .state_dir = state, .backup_dir = u->backup_dir,
                                .elicit = u->asks ? term_elicit : NULL, .elicit_ctx = u->asks,
@@ -98,37 +98,30 @@ static bool check(const struct talk_opts *o, struct err *e)
 
 /* ---- the record ---- */
 
-static bool make_dirs(char *path)
-{
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        bool ok = mkdir(path, 0700) == 0 || errno == EEXIST;
-        *p = '/';
-        if (!ok) return false;
-    }
-    return true;
-}
-
-char *state_path(const char *name)
+/* Where state of that name would be; nothing is made. */
+static char *state_name(const char *name)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     struct str s = { 0 };
     if (state && *state == '/') str_fmt(&s, "%s/tenon/%s", state, name);
     else if (home && *home == '/') str_fmt(&s, "%s/.local/state/tenon/%s", home, name);
-    if (s.len && make_dirs(s.p)) return str_take(&s);
-    str_done(&s);
+    return s.len ? str_take(&s) : NULL;
+}
+
+char *state_path(const char *name)
+{
+    char *path = state_name(name);
+    if (path && dirs_make(path)) return path;
+    mem_free(path);
     return NULL;
 }
 
-static char *without_slash(char *path)
+char *state_dir(void)
 {
-    size_t n = path ? strlen(path) : 0;
-    if (n > 1 && path[n - 1] == '/') path[n - 1] = 0;
+    char *path = state_name("");
+    if (path) path[strlen(path) - 1] = 0;               /* without its slash */
     return path;
 }
-
-char *state_dir(void) { return without_slash(state_path("")); }
 
 char *backup_dir(const char *transcript)
 {

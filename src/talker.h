@@ -98,7 +98,7 @@ void talker_catch(struct talker *t);                                  /* Ctrl-C 
 int talker_interrupts(void);                                           /* how often Ctrl-C was pressed since then */
 char *state_path(const char *name);                                   /* $XDG_STATE_HOME/tenon/NAME, the folder made; owned, NULL: none */
 
-char *state_dir(void);                                                /* that folder itself, made; owned, NULL: none */
+char *state_dir(void);                                                /* that folder itself, not made; owned, NULL: none */
 char *backup_dir(const char *transcript);                             /* beside that file (NULL: the usual one); owned, NULL: none */
 
 /* ---- consent: trust.c ---- */

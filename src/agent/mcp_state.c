@@ -5,8 +5,6 @@
  * from what is pinned is asked about, whatever allows it, with the difference shown. One file a server, named by how it is
  * started (or its address), so a server of another file is another server. A lazy server is offered from the list alone
  * and started by its first call; its tools are then compared before that call is made. */
-#include <errno.h>
-#include <sys/stat.h>
 
 #include "agent/mcp.h"
 
@@ -37,13 +35,9 @@ static char *file_of(const struct mcp *m)
     str_fmt(&id, "%s\n%s\n", m->name, m->url ? m->url : "");
     for (int i = 0; i < m->argv.n; i++) str_fmt(&id, "%s\n", m->argv.p[i]);
     sha256_hex(id.p, id.len, hex);
-    str_fmt(&path, "%s/servers", m->ts->opts.state_dir);
-    bool ok = mkdir(path.p, 0700) == 0 || errno == EEXIST;
-    str_fmt(&path, "/%.32s.json", hex);
+    str_fmt(&path, "%s/servers/%.32s.json", m->ts->opts.state_dir, hex);
     str_done(&id);
-    if (ok) return str_take(&path);
-    str_done(&path);
-    return NULL;
+    return str_take(&path);
 }
 
 void mcp_state_read(struct mcp *m)
@@ -72,6 +66,7 @@ void mcp_state_write(struct mcp *m)
     json_set(o, "pinned", json_copy(m->pinned));
     json_set(o, "listed", m->listed ? json_copy(m->listed) : json_new_array());
     json_write(&text, o, JSON_COMPACT);
+    dirs_make(path);                                    /* else writing says why not */
     if (!file_write(path, text.p, text.len, &e)) log_line(LOG_WARN, "mcp_state_not_kept server=%s why=\"%s\"", m->name, e.msg);
     json_free(o);
     str_done(&text);

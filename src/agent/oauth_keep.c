@@ -15,12 +15,8 @@ static char *path_of(const struct oauth *o, const char *kind, const char *id)
     char hash[65];
     if (!o->dir) return NULL;
     sha256_hex(id, strlen(id), hash);
-    str_fmt(&s, "%s/tokens", o->dir);
-    bool ok = mkdir(s.p, 0700) == 0 || errno == EEXIST;
-    str_fmt(&s, "/%s-%.32s.json", kind, hash);
-    if (ok) return str_take(&s);
-    str_done(&s);
-    return NULL;
+    str_fmt(&s, "%s/tokens/%s-%.32s.json", o->dir, kind, hash);
+    return str_take(&s);
 }
 
 /* A new file that nobody else can open at any time, then in the old one's place. */
@@ -29,6 +25,7 @@ static void write_private(const char *path, const struct json *v)
     struct str text = { 0 }, tmp = { 0 };
     json_write(&text, v, JSON_COMPACT);
     str_fmt(&tmp, "%s.%ld", path, (long)getpid());
+    dirs_make(path);                                    /* else opening says why not */
     unlink(tmp.p);
     int fd = open(tmp.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool ok = fd >= 0 && write(fd, text.p, text.len) == (ssize_t)text.len;

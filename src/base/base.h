@@ -178,6 +178,7 @@ void file_out_put(struct file_out *o, const void *p, size_t n);       /* an erro
 bool file_out_commit(struct file_out *o, struct err *e);
 void file_out_abort(struct file_out *o);                              /* NULL-safe on a zeroed struct */
 bool file_exists(const char *path);
+bool dirs_make(const char *path);                                     /* the folders above its last slash, 0700; false: errno says why */
 
 /* From now on a mapped file that becomes shorter ends nobody: what is missing reads as zeros, and this says so. */
 void map_guard(void);

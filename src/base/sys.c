@@ -230,6 +230,20 @@ bool file_exists(const char *path)
 
 /* ---- writing ---- */
 
+bool dirs_make(const char *path)
+{
+    bool ok = true;
+    char *dir = mem_str(path);
+    for (char *p = *dir ? dir + 1 : dir; *p && ok; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        ok = mkdir(dir, 0700) == 0 || errno == EEXIST;
+        *p = '/';
+    }
+    mem_free(dir);
+    return ok;
+}
+
 bool file_out_open(struct file_out *o, const char *path, struct err *e)
 {
     struct str tmp = { 0 };

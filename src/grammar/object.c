@@ -261,14 +261,19 @@ static bool any_free(const struct matcher *m, const struct frame *f, const struc
     return true;
 }
 
+/* Has a class surely more than n names? */
+static bool has_more_names(const struct strs *s, uint32_t n)
+{
+    return !s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, n + 1) > n;
+}
+
 /* Of a class with few names: are n (1 or 2) of them still free? */
 static bool names_left(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t n)
 {
     const struct obj *o = frame_obj(m, f);
     const struct strs *s = &o->cls[cls].s;
     uint32_t taken = o->n_key + f->n_dyn + n - 1;
-    if (!s->dfa || !taken || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, taken + 1) > taken)
-        return true;
+    if (!taken || has_more_names(s, taken)) return true;
     struct conf c = { .kind = C_KEY, .cls = (uint8_t)(cls + 1), .dfa = DFA_START };
     uint64_t key = names_key(m, f, &c, s, mix64(used_hash(m, f), n)), last;
     uint32_t have = memo_get(m, key);
@@ -280,9 +285,7 @@ bool obj_names_scarce(const struct matcher *m, const struct conf *c)
     if (c->kind != C_KEY || !c->cls || validating(m)) return false;
     const struct frame *f = &m->frame[c->frame];
     const struct obj *o = frame_obj(m, f);
-    const struct strs *s = &o->cls[c->cls - 1].s;
-    uint32_t taken = o->n_key + f->n_dyn + 2;           /* the one being written, and another */
-    return s->dfa && dfa_lens(s->dfa, DFA_START)->max != NONE && dfa_count(s->dfa, DFA_START, taken + 1) <= taken;
+    return !has_more_names(&o->cls[c->cls - 1].s, o->n_key + f->n_dyn + 2);   /* the one being written, and another */
 }
 
 static bool any_fits(const struct matcher *m, const struct alts *l, uint16_t depth)
