@@ -2,6 +2,7 @@
  * nothing behind; prefixes are found again exactly. */
 #include "quoted.h"
 
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -649,35 +650,50 @@ TEST(grammars_kept_are_bounded)
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
+/* Anonymous pages in memory, in KiB: those of files come and go as the kernel likes. */
 static long resident_kb(void)
 {
-    long pages = 0, all;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f || fscanf(f, "%ld %ld", &all, &pages) != 2) pages = 0;
+    char line[128];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "RssAnon: %ld", &kb) == 1) break;
     if (f) fclose(f);
-    return pages * (long)(page_size() / 1024);
+    return kb;
 }
 
-TEST(memory_stays_flat)
+/* Four requests at a time, a tenth of which leave early. */
+static void ask_in_fours(struct rig *r, int from, int to)
 {
-    enum { WARM = 300, MORE = 900 };
-    if (SANITIZED || !resident_kb()) SKIP("memory is not measured here");
-    struct rig r = rig_open(&(struct sched_opts){ .n_seq = 4, .kv_positions = 2048 });
-    long before = 0;
-    size_t masks = 0;                                                 /* what the vocabulary remembers has a limit of its own, 64 MiB */
-    for (int i = 0; i < WARM + MORE; i += 4) {
+    for (int i = from; i < to; i += 4) {
         struct answer a[4] = { 0 };
-        if (i == WARM) before = resident_kb(), masks = vocab_cache_stats(r.en->vocab).bytes;
         for (int k = 0; k < 4; k++) {
             a[k].r = kind((uint64_t)(i + k) % 40);
             a[k].r.sampling.seed = (uint64_t)i, a[k].r.max_tokens = MAX(a[k].r.max_tokens / 2, 24);
-            a[k].stop_after = i % 40 ? 0 : 3;                         /* a tenth leaves early */
-            submit(&r, &a[k], NULL, 0);
+            a[k].stop_after = i % 40 ? 0 : 3;
+            submit(r, &a[k], NULL, 0);
         }
         for (int k = 0; k < 4; k++) wait_for(&a[k]), answer_done(&a[k]);
     }
-    long grown = resident_kb() - before - (long)((vocab_cache_stats(r.en->vocab).bytes - masks) / 1024);
-    CHECK(grown < 1024, "%ld KiB more after %d requests", grown, MORE);
+}
+
+/* What is lost by every request is lost in each stretch of requests; what the kernel does meanwhile (a page brought back,
+ * small pages made into a large one) shows in one of them. */
+TEST(memory_stays_flat)
+{
+    enum { WARM = 300, STRETCH = 300, STRETCHES = 4 };
+    if (SANITIZED || !resident_kb()) SKIP("memory is not measured here");
+    struct rig r = rig_open(&(struct sched_opts){ .n_seq = 4, .kv_positions = 2048 });
+    ask_in_fours(&r, 0, WARM);
+    long least = LONG_MAX;
+    for (int s = 0; s < STRETCHES; s++) {
+        long before = resident_kb();
+        size_t masks = vocab_cache_stats(r.en->vocab).bytes;         /* what the vocabulary remembers has a limit of its own, 64 MiB */
+        ask_in_fours(&r, WARM + s * STRETCH, WARM + (s + 1) * STRETCH);
+        long grown = resident_kb() - before - (long)((vocab_cache_stats(r.en->vocab).bytes - masks) / 1024);
+        least = MIN(least, grown);
+    }
+    CHECK(least < 100, "at least %ld KiB more after each %d requests", least, STRETCH);
     rig_close(&r);
 }
 
