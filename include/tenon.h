@@ -80,8 +80,8 @@ TN_API void  tn_free(char *string);
  * generating, and their tools run beside that. docs/tools.md has the rules. */
 struct tn_loop;
 struct tn_call;
-/* options: JSON, or NULL: {"system":"…","approve":"none|read-only|all","limits":{"max_turns":16,"max_calls":64,"parallel":4,
- * "result_tokens":2048,"call_ms":60000,"total_ms":…},"request":{"temperature":0,…}}. engine is lent. NULL on error. */
+/* options: JSON, or NULL: {"system":"…","approve":"none|read-only|all","limits":{"max_turns":16,"max_calls":64,"max_total_tokens":…,
+ * "parallel":4,"result_tokens":2048,"call_ms":60000,"total_ms":…},"request":{"temperature":0,…}}. engine is lent. NULL on error. */
 TN_API struct tn_loop *tn_loop_open(struct tn_engine *engine, const char *options, struct tn_error *err);
 TN_API void tn_loop_close(struct tn_loop *loop);       /* NULL is fine; no callback may be running or unanswered */
 /* A function of this program as a tool. definition: {"name","description","parameters"}, perhaps with "read_only" (may run

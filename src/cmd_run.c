@@ -94,6 +94,7 @@ static struct json *usage_json(const struct agent_report *r)
     json_set(u, "prompt_tokens", json_new_int(r->usage.prompt_tokens));
     json_set(u, "cached_tokens", json_new_int(r->usage.cached_tokens));
     json_set(u, "completion_tokens", json_new_int(r->usage.completion_tokens));
+    if (r->cost > 0) json_set(u, "cost", json_new_f64(r->cost));
     json_set(u, "turns", json_new_int(r->turns));
     json_set(u, "ms", json_new_f64((double)(int64_t)(r->ms * 1000) / 1000));
     return u;

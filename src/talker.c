@@ -92,8 +92,30 @@ static bool check(const struct talk_opts *o, struct err *e)
     if (!(o->deadline >= 0 && o->deadline <= 1e6)) return err_set(e, ERR_USAGE, "--deadline: 0 to 1000000 seconds are accepted");
     if (!(o->min_confidence >= 0 && o->min_confidence <= 1)) return err_set(e, ERR_USAGE, "--min-confidence: 0 to 1 is accepted");
     if (o->tools_max < -1 || o->tools_max > 4096) return err_set(e, ERR_USAGE, "--tools-max: 0 to 4096 is accepted");
-    return bound("max-turns", o->max_turns, e) && bound("max-calls", o->max_calls, e) && bound("parallel", o->parallel, e) &&
+    return bound("max-turns", o->max_turns, e) && bound("max-calls", o->max_calls, e) && bound("max-total-tokens", o->max_total_tokens, e) && bound("parallel", o->parallel, e) &&
            bound("result-tokens", o->result_tokens, e);
+}
+
+static bool read_price(const char *s, struct prices *p, struct err *e)
+{
+    char end;
+    int n = s ? sscanf(s, "%lf,%lf%c%lf%c", &p->prompt, &p->completion, &end, &p->cached, &end) : 2;
+    bool ok = (n == 2 || (n == 4 && end == ',')) && p->prompt >= 0 && p->completion >= 0 && p->cached >= 0 && p->prompt + p->completion < 1e12;
+    return (ok && (!s || p->prompt + p->completion > 0)) ||
+           err_set(e, ERR_USAGE, "--price: two or three amounts are accepted, as 3,15 or 3,15,0.3, not '%.40s'", s);
+}
+
+/* Of the options; what a cost is counted by may stand in a file. */
+static bool read_limits(struct agent_limits *l, const struct talk_opts *o, const struct agent_limits *file, int deadline_ms, struct err *e)
+{
+    *l = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .max_total_tokens = (int)o->max_total_tokens,
+                                .parallel = (int)o->parallel, .result_tokens = (int)o->result_tokens, .max_cost = o->max_cost,
+                                .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };
+    if (!(o->max_cost >= 0 && o->max_cost < 1e12)) return err_set(e, ERR_USAGE, "--max-cost: an amount above 0 is accepted, 0 is none");
+    if (!read_price(o->price, &l->price, e)) return false;
+    struct agent_limits both = *l;
+    if (!o->price) both.price = file->price;
+    return agent_limits_check(&both, e) || err_set(e, ERR_USAGE, "--max-cost: --price or \"limits\" of a tool file must say what a million tokens cost");
 }
 
 /* ---- the record ---- */
@@ -291,8 +313,7 @@ bool talker_open(struct talker *t, const struct talk_opts *o, struct toolset *to
     lo.tools = t->tools;
     lo.tools_max = o->tools_max >= 0 ? (int)o->tools_max : t->remote ? TOOLS_USUAL : engine_tools_max(t->speaker.engine);
     lo.transcript = t->transcript;
-    lo.limits = (struct agent_limits){ .max_turns = (int)o->max_turns, .max_calls = (int)o->max_calls, .parallel = (int)o->parallel,
-                                      .result_tokens = (int)o->result_tokens, .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };
+    if (!read_limits(&lo.limits, o, toolset_limits(t->tools), deadline_ms, e)) goto fail;
     struct json *members = request_members(o);
     lo.request = members;
     t->loop = agent_open(&lo);

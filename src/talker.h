@@ -13,12 +13,12 @@ struct tool_opts { struct opt_list tools; const char *builtin, *root, *python, *
 struct talk_opts {
     struct model_opts m;
     struct tool_opts t;
-    const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env;
+    const char *system, *approve, *transcript, *spelling, *key_order, *url, *model_name, *key_env, *price;
     struct opt_list attach;
     bool no_history, strict, resumes;
     long long resume;                                                 /* with resumes: the conversation to go on with, 0: the newest */
-    int64_t max_turns, max_calls, parallel, result_tokens, max_tokens, seed, top_k, tools_max;
-    double min_confidence, temperature, top_p, min_p, deadline;
+    int64_t max_turns, max_calls, max_total_tokens, parallel, result_tokens, max_tokens, seed, top_k, tools_max;
+    double max_cost, min_confidence, temperature, top_p, min_p, deadline;
 };
 #define TALK_DEFAULTS .max_tokens = INT64_MIN, .top_p = 1, .tools_max = -1
 
@@ -46,6 +46,9 @@ struct talk_opts {
     { "Tools", 0, "min-confidence", "X", OPT_F64, offsetof(type, at.min_confidence), "ask about calls that the model is less sure of, whatever allows them; 0: none (default: 0)" }, \
     { "Bounds", 0, "max-turns", "N", OPT_INT, offsetof(type, at.max_turns), "most turns with calls (default: 16)" }, \
     { "Bounds", 0, "max-calls", "N", OPT_INT, offsetof(type, at.max_calls), "most calls (default: 64)" }, \
+    { "Bounds", 0, "max-total-tokens", "N", OPT_INT, offsetof(type, at.max_total_tokens), "most tokens of a question, read and written, over all its turns (default: any number)" }, \
+    { "Bounds", 0, "max-cost", "X", OPT_F64, offsetof(type, at.max_cost), "most that these tokens may cost by --price (default: any amount)" }, \
+    { "Bounds", 0, "price", "P,C[,K]", OPT_STR, offsetof(type, at.price), "of a million tokens read, written and read from the cache (default: what the tool files say)" }, \
     { "Bounds", 0, "parallel", "N", OPT_INT, offsetof(type, at.parallel), "most calls that run beside each other (default: 4)" }, \
     { "Bounds", 0, "result-tokens", "N", OPT_INT, offsetof(type, at.result_tokens), "most tokens of a result (default: 2048)" }, \
     { "Bounds", 0, "deadline", "S", OPT_F64, offsetof(type, at.deadline), "seconds for a question with all its calls (default: 600 for run, none for chat)" }, \

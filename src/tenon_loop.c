@@ -201,25 +201,17 @@ static void on_event(void *ctx, const struct agent_event *ev)
     str_done(&bytes);
 }
 
-static int limit_of(const struct json *limits, const char *key)
-{
-    int64_t v = 0;
-    json_i64(json_get(limits, key), &v);
-    return v > 0 && v < 1 << 30 ? (int)v : 0;
-}
-
 static bool start(struct tn_loop *l, struct err *e)
 {
     static const char *const blankets[] = { "none", "read-only", "all" };
-    const struct json *limits = json_get(l->options, "limits"), *approve = json_get(l->options, "approve");
+    const struct json *approve = json_get(l->options, "approve");
     struct agent_opts o = { .model = &l->model, .tools = l->tools, .cancel = &l->cancel, .ui = { .event = on_event, .ctx = l }, .request = json_get(l->options, "request") };
     int known = !approve;
     for (int i = 0; i < 3; i++)
         if (json_str_is(approve, blankets[i])) o.blanket = (enum blanket)i, known = 1;
     if (!known) return err_set(e, ERR_ARG, "options.approve: none, read-only and all are accepted");
     if (o.request && !json_is(o.request, JSON_OBJECT)) return err_set(e, ERR_ARG, "options.request: must be an object");
-    o.limits = (struct agent_limits){ limit_of(limits, "max_turns"), limit_of(limits, "max_calls"), limit_of(limits, "parallel"), limit_of(limits, "result_tokens"),
-                                     limit_of(limits, "call_ms"), limit_of(limits, "total_ms") };
+    if (!agent_limits_read(&o.limits, json_get(l->options, "limits"), e)) return err_in(e, "options");
     if (l->ask) o.ui.ask = on_ask;
     l->loop = agent_open(&o);
     if (json_is(json_get(l->options, "system"), JSON_STRING)) agent_system(l->loop, json_str(json_get(l->options, "system"), NULL));

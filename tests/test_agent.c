@@ -195,6 +195,9 @@ static const struct row {
     { "an empty result is said in words", { { NULL, { { "empty", "{}" } } }, { "Done." } }, 2, STOP_ANSWER, 1, 0, "(no output)", NULL, NULL },
     { "turns are bounded", { { NULL, { { "clock", "{}" } } } }, 1, STOP_MAX_TURNS, 3, 3, "I stop here.", NULL, "<clock >clock <clock >clock <clock >clock ", { .max_turns = 3 } },
     { "calls are bounded", { { NULL, { { "clock", "{}" }, { "clock", "{\"a\":1}" } } } }, 1, STOP_MAX_CALLS, 4, 3, "the bound", NULL, NULL, { .max_calls = 5 } },
+    { "tokens are bounded: 15 each turn", { { NULL, { { "clock", "{}" } } } }, 1, STOP_MAX_TOKENS, 2, 3, "the bound", NULL, "<clock >clock <clock >clock ", { .max_total_tokens = 45 } },
+    { "one token more than two turns take", { { NULL, { { "clock", "{}" } } } }, 1, STOP_MAX_TOKENS, 2, 3, "the bound", NULL, NULL, { .max_total_tokens = 31 } },
+    { "cost is bounded: 45 a turn", { { NULL, { { "clock", "{}" } } } }, 1, STOP_MAX_COST, 1, 3, "the bound", NULL, NULL, { .max_cost = 90, .price = { .prompt = 2e6, .completion = 5e6 } } },
     { "time is bounded", { { NULL, { { "clock", "{\"ms\":60}" } } } }, 1, STOP_DEADLINE, -1, 3, "I stop here.", NULL, NULL, { .total_ms = 100 } },
     { "the same again and again: told, then stopped", { { NULL, { { "read", "{\"a\":1,\"ms\":0}" } } }, { NULL, { { "read", "{\"ms\":0,\"a\":1.0}" } } }, { NULL, { { "read", "{\"a\":1,\"ms\":0}" } } } }, 3,
       STOP_LOOP_DETECTED, 5, 3, "You have already called read", NULL, NULL },
@@ -235,7 +238,7 @@ TEST(scripts_end_as_they_should)
 
 TEST(reasons_have_their_names)
 {
-    static const char *const names[] = { "answer", "max_turns", "max_calls", "deadline", "context_full", "loop_detected", "denied", "low_confidence", "interrupted", "error" };
+    static const char *const names[] = { "answer", "max_turns", "max_calls", "max_total_tokens", "max_cost", "deadline", "context_full", "loop_detected", "denied", "low_confidence", "interrupted", "error" };
     for (int i = STOP_ANSWER; i <= STOP_ERROR; i++) CHECK(!strcmp(stop_name((enum stop)i), names[i]), "%s", stop_name((enum stop)i));
 }
 

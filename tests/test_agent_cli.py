@@ -90,6 +90,9 @@ def test_schema_constrains_the_answer(tmp_path):
     (["run"], ["PROMPT"], 2),
     (["run", "--approve", "some", "x"], ["--approve", "read-only"], 2),
     (["run", "--max-turns", "-1", "x"], ["--max-turns"], 2),
+    (["run", "--max-cost", "1", "x"], ["--max-cost", "--price"], 2),
+    (["run", "--max-cost", "1", "--price", "3", "x"], ["--price", "3,15"], 2),
+    (["run", "--max-cost", "1", "--price", "3,15,", "x"], ["--price", "3,15"], 2),
     (["run", "--tools", "/no/such.json", "x"], ["/no/such.json"], 1),
     (["run", "--tools-builtin", "reed_file", "x"], ["reed_file", "read_file"], 1),
     (["tools", "test", "--tools", TOOLS, "count_line"], ["nearest is count_lines"], 1),
@@ -110,6 +113,10 @@ def test_refused_with_one_line(args, words, status):
     ({"commands": {"ls": {"argv": ["ls"], "parameters": {"type": "array"}}}}, ["ls"]),
     ({"mcpServers": {"x": {}}}, ["mcpServers.x", "command"]),
     ({"limits": {"max_turns": "many"}}, ["max_turns"]),
+    ({"limits": {"max_turn": 3}}, ["max_turn\"", "max_total_tokens"]),
+    ({"limits": {"max_cost": 1}}, ["price", "million tokens"]),
+    ({"limits": {"max_cost": -1, "price": {"prompt": 1}}}, ["max_cost", "above 0"]),
+    ({"limits": {"price": {"prompts": 1}}}, ["prompts", "completion"]),
 ])
 def test_wrong_tool_files(tmp_path, tools, words):
     rc, out, err = tenon("tools", "list", "--tools", write(tmp_path / "t.json", tools))

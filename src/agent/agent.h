@@ -88,7 +88,21 @@ typedef enum elicit elicit_fn(void *ctx, const struct elicitation *q, struct jso
  * a browser) and returns at once; false: it cannot be shown. Called on any thread, one at a time. */
 typedef bool sign_in_fn(void *ctx, const char *server, const char *url);
 
-struct agent_limits { int max_turns, max_calls, parallel, result_tokens, call_ms, total_ms; };  /* zeros: defaults */
+/* Bounds of one question with all its calls: name, default (0: none). */
+#define LIMIT_LIST(X) \
+    X(max_turns, 16) X(max_calls, 64) X(max_total_tokens, 0) X(parallel, 4) X(result_tokens, 2048) X(call_ms, 60000) X(total_ms, 0)
+struct prices { double prompt, cached, completion; };                 /* of a million tokens, in any currency; cached 0: as prompt */
+struct agent_limits {                                                 /* zeros: defaults */
+#define X(name, otherwise) int name;
+    LIMIT_LIST(X)
+#undef X
+    double max_cost;                                                  /* of all tokens, in the currency of price; 0: none */
+    struct prices price;
+};
+/* {"max_turns": 16, …, "max_cost": 0.5, "price": {"prompt": 3, "cached": 0.3, "completion": 15}}; NULL changes nothing. ERR_ARG:
+ * a member that is unknown or no number from 1 on (costs: above 0), or a greatest cost without prices. */
+bool agent_limits_read(struct agent_limits *l, const struct json *v, struct err *e);
+bool agent_limits_check(const struct agent_limits *l, struct err *e); /* the last of these alone */
 struct toolset_opts {
     const char *root;                                                 /* file tools stay below it; NULL: the working directory */
     const char *python;                                               /* of the interpreter; NULL: /usr/bin/python3 */
@@ -157,6 +171,7 @@ struct agent_model {
 
 #define STOP_LIST(X) \
     X(STOP_ANSWER, "answer", 0) X(STOP_MAX_TURNS, "max_turns", 3) X(STOP_MAX_CALLS, "max_calls", 3) \
+    X(STOP_MAX_TOKENS, "max_total_tokens", 3) X(STOP_MAX_COST, "max_cost", 3) \
     X(STOP_DEADLINE, "deadline", 3) X(STOP_CONTEXT_FULL, "context_full", 3) X(STOP_LOOP_DETECTED, "loop_detected", 3) \
     X(STOP_DENIED, "denied", 4) X(STOP_UNSURE, "low_confidence", 6) X(STOP_INTERRUPTED, "interrupted", 130) X(STOP_ERROR, "error", 1)
 enum stop {                                                           /* why a loop ended: code, name, exit status */
@@ -204,7 +219,7 @@ struct agent_opts {
 };
 struct agent_report {
     enum stop stop; bool was_cut, failed_at_end, denied, unsure;              /* cut: by the token limit; failed: the last call that ran */
-    int turns, calls; double ms;
+    int turns, calls; double ms, cost;                                /* cost: 0 without prices */
     struct usage usage; struct timing timing;                         /* sums over generations; first_token_ms: of the first */
     struct usage last; struct timing last_timing;                     /* of the last generation */
     struct str text;                                                  /* of the last message */

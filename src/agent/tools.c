@@ -431,16 +431,6 @@ static bool read_declared(struct toolset *ts, const struct json *v, struct err *
 
 /* ---- the object ---- */
 
-static bool read_limits(struct toolset *ts, const struct json *v, struct err *e)
-{
-    struct agent_limits *l = &ts->limits;
-    if (!v) return true;
-    if (!json_is(v, JSON_OBJECT)) return err_set(e, ERR_ARG, "limits: must be an object");
-    return read_number(v, "max_turns", &l->max_turns, e) && read_number(v, "max_calls", &l->max_calls, e) &&
-           read_number(v, "parallel", &l->parallel, e) && read_number(v, "result_tokens", &l->result_tokens, e) &&
-           read_number(v, "call_ms", &l->call_ms, e) && read_number(v, "total_ms", &l->total_ms, e);
-}
-
 typedef bool read_fn(struct toolset *ts, const char *name, const struct json *config, const char *dir, struct err *e);
 static bool read_group(struct toolset *ts, const struct json *sources, const char *group, read_fn *read, const char *dir, struct err *e)
 {
@@ -466,7 +456,7 @@ static bool members_known(const struct json *v, struct err *e)
 
 static bool read_sources(struct toolset *ts, const struct json *v, const char *dir, struct err *e)
 {
-    return members_known(v, e) && read_limits(ts, json_get(v, "limits"), e) && read_group(ts, v, "commands", command_read, dir, e) &&
+    return members_known(v, e) && agent_limits_read(&ts->limits, json_get(v, "limits"), e) && read_group(ts, v, "commands", command_read, dir, e) &&
            read_group(ts, v, "http", web_read, dir, e) && openapi_read(ts, json_get(v, "openapi"), dir, e) &&
            mcp_read(ts, json_get(v, "mcpServers"), dir, e);
 }

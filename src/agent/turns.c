@@ -39,19 +39,11 @@ void agent_report_done(struct agent_report *r)
     *r = (struct agent_report){ 0 };
 }
 
-static int or_default(int a, int b, int otherwise) { return a > 0 ? a : b > 0 ? b : otherwise; }
-
 struct agent *agent_open(const struct agent_opts *o)
 {
-    static const struct agent_limits none;
     struct agent *l = mem_zero(sizeof *l);
-    const struct agent_limits *f = o->tools ? toolset_limits(o->tools) : &none, *m = &o->limits;
     l->o = *o;
-    l->lim = (struct agent_limits){
-        or_default(m->max_turns, f->max_turns, 16),     or_default(m->max_calls, f->max_calls, 64),
-        or_default(m->parallel, f->parallel, 4),        or_default(m->result_tokens, f->result_tokens, 2048),
-        or_default(m->call_ms, f->call_ms, 60000),      or_default(m->total_ms, f->total_ms, 0),
-    };
+    l->lim = limits_of(&o->limits, o->tools ? toolset_limits(o->tools) : NULL);
     if (o->model->n_ctx > 0) l->lim.result_tokens = MIN(l->lim.result_tokens, MAX(o->model->n_ctx / 4, 32));
     l->messages = json_new_array();
     l->request = o->request ? json_copy(o->request) : json_new_object();
@@ -95,7 +87,7 @@ bool agent_generate(struct agent *l, struct json *body, bool bounded, struct mes
     return true;
 }
 
-static void add_usage(struct agent_report *r, const struct message *m)
+static void add_usage(struct agent_report *r, const struct prices *price, const struct message *m)
 {
     const struct usage *u = &m->usage;
     if (!r->usage.completion_tokens) r->timing.first_token_ms = m->timing.first_token_ms;
@@ -103,6 +95,7 @@ static void add_usage(struct agent_report *r, const struct message *m)
     r->usage.cached_tokens += u->cached_tokens;
     r->usage.completion_tokens += u->completion_tokens;
     r->usage.forced_tokens += u->forced_tokens;
+    r->cost += cost_of(price, u);
     r->timing.prefill_ms += m->timing.prefill_ms;
     r->timing.decode_ms += m->timing.decode_ms;
     r->timing.total_ms += m->timing.total_ms;
@@ -184,6 +177,9 @@ static enum stop bound_of(const struct ask_run *t, int n)
     const struct agent *l = t->l;
     if (t->r->turns > l->lim.max_turns) return STOP_MAX_TURNS;
     if (t->r->calls + n > l->lim.max_calls) return STOP_MAX_CALLS;
+    int tokens = t->r->usage.prompt_tokens + t->r->usage.completion_tokens;
+    if (l->lim.max_total_tokens && tokens >= l->lim.max_total_tokens) return STOP_MAX_TOKENS;
+    if (l->lim.max_cost > 0 && t->r->cost >= l->lim.max_cost) return STOP_MAX_COST;
     if (l->deadline && clock_ns() > l->deadline) return STOP_DEADLINE;
     return STOP_ANSWER;
 }
@@ -204,13 +200,13 @@ static struct json *body_with_note(struct ask_run *t, enum stop why)
 /* An answer without tools, after a bound. */
 static void answer_anyway(struct ask_run *t, enum stop why)
 {
-    bool told = why == STOP_MAX_TURNS || why == STOP_MAX_CALLS || why == STOP_CONTEXT_FULL;
+    bool told = why != STOP_DEADLINE && why != STOP_LOOP_DETECTED;
     struct message m = { 0 };
     struct err e = { 0 };
     talk_fit(t->l);
     agent_tell(t->l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
     bool ok = agent_generate(t->l, told ? talk_body(t->l, true) : body_with_note(t, why), false, &m, &e);
-    add_usage(t->r, &m);
+    add_usage(t->r, &t->l->lim.price, &m);
     if (ok) {
         log_usage(t->l, &m);
         talk_push(t->l, assistant(&m, NULL, 0));                      /* calls of a foreign endpoint that knows no "none" are dropped */
@@ -281,7 +277,7 @@ static bool turn(struct ask_run *t)
     talk_fit(l);
     agent_tell(l, &(struct agent_event){ .kind = AG_TURN, .turn = ++t->r->turns });
     if (!agent_generate(l, talk_body(l, false), true, &m, &e)) return message_done(&m), fail(t->r, &e);
-    add_usage(t->r, &m);
+    add_usage(t->r, &l->lim.price, &m);
     log_usage(l, &m);
     int n = take_calls(l, &m, &call);
     keep_text(t->r, &m);

@@ -40,6 +40,10 @@ enum calls_end calls_handle(struct agent *l, struct call *call, int n);
 void calls_refuse(struct agent *l, struct call *call, int n, const char *why); /* none runs, each is told why */
 void call_done(struct call *c);
 
+/* limits.c */
+struct agent_limits limits_of(const struct agent_limits *own, const struct agent_limits *file); /* what own leaves out from the file, else defaults */
+double cost_of(const struct prices *p, const struct usage *u);
+
 /* choose.c: which tools the model is shown */
 bool choose_applies(const struct agent *l);
 void choose_tools(struct agent *l);                                   /* before a generation: the choice, or the old one if it still fits */

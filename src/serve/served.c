@@ -447,7 +447,7 @@ static bool add_tools(struct served *l, struct err *e)
 static void send_end(struct served *l, const struct agent_report *r, const struct err *e)
 {
     struct event ev = { .kind = EV_FINISH, .reason = FINISH_STOP, .usage = r->usage, .timing = r->timing };
-    if (r->was_cut || r->stop == STOP_MAX_TURNS || r->stop == STOP_DEADLINE) ev.reason = FINISH_LENGTH;
+    if (r->was_cut || r->stop == STOP_MAX_TURNS || r->stop == STOP_MAX_TOKENS || r->stop == STOP_MAX_COST || r->stop == STOP_DEADLINE) ev.reason = FINISH_LENGTH;
     if (r->stop == STOP_INTERRUPTED && !l->client_called && !json_len(l->asked)) ev.reason = FINISH_CANCEL;
     if (e->code) ev = (struct event){ .kind = EV_ERROR, .code = e->code, .bytes = { e->msg, strlen(e->msg) } };
     job_event(l->choice, &ev);                                        /* the job may be gone now */
