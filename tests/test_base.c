@@ -1,4 +1,5 @@
 /* test_base.c -- errors, arenas, strings, UTF-8, JSON, threads, random numbers, files. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -86,6 +87,11 @@ static const struct { const char *why, *text, *error; } json_rows[] = {
     { "bad utf-8", "\"\xc3(\"", "byte 1: not valid UTF-8" },
     { "same key twice", "{\"a\":1,\"b\":2,\"\\u0061\":3}", "byte 13: the same key a second time in one object" },
     { "same key in two objects", "[{\"a\":1},{\"a\":2,\"b\":{\"a\":3}}]", NULL },
+    { "same key twice among many", "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1,\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,"
+      "\"f\":1,\"g\":1,\"h\":[{\"1\":1}],\"4\":{}}", "byte 111: the same key a second time in one object" },
+    { "U+0000 in a key", "{\"a\":1,\"b\\u0000\":[2]}", "byte 7: a key must not hold \\u0000" },
+    { "escaped key", "{\"\\ud83d\\ude00\\n\":1}", NULL },
+    { "bad value behind good ones", "{\"a\":[1,{\"b\":2},\"x\"],\"c\":nul}", "byte 25: expected a JSON value, got 'n'" },
     { "unclosed string", "[\"abc", "byte 1: a string that begins here has no end" },
     { "unclosed object", "{\"a\":1", "byte 6: expected ',' or '}', got the end" },
 };
@@ -179,6 +185,94 @@ TEST(json_null_is_a_value)
     json_set(o, "a", json_new_null());
     CHECK(json_get(o, "a") && json_is(json_get(o, "a"), JSON_NULL) && !json_get(o, "b"), "null and absent differ");
     json_free(o);
+}
+
+static void add_keys(struct json *o, int from, int to)
+{
+    char key[16];
+    for (int i = from; i < to; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        json_set(o, key, json_new_int(i));
+    }
+}
+
+/* The keys of o, each at its place with its number: from step by step. */
+static bool has_keys(const struct json *o, int from, int to, int step)
+{
+    struct json_iter it = json_iter(o);
+    char key[16];
+    int64_t n;
+    for (int i = from; i < to; i += step) {
+        snprintf(key, sizeof key, "k%d", i);
+        if (!json_next(&it) || strcmp(it.key, key) || json_get(o, key) != it.value || !json_i64(it.value, &n) || n != i) return false;
+    }
+    return !json_next(&it) && !json_get(o, "none");
+}
+
+TEST(json_objects_keep_order_at_any_size)
+{
+    static const int sizes[] = { 0, 1, 15, 16, 17, 33, 400 };         /* on both sides of where a table is made */
+    for (size_t i = 0; i < LEN(sizes); i++) {
+        int n = sizes[i];
+        struct str text = { 0 };
+        struct json *made = json_new_object();
+        add_keys(made, 0, n);
+        CHECK(has_keys(made, 0, n, 1), "%d keys set", n);
+        json_write(&text, made, JSON_COMPACT);
+        struct json *read = json_parse(text.p, text.len, NULL);
+        CHECK(read && has_keys(read, 0, n, 1) && json_equal(read, made), "%d keys read", n);
+        add_keys(read, n, n + 40);
+        CHECK(has_keys(read, 0, n + 40, 1), "%d keys read, 40 set", n);
+        add_keys(read, 0, n + 40);
+        CHECK(has_keys(read, 0, n + 40, 1), "%d keys replaced in their places", n + 40);
+        char key[16];
+        for (int k = 1; k < n + 40; k += 2) {
+            snprintf(key, sizeof key, "k%d", k);
+            json_unset(read, key);
+        }
+        CHECK(has_keys(read, 0, n + 40, 2), "each second of %d taken out", n + 40);
+        struct json *twin = json_copy(read);
+        json_free(read);
+        CHECK(has_keys(twin, 0, n + 40, 2), "a copy of %d", n + 40);
+        json_free(twin);
+        json_free(made);
+        str_done(&text);
+    }
+}
+
+/* Parts of one tree are shared and freed by several threads; each has values of its own to look at. */
+static void *share_parts(void *ctx)
+{
+    const struct json *root = ctx;
+    for (size_t i = 0; i < 2000; i++) {
+        struct json *part = json_share(json_at(root, i % json_len(root))), *list = json_new_array();
+        json_push(list, part);
+        json_free(list);
+    }
+    return NULL;
+}
+
+TEST(json_parts_outlive_the_rest)
+{
+    struct str text = { 0 };
+    str_putc(&text, '[');
+    for (int i = 0; i < 3000; i++) str_fmt(&text, "%s{\"n\":%d,\"text\":\"%0*d\"}", i ? "," : "", i, i % 5 ? i % 50 + 1 : 5000, i);
+    str_putc(&text, ']');
+    struct json *root = json_parse(text.p, text.len, NULL), *part[30];
+    pthread_t thread[3];
+    CHECK(root && json_len(root) == 3000, "read");
+    for (size_t i = 0; i < LEN(part); i++) part[i] = json_share(json_at(root, i * 100));
+    for (size_t i = 0; i < LEN(thread); i++) pthread_create(&thread[i], NULL, share_parts, root);
+    for (size_t i = 0; i < LEN(thread); i++) pthread_join(thread[i], NULL);
+    json_free(root);
+    for (size_t i = 0; i < LEN(part); i++) {
+        int64_t n = -1;
+        size_t len;
+        const char *p = json_str(json_get(part[i], "text"), &len);
+        CHECK(json_i64(json_get(part[i], "n"), &n) && n == (int64_t)i * 100 && p && (size_t)atol(p) == i * 100 && len == 5000, "part %zu", i);
+        json_free(part[i]);
+    }
+    str_done(&text);
 }
 
 TEST(utf8_is_strict)

@@ -12,7 +12,6 @@ command -v meson >/dev/null 2>&1 || need meson
 command -v pkg-config >/dev/null 2>&1 || need pkg-config
 command -v python3 >/dev/null 2>&1 || need python3
 has() { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$1"; }
-has json-c || need libjson-c-dev
 has libpcre2-8 || need libpcre2-dev
 has libzstd || need libzstd-dev
 has zlib || need zlib1g-dev

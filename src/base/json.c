@@ -1,95 +1,171 @@
-/* json.c -- JSON values over json-c.
+/* json.c -- JSON values: owners, looking things up, building, equality.
  *
- * json-c has no object for null, so null is a tag of our own. Every number is stored as a json-c double
- * that carries its text: integers keep all digits, 1.0 stays 1.0, and reading a tree never changes it
- * (json-c caches the text of integers inside the object, which two reading threads must not do). */
+ * Numbers are kept as they were written: integers keep all digits, 1.0 stays 1.0. An object keeps the order of its keys in
+ * a plain list; where there are more than a few, a table of places lies behind the list in the same allocation. Nothing is
+ * found out late, so that any number of threads may read one tree. null is one value for all. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-/* Two of json-c's names are ours as well: its are renamed where its header is read. */
-#define json_type jc_type
-#define json_bool jc_bool
-#include <json-c/json.h>
-#undef json_type
-#undef json_bool
-
 #include "base/json_int.h"
 
-static char null_tag;
-#define NULL_VALUE ((struct json *)(void *)&null_tag)
+static struct json null_value = { .type = JSON_NULL, .refs = 1 };
 
-static struct json_object *raw(const struct json *v)
+/* ---- pools ---- */
+
+enum { BLOCK_LEAST = 256, BLOCK_MOST = 32 << 10, OWN_FROM = 4 << 10 };   /* what is longer is an allocation of its own */
+
+static void block_drop(struct block *b, uint32_t n)
 {
-    return v == NULL_VALUE ? NULL : (struct json_object *)v;
+    if (b && atomic_fetch_sub_explicit(&b->live, n, memory_order_acq_rel) == n) mem_free(b);
 }
 
-static struct json *wrap(struct json_object *o)
+void json_pool_open(struct json_pool *p, size_t first_bytes)
 {
-    return o ? (struct json *)o : NULL_VALUE;
+    *p = (struct json_pool){ .size = MIN(MAX(first_bytes, (size_t)BLOCK_LEAST), (size_t)BLOCK_MOST) };
 }
 
-/* ---- parsing ---- */
-
-/* Gives every number below o its text, in order of the document; *next is the number to come. */
-static struct json_object *with_text(struct json_object *o, const struct json_marks *m, size_t *next)
+void json_pool_close(struct json_pool *p)
 {
-    switch (json_object_get_type(o)) {
-    case json_type_int:
-    case json_type_double: {
-        const struct bytes *b = &m->number[(*next)++];
-        char *text = mem_alloc(b->len + 1);
-        memcpy(text, b->p, b->len);
-        text[b->len] = 0;
-        struct json_object *d = json_object_new_double_s(strtod(text, NULL), text);
-        mem_free(text);
-        return d;
-    }
-    case json_type_array:
-        for (size_t i = 0; i < json_object_array_length(o); i++) {
-            struct json_object *old = json_object_array_get_idx(o, i), *v = with_text(old, m, next);
-            if (v != old) json_object_array_put_idx(o, i, v);
+    if (p->n) atomic_fetch_add_explicit(&p->block->live, p->n, memory_order_relaxed);
+    block_drop(p->block, 1);
+    *p = (struct json_pool){ .size = p->size };
+}
+
+static void json_pool_room(struct json_pool *p, size_t n)
+{
+    if ((size_t)(p->end - p->at) >= n + 8) return;      /* 8: everything in it begins at a multiple of that */
+    json_pool_close(p);
+    size_t size = MAX(p->size, n + sizeof(struct block) + 8);
+    p->size = MIN(p->size * 2, (size_t)BLOCK_MOST);
+    p->block = mem_alloc(size);
+    p->block->live = 1;
+    p->at = (char *)(p->block + 1);
+    p->end = (char *)p->block + size;
+}
+
+/* A value with n bytes of its own behind it, at *data: in the same block, or an allocation if they are many. */
+static struct json *value_with(struct json_pool *p, enum json_type type, size_t n, void **data)
+{
+    bool own = n >= OWN_FROM;
+    json_pool_room(p, sizeof(struct json) + (own ? 0 : n));
+    struct json *v = (struct json *)(void *)p->at;
+    *v = (struct json){ .type = (uint8_t)type, .own = own, .refs = 1, .home = (uint32_t)((p->at - (char *)p->block) / 8) };
+    p->at += sizeof *v;
+    *data = own ? mem_alloc(n) : p->at;
+    if (!own) p->at += (n + 7) & ~(size_t)7;
+    p->n++;
+    return v;
+}
+
+struct json *json_pool_value(struct json_pool *p, enum json_type type)
+{
+    void *none;
+    return value_with(p, type, 0, &none);
+}
+
+struct json *json_pool_text(struct json_pool *p, enum json_type type, size_t n)
+{
+    void *text;
+    struct json *v = value_with(p, type, n + 1, &text);
+    v->text = text;
+    v->text[n] = 0;
+    v->len = (uint32_t)n;
+    return v;
+}
+
+struct json *json_pool_array(struct json_pool *p, struct json *const *item, size_t n)
+{
+    void *list;
+    struct json *v = value_with(p, JSON_ARRAY, n * sizeof *item, &list);
+    v->item = list;
+    v->len = v->cap = (uint32_t)n;
+    if (n) memcpy(v->item, item, n * sizeof *item);
+    return v;
+}
+
+/* ---- members ---- */
+
+static uint32_t slots_of(uint32_t cap)
+{
+    uint32_t n = 2 * FEW_MEMBERS;
+    while (n < cap * 2) n *= 2;
+    return n;
+}
+
+static size_t members_bytes(uint32_t cap)
+{
+    return cap * sizeof(struct member) + (cap > FEW_MEMBERS ? slots_of(cap) * sizeof(uint32_t) : 0);
+}
+
+static uint32_t *slots(const struct json *v) { return (uint32_t *)(void *)(v->member + v->cap); }
+
+static bool is_key(const struct member *m, const char *key, size_t len) { return m->len == len && !memcmp(m->key, key, len); }
+
+/* The place of a key in a large object's table: its own, or an empty one. */
+static uint32_t *slot_of(const struct json *v, const char *key, size_t len)
+{
+    uint32_t *slot = slots(v), last = slots_of(v->cap) - 1, h = (uint32_t)hash64(key, len, 0) & last;
+    while (slot[h] && !is_key(&v->member[slot[h] - 1], key, len)) h = (h + 1) & last;
+    return &slot[h];
+}
+
+/* Notes all members; false: *twice has the key of one before it. */
+static bool index_members(const struct json *v, size_t *twice)
+{
+    if (v->cap <= FEW_MEMBERS) return true;
+    memset(slots(v), 0, slots_of(v->cap) * sizeof(uint32_t));
+    for (uint32_t i = 0; i < v->len; i++) {
+        uint32_t *at = slot_of(v, v->member[i].key, v->member[i].len);
+        if (*at) {
+            *twice = i;
+            return false;
         }
-        return o;
-    case json_type_object:
-        for (struct lh_entry *k = json_object_get_object(o)->head; k; k = k->next) {
-            struct json_object *old = (struct json_object *)k->v, *v = with_text(old, m, next);
-            if (v != old) json_object_object_add(o, (const char *)k->k, v);
-        }
-        return o;
-    default: return o;
+        *at = i + 1;
     }
+    return true;
 }
 
-static struct json *build(const char *text, size_t len, const struct json_marks *m, struct err *e)
+static struct member *member_of(const struct json *v, const char *key, size_t len)
 {
-    if (len >= INT32_MAX) {
-        err_set(e, ERR_LIMIT, "a JSON text of %zu bytes; at most 2 GiB are read", len);
-        return NULL;
+    if (v->cap > FEW_MEMBERS) {
+        uint32_t at = *slot_of(v, key, len);
+        return at ? &v->member[at - 1] : NULL;
     }
-    struct json_tokener *t = json_tokener_new_ex(JSON_DEPTH + 1);
-    char *copy = mem_alloc(len + 1);                                  /* json-c ends a number at the NUL */
-    memcpy(copy, text, len);
-    copy[len] = 0;
-    struct json_object *o = json_tokener_parse_ex(t, copy, (int)len + 1);
-    enum json_tokener_error rc = json_tokener_get_error(t);
-    mem_free(copy);
-    json_tokener_free(t);
-    if (rc != json_tokener_success) {
-        err_set(e, ERR_FORMAT, "not JSON: %s", json_tokener_error_desc(rc));
-        return NULL;
-    }
-    size_t next = 0;
-    struct json_object *root = m->n ? with_text(o, m, &next) : o;
-    if (root != o) json_object_put(o);
-    return wrap(root);
+    for (uint32_t i = 0; i < v->len; i++)
+        if (is_key(&v->member[i], key, len)) return &v->member[i];
+    return NULL;
 }
+
+struct json *json_pool_object(struct json_pool *p, size_t n, size_t n_key, char **keys)
+{
+    void *list;
+    size_t bytes = members_bytes((uint32_t)n);
+    struct json *v = value_with(p, JSON_OBJECT, bytes + n_key, &list);
+    v->member = list;
+    v->len = v->cap = (uint32_t)n;
+    *keys = (char *)list + bytes;
+    return v;
+}
+
+bool json_members_done(struct json *v, size_t *twice)
+{
+    for (size_t i = 1; i < v->len && v->cap <= FEW_MEMBERS; i++)
+        for (size_t k = 0; k < i; k++)
+            if (is_key(&v->member[k], v->member[i].key, v->member[i].len)) {
+                *twice = i;
+                return false;
+            }
+    return index_members(v, twice);
+}
+
+/* ---- owners ---- */
 
 struct json *json_parse(const char *text, size_t len, struct err *e)
 {
-    struct json_marks m = { 0 };
-    struct json *v = json_scan(text, len, &m, e) ? build(text, len, &m, e) : NULL;
-    mem_free(m.number);
-    return v;
+    if (len < INT32_MAX) return json_scan(text, len, e);
+    err_set(e, ERR_LIMIT, "a JSON text of %zu bytes; at most 2 GiB are read", len);
+    return NULL;
 }
 
 struct json *json_read(const char *path, struct err *e)
@@ -106,27 +182,48 @@ struct json *json_read(const char *path, struct err *e)
 
 struct json *json_share(const struct json *v)
 {
-    return v ? wrap(json_object_get(raw(v))) : NULL;
+    if (v && v != &null_value) atomic_fetch_add_explicit(&((struct json *)v)->refs, 1, memory_order_relaxed);
+    return (struct json *)v;
+}
+
+/* Values of one block are mostly freed one after the other: they are counted out together. */
+struct dropped { struct block *block; uint32_t n; };
+
+static void drop(struct json *v, struct dropped *d)
+{
+    if (v == &null_value) return;
+    if (atomic_load_explicit(&v->refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; v->type == JSON_ARRAY && i < v->len; i++) drop(v->item[i], d);
+    for (uint32_t i = 0; v->type == JSON_OBJECT && i < v->len; i++) {
+        drop(v->member[i].value, d);
+        if (v->member[i].own) mem_free((char *)v->member[i].key);
+    }
+    if (v->own) mem_free(v->text);
+    if (!v->home) {
+        mem_free(v);
+        return;
+    }
+    struct block *b = (struct block *)(void *)((char *)v - (size_t)v->home * 8);
+    if (b != d->block) {
+        if (d->n) block_drop(d->block, d->n);
+        *d = (struct dropped){ b, 0 };
+    }
+    d->n++;
 }
 
 void json_free(struct json *v)
 {
-    if (v) json_object_put(raw(v));
+    struct dropped d = { 0 };
+    if (v) drop(v, &d);
+    if (d.n) block_drop(d.block, d.n);
 }
 
 /* ---- looking ---- */
 
 enum json_type json_type(const struct json *v)
 {
-    switch (json_object_get_type(raw(v))) {
-    case json_type_boolean: return JSON_BOOL;
-    case json_type_int:
-    case json_type_double: return JSON_NUMBER;
-    case json_type_string: return JSON_STRING;
-    case json_type_array: return JSON_ARRAY;
-    case json_type_object: return JSON_OBJECT;
-    default: return JSON_NULL;
-    }
+    return v ? (enum json_type)v->type : JSON_NULL;
 }
 
 const char *json_type_name(enum json_type t)
@@ -137,19 +234,19 @@ const char *json_type_name(enum json_type t)
 
 bool json_is(const struct json *v, enum json_type t)
 {
-    return v && json_type(v) == t;
+    return v && v->type == t;
 }
 
 bool json_bool(const struct json *v)
 {
-    return json_is(v, JSON_BOOL) && json_object_get_boolean(raw(v));
+    return json_is(v, JSON_BOOL) && v->truth;
 }
 
 const char *json_number(const struct json *v, size_t *len)
 {
-    const char *text = json_is(v, JSON_NUMBER) ? json_object_get_userdata(raw(v)) : NULL;
-    if (len) *len = text ? strlen(text) : 0;
-    return text;
+    bool is = json_is(v, JSON_NUMBER);
+    if (len) *len = is ? v->len : 0;
+    return is ? v->text : NULL;
 }
 
 bool json_is_int(const struct json *v)
@@ -160,14 +257,14 @@ bool json_is_int(const struct json *v)
 
 double json_f64(const struct json *v)
 {
-    return json_is(v, JSON_NUMBER) ? json_object_get_double(raw(v)) : 0;
+    return json_is(v, JSON_NUMBER) ? strtod(v->text, NULL) : 0;
 }
 
 const char *json_str(const struct json *v, size_t *len)
 {
     bool is = json_is(v, JSON_STRING);
-    if (len) *len = is ? (size_t)json_object_get_string_len(raw(v)) : 0;
-    return is ? json_object_get_string(raw(v)) : NULL;
+    if (len) *len = is ? v->len : 0;
+    return is ? v->text : NULL;
 }
 
 bool json_str_is(const struct json *v, const char *s)
@@ -179,38 +276,32 @@ bool json_str_is(const struct json *v, const char *s)
 
 size_t json_len(const struct json *v)
 {
-    if (json_is(v, JSON_ARRAY)) return json_object_array_length(raw(v));
-    return json_is(v, JSON_OBJECT) ? (size_t)json_object_object_length(raw(v)) : 0;
+    return json_is(v, JSON_ARRAY) || json_is(v, JSON_OBJECT) ? v->len : 0;
 }
 
 const struct json *json_at(const struct json *v, size_t i)
 {
-    return i < json_len(v) && json_is(v, JSON_ARRAY) ? wrap(json_object_array_get_idx(raw(v), i)) : NULL;
+    return json_is(v, JSON_ARRAY) && i < v->len ? v->item[i] : NULL;
 }
 
 const struct json *json_get(const struct json *v, const char *key)
 {
-    struct json_object *found;
-    if (!json_is(v, JSON_OBJECT) || !json_object_object_get_ex(raw(v), key, &found)) return NULL;
-    return wrap(found);
+    struct member *m = json_is(v, JSON_OBJECT) ? member_of(v, key, strlen(key)) : NULL;
+    return m ? m->value : NULL;
 }
 
 struct json_iter json_iter(const struct json *object)
 {
-    struct json_iter it = { .index = (size_t)-1 };
-    if (json_is(object, JSON_OBJECT)) it.priv = json_object_get_object(raw(object))->head;
-    return it;
+    return (struct json_iter){ .index = (size_t)-1, .of = json_is(object, JSON_OBJECT) ? object : NULL };
 }
 
 bool json_next(struct json_iter *it)
 {
-    struct lh_entry *k = it->priv;
-    if (!k) return false;
-    it->key = k->k;
-    it->key_len = strlen(it->key);
-    it->value = wrap((struct json_object *)k->v);
-    it->index++;
-    it->priv = k->next;
+    if (!it->of || it->index + 1 >= it->of->len) return false;
+    const struct member *m = &it->of->member[++it->index];
+    it->key = m->key;
+    it->key_len = m->len;
+    it->value = m->value;
     return true;
 }
 
@@ -252,8 +343,13 @@ static bool decimal_equal(const char *a, const char *b)
 
 bool json_i64(const struct json *v, int64_t *out)
 {
-    const char *t = json_number(v, NULL);
+    size_t len;
+    const char *t = json_number(v, &len);
     if (!t) return false;
+    if (len <= 18 && strspn(t, "0123456789") == len) {                /* nearly all of them */
+        *out = strtoll(t, NULL, 10);
+        return true;
+    }
     struct decimal d = decimal_of(t);
     bool ok = d.exp >= 0 && d.exp <= 18 && d.digits.len + (size_t)d.exp <= 19;
     int64_t x = 0;
@@ -297,24 +393,39 @@ bool json_equal(const struct json *a, const struct json *b)
 
 /* ---- building ---- */
 
+static struct json *value_new(enum json_type type, size_t extra)
+{
+    struct json *v = mem_alloc(sizeof *v + extra);
+    *v = (struct json){ .type = (uint8_t)type, .refs = 1 };
+    return v;
+}
+
+/* A number or text with what it says right behind it. */
+static struct json *text_new(enum json_type type, const char *text, size_t len)
+{
+    struct json *v = value_new(type, len + 1);
+    v->text = (char *)(v + 1);
+    v->len = (uint32_t)len;
+    if (len) memcpy(v->text, text, len);
+    v->text[len] = 0;
+    return v;
+}
+
 struct json *json_new_null(void)
 {
-    return NULL_VALUE;
+    return &null_value;
 }
 
 struct json *json_new_bool(bool b)
 {
-    return wrap(json_object_new_boolean(b));
+    struct json *v = value_new(JSON_BOOL, 0);
+    v->truth = b;
+    return v;
 }
 
 struct json *json_new_number(const char *text, size_t len)
 {
-    char *copy = mem_alloc(len + 1);
-    memcpy(copy, text, len);
-    copy[len] = 0;
-    struct json *v = wrap(json_object_new_double_s(strtod(copy, NULL), copy));
-    mem_free(copy);
-    return v;
+    return text_new(JSON_NUMBER, text, len);
 }
 
 struct json *json_new_int(int64_t v)
@@ -372,7 +483,7 @@ struct json *json_new_f64(double v)
 
 struct json *json_new_strn(const char *s, size_t len)
 {
-    return wrap(json_object_new_string_len(s, (int)len));
+    return text_new(JSON_STRING, s, len);
 }
 
 struct json *json_new_str(const char *s)
@@ -382,35 +493,121 @@ struct json *json_new_str(const char *s)
 
 struct json *json_new_array(void)
 {
-    return wrap(json_object_new_array());
+    return value_new(JSON_ARRAY, 0);
 }
 
 struct json *json_new_object(void)
 {
-    return wrap(json_object_new_object());
+    return value_new(JSON_OBJECT, 0);
+}
+
+static struct json *copy(struct json_pool *p, const struct json *v);
+
+static struct json *copy_array(struct json_pool *p, const struct json *v)
+{
+    struct json *own = json_pool_array(p, v->item, v->len);
+    for (uint32_t i = 0; i < v->len; i++) own->item[i] = copy(p, v->item[i]);
+    return own;
+}
+
+static struct json *copy_object(struct json_pool *p, const struct json *v)
+{
+    size_t n_key = 0, none;
+    char *at;
+    for (uint32_t i = 0; i < v->len; i++) n_key += v->member[i].len + 1u;
+    struct json *own = json_pool_object(p, v->len, n_key, &at);
+    for (uint32_t i = 0; i < v->len; i++) {
+        const struct member *m = &v->member[i];
+        memcpy(at, m->key, m->len + 1u);
+        own->member[i] = (struct member){ at, m->len, false, copy(p, m->value) };
+        at += m->len + 1;
+    }
+    json_members_done(own, &none);
+    return own;
+}
+
+static struct json *copy(struct json_pool *p, const struct json *v)
+{
+    if (v == &null_value) return (struct json *)v;
+    if (v->type == JSON_ARRAY) return copy_array(p, v);
+    if (v->type == JSON_OBJECT) return copy_object(p, v);
+    struct json *own;
+    if (v->type == JSON_BOOL) {
+        own = json_pool_value(p, JSON_BOOL);
+        own->truth = v->truth;
+        return own;
+    }
+    own = json_pool_text(p, json_type(v), v->len);
+    memcpy(own->text, v->text, v->len);
+    return own;
 }
 
 struct json *json_copy(const struct json *v)
 {
-    if (!v || v == NULL_VALUE) return (struct json *)v;
-    struct json_object *copy = NULL;
-    json_object_deep_copy(raw(v), &copy, NULL);
-    return wrap(copy);
+    struct json_pool p;
+    if (!v) return NULL;
+    json_pool_open(&p, 0);
+    struct json *own = copy(&p, v);
+    json_pool_close(&p);
+    return own;
+}
+
+/* Room for one more member or element of v. */
+static void grow(struct json *v)
+{
+    if (v->len < v->cap) return;
+    bool object = v->type == JSON_OBJECT;
+    uint32_t cap = v->cap ? v->cap * 2 : 4;
+    void *more = mem_alloc(object ? members_bytes(cap) : cap * sizeof *v->item);
+    for (uint32_t i = 0; object && v->own && i < v->len; i++) {       /* names that lie behind the list go with it */
+        struct member *m = &v->member[i];
+        if (!m->own) *m = (struct member){ mem_dup(m->key, m->len + 1u), m->len, true, m->value };
+    }
+    if (v->len) memcpy(more, v->item, v->len * (object ? sizeof *v->member : sizeof *v->item));
+    if (v->own) mem_free(v->item);
+    v->item = more;
+    v->cap = cap;
+    v->own = true;
+    size_t none;
+    if (object) index_members(v, &none);
 }
 
 void json_set(struct json *object, const char *key, struct json *value)
 {
-    json_object_object_add(raw(object), key, raw(value));
+    assert(json_is(object, JSON_OBJECT));
+    size_t len = strlen(key);
+    struct member *m = member_of(object, key, len);
+    if (!value) value = &null_value;
+    if (m) {
+        struct json *old = m->value;
+        m->value = value;
+        json_free(old);
+        return;
+    }
+    grow(object);
+    object->member[object->len] = (struct member){ mem_dup(key, len + 1), (uint32_t)len, true, value };
+    if (object->cap > FEW_MEMBERS) *slot_of(object, key, len) = object->len + 1;
+    object->len++;
 }
 
 void json_unset(struct json *object, const char *key)
 {
-    json_object_object_del(raw(object), key);
+    struct member *m = json_is(object, JSON_OBJECT) ? member_of(object, key, strlen(key)) : NULL;
+    if (!m) return;
+    struct member old = *m;
+    memmove(m, m + 1, (size_t)(object->member + object->len - (m + 1)) * sizeof *m);
+    object->len--;
+    size_t none;
+    index_members(object, &none);
+    json_free(old.value);
+    if (old.own) mem_free((char *)old.key);             /* last: it may be the very text that was asked for */
 }
 
 void json_push(struct json *array, struct json *value)
 {
-    json_object_array_add(raw(array), raw(value));
+    assert(json_is(array, JSON_ARRAY));
+    grow(array);
+    array->item[array->len++] = value ? value : &null_value;
 }
 
 /* ---- writing ---- */

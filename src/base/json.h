@@ -1,6 +1,6 @@
-/* json.h -- JSON values. json-c holds the tree; a strict scan in front of it gives byte offsets and
- * refuses what json-c would let through (comments, NaN, trailing commas, bad UTF-8, lone surrogates,
- * duplicate keys, U+0000 in a key, nesting deeper than JSON_DEPTH). Numbers keep their text.
+/* json.h -- JSON values. The reader is strict, says at which byte something is wrong, and refuses comments, NaN,
+ * trailing commas, bad UTF-8, lone surrogates, duplicate keys, U+0000 in a key and nesting deeper than JSON_DEPTH.
+ * Numbers keep their text.
  *
  * Objects keep the order of their keys. JSON null is a value (never a NULL pointer): NULL from
  * json_get() means "not there". All getters take NULL and values of another type and then say
@@ -41,7 +41,7 @@ const struct json *json_at(const struct json *v, size_t i);           /* array e
 const struct json *json_get(const struct json *v, const char *key);   /* object member or NULL */
 
 /* for (struct json_iter it = json_iter(obj); json_next(&it);) … it.key, it.value, it.index */
-struct json_iter { const char *key; size_t key_len; const struct json *value; size_t index; void *priv; };
+struct json_iter { const char *key; size_t key_len; const struct json *value; size_t index; const struct json *of; };
 struct json_iter json_iter(const struct json *object);
 bool             json_next(struct json_iter *it);
 

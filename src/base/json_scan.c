@@ -1,8 +1,7 @@
-/* json_scan.c -- the strict reader in front of json-c: RFC 8259 to the letter, with byte offsets.
+/* json_scan.c -- the reader: RFC 8259 to the letter, with byte offsets, in one pass.
  *
- * json-c accepts comments, NaN, trailing commas, single quotes and repeated keys, and reports no useful
- * position. So the text is scanned first; json-c only ever sees text that this scan has accepted. The
- * scan also notes where each number stands, because json-c forgets how integers were written. */
+ * Texts and values go into a pool (json_int.h). What a container holds is kept on two stacks until it is closed, and
+ * becomes a list of its exact length then. */
 #include <stdlib.h>
 
 #include "base/json_int.h"
@@ -10,14 +9,14 @@
 struct scan {
     const char *text, *p, *end;
     int depth;
-    struct json_marks *marks;
-    struct key { uint64_t hash; size_t off; } *key;                   /* keys of all open objects, innermost last */
+    struct json_pool pool;
+    struct json **item; size_t n_item, cap_item;                      /* elements of all open arrays, innermost last */
+    struct key { const char *at; size_t n; bool plain; struct json *value; } *key;     /* of all open objects: where it stands, what it says */
     size_t n_key, cap_key;
-    struct str name;                                                  /* the decoded key being read */
     struct err *e;
 };
 
-static bool scan_value(struct scan *s);
+static struct json *scan_value(struct scan *s);
 
 static bool bad(struct scan *s, const char *at, const char *what)
 {
@@ -57,7 +56,7 @@ static int hex4(const char *p, const char *end)
 }
 
 /* \uXXXX or a pair of them; p stands after the backslash, on 'u'. */
-static bool scan_unicode(struct scan *s, struct str *out)
+static bool scan_unicode(struct scan *s, char **out)
 {
     int hi = hex4(s->p + 1, s->end);
     if (hi < 0) return bad(s, s->p, "\\u needs four hexadecimal digits");
@@ -72,11 +71,13 @@ static bool scan_unicode(struct scan *s, struct str *out)
         s->p += 6;
     }
     char utf8[4];
-    if (out) str_put(out, utf8, (size_t)utf8_put(utf8, cp));
+    int n = utf8_put(utf8, cp);
+    memcpy(*out, utf8, (size_t)n);
+    *out += n;
     return true;
 }
 
-static bool scan_escape(struct scan *s, struct str *out)
+static bool scan_escape(struct scan *s, char **out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     s->p++;
@@ -84,29 +85,61 @@ static bool scan_escape(struct scan *s, struct str *out)
     if (*s->p == 'u') return scan_unicode(s, out);
     const char *f = *s->p ? strchr(from, *s->p) : NULL;
     if (!f) return bad(s, s->p - 1, "unknown escape; \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\uXXXX are accepted");
-    if (out) str_putc(out, to[f - from]);
+    *(*out)++ = to[f - from];
     s->p++;
     return true;
 }
 
-/* out, if not NULL, receives the decoded text. */
-static bool scan_string(struct scan *s, struct str *out)
+/* Goes over a string; *n bytes are what it says, and is it written as it is? p is left behind the closing quote. */
+static bool scan_string(struct scan *s, size_t *n, bool *plain)
 {
     const char *start = s->p++;
+    size_t saved = 0;                   /* bytes of escapes beyond what they say */
     while (s->p < s->end && *s->p != '"') {
-        if (*s->p == '\\') {
-            if (!scan_escape(s, out)) return false;
-            continue;
-        }
-        if ((unsigned char)*s->p < 0x20) return bad(s, s->p, "a control character inside a string must be escaped");
-        int n;
-        if (utf8_next(s->p, s->end, &n) < 0) return bad(s, s->p, "not valid UTF-8");
-        if (out) str_put(out, s->p, (size_t)n);
-        s->p += n;
+        unsigned char c = (unsigned char)*s->p;
+        if (c == '\\') {
+            char said[4], *out = said;
+            const char *before = s->p;
+            if (!scan_escape(s, &out)) return false;
+            saved += (size_t)(s->p - before) - (size_t)(out - said);
+        } else if (c >= 0x80) {
+            int k;
+            if (utf8_next(s->p, s->end, &k) < 0) return bad(s, s->p, "not valid UTF-8");
+            s->p += k;
+        } else if (c < 0x20) {
+            return bad(s, s->p, "a control character inside a string must be escaped");
+        } else s->p++;
     }
     if (s->p == s->end) return bad(s, start, "a string that begins here has no end");
-    s->p++;
+    *n = (size_t)(s->p++ - start) - 1 - saved;
+    *plain = !saved;
     return true;
+}
+
+/* What the string at p, gone over before, says, n bytes, into out. */
+static void string_into(struct scan *s, const char *start, size_t n, bool plain, char *out)
+{
+    if (plain) {
+        if (n) memcpy(out, start + 1, n);
+        return;
+    }
+    const char *end = s->p;
+    for (s->p = start + 1; *s->p != '"';) {
+        if (*s->p == '\\') scan_escape(s, &out);
+        else *out++ = *s->p++;
+    }
+    s->p = end;
+}
+
+static struct json *string_value(struct scan *s)
+{
+    const char *start = s->p;
+    size_t n;
+    bool plain;
+    if (!scan_string(s, &n, &plain)) return NULL;
+    struct json *v = json_pool_text(&s->pool, JSON_STRING, n);
+    string_into(s, start, n, plain, v->text);
+    return v;
 }
 
 static bool digits(struct scan *s)
@@ -133,120 +166,158 @@ static bool scan_number(struct scan *s)
         if (at(s, '+') || at(s, '-')) s->p++;
         if (!digits(s)) return false;
     }
-    struct json_marks *m = s->marks;
-    MEM_GROW(m->number, m->n, m->cap);
-    m->number[m->n++] = (struct bytes){ start, (size_t)(s->p - start) };
     return true;
 }
 
-static bool scan_word(struct scan *s)
+static struct json *number_value(struct scan *s)
+{
+    const char *start = s->p;
+    if (!scan_number(s)) return NULL;
+    struct json *v = json_pool_text(&s->pool, JSON_NUMBER, (size_t)(s->p - start));
+    memcpy(v->text, start, v->len);
+    return v;
+}
+
+static struct json *word_value(struct scan *s)
 {
     static const char *const words[] = { "true", "false", "null" };
     for (size_t i = 0; i < LEN(words); i++) {
         size_t n = strlen(words[i]);
         if ((size_t)(s->end - s->p) < n || memcmp(s->p, words[i], n)) continue;
         s->p += n;
-        return true;
+        if (i == 2) return json_new_null();
+        struct json *v = json_pool_value(&s->pool, JSON_BOOL);
+        v->truth = !i;
+        return v;
     }
-    return unexpected(s, "a JSON value");
+    unexpected(s, "a JSON value");
+    return NULL;
 }
 
-static bool scan_array(struct scan *s)
+static struct json *array_value(struct scan *s)
 {
+    size_t first = s->n_item;
     s->p++;
     blanks(s);
-    if (at(s, ']')) {
-        s->p++;
-        return true;
-    }
-    for (;;) {
-        if (!scan_value(s)) return false;
+    for (bool more = !at(s, ']'); more;) {
+        struct json *v = scan_value(s);
+        if (!v) return NULL;
+        MEM_GROW(s->item, s->n_item, s->cap_item);
+        s->item[s->n_item++] = v;
         blanks(s);
-        if (at(s, ']')) break;
-        if (!at(s, ',')) return unexpected(s, "',' or ']'");
-        s->p++;
+        more = at(s, ',');
+        if (more) s->p++;
+        else if (!at(s, ']')) {
+            unexpected(s, "',' or ']'");
+            return NULL;
+        }
     }
     s->p++;
-    return true;
-}
-
-static int by_hash(const void *a, const void *b)
-{
-    const struct key *x = a, *y = b;
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return x->off < y->off ? -1 : x->off > y->off;
-}
-
-/* Two equal 64-bit hashes among the keys of one object count as the same key. */
-static bool keys_differ(struct scan *s, size_t first)
-{
-    struct key *k = s->key + first;
-    size_t n = s->n_key - first;
-    qsort(k, n, sizeof *k, by_hash);
-    for (size_t i = 1; i < n; i++)
-        if (k[i].hash == k[i - 1].hash) return bad(s, s->text + k[i].off, "the same key a second time in one object");
-    s->n_key = first;
-    return true;
+    struct json *v = json_pool_array(&s->pool, s->item + first, s->n_item - first);
+    s->n_item = first;
+    return v;
 }
 
 static bool scan_member(struct scan *s)
 {
     blanks(s);
     if (!at(s, '"')) return unexpected(s, "a key in double quotes");
-    size_t off = (size_t)(s->p - s->text);
-    str_clear(&s->name);
-    if (!scan_string(s, &s->name)) return false;
-    if (s->name.len && memchr(s->name.p, 0, s->name.len)) return bad(s, s->text + off, "a key must not hold \\u0000");
-    MEM_GROW(s->key, s->n_key, s->cap_key);
-    s->key[s->n_key++] = (struct key){ hash64(s->name.p, s->name.len, 0), off };
+    struct key k = { .at = s->p };
+    size_t here = s->n_key;
+    if (!scan_string(s, &k.n, &k.plain)) return false;
+    MEM_GROW(s->key, here, s->cap_key);
+    s->key[s->n_key++] = k;
     blanks(s);
     if (!at(s, ':')) return unexpected(s, "':'");
     s->p++;
-    return scan_value(s);
+    struct json *v = scan_value(s);     /* the stack may move meanwhile */
+    s->key[here].value = v;
+    return v != NULL;
 }
 
-static bool scan_object(struct scan *s)
+/* The object whose keys begin at `first`; all of it is read. */
+static struct json *object_of(struct scan *s, size_t first)
+{
+    size_t n = s->n_key - first, bytes = 0, twice;
+    const struct key *k = s->key + first;
+    char *at;
+    for (size_t i = 0; i < n; i++) bytes += k[i].n + 1;
+    struct json *v = json_pool_object(&s->pool, n, bytes, &at);
+    const char *zero = NULL;
+    for (size_t i = 0; i < n; i++) {
+        string_into(s, k[i].at, k[i].n, k[i].plain, at);
+        at[k[i].n] = 0;
+        if (!k[i].plain && !zero && memchr(at, 0, k[i].n)) zero = k[i].at;
+        v->member[i] = (struct member){ at, (uint32_t)k[i].n, false, k[i].value };
+        at += k[i].n + 1;
+    }
+    s->n_key = first;
+    bool ok = !zero && json_members_done(v, &twice);
+    if (ok) return v;
+    if (zero) bad(s, zero, "a key must not hold \\u0000");
+    else bad(s, k[twice].at, "the same key a second time in one object");
+    MEM_GROW(s->item, s->n_item, s->cap_item);          /* to be freed with the rest */
+    s->item[s->n_item++] = v;
+    return NULL;
+}
+
+static struct json *object_value(struct scan *s)
 {
     size_t first = s->n_key;
     s->p++;
     blanks(s);
-    if (at(s, '}')) {
-        s->p++;
-        return true;
-    }
-    for (;;) {
-        if (!scan_member(s)) return false;
+    for (bool more = !at(s, '}'); more;) {
+        if (!scan_member(s)) return NULL;
         blanks(s);
-        if (at(s, '}')) break;
-        if (!at(s, ',')) return unexpected(s, "',' or '}'");
-        s->p++;
+        more = at(s, ',');
+        if (more) s->p++;
+        else if (!at(s, '}')) {
+            unexpected(s, "',' or '}'");
+            return NULL;
+        }
     }
     s->p++;
-    return keys_differ(s, first);
+    return object_of(s, first);
 }
 
-static bool scan_value(struct scan *s)
+static struct json *scan_value(struct scan *s)
 {
     blanks(s);
-    if (s->p == s->end) return unexpected(s, "a JSON value");
-    if (*s->p == '"') return scan_string(s, NULL);
-    if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9')) return scan_number(s);
-    if (*s->p != '{' && *s->p != '[') return scan_word(s);
-    if (++s->depth > JSON_DEPTH) return bad(s, s->p, "nested deeper than 512 levels");
-    bool ok = *s->p == '{' ? scan_object(s) : scan_array(s);
+    if (s->p == s->end) {
+        unexpected(s, "a JSON value");
+        return NULL;
+    }
+    if (*s->p == '"') return string_value(s);
+    if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9')) return number_value(s);
+    if (*s->p != '{' && *s->p != '[') return word_value(s);
+    if (++s->depth > JSON_DEPTH) {
+        bad(s, s->p, "nested deeper than 512 levels");
+        return NULL;
+    }
+    struct json *v = *s->p == '{' ? object_value(s) : array_value(s);
     s->depth--;
-    return ok;
+    return v;
 }
 
-bool json_scan(const char *text, size_t len, struct json_marks *marks, struct err *e)
+/* What open containers held when reading stopped. The pool is closed: its values are counted. */
+static void forget(struct scan *s)
 {
-    struct scan s = { .text = text, .p = text, .end = text + len, .marks = marks, .e = e };
-    bool ok = scan_value(&s);
-    if (ok) {
-        blanks(&s);
-        if (s.p != s.end) ok = unexpected(&s, "nothing more after the value");
-    }
+    for (size_t i = 0; i < s->n_item; i++) json_free(s->item[i]);
+    for (size_t i = 0; i < s->n_key; i++) json_free(s->key[i].value);
+}
+
+struct json *json_scan(const char *text, size_t len, struct err *e)
+{
+    struct scan s = { .text = text, .p = text, .end = text + len, .e = e };
+    json_pool_open(&s.pool, len * 4);
+    struct json *v = scan_value(&s);
+    if (v) blanks(&s);
+    bool more = v && s.p != s.end;
+    if (more) unexpected(&s, "nothing more after the value");
+    json_pool_close(&s.pool);
+    if (!v) forget(&s);
+    if (more) json_free(v);
+    mem_free(s.item);
     mem_free(s.key);
-    str_done(&s.name);
-    return ok;
+    return more ? NULL : v;
 }

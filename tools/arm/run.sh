@@ -4,7 +4,7 @@
 # the matrix products too. Usage: run.sh [--quick] (the op test once, with every step). Says what is missing and ends
 # with status 77 where something is; needs, on Debian:
 #   dpkg --add-architecture arm64 && apt-get update && apt-get install gcc-aarch64-linux-gnu qemu-user
-#     libjson-c-dev:arm64 libpcre2-dev:arm64 libxxhash-dev:arm64 libzstd-dev:arm64 zlib1g-dev:arm64 libcmocka-dev:arm64
+#     libpcre2-dev:arm64 libxxhash-dev:arm64 libzstd-dev:arm64 zlib1g-dev:arm64 libcmocka-dev:arm64
 set -eu
 cd "$(dirname "$0")/../.."
 build=build-arm
@@ -13,7 +13,7 @@ skip() { echo "skipped: ARM tests ($1)"; exit 77; }
 for tool in aarch64-linux-gnu-gcc qemu-aarch64 meson ninja; do
     command -v "$tool" >/dev/null 2>&1 || skip "no $tool"
 done
-for lib in json-c libpcre2-8 libxxhash cmocka; do
+for lib in libpcre2-8 libxxhash cmocka; do
     [ -f "/usr/lib/aarch64-linux-gnu/pkgconfig/$lib.pc" ] || skip "no $lib for arm64"
 done
 
