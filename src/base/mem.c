@@ -92,9 +92,10 @@ struct arena_block {
     struct arena_block *below;
     size_t base;                                                      /* bytes handed out by all blocks below */
     size_t used, cap;
+    char *data;
 };                                                                    /* data follows, aligned to ARENA_ALIGN */
 
-static char *block_data(const struct arena_block *b)
+static char *block_data(struct arena_block *b)
 {
     return (char *)(((uintptr_t)(b + 1) + ARENA_ALIGN - 1) & ~(uintptr_t)(ARENA_ALIGN - 1));
 }
@@ -105,7 +106,7 @@ static struct arena_block *block_new(struct arena_block *below, size_t cap)
     size_t whole = head + cap < HUGE_PAGE / 2 ? head + cap : (head + cap + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     struct arena_block *b = must(whole % HUGE_PAGE ? malloc(whole) : aligned_alloc(HUGE_PAGE, whole), whole);
     if (whole % HUGE_PAGE == 0) ask_huge(b, whole);
-    *b = (struct arena_block){ below, below ? below->base + below->used : 0, 0, cap };
+    *b = (struct arena_block){ below, below ? below->base + below->used : 0, 0, cap, block_data(b) };
     return b;
 }
 
@@ -123,24 +124,37 @@ void arena_done(struct arena *a)
     }
 }
 
-/* n bytes at a multiple of align, a power of two. */
-static void *take(struct arena *a, size_t n, size_t align)
+/* Each block doubles the last, so that a long life costs few of them. */
+static void *take_new(struct arena *a, size_t n)
 {
-    size_t at = a->top ? (a->top->used + align - 1) & ~(align - 1) : 0;
+    size_t cap = a->top ? a->top->cap * 2 : MAX(a->first_bytes, (size_t)ARENA_ALIGN);
+    cap = (MAX(cap, n) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    a->top = block_new(a->top, cap);
+    a->top->used = n;
+    return a->top->data;
+}
+
+/* n bytes at a multiple of align, a power of two. */
+static inline void *take(struct arena *a, size_t n, size_t align)
+{
+    struct arena_block *b = a->top;
     n = MAX(n, (size_t)1);
-    if (!a->top || at > a->top->cap || a->top->cap - at < n) {
-        /* Each block doubles the last, so that a long life costs few of them. */
-        size_t cap = a->top ? a->top->cap * 2 : MAX(a->first_bytes, (size_t)ARENA_ALIGN);
-        cap = (MAX(cap, n) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-        a->top = block_new(a->top, cap);
-        at = 0;
-    }
-    a->top->used = at + n;
-    return block_data(a->top) + at;
+    if (!b) return take_new(a, n);
+    size_t at = (b->used + align - 1) & ~(align - 1);
+    if (at > b->cap || b->cap - at < n) return take_new(a, n);
+    b->used = at + n;
+    return b->data + at;
 }
 
 void *arena_alloc(struct arena *a, size_t n) { return take(a, n, ARENA_ALIGN); }
-void *arena_small(struct arena *a, size_t n) { return memset(take(a, n, 8), 0, n); }
+
+void *arena_small(struct arena *a, size_t n)
+{
+    uint64_t *p = take(a, (n + 7) & ~(size_t)7, 8);
+    if (n > 64) return memset(p, 0, n);
+    for (size_t i = 0; i < n; i += 8) p[i / 8] = 0;                   /* most are so small that a call costs more */
+    return p;
+}
 
 void *arena_zero(struct arena *a, size_t n)
 {

@@ -27,9 +27,9 @@ struct risk {
     struct own *own;                    /* [n] in place */
     struct load *kid, *all;             /* [n] of what is below; the heavier of both */
     uint32_t *seen;                     /* [n] twice the round in which it was worked out, + 1 while it is; 0: not yet */
-    bool *early;                        /* [n] read before it was worked out */
+    bool *early, *done;                 /* [n] read before it was worked out; nothing it rests on was */
     uint32_t round;
-    bool again;                         /* something read early has changed since */
+    bool again, loose;                  /* something read early has changed since; what is being worked out rests on such */
 };
 
 static const struct load light = { .ways = 1 }, heavy = { .ways = HEAVY, .items = HEAVY, .keyed = 255 };
@@ -271,23 +271,43 @@ static struct load own_of(struct risk *r, uint32_t ref, int depth)
 
 static struct load below(struct risk *r, uint32_t ref, int depth);
 
+/* Nothing but types, and what a text must be: half of all schemas. */
+static bool says_type(const struct node *n)
+{
+    return n->kind == NODE_READ && !n->risky && !n->in && !n->obj && !n->arr && !n->num && !n->lits;
+}
+
 /* Works a node out, all below it first. In a loop, or too deep, what is known so far will do for this round. What is not
  * light is heavy, so that loops end. */
 static void settle(struct risk *r, uint32_t ref, int depth)
 {
     const struct node *n = node_at(r->g, ref / 2);
-    if (r->seen[ref] == r->round * 2) return;
+    if (r->seen[ref] == r->round * 2 || r->done[ref]) {
+        r->loose |= !r->done[ref];
+        return;
+    }
+    if (!r->seen[ref] && !(ref & 1) && says_type(n)) {
+        r->all[ref] = (struct load){ .ways = 1, .items = 1 };
+        r->seen[ref] = r->round * 2;
+        r->done[ref] = true;
+        return;
+    }
     if (!r->seen[ref]) r->all[ref] = own_of(r, ref, 0);
     if ((!n->in && !n->obj && !n->arr) || !is_light(r->own[ref].load)) {
         r->seen[ref] = r->round * 2;
+        r->done[ref] = true;
         return;
     }
     if (r->seen[ref] == r->round * 2 + 1 || depth > MOST_INNER) {
-        r->early[ref] = true;
+        r->early[ref] = r->loose = true;
         return;
     }
     r->seen[ref] = r->round * 2 + 1;
+    bool loose = r->loose;
+    r->loose = false;
     struct load kid = below(r, ref, depth + 1);
+    r->done[ref] = !r->loose || !is_light(kid);         /* nothing is heavier */
+    r->loose = loose || !r->done[ref];
     if (!is_light(kid)) kid = heavy;
     if (r->early[ref] && !same(kid, r->kid[ref])) r->again = true;
     r->kid[ref] = kid;
@@ -400,6 +420,7 @@ void schemas_weigh(struct grammar *g)
     r.all = arena_alloc(&g->mem, r.n * sizeof *r.all);
     r.seen = arena_small(&tmp, r.n * sizeof *r.seen);
     r.early = arena_small(&tmp, r.n * sizeof *r.early);
+    r.done = arena_small(&tmp, r.n * sizeof *r.done);
     for (uint32_t ref = 0; ref < r.n; ref++) {
         r.kid[ref] = light;
         r.all[ref] = heavy;

@@ -126,15 +126,20 @@ void match_patterns(struct members *mb, struct bytes name)
 
 struct sorting { struct text_rule rule; uint64_t matched[8]; };
 
-static bool class_put(struct members *mb, const struct sorting *s, const struct strs *text)
+/* Names that match just these patterns, as a class, if there are any and they may come: where the rest is refused, nobody
+ * needs the automaton of what matches no pattern. */
+static bool class_put(struct members *mb, const struct sorting *s)
 {
     struct obj *o = mb->o;
-    struct kclass c = { .s = *text };
-    bool any = false;
+    struct kclass c = { 0 };
+    bool any = false, empty;
     memcpy(mb->matched, s->matched, sizeof mb->matched);
     for (uint32_t p = 0; p < mb->n_pattern; p++) any |= s->matched[p / 64] >> (p % 64) & 1;
-    if ((closes_itself(mb) && !any) || !key_alts(mb, key_ways(mb, NULL), &c.alts)) return closes_itself(mb) && !any;
+    if (closes_itself(mb) && !any) return true;
+    if (!key_alts(mb, key_ways(mb, NULL, false), &c.alts)) return false;
     if (!c.alts.n) return true;
+    if (!strs_make(mb->x, mb->b->item[0].ref / 2, &s->rule, &c.s, &empty)) return false;
+    if (empty) return true;
     if (o->n_cls >= MOST_KEY_CLASS)
         return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
                             "patterns that sort keys in more than %d ways", MOST_KEY_CLASS);
@@ -150,12 +155,9 @@ static bool class_put(struct members *mb, const struct sorting *s, const struct 
 /* Classes of names that propertyNames of debts from d on refuse; each stands beside the class it is a part of. */
 static bool refuse_by(struct members *mb, const struct sorting *s, uint32_t d, uint32_t refused)
 {
-    struct strs text;
-    bool empty;
     if (d == mb->n_debt) {
-        if (!strs_make(mb->x, mb->b->item[0].ref / 2, &s->rule, &text, &empty)) return false;
         mb->refused = refused;
-        bool ok = empty || class_put(mb, s, &text);
+        bool ok = class_put(mb, s);
         mb->refused = 0;
         return ok;
     }

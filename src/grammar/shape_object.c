@@ -242,7 +242,7 @@ static bool declared_ways(struct members *mb)
         bool ok = !mb->barred[i];
         if (ok && mb->has_names && !name_allowed(mb, &mb->names, name, &ok)) return false;
         if (ok) match_patterns(mb, name);
-        if (ok && !(mb->ways[i] = key_ways(mb, &name))) return false;
+        if (ok && !(mb->ways[i] = key_ways(mb, &name, o->key[i].req))) return false;
         mb->barred[i] |= !ok || impossible(mb, &mb->ways[i]->said);
     }
     return true;

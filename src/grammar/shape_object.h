@@ -55,7 +55,7 @@ bool invented_keys(struct members *mb);                               /* fills t
 /* shape_ways.c */
 bool closes_itself(const struct members *mb);
 bool impossible(const struct members *mb, const struct refs_list *l);
-struct key_ways *key_ways(struct members *mb, const struct bytes *name); /* of the key at hand (NULL: an invented one); NULL: an error */
+struct key_ways *key_ways(struct members *mb, const struct bytes *name, bool required); /* of the key at hand (NULL: an invented one); NULL: an error */
 bool key_alts(struct members *mb, struct key_ways *k, struct alts *out);
 
 #endif

@@ -64,7 +64,7 @@ static void key_refs(struct members *mb, const struct bytes *name, struct refs_l
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
         if (!k) continue;
-        uint32_t *node = arena_small(mb->x->tmp, (k->n_pattern + 2) * sizeof *node);
+        uint32_t few[8], *node = k->n_pattern + 2 <= LEN(few) ? few : arena_small(mb->x->tmp, (k->n_pattern + 2) * sizeof *node);
         uint32_t n = applies(mb, k, name, node);
         for (uint32_t j = 0; j < n; j++) refs_put(mb, l, node[j] * 2);
         if (k->uneval != NONE && !looked_at(mb, i, name)) refs_put(mb, l, k->uneval * 2);
@@ -95,7 +95,7 @@ static bool settles(struct members *mb, const struct debt *d, const struct bytes
         refs_put(mb, l, v ? lit * 2 + 1 : NONE);
         return lit != NONE;
     }
-    uint32_t *node = arena_small(mb->x->tmp, (n->obj->n_pattern + 2) * sizeof *node);
+    uint32_t few[8], *node = n->obj->n_pattern + 2 <= LEN(few) ? few : arena_small(mb->x->tmp, (n->obj->n_pattern + 2) * sizeof *node);
     uint32_t k = applies(mb, n->obj, name, node);
     for (uint32_t i = 0; i < k; i++) refs_put(mb, l, node[i] * 2 + 1);
     return true;
@@ -128,8 +128,22 @@ static bool alt_put(struct members *mb, const struct refs_list *l, uint32_t owed
     return true;
 }
 
+/* What needs no goal to be opened. Said: the types that are left, by what schemas say themselves. */
+enum sure { SURELY_EMPTY, SURELY_MET, NOT_SURE };
+static enum sure look(struct members *mb, const struct refs_list *l, uint32_t ref)
+{
+    const struct node *n = node_plain(mb->x->g, ref / 2);
+    int types = T_ALL;
+    for (uint32_t i = 0; i < l->n; i++)
+        if (!(l->ref[i] & 1)) types &= node_plain(mb->x->g, l->ref[i] / 2)->types;
+    if (!(ref & 1)) return types & n->types ? NOT_SURE : SURELY_EMPTY;
+    return !l->n && n->types != T_ALL ? SURELY_MET : NOT_SURE;        /* nothing is said of the key: a value of another type will do */
+}
+
 static bool empty_with(struct members *mb, struct refs_list *l, uint32_t ref)
 {
+    enum sure sure = look(mb, l, ref);
+    if (sure != NOT_SURE) return sure == SURELY_EMPTY;
     uint32_t before = l->n;
     refs_put(mb, l, ref);
     bool empty = impossible(mb, l);
@@ -139,12 +153,23 @@ static bool empty_with(struct members *mb, struct refs_list *l, uint32_t ref)
     return empty;
 }
 
+/* Does the way ask for the contrary of what is said of the key anyway? */
+static bool is_said(const struct members *mb, const struct refs_list *l, uint32_t way)
+{
+    if (!(way & 1)) return false;
+    const struct node *n = node_plain(mb->x->g, way / 2);
+    for (uint32_t i = 0; i < l->n; i++)
+        if (!(l->ref[i] & 1) && node_plain(mb->x->g, l->ref[i] / 2) == n) return true;
+    return false;
+}
+
 /* Of the ways in which the key can settle a debt only those that its goal leaves: what the goal excludes anyway is
  * settled free of charge (NONE), what it implies cannot be violated. */
-static void sift(struct members *mb, struct refs_list *l, struct refs_list *how)
+static void sift(struct members *mb, struct refs_list *l, struct refs_list *how, bool required)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < how->n; i++) {
+        if (how->ref[i] != NONE && !required && is_said(mb, l, how->ref[i])) continue;
         if (how->ref[i] == NONE || empty_with(mb, l, how->ref[i] ^ 1)) {
             how->ref[0] = NONE;
             how->n = 1;
@@ -172,14 +197,14 @@ static bool alts_from(struct members *mb, const struct refs_list *how, uint32_t 
 }
 
 /* The ways of the key at hand; NULL: an error. */
-struct key_ways *key_ways(struct members *mb, const struct bytes *name)
+struct key_ways *key_ways(struct members *mb, const struct bytes *name, bool required)
 {
     struct key_ways *k = arena_small(mb->x->tmp, sizeof *k);
     k->how = arena_small(mb->x->tmp, mb->n_debt * sizeof *k->how);
     key_refs(mb, name, &k->said);
     for (uint32_t d = 0; d < mb->n_debt && !impossible(mb, &k->said); d++) {
         if (!settles(mb, &mb->debt[d], name, &k->how[d])) return NULL;
-        sift(mb, &k->said, &k->how[d]);
+        sift(mb, &k->said, &k->how[d], required);
     }
     return k;
 }

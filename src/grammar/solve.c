@@ -169,6 +169,21 @@ static bool goal_update(const struct work *w, struct goal *p)
     return better;
 }
 
+/* What needs nothing else is known before the first look at anything that may need it: a search for what an object owes
+ * must not fail for want of a number. */
+static void scalars_met(const struct work *w)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        struct goal *p = goal_at(w->g, w->goal[i]);
+        for (uint32_t k = 0; k < p->n_shape; k++) {
+            struct shape *sh = &p->shape[k];
+            if (sh->kind == SH_ARR || sh->kind == SH_OBJ) continue;
+            sh->met = p->ok = true;
+            sh->height = p->height = 0;
+        }
+    }
+}
+
 /* ---- the question ---------------------------------------------------------------------------- */
 
 void work_collect(struct work *w, uint32_t goal)
@@ -215,6 +230,7 @@ bool goal_ok(const struct grammar *cg, uint32_t goal)
     if (p->state == GOAL_SOLVED) ok = p->ok;
     else if (p->state != GOAL_FAILED && !ok) {
         work_collect(&w, goal);
+        scalars_met(&w);
         bool better = true;
         for (int pass = 0; better && pass < 2000; pass++) {           /* needs come after: backwards is fast */
             better = false;

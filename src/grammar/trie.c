@@ -1,7 +1,8 @@
 /* trie.c -- tries over literal strings: enum values, keys, names.
  *
  * Strings are sorted once; a node is a range of that order at one depth. Built breadth first, so the
- * children of a node are neighbours and sorted. 10 000 values cost a sort and one pass. */
+ * children of a node are neighbours and sorted; what only one string has left is laid out at once.
+ * 10 000 values cost a sort and one pass. */
 #include <stdlib.h>
 
 #include "grammar/int.h"
@@ -17,12 +18,27 @@ static int item_cmp(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+enum { FEW_STRINGS = 24 };
+static void sort_entries(struct entry *list, uint32_t n)
+{
+    if (n > FEW_STRINGS) {
+        qsort(list, n, sizeof *list, item_cmp);
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        struct entry e = list[i];
+        uint32_t k = i;
+        for (; k && item_cmp(&list[k - 1], &e) > 0; k--) list[k] = list[k - 1];
+        list[k] = e;
+    }
+}
+
 /* Sorts, drops duplicates, lays the strings out in rank order. */
 static void sort_strings(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n)
 {
-    struct entry *list = mem_alloc((n + 1) * sizeof *list);
+    struct entry few[FEW_STRINGS], *list = n > FEW_STRINGS ? mem_alloc(n * sizeof *list) : few;
     for (uint32_t i = 0; i < n; i++) list[i] = (struct entry){ str[i], i };
-    qsort(list, n, sizeof *list, item_cmp);
+    sort_entries(list, n);
     struct bytes *out = arena_small(a, (n + 1) * sizeof *out);
     t->id = arena_small(a, (n + 1) * sizeof *t->id);
     for (uint32_t i = 0; i < n; i++) {
@@ -33,14 +49,32 @@ static void sort_strings(struct trie *t, struct arena *a, const struct bytes *st
         t->id[t->n_str++] = list[i].id;
     }
     t->str = out;
-    mem_free(list);
+    if (list != few) mem_free(list);
+}
+
+/* The nodes below p, which has one string: each has the next one as its child. */
+static void grow_alone(struct trie *t, struct tnode *p)
+{
+    struct bytes s = t->str[p->lo];
+    for (uint32_t depth = p->depth; depth < s.len; depth++, p = &t->node[t->n_node++]) {
+        p->child = t->n_node;
+        p->n_child = 1;
+        t->node[t->n_node] = (struct tnode){ .lo = p->lo, .hi = p->hi, .byte = (uint8_t)s.p[depth], .depth = depth + 1 };
+    }
+    p->child = t->n_node;
+    p->is_leaf = true;
 }
 
 /* Opens the children of node i, whose strings agree on the first `depth` bytes. */
-static void grow(struct trie *t, uint32_t i, size_t depth, struct tnode *out)
+static void grow(struct trie *t, uint32_t i, struct tnode *out)
 {
     struct tnode *p = &t->node[i];
-    uint32_t r = p->lo;
+    uint32_t r = p->lo, depth = p->depth;
+    if (p->child) return;               /* laid out before */
+    if (p->hi == p->lo + 1) {
+        grow_alone(t, p);
+        return;
+    }
     p->is_leaf = r < p->hi && t->str[r].len == depth;
     if (p->is_leaf) r++;
     p->child = t->n_node;
@@ -49,7 +83,7 @@ static void grow(struct trie *t, uint32_t i, size_t depth, struct tnode *out)
         uint32_t end = r + 1;
         while (end < p->hi && (uint8_t)t->str[end].p[depth] == b) end++;
         out[t->n_node++] =
-            (struct tnode){ .lo = r, .hi = end, .byte = b, .depth = (uint32_t)depth + 1 };
+            (struct tnode){ .lo = r, .hi = end, .byte = b, .depth = depth + 1 };
         p->n_child++;
         r = end;
     }
@@ -74,10 +108,6 @@ bool trie_build(struct trie *t, struct arena *a, const struct bytes *str, uint32
     t->node = arena_alloc(a, most * sizeof *t->node);
     t->node[0] = (struct tnode){ .hi = t->n_str };
     t->n_node = 1;
-    size_t depth = 0;
-    for (uint32_t i = 0, level_end = 1; i < t->n_node; i++) {
-        if (i == level_end) { depth++; level_end = t->n_node; }
-        grow(t, i, depth, t->node);
-    }
+    for (uint32_t i = 0; i < t->n_node; i++) grow(t, i, t->node);
     return true;
 }
