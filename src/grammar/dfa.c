@@ -151,6 +151,8 @@ static uint32_t trie(struct terms *s, const struct re_part *x, uint32_t n, size_
     return term_bytes(s, x[0].p + at, same - at, out);
 }
 
+static bool any_term(struct terms *s, const struct re_part *p, uint32_t *out, struct err *e);
+
 static bool part_term(struct terms *s, const struct re_part *p, uint32_t *out, struct err *e)
 {
     const char *pattern = p->p;
@@ -158,6 +160,8 @@ static bool part_term(struct terms *s, const struct re_part *p, uint32_t *out, s
     *out = ALL;
     if (p->kind == RE_LITERAL) {
         *out = term_bytes(s, p->p, p->len, EPS);
+    } else if (p->kind == RE_ANY) {
+        if (!any_term(s, p, out, e)) return false;
     } else {
         char name[64];
         if (p->kind == RE_FORMAT) {
@@ -209,6 +213,66 @@ static bool group_terms(struct terms *s, const struct re_part *part, uint32_t n,
         i = k;
     } while (i < n);
     return true;
+}
+
+/* ---- parts in parts ------------------------------------------------------------------------------ */
+
+enum { PART_HEAD = 10 };                /* kind, sign, group, length; then the text */
+
+/* Into out, if it is not NULL; the length. */
+static size_t parts_write(char *out, const struct re_part *part, uint32_t n)
+{
+    size_t len = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t size = (uint32_t)part[i].len;
+        if (out) {
+            char *at = out + len;
+            at[0] = (char)part[i].kind;
+            at[1] = (char)part[i].negate;
+            memcpy(at + 2, &part[i].group, 4);
+            memcpy(at + 6, &size, 4);
+            if (size) memcpy(at + PART_HEAD, part[i].p, size);
+        }
+        len += PART_HEAD + size;
+    }
+    return len;
+}
+
+size_t re_pack(char *out, struct re_part *part, uint32_t n)
+{
+    if (out) qsort(part, n, sizeof *part, by_part);
+    return parts_write(out, part, n);
+}
+
+/* The next of packed parts; false: there is none. */
+static bool unpack(const char **at, const char *end, struct re_part *part)
+{
+    if (*at == end) return false;
+    uint32_t size;
+    memcpy(&part->group, *at + 2, 4);
+    memcpy(&size, *at + 6, 4);
+    part->kind = (enum re_kind)(*at)[0];
+    part->negate = (*at)[1];
+    part->p = *at + PART_HEAD;
+    part->len = size;
+    *at += PART_HEAD + size;
+    return true;
+}
+
+static bool any_term(struct terms *s, const struct re_part *p, uint32_t *out, struct err *e)
+{
+    struct re_part *part = NULL, next;
+    uint32_t n = 0, cap = 0;
+    struct groups group = { 0 };
+    for (const char *at = p->p; unpack(&at, p->p + p->len, &next); n++) {
+        MEM_GROW(part, n, cap);
+        part[n] = next;
+    }
+    bool ok = group_terms(s, part, n, &group, e);
+    if (ok) *out = term_alt(s, group.term, group.n);
+    mem_free(group.term);
+    mem_free(part);
+    return ok;
 }
 
 /* The union of those groups that have any text: one that has none would be carried along for ever. */
@@ -360,18 +424,10 @@ static void insert(struct dfa *d)
 static char *key_of(const struct re_part *part, uint32_t n, bool counted, char *few, size_t cap, size_t *len)
 {
     size_t need = 1;
-    for (uint32_t i = 0; i < n; i++) need += part[i].len + 10;
-    char *key = need <= cap ? few : mem_alloc(need), *at = key;
-    *at++ = (char)counted;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t size = (uint32_t)part[i].len;
-        *at++ = (char)part[i].kind;
-        *at++ = (char)part[i].negate;
-        memcpy(at, &part[i].group, 4);
-        memcpy(at + 4, &size, 4);
-        memcpy(at + 8, part[i].p, part[i].len);
-        at += 8 + part[i].len;
-    }
+    for (uint32_t i = 0; i < n; i++) need += part[i].len + PART_HEAD;
+    char *key = need <= cap ? few : mem_alloc(need);
+    key[0] = (char)counted;
+    parts_write(key + 1, part, n);
     *len = need;
     return key;
 }

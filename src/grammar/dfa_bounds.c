@@ -6,7 +6,7 @@
  * All of it runs under the automaton's lock. */
 #include "grammar/dfa_int.h"
 
-enum { LAYER_WORK = 1 << 18, EXACT_WORK = 64 };
+enum { LAYER_WORK = 1 << 18, EXACT_WORK = 64, FREE_WORK = 4096 };
 
 /* ---- texts of any length ---------------------------------------------------------------------------- */
 
@@ -217,7 +217,7 @@ static bool shown_fits(struct bounded *b, uint32_t term, uint32_t lo, uint32_t h
     if (hi == INF && lo <= x->min_len) return true;
     uint32_t n = facts_witness(&d->s, term);
     if (n != INF && lo <= n && n <= hi) return true;
-    if (lo && b->work <= EXACT_WORK) return false;      /* mostly a text is soon found */
+    if (b->work <= FREE_WORK) return false;      /* mostly a text is soon found */
     n = freely(d, Q_LENGTH, term);
     if (n != INF && n > hi) *value = INF;               /* even the shortest is too long */
     return n == INF ? !lo : n >= lo || n > hi;

@@ -441,7 +441,10 @@ static enum added open_yes(struct expand *x, struct bag *b, uint32_t at)
     if (r == ADDED && in->n_any == 1) r = bag_add(x, b, yes(in->any[0]), at, exact);
     if (r == ADDED && in->n_one == 1) r = bag_add(x, b, yes(in->one[0]), at, exact);
     if (r != ADDED) return r;
-    bool ok = (in->n_any < 2 || todo_add(x, b, TODO_ANY, at, exact)) &&
+    bool texts = in->n_any > 1 && !exact && text_alone_any(x->g, in);
+    if (texts && !others_meet_any(x->g, in) && !x->lenient && !(b->types &= T_STR)) return DEAD;
+    if (texts && !atom_add(x, b, &(struct atom){ .kind = ANY_TEXT, .node = b->item[at].ref / 2 }, at)) return TROUBLE;
+    bool ok = (in->n_any < 2 || texts || todo_add(x, b, TODO_ANY, at, exact)) &&
               (in->n_one < 2 || todo_add(x, b, TODO_ONE, at, exact)) &&
               (in->cond == NONE || (in->then == NONE && in->other == NONE && !exact) ||
                todo_add(x, b, TODO_IF, at, exact));
@@ -458,6 +461,10 @@ static enum added open_no(struct expand *x, struct bag *b, uint32_t at)
         if (!(n->types & T_NUM) && n->types != T_STR) b->types &= ~n->types;
         else if (!atom_add(x, b, &(struct atom){ .kind = NOT_LITS, .node = id }, at)) return TROUBLE;
         return b->types ? ADDED : DEAD;
+    }
+    if (!x->lenient && n->in && text_alone(x->g, id)) {
+        if (others_meet(x->g, id) && !(b->types &= T_STR)) return DEAD;
+        return atom_add(x, b, &(struct atom){ .kind = NOT_TEXT, .node = id }, at) ? ADDED : TROUBLE;
     }
     return todo_add(x, b, n->kind == NODE_LITERAL ? TODO_NOT_LITERAL : TODO_NOT, at, 0) ? ADDED : TROUBLE;
 }

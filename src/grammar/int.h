@@ -6,6 +6,7 @@
  *   risk.c      which goals may meet a limit, and are opened while compiling
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
+ *   choice.c    choices and negations about a text alone -> one part of its automaton
  *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes
  *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
  *   envelope_lay.c  tree                     -> ops (a small program over bytes)
@@ -347,7 +348,8 @@ bool     owing_absent(const struct obj *o, const uint64_t *seen, uint32_t owed);
 enum atom_kind {
     NOT_LITS, NOT_LO, NOT_HI, NOT_MULTIPLE, NOT_MIN_LEN, NOT_MAX_LEN, NOT_PATTERN, NOT_FORMAT, NOT_MIN_ITEMS, NOT_MAX_ITEMS,
     NOT_UNIQUE, NOT_ITEMS, NOT_CONTAINS, TOO_MANY, NOT_PROPS, NOT_NAMES, NOT_MIN_PROPS, NOT_MAX_PROPS, HAS_KEY, LACKS_KEY, LACKS_ONE,
-    NOT_UNEVAL_PROPS, NOT_UNEVAL_ITEMS
+    NOT_UNEVAL_PROPS, NOT_UNEVAL_ITEMS,
+    ANY_TEXT, NOT_TEXT                                                /* choice.c: not negated, the anyOf of the node; the node negated */
 };
 struct item { uint32_t ref, from; bool exact; };                      /* exact: what it looks at must be known (unevaluated*) */
 struct atom { uint8_t kind; uint32_t node, from; struct bytes key; };
@@ -388,6 +390,13 @@ bool goal_open_bags(struct expand *x);                                /* takes x
 bool literal_array(struct expand *x, const struct json *v, uint32_t node);
 bool literal_object(struct expand *x, const struct json *v, uint32_t node);
 bool bag_rule(struct expand *x, const struct bag *b, struct text_rule *out);           /* its string keywords */
+/* choice.c: does the schema, or do all branches of the anyOf, say nothing but which patterns a text matches? */
+bool text_alone(const struct grammar *g, uint32_t node);
+bool text_alone_any(const struct grammar *g, const struct kw_in *in);
+/* Of these: do values that are no texts meet it? All of them do, or none. */
+bool others_meet(const struct grammar *g, uint32_t node);
+bool others_meet_any(const struct grammar *g, const struct kw_in *in);
+struct re_part text_choice(struct expand *x, const struct atom *a);   /* ANY_TEXT or NOT_TEXT */
 bool strs_make(struct expand *x, uint32_t node, const struct text_rule *r, struct strs *out, bool *empty);
 /* Goal of these schemas: as goal_of, with the expansion's errors. */
 uint32_t expand_goal_of(struct expand *x, const uint32_t *ref, uint32_t n);

@@ -1,7 +1,7 @@
 /* regex.h -- regular languages of texts, as automata that are built while they are walked.
  *
  * A language is a conjunction of parts (or a union of such conjunctions, told apart by re_part.group): patterns (ECMA-262 with the u flag, searched for anywhere
- * unless anchored), named formats, exact texts; each may be negated. Patterns become hash-consed
+ * unless anchored), named formats, exact texts, and languages of that kind again; each may be negated. Patterns become hash-consed
  * terms (union, concatenation, intersection, complement, counted repetition over byte classes); a
  * state of the automaton is a term, its successors are derivatives, computed on first use and kept.
  * The alphabet is bytes of UTF-8: the decoded text of a string, before any escaping.
@@ -18,9 +18,13 @@ enum re_kind {
     RE_PATTERN,                         /* contains a match of this pattern */
     RE_FORMAT,                          /* has this format; a name that is not known is any text */
     RE_LITERAL,                         /* is exactly this text */
-    RE_WHOLE                            /* the pattern matches the whole text (envelopes) */
+    RE_WHOLE,                           /* the pattern matches the whole text (envelopes) */
+    RE_ANY                              /* belongs to the language of these parts, see re_pack() */
 };
 struct re_part { enum re_kind kind; bool negate; const char *p; size_t len; uint32_t group; };
+
+/* Writes the parts down as the text of one part, if out is not NULL: its length. Sorts them: their order does not matter. */
+size_t re_pack(char *out, struct re_part *part, uint32_t n);
 
 enum { DFA_DEAD = 0, DFA_START = 1 };
 

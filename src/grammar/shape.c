@@ -108,12 +108,17 @@ static bool bag_numbers(struct expand *x, const struct bag *b)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-static void part_add(struct expand *x, struct text_rule *r, enum re_kind kind, bool negate, struct bytes p)
+static void part_put(struct expand *x, struct text_rule *r, struct re_part part)
 {
     struct re_part *more = arena_small(x->tmp, (r->n_part + 1) * sizeof *more);
     if (r->n_part) memcpy(more, r->part, r->n_part * sizeof *more);
-    more[r->n_part++] = (struct re_part){ kind, negate, p.p, p.len };
+    more[r->n_part++] = part;
     r->part = more;
+}
+
+static void part_add(struct expand *x, struct text_rule *r, enum re_kind kind, bool negate, struct bytes p)
+{
+    part_put(x, r, (struct re_part){ .kind = kind, .negate = negate, .p = p.p, .len = p.len });
 }
 
 /* A format: by its automaton; where that knows less than the predicate, validating asks the predicate. */
@@ -174,6 +179,7 @@ bool bag_rule(struct expand *x, const struct bag *b, struct text_rule *r)
             if (!format_add(x, r, b->atom[i].node, true, n->str->format)) return false;
             break;
         case NOT_LITS: not_texts(x, r, n); break;
+        case ANY_TEXT: case NOT_TEXT: part_put(x, r, text_choice(x, &b->atom[i])); break;
         default: break;
         }
     }
