@@ -112,6 +112,23 @@ TEST(debts_are_settled_by_what_the_judge_says)
     for (size_t i = 0; i < LEN(schema); i++) agree(schema[i], value, LEN(value), false);
 }
 
+/* What patterns surely begin with tells them apart; letters that may be missing, and choices, do not. */
+TEST(patterns_of_keys_are_told_apart_by_how_they_begin)
+{
+    static const char *const schema[] = {
+        "{\"patternProperties\":{\"^ab?c\":{\"type\":\"string\"},\"^ac\":{\"minLength\":2}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^x*ac\":{\"type\":\"string\"},\"^ac\":{\"minLength\":2}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^Ã©*a\":{\"type\":\"string\"},\"^ac\":{\"minLength\":2},\"^Ã¨\":{\"type\":\"null\"}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^b|c$\":{\"type\":\"string\"},\"^ac\":{\"minLength\":2}},\"additionalProperties\":{\"type\":\"integer\"},\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^a(?:c|b)$\":{\"type\":\"string\"},\"^b[|]\":{\"minLength\":2},\"^a\\\\x63\":{\"maxLength\":2}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^a{0}c\":{\"type\":\"string\"},\"^b\":{\"minLength\":2},\"^c\":{\"maxLength\":2},\"a\":{\"type\":\"string\"}},\"additionalProperties\":false,\"type\":\"object\"}",
+    };
+    static const char *const value[] = { "{}", "{\"ac\":\"x\"}", "{\"ac\":\"xx\"}", "{\"ac\":\"xxx\"}", "{\"ac\":12}", "{\"abc\":\"x\"}", "{\"abc\":1}", "{\"xac\":\"x\"}", "{\"xac\":1}",
+                                         "{\"Ã©" "ac\":\"x\"}", "{\"Ã©" "ac\":1}", "{\"Ã¨\":null}", "{\"Ã¨\":1}", "{\"b\":\"x\"}", "{\"b\":1}", "{\"bc\":\"x\"}", "{\"d\":1}", "{\"d\":\"x\"}",
+                                         "{\"ab\":\"x\"}", "{\"ab\":1}", "{\"b|\":\"x\"}", "{\"b|\":\"xx\"}", "{\"c\":\"x\"}", "{\"c\":\"xxx\"}", "{\"c\":1}", "{\"ba\":\"xx\"}", "{\"ba\":1}" };
+    for (size_t i = 0; i < LEN(schema); i++) agree(schema[i], value, LEN(value), false);
+}
+
 /* Every schema above it is recursive: what it owes must be found settled, whatever is looked at first. */
 TEST(debts_in_a_loop_are_settled)
 {

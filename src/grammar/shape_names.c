@@ -79,6 +79,35 @@ static bool pattern_put(struct members *mb, const struct kw_obj *k)
     return true;
 }
 
+/* Is the pattern a choice as a whole, `^a|b`? */
+static bool is_choice(struct bytes p)
+{
+    int depth = 0;
+    bool in_class = false;
+    for (size_t i = 0; i < p.len; i++) {
+        char c = p.p[i];
+        if (c == '\\') i++;
+        else if (in_class) in_class = c != ']';
+        else if (c == '[') in_class = true;
+        else if (c == '|' && !depth) return true;
+        else depth += (c == '(') - (c == ')');
+    }
+    return false;
+}
+
+/* The letters that every match of a pattern like `^row:[0-9]+$` begins with. */
+static struct bytes beginning(struct bytes p)
+{
+    struct bytes none = { 0 };
+    if (!p.len || *p.p != '^' || is_choice(p)) return none;
+    size_t n = 1;
+    while (n < p.len && !memchr("\\^$.*+?()[]{}|", p.p[n], 15)) n++;
+    if (n < p.len && n > 1 && memchr("*?{", p.p[n], 3))               /* the last letter may be missing */
+        do n--;
+        while (((uint8_t)p.p[n] & 0xc0) == 0x80);
+    return (struct bytes){ p.p + 1, n - 1 };
+}
+
 bool all_patterns(struct members *mb)
 {
     for (uint32_t i = 0; i < mb->b->n; i++)
@@ -86,9 +115,11 @@ bool all_patterns(struct members *mb)
     for (uint32_t i = 0; i < mb->n_debt; i++)
         if (!pattern_put(mb, node_at(mb->x->g, mb->debt[i].node)->obj)) return false;
     mb->text = arena_small(mb->x->tmp, (mb->n_pattern + 1) * sizeof *mb->text);
+    mb->begin = arena_small(mb->x->tmp, (mb->n_pattern + 1) * sizeof *mb->begin);
     mb->apart = arena_small(mb->x->tmp, mb->n_pattern * mb->n_pattern + 1);
     for (uint32_t p = 0; p < mb->n_pattern; p++) {
         struct re_part part = { RE_PATTERN, false, mb->pattern[p].p, mb->pattern[p].len };
+        mb->begin[p] = beginning(mb->pattern[p]);
         struct text_rule r = { .part = &part, .n_part = 1, .max = NONE };
         bool empty;
         if (!strs_make(mb->x, mb->b->item[0].ref / 2, &r, &mb->text[p], &empty)) return false;
@@ -96,11 +127,18 @@ bool all_patterns(struct members *mb)
     return true;
 }
 
+static bool begin_apart(struct bytes a, struct bytes b)
+{
+    size_t n = MIN(a.len, b.len);
+    return n && memcmp(a.p, b.p, n);
+}
+
 enum { APART_NEW, APART_YES, APART_NO };
 /* Surely no name matches both patterns. */
 static bool are_apart(struct members *mb, uint32_t p, uint32_t q)
 {
     uint8_t *at = &mb->apart[MIN(p, q) * mb->n_pattern + MAX(p, q)];
+    if (*at == APART_NEW && p != q && begin_apart(mb->begin[p], mb->begin[q])) *at = APART_YES;
     if (*at == APART_NEW) *at = p != q && dfa_apart(mb->text[p].dfa, mb->text[q].dfa) ? APART_YES : APART_NO;
     return *at == APART_YES;
 }

@@ -24,7 +24,7 @@ struct members {
     struct key_ways **ways;                                           /* [n_key] once all keys are known */
     struct debt debt[MOST_DEBT]; uint32_t n_debt;
     struct names names; bool has_names;                               /* propertyNames, opened */
-    struct bytes *pattern; uint32_t n_pattern, cap_pattern;           /* all distinct ones */
+    struct bytes *pattern, *begin; uint32_t n_pattern, cap_pattern;   /* all distinct ones; what surely begins their matches */
     struct strs *text; uint8_t *apart;                                /* [n_pattern] names that match; [n_pattern^2] APART_… */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
     struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
