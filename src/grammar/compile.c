@@ -188,8 +188,11 @@ static struct grammar *compile(enum syntax syntax, const char *envelope, const s
     if (!o) o = &none;
     keep_opts(g, o);
     schemas_init(g);
+    struct arena scratch;
+    scratch_begin(g, &scratch);
     bool ok = spell_set(g, o, &own) && names_set(g, pair, n_pair, &own) &&
               build(g, syntax, envelope, pair, n_pair, schema, n_schema, &own);
+    scratch_end(g, &scratch);
     if (ok) return g;
     err_set(e, own.code, "%s", own.msg);
     grammar_free(g);

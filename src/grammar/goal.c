@@ -696,12 +696,26 @@ bool goal_open_bags(struct expand *x)
     return flatten(x, b, 0);
 }
 
+struct arena *scratch_begin(struct grammar *g, struct arena *own)
+{
+    if (g->scratch) return g->scratch;
+    arena_init(own, 32768);
+    return g->scratch = own;
+}
+
+void scratch_end(struct grammar *g, struct arena *own)
+{
+    if (g->scratch != own) return;
+    arena_done(own);
+    g->scratch = NULL;
+}
+
 /* One attempt; its shapes become the goal's. */
 static bool attempt(struct grammar *g, struct goal *p, uint32_t goal, bool lenient, struct err *e)
 {
-    struct arena tmp;
-    arena_init(&tmp, 32768);
-    struct expand x = { .g = g, .goal = goal, .e = e, .tmp = &tmp, .lenient = lenient };
+    struct arena own, *tmp = scratch_begin(g, &own);
+    size_t mark = arena_mark(tmp);
+    struct expand x = { .g = g, .goal = goal, .e = e, .tmp = tmp, .lenient = lenient };
     bool ok = goal_open_bags(&x) && texts_close(&x);
     if (ok) {
         p->shape = arena_small(&g->mem, (x.n_shape + 1) * sizeof *p->shape);
@@ -710,7 +724,8 @@ static bool attempt(struct grammar *g, struct goal *p, uint32_t goal, bool lenie
     }
     mem_free(x.shape);
     mem_free(x.text);
-    arena_done(&tmp);
+    arena_reset(tmp, mark);
+    scratch_end(g, &own);
     return ok;
 }
 

@@ -266,6 +266,7 @@ struct grammar {
     const char **relaxed; size_t n_relaxed;
     uint64_t id;
     pthread_mutex_t lock;                                             /* recursive: goals, their shapes, the list of binds */
+    struct arena *scratch;              /* of goals that are being opened, one inside of the other; NULL: none is */
     struct bind *bind;
 };
 static inline struct goal *goal_at(const struct grammar *g, uint32_t i)
@@ -301,6 +302,9 @@ enum { NODE_ANY_OBJECT };                                             /* node 0:
 /* ---- goal.c, solve.c, shape*.c, literal.c ---------------------------------------------------- */
 
 uint32_t goal_of(struct grammar *g, const uint32_t *key, uint32_t n, struct err *e);   /* interned; NONE on error */
+/* Memory for opening goals, under the lock: what is there already, or own, which scratch_end() frees. */
+struct arena *scratch_begin(struct grammar *g, struct arena *own);
+void     scratch_end(struct grammar *g, struct arena *own);
 /* Shapes of a goal, expanded now if need be (takes the lock). False: a limit; then it has none. */
 bool     goal_expand(struct grammar *g, uint32_t goal, struct err *e);
 /* Can some value meet it? Solves what that takes. Generate mode: containers nest at most MOST_DEPTH. */
@@ -318,6 +322,7 @@ struct work {
     void *ctx;
     uint32_t *goal, n, cap;
     uint32_t *slot, n_slot;             /* hash table of places + 1 */
+    uint32_t few_goal[16], few_slot[32];                              /* most questions need no more */
     bool doubt, failed;                 /* one of them is just being expanded; one met a limit */
 };
 void     work_collect(struct work *w, uint32_t goal);

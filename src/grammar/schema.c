@@ -810,11 +810,13 @@ uint32_t schemas_document(struct grammar *g, const struct json *schema, const ch
     return node_add(g, &n, e);
 }
 
+enum { FIRST_NODES = 32 };               /* half of all schemas have no more */
 void schemas_init(struct grammar *g)
 {
     struct schemas *s = &g->s;
     pthread_once(&rows_once, rows_index);
-    MEM_GROW(s->node, s->n_node, s->cap_node);
+    s->cap_node = FIRST_NODES;
+    s->node = mem_alloc(s->cap_node * sizeof *s->node);
     s->node[s->n_node++] = (struct node){ .parent = NONE, .kw = "", .kind = NODE_READ, .types = T_OBJ };
     s->n_read = 1;
     MEM_GROW(s->scope, s->n_scope, s->cap_scope);

@@ -238,30 +238,34 @@ static bool compares(const struct schemas *s, const struct node *n)
     return !plain;
 }
 
-/* Marks what the members of such schemas are; false: there is none, or one asks what others have looked at (unevaluated*). */
-static bool worth_it(const struct schemas *s, struct marks *m)
+/* Is there such a schema, and none that asks what others have looked at (unevaluated*)? */
+static bool worth_it(const struct schemas *s)
 {
-    if (s->saw_dynamic) return false;
+    bool any = false;
     for (uint32_t i = 1; i < s->n_node; i++) {
         const struct node *n = &s->node[i];
         if ((n->obj && n->obj->uneval != NONE) || (n->arr && n->arr->uneval != NONE)) return false;
-        if (compares(s, n)) mark(m, i);
+        any = any || compares(s, n);
     }
-    if (!m->n) return false;
+    return any && !s->saw_dynamic;
+}
+
+/* Marks what the members of such schemas are. */
+static void mark_below(const struct schemas *s, struct marks *m)
+{
+    for (uint32_t i = 1; i < s->n_node; i++)
+        if (compares(s, &s->node[i])) mark(m, i);
     while (m->n) mark_kids(m, &s->node[m->todo[--m->n]]);
-    return true;
 }
 
 void schemas_share(struct grammar *g)
 {
     struct schemas *s = &g->s;
     struct share x = { .s = s, .n_slot = 64 };
+    if (!worth_it(s)) return;
     arena_init(&x.tmp, 16384);
     struct marks m = { arena_zero(&x.tmp, s->n_node), arena_alloc(&x.tmp, s->n_node * sizeof *m.todo), 0 };
-    if (!worth_it(s, &m)) {
-        arena_done(&x.tmp);
-        return;
-    }
+    mark_below(s, &m);
     while (x.n_slot < s->n_node * 2) x.n_slot *= 2;
     x.text = arena_alloc(&x.tmp, s->n_node * sizeof *x.text);
     x.cls = arena_alloc(&x.tmp, s->n_node * sizeof *x.cls);

@@ -24,12 +24,13 @@ static void want(struct work *w, uint32_t goal)
     if (w->known(w, goal)) return;
     if (w->n * 2 >= w->n_slot) {
         w->n_slot *= 2;
-        mem_free(w->slot);
+        if (w->slot != w->few_slot) mem_free(w->slot);
         w->slot = mem_zero(w->n_slot * sizeof *w->slot);
         for (uint32_t i = 0; i < w->n; i++) w->slot[place_of(w, w->goal[i], &had)] = i + 1;
     }
     uint32_t h = place_of(w, goal, &had);
     if (had) return;
+    if (w->n == LEN(w->few_goal) && w->goal == w->few_goal) w->goal = mem_dup(w->few_goal, sizeof w->few_goal);
     MEM_GROW(w->goal, w->n, w->cap);
     w->goal[w->n] = goal;
     w->slot[h] = ++w->n;
@@ -188,8 +189,10 @@ static void scalars_met(const struct work *w)
 
 void work_collect(struct work *w, uint32_t goal)
 {
-    w->n_slot = 16;
-    w->slot = mem_zero(w->n_slot * sizeof *w->slot);
+    w->slot = w->few_slot;
+    w->n_slot = LEN(w->few_slot);
+    w->goal = w->few_goal;
+    w->cap = LEN(w->few_goal);
     want(w, goal);
     for (uint32_t i = 0; i < w->n; i++) {
         struct goal *p = goal_at(w->g, w->goal[i]);
@@ -201,8 +204,8 @@ void work_collect(struct work *w, uint32_t goal)
 
 void work_done(struct work *w)
 {
-    mem_free(w->slot);
-    mem_free(w->goal);
+    if (w->slot != w->few_slot) mem_free(w->slot);
+    if (w->goal != w->few_goal) mem_free(w->goal);
 }
 
 static bool solved(const struct work *w, uint32_t goal)
