@@ -213,7 +213,8 @@ static struct json *array_value(struct scan *s)
         }
     }
     s->p++;
-    struct json *v = json_pool_array(&s->pool, s->item + first, s->n_item - first);
+    size_t n = s->n_item - first;
+    struct json *v = json_pool_array(&s->pool, n ? s->item + first : NULL, n);
     s->n_item = first;
     return v;
 }
@@ -239,7 +240,7 @@ static bool scan_member(struct scan *s)
 static struct json *object_of(struct scan *s, size_t first)
 {
     size_t n = s->n_key - first, bytes = 0, twice;
-    const struct key *k = s->key + first;
+    const struct key *k = n ? s->key + first : NULL;
     char *at;
     for (size_t i = 0; i < n; i++) bytes += k[i].n + 1;
     struct json *v = json_pool_object(&s->pool, n, bytes, &at);
