@@ -102,10 +102,11 @@ static uint32_t *slots(const struct json *v) { return (uint32_t *)(void *)(v->me
 
 static bool is_key(const struct member *m, const char *key, size_t len) { return m->len == len && !memcmp(m->key, key, len); }
 
-/* The place of a key in a large object's table: its own, or an empty one. */
+/* The place of a key in a large object's table: its own, or an empty one. Where this program lies in memory is part of the
+ * hash, so that nobody outside can make up keys that all meet. */
 static uint32_t *slot_of(const struct json *v, const char *key, size_t len)
 {
-    uint32_t *slot = slots(v), last = slots_of(v->cap) - 1, h = (uint32_t)hash64(key, len, 0) & last;
+    uint32_t *slot = slots(v), last = slots_of(v->cap) - 1, h = (uint32_t)hash64(key, len, (uintptr_t)&null_value) & last;
     while (slot[h] && !is_key(&v->member[slot[h] - 1], key, len)) h = (h + 1) & last;
     return &slot[h];
 }
