@@ -60,7 +60,8 @@ static const struct { int n_out, n_in, n;
 };
 static const struct {
     int n_out, n_in, n;
-} narrow[] = { { 21, 96, 130 }, { 3, 32, 1 }, { 40, 96, 5 }, { 33, 160, 9 }, { 2, 224, 2 } };
+} narrow[] = { { 21, 96, 130 }, { 3, 32, 1 }, { 40, 96, 5 }, { 33, 160, 9 }, { 2, 224, 2 },
+             { 19, 256, 100 } }; /* more columns than go by way of rows, against one, which does */
 static const struct { int n_out, n_in, n; } loose[] = { { 3, 1, 1 }, { 5, 17, 4 }, { 34, 63, 7 } };
 
 struct product { struct mat w; float *x, *want, *got; int n; };

@@ -89,6 +89,7 @@ static void fill_avx512(struct kern *k, unsigned has)
     kern_vnni(k);
     kern_vnni_k(k);
     kern_crowd_vnni(k);
+    kern_crowd_k(k);
 }
 #elif defined(__aarch64__)
 /* NEON belongs to the base machine, so the generic table is NEON already; the steps add integer products. */

@@ -62,6 +62,7 @@ struct kern {
     void (*attn_decode)(const struct attn *a, int head0, int head1, int t, float *scratch);
     struct prefill prefill[DT_COUNT];                                 /* act NULL: any_prefill */
     struct decode decode[DT_COUNT];
+    struct decode few[DT_COUNT]; /* for a few prompt tokens; act NULL: decode[], where that gives the same bits */
     struct prefill any_prefill; /* over unpacked f32 rows: every dtype */
     struct decode any_decode;
 };
@@ -78,6 +79,7 @@ void kern_crowd_avx2(struct kern *k);
 void kern_vnni(struct kern *k);
 void kern_vnni_k(struct kern *k);
 void kern_crowd_vnni(struct kern *k);
+void kern_crowd_k(struct kern *k);
 void kern_bf16(struct kern *k);
 void kern_neon(struct kern *k);
 void kern_dotprod(struct kern *k);

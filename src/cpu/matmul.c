@@ -6,7 +6,7 @@
  * own in order (so that what a kernel reads ahead is what the same thread comes to next) and then
  * those that others have left, so that a thread that is slowed down takes fewer. Pieces are whole
  * panels (prefill) or a few rows (decode); a row's result does not depend on who computes it. Small products stay on the calling thread: waking another costs
- * more than they do. Where a decode kernel gives the same bits as the prefill kernel, a few prompt
+ * more than they do. Where a kernel of rows gives the same bits as the prefill kernel, a few prompt
  * tokens go that way: a panel is not worth unpacking for them. */
 #include <stdatomic.h>
 
@@ -14,7 +14,7 @@
 
 #define MOST_MM 8                                                     /* products in a call */
 #define MOST_RANGES 16                                                /* more threads share them */
-#define SMALL (768 << 10) /* weights x columns worth a second thread */
+#define SMALL (64 << 10) /* weights x columns worth a second thread */
 #define SMALL_INPUT (48 << 10) /* values of the input, likewise */
 #define PIECE_LEAST (16 << 10)  /* weight bytes of a decode piece: long enough to be read ahead, */
 #define PIECE_MOST (128 << 10)  /* and at least eight for every thread while that is possible */
@@ -55,12 +55,13 @@ static void choose_kernel(struct job *j, struct product *p)
 {
     const struct kern *k = &j->c->kern;
     enum dtype d = p->mm->w->dtype;
-    p->panels = j->ph == PHASE_PREFILL && (!k->prefill[d].act || j->n > k->decode[d].few);
+    const struct decode *few = k->few[d].act ? &k->few[d] : &k->decode[d];
+    p->panels = j->ph == PHASE_PREFILL && (!k->prefill[d].act || j->n > few->few);
     if (p->panels) {
         p->pre = k->prefill[d].act ? k->prefill[d] : k->any_prefill;
         p->piece = PANEL_ROWS;
     } else {
-        p->dec = k->decode[d].act ? k->decode[d] : k->any_decode;
+        p->dec = j->ph == PHASE_PREFILL ? *few : k->decode[d].act ? k->decode[d] : k->any_decode;
         p->piece = decode_piece(p->mm->w, pool_size(j->c->pool));
     }
     p->n_piece = (p->mm->w->n_out + p->piece - 1) / p->piece;

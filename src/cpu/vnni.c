@@ -7,37 +7,17 @@
  * turned so that one register holds four values of k for 16 rows; a tile is 32 rows by 6
  * columns: 12 integer and 12 float sums. Decode: the weights stay unsigned as they lie in the
  * file and the activations are signed; the offset of the weights (32, 128) is taken off the
- * same way, from sums made once per column. Q4_0 and Q8_0 have a way of their own (crowd_vnni.c).
+ * same way, from sums made once per column. So Q6_K; others go sixteen rows at a time (crowd_vnni.c, crowd_k.c).
  *
  * Activations are 8-bit blocks of 32 with an f32 scale for every dtype. Sums over k run block by
  * block in the order of k, whatever the number of columns. */
+#include "cpu/quantise.h"
 #include "cpu/slice.h"
 
 #define TILE_COLS 6
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---- quantising the activations -------------------------------------------------------------- */
-
-struct block { __m512i a, b; float d; int sum; }; /* 16 and 16 values in 32 bits */
-
-/* d = max|x| / 127, values rounded to even; a block of zeros has d = 0. */
-INLINE struct block quantise(const float *x)
-{
-    __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
-    float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-    __m512 inv = _mm512_set1_ps(most > 1e-30f ? 127 / most : 0); /* 127 / most must be finite */
-    struct block q = { _mm512_cvtps_epi32(_mm512_mul_ps(a, inv)),
-                       _mm512_cvtps_epi32(_mm512_mul_ps(b, inv)), most > 1e-30f ? most / 127 : 0,
-                       0 };
-    q.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q.a, q.b));
-    return q;
-}
-
-INLINE void put(void *to, struct block q)
-{
-    _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(q.a));
-    _mm_storeu_si128((__m128i *)to + 1, _mm512_cvtsepi32_epi8(q.b));
-}
+/* ---- prefill: the columns --------------------------------------------------------------------- */
 
 /* Prefill column: u8 q[k], f32 d[k/32], f32 d*sum[k/32]. */
 static size_t pre_bytes(int k)
@@ -47,16 +27,18 @@ static size_t pre_bytes(int k)
 
 static void pre_fill(void *dst, const float *x, int k)
 {
+    const __m512i bias = _mm512_set1_epi8((char)128);
     uint8_t *q = dst;
     float *d = (float *)(void *)(q + k), *ds = d + k / 32;
-    const __m512i bias = _mm512_set1_epi32(128);
-    for (int b = 0; b < k / 32; b++) {
-        struct block v = quantise(x + 32 * b);
-        d[b] = v.d;
-        ds[b] = v.d * (float)v.sum;
-        _mm_storeu_si128((void *)(q + 32 * b), _mm512_cvtepi32_epi8(_mm512_add_epi32(v.a, bias)));
-        _mm_storeu_si128((void *)(q + 32 * b + 16),
-                         _mm512_cvtepi32_epi8(_mm512_add_epi32(v.b, bias)));
+    struct quantised v;
+    for (int b = 0; b < k / 32; b += 4) {
+        int n = MIN(4, k / 32 - b);
+        if (n == 4) quantise_4(&v, x + 32 * b);
+        else quantise_last(&v, x + 32 * b, n);
+        for (int i = 0; i < 128; i += 64)
+            _mm512_store_si512(v.q + i, _mm512_xor_si512(_mm512_load_si512(v.q + i), bias));
+        memcpy(q + 32 * b, v.q, (size_t)n * 32);
+        for (int i = 0; i < n; i++) d[b + i] = v.d[i], ds[b + i] = v.d[i] * (float)v.sum[i];
     }
 }
 
@@ -207,100 +189,8 @@ INLINE float total(__m512 v)
     return _mm512_reduce_add_ps(v);
 }
 
-/* What a unit of weights becomes before columns come along: bytes, scales of the lanes, minima. */
-struct unit { __m512i q[4]; __m512 d; __m256 min; };
-
-/* Q4_K: a super-block a unit, groups in the order 0 2 1 3 4 6 5 7; eight lanes a group. */
-#define U4K 320                                                       /* q 256, d 32, d*sum 32 */
-
-static size_t q4_k_bytes(int k)
-{
-    return (size_t)k / 256 * U4K;
-}
-
-static void q4_k_fill(void *dst, const float *x, int k)
-{
-    static const int8_t place[8] = { 0, 2, 1, 3, 4, 6, 5, 7 };
-    char *u = dst;
-    for (int s = 0; s < k / 256; s++, u += U4K)
-        for (int g = 0; g < 8; g++) {
-            struct block v = quantise(x + 256 * s + 32 * g);
-            put(u + 32 * place[g], v);
-            ((float *)(void *)(u + 256))[g] = v.d;
-            ((float *)(void *)(u + 288))[g] = v.d * (float)v.sum;
-        }
-}
-
-static const struct act_form act_q4_k = { q4_k_bytes, q4_k_fill };
-
-/* Lanes 0-7 take scale g, lanes 8-15 scale g + 2. */
-INLINE __m512 pair(__m512 scale, int g)
-{
-    __m512i at = _mm512_inserti64x4(_mm512_set1_epi32(g), _mm256_set1_epi32(g + 2), 1);
-    return _mm512_permutexvar_ps(at, scale);
-}
-
-/* d and dmin times eight bytes each, which lie as codec_scales() says. */
-INLINE void affine(struct unit *o, const uint8_t *w)
-{
-    uint64_t sc, mn;
-    uint8_t s[8], m[8];
-    codec_scales(w + 4, s, m);
-    memcpy(&sc, s, sizeof sc);
-    memcpy(&mn, m, sizeof mn);
-    __m256 a = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)sc)));
-    __m256 b = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mn)));
-    o->d = _mm512_castps256_ps512(_mm256_mul_ps(a, _mm256_set1_ps(codec_half(w))));
-    o->min = _mm256_mul_ps(b, _mm256_set1_ps(-codec_half(w + 2)));
-}
-
-INLINE struct unit q4_k_load(const uint8_t *w)
-{
-    const __m512i low = _mm512_set1_epi8(15);
-    struct unit o;
-    affine(&o, w);
-    for (int h = 0; h < 2; h++) {
-        __m512i q = _mm512_loadu_si512(w + 16 + 64 * h);
-        o.q[2 * h] = _mm512_and_si512(q, low);
-        o.q[2 * h + 1] = _mm512_and_si512(_mm512_srli_epi16(q, 4), low);
-    }
-    return o;
-}
-
-/* Q5_K: the same with a fifth bit, of groups 4h, 4h + 2 and 4h + 1, 4h + 3. */
-INLINE struct unit q5_k_load(const uint8_t *w)
-{
-    const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
-    __m512i high = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(w + 16)));
-    struct unit o;
-    affine(&o, w);
-    for (int h = 0; h < 2; h++) {
-        __m512i q = _mm512_loadu_si512(w + 48 + 64 * h);
-        for (int i = 0; i < 2; i++) {
-            __m512i bit = _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << (4 * h + i))),
-                                             _mm256_set1_epi8((char)(4 << (4 * h + i))), 1);
-            __m512i v = _mm512_and_si512(i ? _mm512_srli_epi16(q, 4) : q, low);
-            o.q[2 * h + i] = _mm512_mask_add_epi8(v, _mm512_test_epi8_mask(high, bit), v, fifth);
-        }
-    }
-    return o;
-}
-
-/* What a super-block adds is summed up by itself, so that the next one need not wait for it. */
-INLINE __m512 q4_k_add(__m512 sum, const struct unit *w, const char *u)
-{
-    __m512 t[2];
-    __m512 d = _mm512_castps256_ps512(
-        _mm256_mul_ps(_mm512_castps512_ps256(w->d), _mm256_load_ps((const void *)(u + 256))));
-    for (int i = 0; i < 4; i++) {
-        __m512 v = _mm512_cvtepi32_ps(
-            _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->q[i], _mm512_load_si512(u + 64 * i)));
-        __m512 scale = pair(d, 4 * (i / 2) + i % 2);
-        t[i / 2] = i % 2 ? _mm512_fmadd_ps(v, scale, t[i / 2]) : _mm512_mul_ps(v, scale);
-    }
-    __m512 low = _mm512_zextps256_ps512(_mm256_mul_ps(w->min, _mm256_load_ps((const void *)(u + 288))));
-    return _mm512_add_ps(sum, _mm512_add_ps(_mm512_add_ps(t[0], low), t[1]));
-}
+/* What a unit of weights becomes before columns come along: bytes, scales of the lanes. */
+struct unit { __m512i q[4]; __m512 d; };
 
 /* Q6_K: a super-block a unit in the order of k; four lanes a group of 16. */
 #define U6K 576 /* q 256, start 4 x 64, d 64 */
@@ -313,16 +203,19 @@ static size_t q6_k_bytes(int k)
 static void q6_k_fill(void *dst, const float *x, int k)
 {
     char *u = dst;
+    struct quantised v;
     memset(u, 0, q6_k_bytes(k));
     for (int s = 0; s < k / 256; s++, u += U6K)
-        for (int b = 0; b < 8; b++) {
-            struct block v = quantise(x + 256 * s + 32 * b);
+        for (int b = 0; b < 8; b += 4) {
             int32_t *start = (int32_t *)(void *)(u + 256);
             float *d = (float *)(void *)(u + 512);
-            put(u + 32 * b, v);
-            start[8 * b] = -32 * _mm512_reduce_add_epi32(v.a);
-            start[8 * b + 4] = -32 * _mm512_reduce_add_epi32(v.b);
-            d[2 * b] = d[2 * b + 1] = v.d;
+            quantise_4(&v, x + 256 * s + 32 * b);
+            memcpy(u + 32 * b, v.q, sizeof v.q);
+            for (int i = 0; i < 8; i++) {
+                __m512i half = _mm512_cvtepi8_epi32(_mm_load_si128((const void *)(v.q + 16 * i)));
+                start[8 * b + 4 * i] = -32 * _mm512_reduce_add_epi32(half);
+                d[2 * b + i] = v.d[i / 2];
+            }
         }
 }
 
@@ -407,8 +300,6 @@ INLINE void ahead(const uint8_t *p, int bytes)
                 row_##t(y + c * ldy + r, ldy, p, u + c * ldu, ldu, w->n_in, w->row_bytes, 1);      \
         }                                                                                          \
     }
-ROW(q4_k, q4_k_add, 256, 144, U4K)
-ROW(q5_k, q4_k_add, 256, 176, U4K)
 ROW(q6_k, q6_k_add, 256, 210, U6K)
 
 /* Twelve sums, as in a tile. The empty statement keeps the loop from being folded into one
@@ -435,7 +326,5 @@ void kern_vnni(struct kern *k)
     static const enum dtype offsets[] = { DT_Q8_0, DT_Q4_0, DT_Q5_0, DT_IQ4_NL, DT_IQ4_XS, DT_MXFP4 };
     for (size_t i = 0; i < LEN(offsets); i++) k->prefill[offsets[i]] = plain;
     k->prefill[DT_Q4_1] = k->prefill[DT_Q5_1] = with_min;
-    k->decode[DT_Q4_K] = (struct decode){ &act_q4_k, rows_q4_k };
-    k->decode[DT_Q5_K] = (struct decode){ &act_q4_k, rows_q5_k };
     k->decode[DT_Q6_K] = (struct decode){ &act_q6_k, rows_q6_k };
 }

@@ -13,6 +13,7 @@
  * stack. For 768 products of 64 the same units do 96 multiply-adds (192 with groups of 16), 48 pairs of minima and 24
  * at the end of the block; conversions go elsewhere on some machines. Super-blocks are summed in the order of k,
  * whatever the number of columns. */
+#include "cpu/column256.h"
 #include "cpu/slice.h"
 
 #define TILE_COLS 6
@@ -37,39 +38,12 @@ static struct column column_of(const void *act, int k)
     return c;
 }
 
-/* Sums of 16 neighbours each of 256 bytes. */
-INLINE __m512i sums_of_16(const int8_t *q)
-{
-    const __m512i ones = _mm512_set1_epi8(1), order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-    __m512i a[4];
-    for (int i = 0; i < 4; i++) a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(q + 64 * i));
-    __m512i s = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
-    __m512i t = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
-    s = _mm512_add_epi32(_mm512_unpacklo_epi64(s, t), _mm512_unpackhi_epi64(s, t));
-    return _mm512_permutexvar_epi32(order, s);
-}
-
-/* d = max|x| / 127, values rounded to even; 256 zeros have d = 0. */
 static void act_fill(void *dst, const float *x, int k)
 {
     struct column c = column_of(dst, k);
-    for (int b = 0; b < k / 256; b++, x += 256) {
-        int8_t *q = (int8_t *)dst + 256 * b;
-        __m512 most = _mm512_setzero_ps();
-        for (int i = 0; i < 256; i += 16) most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
-        float m = _mm512_reduce_max_ps(most);
-        bool any = m > 1e-30f;                                        /* 127 / m must be finite */
-        __m512 inv = _mm512_set1_ps(any ? 127 / m : 0);
-        for (int i = 0; i < 256; i += 16) {
-            __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), inv));
-            _mm_storeu_si128((void *)(q + i), _mm512_cvtsepi32_epi8(v));
-        }
-        __m512i s = sums_of_16(q);
-        _mm512_storeu_si512((void *)(c.start + 16 * b), _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(s, 5)));
-        __m512i pairs = _mm512_add_epi32(s, _mm512_srli_epi64(s, 32));
-        _mm_storeu_si128((void *)(c.sum + 8 * b), _mm512_cvtepi64_epi16(pairs));
-        ((float *)(uintptr_t)c.d)[b] = any ? m / 127 : 0;
-    }
+    for (int b = 0; b < k / 256; b++)
+        ((float *)(uintptr_t)c.d)[b] = column_256((int8_t *)dst + 256 * b, (void *)(uintptr_t)(c.start + 16 * b),
+                                                  (void *)(uintptr_t)(c.sum + 8 * b), x + 256 * b);
 }
 
 static const struct act_form act = { act_bytes, act_fill };
