@@ -16,6 +16,19 @@
 
 #include "cpu/int.h"
 
+/* Loops over words and columns are unrolled; not where every access is checked, for which compilers take minutes. */
+#if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#define UNROLL(n) _Pragma("clang loop unroll(disable)")
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL(n) _Pragma("GCC unroll 1")
+#endif
+#ifndef UNROLL
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define ROWS 16
 #define COLS 8                                                        /* columns that go through the rows together, at most */
@@ -52,7 +65,7 @@ INLINE __m512i four_rows(const uint8_t *p, size_t row)                /* rows 0,
 
 INLINE void ask_for(const uint8_t *p, int lines)
 {
-#pragma GCC unroll 32
+UNROLL(32)
     for (int j = 0; j < lines; j++) _mm_prefetch((const char *)p + 64 * j, _MM_HINT_T1);
 }
 
@@ -143,7 +156,7 @@ INLINE __m512 halves(__m512i w)
 
 INLINE void put_sums(float *y, size_t ldy, const __m512 *sum, __mmask16 live, int cols)
 {
-#pragma GCC unroll 8
+UNROLL(8)
     for (int t = 0; t < cols; t++) _mm512_mask_storeu_ps(y + t * ldy, live, sum[t]);
 }
 

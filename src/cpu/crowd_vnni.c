@@ -77,13 +77,13 @@ INLINE void add_block(__m512 *sum, const __m512i *w, int from, int to, __m512 sc
     const char *d = x + cols * (COLUMN_Q(bytes) + 4 * b), *start = d + 8 * cols;
     bool split = cols < 4;
     __m512i a[COLS], c[COLS];
-#pragma GCC unroll 8
+UNROLL(8)
     for (int t = 0; t < cols; t++) a[t] = int_at(start + 4 * t), c[t] = _mm512_setzero_si512();
-#pragma GCC unroll 9
+UNROLL(9)
     for (int j = from; j <= to; j++) {
         __m512i v = _mm512_load_si512(w + j), u = bytes ? _mm512_xor_si512(v, sign) : _mm512_and_si512(v, low);
         if (!bytes) v = split ? _mm512_and_si512(v, high) : _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-#pragma GCC unroll 8
+UNROLL(8)
         for (int t = 0; t < cols; t++) {
             const char *q = x + t * COLUMN_Q(bytes) + 4 * j;
             if (bytes && split && j % 2) c[t] = add_four(c[t], u, q);
@@ -92,7 +92,7 @@ INLINE void add_block(__m512 *sum, const __m512i *w, int from, int to, __m512 sc
             if (!bytes && !split) a[t] = add_four(a[t], v, q + PAIR_BYTES(false));
         }
     }
-#pragma GCC unroll 8
+UNROLL(8)
     for (int t = 0; t < cols; t++) {
         if (split) a[t] = _mm512_add_epi32(a[t], bytes ? c[t] : _mm512_srai_epi32(c[t], 4));
         sum[t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(a[t]), scale), float_at(d + 4 * t), sum[t]);
@@ -107,7 +107,7 @@ INLINE void group(float *y, size_t ldy, const struct mat *w, int r, __mmask16 li
     const uint8_t *p = (const uint8_t *)w->data + (size_t)r * w->row_bytes, *next = p + ROWS * w->row_bytes;
     int n_block = w->n_in / 32;
     __m512 sum[COLS];
-#pragma GCC unroll 8
+UNROLL(8)
     for (int t = 0; t < cols; t++) sum[t] = _mm512_setzero_ps();
     for (int b = 0; b < n_block; b += 2, x += cols * COLUMN_PAIR(bytes), next += ROWS * PAIR_BYTES(bytes)) {
         size_t off = (size_t)b / 2 * PAIR_BYTES(bytes);
