@@ -417,7 +417,9 @@ TEST(the_tool_that_shares_words_comes_first)
 
 #define LOOP "{'type':'object','properties':{'current':{'type':'number','description':'The current in ampere'},'radius':{'type':'integer','description':'radius in meters'}," \
              "'turns':{'type':'array','items':{'type':'integer'}},'core':{'type':'object','properties':{'metal':{'type':'string'}}},'room':{'type':'string'}," \
-             "'mode':{'type':'string','enum':['a','b']},'code':{'type':'string','pattern':'x+'}}}"
+             "'mode':{'type':'string','enum':['a','b']},'code':{'type':'string','pattern':'x+'},'from_room':{'type':'string'},'to_room':{'type':'string'}," \
+             "'style':{'type':'string','description':'kind of house, e.g. villa or condo'},'date':{'type':'string'},'time':{'type':'string'},'metal':{'type':'string'}," \
+             "'goods':{'type':'array','items':{'type':'string'}},'share':{'type':'number','description':'in percent'}}}"
 
 TEST(a_value_begins_where_the_arguments_say)
 {
@@ -517,6 +519,26 @@ TEST(a_request_offers_its_numbers_and_spans)
         { "the dot of a sentence is none of it", "drive to Rome.", "{\"room\":\"", "Rome", "Rome." },
         { "that of an abbreviation may be", "fly to Washington D.C.", "{\"room\":\"", "D.C.", "" },
         { "without the possessive", "the road of Lisa's car", "{\"room\":\"", "Lisa", "" },
+        { "all of a quotation", "find the game 'Ticket to Ride' now", "{\"room\":\"", "Ticket to Ride", "Ticket" },
+        { "and no more", "find the game 'Ticket to Ride' now", "{\"room\":\"", "Ticket to Ride", "game 'Ticket to Ride" },
+        { "an apostrophe is no quotation", "Anna's lamp in Rome", "{\"room\":\"", "Rome", "Anna's lamp" },
+        { "a name is not cut", "hours of the Museum of Modern Art please", "{\"room\":\"", "Museum of Modern Art", "Modern Art" },
+        { "a preposition says whose it is", "move a file from attic to cellar", "{\"to_room\":\"", "cellar", "attic" },
+        { "that of another parameter too", "move a file from attic to cellar", "{\"from_room\":\"", "attic", "cellar" },
+        { "an example of the description", "a villa for sale", "{\"style\":\"", "villa", "sale" },
+        { "a date for a date", "hall nine on 24 June", "{\"date\":\"", "24 June", "hall nine" },
+        { "a date for nothing else", "hall nine on 24 June", "{\"metal\":\"", "hall", "24 June" },
+        { "an hour for a time", "June 5 at 10 pm", "{\"time\":\"", "10 pm", "June 5" },
+        { "no figure where a number is wanted beside", "send 26.6 monero", "{\"metal\":\"", "monero", "26.6 monero" },
+        { "the next item of a list", "buy rice, ripe plums and salt", "{\"goods\":[\"rice\",\"", "ripe plums", "salt" },
+        { "not beyond a comma", "buy rice, plums and salt", "{\"goods\":[\"", "rice", "rice, plums" },
+        { "the next number of a list", "turns 7, 3 and 9 of 12", "{\"turns\":[7,", "3", "9" },
+        { "from where the list began", "groups (4, 5, 6) and (8, 5, 2)", "{\"turns\":[8,5,", "2", "6" },
+        { "digits before a word that counts", "the other two sides are 4 and 5", "{\"current\":", "4", "2" },
+        { "the first that is free", "from 20 to 30", "{\"current\":", "20", "30" },
+        { "a share of one", "at 10%", "{\"current\":", "0.1", "10" },
+        { "percent as a word of its own", "at 53 % of it", "{\"current\":", "0.53", "53" },
+        { "percent where the description says so", "at 10%", "{\"share\":", "10", "0.1" },
         { "members of enums are not its business", "a b c", "{\"mode\":\"", "", "a" },
         { "patterns neither", "xx", "{\"code\":\"", "", "xx" },
     };
@@ -582,7 +604,9 @@ TEST(a_string_that_must_be_there_wants_words)
 }
 
 #define CAMP "{'type':'object','properties':{'region':{'type':'string'},'facilities':{'type':'array','items':{'enum':['power','lake']}},'max_distance_km':{'type':'integer'}," \
-             "'dogs_allowed':{'type':'boolean'},'unit':{'type':'string','enum':['tent','cabin']},'note':{'type':'string'}},'required':['region']}"
+             "'dogs_allowed':{'type':'boolean'},'unit':{'type':'string','enum':['tent','cabin']},'note':{'type':'string'}," \
+             "'tone':{'type':'string','description':'e.g. imperial, default metric'},'car':{'type':'object','properties':{'plate':{'type':'string'}}}," \
+             "'goods':{'type':'array','items':{'type':'string'}},'depths':{'type':'array','items':{'type':'integer'}}},'required':['region']}"
 
 /* What the request says of the parameters that are left: for, against, or neither. */
 TEST(a_request_claims_optional_parameters)
@@ -598,6 +622,11 @@ TEST(a_request_claims_optional_parameters)
         { "a word in a value is taken", "near Cabin Hill", "{\"region\":\"Cabin Hill\"", "unit", -1 },
         { "a string that nothing is left for", "campsites in Algarve", "{\"region\":\"Algarve\"", "note", -1 },
         { "a string with words left", "campsites in Algarve, quiet please", "{\"region\":\"Algarve\"", "note", 0 },
+        { "one with a default that nobody speaks of", "campsites in Algarve, quiet please", "{\"region\":\"Algarve\"", "tone", -1 },
+        { "one of its examples is said", "imperial, in Algarve", "{\"region\":\"Algarve\"", "tone", 1 },
+        { "a number near its name", "Algarve, 64 km distance", "{\"region\":\"Algarve\"", "max_distance_km", 1 },
+        { "an object nobody speaks of", "in Algarve, quiet please", "{\"region\":\"Algarve\"", "car", -1 },
+        { "one with a member that is said", "in Algarve, plate X", "{\"region\":\"Algarve\"", "car", 0 },
         { "one that comes later speaks for those before too", "dogs in Algarve", "{\"region\":\"Algarve\"", "max_distance_km", -1 },
         { "what must be there is never weighed", "hello", "{\"", "region", 0 },
     };
@@ -630,6 +659,10 @@ TEST(a_list_wants_more_while_the_request_has_more)
 {
     static const struct { const char *why, *said, *args; bool more; } rows[] = {
         { "a member that is said", "power and a lake", "{\"facilities\":[\"power\"", true },
+        { "an item behind a comma", "rice, plums", "{\"goods\":[\"rice\"", true },
+        { "none behind the last", "rice, plums in Rome", "{\"goods\":[\"rice\",\"plums\"", false },
+        { "a number behind one", "depths 4, 5 and 9 at 3", "{\"depths\":[4,5", true },
+        { "none there", "depths 4, 5 and 9 at 3", "{\"depths\":[4,5,9", false },
         { "no other member", "with power", "{\"facilities\":[\"power\"", false },
         { "another parameter", "dogs in Rome", "{\"region\":\"Rome\"", true },
         { "none", "camps in Rome", "{\"region\":\"Rome\"", false },

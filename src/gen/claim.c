@@ -11,13 +11,19 @@
 #include "gen/value.h"
 
 /* Logarithms of odds, for the parameter or against it. */
-#define NO_NUMBER (-9)   /* every number of the request has its place already */
+#define NO_NUMBER (-12)  /* every number of the request has its place already */
 #define BOOL_SAID 3      /* a word of the boolean's name or description is said, */
 #define BOOL_NOT (-5)    /* or none */
 #define MEMBER_SAID 3    /* a word of a member or of the enum's name, */
 #define MEMBER_NOT (-4)  /* or none: it may be meant by another word */
 #define TEXT_SAID 2      /* a word of the name or description of a string, */
+#define NUMBER_NEAR 3    /* the words near a free number speak of it */
+#define OBJECT_UNSAID (-4) /* no word of an object or its members is said */
+#define FOLLOWS 0.5      /* what an earlier call said may be meant: so much of what speaks against counts */
+#define TEXT_UNSAID (-6) /* none, and the description has a default, */
 #define TEXT_NONE (-7)   /* or nothing is left that it might be made of */
+#define ITEM_NEXT 6      /* a number stands where the next item of a list would, */
+#define ITEM_TEXT 3      /* or a text */
 
 /* What of the request is still free: no value has it, the tool's own words aside. */
 struct rest {
@@ -84,17 +90,74 @@ static int words_left(const struct offer *o, const struct rest *r)
     return n;
 }
 
-static double claim(const struct offer *o, const struct rest *r, struct bytes key, const struct json *schema)
+/* Has the description a default, or does it say that the parameter may be left out? */
+static bool may_be_left_out(const struct json *schema)
 {
+    static const char *const marks[] = { "efault", "ptional", "leave out", "f not ", "f left out" };
+    size_t n;
+    const char *about = json_str(json_get(schema, "description"), &n);
+    for (size_t k = 0; about && k < LEN(marks); k++)
+        if (memmem(about, n, marks[k], strlen(marks[k]))) return true;
+    return json_get(schema, "default") != NULL;
+}
+
+static bool says_stems(const struct offer *o, const struct rest *r, const struct stems *s)
+{
+    for (int i = 0; i < o->n_word; i++)
+        if (!r->taken[i] && !o->word[i].function && stems_have(s, o->word[i].stem)) return true;
+    return false;
+}
+
+/* A string that may be left out wants its name or one of its examples. */
+static double claim(const struct offer *o, const struct rest *r, const struct place *p, struct bytes key, const struct json *schema);
+
+/* Is nothing said of an object's members? */
+static double claim_object(const struct offer *o, const struct rest *r, bool named, const struct json *schema)
+{
+    const struct json *props = json_get(schema, "properties");
+    if (named || says_string(o, r, json_get(schema, "description"))) return 0;
+    for (struct json_iter it = json_iter(props); json_next(&it);)
+        if (says(o, r, it.key, it.key_len) || says_string(o, r, json_get(it.value, "description")) || says_member(o, r, json_get(it.value, "enum"))) return 0;
+    return OBJECT_UNSAID;
+}
+
+static double claim_text(const struct offer *o, const struct rest *r, bool named, const struct json *schema)
+{
+    struct stems examples = { 0 };
+    if (named) return TEXT_SAID;
+    if (!words_left(o, r)) return TEXT_NONE;
+    if (!may_be_left_out(schema)) return says_string(o, r, json_get(schema, "description")) ? TEXT_SAID : 0;
+    examples_of(&examples, schema);
+    return says_stems(o, r, &examples) ? TEXT_SAID : TEXT_UNSAID;
+}
+
+/* Are there more numbers left than the required parameters after this one want? */
+static bool numbers_spare(const struct rest *r, const struct json *object, struct bytes key)
+{
+    const struct json *props = json_get(object, "properties"), *required = json_get(object, "required");
+    int wanted = 0;
+    bool after = false;
+    if (!json_is(props, JSON_OBJECT)) return numbers_left(r) > 0;
+    for (struct json_iter it = json_iter(props); json_next(&it);) {
+        if (it.key_len == key.len && !memcmp(it.key, key.p, key.len)) after = true;
+        else if (after && schema_is_numeric(it.value))
+            for (size_t i = 0; i < json_len(required); i++) wanted += json_str_is(json_at(required, i), it.key);
+    }
+    return numbers_left(r) > wanted;
+}
+
+static double claim(const struct offer *o, const struct rest *r, const struct place *p, struct bytes key, const struct json *schema)
+{
+    const struct json *object = p->object;
     const struct json *about = json_get(schema, "description"), *members = json_get(schema, "enum"), *items = json_get(schema, "items");
     bool named = key.len && says(o, r, key.p, key.len);
     if (items) members = json_get(items, "enum");
     if (members) return says_member(o, r, members) || named ? MEMBER_SAID : MEMBER_NOT;
-    if (schema_is_numeric(schema) || schema_is_numeric(items)) return numbers_left(r) ? 0 : NO_NUMBER;
+    if (key.len && schema_is_numeric(schema) && numbers_left(r) && offer_number_near(o, p, key.p, schema)) return NUMBER_NEAR;
+    if (schema_is_numeric(schema) || schema_is_numeric(items)) return numbers_spare(r, object, key) ? 0 : NO_NUMBER;
     if (json_str_is(json_get(schema, "type"), "boolean")) return named || says_string(o, r, about) ? BOOL_SAID : BOOL_NOT;
-    if (json_get(schema, "properties")) return 0;
-    if (named || says_string(o, r, about)) return TEXT_SAID;
-    return words_left(o, r) ? 0 : TEXT_NONE;
+    if (json_get(schema, "properties")) return claim_object(o, r, named, schema);
+    return claim_text(o, r, named, schema);
 }
 
 static bool is_required(const struct json *object, struct bytes key)
@@ -121,7 +184,8 @@ int claim_keys(const struct offer *o, const struct place *p, const struct call_t
         bool here = after;
         if (!after) after = key.len == p->last_key.len && !memcmp(key.p, p->last_key.p, key.len);
         if (!here) continue;
-        double prior = is_required(p->object, key) ? 0 : claim(o, &r, key, it.value);
+        double prior = is_required(p->object, key) ? 0 : claim(o, &r, p, key, it.value);
+        if (o->follows && prior < 0) prior *= FOLLOWS;
         item[n++] = (struct whole_item){ .text = it.key, .n_stop = 1, .stop = { { key.len, prior } } };
     }
     for (int i = n; i-- > 0;) { /* one that comes before does not exclude it: what speaks for it speaks for those too */
@@ -137,7 +201,13 @@ double claim_more(const struct offer *o, const struct place *p, const struct cal
     if (p->open == '[') {
         struct rest r = rest_of(o, p, tool);
         const struct json *items = json_get(p->inner, "items");
-        return items ? claim(o, &r, (struct bytes){ 0 }, items) : 0;
+        if (!items) return 0;
+        double more = claim(o, &r, p, (struct bytes){ 0 }, items);
+        if (json_get(items, "enum") || p->n_given <= p->list_from) return more;
+        bool known = false;
+        if (schema_is_numeric(items)) return offer_next_number(o, p, &known) >= 0 ? ITEM_NEXT : known ? -ITEM_NEXT : more;
+        if (json_str_is(json_get(items, "type"), "string")) return span_next_item(o, p, &known) >= 0 ? ITEM_TEXT : known ? -ITEM_TEXT : more;
+        return more;
     }
     struct whole_item item[ITEMS_MOST];
     double most = -INFINITY;

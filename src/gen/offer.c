@@ -1,9 +1,8 @@
-/* offer.c -- the numbers and spans of the last user turn, as values that an argument may have.
+/* offer.c -- the numbers of the last user turn, as values that an argument may have, and what a request lacks for a tool or has left.
  *
- * A tiny model copies well but chooses badly: it takes one number for two parameters, begins a value with the article before it, goes
- * on into the next phrase. So where a value begins, what the request offers is compared as wholes (whole.c), with priors: a value that
- * an argument before has already is unlikely, and so is one that another parameter's words stand nearer to; an article, a preposition
- * at the end, the parameter's own name are rarely part of a value. */
+ * A tiny model copies well but chooses badly: it takes one number for two parameters, or two digits of a longer one. So where a value
+ * begins, what the request offers is compared as wholes (whole.c), with priors: a value that an argument before has already is
+ * unlikely, and so is one that another parameter's words stand nearer to. Strings: span.c. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,147 +10,17 @@
 
 #include "gen/value.h"
 
-#define SPAN_WORDS 10
 #define NEAR 6         /* words from a number within which others speak about it */
 /* What speaks for or against a value, in logarithms of odds. The model is very sure of itself, so they have to be large. */
-#define GIVEN 9        /* a number that an argument before has, */
-#define SPAN_GIVEN 9   /* or a span */
-#define SPAN_OVER 6    /* or a span that shares words with one */
-#define INSIDE 2       /* a word within that begins another phrase */
+#define GIVEN 9        /* a number that an argument before has */
 #define AFFINITY 8     /* for each unit of nearness (nearness()) */
-#define ARTICLE 4
-#define EDGE 3                 /* a function word at the end; half of it at the beginning */
-#define OWN_NAME 3         /* the parameter's name at one end */
-
-/* ---- reading a request ------------------------------------------------------------------------- */
+#define SCALED 6       /* "12,000", which the model would copy as 12 */
+#define SMALL_WORD 4   /* "the other two sides": against a number in words while one in digits is free */
+#define FIRST 2        /* the first that is free: numbers mostly come in the order of the parameters */
+#define SHARE 4        /* "10%": 0.1 unless the description speaks of percent, then 10 */
+#define NEXT_ITEM 6    /* behind the item before in a list, and against what does not stand there */
 
 static bool is_part(unsigned char c) { return isalnum(c) || c >= 0x80; }
-
-static void read_words(struct offer *o)
-{
-    const char *t = o->text.p;
-    for (size_t i = 0; i < o->text.len && o->n_word < WORDS_MOST;) {
-        while (i < o->text.len && isspace((unsigned char)t[i])) i++;
-        size_t from = i;
-        while (i < o->text.len && !isspace((unsigned char)t[i])) i++;
-        size_t to = i;
-        while (from < to && strchr("\"'([{<`*", t[from])) from++;
-        while (to > from && strchr("\"')]}>`*.,;:?!", t[to - 1])) to--;
-        if (from == to) continue;
-        o->word[o->n_word++] = (struct said_word){ from, to, lexical_stem(t + from, to - from), lexical_is_function(t + from, to - from) };
-    }
-}
-
-static void put_number(struct offer *o, int word, double v)
-{
-    if (o->n_number == NUMBERS_MOST || fabs(v) >= 1e15) return;
-    struct said_number *n = &o->number[o->n_number++];
-    *n = (struct said_number){ .word = word };
-    snprintf(n->text, sizeof n->text, "%.12g", v);
-    if (strchr(n->text, 'e')) o->n_number--;
-}
-
-static bool word_is(const struct offer *o, int i, const char *what)
-{
-    if (i < 0 || i >= o->n_word) return false;
-    const struct said_word *w = &o->word[i];
-    return w->to - w->from == strlen(what) && !strncasecmp(o->text.p + w->from, what, strlen(what));
-}
-
-static double multiplier(const struct offer *o, int i)
-{
-    static const struct { const char *word; double by; } table[] = { { "hundred", 1e2 }, { "thousand", 1e3 }, { "million", 1e6 }, { "billion", 1e9 }, { "percent", 0.01 } };
-    for (size_t k = 0; k < LEN(table); k++)
-        if (word_is(o, i, table[k].word)) return table[k].by;
-    return 0;
-}
-
-/* Digits at t [n]: "12,000", "1.5". 0: none. */
-static size_t read_digits(const char *t, size_t n, double *out)
-{
-    char plain[32];
-    size_t i = 0, k = 0;
-    while (i < n && k + 1 < sizeof plain) {
-        bool group = t[i] == ',' && i && i + 3 < n && isdigit((unsigned char)t[i + 1]) && isdigit((unsigned char)t[i + 2]) && isdigit((unsigned char)t[i + 3]) &&
-                     (i + 4 >= n || !isdigit((unsigned char)t[i + 4]));
-        bool point = t[i] == '.' && i + 1 < n && isdigit((unsigned char)t[i + 1]) && !memchr(plain, '.', k);
-        if (!isdigit((unsigned char)t[i]) && !group && !point) break;
-        if (!group) plain[k++] = t[i];
-        i++;
-    }
-    plain[k] = 0;
-    *out = strtod(plain, NULL);
-    return k ? i : 0;
-}
-
-/* The numbers in digits of a word: "$10,000", "20ft", "-3", "[10,15]", "6:30". */
-static void read_figures(struct offer *o, int word)
-{
-    const char *t = o->text.p + o->word[word].from;
-    size_t n = o->word[word].to - o->word[word].from;
-    for (size_t i = 0; i < n;) {
-        double v, by;
-        size_t len = i && (is_part((unsigned char)t[i - 1]) || t[i - 1] == '^') ? 0 : read_digits(t + i, n - i, &v);
-        if (!len) { i++; continue; }
-        bool minus = i && t[i - 1] == '-' && (i == 1 || !is_part((unsigned char)t[i - 2]));
-        if (minus) v = -v;
-        if (i + len == n && (by = multiplier(o, word + 1)) > 0) put_number(o, word, v * by);
-        if (i + len < n && t[i + len] == '%') put_number(o, word, v / 100);
-        put_number(o, word, v);
-        i += len;
-        while (i < n && isdigit((unsigned char)t[i])) i++;
-    }
-}
-
-static double number_word(const struct offer *o, int i)
-{
-    static const char *const small[] = { "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen" };
-    static const char *const tens[] = { "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety" };
-    for (size_t k = 0; k < LEN(small); k++)
-        if (word_is(o, i, small[k])) return (double)k;
-    for (size_t k = 0; k < LEN(tens); k++)
-        if (word_is(o, i, tens[k])) return 20 + 10 * (double)k;
-    return -1;
-}
-
-/* "forty two", "two hundred", "a hundred", "a dozen"; the words it takes. */
-static int read_spoken(struct offer *o, int i)
-{
-    double v = number_word(o, i), unit = number_word(o, i + 1), by = multiplier(o, i + 1);
-    int n = 1;
-    if (v < 0 && word_is(o, i, "a") && word_is(o, i + 1, "dozen")) return put_number(o, i + 1, 12), 2;
-    if (v < 0 && word_is(o, i, "a") && by > 1) return put_number(o, i + 1, by), 2;
-    if (v < 0) return 0;
-    if (v >= 20 && unit > 0 && unit < 10) v += unit, n = 2;
-    by = multiplier(o, i + n);
-    if (by > 0) put_number(o, i, v * by);
-    put_number(o, i, v);
-    return n + (by > 0);
-}
-
-struct offer *offer_open(const struct json *messages)
-{
-    struct offer *o = mem_zero(sizeof *o);
-    size_t len = 0;
-    const char *said = NULL;
-    for (size_t i = json_len(messages); !said && i-- > 0;)
-        if (json_str_is(json_get(json_at(messages, i), "role"), "user")) said = json_str(json_get(json_at(messages, i), "content"), &len);
-    if (said) str_put(&o->text, said, len);
-    read_words(o);
-    for (int i = 0; i < o->n_word;) {
-        int n = read_spoken(o, i);
-        if (!n) read_figures(o, i);
-        i += MAX(n, 1);
-    }
-    return o;
-}
-
-void offer_close(struct offer *o)
-{
-    if (o) str_done(&o->text);
-    mem_free(o);
-}
 
 /* ---- words of a parameter ------------------------------------------------------------------------ */
 
@@ -190,7 +59,7 @@ static double weight_of(const struct stems *s, uint64_t stem)
     return 0;
 }
 
-static bool is_number_at(const struct offer *o, int word)
+bool said_number_at(const struct offer *o, int word)
 {
     for (int i = 0; i < o->n_number; i++)
         if (o->number[i].word == word) return true;
@@ -204,7 +73,7 @@ static double nearness(const struct offer *o, int word, const struct stems *s)
     for (int dir = -1; dir <= 1; dir += 2)
         for (int d = 1; d <= NEAR; d++) {
             int i = word + dir * d;
-            if (i < 0 || i >= o->n_word || (d > 1 && is_number_at(o, i - dir) && i - dir != word)) break;
+            if (i < 0 || i >= o->n_word || (d > 1 && said_number_at(o, i - dir) && i - dir != word)) break;
             sum += weight_of(s, o->word[i].stem) / (d + 1);
         }
     return sum + weight_of(s, o->word[word].stem);
@@ -277,15 +146,76 @@ void offer_taken(const struct offer *o, const struct place *p, bool *taken)
     }
 }
 
+bool offer_number_free(const struct offer *o, const struct place *p, int i)
+{
+    double v = strtod(o->number[i].text, NULL);
+    return place_times_given(p, v) < offer_times_said(o, v);
+}
+
+/* Do only a comma, "and" or nothing stand between numbers i and j? */
+static bool are_listed(const struct offer *o, int i, int j)
+{
+    int a = o->number[i].word, b = o->number[j].word;
+    while (a < b && (said_is(o, a + 1, "and") || said_is(o, a + 1, "or") || said_is(o, a + 1, "&"))) a++;
+    return b == a || b == a + 1;
+}
+
+int offer_next_number(const struct offer *o, const struct place *p, bool *known)
+{
+    *known = false;
+    if (p->open != '[' || p->n_given <= p->list_from) return -1;
+    int at = -1;
+    for (int k = p->list_from; k < p->n_given; k++) {                 /* the run that begins as the list does */
+        struct place only = { .given = { p->given[k] }, .n_given = 1 };
+        int i = at + 1;
+        while (i < o->n_number && !place_times_given(&only, strtod(o->number[i].text, NULL))) i++;
+        if (i == o->n_number) return -1;
+        at = i;
+    }
+    *known = true;
+    int next = at + 1;
+    while (next < o->n_number && o->number[next].word == o->number[at].word && o->number[next].as != o->number[at].as) next++;
+    return next < o->n_number && are_listed(o, at, next) ? next : -1;
+}
+
+static bool speaks_of(const struct json *schema, const char *what)
+{
+    size_t n;
+    const char *about = json_str(json_get(schema, "description"), &n);
+    return about && memmem(about, n, what, strlen(what));
+}
+
+/* How a number is said, against how it is wanted. */
+static double of_saying(const struct offer *o, const struct place *p, int i, bool digits_left)
+{
+    const struct said_number *s = &o->number[i];
+    bool is_share = s->as == AS_SHARE, has_share = is_share || (i && o->number[i - 1].as == AS_SHARE && o->number[i - 1].word == s->word);
+    if (has_share) {
+        bool whole = speaks_of(p->named, "percent") || speaks_of(p->named, "%") || !json_str_is(json_get(p->schema, "type"), "number");
+        if (speaks_of(p->named, "decimal") || speaks_of(p->named, "fraction")) whole = false;
+        return is_share == whole ? -SHARE : SHARE;
+    }
+    if (s->as == AS_SCALED) return SCALED;
+    return s->as == AS_WORDS && digits_left ? -SMALL_WORD : 0;
+}
+
 static int offer_numbers(const struct offer *o, const struct place *p, struct whole_item *item, int cap)
 {
-    int n = 0;
-    bool taken[WORDS_MOST];
+    bool taken[WORDS_MOST], digits_left = false, in_list;
+    int n = 0, first = -1, next = offer_next_number(o, p, &in_list);
     offer_taken(o, p, taken);
+    for (int i = o->n_number; i-- > 0;)
+        if (!taken[o->number[i].word] && offer_number_free(o, p, i)) {
+            digits_left |= o->number[i].as != AS_WORDS;
+            first = i;
+        }
     for (int i = 0; i < o->n_number && n < cap; i++) {
         const struct said_number *s = &o->number[i];
-        double v = strtod(s->text, NULL), prior = AFFINITY * affinity(o, s->word, p);
-        if (taken[s->word] || place_times_given(p, v) >= offer_times_said(o, v)) prior -= GIVEN;
+        double prior = AFFINITY * affinity(o, s->word, p);
+        if (taken[s->word] || !offer_number_free(o, p, i)) prior -= GIVEN;
+        prior += of_saying(o, p, i, digits_left);
+        if (!in_list && first >= 0 && s->word == o->number[first].word) prior += FIRST;
+        if (in_list) prior += i == next ? NEXT_ITEM : -NEXT_ITEM;
         int same = 0;
         while (same < n && strcmp(item[same].text, s->text)) same++;
         if (same == n) item[n++] = (struct whole_item){ .text = s->text, .n_stop = 1, .stop = { { strlen(s->text), prior } } };
@@ -294,88 +224,23 @@ static int offer_numbers(const struct offer *o, const struct place *p, struct wh
     return n;
 }
 
-/* ---- spans --------------------------------------------------------------------------------------- */
-
-static bool is_article(const struct offer *o, int i) { return word_is(o, i, "the") || word_is(o, i, "a") || word_is(o, i, "an") || word_is(o, i, "some"); }
-
-static bool same_text(const char *a, size_t n, struct bytes b) { return n == b.len && !strncasecmp(a, b.p, n); }
-
-/* Words that begin another phrase: "theft in California". */
-static bool leads_on(const struct offer *o, int i)
+bool offer_number_near(const struct offer *o, const struct place *p, const char *key, const struct json *schema)
 {
-    static const char *const words[] = { "in", "at", "for", "from", "to", "with", "on", "by", "and", "into", "after", "before", "between", "using" };
-    for (size_t k = 0; k < LEN(words); k++)
-        if (word_is(o, i, words[k])) return true;
+    struct stems s = stems_of(key, strlen(key), schema);
+    bool taken[WORDS_MOST];
+    offer_taken(o, p, taken);
+    for (int i = 0; i < o->n_number; i++)
+        if (!taken[o->number[i].word] && offer_number_free(o, p, i) && nearness(o, o->number[i].word, &s) > 0) return true;
     return false;
 }
 
-/* What is the same for all spans of a place. */
-struct spans_at {
-    const struct stems *own;                                          /* of the parameter's name */
+bool offer_has_number(const struct offer *o, const struct place *p)
+{
     bool taken[WORDS_MOST];
-};
-
-/* What speaks against words [from, to], ending at byte `at`, as the value. */
-static double span_prior(const struct offer *o, const struct place *p, const struct spans_at *s, int from, int to, size_t at)
-{
-    const char *text = o->text.p + o->word[from].from;
-    size_t n = at - o->word[from].from;
-    double prior = 0;
-    bool given = false, over = false;
-    for (int i = 0; i < p->n_given; i++) given = given || same_text(text, n, p->given[i]);
-    for (int i = from; i <= to; i++) over = over || (s->taken[i] && !o->word[i].function);
-    if (given) prior -= SPAN_GIVEN;
-    else if (over) prior -= SPAN_OVER;
-    for (int i = from + 1; i < to; i++)
-        if (leads_on(o, i)) { prior -= INSIDE; break; }
-    char second = o->text.p[o->word[MIN(from + 1, to)].from];         /* "the Bronx", "the 3rd" are whole with it */
-    if (to > from && is_article(o, from) && !isdigit((unsigned char)second) && !isupper((unsigned char)second)) prior -= ARTICLE;
-    else if (to > from && o->word[from].function) prior -= EDGE / 2;
-    if (o->word[to].function && to > from) prior -= EDGE;
-    bool named = false;
-    for (int i = 0; i < s->own->n_key && to > from; i++)
-        if (s->own->of[i] == o->word[to].stem || s->own->of[i] == o->word[from].stem) named = true;
-    return named ? prior - OWN_NAME : prior;
-}
-
-/* Bytes that would have to be escaped, or end a sentence: no value goes on after them. */
-static bool goes_on(const struct offer *o, size_t from, size_t to)
-{
-    for (size_t i = from; i < to; i++)
-        if (strchr("\"\\;?!", o->text.p[i]) || (unsigned char)o->text.p[i] < ' ') return false;
-    return true;
-}
-
-static void put_stop(struct whole_item *it, size_t at, double prior)
-{
-    if (it->n_stop == STOPS_MOST || (it->n_stop && it->stop[it->n_stop - 1].at >= at)) return;
-    it->stop[it->n_stop].at = at;
-    it->stop[it->n_stop++].prior = prior;
-}
-
-static int offer_spans(const struct offer *o, const struct place *p, struct whole_item *item, int cap)
-{
-    struct stems own = stems_of(p->key.p, p->key.len, NULL);
-    struct spans_at at = { .own = &own };
-    int n = 0;
-    offer_taken(o, p, at.taken);
-    for (int i = 0; i < o->n_word && n < cap; i++) {
-        size_t from = o->word[i].from, reached = from;
-        struct whole_item *it = &item[n];
-        *it = (struct whole_item){ .text = o->text.p + from };
-        for (int j = i; j < o->n_word && j < i + SPAN_WORDS; j++) {
-            size_t to = o->word[j].to, len = to - o->word[j].from;
-            const char *w = o->text.p + o->word[j].from;
-            if (!goes_on(o, reached, to)) break;
-            if (len > 2 && !strncmp(w + len - 2, "'s", 2)) put_stop(it, to - 2 - from, span_prior(o, p, &at, i, j, to - 2));
-            put_stop(it, to - from, span_prior(o, p, &at, i, j, to));
-            bool dotted = to < o->text.len && o->text.p[to] == '.' && memchr(w, '.', len); /* "D.C." ends with one, a sentence's is none of it */
-            if (dotted || (to < o->text.len && strchr("?!", o->text.p[to]))) put_stop(it, to + 1 - from, span_prior(o, p, &at, i, j, to));
-            reached = to;
-        }
-        n += it->n_stop > 0;
-    }
-    return n;
+    offer_taken(o, p, taken);
+    for (int i = 0; i < o->n_number; i++)
+        if (o->number[i].as != AS_PART && !taken[o->number[i].word] && offer_number_free(o, p, i)) return true;
+    return false;
 }
 
 int offer_values(struct offer *o, const struct place *p, struct whole_item *item, int cap)
@@ -384,7 +249,7 @@ int offer_values(struct offer *o, const struct place *p, struct whole_item *item
     if (json_get(s, "enum") || json_get(s, "const")) return 0;
     if (!p->in_string) return schema_is_numeric(s) ? offer_numbers(o, p, item, cap) : 0;
     bool free = json_str_is(json_get(s, "type"), "string") && !json_get(s, "pattern") && !json_get(s, "format");
-    return free ? offer_spans(o, p, item, cap) : 0;
+    return free ? span_values(o, p, item, cap) : 0;
 }
 
 /* Words that a tool has itself: of its name, description, parameters and members. */
@@ -437,7 +302,7 @@ enum offer_rest offer_left(const struct offer *o, const struct call_tool *tool, 
     }
     for (int i = 0; i < o->n_word; i++) {
         const struct said_word *w = &o->word[i];
-        if (w->function || stems_have(&own, w->stem) || is_number_at(o, i)) continue;
+        if (w->function || stems_have(&own, w->stem) || said_number_at(o, i)) continue;
         if (memmem(said, n, o->text.p + w->from, w->to - w->from)) continue;
         if (i && isupper((unsigned char)o->text.p[w->from])) return LEFT_NAMES;
         left = LEFT_WORDS;

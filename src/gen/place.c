@@ -7,7 +7,7 @@
 
 #define DEPTH_MOST 12
 
-struct level { char open; const struct json *schema; struct bytes key; };
+struct level { char open; const struct json *schema; struct bytes key; int given; };  /* given: values before it */
 struct walk { struct level level[DEPTH_MOST]; int depth; bool in_string, is_value; size_t from; char last; };
 
 static const struct json *property(const struct json *schema, struct bytes key)
@@ -52,7 +52,7 @@ static bool step(struct place *p, struct walk *w, const struct json *schema, con
     } else if (c == '{' || c == '[') {
         if (w->depth == DEPTH_MOST) return false;
         const struct json *s = value_schema(w, schema);
-        w->level[w->depth++] = (struct level){ .open = c, .schema = s };
+        w->level[w->depth++] = (struct level){ .open = c, .schema = s, .given = p->n_given };
     } else if (c == '}' || c == ']') {
         if (w->depth) w->depth--;
     } else if (!strchr(":,", c)) {
@@ -77,7 +77,7 @@ bool place_find(struct place *p, const struct json *schema, const char *text, si
     const struct level *l = &w.level[w.depth - 1];
     p->in_string = w.in_string;
     p->begins_key = w.in_string && !w.is_value && w.from == n;
-    p->open = l->open, p->depth = w.depth, p->inner = l->schema;
+    p->open = l->open, p->depth = w.depth, p->inner = l->schema, p->list_from = l->given;
     p->object = w.level[0].schema;
     p->last_key = w.level[0].key;
     if (w.is_value && w.in_string && n > w.from) put_given(p, text + w.from, n - w.from);
@@ -85,7 +85,8 @@ bool place_find(struct place *p, const struct json *schema, const char *text, si
     bool starts = w.in_string ? w.is_value && w.from == n : l->open == '[' ? strchr("[,", w.last) != NULL : w.last == ':';
     if (!starts) return false;
     p->schema = value_schema(&w, schema);
-    for (int i = w.depth; i-- > 0 && !p->key.len;) p->key = w.level[i].key;
+    for (int i = w.depth; i-- > 0 && !p->key.len;)
+        if (w.level[i].key.len) p->key = w.level[i].key, p->named = property(w.level[i].schema, p->key);
     return p->schema != NULL;
 }
 

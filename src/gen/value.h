@@ -8,11 +8,11 @@ enum { GIVEN_MOST = 64 };
 /* Where a value is about to begin. */
 struct place {
     const struct json *schema, *object;                               /* of the value; of all arguments */
-    struct bytes key;                                                 /* of the value, or of the array it is in */
+    struct bytes key; const struct json *named;                       /* of the value, or of the array it is in; its schema */
     bool in_string;                                                   /* its quote is open */
     struct bytes given[GIVEN_MOST]; int n_given;                      /* values before it, without quotes; of a value in progress what there is */
     bool begins_key;                                                  /* a name of a parameter begins here, */
-    char open; int depth;                                             /* innermost bracket, and how many are open */
+    char open; int depth, list_from;                                  /* innermost bracket, how many are open, values given before it */
     struct bytes last_key;                                            /* of the arguments, the last that was named */
     const struct json *inner;                                         /* schema of what the innermost bracket opened */
 };
@@ -25,11 +25,14 @@ enum list_step { LIST_SAME, LIST_MORE, LIST_ENDS };
 enum list_step place_step(const char *said, size_t n, struct bytes next, int depth);
 
 enum { WORDS_MOST = 256, NUMBERS_MOST = 40, STEMS_MOST = 64 };
-struct said_word { size_t from, to; uint64_t stem; bool function; };  /* without the punctuation around it */
-struct said_number { char text[28]; int word; };                      /* where it stands */
+/* Without the punctuation around it. capital: of a name, not of a sentence's beginning; quote: number of the quotation it is in, 0 none. */
+struct said_word { size_t from, to; uint64_t stem; bool function, capital; int quote; };
+enum said_as { AS_DIGITS, AS_WORDS, AS_SCALED, AS_SHARE, AS_PART };   /* "12", "twelve", "12,000" or "2 million", "12%" as 0.12, of "12:30" */
+struct said_number { char text[28]; int word; enum said_as as; };     /* where it stands */
 /* The last user turn: its words and numbers. */
 struct offer {
     struct str text;
+    bool follows;                                                     /* a call of the conversation went before: it may say what this turn does not */
     struct said_word word[WORDS_MOST]; int n_word;
     struct said_number number[NUMBERS_MOST]; int n_number;
 };
@@ -41,8 +44,22 @@ bool   schema_is_numeric(const struct json *schema);
 int    offer_times_said(const struct offer *o, double v);
 int    place_times_given(const struct place *p, double v);
 void   offer_taken(const struct offer *o, const struct place *p, bool *taken); /* [WORDS_MOST]: is this word in a string given before? */
+bool   said_is(const struct offer *o, int i, const char *what);        /* word i, any case */
+bool   offer_says(const struct offer *o, const char *text);            /* this text, between spaces or punctuation, `_` as a space */
+bool   offer_joins(const struct offer *o);                             /* does it ask for one thing and another? */
+bool   said_number_at(const struct offer *o, int word);
 struct offer *offer_open(const struct json *messages);
 void offer_close(struct offer *o);                                    /* NULL is fine */
+/* span.c: spans for this place; the word where the next item of a list would begin, -1 none; words of a description's examples. */
+int  span_values(const struct offer *o, const struct place *p, struct whole_item *item, int cap);
+int  span_next_item(const struct offer *o, const struct place *p, bool *known); /* known: the item before is said in the request */
+void examples_of(struct stems *s, const struct json *schema);
+/* Of the numbers the next item of a list, -1 none. */
+int  offer_next_number(const struct offer *o, const struct place *p, bool *known);
+/* Do the words near a free number speak of this parameter? */
+bool offer_number_near(const struct offer *o, const struct place *p, const char *key, const struct json *schema);
+bool offer_has_number(const struct offer *o, const struct place *p);     /* is a number left that no value has? */
+bool offer_number_free(const struct offer *o, const struct place *p, int i);
 /* Values for this place: items [cap], their texts lent until the next call. 0: none. */
 int  offer_values(struct offer *o, const struct place *p, struct whole_item *item, int cap);
 int  offer_lacks(const struct offer *o, const struct call_tool *tool); /* required numbers and strings that the request has nothing for */
