@@ -177,10 +177,13 @@ static bool print_text(const struct job *j, struct err *e)
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 
+#define NAMES_MOST 3000 /* conversations of either set whose names are compared */
+
 struct stats {
     int64_t n, n_kind[DATA_KINDS], tokens, tokens_kind[DATA_KINDS], cls[TOKEN_CLASSES], longest,
         dropped;
     int64_t values, verbatim, calls, invalid;
+    int64_t held_names, collisions; /* tool names of E2, and how often training has one of them */
     double seconds;
 };
 
@@ -282,14 +285,42 @@ static bool collect(const struct job *j, struct stats *st, struct err *e)
     return ok;
 }
 
+/* Names of tools in conversations of a set go into `seen`, or are looked up there. Those with figures, fn_12 and the like, say nothing. */
+static bool walk_names(const struct job *j, enum data_set set, int64_t n, struct json *seen, struct stats *st, struct err *e)
+{
+    for (int64_t i = 0; i < n; i++) {
+        struct json *c = datagen_conversation(j->g, set, (int)j->o->stage, (uint64_t)(j->o->first + i), e);
+        if (!c) return false;
+        const struct json *tools = json_get(c, "tools");
+        for (size_t t = 0; t < json_len(tools); t++) {
+            const char *name = json_str(json_get(tool_function(json_at(tools, t)), "name"), NULL);
+            if (!name || strpbrk(name, "0123456789")) continue;
+            if (set == DATA_TRAIN) json_set(seen, name, json_new_null());
+            else st->held_names++, st->collisions += json_get(seen, name) != NULL;
+        }
+        json_free(c);
+    }
+    return true;
+}
+
+/* The hold-out of names is cut before anything is drawn: what E2 calls its tools, training never does. */
+static bool count_collisions(const struct job *j, struct stats *st, struct err *e)
+{
+    struct json *seen = json_new_object();
+    int64_t n = MIN(j->o->stats, NAMES_MOST);
+    bool ok = walk_names(j, DATA_TRAIN, n, seen, st, e) && walk_names(j, DATA_E2_TOOLS, n, seen, st, e);
+    json_free(seen);
+    return ok;
+}
+
 static void print_json(FILE *out, const struct stats *s)
 {
     fprintf(out,
             "{\"version\":%d,\"n\":%lld,\"tokens\":%lld,\"longest\":%lld,\"dropped\":%lld,\"calls\":%lld,"
-            "\"invalid\":%lld,\"values\":%lld,\"verbatim\":%lld,\"tokens_per_s\":%.0f,\"kinds\":{",
+            "\"invalid\":%lld,\"values\":%lld,\"verbatim\":%lld,\"held_names\":%lld,\"collisions\":%lld,\"tokens_per_s\":%.0f,\"kinds\":{",
             DATAGEN_VERSION, (long long)s->n, (long long)s->tokens, (long long)s->longest,
             (long long)s->dropped, (long long)s->calls, (long long)s->invalid, (long long)s->values,
-            (long long)s->verbatim, (double)s->tokens / s->seconds);
+            (long long)s->verbatim, (long long)s->held_names, (long long)s->collisions, (double)s->tokens / s->seconds);
     for (int k = 0; k < DATA_KINDS; k++)
         fprintf(out, "%s\"%s\":{\"n\":%lld,\"tokens\":%lld}", k ? "," : "",
                 data_kind_name((enum data_kind)k), (long long)s->n_kind[k],
@@ -318,6 +349,7 @@ static void print_stats(FILE *out, const struct stats *s)
             "conversation\n",
             (long long)s->calls, (long long)s->invalid,
             100 * (double)s->verbatim / (double)MAX(s->values, 1), (long long)s->values);
+    fprintf(out, "held out: %lld names of tools in E2, %lld of them in training\n", (long long)s->held_names, (long long)s->collisions);
 }
 
 /* ---- shards ---------------------------------------------------------------------------------- */
@@ -470,7 +502,7 @@ static bool work(const struct job *j, struct err *e)
     if (j->o->shards) return shards(j, e);
     if (j->o->stats) {
         struct stats s = { 0 };
-        if (!collect(j, &s, e)) return false;
+        if (!collect(j, &s, e) || !count_collisions(j, &s, e)) return false;
         if (j->o->json) print_json(j->out, &s);
         else print_stats(j->out, &s);
         return true;

@@ -60,6 +60,15 @@ def test_a_run_begins_with_the_weights_of_a_model(tmp_path):
     assert rc == 1 and "2048" in err and "1024" in err, err
 
 
+def test_statistics_say_what_is_held_out():
+    rc, text, err = tenon("data", "--stats", 200, "--json")
+    assert rc == 0, err
+    told = json.loads(text)
+    assert told["collisions"] == 0 and told["held_names"] > 200, told
+    rc, text, err = tenon("data", "--stats", 50)
+    assert rc == 0 and "names of tools in E2, 0 of them in training" in text, err
+
+
 def test_a_shard_has_one_loss_under_a_checkpoint(tmp_path):
     run, shard, other = tmp_path / "run", tmp_path / "a.shard", tmp_path / "b.shard"
     assert train(run, "--steps", 1)[0] == 0
