@@ -41,8 +41,9 @@ static void mark_quotes(struct offer *o)
 
 static bool begins_sentence(const struct offer *o, int i)
 {
-    return !i || memchr(o->text.p + o->word[i - 1].to, '.', o->word[i].from - o->word[i - 1].to) || memchr(o->text.p + o->word[i - 1].to, '?', o->word[i].from - o->word[i - 1].to) ||
-           memchr(o->text.p + o->word[i - 1].to, '!', o->word[i].from - o->word[i - 1].to);
+    for (size_t k = i ? o->word[i - 1].to : 0; i && k < o->word[i].from; k++)
+        if (strchr(".?!", o->text.p[k])) return true;
+    return !i;
 }
 
 static void read_words(struct offer *o)
