@@ -106,7 +106,7 @@ def test_what_cannot_go_on(endpoint, args, words, status):  # noqa: F811
 
 
 def test_meta_says_under_which_conditions(endpoint, tmp_path):  # noqa: F811
-    subprocess.run([TENON, "run", "--max-tokens", "4", "--temperature", "0.5", "--tools", TOOLS, "hello"], capture_output=True, timeout=60)
+    subprocess.run([TENON, "run", "--max-tokens", "4", "--temperature", "0.5", "--tools", TOOLS, "hello"], capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
     db = sqlite3.connect(tmp_path / "state" / "tenon" / "transcripts.db")
     meta = json.loads(db.execute("SELECT body FROM event WHERE kind='meta'").fetchone()[0])
     assert meta["model"] == "embedded" and meta["sampling"] == {"max_tokens": 4, "temperature": 0.5} and meta["adapter"] == []
