@@ -290,6 +290,11 @@ TEST(what_cannot_be_enforced_is_named)
         { "{\"$ref\":\"#\"}", ERR_SCHEMA, "itself" },
         { "{\"$defs\":{\"a\":{\"$ref\":\"#/$defs/b\"},\"b\":{\"anyOf\":[{\"$ref\":\"#/$defs/a\"}]}},\"$ref\":\"#/$defs/a\"}", ERR_SCHEMA, "itself" },
         { "{\"type\":\"strin\"}", ERR_SCHEMA, "/type" }, { "{\"properties\":[]}", ERR_SCHEMA, "/properties" },
+        /* enough for each contains by itself, but not for all of them */
+        { "{\"type\":\"array\",\"maxItems\":1,\"allOf\":[{\"contains\":{\"const\":1}},{\"contains\":{\"const\":2}}]}", ERR_SCHEMA, "no value satisfies" },
+        { "{\"type\":\"array\",\"allOf\":[{\"contains\":{\"const\":1},\"minContains\":2},{\"contains\":{\"type\":\"integer\"},\"maxContains\":1}]}", ERR_SCHEMA, "no value satisfies" },
+        { "{\"type\":\"array\",\"items\":{\"const\":1},\"minItems\":2,\"contains\":{\"const\":1},\"maxContains\":1}", ERR_SCHEMA, "no value satisfies" },
+        { "{\"type\":\"array\",\"prefixItems\":[{\"const\":1},{\"enum\":[2,3]}],\"items\":false,\"allOf\":[{\"contains\":{\"const\":2}},{\"contains\":{\"const\":3}}]}", ERR_SCHEMA, "no value satisfies" },
         { "{\"properties\":{\"a\":3}}", ERR_SCHEMA, "/properties/a" }, { "{\"required\":[1]}", ERR_SCHEMA, "/required" },
         { "{\"properties\":{\"a\":{\"minLength\":-1}}}", ERR_SCHEMA, "/properties/a/minLength" },
         { "{\"properties\":{\"a\":{\"minimum\":3,\"maximum\":2,\"type\":\"integer\"}},\"required\":[\"a\"]}", ERR_SCHEMA, "tool t: /properties/a: no value satisfies" },
@@ -581,6 +586,11 @@ static const char *const walk_schemas[] = {
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"aa\":{\"type\":\"null\"},\"ab\":{\"type\":\"null\"}},\"dependentRequired\":{\"a\":[\"aa\",\"ab\"]},\"minProperties\":1,\"additionalProperties\":false}",
     "{\"type\":\"object\",\"dependentSchemas\":{\"a\":{\"required\":[\"ab\"],\"properties\":{\"ab\":{\"type\":\"integer\"}}}},\"properties\":{\"a\":{\"type\":\"boolean\"}},\"minProperties\":1,\"maxProperties\":3}",
     "{\"type\":\"array\",\"contains\":{\"const\":12},\"minContains\":2,\"maxContains\":3,\"items\":{\"type\":\"integer\",\"minimum\":10,\"maximum\":100},\"maxItems\":5}",
+    /* elements that several contains count, one of them only so many */
+    "{\"type\":\"array\",\"prefixItems\":[{\"enum\":[1,2]},{\"enum\":[1,2]}],\"items\":{\"enum\":[2,3]},\"allOf\":[{\"contains\":{\"const\":1}},{\"contains\":{\"const\":2},\"maxContains\":1},{\"contains\":{\"const\":3}}],\"maxItems\":4}",
+    "{\"type\":\"array\",\"oneOf\":[{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"contains\":{\"const\":110}}},\"contains\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"const\":110}}}},"
+    "{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"const\":110}}},\"contains\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"contains\":{\"const\":110}}}}]}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},\"minItems\":4,\"allOf\":[{\"contains\":{\"multipleOf\":2},\"minContains\":2,\"maxContains\":2},{\"contains\":{\"multipleOf\":3},\"minContains\":2,\"maxContains\":3}],\"maxItems\":5}",
     "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"boolean\"}],\"contains\":{\"type\":\"null\"},\"items\":{\"type\":[\"null\",\"boolean\"]},\"minItems\":3}",
     "{\"type\":\"array\",\"items\":{\"enum\":[\"on\",\"off\",\"colour\",\"col\"]},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":12},\"uniqueItems\":true,\"minItems\":3,\"maxItems\":6}",

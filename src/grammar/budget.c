@@ -128,16 +128,12 @@ static uint32_t obj_todo(const struct matcher *m, const struct frame *f, uint32_
     return come < o->min ? cost_add(sum, extra_cost(m, f, o->min - come, s)) : sum;
 }
 
-/* Elements from `from` on that must still come, each with its separator. */
-static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_t from, int s)
+/* Elements from `from` on that must still come, each with its separator, where each count may be looked at by itself. */
+static uint64_t elements_cost(const struct matcher *m, const struct arr *a, uint32_t from, uint32_t lack[MOST_OWED], int s)
 {
-    const struct arr *a = frame_arr(m, f);
-    uint32_t lack[MOST_OWED] = { 0 }, sep = cost_sep(m, s, 0), p = from;
+    uint32_t sep = cost_sep(m, s, 0), p = from;
     uint64_t sum = 0, lacking = 0;
-    for (uint32_t i = 0; i < a->n_cont; i++) {
-        uint32_t have = arr_count(m, f, i);
-        lacking += lack[i] = a->cont[i].min > have ? a->cont[i].min - have : 0;
-    }
+    for (uint32_t i = 0; i < a->n_cont; i++) lacking += lack[i];
     for (; p < a->n_prefix && (p < a->min || lacking) && sum < COST_MAX; p++) {
         uint32_t best = COST_MAX, which = NONE;
         for (uint32_t i = 0; i < a->n_cont; i++) {
@@ -153,6 +149,30 @@ static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_
         if (lack[i]) sum += (uint64_t)lack[i] * (sep + cost_alts(m, &a->rest, (uint16_t)(1u << i), s));
     plain = plain > lacking ? plain - lacking : 0;
     if (plain) sum += plain * ((uint64_t)sep + cost_alts(m, &a->rest, 0, s));
+    return sum;
+}
+
+struct element { const struct matcher *m; uint16_t height; int s; };   /* height: of the array */
+static uint32_t element_cost(const void *ctx, const struct alt *alt)
+{
+    const struct element *e = ctx;
+    bool fits = goal_met(e->m->g, alt->goal) && goal_at(e->m->g, alt->goal)->height < e->height;
+    return fits ? cost_add(cost_sep(e->m, e->s, 0), cost_goal(e->m, alt->goal, e->s)) : COST_MAX;
+}
+
+/* The same for any array. */
+static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_t from, int s)
+{
+    const struct shape *sh = shape_at(m, f->ref, f->sh);
+    const struct arr *a = sh->arr;
+    struct element e = { m, sh->height, s };
+    struct counting q = { .a = a, .from = from, .cost = element_cost, .ctx = &e };
+    for (uint32_t i = 0; i < a->n_cont; i++) {
+        uint32_t have = arr_count(m, f, i);
+        q.lack[i] = a->cont[i].min - MIN(have, a->cont[i].min);
+        q.room[i] = a->cont[i].max == NONE ? NONE : a->cont[i].max - MIN(have, a->cont[i].max);
+    }
+    uint64_t sum = counts_entangled(&q) ? counts_settle(&q) : elements_cost(m, a, from, q.lack, s);
     if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, f->n_dyn + (from - f->count));
     return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
 }

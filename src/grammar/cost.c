@@ -203,12 +203,19 @@ static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct a
 
 static uint64_t unique_sum(const struct grammar *g, const struct arr *a, uint32_t n, uint32_t have);
 
-static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const struct arr *a, int s)
+struct element { struct bind *b; const struct grammar *g; uint16_t height; int s; };     /* height: of the array */
+static uint32_t element_now(const void *ctx, const struct alt *alt)
+{
+    const struct element *e = ctx;
+    bool fits = goal_met(e->g, alt->goal) && goal_at(e->g, alt->goal)->height < e->height;
+    return fits ? cost_add(cost_wide(e->b->costs->sep[e->s][0]), now(e->b, alt->goal, e->s)) : COST_MAX;
+}
+
+/* The elements it cannot do without. */
+static uint64_t elements_shortest(struct bind *b, const struct grammar *g, const struct arr *a, int s)
 {
     uint64_t sum = 0, lack = 0, sep = cost_wide(b->costs->sep[s][0]);
-    uint32_t most = 0;
     for (uint32_t i = 0; i < a->n_cont; i++) lack += a->cont[i].min;
-    if (!a->min && !lack) return b->costs->pair[1];
     for (uint32_t i = 0; i < MIN(a->n_prefix, MAX(a->min, lack ? a->n_prefix : 0)); i++)
         sum += sep + alts_now(b, g, &a->prefix[i], 0, s);
     for (uint32_t i = 0; i < a->n_cont; i++) {          /* a bound: as if none of the first elements counted */
@@ -217,10 +224,25 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
             uint32_t c = alts_now(b, g, &a->prefix[p], (uint16_t)(1u << i), s);
             if (one >= COST_MAX || (c < COST_MAX && c > one)) one = c;
         }
-        most = MAX(most, one);
         sum += (uint64_t)a->cont[i].min * (sep + one);
     }
     if (a->min > a->n_prefix) sum += (uint64_t)(a->min - a->n_prefix) * (sep + alts_now(b, g, &a->rest, 0, s));
+    return sum;
+}
+
+static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const struct shape *sh, int s)
+{
+    const struct arr *a = sh->arr;
+    struct element e = { b, g, sh->height, s };
+    struct counting q = { .a = a, .cost = element_now, .ctx = &e };
+    bool bare = !a->min;
+    for (uint32_t i = 0; i < a->n_cont; i++) {
+        q.lack[i] = a->cont[i].min;
+        q.room[i] = a->cont[i].max;
+        bare = bare && !q.lack[i];
+    }
+    if (bare) return b->costs->pair[1];
+    uint64_t sum = counts_entangled(&q) ? counts_settle(&q) : elements_shortest(b, g, a, s);
     if (a->unique) sum += unique_sum(g, a, a->min, 0);
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
@@ -312,7 +334,7 @@ static uint32_t shape_shortest(struct bind *b, const struct grammar *g, const st
     case SH_NUMLIT: return lit_costs(b, sh->lit, false)[0];
     case SH_STRLIT: return cost_add(1, lit_costs(b, sh->lit, true)[0]);
     case SH_STR:    return str_shortest(b, sh->str);
-    case SH_ARR:    return arr_shortest(b, g, sh->arr, s);
+    case SH_ARR:    return arr_shortest(b, g, sh, s);
     default:        return obj_shortest(b, g, sh->obj, 0, s);
     }
 }

@@ -7,7 +7,7 @@
  *   goal.c      goals (sets of signed nodes) -> bags (conjunctions without alternatives), on demand
  *   shape.c, shape_array.c, shape_object.c, shape_literal.c   bags -> shapes, one JSON type each
  *   choice.c    choices and negations about a text alone -> one part of its automaton
- *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes
+ *   solve.c     which goals some value can meet, and how deep it must nest; debt.c what an object still owes, counts.c an array
  *   envelope.c  text of the envelope         -> tree; gbnf.c: text of a GBNF grammar -> tree
  *   envelope_lay.c  tree                     -> ops (a small program over bytes)
  *   match.c     ops + shapes + frames        -> configurations, advanced byte by byte
@@ -347,6 +347,17 @@ struct owing {
 };
 uint32_t owing_settle(struct owing *q);                               /* COST_MAX: there is no way */
 bool     owing_absent(const struct obj *o, const uint64_t *seen, uint32_t owed);       /* settled if no other key comes? */
+
+/* counts.c: can the elements to come be counted by every contains as it asks for, and what do the cheapest cost? */
+struct counting {
+    const struct arr *a;
+    uint32_t from;                      /* elements that are there */
+    uint32_t lack[MOST_OWED], room[MOST_OWED];                        /* that must, that may still count; room NONE: any number */
+    uint32_t (*cost)(const void *ctx, const struct alt *alt);         /* of an element taken so, COST_MAX: it cannot be */
+    const void *ctx;
+};
+bool     counts_entangled(const struct counting *q);                  /* false: each count may be looked at by itself */
+uint32_t counts_settle(const struct counting *q);                     /* COST_MAX: there are no such elements */
 
 /* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one
  * keyword of a node, negated. */

@@ -73,6 +73,32 @@ static bool alts_ok(const struct work *w, const struct alts *a, uint32_t owed, u
     return best != UINT16_MAX;
 }
 
+/* Can elements that nest no deeper than this come? */
+struct flat { const struct work *w; uint16_t height; };
+static uint32_t flat_enough(const void *ctx, const struct alt *alt)
+{
+    const struct flat *f = ctx;
+    const struct goal *p = goal_at(f->w->g, alt->goal);
+    return atomic_load(&p->state) == GOAL_BUSY || (p->ok && p->height <= f->height) ? 0 : COST_MAX;
+}
+
+/* Elements for all counts at once, the flattest there are. */
+static bool counts_together(const struct work *w, const struct arr *a, uint16_t *height)
+{
+    struct flat f = { .w = w };
+    struct counting q = { .a = a, .cost = flat_enough, .ctx = &f };
+    for (uint32_t c = 0; c < a->n_cont; c++) {
+        q.lack[c] = a->cont[c].min;
+        q.room[c] = a->cont[c].max;
+    }
+    if (!counts_entangled(&q)) return true;
+    f.height = UINT16_MAX;
+    if (counts_settle(&q) >= COST_MAX) return false;
+    for (f.height = 0; counts_settle(&q) >= COST_MAX; f.height++) continue;
+    *height = MAX(*height, f.height);
+    return true;
+}
+
 /* Enough elements for every contains? */
 static bool counts_ok(const struct work *w, const struct arr *a, uint16_t *height)
 {
@@ -84,7 +110,7 @@ static bool counts_ok(const struct work *w, const struct arr *a, uint16_t *heigh
         if (room < a->cont[c].min || a->cont[c].min > a->cont[c].max) return false;
         if (a->cont[c].min) *height = MAX(*height, at);
     }
-    return true;
+    return counts_together(w, a, height);
 }
 
 static bool arr_ok(const struct work *w, const struct arr *a, uint16_t *height)

@@ -75,18 +75,29 @@ static uint32_t places(const struct matcher *m, const struct frame *f, uint32_t 
     return n;
 }
 
+struct within { const struct matcher *m; const struct frame *f; };
+static uint32_t element_fits(const void *ctx, const struct alt *alt)
+{
+    const struct within *in = ctx;
+    return value_fits(in->m, alt->goal, in->f->depth) ? 0 : COST_MAX;
+}
+
 /* May the next element be taken so, and can the rest of what contains asks for still follow? */
 bool arr_offers(const struct matcher *m, const struct frame *f, const struct alt *alt)
 {
     const struct arr *a = frame_arr(m, f);
     if (!value_fits(m, alt->goal, f->depth)) return false;
+    struct within in = { m, f };
+    struct counting q = { .a = a, .from = f->count + 1, .cost = element_fits, .ctx = &in };
     for (uint32_t i = 0; i < a->n_cont; i++) {
         uint32_t have = arr_count(m, f, i) + (alt->owed >> i & 1);
         if (have > a->cont[i].max) return false;
-        if (validating(m) || have >= a->cont[i].min) continue;
-        if (places(m, f, f->count + 1, i, a->cont[i].min - have) < a->cont[i].min - have) return false;
+        q.lack[i] = a->cont[i].min - MIN(have, a->cont[i].min);
+        q.room[i] = a->cont[i].max == NONE ? NONE : a->cont[i].max - have;
+        if (validating(m) || !q.lack[i]) continue;
+        if (places(m, f, q.from, i, q.lack[i]) < q.lack[i]) return false;
     }
-    return true;
+    return validating(m) || !counts_entangled(&q) || counts_settle(&q) < COST_MAX;
 }
 
 bool arr_more(const struct matcher *m, const struct frame *f)
