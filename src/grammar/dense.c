@@ -236,20 +236,41 @@ static void take_short(struct scan *w, uint32_t state)
 static bool is_sparse(struct scan *w)
 {
     enum { SPARSE = 32 };               /* of so many tokens less than one */
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     uint32_t lives = 0, few = t->first[t->n] / SPARSE;
     for (uint32_t i = 0; i < t->n && lives < few; i = t->skip[i])
         if (place_step(w, w->first, t->byte[i])) lives += t->first[t->skip[i]] - t->first[i];
     return lives < few;
 }
 
+/* Walks what is not taken yet. A long way begins again in a coarser trie, once there is one. */
+static void walk(struct scan *w)
+{
+    enum { SHORT = 512 };               /* not worth noting */
+    w->steady = w->coarse != NULL;
+    if (!trie_walk(w)) {
+        const struct coarse *c = coarse_get(w->v, w->kind, coarse_due(w->v));
+        w->steady = true;
+        w->n_doubt = 0;
+        if (c) {
+            w->coarse = c;
+            w->t = coarse_trie(c);
+        }
+        trie_walk(w);
+    } else if (!w->coarse && w->n_node > SHORT) coarse_put(w->v, coarse_get(w->v, w->kind, w->n_node));
+    coarse_put(w->v, w->coarse);
+}
+
 static void sweep(struct scan *w, uint32_t state)
 {
     places_open(w);
+    w->coarse = coarse_get(w->v, w->kind, 0);
+    w->t = w->coarse ? coarse_trie(w->coarse) : &w->v->all;
     w->first = place_of(w, state, 0);
     w->start = -1;
     memset(w->by_first, -1, sizeof w->by_first);
-    if (!is_sparse(w)) {
+    /* few nodes are gone through faster than all tokens are looked at */
+    if (!w->coarse && !is_sparse(w)) {
         take_short(w, state);
         /* a run of one letter (`[a-z]+`) says little: the one behind it says all */
         if (base_make(w, &w->base[0], state, w->len) && w->base[0].most > 1) {
@@ -258,7 +279,7 @@ static void sweep(struct scan *w, uint32_t state)
             take_runs(w, &w->base[0], ~0ull, w->base[0].most);
         } else bases_behind(w, state);
     }
-    trie_walk(w);
+    walk(w);
     take_escaped(w);
     places_close(w);
 }

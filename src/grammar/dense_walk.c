@@ -252,21 +252,21 @@ static inline bool fits(struct scan *w, const struct step *own)
 /* Below a node whatever comes keeps the text alive: all content is taken. */
 static void take_all_below(const struct scan *w, uint32_t node)
 {
-    const struct vocab *v = w->v;
-    const struct vtrie *t = &v->all;
+    const struct vtrie *t = w->t;
+    bool all = !w->coarse;              /* tokens that are no content are there, too */
     for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++)
-        if (v->plain_at[k] <= t->depth[node]) bit_set(w->bits, t->list[k]);
+        if (!all || w->v->plain_at[k] <= t->depth[node]) bit_set(w->bits, t->list[k]);
 }
 
 static void drop_all_below(const struct scan *w, uint32_t node)
 {
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     for (uint32_t k = t->first[node]; k < t->first[t->skip[node]]; k++) w->bits[t->list[k] / 32] &= ~(1u << (t->list[k] % 32));
 }
 
 static void take_tokens(struct scan *w, const struct step *own, uint32_t node)
 {
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     bool sure = !w->taken || is_thick(w, own->place);
     if (sure && !ends_within(w, own->place, own->len)) return;
     for (uint32_t k = t->first[node]; k < t->first[node + 1]; k++) {
@@ -281,7 +281,7 @@ static void take_tokens(struct scan *w, const struct step *own, uint32_t node)
 static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
 {
     enum { FREQUENT = 4 };              /* what is asked less often is not worth finding out */
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     bool half = w->place[own->place].utf8;
     const struct step *home = half ? own - 1 : own;
     struct place *p = &w->place[home->place];
@@ -302,10 +302,10 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
 /* Does nothing below a node die? */
 static bool calm_below(struct scan *w, const struct step *own, uint32_t node)
 {
-    enum { MANY = 512 };                /* a walk of less than this part of the trie needs no map */
-    const struct vtrie *t = &w->v->all;
+    enum { MANY = 512, MANY_COARSE = 4096 };            /* a walk of less than this part of the trie, of so many nodes, needs no map */
+    const struct vtrie *t = w->t;
     if (!w->danger) {
-        if ((w->limit != NONE && w->counts) || ++w->n_walked < t->n / MANY) return false;
+        if ((w->limit != NONE && w->counts) || ++w->n_walked < (w->coarse ? MANY_COARSE : t->n / MANY)) return false;
         map_make(w, w->first);
     }
     uint32_t map = w->place[own->place].map, deep = t->tall[node] < 255 ? (uint32_t)(t->tall[node] - t->depth[node]) : NONE;
@@ -318,7 +318,7 @@ static bool calm_below(struct scan *w, const struct step *own, uint32_t node)
 /* Need nothing below a node be looked at, because all of it has been taken or is taken now? */
 static bool settled(struct scan *w, const struct step *own, uint32_t node)
 {
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     bool short_enough = t->tall[node] < 255;
     uint32_t deep = (uint32_t)(t->tall[node] - t->depth[node]);
     if (short_enough && own->len - w->len + deep <= w->grace) return true;
@@ -356,7 +356,7 @@ static bool bases_do(const struct scan *w)
 static bool begins_full(struct scan *w)
 {
     enum { NEAR = 6 };
-    const struct vtrie *t = &w->v->all;
+    const struct vtrie *t = w->t;
     uint32_t lives = 0, all = 0;
     if (!w->alone || w->taken || w->limit != NONE || room_of(w->s, w->len) < NEAR || bases_do(w)) return false;
     for (uint32_t i = 0; i < t->n; i = t->skip[i]) {
@@ -379,13 +379,16 @@ static void begin_full(struct scan *w)
     for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
 }
 
-void trie_walk(struct scan *w)
+bool trie_walk(struct scan *w)
 {
-    const struct vtrie *t = &w->v->all;
+    enum { LONG = 32 };                 /* a walk through more than this part of the whole trie is long */
+    const struct vtrie *t = w->t;
     struct step *at = mem_alloc((size_t)(w->v->max_len + 2) * sizeof *at);
-    if (begins_full(w)) begin_full(w);
+    if (w->full || begins_full(w)) begin_full(w);
     at[0] = (struct step){ w->first, w->len, w->start };
-    for (uint32_t i = 0; i < t->n;) {
+    uint64_t n = 0, most = w->steady ? UINT64_MAX : MAX(t->n / LONG, 64u);
+    uint32_t i = 0;
+    while (i < t->n && n++ < most) {
         uint32_t d = t->depth[i];
         uint8_t b = t->byte[i];
         struct step *own = &at[d];
@@ -403,4 +406,6 @@ void trie_walk(struct scan *w)
         i = settled(w, own, i) ? t->skip[i] : i + 1;
     }
     mem_free(at);
+    w->n_node += n;
+    return i >= t->n;
 }

@@ -17,6 +17,7 @@
  *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
  *   bytes.c     configurations           -> bytes that may come, never too few
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
+ *   coarse.c    the vocabulary, letters that an automaton does not tell apart being one
  *   dense_walk.c, dense_map.c   a text's automaton along the vocabulary trie, and what a text may die of soon
  *   budget.c, cost.c  configurations x vocabulary  -> tokens to the nearest end;  afford.c: content that leaves enough
  *
@@ -695,9 +696,11 @@ struct vtrie {
 struct strclass { int16_t *len; uint8_t *pending; uint32_t *all; int32_t *by_len; uint32_t *len_end, n_len; int32_t *escaped; uint32_t n_escaped; };
 /* Tokens that leave a string: content, then the first bare quote, then a remainder. They are grouped by the remainder,
  * of which there are few: group 0 has none, group k + 1 ends at node k of `trie`; tokens list[from[k], from[k + 1]).
- * head[i]: bytes of content of list[i]; len[i]: their code points; hash[i]: key_hash() of what they mean, from 0 on. */
-struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head; int16_t *len; uint64_t *hash; uint32_t n_token; };
+ * head[i]: bytes of content of list[i]; len[i]: their code points; hash[i]: key_hash() of what they mean, from 0 on;
+ * same[i]: equal for equal heads, of which there are few. */
+struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head, *same; int16_t *len; uint64_t *hash; uint32_t n_token; };
 struct mask_store;
+struct coarse_set;
 struct vocab {
     int n_vocab; size_t n_word;
     uint64_t id;
@@ -721,13 +724,14 @@ struct vocab {
     uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
     uint32_t *closers; struct vtrie closing;                          /* tokens with a closing bracket or brace: mask, trie */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
+    struct coarse_set *coarse;
     struct mask_store *store, *texts;   /* of sets of configurations; of places in texts, which all grammars share */
     int (*encode)(void *ctx, const char *p, size_t n, int32_t *out, int cap); void *encode_ctx;
 };
 int32_t  vocab_special(const struct vocab *v, const char *name);      /* -1: none */
 uint32_t vtrie_kid(const struct vtrie *t, uint32_t node, uint8_t b);  /* node 0 = root; NONE */
 uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);
-enum { MASK_STORE_BYTES = 64 << 20 };                                 /* both stores of a vocabulary together */
+enum { MASK_STORE_BYTES = 48 << 20, COARSE_BYTES = 16 << 20 };        /* both stores of a vocabulary together; its coarse tries */
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
@@ -750,6 +754,21 @@ void store_close(struct mask_store *s);
 bool store_get(struct mask_store *s, uint64_t key, uint32_t *bits);   /* writes all words */
 void store_put(struct mask_store *s, uint64_t key, const uint32_t *bits, const uint32_t *base);  /* base NULL: none; lives on */
 void store_clear(struct mask_store *s);
+
+/* ---- coarse.c: the vocabulary as one automaton sees it ------------------------------------------ */
+
+struct coarse;
+struct coarse_set *coarse_open(size_t limit);
+void coarse_close(struct coarse_set *s);
+/* The trie of all content tokens in which bytes of one kind are one (kind 0: no content; bytes of a kind below and above
+ * 128 never meet): without kids and tokens, `list` holds them. walked: nodes of the whole trie gone through for want of it;
+ * once they are many it is made. NULL: not made yet, or hardly smaller. Held until it is put back. */
+const struct coarse *coarse_get(const struct vocab *v, const uint16_t kind[256], uint64_t walked);
+const struct vtrie *coarse_trie(const struct coarse *c);
+void coarse_put(const struct vocab *v, const struct coarse *c);       /* NULL is fine */
+size_t coarse_bytes(const struct coarse_set *s, size_t *limit);
+/* So many nodes walked are worth making one. */
+static inline uint64_t coarse_due(const struct vocab *v) { return MAX(v->all.n / 8, 64u); }
 
 /* ---- sweep.c: tokens by the bytes they are made of -------------------------------------------- */
 

@@ -203,6 +203,26 @@ static void class_lists(struct vocab *v, struct strclass *c)
         if (c->len[t] >= 0 && memchr(v->bytes[t].p, '\\', v->bytes[t].len)) c->escaped[c->n_escaped++] = t;
 }
 
+/* Numbers the different heads of tokens that leave a string. */
+static void number_heads(struct vocab *v, struct quotes *q, uint32_t n)
+{
+    uint32_t n_slot = 64, n_head = 0;
+    while (n_slot < 2 * n) n_slot *= 2;
+    uint32_t *slot = mem_zero(n_slot * sizeof *slot);   /* 1 + the first token with this head */
+    q->same = arena_alloc(&v->mem, (n + 1) * sizeof *q->same);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *p = v->bytes[q->list[i]].p;
+        uint32_t at = (uint32_t)hash64(p, q->head[i], 0) & (n_slot - 1);
+        for (; slot[at]; at = (at + 1) & (n_slot - 1)) {
+            uint32_t k = slot[at] - 1;
+            if (q->head[k] == q->head[i] && !memcmp(v->bytes[q->list[k]].p, p, q->head[i])) break;
+        }
+        if (!slot[at]) slot[at] = i + 1;
+        q->same[i] = slot[at] == i + 1 ? (uint16_t)MIN(n_head++, (uint32_t)UINT16_MAX) : q->same[slot[at] - 1];
+    }
+    mem_free(slot);
+}
+
 /* Tokens with a quote, sorted by remainder and then by id. */
 static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n, int esc)
 {
@@ -236,6 +256,7 @@ static void quotes_build(struct vocab *v, struct quotes *q, int32_t *some, int n
         q->head[i] = (uint16_t)head;
         q->hash[i] = content_hash((struct bytes){ v->bytes[some[i]].p, (size_t)head }, esc);
     }
+    number_heads(v, q, (uint32_t)n);
     mem_free(rest);
     mem_free(e.text);
 }
@@ -428,6 +449,7 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     class_build(v, ESC_PYTHON);
     blanks_build(v);
     specials_index(v);
+    v->coarse = coarse_open(COARSE_BYTES);
     v->store = store_open(MASK_STORE_BYTES / 2, v->n_word, true);
     v->texts = store_open(MASK_STORE_BYTES / 2, v->n_word, false);
     return v;
@@ -436,6 +458,7 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
 void vocab_close(struct vocab *v)
 {
     if (!v) return;
+    coarse_close(v->coarse);
     store_close(v->store);
     store_close(v->texts);
     arena_done(&v->mem);

@@ -214,6 +214,9 @@ struct mask_cache_stats vocab_cache_stats(const struct vocab *v)
     struct mask_cache_stats out = { 0 };
     stats_add(v->store, &out);
     stats_add(v->texts, &out);
+    size_t limit;
+    out.bytes += coarse_bytes(v->coarse, &limit);
+    out.limit += limit;
     return out;
 }
 

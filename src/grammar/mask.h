@@ -1,0 +1,72 @@
+/* mask.h -- what mask.c (sets, dense places, what is remembered), mask_walk.c (along the vocabulary trie) and mask_leave.c
+ * (tokens that leave a string) share. */
+#ifndef TENON_GRAMMAR_MASK_H
+#define TENON_GRAMMAR_MASK_H
+
+#include "grammar/int.h"
+
+struct walk {
+    struct matcher *m;
+    uint32_t *bits;
+    bool priced;                        /* tokens whose output costs more than p.most are refused */
+    struct price p;
+    bool sieve;                         /* what is in bits already need not be looked at */
+    bool many;                          /* so many configurations that most allow what others have allowed */
+    bool twin;                          /* only tokens count that close the container around */
+    uint32_t content[2];                /* by escapes: 1 + the room for which plain content has been taken */
+    struct arena tmp;
+};
+
+static inline void bit_set(uint32_t *bits, int32_t t) { bits[t / 32] |= 1u << (t % 32); }
+static inline bool bit_has(const uint32_t *bits, int32_t t) { return bits[t / 32] >> (t % 32) & 1; }
+
+/* Is it known what becomes of a token? */
+static inline bool is_settled(const struct walk *w, int32_t t)
+{
+    return bit_has(w->bits, t) || (w->twin && !bit_has(w->m->v->closers, t));
+}
+
+/* mask_walk.c */
+bool affordable(struct walk *w, uint32_t from, uint32_t n);           /* may output go on so? Notes its cost */
+void walk_leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n); /* takes a token that has led to this set */
+void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n); /* children (0: of the root) that the set can take */
+void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n); /* one whose first d bytes have led to this set */
+void try_alone(struct walk *w, const struct conf *c, int32_t t);      /* a token tried from one configuration */
+
+/* mask_leave.c */
+bool is_string(const struct matcher *m, const struct conf *c);
+const struct strs *strs_of(const struct matcher *m, const struct conf *c);
+/* May the string end behind these bytes of content? *hash (NULL: nobody asks): tells the text from others. */
+bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, size_t head, uint32_t len, uint64_t *hash);
+
+/* One configuration about to leave its string. Inside of uniqueItems the set behind the quote is that of a text never
+ * seen before; texts that have been seen are tried one by one. */
+enum { MOST_HEAD = 512 };
+struct leaving {
+    const struct conf *c; const struct quotes *q;
+    bool guarded; uint64_t seen[16];    /* by six bits and four of their hash: texts that have been seen (of a name: written) */
+    uint32_t least, most;               /* code points that the head of a token may have */
+    bool names;                         /* seen holds names */
+    uint8_t ends[MOST_HEAD];            /* by quotes.same: whether the text ends well behind such a head, once it is found out */
+    bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
+};
+void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c);
+static inline bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
+void leave_string(struct walk *w, const struct conf *c);              /* takes the tokens that end the text of c, whatever they begin */
+
+/* What may follow the closing quote of one configuration, remembered by the bytes that follow: few are different. */
+enum { N_REST = 256 };
+struct rests { const struct conf *c; uint32_t from, n; struct mark mark; struct bytes text[N_REST]; uint8_t ok[N_REST]; };
+
+/* The configurations of a set that stand beside its plain place, and what may follow that one's quote: made when first
+ * needed. */
+struct beside {
+    const struct conf *own; uint32_t but, from, n, at; bool ready; struct byteset may;
+    struct rests *r; struct leaving l;
+};
+/* A token of which the plain place takes nothing: the others may. */
+void run_beside(struct walk *w, struct beside *k, int32_t id, uint32_t d);
+/* A token with the plain place's quote at byte `quote`, `len` code points behind byte d. */
+void leave_plain(struct walk *w, struct beside *k, int32_t id, uint32_t d, size_t quote, uint32_t len);
+
+#endif

@@ -1,0 +1,279 @@
+/* mask_walk.c -- a set of configurations along the vocabulary trie.
+ *
+ * A node is visited only if the automaton survived the path to it, and only for bytes that some configuration can take.
+ * Runs of blanks, digits and plain content are taken in bulk where they mean nothing but themselves. */
+#include "grammar/mask.h"
+
+bool affordable(struct walk *w, uint32_t from, uint32_t n)
+{
+    if (!w->priced) return true;
+    uint32_t cost = set_cost(w->m, from, n);
+    if (cost <= w->p.most) w->p.dear = MAX(w->p.dear, cost);
+    else w->p.cut = true;
+    return cost <= w->p.most;
+}
+
+void walk_leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
+{
+    if (!affordable(w, from, n)) return;
+    for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
+}
+
+/* ---- in bulk --------------------------------------------------------------------------------- */
+
+/* How many code points of plain content of a string may surely go on here, whatever they are: NONE where nothing limits
+ * them; 0 where an automaton decides, or a limit is near. */
+static uint32_t plain_room(struct walk *w, const struct conf *c)
+{
+    enum { NEAR = 8 };
+    const struct matcher *m = w->m;
+    uint32_t room = NONE;
+    if (c->lex != LEX_NORMAL) return 0;
+    if (c->kind == C_STR) {
+        const struct shape *sh = shape_at(m, c->ref, c->sh);
+        if (sh->kind != SH_STR || sh->str->n_judge) return 0;
+        const struct strs *s = sh->str;
+        if (s->dfa && (!dfa_state(s->dfa, c->dfa)->total || s->min > c->m || s->max != NONE)) return 0;
+        uint32_t spare = m->frame[c->frame].flags & FL_HASH ? unique_spare(m, c) : 0;
+        if (s->max != NONE && s->max < c->m + spare + NEAR) return 0;
+        if (s->max != NONE) room = s->max - c->m - spare;
+    } else if (c->kind == C_KEY) {
+        if (!c->cls || m->frame[c->frame].flags & (validating(m) ? FL_ARGS | FL_HASH : FL_ARGS)) return 0;
+        const struct obj *o = frame_obj(m, &m->frame[c->frame]);
+        if (o->cls[c->cls - 1].s.dfa || o->cls[c->cls - 1].s.max != NONE || c->m + (uint32_t)m->v->max_len > MOST_KEY) return 0;
+    } else return 0;
+    if (!w->priced) return room;
+    if (room != NONE || m->frame[c->frame].flags & FL_HASH) return 0;
+    uint32_t all = content_bound(m, c);
+    if (all <= w->p.most) w->p.dear = MAX(w->p.dear, all);
+    return all <= w->p.most ? room : 0;
+}
+
+/* How many digits of a number may follow, whichever they are, the number ending behind each: all that the tokens below the
+ * node have, or 0. */
+static uint32_t digits_room(const struct walk *w, const struct conf *c, uint32_t node)
+{
+    const struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return 0;
+    const struct num *p = shape_at(m, c->ref, c->sh)->num;
+    uint32_t reach = MIN((uint32_t)t->tall[node] - MIN(t->depth[node], t->tall[node]), (uint32_t)MOST_DIGIT / 2);
+    bool open = reach && (c->lex == NUM_INT || c->lex == NUM_FRAC) && num_is_open(p, c, reach);
+    return open ? reach : 0;
+}
+
+/* The one number of a set that nothing else in it could take a digit from; NULL: there is none, or the digits count. */
+static const struct conf *lone_number(const struct walk *w, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    const struct conf *number = NULL;
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        if (c->kind == C_NEXT || c->kind == C_END) continue;
+        if (number || c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return NULL;
+        number = c;
+    }
+    return number;
+}
+
+/* Below a node under which there is nothing but digits: the number alone decides. */
+static void walk_digits(struct walk *w, const struct num *p, const struct conf *c, uint32_t node)
+{
+    const struct vtrie *t = &w->m->v->all;
+    for (uint32_t k = t->kid_off[node + 1]; k < t->kid_off[node + 2]; k++) {
+        struct conf next = *c;
+        if (!num_step(p, false, &next, t->kid_byte[k])) continue;
+        uint32_t kid = t->kid[k] - 1;
+        for (int32_t id = t->token[kid]; id >= 0; id = w->m->v->same[id]) bit_set(w->bits, id);
+        walk_digits(w, p, &next, kid);
+    }
+}
+
+static bool only_digits(const struct bytemap *below)
+{
+    return !(below->w[0] & ~(0x3ffull << '0')) && !below->w[1];
+}
+
+void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    struct bytes b = m->v->bytes[t];
+    for (size_t i = d; i < b.len && n; i++) {
+        n = set_step(m, from, n, (uint8_t)b.p[i]);
+        from = m->set0;
+    }
+    if (n && affordable(w, from, n)) bit_set(w->bits, t);
+    matcher_reset(m, before);
+}
+
+void try_alone(struct walk *w, const struct conf *c, int32_t t)
+{
+    struct matcher *m = w->m;
+    struct mark before = matcher_mark(m);
+    struct conf own = *c;               /* the list may move */
+    MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+    m->conf[m->n_conf++] = own;
+    run_token(w, t, 0, before.conf, 1);
+    matcher_reset(m, before);
+}
+
+/* What a token is from byte d on to a string that stands between code points there: all of it content; content up to
+ * a bare quote (*quote: its place, *len: code points before it); neither. */
+enum tail { TAIL_NONE, TAIL_CONTENT, TAIL_QUOTE };
+static enum tail read_tail(struct bytes b, uint32_t d, int esc, size_t *quote, uint32_t *len)
+{
+    uint16_t lex = LEX_NORMAL;
+    uint32_t part = 0;
+    *len = 0;
+    for (size_t i = d; i < b.len; i++) {
+        uint8_t x = (uint8_t)b.p[i], out[4];
+        int n_out;
+        if (lex == LEX_NORMAL && x < 0x80 && byte_is_bare(x)) { ++*len; continue; }
+        enum lex_result r = lex_step(&lex, &part, esc, false, x, out, &n_out);
+        if (r == LEX_CLOSE) { *quote = i; return TAIL_QUOTE; }
+        if (r == LEX_NO) return TAIL_NONE;
+        if (lex == LEX_NORMAL) part = 0;
+        *len += r == LEX_BEGIN;
+    }
+    return TAIL_CONTENT;
+}
+
+/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
+ * `room` bytes is allowed. */
+static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    const struct vtrie *t = &v->all;
+    const struct conf own = *c;
+    bool text = c->kind != C_NUM, hashed = w->m->frame[c->frame].flags & FL_HASH, leaves = text && !(hashed && validating(w->m));
+    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
+    struct mark before = matcher_mark(w->m);
+    struct beside k = { .own = &own, .but = (uint32_t)(c - w->m->conf), .from = from, .n = n };
+    for (uint32_t i = lo; i < hi; i++) {
+        int32_t id = t->list[i];
+        struct bytes b = v->bytes[id];
+        if (b.len == d || (w->sieve && is_settled(w, id))) continue;      /* the node's own, or known */
+        bool short_enough = b.len - d <= room;
+        if (short_enough && (text ? v->plain_from[id] <= d : v->digits_from[id] <= d)) { bit_set(w->bits, id); continue; }
+        if (!leaves) { run_token(w, id, d, from, n); continue; }
+        uint32_t len;
+        size_t quote;
+        enum tail kind = read_tail(b, d, value_escapes(w->m, own.surf), &quote, &len);
+        if (kind == TAIL_NONE) run_beside(w, &k, id, d);
+        else if (kind == TAIL_QUOTE) leave_plain(w, &k, id, d, quote, len);
+        else if (short_enough && !hashed) bit_set(w->bits, id);
+        else run_token(w, id, d, from, n);
+    }
+    matcher_reset(w->m, before);
+}
+
+/* ---- blanks of flexible spelling ------------------------------------------------------------- */
+
+static bool is_blank(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
+
+/* Can blanks be read here, each leaving the configuration where it is? */
+static bool is_between(const struct matcher *m, const struct conf *c)
+{
+    bool between = c->kind == C_QUOTE || c->kind == C_COLON || c->kind == C_NEXT || c->kind == C_OPEN || c->kind == C_VALUE;
+    return between && m->frame[c->frame].kind != F_CALL;
+}
+
+/* Does a blank mean nothing but a blank to all of the set? (In a literal it is a letter.) */
+static bool is_airy(const struct matcher *m, uint32_t from, uint32_t n)
+{
+    bool between = false;
+    struct byteset may = { 0 };
+    for (uint32_t i = from; i < from + n; i++) {
+        if (is_between(m, &m->conf[i])) between = true;
+        else byteset_join(&may, set_bytes(m, i, 1));
+    }
+    return between && !byteset_has(&may, ' ') && !byteset_has(&may, '\n') && !byteset_has(&may, '\t') && !byteset_has(&may, '\r');
+}
+
+/* Tokens that are nothing but blanks. */
+static void take_blanks(struct walk *w, uint32_t from, uint32_t n)
+{
+    const struct matcher *m = w->m;
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        uint32_t room = MOST_BLANK - MIN(c->blank & 0xffu, (uint32_t)MOST_BLANK), lines = MOST_NEWLINE - (c->blank >> 8);
+        if (!is_between(m, c)) continue;
+        for (uint32_t k = 0; k <= lines; k++)
+            for (uint32_t j = m->v->blank_end[k][0]; j < m->v->blank_end[k][room]; j++) bit_set(w->bits, m->v->blank[j]);
+    }
+}
+
+static struct bytemap solid_bytes(const struct byteset *may)
+{
+    struct bytemap out = { { may->w[0], may->w[1] } };
+    out.w[0] &= ~(1ull << ' ' | 1ull << '\n' | 1ull << '\t' | 1ull << '\r');
+    if (may->w[2] | may->w[3]) out.w[0] |= 1;
+    return out;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* Nothing at or below a node is still open. */
+static bool all_taken(const struct walk *w, const struct vtrie *t, uint32_t node)
+{
+    for (uint32_t k = t->first[node], end = t->first[t->skip[node]]; k < end; k++)
+        if (!is_settled(w, t->list[k])) return false;
+    return true;
+}
+
+static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    if (w->sieve && all_taken(w, t, i)) return;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    if (k) {
+        if (t->token[i] >= 0) walk_leaf(w, t->token[i], at, k);
+        const struct conf *safe = NULL;
+        uint32_t room = 0;
+        for (uint32_t j = at; j < at + k && !room && t == &m->v->all; j++) {
+            safe = &m->conf[j];
+            room = safe->kind == C_NUM ? digits_room(w, safe, i) : plain_room(w, safe);
+        }
+        const struct conf *number = room || t != &m->v->all || !only_digits(&t->below[i]) ? NULL : lone_number(w, at, k);
+        if (room) take_plain(w, safe, room, i, at, k);
+        else if (number) walk_digits(w, shape_at(m, number->ref, number->sh)->num, number, i);
+        else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+/* Behind blanks at the beginning of a token: goes on where something solid lies below. */
+static void step_blank(struct walk *w, uint32_t i, const struct bytemap *solid, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct vtrie *t = &m->v->all;
+    if (!bytemap_meets(&t->below[i], solid)) return;
+    struct mark before = matcher_mark(m);
+    uint32_t k = set_step(m, from, n, t->byte[i]), at = m->set0;
+    struct byteset may = set_bytes(m, at, k);
+    for (uint32_t j = t->kid_off[i + 1]; k && j < t->kid_off[i + 2]; j++) {
+        uint32_t kid = t->kid[j] - 1;
+        if (!byteset_has(&may, t->kid_byte[j])) continue;
+        if (is_blank(t->kid_byte[j])) step_blank(w, kid, solid, at, k);
+        else step_kid(w, t, kid, at, k);
+    }
+    matcher_reset(m, before);
+}
+
+void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    struct byteset may = set_bytes(m, from, n);
+    /* at the root runs of blanks are taken at once; below them only what is not blank is looked for */
+    bool airy = !node && m->g->spell.flexible && !validating(m) && !w->priced && t == &m->v->all && is_airy(m, from, n);
+    struct bytemap solid = solid_bytes(&may);
+    if (airy) take_blanks(w, from, n);
+    for (uint32_t k = t->kid_off[node]; k < t->kid_off[node + 1]; k++) {
+        uint32_t i = t->kid[k] - 1;
+        if (!byteset_has(&may, t->kid_byte[k])) continue;
+        if (airy && is_blank(t->kid_byte[k])) step_blank(w, i, &solid, from, n);
+        else step_kid(w, t, i, from, n);
+    }
+}
