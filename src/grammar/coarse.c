@@ -3,11 +3,13 @@
  * A walk along the trie of all tokens goes through "the" and "and" although a pattern of words and dots treats them alike.
  * Where letters are put together that an automaton never tells apart the same tokens make a trie of a tenth or a
  * hundredth of the nodes. It depends on the classes alone, so all states of an automaton share it, and all automata with
- * the same classes. Making one costs about as much as one long walk; so it is made when as much has been walked, and
+ * the same classes. Making one costs about as much as two long walks; so it is made when about as much has been walked, and
  * where little would be gained that is remembered instead. Any thread; those that nobody uses go first beyond the bound. */
 #include "grammar/int.h"
 
-enum { MOST_COARSE = 64, N_WALKED = 1024, WORTH = 2 };                /* nodes must become so many times fewer */
+enum { MOST_COARSE = 64, N_WALKED = 1024 };
+enum { WORTH = 2 };                     /* nodes must become so many times fewer */
+enum { DUE = 4 };                       /* made when this part of the whole trie has been walked */
 struct coarse {
     struct vtrie t;                     /* n 0: not worth it */
     uint64_t key, used;
@@ -45,6 +47,13 @@ static void room_for(struct kid **list, uint32_t *cap, uint32_t n)
 static void gather(struct making *k, uint32_t from, uint32_t to)
 {
     const struct vtrie *all = k->all;
+    uint32_t only = all->kid_off[k->kid[from].node];
+    if (to == from + 1 && all->kid_off[k->kid[from].node + 1] == only + 1) {   /* most have one child */
+        uint16_t kind = k->kind[all->kid_byte[only]];
+        room_for(&k->kid, &k->cap_kid, k->n_kid + 1);
+        if (kind) k->kid[k->n_kid++] = (struct kid){ all->kid[only], kind };
+        return;
+    }
     uint16_t kinds[256];
     uint32_t n = 0, n_kinds = 0, at = k->n_kid;
     for (uint32_t i = from; i < to; i++) {
@@ -68,8 +77,8 @@ static void gather(struct making *k, uint32_t from, uint32_t to)
     k->n_kid += n;
 }
 
-/* One node of the nodes kid[from, to). */
-static uint32_t node_add(struct making *k, uint32_t from, uint32_t to, uint16_t depth)
+/* One node of the nodes kid[from, to). *more: something lies below. */
+static uint32_t node_add(struct making *k, uint32_t from, uint32_t to, uint16_t depth, bool *more)
 {
     const struct vtrie *all = k->all;
     struct vtrie *t = k->t;
@@ -80,8 +89,10 @@ static uint32_t node_add(struct making *k, uint32_t from, uint32_t to, uint16_t 
     t->below[id] = (struct bytemap){ 0 };
     t->leads[id] = 0;
     t->tall[id] = (uint8_t)MIN(depth, 255);
+    *more = false;
     for (uint32_t i = from; i < to; i++) {
         uint32_t x = k->kid[i].node - 1;
+        *more |= all->skip[x] > x + 1;
         for (uint32_t j = all->first[x]; j < all->first[x + 1]; j++) t->list[k->n_list++] = all->list[j];
     }
     return id;
@@ -106,8 +117,9 @@ static bool make_below(struct making *k, uint32_t from, uint32_t to, uint16_t de
     for (uint32_t i = at, next; i < end; i = next) {
         for (next = i + 1; next < end && k->kid[next].kind == k->kid[i].kind;) next++;
         if (k->t->n + 1 >= k->cap) return false;
-        uint32_t id = node_add(k, i, next, depth);
-        if (!make_below(k, i, next, (uint16_t)(depth + 1), id)) return false;
+        bool more;
+        uint32_t id = node_add(k, i, next, depth, &more);
+        if (more && !make_below(k, i, next, (uint16_t)(depth + 1), id)) return false;
         if (k->n_list == k->t->first[id]) {             /* no token of nothing but content */
             k->t->n = id;
             continue;
@@ -249,7 +261,7 @@ const struct coarse *coarse_get(const struct vocab *v, const uint16_t kind[256],
     uint64_t key = hash64(kind, 256 * sizeof *kind, 0xc0a5);
     pthread_mutex_lock(&s->lock);
     struct coarse *c = find(s, key);
-    if (!c && walked && is_due(s, key, walked, coarse_due(v))) {
+    if (!c && walked && is_due(s, key, walked, MAX(v->all.n / DUE, 64u))) {
         pthread_mutex_unlock(&s->lock);
         struct coarse *made = make(&v->all, kind, key);
         pthread_mutex_lock(&s->lock);

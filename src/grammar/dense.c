@@ -243,24 +243,6 @@ static bool is_sparse(struct scan *w)
     return lives < few;
 }
 
-/* Walks what is not taken yet. A long way begins again in a coarser trie, once there is one. */
-static void walk(struct scan *w)
-{
-    enum { SHORT = 512 };               /* not worth noting */
-    w->steady = w->coarse != NULL;
-    if (!trie_walk(w)) {
-        const struct coarse *c = coarse_get(w->v, w->kind, coarse_due(w->v));
-        w->steady = true;
-        w->n_doubt = 0;
-        if (c) {
-            w->coarse = c;
-            w->t = coarse_trie(c);
-        }
-        trie_walk(w);
-    } else if (!w->coarse && w->n_node > SHORT) coarse_put(w->v, coarse_get(w->v, w->kind, w->n_node));
-    coarse_put(w->v, w->coarse);
-}
-
 static void sweep(struct scan *w, uint32_t state)
 {
     places_open(w);
@@ -279,8 +261,9 @@ static void sweep(struct scan *w, uint32_t state)
             take_runs(w, &w->base[0], ~0ull, w->base[0].most);
         } else bases_behind(w, state);
     }
-    walk(w);
+    trie_walk(w);
     take_escaped(w);
+    coarse_put(w->v, w->coarse);
     places_close(w);
 }
 

@@ -37,7 +37,6 @@ struct age { uint32_t place, len; enum asked asked; uint32_t value; };
 struct scan {
     const struct vocab *v;
     const struct coarse *coarse; const struct vtrie *t;               /* the trie that is walked: that one's (NULL: none yet), or of all tokens */
-    bool steady;                        /* no other trie will be taken */
     const struct strs *s;
     int esc;
     uint32_t *bits, len;                /* code points before */
@@ -56,7 +55,6 @@ struct scan {
     uint16_t kind[256]; uint32_t n_kind;
     struct place *place; uint32_t n_place, cap_place, *row, *slot, n_slot;
     /* What a text may die of within so many bytes, of each place near the first one; NULL: not made yet. */
-    uint64_t n_node;                    /* nodes that were looked at */
     uint32_t first, n_walked; struct bytemap *danger;
     uint32_t map_room, map_left;        /* code points that must be left behind the text; bytes that finish it, at most */
     struct age *age;                    /* [N_AGES] the newest of each slot; NULL: none yet */
@@ -73,7 +71,7 @@ struct stay *place_stay(struct scan *w, uint32_t place);
 uint32_t     run_reach(struct scan *w, uint32_t place, uint32_t len); /* how far its run reaches with len code points before it */
 bool         is_thick(struct scan *w, uint32_t place);
 bool         place_fits(struct scan *w, uint32_t place, uint32_t len);/* with len code points, can the text still be as long as it must? */
-bool         trie_walk(struct scan *w);                               /* false: much to do, a coarser trie might serve */
+void         trie_walk(struct scan *w);                               /* a long way begins again in a coarser trie, once there is one */
 uint32_t     place_left(struct scan *w, uint32_t place, uint32_t len);/* bytes that finish the text */
 /* dense_map.c: danger[(map - 1) * MAP_LEVELS + k - 1]: the bytes that may come last in a text of at most k bytes which dies; the
  * last level is of any number. */

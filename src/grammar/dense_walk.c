@@ -368,27 +368,56 @@ static bool begins_full(struct scan *w)
     return lives > all / 5 * 2;
 }
 
+static void forget_bases(struct scan *w)
+{
+    w->n_base = 0;
+    w->start = -1;
+    memset(w->by_first, -1, sizeof w->by_first);
+}
+
 static void begin_full(struct scan *w)
 {
     const struct strclass *k = &w->v->str[w->esc];
     w->full = true;
-    w->n_base = 0;
-    w->start = -1;
-    memset(w->by_first, -1, sizeof w->by_first);
+    forget_bases(w);
     for (size_t i = 0; i < w->v->n_word; i++) w->bits[i] |= k->all[i];
     for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
 }
 
-bool trie_walk(struct scan *w)
+/* Nodes of the whole trie that were walked; is there a coarser one now? */
+static bool take_coarser(struct scan *w, uint64_t n)
 {
-    enum { LONG = 32 };                 /* a walk through more than this part of the whole trie is long */
+    if (w->coarse || !(w->coarse = coarse_get(w->v, w->kind, n))) return false;
+    w->t = coarse_trie(w->coarse);
+    forget_bases(w);                    /* they speak of single bytes */
+    return true;
+}
+
+/* Where the walk begins, once more after a change of the trie: what has been taken stays, doubts come again. */
+static struct step begin(struct scan *w)
+{
+    w->n_doubt = 0;
+    if (w->full || begins_full(w)) begin_full(w);
+    return (struct step){ w->first, w->len, w->start };
+}
+
+void trie_walk(struct scan *w)
+{
+    enum { LONG = 32, SHORT = 512 };    /* so small a part of the trie is still a long way; so few nodes are not worth noting */
     const struct vtrie *t = w->t;
     struct step *at = mem_alloc((size_t)(w->v->max_len + 2) * sizeof *at);
-    if (w->full || begins_full(w)) begin_full(w);
-    at[0] = (struct step){ w->first, w->len, w->start };
-    uint64_t n = 0, most = w->steady ? UINT64_MAX : MAX(t->n / LONG, 64u);
-    uint32_t i = 0;
-    while (i < t->n && n++ < most) {
+    uint32_t most = MAX(t->n / LONG, 64u), n = 0;
+    at[0] = begin(w);
+    for (uint32_t i = 0; i < t->n;) {
+        if (++n == most) {
+            n = 0;
+            if (take_coarser(w, most)) {
+                t = w->t;
+                at[0] = begin(w);
+                i = 0;
+                continue;
+            }
+        }
         uint32_t d = t->depth[i];
         uint8_t b = t->byte[i];
         struct step *own = &at[d];
@@ -406,6 +435,5 @@ bool trie_walk(struct scan *w)
         i = settled(w, own, i) ? t->skip[i] : i + 1;
     }
     mem_free(at);
-    w->n_node += n;
-    return i >= t->n;
+    if (n > SHORT) take_coarser(w, n);
 }

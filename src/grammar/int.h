@@ -731,7 +731,7 @@ struct vocab {
 int32_t  vocab_special(const struct vocab *v, const char *name);      /* -1: none */
 uint32_t vtrie_kid(const struct vtrie *t, uint32_t node, uint8_t b);  /* node 0 = root; NONE */
 uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b);
-enum { MASK_STORE_BYTES = 48 << 20, COARSE_BYTES = 16 << 20 };        /* both stores of a vocabulary together; its coarse tries */
+enum { MASK_STORE_BYTES = 64 << 20, COARSE_BYTES = 16 << 20 };        /* both stores of a vocabulary together; its coarse tries */
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
@@ -767,8 +767,6 @@ const struct coarse *coarse_get(const struct vocab *v, const uint16_t kind[256],
 const struct vtrie *coarse_trie(const struct coarse *c);
 void coarse_put(const struct vocab *v, const struct coarse *c);       /* NULL is fine */
 size_t coarse_bytes(const struct coarse_set *s, size_t *limit);
-/* So many nodes walked are worth making one. */
-static inline uint64_t coarse_due(const struct vocab *v) { return MAX(v->all.n / 8, 64u); }
 
 /* ---- sweep.c: tokens by the bytes they are made of -------------------------------------------- */
 

@@ -55,7 +55,7 @@ static void take_content(struct walk *w, const struct conf *c)
     int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
     if (room != NONE) s.max = c->m + room;
     room = MIN(room, NONE - 1) + 1;
-    if (!s.dfa && w->content[esc] >= room) return;
+    if (w->content[esc] >= room) return;
     if (!s.dfa) w->content[esc] = room;
     dense_strs(w->m->v, &s, c->dfa, c->m, esc, w->bits);
 }
@@ -194,17 +194,22 @@ static void specials(struct walk *w, uint32_t from, uint32_t n)
     for (uint32_t i = 0; set_accepts(m, from, n) && i < m->v->n_eog; i++) bit_set(w->bits, (int32_t)m->v->eog[i]);
 }
 
+/* A text of any letters: what it may go on with is all that those with an automaton could add. */
+static bool is_free(const struct matcher *m, const struct conf *c) { return is_string(m, c) && !strs_of(m, c)->dfa; }
+
 /* All configurations of a set. */
 static void take_set(struct walk *w, uint32_t from, uint32_t n)
 {
     struct matcher *m = w->m;
     struct conf *rest = arena_alloc(&w->tmp, (n + 1) * sizeof *rest);
     uint32_t k = 0;
-    for (uint32_t i = from; i < from + n && (!w->priced || w->p.most); i++) {   /* after the last token nothing fits */
-        struct conf c = m->conf[i];
-        if (c.kind == C_END || c.kind == C_SPECIAL) continue;
-        if (!take_dense(w, &c)) rest[k++] = c;
-    }
+    if (w->priced && !w->p.most) return;                /* after the last token nothing fits */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = from; i < from + n; i++) {
+            struct conf c = m->conf[i];
+            if (c.kind == C_END || c.kind == C_SPECIAL || is_free(m, &c) != !pass) continue;
+            if (!take_dense(w, &c)) rest[k++] = c;
+        }
     if (k) walk_all(w, rest, k);
 }
 

@@ -105,6 +105,7 @@ static void take_group(struct walk *w, struct leaving *l, uint32_t group, uint32
     if (lo == hi || !affordable(w, from, n)) return;
     for (uint32_t i = lo; i < hi; i++) {
         uint64_t hash = 0;
+        if (w->many && is_settled(w, q->list[i])) continue;
         if (!head_ends(w->m, l, i, l->guarded ? &hash : NULL)) continue;
         if (l->guarded && seen_has(l, hash)) try_alone(w, l->c, q->list[i]);
         else bit_set(w->bits, q->list[i]);
