@@ -197,14 +197,3 @@ bool offer_says(const struct offer *o, const char *text)
     }
     return false;
 }
-
-bool offer_joins(const struct offer *o)
-{
-    static const char *const words[] = { "also", "plus", "another", "both", "then", "respectively" };
-    for (int i = 0; i < o->n_word; i++) {
-        for (size_t k = 0; k < LEN(words); k++)
-            if (said_is(o, i, words[k])) return true;
-        if (said_is(o, i, "as") && said_is(o, i + 1, "well")) return true;
-    }
-    return false;
-}

@@ -13,7 +13,6 @@
 #define MORE_BIAS 1.5   /* against another call, */
 #define MORE_NOTHING 8  /* and if the calls so far say all numbers and names of the request, */
 #define MORE_NEVER 14   /* and if they say all of its words */
-#define MORE_JOINED 1   /* for one, if something is left and the request says "also", "as well", "plus" */
 #define MEMBER_EXACT 5  /* a member is said as it is written, */
 #define MEMBER_TWICE 12 /* or stands in the list already */
 #define SPAN_FLOOR 0.2  /* share of all values that spans of the request must have, */
@@ -134,7 +133,6 @@ bool steer_is_more(const struct seq *s, const float *logits)
 static double lean_to_more(const struct seq *s)
 {
     enum offer_rest left = offer_left(s->offer, s->em.current, s->said.p, s->said.len);
-    if (left == LEFT_NAMES && offer_joins(s->offer)) return MORE_JOINED;
     return -(left == LEFT_NAMES ? MORE_BIAS : left == LEFT_WORDS ? MORE_NOTHING : MORE_NEVER);
 }
 

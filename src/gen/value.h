@@ -46,7 +46,6 @@ int    place_times_given(const struct place *p, double v);
 void   offer_taken(const struct offer *o, const struct place *p, bool *taken); /* [WORDS_MOST]: is this word in a string given before? */
 bool   said_is(const struct offer *o, int i, const char *what);        /* word i, any case */
 bool   offer_says(const struct offer *o, const char *text);            /* this text, between spaces or punctuation, `_` as a space */
-bool   offer_joins(const struct offer *o);                             /* does it ask for one thing and another? */
 bool   said_number_at(const struct offer *o, int word);
 struct offer *offer_open(const struct json *messages);
 void offer_close(struct offer *o);                                    /* NULL is fine */
