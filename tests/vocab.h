@@ -10,7 +10,7 @@
 
 /* ---- vocabularies made for the test ----------------------------------------------------------------- */
 
-struct made { struct gguf *g; struct tokenizer *t; char path[64]; };
+struct made { struct gguf *g; struct tokenizer *t; };
 
 /* Tokens: the specials, the 256 bytes as mapped characters, then `more`. */
 struct recipe {
@@ -63,21 +63,31 @@ static inline void write_vocab(const struct recipe *r, const char *path)
     gguf_out_free(o);
 }
 
-static inline struct made make(const struct recipe *r, struct err *e)
+static inline const char *vocab_path(void)
 {
-    struct made m = { 0 };
-    snprintf(m.path, sizeof m.path, "/tmp/tenon-test-%d.gguf", (int)getpid());
-    write_vocab(r, m.path);
-    m.g = gguf_open(m.path, e);
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/tenon-test-%d.gguf", (int)getpid());
+    return path;
+}
+
+static inline struct made vocab_open(struct err *e)
+{
+    struct made m = { .g = gguf_open(vocab_path(), e) };
     m.t = m.g ? tok_open(m.g, e) : NULL;
     return m;
+}
+
+static inline struct made make(const struct recipe *r, struct err *e)
+{
+    write_vocab(r, vocab_path());
+    return vocab_open(e);
 }
 
 static inline void unmake(struct made *m)
 {
     tok_close(m->t);
     gguf_close(m->g);
-    unlink(m->path);
+    unlink(vocab_path());
 }
 
 static const char *const lfm2_specials[] = { "<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>",
@@ -162,12 +172,8 @@ static inline void write_spm(const struct spm_recipe *r, const char *path)
 
 static inline struct made make_spm(const struct spm_recipe *r, struct err *e)
 {
-    struct made m = { 0 };
-    snprintf(m.path, sizeof m.path, "/tmp/tenon-test-%d.gguf", (int)getpid());
-    write_spm(r, m.path);
-    m.g = gguf_open(m.path, e);
-    m.t = m.g ? tok_open(m.g, e) : NULL;
-    return m;
+    write_spm(r, vocab_path());
+    return vocab_open(e);
 }
 
 static const struct spm_token spm_tokens[] = { SPM_NAMED,
