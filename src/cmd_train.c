@@ -448,7 +448,7 @@ const struct command cmd_train_plot = {
 
 /* ---- export ---- */
 
-struct export_args { const char *vocab, *type, *tmpl, *name; };
+struct export_args { const char *vocab, *type, *tmpl, *name; int64_t ctx; };
 static const struct export_args export_defaults = { .type = "Q8_0", .name = "tenon" };
 static const struct opt export_opt[] = {
     { "Export", 0, "vocab", "FILE", OPT_STR, offsetof(struct export_args, vocab),
@@ -459,6 +459,8 @@ static const struct opt export_opt[] = {
       "chat template to put in (default: the vocabulary file's)" },
     { "Export", 0, "name", "TEXT", OPT_STR, offsetof(struct export_args, name),
       "general.name of the model (default: tenon)" },
+    { "Export", 0, "ctx", "N", OPT_INT, offsetof(struct export_args, ctx),
+      "tokens of context that the file states, where measuring says that more than were trained work (default: the trained ones)" },
 };
 
 static int run_export(const void *opts, int n_arg, char **arg)
@@ -468,10 +470,11 @@ static int run_export(const void *opts, int n_arg, char **arg)
     struct err e = { 0 };
     struct str text = { 0 };
     struct gguf *vocab = NULL;
-    struct export_opts o = { .name = a->name, .dialect = "lfm2-json", .tools_max = TRAINED_TOOLS };
-    bool ok = a->vocab ||
+    struct export_opts o = { .name = a->name, .dialect = "lfm2-json", .tools_max = TRAINED_TOOLS, .n_ctx = (int)a->ctx };
+    bool ok = (a->ctx >= 0 && a->ctx <= 1 << 20) || err_set(&e, ERR_USAGE, "--ctx: 1 to 1048576 is accepted, 0 is the trained context");
+    ok = ok && (a->vocab ||
               err_set(&e, ERR_USAGE,
-                      "--vocab is missing: the GGUF file with the tokenizer that the run used");
+                      "--vocab is missing: the GGUF file with the tokenizer that the run used"));
     ok = ok && (vocab = gguf_open(a->vocab, &e)) && find_type(a->type, &o.type, &e) &&
          read_template(a->tmpl, &text, &e);
     o.vocab = vocab;

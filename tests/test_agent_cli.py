@@ -304,7 +304,7 @@ class Terminal:
 
 def test_chat_in_a_terminal_asks_before_it_writes(tmp_path):
     t = Terminal("chat", "--max-tokens", 60, "--tools", TOOLS)
-    t.wait(r"embedded model, Q8_0, context 2048, \d+ threads?, 3 tools, loaded in \d+ ms; /help lists commands".replace(" ", r"\s+") + ".*> ")
+    t.wait(r"embedded model, Q8_0, context 4096, \d+ threads?, 3 tools, loaded in \d+ ms; /help lists commands".replace(" ", r"\s+") + ".*> ")
     t.type("write a note: buy milk\r")
     t.wait(r"write_note.*wants to run.*buy milk.*note\.sh.*allow\?.*: ")
     t.type("\n")

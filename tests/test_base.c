@@ -1,6 +1,8 @@
 /* test_base.c -- errors, arenas, strings, UTF-8, JSON, threads, random numbers, files. */
 #include <pthread.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -389,6 +391,28 @@ TEST(files_appear_whole)
     str_done(&s);
     unlink(path);
     CHECK(!map_open(&m, path, 0, &e) && e.code == ERR_IO, "%s", e.msg);
+}
+
+TEST(writing_replaces_nothing_but_files)
+{
+    char dir[] = "/tmp/tenon-test-XXXXXX", file[64], link[64], pipe[64], got[8] = "";
+    struct err e = { 0 };
+    struct stat st;
+    struct str s = { 0 };
+    CHECK(mkdtemp(dir), "%s", dir);
+    snprintf(file, sizeof file, "%s/file", dir), snprintf(link, sizeof link, "%s/link", dir), snprintf(pipe, sizeof pipe, "%s/pipe", dir);
+    CHECK(file_write(file, "old", 3, &e) && !chmod(file, 0640) && !symlink("file", link) && !mkfifo(pipe, 0600), "%s", e.msg);
+    CHECK(file_write(link, "new", 3, &e), "%s", e.msg);
+    CHECK(!lstat(link, &st) && S_ISLNK(st.st_mode), "a link stays a link");
+    CHECK(!lstat(file, &st) && (st.st_mode & 0777) == 0640 && file_read(file, &s, &e) && !strcmp(s.p, "new"), "what it leads to is new, with its mode");
+    int fd = open(pipe, O_RDWR | O_NONBLOCK);
+    CHECK(fd >= 0 && file_write(pipe, "hello", 5, &e) && read(fd, got, sizeof got) == 5 && !memcmp(got, "hello", 5), "a pipe is written to: %s", e.msg);
+    CHECK(!lstat(pipe, &st) && S_ISFIFO(st.st_mode), "and stays one");
+    CHECK(!file_write(dir, "x", 1, &e) && strstr(e.msg, dir) && strstr(e.msg, "is a folder"), "%s", e.msg);
+    close(fd);
+    unlink(file), unlink(link), unlink(pipe);
+    CHECK(!rmdir(dir), "nothing else is left");
+    str_done(&s);
 }
 
 TEST(a_slab_that_memory_cannot_hold_is_refused_with_both_numbers)

@@ -61,7 +61,7 @@ def test_responses_refuse(server):
 
 
 def test_truncation_drops_the_oldest_turns(server):
-    turns = [t for i in range(30) for t in ({"role": "user", "content": f"turn {i} " + "kitchen lamp " * 20}, {"role": "assistant", "content": "yes"})]
+    turns = [t for i in range(70) for t in ({"role": "user", "content": f"turn {i} " + "kitchen lamp " * 20}, {"role": "assistant", "content": "yes"})]
     body = {"input": turns + [{"role": "user", "content": "last"}], "max_output_tokens": 5}
     is_error(server.post("/v1/responses", body), 400, "context_length_exceeded")
     status, a = server.post("/v1/responses", {**body, "truncation": "auto"})

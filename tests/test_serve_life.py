@@ -206,6 +206,7 @@ def test_an_adapter_unloaded_while_in_use_serves_to_the_end(tmp_path):
     adapter(tmp_path / "a.gguf")
     with Server("--enable-lora", "--lora-root", tmp_path, "--lora-modules", f"a={tmp_path}/a.gguf") as s:
         alone = s.chat(**long(150, model="a"))[1]["choices"][0]["message"]["content"]
+        s.idle()                                                      # what is seen running is the next one
         got = []
         t = threading.Thread(target=lambda: got.append(s.chat(**long(150, model="a"))))
         t.start()

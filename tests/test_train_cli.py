@@ -1,5 +1,6 @@
 """tenon train, train plot and train export as a user types them. TENON names the binary."""
 import json
+import re
 import os
 import subprocess
 
@@ -35,6 +36,8 @@ def test_a_run_goes_on_and_becomes_a_model(tmp_path):
     rc, _, err = tenon("train", "export", run / "step-000000004.ckpt", again, "--vocab", VOCAB, "--type", "F32")
     assert rc == 0, err
     assert again.read_bytes() == out.read_bytes(), "the end of a run and its checkpoint give one file"
+    rc, _, err = tenon("train", "export", run / "step-000000004.ckpt", again, "--vocab", VOCAB, "--ctx", 4096)
+    assert rc == 0 and re.search(r"context_length\s.*4096", tenon("inspect", again)[1]), err
     rc, text, err = tenon("inspect", again)
     assert rc == 0 and "lfm2" in text and "token_embd_norm.weight" in text, err
 
@@ -97,6 +100,7 @@ def test_a_shard_has_one_loss_under_a_checkpoint(tmp_path):
     (["train", "--vocab", VOCAB, "--steps", 1, "--isa", "abacus"], 1, "abacus"),
     (["train", "--vocab", VOCAB, "--steps", 1, "--resume", VOCAB], 1, "not a checkpoint"),
     (["train", "export", VOCAB, "x.gguf", "--vocab", VOCAB], 1, "not a checkpoint"),
+    (["train", "export", VOCAB, "x.gguf", "--vocab", VOCAB, "--ctx", -1], 2, "--ctx"),
     (["train", "export", VOCAB, "x.gguf", "--vocab", VOCAB, "--type", "Q9_9"], 1, "Q9_9"),
     (["train", "loss", VOCAB, VOCAB], 1, "not a checkpoint"),
     (["train", "loss", VOCAB, VOCAB, "--stage", 4], 2, "--stage"),

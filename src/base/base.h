@@ -169,7 +169,8 @@ bool file_read(const char *path, struct str *out, struct err *e);
 bool bytes_unpack(const char *what, struct bytes in, size_t most, struct str *out, struct err *e);
 /* What file_read() unpacks again: zstd, quickly, or the bytes as they are where the build has none. Appended to out. */
 void pack_zstd(const void *p, size_t n, struct str *out);
-/* Writes to a temporary name beside path, fsyncs, renames: path holds the old bytes or all new ones. */
+/* Writes to a temporary name beside path, fsyncs, renames: path holds the old bytes or all new ones, and its mode. A link stays
+ * a link to the file, which is replaced; devices and pipes are written to and stay what they are. */
 bool file_write(const char *path, const void *p, size_t n, struct err *e);
 /* The same in pieces. Zeroed after commit or abort. */
 struct file_out { FILE *f; char *path, *tmp; bool failed; };

@@ -244,13 +244,28 @@ bool dirs_make(const char *path)
     return ok;
 }
 
+/* What stands at path decides: a device, a pipe or a socket is written to as it is, never replaced; a link stays one, and what it
+ * leads to is replaced. */
 bool file_out_open(struct file_out *o, const char *path, struct err *e)
 {
+    struct stat st;
+    bool is_there = stat(path, &st) == 0;
+    char *real = is_there ? realpath(path, NULL) : NULL;
+    *o = (struct file_out){ .path = mem_str(real ? real : path) };
+    free(real);
+    if (is_there && S_ISDIR(st.st_mode)) {
+        file_out_abort(o);
+        return err_set(e, ERR_IO, "%s: is a folder; the name of a file is needed", path);
+    }
     struct str tmp = { 0 };
-    str_fmt(&tmp, "%s.part-%ld", path, (long)getpid());
-    *o = (struct file_out){ fopen(tmp.p, "wbe"), mem_str(path), str_take(&tmp), false };
+    if (!is_there || S_ISREG(st.st_mode)) {
+        str_fmt(&tmp, "%s.part-%ld", o->path, (long)getpid());
+        o->tmp = str_take(&tmp);
+    }
+    o->f = fopen(o->tmp ? o->tmp : o->path, "wbe");
+    if (o->f && o->tmp && is_there) fchmod(fileno(o->f), st.st_mode & 07777);
     if (o->f) return true;
-    err_set(e, ERR_IO, "%s: %s", o->tmp, strerror(errno));
+    err_set(e, ERR_IO, "%s: %s", o->tmp ? o->tmp : o->path, strerror(errno));
     file_out_abort(o);
     return false;
 }
@@ -264,7 +279,7 @@ void file_out_abort(struct file_out *o)
 {
     if (o->f) {
         fclose(o->f);
-        unlink(o->tmp);
+        if (o->tmp) unlink(o->tmp);
     }
     mem_free(o->path);
     mem_free(o->tmp);
@@ -273,8 +288,8 @@ void file_out_abort(struct file_out *o)
 
 bool file_out_commit(struct file_out *o, struct err *e)
 {
-    bool ok = !o->failed && fflush(o->f) == 0 && fsync(fileno(o->f)) == 0;
-    if (ok) ok = rename(o->tmp, o->path) == 0;
+    bool ok = !o->failed && fflush(o->f) == 0;
+    if (o->tmp) ok = ok && fsync(fileno(o->f)) == 0 && rename(o->tmp, o->path) == 0;
     if (!ok) {
         err_set(e, ERR_IO, "%s: cannot be written: %s", o->path, strerror(errno));
         file_out_abort(o);

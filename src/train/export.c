@@ -19,11 +19,11 @@ static void put_f32(struct gguf_out *o, const char *arch, const char *key, float
     gguf_out_f32(o, name, v);
 }
 
-static void put_config(struct gguf_out *o, const struct model_config *c)
+static void put_config(struct gguf_out *o, const struct model_config *c, int n_ctx)
 {
     gguf_out_str(o, "general.architecture", c->arch, strlen(c->arch));
     put_u32(o, c->arch, "block_count", c->n_layer);
-    put_u32(o, c->arch, "context_length", c->n_ctx);
+    put_u32(o, c->arch, "context_length", n_ctx > 0 ? n_ctx : c->n_ctx);
     put_u32(o, c->arch, "embedding_length", c->n_embd);
     put_u32(o, c->arch, "feed_forward_length", c->n_ff);
     put_u32(o, c->arch, "attention.head_count", c->n_head);
@@ -95,7 +95,7 @@ bool train_export(const struct net *n, const float *w, const struct export_opts 
     size_t n_tensor = net_n_tensor(n), done = 0;
     void **own = mem_zero(n_tensor * sizeof *own);
     bool ok = true;
-    put_config(o, c);
+    put_config(o, c, x->n_ctx);
     if (x->name) gguf_out_str(o, "general.name", x->name, strlen(x->name));
     gguf_out_u32(o, "general.quantization_version", 2);
     if (x->dialect) gguf_out_str(o, "tenon.dialect", x->dialect, strlen(x->dialect));

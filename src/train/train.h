@@ -184,12 +184,13 @@ bool tune_export_model(const struct train *t, const struct gguf *base, const cha
 /* ---- export: export.c; curves: plot.c ------------------------------------------------------ */
 
 /* Writes the model as GGUF: matrices as `type`, norms and taps F32, tokenizer keys copied from
- * vocab, the chat template's text, tenon.dialect, and tenon.tools_max (0: left out), the tools beyond which some are chosen. */
+ * vocab, the chat template's text, tenon.dialect, and tenon.tools_max (0: left out), the tools beyond which some are chosen.
+ * n_ctx: the context that the file states, 0: the trained one. */
 struct export_opts {
     enum dtype type;
     const struct gguf *vocab;
     const char *chat_template, *name, *dialect;
-    int tools_max;
+    int tools_max, n_ctx;
 };
 bool train_export(const struct net *n, const float *w, const struct export_opts *o,
                   const char *path, struct err *e);
