@@ -194,3 +194,18 @@ def test_random_calls_are_valid():
         assert rc == 0, err
         for c in json.loads(out)["tool_calls"]:
             jsonschema.Draft202012Validator(tools[c["function"]["name"]]).validate(json.loads(c["function"]["arguments"]))
+
+
+def test_prompts_longer_than_the_training_are_answered_validly():
+    """The embedded model was trained on up to 2048 tokens and takes 4096: a call after a long conversation is valid."""
+    jsonschema = pytest.importorskip("jsonschema")
+    tools = {t["function"]["name"]: t["function"]["parameters"] for t in json.load(open(HOME, encoding="utf-8"))}
+    turns = [m for i in range(48) for m in ({"role": "user", "content": f"tell me something about day {i} and the weather in the hills around noon"},
+                                            {"role": "assistant", "content": "It was a day like any other, with a little rain."})]
+    talk = {"messages": turns + [{"role": "user", "content": "dim the kitchen to 10"}]}
+    rc, out, err = tenon("call", "--json", "--tools", HOME, "--tool-choice", "required", "--messages", "-", stdin=json.dumps(talk))
+    assert rc == 0, err
+    call = json.loads(out)["tool_calls"][0]["function"]
+    jsonschema.Draft202012Validator(tools[call["name"]]).validate(json.loads(call["arguments"]))
+    rc, out, err = tenon("call", "--tools", HOME, "--ctx", "2048", "--messages", "-", stdin=json.dumps(talk))
+    assert rc == 1 and "context" in err, "so it was longer than that"
