@@ -322,19 +322,26 @@ static int run_train(const void *opts, int n_arg, char **arg)
     struct train_source src = { &g, draw, 0 };
     struct train *t = NULL;
     struct err e = { 0 };
-    if (a->tune.lora || a->tune.full) return run_tune(a);
-    bool ok = ground_open(&g, a, &e) && fill_opts(&o, a, &e) && ground_shape(&g, a, &o, &e);
+    struct ranks ranks = { 0, 1 };
+    if (!ranks_open(&ranks, &e)) return front_fail("train", &e);
+    if (ranks.n > 1 && (a->tune.lora || a->tune.full)) err_set(&e, ERR_USAGE, "--lora and --full run in one process, without mpirun");
+    else if (a->tune.lora || a->tune.full) return run_tune(a);
+    bool ok = !e.code && ground_open(&g, a, &e) && fill_opts(&o, a, &e) && ground_shape(&g, a, &o, &e);
+    if (ok) o.ranks = ranks;
+    if (ok && ranks.rank) o.dir = NULL, o.status = false, o.eval_every = 0;    /* rank 0 writes and speaks */
     if (ok) {
         src.hash = vocab_hash(g.tok);
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         ok = (t = train_open(&o, &src, &e)) && take_start(t, a, &e) && train_run(t, &e);
     }
-    if (ok) print_summary(t, a->json);
-    ok = ok && (!a->out || export_end(t, a, &g, &e));
+    if (ok && !ranks.rank) print_summary(t, a->json);
+    ok = ok && (!a->out || ranks.rank || export_end(t, a, &g, &e));
     train_close(t);
     ground_done(&g);
-    return ok ? 0 : front_fail("train", &e);
+    int status = ok ? 0 : front_fail("train", &e);                    /* said first: closing may end the process */
+    ranks_close(&ranks, ok);
+    return status;
 }
 
 const struct command cmd_train = {

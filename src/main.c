@@ -7,6 +7,7 @@
 #include "client/client.h"
 #include "embed.h"
 #include "opt.h"
+#include "train/train.h"
 #ifdef TENON_SERVE
 #include "serve/serve.h"
 #endif
@@ -86,6 +87,7 @@ static void print_version(void)
 #else
     printf("server: no (built without libmicrohttpd)\n");
 #endif
+    printf("training in several processes: %s\n", ranks_library() ? ranks_library() : "no (built without MPI)");
     if (transcript_sqlite()) printf("transcripts: yes (SQLite %s)\n", transcript_sqlite());
     else printf("transcripts: JSON Lines only (built without libsqlite3)\n");
 #ifdef TENON_SECCOMP

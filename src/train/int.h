@@ -33,7 +33,6 @@ int stage_max_tokens(int stage); /* longest conversation of a stage */
 struct class_sums { double loss[TOKEN_CLASSES]; int64_t n[TOKEN_CLASSES], hit[TOKEN_CLASSES]; };
 void class_add(struct class_sums *s, const struct batch_buf *b, const float *row_loss,
                const uint8_t *row_hit);
-void class_merge(struct class_sums *s, const struct class_sums *with);
 
 /* ---- adamw.c, muon.c: one tensor, one step -------------------------------------------- */
 
@@ -89,12 +88,12 @@ struct train {
     struct pool *pool;
     struct worker *worker;                                            /* [threads] */
     struct micro *micro; /* [n_micro], the step's; grows */
-    int n_micro, cap_micro;
+    int n_micro, cap_micro;                                           /* those of this process */
     atomic_int next; /* next micro-batch or tensor to claim */
     float *w, *m, *v;                                                 /* flat: weights, moments */
     double *norm2; /* [n_tensor] squares of the gradient, this step */
     struct counters c;
-    float lr, grad_norm, clip;                                        /* of the last step */
+    float lr, grad_norm, clip, scale;                                 /* of the last step; scale: of its gradient */
     int stage;
     struct class_sums sums;                                           /* since the last log line */
     struct status *status;

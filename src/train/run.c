@@ -169,6 +169,8 @@ static void rows_fit(struct worker *k)
     k->row_hit = mem_resize(k->row_hit, (size_t)k->cap_row);
 }
 
+static int ranks_n(const struct train *t) { return MAX(t->o.ranks.n, 1); }
+
 static bool run_micro(struct train *t, struct worker *k, struct micro *m, uint64_t index)
 {
     struct batch_buf *b = &k->batch;
@@ -196,7 +198,7 @@ static void micro_thread(void *ctx, int thread, int n_thread)
     struct train *t = ctx;
     (void)n_thread;
     for (int i; (i = atomic_fetch_add(&t->next, 1)) < t->n_micro;)
-        if (!run_micro(t, &t->worker[thread], &t->micro[i], t->c.micro + (uint64_t)i)) return;
+        if (!run_micro(t, &t->worker[thread], &t->micro[i], t->c.micro + (uint64_t)(i * ranks_n(t) + t->o.ranks.rank))) return;
 }
 
 /* Adds the gradients of tensor i into the first micro-batch's, scaled to the step. */
@@ -228,10 +230,7 @@ static void gather_thread(void *ctx, int thread, int n_thread)
 {
     struct train *t = ctx;
     (void)thread, (void)n_thread;
-    double weight = 0;
-    for (int i = 0; i < t->n_micro; i++) weight += t->micro[i].loss.weight;
-    for (size_t i; (i = next_tensor(t)) < net_n_tensor(t->net);)
-        gather_tensor(t, i, weight > 0 ? (float)(1 / weight) : 0);
+    for (size_t i; (i = next_tensor(t)) < net_n_tensor(t->net);) gather_tensor(t, i, t->scale);
 }
 
 static void update_thread(void *ctx, int thread, int n_thread)
@@ -273,27 +272,48 @@ static bool workers_ok(const struct train *t, struct err *e)
 {
     for (int i = 0; i < t->o.threads; i++)
         if (t->worker[i].err.code) {
-            *e = t->worker[i].err;
+            if (e) *e = t->worker[i].err;
             return false;
         }
     return true;
 }
 
-/* Books of the step: tokens, losses, and the running mean that the status shows. */
-static void account(struct train *t)
+/* What a step adds up to over all its micro-batches, in whatever process; numbers, to be summed. */
+struct books { double loss, weight, tokens, examples, dropped, class_loss[TOKEN_CLASSES], class_n[TOKEN_CLASSES], class_hit[TOKEN_CLASSES], failed; };
+
+static struct books books_of(const struct train *t)
 {
-    double loss = 0, weight = 0;
-    for (int i = 0; i < t->n_micro; i++) {
+    struct books b = { .failed = !workers_ok(t, NULL) };
+    for (int i = 0; i < t->n_micro && !b.failed; i++) {
         const struct micro *k = &t->micro[i];
-        loss += k->loss.loss;
-        weight += k->loss.weight;
-        t->c.tokens += k->tokens;
-        t->c.examples += k->drawn - k->dropped;
-        t->c.dropped += k->dropped;
-        t->part_tokens += (double)k->tokens;
-        class_merge(&t->sums, &k->sums);
+        b.loss += k->loss.loss;
+        b.weight += k->loss.weight;
+        b.tokens += (double)k->tokens;
+        b.examples += (double)(k->drawn - k->dropped);
+        b.dropped += (double)k->dropped;
+        for (int c = 0; c < TOKEN_CLASSES; c++) {
+            b.class_loss[c] += k->sums.loss[c];
+            b.class_n[c] += (double)k->sums.n[c];
+            b.class_hit[c] += (double)k->sums.hit[c];
+        }
     }
-    t->c.loss_ema += loss / MAX(weight, 1e-9);
+    ranks_sum_f64(&t->o.ranks, &b.loss, sizeof b / sizeof(double));
+    return b;
+}
+
+/* Tokens, losses, and the running mean that the status shows. */
+static void account(struct train *t, const struct books *b)
+{
+    t->c.tokens += (int64_t)b->tokens;
+    t->c.examples += (int64_t)b->examples;
+    t->c.dropped += (int64_t)b->dropped;
+    t->part_tokens += b->tokens;
+    for (int c = 0; c < TOKEN_CLASSES; c++) {
+        t->sums.loss[c] += b->class_loss[c];
+        t->sums.n[c] += (int64_t)b->class_n[c];
+        t->sums.hit[c] += (int64_t)b->class_hit[c];
+    }
+    t->c.loss_ema += b->loss / MAX(b->weight, 1e-9);
     t->c.loss_weight += 1;
     if (t->c.loss_weight > EMA_STEPS) { /* mean of about the last EMA_STEPS steps */
         t->c.loss_ema *= (EMA_STEPS - 1) / t->c.loss_weight;
@@ -301,9 +321,23 @@ static void account(struct train *t)
     }
 }
 
-static bool optimizer_step(struct train *t, struct err *e)
+/* The gradient of the step, in the first micro-batch's place, and the squares of its tensors. */
+static void gather(struct train *t, double weight)
 {
+    bool alone = ranks_n(t) == 1;
+    float scale = weight > 0 ? (float)(1 / weight) : 0;
+    t->scale = alone ? scale : 1;
     on_all(t, gather_thread);
+    if (alone) return;
+    ranks_sum(&t->o.ranks, t->micro[0].g, train_n_free(t));
+    t->scale = scale;
+    t->n_micro = 1;
+    on_all(t, gather_thread);
+}
+
+static bool optimizer_step(struct train *t, double weight, struct err *e)
+{
+    gather(t, weight);
     double norm2 = 0;
     for (size_t i = net_frozen_tensors(t->net); i < net_n_tensor(t->net); i++) norm2 += t->norm2[i];
     t->grad_norm = (float)sqrt(norm2);
@@ -333,11 +367,17 @@ bool train_step(struct train *t, struct err *e)
     t->stage = schedule_stage(&t->o, progress);
     t->lr = schedule_lr(&t->o, t->c.step, progress);
     int n_micro = MAX(1, schedule_tokens(&t->o, progress) / MICRO_TOKENS);
-    if (!micros_fit(t, n_micro, e)) return false;
+    int mine = (n_micro - t->o.ranks.rank + ranks_n(t) - 1) / ranks_n(t);
+    if (!micros_fit(t, MAX(mine, 1), e)) return false;
+    if (mine < 1) memset(t->micro[0].g, 0, train_n_free(t) * sizeof(float));
+    t->n_micro = mine;
     on_all(t, micro_thread);
+    struct books b = books_of(t);
     if (!workers_ok(t, e)) return err_in(e, "step %lld", (long long)t->c.step);
-    account(t);
-    if (!optimizer_step(t, e)) return false;
+    if (b.failed > 0) return err_set(e, ERR_INTERNAL, "step %lld: another process of this run has failed", (long long)t->c.step);
+    account(t, &b);
+    t->n_micro = MAX(mine, 1);
+    if (!optimizer_step(t, b.weight, e)) return false;
     t->c.micro += (uint64_t)n_micro;
     t->c.step++;
     return true;
@@ -493,13 +533,26 @@ void train_tick(struct train *t, uint64_t *last)
     *last = now;
 }
 
+/* Is there another step? All processes go by the clock of rank 0, and all stop when one is told to. */
+static bool goes_on(struct train *t)
+{
+    bool stops = train_stopped(t);
+    if (ranks_n(t) > 1) {
+        double v[2] = { t->o.ranks.rank ? 0 : t->c.seconds, stops };
+        ranks_sum_f64(&t->o.ranks, v, LEN(v));
+        t->c.seconds = v[0];
+        stops = v[1] > 0;
+    }
+    return train_progress(t) < 1 && !stops;
+}
+
 bool train_run(struct train *t, struct err *e)
 {
     uint64_t last = clock_ns();
     double log_at = t->c.seconds + t->o.log_every, eval_at = t->c.seconds + t->o.eval_every,
            save_at = t->c.seconds + t->o.save_every;
     if (!t->status && !(t->status = status_open(t, e))) return false;
-    while (train_progress(t) < 1 && !train_stopped(t)) {
+    while (goes_on(t)) {
         if (!train_step(t, e)) return false;
         bool measure = t->o.eval_every > 0 && t->c.seconds >= eval_at;
         if ((measure || (t->o.log_every > 0 && t->c.seconds >= log_at)) && !look(t, measure, e))

@@ -10,6 +10,7 @@
 #include "grammar/grammar.h"
 #include "model/model.h"
 #include "text/text.h"
+#include "train/ranks.h"
 
 /* ---- data: gen_example.c and its kin ------------------------------------------------------- */
 
@@ -108,6 +109,7 @@ struct train_opts {
     double save_every, eval_every, log_every; /* seconds; 0: never, but a checkpoint at the end */
     int eval_examples;                                                /* per set */
     bool status;                                                      /* progress on stderr */
+    struct ranks ranks;                                               /* processes that share the steps; only rank 0 has dir, evaluations and status */
     const volatile int *stop; /* becomes 1: write a checkpoint and leave; may be NULL */
 };
 struct train_summary {
