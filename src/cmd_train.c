@@ -324,9 +324,9 @@ static int run_train(const void *opts, int n_arg, char **arg)
     struct err e = { 0 };
     struct ranks ranks = { 0, 1 };
     if (!ranks_open(&ranks, &e)) return front_fail("train", &e);
-    if (ranks.n > 1 && (a->tune.lora || a->tune.full)) err_set(&e, ERR_USAGE, "--lora and --full run in one process, without mpirun");
-    else if (a->tune.lora || a->tune.full) return run_tune(a);
-    bool ok = !e.code && ground_open(&g, a, &e) && fill_opts(&o, a, &e) && ground_shape(&g, a, &o, &e);
+    bool tunes = a->tune.lora || a->tune.full;
+    if (tunes && ranks.n == 1) return run_tune(a);
+    bool ok = (!tunes || err_set(&e, ERR_USAGE, "--lora and --full run in one process, without mpirun")) && ground_open(&g, a, &e) && fill_opts(&o, a, &e) && ground_shape(&g, a, &o, &e);
     if (ok) o.ranks = ranks;
     if (ok && ranks.rank) o.dir = NULL, o.status = false, o.eval_every = 0;    /* rank 0 writes and speaks */
     if (ok) {

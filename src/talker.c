@@ -99,10 +99,10 @@ static bool check(const struct talk_opts *o, struct err *e)
 static bool read_price(const char *s, struct prices *p, struct err *e)
 {
     char end;
-    int n = s ? sscanf(s, "%lf,%lf%c%lf%c", &p->prompt, &p->completion, &end, &p->cached, &end) : 2;
-    bool ok = (n == 2 || (n == 4 && end == ',')) && p->prompt >= 0 && p->completion >= 0 && p->cached >= 0 && p->prompt + p->completion < 1e12;
-    return (ok && (!s || p->prompt + p->completion > 0)) ||
-           err_set(e, ERR_USAGE, "--price: two or three amounts are accepted, as 3,15 or 3,15,0.3, not '%.40s'", s);
+    int n = sscanf(s, "%lf,%lf%c%lf%c", &p->prompt, &p->completion, &end, &p->cached, &end);
+    double sum = p->prompt + p->completion;
+    bool ok = (n == 2 || (n == 4 && end == ',')) && p->prompt >= 0 && p->completion >= 0 && p->cached >= 0 && sum > 0 && sum < 1e12;
+    return ok || err_set(e, ERR_USAGE, "--price: two or three amounts are accepted, as 3,15 or 3,15,0.3, not '%.40s'", s);
 }
 
 /* Of the options; what a cost is counted by may stand in a file. */
@@ -112,7 +112,7 @@ static bool read_limits(struct agent_limits *l, const struct talk_opts *o, const
                                 .parallel = (int)o->parallel, .result_tokens = (int)o->result_tokens, .max_cost = o->max_cost,
                                 .total_ms = o->deadline > 0 ? (int)(o->deadline * 1000) : deadline_ms };
     if (!(o->max_cost >= 0 && o->max_cost < 1e12)) return err_set(e, ERR_USAGE, "--max-cost: an amount above 0 is accepted, 0 is none");
-    if (!read_price(o->price, &l->price, e)) return false;
+    if (o->price && !read_price(o->price, &l->price, e)) return false;
     struct agent_limits both = *l;
     if (!o->price) both.price = file->price;
     return agent_limits_check(&both, e) || err_set(e, ERR_USAGE, "--max-cost: --price or \"limits\" of a tool file must say what a million tokens cost");

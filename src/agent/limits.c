@@ -3,6 +3,8 @@
 
 #include "agent/turns_int.h"
 
+static bool has_price(const struct prices *p) { return p->prompt > 0 || p->completion > 0; }
+
 static bool read_whole(const struct json *v, const char *key, int *out, struct err *e)
 {
     int64_t n;
@@ -52,7 +54,7 @@ bool agent_limits_read(struct agent_limits *l, const struct json *v, struct err 
 
 bool agent_limits_check(const struct agent_limits *l, struct err *e)
 {
-    return !(l->max_cost > 0) || l->price.prompt > 0 || l->price.completion > 0 ||
+    return !(l->max_cost > 0) || has_price(&l->price) ||
            err_set(e, ERR_ARG, "limits: max_cost: \"price\" must say what a million tokens cost, as {\"prompt\": 3, \"completion\": 15}");
 }
 
@@ -67,7 +69,7 @@ struct agent_limits limits_of(const struct agent_limits *own, const struct agent
         LIMIT_LIST(X)
 #undef X
         .max_cost = own->max_cost > 0 ? own->max_cost : f->max_cost,
-        .price = own->price.prompt > 0 || own->price.completion > 0 ? own->price : f->price,
+        .price = has_price(&own->price) ? own->price : f->price,
     };
 }
 

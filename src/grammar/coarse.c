@@ -12,6 +12,7 @@ enum { WORTH = 2 };                     /* nodes must become so many times fewer
 enum { DUE = 4 };                       /* made when this part of the whole trie has been walked */
 struct coarse {
     struct vtrie t;                     /* n 0: not worth it */
+    uint16_t kind[256];                 /* class of each byte; key is its hash, which says no more than where to look */
     uint64_t key, used;
     uint32_t refs;
     size_t bytes;
@@ -171,6 +172,7 @@ static struct coarse *make(const struct vtrie *all, const uint16_t *kind, uint64
     struct coarse *c = mem_zero(sizeof *c);
     struct making k = { .all = all, .kind = kind, .t = &c->t, .cap = all->n / WORTH + 1 };
     c->key = key;
+    memcpy(c->kind, kind, sizeof c->kind);
     vtrie_alloc(&c->t, k.cap, all->first[all->n]);
     room_for(&k.kid, &k.cap_kid, 1);
     k.kid[k.n_kid++] = (struct kid){ 0 };               /* the root */
@@ -211,10 +213,10 @@ void coarse_close(struct coarse_set *s)
     mem_free(s);
 }
 
-static struct coarse *find(struct coarse_set *s, uint64_t key)
+static struct coarse *find(struct coarse_set *s, const uint16_t kind[256], uint64_t key)
 {
     for (uint32_t i = 0; i < s->n; i++) {
-        if (s->made[i]->key != key) continue;
+        if (s->made[i]->key != key || memcmp(s->made[i]->kind, kind, sizeof s->made[i]->kind)) continue;
         s->made[i]->used = ++s->clock;
         return s->made[i];
     }
@@ -233,7 +235,7 @@ static bool drop_oldest(struct coarse_set *s)
 
 static struct coarse *insert(struct coarse_set *s, struct coarse *c)
 {
-    struct coarse *other = find(s, c->key);             /* another thread may have been first */
+    struct coarse *other = find(s, c->kind, c->key);             /* another thread may have been first */
     while (!other && (s->n == MOST_COARSE || s->bytes + c->bytes > s->limit) && drop_oldest(s)) continue;
     if (other || s->n == MOST_COARSE) {
         vtrie_free(&c->t);
@@ -260,7 +262,7 @@ const struct coarse *coarse_get(const struct vocab *v, const uint16_t kind[256],
     struct coarse_set *s = v->coarse;
     uint64_t key = hash64(kind, 256 * sizeof *kind, 0xc0a5);
     pthread_mutex_lock(&s->lock);
-    struct coarse *c = find(s, key);
+    struct coarse *c = find(s, kind, key);
     if (!c && walked && is_due(s, key, walked, MAX(v->all.n / DUE, 64u))) {
         pthread_mutex_unlock(&s->lock);
         struct coarse *made = make(&v->all, kind, key);

@@ -30,9 +30,10 @@ bool batch_fill(struct batch_buf *b, const struct train_source *src, int stage, 
 int stage_max_tokens(int stage); /* longest conversation of a stage */
 
 /* Loss and hits by class of target. */
-struct class_sums { double loss[TOKEN_CLASSES]; int64_t n[TOKEN_CLASSES], hit[TOKEN_CLASSES]; };
+struct class_sums { double loss[TOKEN_CLASSES], n[TOKEN_CLASSES], hit[TOKEN_CLASSES]; };     /* all numbers: summed over processes */
 void class_add(struct class_sums *s, const struct batch_buf *b, const float *row_loss,
                const uint8_t *row_hit);
+void class_merge(struct class_sums *s, const struct class_sums *with);
 
 /* ---- adamw.c, muon.c: one tensor, one step -------------------------------------------- */
 

@@ -31,3 +31,12 @@ void class_add(struct class_sums *s, const struct batch_buf *b, const float *row
         s->hit[c] += row_hit[i];
     }
 }
+
+void class_merge(struct class_sums *s, const struct class_sums *with)
+{
+    for (int c = 0; c < TOKEN_CLASSES; c++) {
+        s->loss[c] += with->loss[c];
+        s->n[c] += with->n[c];
+        s->hit[c] += with->hit[c];
+    }
+}

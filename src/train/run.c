@@ -193,6 +193,13 @@ static bool run_micro(struct train *t, struct worker *k, struct micro *m, uint64
     return true;
 }
 
+/* Of a process that has no share in a step. */
+static void micro_of_nothing(const struct train *t, struct micro *m)
+{
+    *m = (struct micro){ .g = m->g };
+    memset(m->g, 0, train_n_free(t) * sizeof *m->g);
+}
+
 static void micro_thread(void *ctx, int thread, int n_thread)
 {
     struct train *t = ctx;
@@ -279,7 +286,7 @@ static bool workers_ok(const struct train *t, struct err *e)
 }
 
 /* What a step adds up to over all its micro-batches, in whatever process; numbers, to be summed. */
-struct books { double loss, weight, tokens, examples, dropped, class_loss[TOKEN_CLASSES], class_n[TOKEN_CLASSES], class_hit[TOKEN_CLASSES], failed; };
+struct books { double loss, weight, tokens, examples, dropped, failed; struct class_sums sums; };
 
 static struct books books_of(const struct train *t)
 {
@@ -291,13 +298,9 @@ static struct books books_of(const struct train *t)
         b.tokens += (double)k->tokens;
         b.examples += (double)(k->drawn - k->dropped);
         b.dropped += (double)k->dropped;
-        for (int c = 0; c < TOKEN_CLASSES; c++) {
-            b.class_loss[c] += k->sums.loss[c];
-            b.class_n[c] += (double)k->sums.n[c];
-            b.class_hit[c] += (double)k->sums.hit[c];
-        }
+        class_merge(&b.sums, &k->sums);
     }
-    ranks_sum_f64(&t->o.ranks, &b.loss, sizeof b / sizeof(double));
+    ranks_sum_f64(&t->o.ranks, (double *)&b, sizeof b / sizeof(double));
     return b;
 }
 
@@ -308,11 +311,7 @@ static void account(struct train *t, const struct books *b)
     t->c.examples += (int64_t)b->examples;
     t->c.dropped += (int64_t)b->dropped;
     t->part_tokens += b->tokens;
-    for (int c = 0; c < TOKEN_CLASSES; c++) {
-        t->sums.loss[c] += b->class_loss[c];
-        t->sums.n[c] += (int64_t)b->class_n[c];
-        t->sums.hit[c] += (int64_t)b->class_hit[c];
-    }
+    class_merge(&t->sums, &b->sums);
     t->c.loss_ema += b->loss / MAX(b->weight, 1e-9);
     t->c.loss_weight += 1;
     if (t->c.loss_weight > EMA_STEPS) { /* mean of about the last EMA_STEPS steps */
@@ -369,14 +368,12 @@ bool train_step(struct train *t, struct err *e)
     int n_micro = MAX(1, schedule_tokens(&t->o, progress) / MICRO_TOKENS);
     int mine = (n_micro - t->o.ranks.rank + ranks_n(t) - 1) / ranks_n(t);
     if (!micros_fit(t, MAX(mine, 1), e)) return false;
-    if (mine < 1) memset(t->micro[0].g, 0, train_n_free(t) * sizeof(float));
-    t->n_micro = mine;
-    on_all(t, micro_thread);
+    if (mine > 0) on_all(t, micro_thread);
+    else micro_of_nothing(t, &t->micro[0]);
     struct books b = books_of(t);
     if (!workers_ok(t, e)) return err_in(e, "step %lld", (long long)t->c.step);
     if (b.failed > 0) return err_set(e, ERR_INTERNAL, "step %lld: another process of this run has failed", (long long)t->c.step);
     account(t, &b);
-    t->n_micro = MAX(mine, 1);
     if (!optimizer_step(t, b.weight, e)) return false;
     t->c.micro += (uint64_t)n_micro;
     t->c.step++;

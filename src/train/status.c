@@ -113,8 +113,8 @@ bool status_log(struct status *s, struct train *t, const struct score_row *score
             (long long)t->c.tokens, t->c.seconds, t->stage, (double)t->lr, (double)t->grad_norm,
             y.tokens_per_s, (long long)t->c.dropped, y.loss);
     for (int c = 0; c < TOKEN_CLASSES; c++) {
-        double n = (double)t->sums.n[c];
-        if (n > 0) fprintf(s->tsv, "\t%.5f\t%.4f", t->sums.loss[c] / n, (double)t->sums.hit[c] / n);
+        double n = t->sums.n[c];
+        if (n > 0) fprintf(s->tsv, "\t%.5f\t%.4f", t->sums.loss[c] / n, t->sums.hit[c] / n);
         else fputs("\t\t", s->tsv);
     }
     for (int set = DATA_E1_IID; set < DATA_SETS; set++) {
