@@ -11,6 +11,7 @@ command -v ninja >/dev/null 2>&1 || need ninja-build
 command -v meson >/dev/null 2>&1 || need meson
 command -v pkg-config >/dev/null 2>&1 || need pkg-config
 command -v python3 >/dev/null 2>&1 || need python3
+[ -x .venv/bin/python ] || python3 -c "import ensurepip" >/dev/null 2>&1 || need python3-venv
 has() { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$1"; }
 has libpcre2-8 || need libpcre2-dev
 has libzstd || need libzstd-dev
@@ -24,7 +25,6 @@ command -v bwrap >/dev/null 2>&1 || need bubblewrap
 command -v tmux >/dev/null 2>&1 || need tmux
 has libcurl || need libcurl4-openssl-dev
 has libmicrohttpd || need libmicrohttpd-dev
-has sqlite3 || need libsqlite3-dev
 has cmocka || need libcmocka-dev
 
 if [ -n "$missing" ]; then
