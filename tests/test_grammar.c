@@ -508,6 +508,8 @@ TEST(large_schemas_end_in_sentences_or_work)
     hostile("2 000 dependencies", "{\"dependentSchemas\":{\"a\":{}", ",\"a#\":{\"required\":[\"b#\"]}", 2000, "}}", false);
     hostile("lengths", "{\"type\":\"string\",\"maxLength\":1000000000", "", 0, "}", true);
     hostile("more than there is", "{\"type\":\"array\",\"minItems\":1000000000", "", 0, "}", false);
+    hostile("a million of one kind", "{\"type\":\"array\",\"contains\":{\"type\":\"integer\"},\"minContains\":1000000,\"maxContains\":2000000,\"items\":{\"type\":[\"integer\",\"string\"]}", "", 0, "}", true);
+    hostile("300 patterns that match together", "{\"patternProperties\":{\"b\":{}", ",\"^.*a#.*$\":{\"minLength\":#}", 300, "}}", false);
     hostile("different numbers", "{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":1000,\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000}", "", 0, "}", true);
     hostile("a reference to itself", "{\"$ref\":\"#\"", "", 0, "}", false);
     hostile("(a+)+$", "{\"type\":\"string\",\"pattern\":\"^(a+)+$\"", "", 0, "}", true);

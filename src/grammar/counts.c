@@ -74,6 +74,17 @@ static bool ends(struct search *k, uint32_t p)
     return true;
 }
 
+/* The fewest elements of kind i, behind all places: what no later kind can count must be counted by it. */
+static uint32_t least_of(const struct search *k, uint32_t p, uint32_t i)
+{
+    const struct arr *a = k->q->a;
+    uint32_t later = 0, n = i + 1 == a->rest.n && a->min > p ? a->min - p : 0;
+    for (uint32_t j = i + 1; j < a->rest.n; j++) later |= a->rest.alt[j].owed;
+    for (uint32_t c = 0; c < a->n_cont; c++)
+        if ((a->rest.alt[i].owed & ~later) >> c & 1) n = MAX(n, k->lack[c]);
+    return n;
+}
+
 /* Behind all places that have elements of their own: so many of each kind, from kind i on. */
 static void choose_rest(struct search *k, uint32_t p, uint32_t i)
 {
@@ -84,7 +95,7 @@ static void choose_rest(struct search *k, uint32_t p, uint32_t i)
     for (uint32_t c = 0; c < a->n_cont; c++)
         if (alt->owed >> c & 1) want = MAX(want, k->lack[c]);
     want = cost >= COST_MAX ? 0 : MIN(MIN(want, most_room(k, alt->owed)), a->max - MIN(a->max, p));
-    for (uint32_t n = want + 1; n-- > 0;) {
+    for (uint32_t n = want + 1, least = least_of(k, p, i); n-- > least && k->fuel;) {
         count(k, alt->owed, lack, n);
         k->spent += (uint64_t)n * cost;
         choose_rest(k, p + n, i + 1);
@@ -98,7 +109,7 @@ static void choose(struct search *k, uint32_t p)
     const struct arr *a = k->q->a;
     if (p >= a->n_prefix) { choose_rest(k, p, 0); return; }
     if (ends(k, p) || p >= a->max) return;
-    for (uint32_t i = 0; i < a->prefix[p].n; i++) {
+    for (uint32_t i = 0; i < a->prefix[p].n && k->fuel; i++) {
         const struct alt *alt = &a->prefix[p].alt[i];
         uint32_t lack[MOST_OWED], cost = most_room(k, alt->owed) ? k->q->cost(k->q->ctx, alt) : COST_MAX;
         if (cost >= COST_MAX) continue;

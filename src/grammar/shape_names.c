@@ -251,6 +251,10 @@ static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p, boo
         struct strs text;
         bool empty = false, any = matches || match;
         if (any && !strs_make(mb->x, mb->b->item[0].ref / 2, &next.rule, &text, &empty)) return false;
+        if (any && text.dfa && (mb->sorted += dfa_bytes(text.dfa)) > MOST_SORTING)
+            return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
+                                "patterns that match keys together in too many ways: more than %d MiB of automata",
+                                MOST_SORTING >> 20);
         if (!empty && !sort_by(mb, &next, p + 1, any)) return false;
     }
     return true;

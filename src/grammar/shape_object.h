@@ -25,12 +25,13 @@ struct members {
     struct debt debt[MOST_DEBT]; uint32_t n_debt;
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern, *begin; uint32_t n_pattern, cap_pattern;   /* all distinct ones; what surely begins their matches */
+    size_t sorted;                                                    /* bytes of automata made to sort names by patterns */
     struct strs *text; uint8_t *apart;                                /* [n_pattern] names that match; [n_pattern^2] APART_… */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
     struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
     uint32_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
 };
-enum { MOST_PATTERN = 512, MOST_ALT = 64 };
+enum { MOST_PATTERN = 512, MOST_ALT = 64, MOST_SORTING = 64 << 20 };
 
 static inline const struct node *item_node(const struct members *mb, uint32_t i)
 {
