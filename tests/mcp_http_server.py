@@ -124,10 +124,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """2024-11-05: all answers on one stream, which begins with the address for messages."""
         self.open_stream()
         where = {"elsewhere": "http://127.0.0.1:1/messages", "relative": "messages?id=1", "nowhere": ""}.get(self.s.mode, "/messages?id=1")
+        self.s.stream = self                             # before the client knows where to write to
         if where:
             self.wfile.write(("event: endpoint\ndata: %s\n\n" % where).encode())
             self.wfile.flush()
-        self.s.stream = self
         while not self.s.closed and not self.s.cut:
             time.sleep(0.02)
 
