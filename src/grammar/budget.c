@@ -172,8 +172,8 @@ static uint32_t arr_todo(const struct matcher *m, const struct frame *f, uint32_
         q.lack[i] = a->cont[i].min - MIN(have, a->cont[i].min);
         q.room[i] = a->cont[i].max == NONE ? NONE : a->cont[i].max - MIN(have, a->cont[i].max);
     }
-    uint64_t sum = counts_entangled(&q) ? counts_settle(&q) : elements_cost(m, a, from, q.lack, s);
-    if (a->unique) sum += cost_unique(m, f, a->min > from ? a->min - from : 0, f->n_dyn + (from - f->count));
+    uint64_t sum = a->unique ? cost_unique(m, &q, f->n_dyn + (from - f->count)) : 0;
+    sum += counts_entangled(&q) ? counts_settle(&q) : elements_cost(m, a, from, q.lack, s);
     return (uint32_t)MIN(sum, (uint64_t)COST_MAX);
 }
 
@@ -425,7 +425,8 @@ static uint32_t cost_arr(const struct matcher *m, const struct conf *c, int s)
         uint32_t rest = cost_add(arr_todo(m, &own, own.count + 1, s), around);
         matcher_reset(w, k);
         f = &m->frame[c->frame];
-        best = MIN(best, cost_add(cost_goal(m, l->alt[i].goal, s), rest));
+        uint32_t one = cost_add(cost_goal(m, l->alt[i].goal, s), cost_other(m, frame_arr(m, f), l->alt[i].owed, f->n_dyn));
+        best = MIN(best, cost_add(one, rest));
     }
     return cost_add(cost_sep(m, s, c->n), best);
 }

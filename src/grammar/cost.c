@@ -201,7 +201,7 @@ static uint32_t alts_now(struct bind *b, const struct grammar *g, const struct a
     return best;
 }
 
-static uint64_t unique_sum(const struct grammar *g, const struct arr *a, uint32_t n, uint32_t have);
+static uint64_t unique_sum(const struct grammar *g, const struct counting *q, uint32_t have);
 
 struct element { struct bind *b; const struct grammar *g; uint16_t height; int s; };     /* height: of the array */
 static uint32_t element_now(const void *ctx, const struct alt *alt)
@@ -243,7 +243,7 @@ static uint32_t arr_shortest(struct bind *b, const struct grammar *g, const stru
     }
     if (bare) return b->costs->pair[1];
     uint64_t sum = counts_entangled(&q) ? counts_settle(&q) : elements_shortest(b, g, a, s);
-    if (a->unique) sum += unique_sum(g, a, a->min, 0);
+    if (a->unique) sum += unique_sum(g, &q, 0);
     return (uint32_t)MIN(sum + 2, (uint64_t)COST_MAX);
 }
 
@@ -402,10 +402,12 @@ uint32_t cost_alts(const struct matcher *m, const struct alts *l, uint32_t owed,
 
 static uint64_t dear_goal(const struct grammar *g, uint32_t goal, int deep);
 
-static uint64_t dear_alts(const struct grammar *g, const struct alts *l, int deep)
+/* Of those that count for all of `owed`. */
+static uint64_t dear_alts(const struct grammar *g, const struct alts *l, uint32_t owed, int deep)
 {
     uint64_t most = 0;
-    for (uint32_t i = 0; i < l->n; i++) most = MAX(most, dear_goal(g, l->alt[i].goal, deep + 1));
+    for (uint32_t i = 0; i < l->n; i++)
+        if ((l->alt[i].owed & owed) == owed) most = MAX(most, dear_goal(g, l->alt[i].goal, deep + 1));
     return most;
 }
 
@@ -430,14 +432,17 @@ static uint64_t dear_shape(const struct grammar *g, const struct shape *sh, int 
         uint32_t max = MIN(sh->str->max, q ? q->max : NONE);
         return max == NONE ? 0 : (uint64_t)MIN(max, 64u) * (q ? 6 : 1) + 2;
     }
-    case SH_NUM: return sh->num->integer && sh->num->has_lo && sh->num->has_hi ? MOST_DIGIT + 1 : 0;
+    case SH_NUM:
+        if (sh->num->n_other || (sh->num->exact && sh->num->has_lo && sh->num->has_hi)) return 2 * MOST_DIGIT + 2;
+        if (sh->num->integer && sh->num->has_lo && sh->num->has_hi) return MOST_DIGIT + 1;
+        return sh->num->n_except;       /* a zero more makes another multiple */
     case SH_OBJ:
-        for (uint32_t i = 0; i < sh->obj->n_key; i++) most += sh->obj->key[i].name.len + 6 + dear_alts(g, &sh->obj->key[i].alts, deep);
+        for (uint32_t i = 0; i < sh->obj->n_key; i++) most += sh->obj->key[i].name.len + 6 + dear_alts(g, &sh->obj->key[i].alts, 0, deep);
         return most + 2;
     case SH_ARR: {
         uint64_t n = sh->arr->max == NONE ? sh->arr->min : MIN(sh->arr->max, 64u);
-        for (uint32_t i = 0; i < sh->arr->n_prefix; i++) most += 2 + dear_alts(g, &sh->arr->prefix[i], deep);
-        return most + n * (2 + dear_alts(g, &sh->arr->rest, deep)) + 2;
+        for (uint32_t i = 0; i < sh->arr->n_prefix; i++) most += 2 + dear_alts(g, &sh->arr->prefix[i], 0, deep);
+        return most + n * (2 + dear_alts(g, &sh->arr->rest, 0, deep)) + 2;
     }
     default: return 5;
     }
@@ -452,45 +457,56 @@ static uint64_t dear_goal(const struct grammar *g, uint32_t goal, int deep)
     return MIN(most, 100000u);
 }
 
-static uint64_t dear_element(const struct grammar *g, const struct arr *a)
-{
-    uint64_t most = dear_alts(g, &a->rest, 0);
-    for (uint32_t i = 0; i < a->n_prefix; i++) most = MAX(most, dear_alts(g, &a->prefix[i], 0));
-    return most;
-}
-
 /* Bytes that make an element another one where there are always more: of a text or number one, of a container a member. */
-static uint64_t grow_alts(const struct grammar *g, const struct alts *l)
+static uint64_t grow_alts(const struct grammar *g, const struct alts *l, uint32_t owed)
 {
     uint64_t most = 1;
     for (uint32_t i = 0; i < l->n; i++) {
-        if (!goal_met(g, l->alt[i].goal)) continue;
+        if ((l->alt[i].owed & owed) != owed || !goal_met(g, l->alt[i].goal)) continue;
         const struct goal *p = goal_at(g, l->alt[i].goal);
         for (uint32_t k = 0; k < p->n_shape; k++) {
             const struct shape *sh = &p->shape[k];
-            if (sh->kind == SH_ARR && sh->arr->rest.n) most = MAX(most, 8 + dear_alts(g, &sh->arr->rest, 0));
+            if (sh->kind == SH_ARR && sh->arr->rest.n) most = MAX(most, 8 + dear_alts(g, &sh->arr->rest, 0, 0));
             for (uint32_t c = 0; sh->kind == SH_OBJ && c < sh->obj->n_cls; c++)
-                most = MAX(most, 16 + dear_alts(g, &sh->obj->cls[c].alts, 0));
+                most = MAX(most, 16 + dear_alts(g, &sh->obj->cls[c].alts, 0, 0));
         }
     }
     return most;
 }
 
-static uint64_t grow_element(const struct grammar *g, const struct arr *a)
+/* What one more element that counts for `owed` may cost beyond the cheapest, where so many values are taken. */
+static uint64_t other_element(const struct grammar *g, const struct arr *a, uint32_t owed, uint64_t taken)
 {
-    uint64_t most = grow_alts(g, &a->rest);
-    for (uint32_t i = 0; i < a->n_prefix; i++) most = MAX(most, grow_alts(g, &a->prefix[i]));
-    return most;
+    uint64_t dear = dear_alts(g, &a->rest, owed, 0), grow = grow_alts(g, &a->rest, owed);
+    for (uint32_t i = 0; i < a->n_prefix; i++) {
+        dear = MAX(dear, dear_alts(g, &a->prefix[i], owed, 0));
+        grow = MAX(grow, grow_alts(g, &a->prefix[i], owed));
+    }
+    return dear + taken * grow;
 }
 
-static uint64_t unique_sum(const struct grammar *g, const struct arr *a, uint32_t n, uint32_t have)
+/* The most that elements to come may cost beyond the cheapest because `have` are taken. */
+static uint64_t unique_sum(const struct grammar *g, const struct counting *q, uint32_t have)
 {
-    return n ? n * (dear_element(g, a) + ((uint64_t)have + n) * grow_element(g, a)) : 0;
+    uint64_t n = MIN(counts_most(q), 1u << 20);         /* more than there can be tokens, and no product overflows */
+    uint64_t taken = MIN(have, 1u << 20) + n, counted = 0, sum = 0;
+    for (uint32_t i = 0; i < q->a->n_cont && counted < n; i++) {
+        if (!q->lack[i]) continue;
+        uint64_t own = MIN(q->lack[i], n - counted);
+        sum += own * other_element(g, q->a, 1u << i, taken);
+        counted += own;
+    }
+    return counted < n ? sum + (n - counted) * other_element(g, q->a, 0, taken) : sum;
 }
 
-uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, uint32_t have)
+uint32_t cost_other(const struct matcher *m, const struct arr *a, uint32_t owed, uint32_t have)
 {
-    return (uint32_t)MIN(unique_sum(m->g, frame_arr(m, f), n, have), (uint64_t)COST_MAX);
+    return a->unique ? (uint32_t)MIN(other_element(m->g, a, owed, MIN(have, 1u << 20)), (uint64_t)COST_MAX) : 0;
+}
+
+uint32_t cost_unique(const struct matcher *m, const struct counting *q, uint32_t have)
+{
+    return (uint32_t)MIN(unique_sum(m->g, q, have), (uint64_t)COST_MAX);
 }
 
 /* ---- the envelope ---------------------------------------------------------------------------- */

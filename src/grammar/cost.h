@@ -23,8 +23,10 @@ uint32_t cost_text(const struct matcher *m, uint32_t op, uint32_t at); /* LIT op
 uint32_t cost_op(const struct matcher *m, uint32_t op, uint32_t pair, int s); /* from an op to the end of its rule */
 uint32_t cost_name_node(const struct matcher *m, uint32_t op, uint32_t node, int s);
 uint32_t cost_pair_name(const struct matcher *m, uint32_t escaped, uint32_t pair, uint32_t at);
-/* What n more elements of a uniqueItems array may cost beyond the cheapest ones when it has `have`. */
-uint32_t cost_unique(const struct matcher *m, const struct frame *f, uint32_t n, uint32_t have);
+/* What elements of an array may cost beyond the cheapest ones because `have` are there that they must differ from: one that
+ * counts for `owed`; all that are still needed. */
+uint32_t cost_other(const struct matcher *m, const struct arr *a, uint32_t owed, uint32_t have);
+uint32_t cost_unique(const struct matcher *m, const struct counting *q, uint32_t have);
 
 /* budget.c */
 uint32_t frame_need(const struct matcher *m, uint32_t frame, int s);

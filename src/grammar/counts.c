@@ -35,6 +35,14 @@ bool counts_entangled(const struct counting *q)
     return n > 1 && !(sure && sum <= left);
 }
 
+uint64_t counts_most(const struct counting *q)
+{
+    const struct arr *a = q->a;
+    uint64_t lack = 0, least = a->min > q->from ? a->min - q->from : 0, places = a->n_prefix > q->from ? a->n_prefix - q->from : 0;
+    for (uint32_t i = 0; i < a->n_cont; i++) lack += q->lack[i];
+    return lack ? MAX(least, places + lack) : least;
+}
+
 /* Takes n elements of one kind; lack[] keeps what was asked for before. */
 static void count(struct search *k, uint32_t owed, uint32_t lack[MOST_OWED], uint32_t n)
 {

@@ -627,6 +627,12 @@ static bool clash(const struct grammar *g, const struct bag *b, uint32_t item, u
     return false;
 }
 
+/* Surely no object meets the bag, which has grown out of `from` by one choice. Values of other types may. */
+static bool no_object(const struct grammar *g, const struct bag *b, const struct bag *from, uint32_t kind)
+{
+    return clash(g, b, from->n, from->n_atom) || lacks_required(g, b) || (kind == TODO_DEP && no_value_left(g, b));
+}
+
 /* What is filled of it: a bag has room for much more than most hold. */
 static void bag_copy(struct bag *to, const struct bag *from)
 {
@@ -660,8 +666,8 @@ static bool branch(struct expand *x, const struct bag *b, int depth)
         bag_copy(own, b);
         own->n_todo--;
         enum added r = apply(x, own, &w.way[k], at, exact);
-        ok = r == DEAD || (r == ADDED && (clash(x->g, own, b->n, b->n_atom) || lacks_required(x->g, own) ||
-                                              (kind == TODO_DEP && no_value_left(x->g, own)) || flatten(x, own, depth + 1)));
+        if (r == ADDED && own->types & T_OBJ && no_object(x->g, own, b, kind)) own->types &= ~T_OBJ;
+        ok = r == DEAD || (r == ADDED && (!own->types || flatten(x, own, depth + 1)));
         k += w.way[k].n_ref == NONE;
     }
     arena_reset(x->tmp, mark);

@@ -358,6 +358,7 @@ struct counting {
     const void *ctx;
 };
 bool     counts_entangled(const struct counting *q);                  /* false: each count may be looked at by itself */
+uint64_t counts_most(const struct counting *q);                       /* the cheapest elements that will do are no more than these */
 uint32_t counts_settle(const struct counting *q);                     /* COST_MAX: there are no such elements */
 
 /* A conjunction without alternatives. item: node * 2 + negated, with the item that brought it in; atom: one
@@ -607,6 +608,7 @@ uint32_t unique_guard(const struct matcher *m, uint32_t frame);       /* outermo
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 uint32_t unique_slack(const struct matcher *m, const struct conf *c); /* letters that make a text inside of it new, whatever it is */
 uint32_t unique_spare(const struct matcher *m, const struct conf *c); /* code points to spare with which a text can become new */
+uint32_t unique_another(const struct matcher *m, uint32_t frame);     /* tokens that what follows may cost more for one more used value */
 bool unique_alive(struct matcher *m, const struct conf *c);           /* can the element still become a new one? */
 bool unique_enough(struct grammar *g, const struct arr *a);           /* are there a->min different elements? */
 uint64_t number_hash(const char *text, size_t len);

@@ -29,7 +29,7 @@ static void take_new(struct walk *w, const struct conf *c)
     uint32_t room = s->max - MIN(c->m, s->max), spare = unique_spare(w->m, c), last = k->n_len - 1;
     if (room >= spare) vocab_str_mask(v, esc, room - spare, w->bits);
     struct leaving l;
-    leaving_init(w->m, &l, c);
+    leaving_init(w, &l, c);
     for (uint32_t i = room >= spare ? k->len_end[MIN(room - spare, last)] : 0; i < k->len_end[MIN(room, last)]; i++) {
         struct bytes b = v->bytes[k->by_len[i]];
         uint64_t hash;

@@ -28,6 +28,7 @@ static inline bool is_settled(const struct walk *w, int32_t t)
 
 /* mask_walk.c */
 bool affordable(struct walk *w, uint32_t from, uint32_t n);           /* may output go on so? Notes its cost */
+int64_t spare_of(struct walk *w, uint32_t from, uint32_t n, uint32_t more); /* what is left of the budget then, < 0: no; notes a cost of so much more */
 void walk_leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n); /* takes a token that has led to this set */
 void walk_node(struct walk *w, const struct vtrie *t, uint32_t node, uint32_t from, uint32_t n); /* children (0: of the root) that the set can take */
 void run_token(struct walk *w, int32_t t, uint32_t d, uint32_t from, uint32_t n); /* one whose first d bytes have led to this set */
@@ -44,13 +45,14 @@ bool ends_behind(const struct matcher *m, const struct conf *c, struct bytes b, 
 enum { MOST_HEAD = 512 };
 struct leaving {
     const struct conf *c; const struct quotes *q;
+    uint32_t another;                   /* tokens: what follows costs at most so much more because this text is a used one then */
     bool guarded; uint64_t seen[16];    /* by six bits and four of their hash: texts that have been seen (of a name: written) */
     uint32_t least, most;               /* code points that the head of a token may have */
     bool names;                         /* seen holds names */
     uint8_t ends[MOST_HEAD];            /* by quotes.same: whether the text ends well behind such a head, once it is found out */
     bool easy; struct byteset first;    /* a head of such a length ends well, but perhaps if it begins with one of these, or is empty */
 };
-void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c);
+void leaving_init(const struct walk *w, struct leaving *l, const struct conf *c);
 static inline bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
 void leave_string(struct walk *w, const struct conf *c);              /* takes the tokens that end the text of c, whatever they begin */
 

@@ -69,13 +69,15 @@ static void leaving_lengths(const struct matcher *m, struct leaving *l)
     l->most = most == NONE ? NONE : most - MIN(most, c->m);
 }
 
-void leaving_init(const struct matcher *m, struct leaving *l, const struct conf *c)
+void leaving_init(const struct walk *w, struct leaving *l, const struct conf *c)
 {
+    const struct matcher *m = w->m;
     const struct frame *f = &m->frame[c->frame];
     *l = (struct leaving){ .c = c, .q = &m->v->quote[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON] };
     l->guarded = f->flags & FL_HASH && unique_guard(m, c->frame) != NONE;
     for (uint32_t at = l->guarded ? f->texts : NONE; at != NONE; at = (uint32_t)m->word[at + 1])
         seen_add(l, m->word[at]);
+    if (l->guarded && w->priced) l->another = unique_another(m, c->frame);
     leaving_lengths(m, l);
 }
 
@@ -102,12 +104,14 @@ static void take_group(struct walk *w, struct leaving *l, uint32_t group, uint32
 {
     const struct quotes *q = l->q;
     uint32_t lo = q->from[group], hi = q->from[group + 1];
-    if (lo == hi || !affordable(w, from, n)) return;
+    if (lo == hi) return;
+    int64_t spare = spare_of(w, from, n, l->another);
+    if (spare < 0) return;
     for (uint32_t i = lo; i < hi; i++) {
         uint64_t hash = 0;
         if (w->many && is_settled(w, q->list[i])) continue;
         if (!head_ends(w->m, l, i, l->guarded ? &hash : NULL)) continue;
-        if (l->guarded && seen_has(l, hash)) try_alone(w, l->c, q->list[i]);
+        if (l->guarded && (spare < l->another || seen_has(l, hash))) try_alone(w, l->c, q->list[i]);
         else bit_set(w->bits, q->list[i]);
     }
 }
@@ -142,7 +146,7 @@ void leave_string(struct walk *w, const struct conf *c)
     enum { NO_NAME = 0x4e4f };
     struct matcher *m = w->m;
     struct leaving l;
-    leaving_init(m, &l, c);
+    leaving_init(w, &l, c);
     if (obj_names_scarce(m, c)) {                       /* what may follow depends on which of them it is */
         for (uint32_t i = 0; i < l.q->n_token; i++)
             if (head_ends(m, &l, i, NULL)) try_alone(w, c, l.q->list[i]);
@@ -220,11 +224,11 @@ void leave_plain(struct walk *w, struct beside *k, int32_t id, uint32_t d, size_
     beside_make(w, k);
     if (!k->r) {
         rests_open(w, k->r = arena_alloc(&w->tmp, sizeof *k->r), k->own);
-        leaving_init(w->m, &k->l, k->own);
+        leaving_init(w, &k->l, k->own);
     }
     uint64_t hash = 0;
     bool ends = rest_fits(w, k->r, rest) && ends_behind(w->m, k->own, tail, quote - d, len, k->l.guarded ? &hash : NULL);
-    if (ends && k->l.guarded && seen_has(&k->l, hash)) run_token(w, id, d, k->from, k->n);
+    if (ends && k->l.guarded && (w->priced || seen_has(&k->l, hash))) run_token(w, id, d, k->from, k->n);
     else if (ends) bit_set(w->bits, id);
     else run_beside(w, k, id, d);
 }

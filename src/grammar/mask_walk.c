@@ -6,11 +6,16 @@
 
 bool affordable(struct walk *w, uint32_t from, uint32_t n)
 {
-    if (!w->priced) return true;
-    uint32_t cost = set_cost(w->m, from, n);
-    if (cost <= w->p.most) w->p.dear = MAX(w->p.dear, cost);
+    return spare_of(w, from, n, 0) >= 0;
+}
+
+int64_t spare_of(struct walk *w, uint32_t from, uint32_t n, uint32_t more)
+{
+    if (!w->priced) return INT64_MAX;
+    int64_t cost = set_cost(w->m, from, n), most = w->p.most;
+    if (cost <= most) w->p.dear = MAX(w->p.dear, (uint32_t)MIN(cost + more, most));
     else w->p.cut = true;
-    return cost <= w->p.most;
+    return most - cost;
 }
 
 void walk_leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)

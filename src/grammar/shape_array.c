@@ -58,6 +58,14 @@ static bool asks_uneval(const struct elements *el)
     return false;
 }
 
+/* Few numbers count, and no element may come twice: one that is spelled as only others are (1.0 where 1 counts) would be
+ * used up and not counted. */
+static bool few_numbers(const struct elements *el, uint32_t contains)
+{
+    const struct node *n = node_plain(el->x->g, contains);
+    return el->a->unique && (n->lits || (n->num && n->num->has_lo && n->num->has_hi));
+}
+
 static bool held_counts(struct elements *el, uint32_t at)
 {
     const struct kw_arr *k = held_arr(el, at);
@@ -65,9 +73,8 @@ static bool held_counts(struct elements *el, uint32_t at)
     a->min = MAX(a->min, k->min);
     a->max = MIN(a->max, k->max);
     a->n_prefix = MAX(a->n_prefix, k->n_prefix);
-    a->unique |= k->unique;
     if (k->contains == NONE || (!k->least && k->most == NONE && !(k->marks && asks_uneval(el)))) return true;
-    bool exact = k->most != NONE || (k->marks && asks_uneval(el));
+    bool exact = k->most != NONE || (k->marks && asks_uneval(el)) || few_numbers(el, k->contains);
     struct cont *c = owe(el, el->b->item[at].ref / 2, at, exact, k->marks);
     if (c) *c = (struct cont){ k->least, k->most };
     return c != NULL;
@@ -178,6 +185,7 @@ bool bag_array(struct expand *x, const struct bag *b)
     struct arr *a = arena_small(&x->g->mem, sizeof *a);
     struct elements el = { .x = x, .b = b, .a = a };
     a->max = NONE;
+    for (uint32_t i = 0; i < b->n; i++) a->unique |= held_arr(&el, i) && held_arr(&el, i)->unique;
     for (uint32_t i = 0; i < b->n; i++)
         if (held_arr(&el, i) && !held_counts(&el, i)) return false;
     for (uint32_t i = 0; i < b->n_atom; i++)

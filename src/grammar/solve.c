@@ -118,7 +118,7 @@ static bool arr_ok(const struct work *w, const struct arr *a, uint16_t *height)
     for (uint32_t i = 0; i < MIN(a->min, a->n_prefix); i++)
         if (!alts_ok(w, &a->prefix[i], 0, height)) return false;
     if (a->min > a->n_prefix && !alts_ok(w, &a->rest, 0, height)) return false;
-    return counts_ok(w, a, height) && (!a->unique || a->min < 2 || unique_enough(w->g, a));
+    return counts_ok(w, a, height) && (!a->unique || unique_enough(w->g, a));
 }
 
 /* Members that can be had beyond the required ones, up to `need`. */

@@ -7,7 +7,7 @@
  * numbers, and found out by looking ahead, closing bytes first, where values are few. */
 #include "grammar/cost.h"
 
-enum { MOST_LOOK = 4000, MOST_DEEP = 400 };
+enum { MOST_LOOK = 4000, MOST_DEEP = 400, FEW_LOOK = 1500, NEAR = 6 };     /* steps, bytes */
 
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash)
 {
@@ -84,7 +84,7 @@ static bool roomy_shape(const struct matcher *m, const struct shape *sh, uint32_
 {
     if (!sh->met) return false;
     switch (sh->kind) {
-    case SH_NUM: return !sh->num->integer || !(sh->num->has_lo && sh->num->has_hi);
+    case SH_NUM: return num_count(sh->num, NULL, taken + 1) > taken;
     case SH_STR: return roomy_text(sh->str, DFA_START, 0, taken);
     case SH_ARR: return sh->arr->max == NONE && sh->arr->rest.n && goal_met(m->g, sh->arr->rest.alt[0].goal);
     case SH_OBJ:
@@ -130,8 +130,7 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
     switch (c->kind) {
     case C_STR: if (sh->kind == SH_STR && roomy_text(sh->str, c->dfa, c->m, taken)) return true; break;
     case C_NUM:
-        if (c->n < 8 && c->lex < NUM_E && (!sh->num->integer || !sh->num->has_lo || !sh->num->has_hi) && !sh->num->n_multiple)
-            return true;
+        if (num_count(sh->num, c, taken + 1) > taken) return true;
         break;
     case C_KEY:
         if (c->cls && roomy_text(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, c->dfa, c->m, MOST_DYN + MOST_KEY)) return true;
@@ -147,7 +146,8 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
 
 /* ---- looking ahead --------------------------------------------------------------------------- */
 
-struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; int steps, found; };  /* found: bytes of the way, -1: not known */
+/* at: the configuration that is looked from; limit: ways of so many bytes; cut: some would have been longer; found: bytes of the way, -1: not known */
+struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; uint32_t at; int steps, most_steps, limit, found; bool cut; };
 
 /* Has one more element of the guarded array ended in one of these configurations? */
 static bool passed(const struct look *l, uint32_t from, uint32_t n)
@@ -178,7 +178,7 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
     struct matcher *m = l->m;
     struct mark k = matcher_mark(m);
     if (passed(l, from, n)) { l->found = deep; return true; }
-    if (deep >= MOST_DEEP) return false;
+    if (deep >= l->limit) { l->cut = true; return false; }
     bool dense = between(m, from, n);
     struct byteset may = set_bytes(m, from, n);
     for (int i = -(int)(sizeof first - 1); i < 256; i++) {
@@ -186,11 +186,22 @@ static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
         if (!byteset_has(&may, b)) continue;
         if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
         if (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r')) continue;
-        if (++l->steps > MOST_LOOK) return true;
+        if (++l->steps > l->most_steps) return true;
         uint32_t got = set_step(m, from, n, b);
         bool ok = got && look(l, m->set0, got, deep + 1);
         matcher_reset(m, k);
         if (ok) return true;
+    }
+    return false;
+}
+
+/* The shortest way, if it is short: what closes first may lead far astray among numbers of which few will do.
+ * From each place on a shortest way the rest is one, and takes fewer steps to find. */
+static bool look_near(struct look *l)
+{
+    for (l->limit = 1, l->cut = true; l->limit <= NEAR && l->cut; l->limit++) {
+        l->cut = false;
+        if (look(l, l->at, 1, 0)) return l->found >= 0;
     }
     return false;
 }
@@ -200,14 +211,21 @@ static bool look_from(struct matcher *m, const struct conf *c, uint32_t top, uin
 {
     const struct frame f = m->frame[top];
     const struct conf own = *c;         /* it may lie in the list that grows */
-    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn, .found = -1 };
+    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn, .found = -1, .most_steps = FEW_LOOK, .at = m->n_conf };
     struct mark k = matcher_mark(m);
     uint32_t set0 = m->set0;
     int fuel = m->fuel;
     m->probing++;
     MEM_GROW(m->conf, m->n_conf, m->cap_conf);
     m->conf[m->n_conf++] = own;
-    bool alive = look(&l, k.conf, 1, 0);
+    bool alive = way && look_near(&l);
+    if (!alive) {
+        l.steps = 0;
+        l.most_steps = MOST_LOOK;
+        l.limit = MOST_DEEP;
+        l.found = -1;
+        alive = look(&l, l.at, 1, 0);
+    }
     m->probing--;
     matcher_reset(m, k);
     m->set0 = set0;
@@ -253,13 +271,27 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
     return n;
 }
 
+uint32_t unique_another(const struct matcher *m, uint32_t frame)
+{
+    uint32_t sum = 0;
+    for (; frame != NONE && m->frame[frame].flags & FL_HASH; frame = m->frame[frame].parent)
+        if (m->frame[frame].kind == F_ARR) sum = cost_add(sum, cost_other(m, frame_arr(m, &m->frame[frame]), 0, 1));
+    return sum;
+}
+
+/* Not yet inside of an element of the guarded array: which one comes next, and so what it counts for, is open. */
+static bool between_elements(const struct conf *c, uint32_t top)
+{
+    return c->frame == top && (c->kind == C_NEXT || c->kind == C_OPEN || c->kind == C_SEP);
+}
+
 /* The way that looking ahead finds: from every place on it the rest of it is found again, so it grows shorter byte by byte. */
 uint32_t unique_way(const struct matcher *cm, const struct conf *c, uint32_t *top)
 {
     struct matcher *m = (struct matcher *)cm;           /* probing leaves nothing behind */
     uint32_t way = NONE;
     *top = unique_guard(m, c->frame);
-    if (*top == NONE || (c->frame == *top && (c->kind == C_NEXT || c->kind == C_OPEN))) return NONE;
+    if (*top == NONE || between_elements(c, *top)) return NONE;
     bool text = c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STR;
     if (text && unique_by_text(m, c) && c->lex == LEX_NORMAL) return NONE;           /* see text_detour() */
     if (text && shape_at(m, c->ref, c->sh)->str->dfa && roomy(m, c, *top)) return NONE;
@@ -286,9 +318,8 @@ uint32_t unique_detour(const struct matcher *m, const struct conf *c)
 {
     uint32_t top = unique_guard(m, c->frame);
     if (top == NONE) return 0;
-    bool own = m->frame[c->frame].kind == F_ARR && c->frame == top;
     if (c->lex == LEX_NORMAL && unique_by_text(m, c)) return text_detour(m, c, top);
-    if ((c->kind == C_NEXT || c->kind == C_OPEN) && own) return 0;
+    if (between_elements(c, top)) return 0;
     return m->frame[top].n_dyn;
 }
 
@@ -335,10 +366,25 @@ static uint32_t card_of(struct grammar *g, uint32_t goal, uint32_t cap, int deep
     return (uint32_t)MIN(n, cap);
 }
 
+/* Are there so many different elements behind the places that count for `owed`? Whether there is one is asked elsewhere. */
+static bool rest_enough(struct grammar *g, const struct arr *a, uint32_t owed, uint64_t need)
+{
+    uint32_t n = 0, cap = (uint32_t)MIN(need, 100000u);
+    if (cap < 2) return true;
+    for (uint32_t i = 0; i < a->rest.n && n < cap; i++)
+        if ((a->rest.alt[i].owed & owed) == owed) n += card_of(g, a->rest.alt[i].goal, cap - n, 0);
+    return n >= cap;
+}
+
 bool unique_enough(struct grammar *g, const struct arr *a)
 {
-    if (a->min <= a->n_prefix) return true;
-    uint32_t need = MIN(a->min - a->n_prefix, 100000u), n = 0;
-    for (uint32_t i = 0; i < a->rest.n && n < need; i++) n += card_of(g, a->rest.alt[i].goal, need, 0);
-    return n >= need;
+    if (a->min > a->n_prefix && !rest_enough(g, a, 0, a->min - a->n_prefix)) return false;
+    for (uint32_t c = 0; c < a->n_cont; c++) {
+        uint32_t places = 0;
+        for (uint32_t p = 0; p < a->n_prefix && places < a->cont[c].min; p++)
+            for (uint32_t i = 0; i < a->prefix[p].n; i++)
+                if (a->prefix[p].alt[i].owed >> c & 1) { places++; break; }
+        if (!rest_enough(g, a, 1u << c, a->cont[c].min - places)) return false;
+    }
+    return true;
 }
