@@ -9,7 +9,7 @@ struct masks_cmd {
     const char *data, *vocab, *spelling, *key_order, *tools, *draft;
     struct opt_list only;
     int64_t limit, every, seed, walk, exact, slowest;
-    bool json, list, cold, cpu, parts, forced, micro, accept;
+    bool json, list, cold, cpu, parts, kinds, forced, micro, accept;
 };
 static const struct masks_cmd defaults = { .every = 1 };
 
@@ -38,6 +38,8 @@ static const struct opt opts[] = {
     { "Measurement", 0, "cpu", NULL, OPT_FLAG, AT(cpu),
       "CPU time of the thread, for a machine that others use; its clock costs 0.4 us (default: "
       "wall clock)" },
+    { "Measurement", 0, "kinds", NULL, OPT_FLAG, AT(kinds),
+      "times by what the state waits for, dear kinds first (default: off)" },
     { "Measurement", 0, "slowest", "N", OPT_INT, AT(slowest),
       "names the N schemas slowest to compile, in a first mask, in a step (default: 0)" },
     { "Measurement", 0, "forced", NULL, OPT_FLAG, AT(forced),
@@ -98,6 +100,7 @@ static struct mask_opts selection(const struct masks_cmd *o)
                                .cold = o->cold,
                                .cpu = o->cpu,
                                .slowest = o->slowest,
+                               .kinds = o->kinds,
                                .accept = o->accept,
                                .walk = o->walk,
                                .exact = o->exact,

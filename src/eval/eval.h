@@ -132,6 +132,7 @@ struct mask_opts {
     bool list;                                                        /* every refusal and wrong verdict is listed, not the first few */
     bool parts, cold;                                                 /* mask_bench: further passes */
     bool cpu;                                                         /* mask_bench: CPU time, not the wall clock's */
+    bool kinds;                                                       /* mask_bench: times by what the state waits for */
     int64_t slowest;                                                  /* mask_bench: so many schemas of each kind are named */
     bool accept;                                                      /* mask_walk: spellings and tokenisations of all instances */
     int64_t walk, exact;                                              /* mask_walk: random walks; states compared with brute force */

@@ -37,6 +37,18 @@ struct slow_list {
     size_t n, cap;
 };
 
+/* Steps of states that wait for the same kinds of things. */
+struct kind {
+    char *name;
+    struct samples ns;
+    int64_t n_over; /* steps that took more than DEAR_STEP_NS */
+};
+struct kinds {
+    struct kind *v;
+    size_t n, cap;
+    struct str name; /* of the step under way */
+};
+
 struct masks {
     const struct mask_opts *o;
     uint32_t *bits;
@@ -51,6 +63,7 @@ struct masks {
     struct samples seen, fresh;                         /* mask and commit, by matcher_mask_hit */
     struct samples commit, rollback, forced, cold, bytes;
     struct slow step; /* of the schema under way */
+    struct kinds warm, cold_kinds;
     struct slow_list slow_compile, slow_first, slow_warm, slow_cold;
 };
 
@@ -102,6 +115,60 @@ static void slow_done(struct slow_list *l)
     mem_free(l->v);
 }
 
+/* ---- by what the state waits for ------------------------------------------------------------ */
+
+enum { DEAR_STEP_NS = 50000 }; /* the bound of p99 */
+
+/* Before a step: notes what the state waits for. */
+static void kind_note(struct kinds *l, const struct masks *r, const struct matcher *m)
+{
+    str_clear(&l->name);
+    if (r->o->kinds) matcher_kinds(m, &l->name);
+}
+
+static void kind_add(struct kinds *l, const struct masks *r, uint64_t ns)
+{
+    size_t i = 0;
+    if (!r->o->kinds) return;
+    while (i < l->n && strcmp(l->v[i].name, l->name.p)) i++;
+    if (i == l->n) {
+        MEM_GROW(l->v, l->n, l->cap);
+        l->v[l->n++] = (struct kind){ .name = mem_str(l->name.p) };
+    }
+    samples_add(&l->v[i].ns, ns);
+    l->v[i].n_over += ns > DEAR_STEP_NS;
+}
+
+static int dearer(const void *a, const void *b)
+{
+    int64_t x = ((const struct kind *)a)->n_over, y = ((const struct kind *)b)->n_over;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static struct json *kinds_json_of(struct kinds *l)
+{
+    struct json *a = json_new_array();
+    if (l->n) qsort(l->v, l->n, sizeof *l->v, dearer);
+    for (size_t i = 0; i < l->n; i++) {
+        struct json *o = json_new_object();
+        json_set(o, "waits_for", json_new_str(l->v[i].name));
+        json_set(o, "steps_above_50us", json_new_int(l->v[i].n_over));
+        json_set(o, "ns", samples_json(&l->v[i].ns, NULL));
+        json_push(a, o);
+    }
+    return a;
+}
+
+static void kinds_done(struct kinds *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        mem_free(l->v[i].name);
+        samples_done(&l->v[i].ns);
+    }
+    mem_free(l->v);
+    str_done(&l->name);
+}
+
 /* ---- one instance --------------------------------------------------------------------------- */
 
 /* Tokens accepted of r->ids. */
@@ -110,6 +177,7 @@ static size_t step_all(struct masks *r, struct matcher *m)
     size_t i = 0;
     for (bool ok = true; i < r->ids.n; i++) {
         int32_t t = r->ids.id[i];
+        kind_note(&r->warm, r, m);
         uint64_t t0 = mask_clock(r->o);
         matcher_mask(m, r->bits);
         bool in_mask = mask_has(r->bits, t);
@@ -117,6 +185,7 @@ static size_t step_all(struct masks *r, struct matcher *m)
         uint64_t t1 = mask_clock(r->o);
         samples_add(matcher_mask_hit(m) ? &r->seen : &r->fresh, t1 - t0);
         slow_step(r, t1 - t0);
+        kind_add(&r->warm, r, t1 - t0);
         r->all.mismatch += in_mask && !ok;
         if (!ok) break;
     }
@@ -312,6 +381,7 @@ static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
 {
     uint64_t least = UINT64_MAX;
     bool ok = false;
+    kind_note(&r->cold_kinds, r, m);
     for (int k = 0; k < COLD_TRIES; k++) {
         if (ok) matcher_rollback(m, 1);
         vocab_cache_clear(r->o->vocab);
@@ -323,6 +393,7 @@ static bool cold_step(struct masks *r, struct matcher *m, int32_t t)
     }
     samples_add(&r->cold, least);
     slow_step(r, least);
+    kind_add(&r->cold_kinds, r, least);
     return ok;
 }
 
@@ -439,6 +510,8 @@ static struct json *report(struct masks *r)
     json_set(o, "refusals", faults_take(&r->refused));
     json_set(o, "wrong", faults_take(&r->wrong));
     if (r->o->slowest) json_set(o, "slowest", slowest_json(r));
+    if (r->o->kinds) json_set(o, "kinds", kinds_json_of(&r->warm));
+    if (r->o->kinds && r->o->cold) json_set(o, "cold_kinds", kinds_json_of(&r->cold_kinds));
     return o;
 }
 
@@ -450,6 +523,8 @@ static void masks_done(struct masks *r)
     for (size_t i = 0; i < LEN(s); i++) samples_done(s[i]);
     struct slow_list *l[] = { &r->slow_compile, &r->slow_first, &r->slow_warm, &r->slow_cold };
     for (size_t i = 0; i < LEN(l); i++) slow_done(l[i]);
+    kinds_done(&r->warm);
+    kinds_done(&r->cold_kinds);
     mem_free(r->set);
     mem_free(r->bits);
     mem_free(r->ids.id);

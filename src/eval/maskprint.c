@@ -84,6 +84,19 @@ static void print_slowest(const struct json *slowest, struct str *out)
     }
 }
 
+/* Times by what the state waits for. */
+static void print_kinds(const struct json *kinds, const char *title, struct str *out)
+{
+    if (!json_len(kinds)) return;
+    str_fmt(out, "\n%-8s %9s %8s %8s %8s %9s  %s\n", "> 50 us", "steps", "p50", "p99", "avg", "max", title);
+    for (size_t i = 0; i < json_len(kinds); i++) {
+        const struct json *row = json_at(kinds, i), *t = json_get(row, "ns");
+        str_fmt(out, "%8lld %9lld %8.1f %8.1f %8.1f %9.1f  %s\n", (long long)num(row, "steps_above_50us"),
+                (long long)num(t, "n"), (double)num(t, "p50") / 1e3, (double)num(t, "p99") / 1e3,
+                (double)num(t, "avg") / 1e3, (double)num(t, "max") / 1e3, json_str(json_get(row, "waits_for"), NULL));
+    }
+}
+
 static void print_masks(const struct json *r, struct str *out)
 {
     static const char *const column[][2] = {
@@ -140,6 +153,8 @@ static void print_masks(const struct json *r, struct str *out)
     sentences(out, "wrong verdicts", json_get(r, "wrong"),
               num(all, "rejected_instances") + num(all, "accepted_instances"));
     print_slowest(json_get(r, "slowest"), out);
+    print_kinds(json_get(r, "kinds"), "the state waits for", out);
+    print_kinds(json_get(r, "cold_kinds"), "nothing remembered", out);
 }
 
 /* ---- forced runs ---------------------------------------------------------------------------- */

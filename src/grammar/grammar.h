@@ -103,6 +103,8 @@ int  matcher_shortest(struct matcher *m);
 bool matcher_mask_budget(struct matcher *m, uint32_t *bits, int left, bool *cut);
 /* Why committing failed last: a sentence with the byte offset ("byte 12: expected ',' or '}'"). */
 const char *matcher_why(const struct matcher *m);
+/* What the state waits for, for people: kinds of places, and whether of each there is one, a few (2 to 4) or many. */
+void matcher_kinds(const struct matcher *m, struct str *out);
 
 /* ---- check of finished values: check.c ------------------------------------------------------- */
 

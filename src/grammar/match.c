@@ -571,3 +571,41 @@ const char *matcher_why(const struct matcher *m)
 {
     return m->why.p ? m->why.p : "";
 }
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+/* What decides about a text: letters alone, a length, an automaton. */
+static const char *text_kind(const struct strs *s, bool name)
+{
+    static const char *const say[2][2][2] = { { { "STR", "STR/length" }, { "STR/pattern", "STR/pattern+length" } },
+                                              { { "KEY/any", "KEY/length" }, { "KEY/pattern", "KEY/pattern+length" } } };
+    return say[name][s->dfa != NULL][s->max != NONE || s->min];
+}
+
+static const char *conf_kind(const struct matcher *m, const struct conf *c)
+{
+    static const char *const say[] = { "LIT", "CLASS", "SPECIAL", "TEXT", "CHARS", "RE", "NAME", "VALUE", "STR", "KEY", "NUM",
+                                       "WORD", "NUMLIT", "OPEN", "SEP", "QUOTE", "COLON", "NEXT", "END" };
+    if (c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STR) return text_kind(shape_at(m, c->ref, c->sh)->str, false);
+    if (c->kind == C_STR) return "STR/listed";
+    if (c->kind == C_KEY && c->cls) return text_kind(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, true);
+    return say[c->kind];
+}
+
+void matcher_kinds(const struct matcher *m, struct str *out)
+{
+    enum { FEW = 4 };
+    struct { const char *name; uint32_t n; } kind[32];
+    const struct snap *s = matcher_top(m);
+    uint32_t n = 0;
+    for (uint32_t i = s->conf; i < s->conf + s->n_conf; i++) {
+        const char *name = conf_kind(m, &m->conf[i]);
+        uint32_t k = 0;
+        while (k < n && kind[k].name != name) k++;
+        if (k == LEN(kind)) continue;
+        if (k == n) { kind[n].name = name; kind[n++].n = 0; }
+        kind[k].n++;
+    }
+    for (uint32_t k = 0; k < n; k++)
+        str_fmt(out, "%s%s%s", k ? ", " : "", kind[k].n > FEW ? "many " : kind[k].n > 1 ? "few " : "", kind[k].name);
+}
