@@ -14,7 +14,7 @@
  *   value.c scalars and containers, object.c keys, unique.c uniqueItems: the JSON side of stepping
  *   stretch.c   free text, runs of code points, patterns: what one op repeats by itself
  *   lex.c       strings and UTF-8, number.c, number_exact.c numbers, dfa.c patterns: the lexical automata
- *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text
+ *   lexicon.c   tokens                       -> trie, string classes, cost of spelling a text; tails.c: what follows a quote in them
  *   bytes.c     configurations           -> bytes that may come, never too few
  *   mask.c, dense.c   configurations x vocabulary  -> bit mask;  forced.c -> runs without a choice
  *   coarse.c    the vocabulary, letters that an automaton does not tell apart being one
@@ -701,6 +701,18 @@ struct strclass { int16_t *len; uint8_t *pending; uint32_t *all; int32_t *by_len
  * head[i]: bytes of content of list[i]; len[i]: their code points; hash[i]: key_hash() of what they mean, from 0 on;
  * same[i]: equal for equal heads, of which there are few. */
 struct quotes { struct vtrie trie; uint32_t *from; int32_t *list; uint16_t *head, *same; int16_t *len; uint64_t *hash; uint32_t n_token; };
+/* Tokens below a node of the trie to a text that stands between code points there (tails.c): nothing but content from there on,
+ * once more as words of a mask (n_word 0: not made); content, a quote at byte `quote` behind len code points, the rest (made with
+ * the vocabulary: those with the same rest together); neither. */
+struct leaver { int32_t id; uint32_t quote, len; struct bytes rest; };
+struct mask_word { uint32_t at, bits; };
+struct tails {
+    uint32_t node;
+    int32_t *content, *other; uint32_t n_content, n_other;
+    uint32_t longest;                   /* bytes of content, at most */
+    struct mask_word *word; uint32_t n_word;
+    struct leaver *leaver; uint32_t n_leaver;
+};
 struct mask_store;
 struct coarse_set;
 struct vocab {
@@ -723,6 +735,7 @@ struct vocab {
     struct bytes *special_name; int32_t *special_id; uint32_t n_special;   /* sorted by name */
     struct strclass str[2];                                           /* ESC_JSON, ESC_PYTHON */
     struct quotes quote[2];
+    struct tails *tails[2]; uint32_t n_tails[2];                      /* of nodes that are the first quote of their tokens, by node */
     uint64_t *sig, *sig_first;                                        /* [n_word * 32] classes of bytes, see sweep.c: all, of the first */
     uint32_t *closers; struct vtrie closing;                          /* tokens with a closing bracket or brace: mask, trie */
     uint32_t *text_all;                                               /* mask: whole or begun UTF-8, from a boundary */
@@ -737,6 +750,11 @@ enum { MASK_STORE_BYTES = 64 << 20, COARSE_BYTES = 16 << 20 };        /* both st
 /* cost[i] = fewest tokens that spell text[i..len) exactly; without a vocabulary one a byte. */
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
+
+/* tails.c */
+void tails_build(struct vocab *v, int esc);
+const struct tails *tails_find(const struct vocab *v, uint32_t node, int esc);         /* NULL: none were made there */
+void tails_make(const struct vocab *v, uint32_t node, int esc, struct arena *a, struct tails *out);    /* without words */
 
 struct byteset set_bytes(const struct matcher *m, uint32_t from, uint32_t n);          /* bytes.c: that may come, never too few */
 static inline void byteset_join(struct byteset *s, struct byteset o) { for (int i = 0; i < 4; i++) s->w[i] |= o.w[i]; }

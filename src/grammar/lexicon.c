@@ -447,6 +447,8 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     token_facts(v);
     class_build(v, ESC_JSON);
     class_build(v, ESC_PYTHON);
+    tails_build(v, ESC_JSON);
+    tails_build(v, ESC_PYTHON);
     blanks_build(v);
     specials_index(v);
     v->coarse = coarse_open(COARSE_BYTES);

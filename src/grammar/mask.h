@@ -56,19 +56,16 @@ void leaving_init(const struct walk *w, struct leaving *l, const struct conf *c)
 static inline bool seen_has(const struct leaving *l, uint64_t hash) { return l->seen[hash >> 6 & 15] >> (hash & 63) & 1; }
 void leave_string(struct walk *w, const struct conf *c);              /* takes the tokens that end the text of c, whatever they begin */
 
-/* What may follow the closing quote of one configuration, remembered by the bytes that follow: few are different. */
-enum { N_REST = 256 };
-struct rests { const struct conf *c; uint32_t from, n; struct mark mark; struct bytes text[N_REST]; uint8_t ok[N_REST]; };
-
-/* The configurations of a set that stand beside its plain place, and what may follow that one's quote: made when first
- * needed. */
-struct beside {
-    const struct conf *own; uint32_t but, from, n, at; bool ready; struct byteset may;
-    struct rests *r; struct leaving l;
+/* The set behind the closing quote of a plain place, made when first needed, and whether the last remainder that was asked
+ * for may follow. */
+struct rests {
+    const struct conf *own;
+    bool open; uint32_t from, n; struct byteset may;
+    struct bytes last; bool known, ok;
+    struct leaving *l;                  /* NULL: what the text is does not count */
 };
-/* A token of which the plain place takes nothing: the others may. */
-void run_beside(struct walk *w, struct beside *k, int32_t id, uint32_t d);
-/* A token with the plain place's quote at byte `quote`, `len` code points behind byte d. */
-void leave_plain(struct walk *w, struct beside *k, int32_t id, uint32_t d, size_t quote, uint32_t len);
+/* A token that ends the plain place's text, read from byte d on: set; not its own; of a text that was seen before, to be tried. */
+enum leave { LEAVE_DONE, LEAVE_NOT, LEAVE_SEEN };
+enum leave leave_plain(struct walk *w, struct rests *r, const struct leaver *t, uint32_t d);
 
 #endif

@@ -165,70 +165,42 @@ void leave_string(struct walk *w, const struct conf *c)
 
 /* ---- a plain place among others -------------------------------------------------------------- */
 
-static void rests_open(struct walk *w, struct rests *r, const struct conf *c)
+static void rests_open(struct walk *w, struct rests *r)
 {
-    *r = (struct rests){ .c = c, .mark = matcher_mark(w->m) };
-    r->n = set_leave(w->m, c);
-    r->from = w->m->set0;
+    struct matcher *m = w->m;
+    r->open = true;
+    r->n = set_leave(m, r->own);
+    r->from = m->set0;
+    r->may = set_bytes(m, r->from, r->n);
+    if (m->frame[r->own->frame].flags & FL_HASH) leaving_init(m, r->l = arena_alloc(&w->tmp, sizeof *r->l), r->own);
 }
 
 static bool rest_fits(struct walk *w, struct rests *r, struct bytes rest)
 {
     struct matcher *m = w->m;
-    size_t at = hash64(rest.p, rest.len, 3) % N_REST;
-    if (r->ok[at] && r->text[at].len == rest.len && !memcmp(r->text[at].p, rest.p, rest.len)) return r->ok[at] == 1;
+    if (rest.len ? !byteset_has(&r->may, (uint8_t)*rest.p) : !r->n) return false;
+    if (r->known && r->last.len == rest.len && !memcmp(r->last.p, rest.p, rest.len)) return r->ok;
     struct mark before = matcher_mark(m);
     uint32_t from = r->from, n = r->n;
     for (size_t i = 0; i < rest.len && n; i++) {
         n = set_step(m, from, n, (uint8_t)rest.p[i]);
         from = m->set0;
     }
-    bool ok = n && affordable(w, from, n);
+    r->ok = n && affordable(w, from, n);
+    r->known = true;
+    r->last = rest;
     matcher_reset(m, before);
-    r->text[at] = rest;
-    r->ok[at] = ok ? 1 : 2;
-    return ok;
+    return r->ok;
 }
 
-/* A set of all configurations of another but one; returns where it begins. */
-static uint32_t set_without(struct matcher *m, uint32_t but, uint32_t from, uint32_t n)
+enum leave leave_plain(struct walk *w, struct rests *r, const struct leaver *t, uint32_t d)
 {
-    uint32_t at = m->n_conf;
-    for (uint32_t i = from; i < from + n; i++) {
-        struct conf own = m->conf[i];   /* the list may move */
-        if (i == but) continue;
-        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
-        m->conf[m->n_conf++] = own;
-    }
-    return at;
-}
-
-static void beside_make(struct walk *w, struct beside *k)
-{
-    if (k->ready) return;
-    k->ready = true;
-    if (k->n > 1) k->at = set_without(w->m, k->but, k->from, k->n);
-    if (k->n > 1) k->may = set_bytes(w->m, k->at, k->n - 1);
-}
-
-void run_beside(struct walk *w, struct beside *k, int32_t id, uint32_t d)
-{
-    if (k->n < 2) return;
-    beside_make(w, k);
-    if (byteset_has(&k->may, (uint8_t)w->m->v->bytes[id].p[d])) run_token(w, id, d, k->at, k->n - 1);
-}
-
-void leave_plain(struct walk *w, struct beside *k, int32_t id, uint32_t d, size_t quote, uint32_t len)
-{
-    struct bytes b = w->m->v->bytes[id], tail = { b.p + d, b.len - d }, rest = { b.p + quote + 1, b.len - quote - 1 };
-    beside_make(w, k);
-    if (!k->r) {
-        rests_open(w, k->r = arena_alloc(&w->tmp, sizeof *k->r), k->own);
-        leaving_init(w, &k->l, k->own);
-    }
+    struct bytes b = w->m->v->bytes[t->id], tail = { b.p + d, b.len - d };
     uint64_t hash = 0;
-    bool ends = rest_fits(w, k->r, rest) && ends_behind(w->m, k->own, tail, quote - d, len, k->l.guarded ? &hash : NULL);
-    if (ends && k->l.guarded && (w->priced || seen_has(&k->l, hash))) run_token(w, id, d, k->from, k->n);
-    else if (ends) bit_set(w->bits, id);
-    else run_beside(w, k, id, d);
+    if (!r->open) rests_open(w, r);
+    bool guarded = r->l && r->l->guarded;
+    if (!rest_fits(w, r, t->rest) || !ends_behind(w->m, r->own, tail, t->quote - d, t->len, guarded ? &hash : NULL)) return LEAVE_NOT;
+    if (guarded && (w->priced || seen_has(r->l, hash))) return LEAVE_SEEN;
+    bit_set(w->bits, t->id);
+    return LEAVE_DONE;
 }

@@ -24,6 +24,19 @@ void walk_leaf(struct walk *w, int32_t token, uint32_t from, uint32_t n)
     for (int32_t t = token; t >= 0; t = w->m->v->same[t]) bit_set(w->bits, t);
 }
 
+/* A set of all configurations of another but one; returns where it begins. */
+static uint32_t set_without(struct matcher *m, uint32_t but, uint32_t from, uint32_t n)
+{
+    uint32_t at = m->n_conf;
+    for (uint32_t i = from; i < from + n; i++) {
+        struct conf own = m->conf[i];   /* the list may move */
+        if (i == but) continue;
+        MEM_GROW(m->conf, m->n_conf, m->cap_conf);
+        m->conf[m->n_conf++] = own;
+    }
+    return at;
+}
+
 /* ---- in bulk --------------------------------------------------------------------------------- */
 
 /* How many code points of plain content of a string may surely go on here, whatever they are: NONE where nothing limits
@@ -123,54 +136,80 @@ void try_alone(struct walk *w, const struct conf *c, int32_t t)
     matcher_reset(m, before);
 }
 
-/* What a token is from byte d on to a string that stands between code points there: all of it content; content up to
- * a bare quote (*quote: its place, *len: code points before it); neither. */
-enum tail { TAIL_NONE, TAIL_CONTENT, TAIL_QUOTE };
-static enum tail read_tail(struct bytes b, uint32_t d, int esc, size_t *quote, uint32_t *len)
-{
-    uint16_t lex = LEX_NORMAL;
-    uint32_t part = 0;
-    *len = 0;
-    for (size_t i = d; i < b.len; i++) {
-        uint8_t x = (uint8_t)b.p[i], out[4];
-        int n_out;
-        if (lex == LEX_NORMAL && x < 0x80 && byte_is_bare(x)) { ++*len; continue; }
-        enum lex_result r = lex_step(&lex, &part, esc, false, x, out, &n_out);
-        if (r == LEX_CLOSE) { *quote = i; return TAIL_QUOTE; }
-        if (r == LEX_NO) return TAIL_NONE;
-        if (lex == LEX_NORMAL) part = 0;
-        *len += r == LEX_BEGIN;
-    }
-    return TAIL_CONTENT;
-}
-
-/* The subtree below a node reached with a set that holds a plain place: what goes on plainly (safe_from) for at most
- * `room` bytes is allowed. */
-static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
+/* The subtree below a node reached with a set that holds a number of which `room` more digits are fine, whatever they are. */
+static void take_digits(struct walk *w, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
 {
     const struct vocab *v = w->m->v;
     const struct vtrie *t = &v->all;
-    const struct conf own = *c;
-    bool text = c->kind != C_NUM, hashed = w->m->frame[c->frame].flags & FL_HASH, leaves = text && !(hashed && validating(w->m));
-    uint32_t d = t->depth[node], lo = t->first[node], hi = t->first[t->skip[node]];
-    struct mark before = matcher_mark(w->m);
-    struct beside k = { .own = &own, .but = (uint32_t)(c - w->m->conf), .from = from, .n = n };
-    for (uint32_t i = lo; i < hi; i++) {
+    uint32_t d = t->depth[node];
+    for (uint32_t i = t->first[node]; i < t->first[t->skip[node]]; i++) {
         int32_t id = t->list[i];
-        struct bytes b = v->bytes[id];
-        if (b.len == d || (w->sieve && is_settled(w, id))) continue;      /* the node's own, or known */
-        bool short_enough = b.len - d <= room;
-        if (short_enough && (text ? v->plain_from[id] <= d : v->digits_from[id] <= d)) { bit_set(w->bits, id); continue; }
-        if (!leaves) { run_token(w, id, d, from, n); continue; }
-        uint32_t len;
-        size_t quote;
-        enum tail kind = read_tail(b, d, value_escapes(w->m, own.surf), &quote, &len);
-        if (kind == TAIL_NONE) run_beside(w, &k, id, d);
-        else if (kind == TAIL_QUOTE) leave_plain(w, &k, id, d, quote, len);
-        else if (short_enough && !hashed) bit_set(w->bits, id);
+        if (v->bytes[id].len == d || (w->sieve && is_settled(w, id))) continue;   /* the node's own, or known */
+        if (v->bytes[id].len - d <= room && v->digits_from[id] <= d) bit_set(w->bits, id);
         else run_token(w, id, d, from, n);
     }
-    matcher_reset(w->m, before);
+}
+
+/* Content of a plain place with room for so many bytes of it; hashed: what a text is counts, so only plain content is sure. */
+static void take_tails(struct walk *w, const struct tails *t, uint32_t room, bool hashed, uint32_t d, uint32_t from, uint32_t n)
+{
+    const struct vocab *v = w->m->v;
+    if (t->longest <= room && !hashed && t->n_word) {
+        for (uint32_t i = 0; i < t->n_word; i++) w->bits[t->word[i].at] |= t->word[i].bits;
+        return;
+    }
+    for (uint32_t i = 0; i < t->n_content; i++) {
+        int32_t id = t->content[i];
+        if (w->sieve && is_settled(w, id)) continue;
+        if (v->bytes[id].len - d <= room && (!hashed || v->plain_from[id] <= d)) bit_set(w->bits, id);
+        else run_token(w, id, d, from, n);
+    }
+}
+
+/* Is a token that the plain place does not take open to the configurations beside it, as far as their next byte says? */
+static bool is_wanted(const struct walk *w, const struct byteset *may, int32_t id, uint32_t d)
+{
+    return byteset_has(may, (uint8_t)w->m->v->bytes[id].p[d]) && !is_settled(w, id);
+}
+
+/* What the plain place has left open below a node: the other configurations of the set may take it. */
+static void walk_beside(struct walk *w, const struct tails *t, uint32_t but, uint32_t node, uint32_t from, uint32_t n)
+{
+    uint32_t at = set_without(w->m, but, from, n), d = w->m->v->all.depth[node];
+    struct byteset may = set_bytes(w->m, at, n - 1);
+    bool wanted = false, sieve = w->sieve;
+    for (uint32_t i = 0; i < t->n_other && !wanted; i++) wanted = is_wanted(w, &may, t->other[i], d);
+    for (uint32_t i = 0; i < t->n_leaver && !wanted; i++) wanted = is_wanted(w, &may, t->leaver[i].id, d);
+    if (!wanted) return;
+    w->sieve = true;
+    walk_node(w, &w->m->v->all, node + 1, at, n - 1);
+    w->sieve = sieve;
+}
+
+/* The subtree below a node reached with a set that holds a plain place: content of at most `room` bytes is allowed. */
+static void take_plain(struct walk *w, const struct conf *c, uint32_t room, uint32_t node, uint32_t from, uint32_t n)
+{
+    struct matcher *m = w->m;
+    const struct conf own = *c;
+    uint32_t d = m->v->all.depth[node], but = (uint32_t)(c - m->conf);
+    bool hashed = m->frame[c->frame].flags & FL_HASH, leaves = !(hashed && validating(m));
+    int esc = value_escapes(m, own.surf);
+    struct mark before = matcher_mark(m);
+    size_t tmp = arena_mark(&w->tmp);
+    struct rests r = { .own = &own };
+    struct tails made;
+    const struct tails *t = esc == ESC_ANY ? NULL : tails_find(m->v, node, esc);
+    if (!t) tails_make(m->v, node, esc, &w->tmp, &made), t = &made;
+    take_tails(w, t, room, hashed, d, from, n);
+    for (uint32_t i = 0; i < t->n_leaver; i++) {
+        int32_t id = t->leaver[i].id;
+        if (w->sieve && is_settled(w, id)) continue;
+        if (!leaves || leave_plain(w, &r, &t->leaver[i], d) == LEAVE_SEEN) run_token(w, id, d, from, n);
+    }
+    for (uint32_t i = 0; !leaves && i < t->n_other; i++) run_token(w, t->other[i], d, from, n);
+    if (leaves && n > 1) walk_beside(w, t, but, node, from, n);
+    arena_reset(&w->tmp, tmp);
+    matcher_reset(m, before);
 }
 
 /* ---- blanks of flexible spelling ------------------------------------------------------------- */
@@ -242,7 +281,8 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
             room = safe->kind == C_NUM ? digits_room(w, safe, i) : plain_room(w, safe);
         }
         const struct conf *number = room || t != &m->v->all || !only_digits(&t->below[i]) ? NULL : lone_number(w, at, k);
-        if (room) take_plain(w, safe, room, i, at, k);
+        if (room && safe->kind == C_NUM) take_digits(w, room, i, at, k);
+        else if (room) take_plain(w, safe, room, i, at, k);
         else if (number) walk_digits(w, shape_at(m, number->ref, number->sh)->num, number, i);
         else if (t->skip[i] > i + 1) walk_node(w, t, i + 1, at, k);
     }
