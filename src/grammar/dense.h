@@ -8,7 +8,7 @@
 /* What leaves a state as it is: its run (regex.h), or where the automaton names none, the ASCII bytes that lead from it to
  * itself. */
 struct stay {
-    bool utf8; uint32_t max; uint64_t run[2];
+    bool utf8; uint32_t max, wide; uint64_t run[2];                   /* wide: how many bytes below 128 the run has */
     bool led; uint64_t leads, strays;   /* led: asked for. Bytes from 0xC0 on all of whose code points lead back to the state,
                                          * and those of which that is not so */
 };
@@ -67,7 +67,7 @@ void         places_open(struct scan *w);
 void         places_close(struct scan *w);
 uint32_t     place_of(struct scan *w, uint32_t state, uint8_t utf8);
 uint32_t     place_next(struct scan *w, uint32_t from, uint8_t b);    /* slow path of place_step */
-struct stay *place_stay(struct scan *w, uint32_t place);
+struct stay *stay_make(struct scan *w, uint32_t place);              /* slow path of place_stay */
 uint32_t     run_reach(struct scan *w, uint32_t place, uint32_t len); /* how far its run reaches with len code points before it */
 bool         is_thick(struct scan *w, uint32_t place);
 bool         place_fits(struct scan *w, uint32_t place, uint32_t len);/* with len code points, can the text still be as long as it must? */
@@ -77,6 +77,11 @@ uint32_t     place_left(struct scan *w, uint32_t place, uint32_t len);/* bytes t
  * last level is of any number. */
 void         map_make(struct scan *w, uint32_t start);
 enum { THICK = 3 };                     /* letters of a run whose spellings are counted */
+
+static inline struct stay *place_stay(struct scan *w, uint32_t place)
+{
+    return w->place[place].stays ? &w->place[place].stay : stay_make(w, place);
+}
 
 static inline uint32_t place_step(struct scan *w, uint32_t from, uint8_t b)
 {

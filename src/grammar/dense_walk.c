@@ -140,16 +140,16 @@ static int wide_of(const uint64_t run[2])
     return __builtin_popcountll(run[0]) + __builtin_popcountll(run[1]);
 }
 
-struct stay *place_stay(struct scan *w, uint32_t place)
+struct stay *stay_make(struct scan *w, uint32_t place)
 {
     struct place *p = &w->place[place];
     struct stay *k = &p->stay;
-    if (p->stays) return k;
     const struct dfa_state *q = dfa_state(w->s->dfa, p->state);
     *k = (struct stay){ .utf8 = q->run_utf8, .max = q->run_max, .run = { q->run[0], q->run[1] } };
     for (uint32_t b = 0x20; b < 0x7f && !q->run_max; b++)
         if (dfa_step(w->s->dfa, w->s->cls, p->state, (uint8_t)b) == p->state) k->run[b >> 6] |= 1ull << (b & 63);
     if (!q->run_max && (k->run[0] | k->run[1])) k->max = NONE;
+    k->wide = (uint32_t)wide_of(k->run);
     p->stays = true;
     return k;
 }
@@ -157,7 +157,7 @@ struct stay *place_stay(struct scan *w, uint32_t place)
 uint32_t run_reach(struct scan *w, uint32_t place, uint32_t len)
 {
     const struct stay *k = place_stay(w, place);
-    if (!k->max || (!k->utf8 && wide_of(k->run) < 8)) return 0;
+    if (!k->max || (!k->utf8 && k->wide < 8)) return 0;
     if (!w->counts) return k->max;
     const struct dfa_lens *q = dfa_lens(w->s->dfa, w->place[place].state);
     if (!q->every) return 0;           /* which lengths can be met must be asked state by state */
@@ -292,7 +292,7 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
     const uint64_t other[2] = { 0xffffffffull | 1ull << '"', 1ull << ('\\' - 64) };
     if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
     uint64_t leads = t->leads[node] | (half ? 1ull << (t->byte[node] - 0xc0) : 0);
-    uint32_t most = run_reach(w, home->place, own->len);
+    uint32_t most = w->counts ? run_reach(w, home->place, own->len) : k->utf8 || k->wide >= 8 ? k->max : 0;
     if (w->taken && (most <= THICK || !spells_more(w, run, most))) return false;
     if (w->taken && most != NONE) most -= THICK;
     if (!most || (most != NONE && (t->tall[node] >= 255 || (uint32_t)(t->tall[node] - t->depth[node]) > most))) return false;

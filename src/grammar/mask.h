@@ -13,6 +13,7 @@ struct walk {
     bool sieve;                         /* what is in bits already need not be looked at */
     bool many;                          /* so many configurations that most allow what others have allowed */
     bool twin;                          /* only tokens count that close the container around */
+    struct { uint32_t node, from; } open[64];           /* by node + 1: below it, tokens up to this one are settled */
     uint32_t content[2];                /* by escapes: 1 + the room for which plain content has been taken */
     struct arena tmp;
 };

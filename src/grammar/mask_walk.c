@@ -258,12 +258,16 @@ static struct bytemap solid_bytes(const struct byteset *may)
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Nothing at or below a node is still open. */
-static bool all_taken(const struct walk *w, const struct vtrie *t, uint32_t node)
+/* Nothing at or below a node of the whole trie is still open. Many readings ask that of the same nodes: what was settled
+ * stays so, and the next one begins where the last one found something open. */
+static bool all_taken(struct walk *w, const struct vtrie *t, uint32_t node)
 {
-    for (uint32_t k = t->first[node], end = t->first[t->skip[node]]; k < end; k++)
-        if (!is_settled(w, t->list[k])) return false;
-    return true;
+    uint32_t k = t->first[node], end = t->first[t->skip[node]], at = (node * 2654435761u) >> 26;
+    bool noted = t == &w->m->v->all && !w->twin;
+    if (noted && w->open[at].node == node + 1) k = w->open[at].from;
+    while (k < end && is_settled(w, t->list[k])) k++;
+    if (noted) w->open[at].node = node + 1, w->open[at].from = k;
+    return k == end;
 }
 
 static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t from, uint32_t n)

@@ -27,7 +27,25 @@ uint64_t number_hash(const char *text, size_t len)
     return h;
 }
 
-/* The outermost array around c that must not repeat an element it already has, or NONE. */
+/* The nearest array around that must not repeat an element it already has, or NONE. */
+static uint32_t guard_around(const struct matcher *m, uint32_t frame)
+{
+    for (; frame != NONE && m->frame[frame].flags & FL_HASH; frame = m->frame[frame].parent) {
+        const struct frame *f = &m->frame[frame];
+        if (f->kind == F_ARR && f->n_dyn && frame_arr(m, f)->unique) return frame;
+    }
+    return NONE;
+}
+
+/* Elements that a value must not equal, of all such arrays around. */
+static uint32_t taken_around(const struct matcher *m, uint32_t frame)
+{
+    uint32_t n = 0;
+    for (uint32_t at = guard_around(m, frame); at != NONE; at = guard_around(m, m->frame[at].parent)) n += m->frame[at].n_dyn;
+    return n;
+}
+
+/* The outermost of them. */
 uint32_t unique_guard(const struct matcher *m, uint32_t frame)
 {
     uint32_t found = NONE;
@@ -66,8 +84,7 @@ bool roomy_string(const struct matcher *m, const struct conf *c)
 
 uint32_t unique_spare(const struct matcher *m, const struct conf *c)
 {
-    uint32_t top = unique_guard(m, c->frame);
-    return top == NONE ? 0 : slack_of(m->frame[top].n_dyn);
+    return slack_of(taken_around(m, c->frame));
 }
 
 static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, int deep);
@@ -86,7 +103,9 @@ static bool roomy_shape(const struct matcher *m, const struct shape *sh, uint32_
     switch (sh->kind) {
     case SH_NUM: return num_count(sh->num, NULL, taken + 1) > taken;
     case SH_STR: return roomy_text(sh->str, DFA_START, 0, taken);
-    case SH_ARR: return sh->arr->max == NONE && sh->arr->rest.n && goal_met(m->g, sh->arr->rest.alt[0].goal);
+    case SH_ARR:
+        if (sh->arr->max != NONE || !sh->arr->rest.n) return false;
+        return sh->arr->unique ? roomy_alts(m, &sh->arr->rest, taken, deep + 1) : goal_met(m->g, sh->arr->rest.alt[0].goal);
     case SH_OBJ:
         for (uint32_t i = 0; i < sh->obj->n_cls; i++)
             if (roomy_text(&sh->obj->cls[i].s, DFA_START, 0, taken) && sh->obj->max == NONE) return true;
@@ -106,19 +125,38 @@ static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, i
     return false;
 }
 
+/* May members that are not required be added one by one, whatever is written before? Then one whose value has room makes the
+ * object a new one. (Far enough from the deepest nesting that its value fits, too.) */
+static bool adds_freely(const struct matcher *m, const struct frame *f)
+{
+    enum { HEIGHT = 10 };               /* roomy_goal() looks so deep */
+    const struct obj *o = frame_obj(m, f);
+    return o->max == NONE && !o->n_ban && !o->owes && !o->has_need && !declared_order(m) && !(f->flags & FL_ARGS) &&
+           f->depth + HEIGHT < MOST_DEPTH;
+}
+
+/* Can an array grow as often as one likes? One that must not repeat itself either only as far as there are elements. */
+static bool longer(const struct matcher *m, const struct frame *f, uint32_t taken)
+{
+    const struct arr *a = frame_arr(m, f);
+    if (a->max != NONE || !arr_more(m, f)) return false;
+    return !a->unique || roomy_alts(m, &a->rest, taken + f->n_dyn, 0);
+}
+
 /* What is open in the containers around, up to the guarded array. */
 static bool roomy_frames(const struct matcher *m, uint32_t frame, uint32_t top)
 {
     uint32_t taken = m->frame[top].n_dyn;
     for (; frame != top; frame = m->frame[frame].parent) {
         const struct frame *f = &m->frame[frame];
-        if (f->kind == F_ARR && frame_arr(m, f)->max == NONE && arr_more(m, f)) return true;
+        if (f->kind == F_ARR && longer(m, f, taken)) return true;
         if (f->kind != F_OBJ) continue;
         const struct obj *o = frame_obj(m, f);
         for (uint32_t i = 0; i < o->n_cls; i++)
             if (roomy_text(&o->cls[i].s, DFA_START, 0, taken + f->n_dyn + o->n_key) && obj_invents(m, f, i)) return true;
+        bool free = adds_freely(m, f);
         for (uint32_t i = 0; i < o->n_key; i++)
-            if (o->key[i].req && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, taken, 0)) return true;
+            if ((o->key[i].req || free) && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, taken, 0)) return true;
     }
     return false;
 }
@@ -249,15 +287,22 @@ static bool fresh_literal(const struct matcher *m, const struct conf *c, const s
     return false;
 }
 
-bool unique_alive(struct matcher *m, const struct conf *c)
+/* Can the element of one of these arrays still become a new one? */
+static bool becomes_new(struct matcher *m, const struct conf *c, uint32_t top)
 {
-    uint32_t top = unique_guard(m, c->frame);
-    if (top == NONE || roomy(m, c, top)) return true;
+    if (roomy(m, c, top)) return true;
     bool lit = c->kind == C_NUMLIT || (c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STRLIT);
     if (lit && c->frame == top && (c->lex == LEX_NORMAL || c->lex >= LEX_UTF8))
         return fresh_literal(m, c, shape_at(m, c->ref, c->sh), &m->frame[top]);
     if (c->kind == C_NEXT && c->frame == top && arr_closes(m, &m->frame[top])) return true;
     return look_from(m, c, top, NULL);
+}
+
+bool unique_alive(struct matcher *m, const struct conf *c)
+{
+    for (uint32_t at = guard_around(m, c->frame); at != NONE; at = guard_around(m, m->frame[at].parent))
+        if (!becomes_new(m, c, at)) return false;
+    return true;
 }
 
 /* ---- the budget's side ----------------------------------------------------------------------- */
@@ -299,11 +344,7 @@ uint32_t unique_way(const struct matcher *cm, const struct conf *c, uint32_t *to
     return way;
 }
 
-uint32_t unique_slack(const struct matcher *m, const struct conf *c)
-{
-    uint32_t top = unique_guard(m, c->frame);
-    return top == NONE ? 0 : m->frame[top].n_dyn;
-}
+uint32_t unique_slack(const struct matcher *m, const struct conf *c) { return taken_around(m, c->frame); }
 
 bool unique_by_text(const struct matcher *m, const struct conf *c)
 {
