@@ -68,6 +68,8 @@ static const char *const walk_schemas[] = {
     "{\"type\":\"array\",\"items\":{\"enum\":[\"on\",\"off\",\"colour\",\"col\"]},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"i\":{\"type\":\"array\",\"items\":{\"enum\":[\"on\",\"off\"]},\"uniqueItems\":true,\"minItems\":2},\"n\":{\"type\":\"string\"}},\"required\":[\"i\",\"n\"],\"additionalProperties\":false},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"boolean\"},\"b\":{\"type\":\"string\",\"maxLength\":2},\"c\":{\"type\":\"null\"}},\"additionalProperties\":false},\"uniqueItems\":true,\"minItems\":3}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"on\",\"off\"]},\"b\":{\"type\":\"string\"},\"c\":{\"type\":\"string\"},\"d\":{\"type\":\"boolean\"}},\"additionalProperties\":false,"
+        "\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"d\"]}],\"dependencies\":{\"a\":{\"not\":{\"required\":[\"b\"]}},\"d\":{\"not\":{\"required\":[\"b\",\"c\"]}},\"c\":{\"required\":[\"d\"]}}},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":12},\"uniqueItems\":true,\"minItems\":3,\"maxItems\":6}",
     "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":3},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}},\"uniqueItems\":true,\"minItems\":2}",

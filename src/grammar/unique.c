@@ -125,14 +125,26 @@ static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, i
     return false;
 }
 
-/* May members that are not required be added one by one, whatever is written before? Then one whose value has room makes the
- * object a new one. (Far enough from the deepest nesting that its value fits, too.) */
-static bool adds_freely(const struct matcher *m, const struct frame *f)
+/* Does it make no difference to the other members of an object whether this key is there? */
+static bool key_is_alone(const struct matcher *m, const struct obj *o, uint32_t key)
 {
-    enum { HEIGHT = 10 };               /* roomy_goal() looks so deep */
+    bool in = o->max != NONE || declared_order(m) || o->key[key].need || o->key[key].owed;
+    for (uint32_t b = 0; b < o->n_ban && !in; b++) in = o->ban[b][key / 64] >> (key % 64) & 1;
+    for (uint32_t d = 0; d < MOST_DEBT && !in; d++) in = o->absent[d] && o->absent[d][key / 64] >> (key % 64) & 1;
+    return !in;
+}
+
+/* Can a member that need not come be added, of whose values there are enough to make the object a new one? Behind a name that
+ * is being written (`named`) only if it does not matter which one. */
+static bool adds_member(const struct matcher *m, const struct frame *f, uint32_t key, uint32_t taken, bool named)
+{
+    enum { HEIGHT = 10 };               /* roomy_goal() looks so deep: all of that must fit */
     const struct obj *o = frame_obj(m, f);
-    return o->max == NONE && !o->n_ban && !o->owes && !o->has_need && !declared_order(m) && !(f->flags & FL_ARGS) &&
-           f->depth + HEIGHT < MOST_DEPTH;
+    if (f->depth + HEIGHT >= MOST_DEPTH || (named && !key_is_alone(m, o, key))) return false;
+    const struct alts *l = &o->key[key].alts;
+    for (uint32_t i = 0; i < l->n; i++)
+        if (roomy_goal(m, l->alt[i].goal, taken, 0) && obj_takes(m, f, key, &l->alt[i])) return obj_offers(m, f, key);
+    return false;
 }
 
 /* Can an array grow as often as one likes? One that must not repeat itself either only as far as there are elements. */
@@ -144,19 +156,21 @@ static bool longer(const struct matcher *m, const struct frame *f, uint32_t take
 }
 
 /* What is open in the containers around, up to the guarded array. */
-static bool roomy_frames(const struct matcher *m, uint32_t frame, uint32_t top)
+static bool roomy_frames(const struct matcher *m, const struct conf *c, uint32_t top)
 {
     uint32_t taken = m->frame[top].n_dyn;
-    for (; frame != top; frame = m->frame[frame].parent) {
+    for (uint32_t frame = c->frame; frame != top; frame = m->frame[frame].parent) {
         const struct frame *f = &m->frame[frame];
         if (f->kind == F_ARR && longer(m, f, taken)) return true;
         if (f->kind != F_OBJ) continue;
         const struct obj *o = frame_obj(m, f);
         for (uint32_t i = 0; i < o->n_cls; i++)
             if (roomy_text(&o->cls[i].s, DFA_START, 0, taken + f->n_dyn + o->n_key) && obj_invents(m, f, i)) return true;
-        bool free = adds_freely(m, f);
+        bool named = frame == c->frame && c->kind == C_KEY;
         for (uint32_t i = 0; i < o->n_key; i++)
-            if ((o->key[i].req || free) && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, taken, 0)) return true;
+            if (o->key[i].req && !obj_seen(m, f, i) && roomy_alts(m, &o->key[i].alts, taken, 0)) return true;
+        for (uint32_t i = 0; i < o->n_key; i++)
+            if (!o->key[i].req && !obj_seen(m, f, i) && adds_member(m, f, i, taken, named)) return true;
     }
     return false;
 }
@@ -179,7 +193,7 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
         break;
     default: break;
     }
-    return roomy_frames(m, c->frame, top);
+    return roomy_frames(m, c, top);
 }
 
 /* ---- looking ahead --------------------------------------------------------------------------- */
