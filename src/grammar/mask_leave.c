@@ -172,7 +172,7 @@ static void rests_open(struct walk *w, struct rests *r)
     r->n = set_leave(m, r->own);
     r->from = m->set0;
     r->may = set_bytes(m, r->from, r->n);
-    if (m->frame[r->own->frame].flags & FL_HASH) leaving_init(m, r->l = arena_alloc(&w->tmp, sizeof *r->l), r->own);
+    if (m->frame[r->own->frame].flags & FL_HASH) leaving_init(w, r->l = arena_alloc(&w->tmp, sizeof *r->l), r->own);
 }
 
 static bool rest_fits(struct walk *w, struct rests *r, struct bytes rest)
