@@ -477,7 +477,7 @@ uint32_t conf_cost(const struct matcher *m, const struct conf *c)
 {
     cost_ready(m);
     int s = c->style == STYLE_OWN;
-    if (!(m->frame[c->frame].flags & FL_HASH)) return cost_of(m, c, s);
+    if (!(m->frame[c->frame].flags & FL_HASH) || m->probing) return cost_of(m, c, s);      /* looking ahead is led by the plain cost */
     const struct conf own = *c;         /* looking ahead moves the list it lies in */
     uint64_t key = conf_hash(m, &own, 0x0e1f);
     uint32_t top, have = memo_get(m, key);

@@ -218,6 +218,7 @@ struct op { uint8_t kind; uint32_t next, a, b; };
 struct byteset { uint64_t w[4]; };
 static inline bool byteset_has(const struct byteset *s, uint8_t b) { return s->w[b >> 6] >> (b & 63) & 1; }
 static inline void byteset_add(struct byteset *s, uint8_t b) { s->w[b >> 6] |= 1ull << (b & 63); }
+static inline void byteset_remove(struct byteset *s, uint8_t b) { s->w[b >> 6] &= ~(1ull << (b & 63)); }
 /* Aho-Corasick over trigger literals, complete transition table; state 0 is the start. */
 struct triggers {
     uint32_t n_state; uint16_t (*next)[256]; uint64_t hash;           /* next UINT16_MAX: a trigger is complete */

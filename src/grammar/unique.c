@@ -6,8 +6,9 @@
  * is emitted inside such an array must still be able to become something new: obvious for open texts and
  * numbers, and found out by looking ahead, closing bytes first, where values are few. */
 #include "grammar/cost.h"
+#include "grammar/regex.h"
 
-enum { MOST_LOOK = 4000, MOST_DEEP = 400, FEW_LOOK = 1500, NEAR = 6 };     /* steps, bytes */
+enum { MOST_LOOK = 4000, MOST_DEEP = 400, FEW_BYTES = 24 };
 
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash)
 {
@@ -198,8 +199,8 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
 
 /* ---- looking ahead --------------------------------------------------------------------------- */
 
-/* at: the configuration that is looked from; limit: ways of so many bytes; cut: some would have been longer; found: bytes of the way, -1: not known */
-struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; uint32_t at; int steps, most_steps, limit, found; bool cut; };
+/* guided: by what the budget says of the shortest way; found: bytes of the way, -1: not known */
+struct look { struct matcher *m; uint32_t parent; uint16_t depth, n_dyn; bool guided; int steps, found; };
 
 /* Has one more element of the guarded array ended in one of these configurations? */
 static bool passed(const struct look *l, uint32_t from, uint32_t n)
@@ -223,37 +224,52 @@ static bool between(const struct matcher *m, uint32_t from, uint32_t n)
     return m->g->spell.flexible;
 }
 
-/* Depth first, what closes comes first. */
-static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
+/* Bytes that may come, in the order in which they are tried: what closes first; for the budget, where few may come, what is
+ * nearest to the end first, so that the way is about as short as one may be. */
+static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list[256])
 {
     static const char first[] = "\"}],:0123456789truefalsn";
     struct matcher *m = l->m;
-    struct mark k = matcher_mark(m);
-    if (passed(l, from, n)) { l->found = deep; return true; }
-    if (deep >= l->limit) { l->cut = true; return false; }
-    bool dense = between(m, from, n);
     struct byteset may = set_bytes(m, from, n);
+    bool dense = between(m, from, n);
+    uint32_t count = 0, cost[FEW_BYTES];
     for (int i = -(int)(sizeof first - 1); i < 256; i++) {
         uint8_t b = i < 0 ? (uint8_t)first[i + (int)sizeof first - 1] : (uint8_t)i;
-        if (!byteset_has(&may, b)) continue;
-        if (i >= 0 && b && memchr(first, b, sizeof first - 1)) continue;
-        if (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r')) continue;
-        if (++l->steps > l->most_steps) return true;
-        uint32_t got = set_step(m, from, n, b);
+        if (!byteset_has(&may, b) || (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r'))) continue;
+        list[count++] = b;
+        byteset_remove(&may, b);
+    }
+    if (!l->guided || count < 2 || count > FEW_BYTES) return count;
+    struct mark k = matcher_mark(m);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t b = list[i];
+        uint32_t got = set_step(m, from, n, b), own = got ? set_cost(m, m->set0, got) : COST_MAX, at = i;
+        matcher_reset(m, k);
+        for (; at > 0 && cost[at - 1] > own; at--) {
+            cost[at] = cost[at - 1];
+            list[at] = list[at - 1];
+        }
+        cost[at] = own;
+        list[at] = b;
+    }
+    return count;
+}
+
+/* Depth first. */
+static bool look(struct look *l, uint32_t from, uint32_t n, int deep)
+{
+    struct matcher *m = l->m;
+    struct mark k = matcher_mark(m);
+    if (passed(l, from, n)) { l->found = deep; return true; }
+    if (deep >= MOST_DEEP) return false;
+    uint8_t list[256];
+    uint32_t count = in_order(l, from, n, list);
+    for (uint32_t i = 0; i < count; i++) {
+        if (++l->steps > MOST_LOOK) return true;
+        uint32_t got = set_step(m, from, n, list[i]);
         bool ok = got && look(l, m->set0, got, deep + 1);
         matcher_reset(m, k);
         if (ok) return true;
-    }
-    return false;
-}
-
-/* The shortest way, if it is short: what closes first may lead far astray among numbers of which few will do.
- * From each place on a shortest way the rest is one, and takes fewer steps to find. */
-static bool look_near(struct look *l)
-{
-    for (l->limit = 1, l->cut = true; l->limit <= NEAR && l->cut; l->limit++) {
-        l->cut = false;
-        if (look(l, l->at, 1, 0)) return l->found >= 0;
     }
     return false;
 }
@@ -263,21 +279,14 @@ static bool look_from(struct matcher *m, const struct conf *c, uint32_t top, uin
 {
     const struct frame f = m->frame[top];
     const struct conf own = *c;         /* it may lie in the list that grows */
-    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn, .found = -1, .most_steps = FEW_LOOK, .at = m->n_conf };
+    struct look l = { .m = m, .parent = f.parent, .depth = f.depth, .n_dyn = f.n_dyn, .guided = way != NULL, .found = -1 };
     struct mark k = matcher_mark(m);
     uint32_t set0 = m->set0;
     int fuel = m->fuel;
     m->probing++;
     MEM_GROW(m->conf, m->n_conf, m->cap_conf);
     m->conf[m->n_conf++] = own;
-    bool alive = way && look_near(&l);
-    if (!alive) {
-        l.steps = 0;
-        l.most_steps = MOST_LOOK;
-        l.limit = MOST_DEEP;
-        l.found = -1;
-        alive = look(&l, l.at, 1, 0);
-    }
+    bool alive = look(&l, k.conf, 1, 0);
     m->probing--;
     matcher_reset(m, k);
     m->set0 = set0;
@@ -321,13 +330,15 @@ bool unique_alive(struct matcher *m, const struct conf *c)
 
 /* ---- the budget's side ----------------------------------------------------------------------- */
 
-/* Bytes to the end of a text that differs from all used ones: `a` appended until it does. */
+/* Letters that make a text new: one that some byte grows shorter by, as long as not all texts of a letter more are used. */
 static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint32_t top)
 {
-    uint64_t h = c->aux;
-    uint32_t n = 0, most = m->frame[top].n_dyn;
-    for (; n <= most && unique_used(m, &m->frame[top], mix64(h, SALT_TEXT)); n++) h = key_hash(h, 'a');
-    return n;
+    const struct frame *f = &m->frame[top];
+    if (!unique_used(m, f, mix64(c->aux, SALT_TEXT))) return 0;
+    bool new = f->n_dyn < 90;
+    for (uint8_t b = ' '; b < 0x7f && !new; b++)
+        new = byte_is_bare(b) && !unique_used(m, f, mix64(key_hash(c->aux, b), SALT_TEXT));
+    return new ? 1 : slack_of(f->n_dyn) + 1;
 }
 
 uint32_t unique_another(const struct matcher *m, uint32_t frame)
