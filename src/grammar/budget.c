@@ -84,7 +84,8 @@ static uint32_t any_extra_cost(const struct matcher *m, const struct frame *f, u
         if (c < COST_MAX) most = MAX(most, cost_add(c, n));
     }
     for (uint32_t i = 0; i < o->n_key; i++) {
-        if (obj_must(m, f, i) || !obj_offers(m, f, i)) continue;
+        bool later = declared_order(m) && i >= f->next && o->key[i].alts.n && !obj_seen(m, f, i);   /* behind one that must come first */
+        if (obj_must(m, f, i) || !(later || obj_offers(m, f, i))) continue;
         uint32_t sum = key_cost(m, f, i, 0, s);
         for (uint32_t j = 0; o->key[i].need && j < o->n_key; j++)
             if (o->key[i].need[j / 64] >> (j % 64) & 1 && !obj_seen(m, f, j)) sum = cost_add(sum, key_cost(m, f, j, 0, s));

@@ -121,6 +121,19 @@ static bool arr_ok(const struct work *w, const struct arr *a, uint16_t *height)
     return counts_ok(w, a, height) && (!a->unique || unique_enough(w->g, a));
 }
 
+/* May the key come, with all that it needs? */
+static bool member_can(const struct work *w, const struct obj *o, uint32_t key, uint16_t *height)
+{
+    if (!alts_ok(w, &o->key[key].alts, 0, height)) return false;
+    const uint64_t *need = o->key[key].need;
+    uint64_t n = o->n_req + 1;
+    for (uint32_t i = 0; need && i < o->n_key; i++) {
+        if (i == key || o->key[i].req || !(need[i / 64] >> (i % 64) & 1)) continue;
+        if (++n > o->max || !alts_ok(w, &o->key[i].alts, 0, height)) return false;
+    }
+    return n <= o->max;
+}
+
 /* Members that can be had beyond the required ones, up to `need`. */
 static bool more_members(const struct work *w, const struct obj *o, uint32_t need, uint16_t *height)
 {
@@ -128,7 +141,7 @@ static bool more_members(const struct work *w, const struct obj *o, uint32_t nee
     for (uint32_t i = 0; i < o->n_cls && need; i++)
         if (alts_ok(w, &o->cls[i].alts, 0, &at)) need = 0;
     for (uint32_t i = 0; i < o->n_key && need; i++)
-        if (!o->key[i].req && alts_ok(w, &o->key[i].alts, 0, &at)) need--;
+        if (!o->key[i].req && member_can(w, o, i, &at)) need--;
     *height = MAX(*height, at);
     return !need;
 }

@@ -364,7 +364,6 @@ uint32_t unique_way(const struct matcher *cm, const struct conf *c, uint32_t *to
     if (*top == NONE || between_elements(c, *top)) return NONE;
     bool text = c->kind == C_STR && shape_at(m, c->ref, c->sh)->kind == SH_STR;
     if (text && unique_by_text(m, c) && c->lex == LEX_NORMAL) return NONE;           /* see text_detour() */
-    if (text && shape_at(m, c->ref, c->sh)->str->dfa && roomy(m, c, *top)) return NONE;
     look_from(m, c, *top, &way);
     return way;
 }
