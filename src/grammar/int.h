@@ -586,6 +586,7 @@ bool obj_key_settles(const struct matcher *m, const struct frame *f, uint32_t ke
 bool obj_class_settles(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t bits, bool also);
 /* Is an invented name being written of a class that may have no other left after it? */
 bool obj_names_scarce(const struct matcher *m, const struct conf *c);
+bool obj_names_short(const struct matcher *m, const struct conf *c);   /* so short that a name that is taken may be a dead end */
 bool obj_more(const struct matcher *m, const struct frame *f);
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }

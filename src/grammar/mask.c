@@ -172,7 +172,7 @@ static bool take_dense(struct walk *w, const struct conf *c)
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     bool unsure = c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c);
     bool few = c->kind == C_KEY && !key_roomy(m, c);
-    if ((few || unsure) && w->priced) return false;
+    if (((few || unsure) && w->priced) || obj_names_short(m, c)) return false;
     if (few && !w->twin) take_names(w, c);              /* content closes nothing */
     else if (unsure && !w->twin) take_new(w, c);
     else if (!w->twin) take_content(w, c);

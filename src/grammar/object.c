@@ -207,10 +207,29 @@ static uint32_t free_below(const struct matcher *m, const struct frame *f, const
 
 struct free_search { const struct matcher *m; const struct frame *f; const struct strs *s; uint64_t found; };   /* found: hash of the last */
 
+static uint32_t free_from(struct free_search *q, const struct conf *c, uint32_t cap, int deep);
+
+/* The same where any letter may stand: of ASCII, which is more names than may be invented. */
+static uint32_t free_letters(struct free_search *q, const struct conf *c, uint32_t cap, int deep)
+{
+    uint32_t n = name_free(q->m, q->f, c);
+    if (n) q->found = c->aux;
+    for (uint8_t b = ' '; b < 0x7f && n < cap && c->m < q->s->max; b++) {
+        struct conf t = *c;
+        if (!byte_is_bare(b)) continue;
+        if (t.n != NONE) t.n = trie_step(&frame_obj(q->m, q->f)->trie, t.n, b);
+        t.aux = key_hash(t.aux, b);
+        t.m++;
+        n += free_from(q, &t, cap - n, deep + 1);
+    }
+    return n;
+}
+
 /* Names of a small class that are still free, counted to cap. Few classes of bytes lead on: only their bytes are looked for. */
 static uint32_t free_from(struct free_search *q, const struct conf *c, uint32_t cap, int deep)
 {
     const struct strs *s = q->s;
+    if (!s->dfa) return free_letters(q, c, cap, deep);
     uint32_t n = name_free(q->m, q->f, c), n_class = dfa_n_class(s->dfa);
     const uint32_t *row = dfa_state(s->dfa, c->dfa)->row;
     if (n) q->found = c->aux;
@@ -261,9 +280,28 @@ static bool any_free(const struct matcher *m, const struct frame *f, const struc
     return true;
 }
 
+/* Names so short that those that are taken may be all there are. With a pattern: so short that all can be looked at. */
+enum { SHORT_NAME = 64, SHORT_MATCH = 4, NAME_LETTERS = 90 };
+static bool is_short(const struct strs *s) { return s->max <= (s->dfa ? SHORT_MATCH : SHORT_NAME); }
+
+/* Are there more texts of up to `room` letters than n? */
+static bool room_for(uint32_t room, uint32_t n)
+{
+    uint64_t texts = 1;
+    for (; room > 0 && texts <= n; room--) texts *= NAME_LETTERS;
+    return texts > n;
+}
+
+bool obj_names_short(const struct matcher *m, const struct conf *c)
+{
+    const struct frame *f = &m->frame[c->frame];
+    return c->kind == C_KEY && c->cls && (f->n_dyn || c->n != NONE) && is_short(&frame_obj(m, f)->cls[c->cls - 1].s);
+}
+
 /* Has a class surely more than n names? */
 static bool has_more_names(const struct strs *s, uint32_t n)
 {
+    if (is_short(s)) return !s->dfa && room_for(s->max, n);
     return !s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, n + 1) > n;
 }
 
@@ -304,9 +342,7 @@ static bool reaches(const struct matcher *m, const struct frame *f, uint32_t key
     for (uint32_t i = 0; i < o->n_cls && have < need; i++) {
         const struct strs *s = &o->cls[i].s;
         if (!any_fits(m, &o->cls[i].alts, f->depth)) continue;
-        if (!s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE) return true;
-        uint32_t cap = need + 1 + o->n_key + f->n_dyn;
-        if (dfa_count(s->dfa, DFA_START, cap) >= cap) return true;
+        if (has_more_names(s, need + o->n_key + f->n_dyn)) return true;
         struct conf c = { .kind = C_KEY, .cls = (uint8_t)(i + 1), .dfa = DFA_START };
         uint64_t last;
         uint32_t n = free_names(m, f, &c, s, need + 1, &last);
@@ -419,12 +455,14 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     struct strs capped = *s;
     capped.max = MIN(s->max, key_cap(m, c));
     if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
-    if (!s->dfa || (c->n == NONE && !f->n_dyn)) return true;
+    if ((!s->dfa && !is_short(s)) || (c->n == NONE && !f->n_dyn)) return true;
+    if (is_short(s) && c->lex != LEX_NORMAL) return room_for(capped.max - MIN(c->m, capped.max), o->n_key + f->n_dyn);
+    if (!s->dfa && room_for(capped.max - MIN(c->m, capped.max), o->n_key + f->n_dyn)) return true;
     /* declared and used names are no invented ones: there must be another */
     uint64_t key = mix64(names_key(m, f, c, &capped, used_hash(m, f)), (uint64_t)c->lex << 40 | (uint64_t)c->part << 8 | c->surf);
     uint32_t have = memo_get(m, key);
     if (have != NONE) return have;
-    bool ok = few_names(m, c) ? any_free(m, f, c, &capped) : key_extend(m, c) < COST_MAX;
+    bool ok = is_short(s) || few_names(m, c) ? any_free(m, f, c, &capped) : key_extend(m, c) < COST_MAX;
     return memo_put(m, key, ok);
 }
 
@@ -433,6 +471,16 @@ bool key_roomy(const struct matcher *m, const struct conf *c)
     const struct frame *f = &m->frame[c->frame];
     const struct strs *s = &frame_obj(m, f)->cls[c->cls - 1].s;
     return !s->dfa || (c->n == NONE && !f->n_dyn) || dfa_lens(s->dfa, DFA_START)->max == NONE;
+}
+
+/* The fewest letters that make a short name of any letters a free one. */
+static uint32_t short_extend(const struct matcher *m, const struct frame *f, const struct conf *c, const struct strs *s)
+{
+    struct strs near = *s;
+    uint64_t found;
+    for (near.max = c->m; near.max <= s->max; near.max++)
+        if (near.max >= s->min && free_names(m, f, c, &near, 1, &found)) return near.max - c->m;
+    return COST_MAX;
 }
 
 /* Bytes that surely make the name a free one: what was begun, then `a` repeated, tried out. */
@@ -453,6 +501,7 @@ uint32_t key_extend(const struct matcher *m, const struct conf *c)
     }
     uint32_t half = (uint32_t)lex_pending(c->lex);
     if (half) return cost_add(half + taken, s->min > c->m ? s->min - c->m : 0);
+    if (is_short(s)) return short_extend(m, f, c, s);
     struct conf t = *c;
     for (uint32_t n = 0; n <= MAX(taken + 1, s->min); n++) {
         if (name_free(m, f, &t)) return n;
