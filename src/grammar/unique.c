@@ -8,7 +8,8 @@
 #include "grammar/cost.h"
 #include "grammar/regex.h"
 
-enum { MOST_LOOK = 4000, MOST_DEEP = 400, FEW_BYTES = 24 };
+enum { MOST_LOOK = 4000, MOST_DEEP = 400 };
+static const char closing[] = "\"}],:123456789.0truefalsn";      /* what is tried first */
 
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash)
 {
@@ -224,26 +225,28 @@ static bool between(const struct matcher *m, uint32_t from, uint32_t n)
     return m->g->spell.flexible;
 }
 
-/* Bytes that may come, in the order in which they are tried: what closes first; for the budget, where few may come, what is
- * nearest to the end first, so that the way is about as short as one may be. */
-static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list[256])
+/* What may lead to the end soon: what closes, words, digits, and the letters of declared names. */
+static struct byteset near_end(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    static const char first[] = "\"}],:0123456789truefalsn";
-    struct matcher *m = l->m;
-    struct byteset may = set_bytes(m, from, n);
-    bool dense = between(m, from, n);
-    uint32_t count = 0, cost[FEW_BYTES];
-    for (int i = -(int)(sizeof first - 1); i < 256; i++) {
-        uint8_t b = i < 0 ? (uint8_t)first[i + (int)sizeof first - 1] : (uint8_t)i;
-        if (!byteset_has(&may, b) || (dense && (b == ' ' || b == '\t' || b == '\n' || b == '\r'))) continue;
-        list[count++] = b;
-        byteset_remove(&may, b);
+    struct byteset near = { 0 };
+    for (const char *b = closing; *b; b++) byteset_add(&near, (uint8_t)*b);
+    for (uint32_t i = from; i < from + n; i++) {
+        const struct conf *c = &m->conf[i];
+        if (c->kind != C_KEY || c->n == NONE) continue;
+        const struct trie *t = &frame_obj(m, &m->frame[c->frame])->trie;
+        for (uint32_t k = 0; k < t->node[c->n].n_child; k++) byteset_add(&near, t->node[t->node[c->n].child + k].byte);
     }
-    if (!l->guided || count < 2 || count > FEW_BYTES) return count;
+    return near;
+}
+
+/* The first n of the list by what the budget says of the shortest way from behind each. */
+static void by_cost(struct matcher *m, uint32_t from, uint32_t n_conf, uint8_t *list, uint32_t n)
+{
     struct mark k = matcher_mark(m);
-    for (uint32_t i = 0; i < count; i++) {
+    uint32_t cost[256];
+    for (uint32_t i = 0; i < n; i++) {
         uint8_t b = list[i];
-        uint32_t got = set_step(m, from, n, b), own = got ? set_cost(m, m->set0, got) : COST_MAX, at = i;
+        uint32_t got = set_step(m, from, n_conf, b), own = got ? set_cost(m, m->set0, got) : COST_MAX, at = i;
         matcher_reset(m, k);
         for (; at > 0 && cost[at - 1] > own; at--) {
             cost[at] = cost[at - 1];
@@ -252,6 +255,46 @@ static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list
         cost[at] = own;
         list[at] = b;
     }
+}
+
+static uint32_t list_put(uint8_t list[256], uint32_t n, struct byteset *may, uint8_t b)
+{
+    if (!byteset_has(may, b)) return n;
+    byteset_remove(may, b);
+    list[n] = b;
+    return n + 1;
+}
+
+/* Takes a byte out of the list again: it comes at the end. */
+static uint32_t list_without(uint8_t list[256], uint32_t n, struct byteset *may, uint8_t b)
+{
+    uint8_t *at = memchr(list, b, n);
+    if (!at) return n;
+    memmove(at, at + 1, (size_t)(list + n - at - 1));
+    byteset_add(may, b);
+    return n - 1;
+}
+
+/* Bytes that may come, in the order in which they are tried: what closes first; for the budget what is nearest to the end
+ * first, so that the way is about as short as one may be. */
+static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list[256])
+{
+    struct matcher *m = l->m;
+    struct byteset may = set_bytes(m, from, n);
+    uint32_t count = 0;
+    if (between(m, from, n))
+        for (const char *b = " \t\n\r"; *b; b++) byteset_remove(&may, (uint8_t)*b);
+    for (const char *b = closing; *b; b++) count = list_put(list, count, &may, (uint8_t)*b);
+    if (l->guided) {                    /* exponents last: of zero all are zero */
+        bool number = false;
+        for (uint32_t i = from; i < from + n; i++) number |= m->conf[i].kind == C_NUM;
+        if (number) count = list_without(list, count, &may, 'e');
+        struct byteset near = near_end(m, from, n);
+        for (uint32_t b = 0; b < 256; b++)
+            if (byteset_has(&near, (uint8_t)b) && !(number && b == 'e')) count = list_put(list, count, &may, (uint8_t)b);
+        if (count > 1) by_cost(m, from, n, list, count);
+    }
+    for (uint32_t b = 0; b < 256; b++) count = list_put(list, count, &may, (uint8_t)b);
     return count;
 }
 
@@ -385,7 +428,7 @@ uint32_t unique_detour(const struct matcher *m, const struct conf *c)
     if (top == NONE) return 0;
     if (c->lex == LEX_NORMAL && unique_by_text(m, c)) return text_detour(m, c, top);
     if (between_elements(c, top)) return 0;
-    return m->frame[top].n_dyn;
+    return cost_other(m, frame_arr(m, &m->frame[top]), 0, m->frame[top].n_dyn);
 }
 
 /* ---- how many values ------------------------------------------------------------------------- */
