@@ -133,13 +133,23 @@ static bool base_make(struct scan *w, struct base *k, uint32_t state, uint32_t l
     return k->classes != 0;
 }
 
+/* Tokens of nothing but these classes of bytes, beginning with one of `first`: the runs of different automata are often the
+ * same. */
+static void swept(const struct vocab *v, uint64_t classes, uint64_t first, uint32_t *bits, const uint32_t *content)
+{
+    uint64_t key = mix64(mix64(0x53ee, classes), first) | 1;
+    if (store_get(v->texts, key, bits)) return;
+    sweep_tokens(v->sig, v->sig_first, ~classes, first, bits, v->n_word);
+    store_put(v->texts, key, bits, content);
+}
+
 /* Tokens of nothing but the base's classes, beginning with one of `first`, of at most `most` code points. */
 static void take_runs(const struct scan *w, const struct base *k, uint64_t first, uint32_t most)
 {
     const struct vocab *v = w->v;
     const struct strclass *c = &v->str[w->esc];
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
-    sweep_tokens(v->sig, v->sig_first, ~k->classes, first, own, v->n_word);
+    swept(v, k->classes, first, own, c->all);
     for (uint32_t i = most < c->n_len ? c->len_end[most] : c->len_end[c->n_len - 1]; i < c->len_end[c->n_len - 1]; i++)
         own[c->by_len[i] / 32] &= ~(1u << (c->by_len[i] % 32));
     for (size_t i = 0; i < v->n_word; i++) w->bits[i] |= own[i] & c->all[i];
