@@ -72,6 +72,7 @@ static const char *const walk_schemas[] = {
         "\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"d\"]}],\"dependencies\":{\"a\":{\"not\":{\"required\":[\"b\"]}},\"d\":{\"not\":{\"required\":[\"b\",\"c\"]}},\"c\":{\"required\":[\"d\"]}}},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":12},\"uniqueItems\":true,\"minItems\":3,\"maxItems\":6}",
     "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":3},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"number\",\"minimum\":3},\"uniqueItems\":true,\"minItems\":3}",
     "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"on\",\"off\"]},\"b\":{\"type\":\"boolean\"}},\"required\":[\"a\"],\"additionalProperties\":false},\"uniqueItems\":true,\"minItems\":2}",
     "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},{\"properties\":{\"ab\":{\"type\":\"boolean\"}}}],\"unevaluatedProperties\":false}",

@@ -606,6 +606,7 @@ bool arr_closes(const struct matcher *m, const struct frame *f);
 /* unique.c. Hashes of values of different types never meet. */
 enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
 bool roomy_string(const struct matcher *m, const struct conf *c);     /* a text that can become new whatever comes */
+bool roomy_number(const struct matcher *m, const struct conf *c, uint32_t more);       /* a number likewise, up to so many digits later */
 uint32_t unique_guard(const struct matcher *m, uint32_t frame);       /* outermost array around that must not repeat itself, or NONE */
 bool unique_used(const struct matcher *m, const struct frame *f, uint64_t hash);
 uint32_t unique_slack(const struct matcher *m, const struct conf *c); /* letters that make a text inside of it new, whatever it is */
@@ -655,6 +656,7 @@ uint32_t num_shortest(const struct num *p);
 /* Different values within reach (1 and 1.0 are one), counted to cap; c NULL: of a whole number. May
  * fall short inside an exponent. Work grows with cap: a few thousand at most. */
 uint32_t num_count(const struct num *p, const struct conf *c, uint32_t cap);
+bool     num_endless(const struct num *p, const struct conf *c);      /* behind a digit: more digits make other numbers, whichever they are */
 bool     num_accepts(const struct num *p, const char *text, size_t len); /* validate mode, whole text */
 /* Makes p ready to generate; *empty: no number fits. ERR_LIMIT for absurd bounds; ERR_UNSUPPORTED: beside
  * multiple, other, except or fraction a number is needed that has more than MOST_EXACT digits. */

@@ -73,22 +73,25 @@ static uint32_t digits_room(const struct walk *w, const struct conf *c, uint32_t
 {
     const struct matcher *m = w->m;
     const struct vtrie *t = &m->v->all;
-    if (c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return 0;
+    if (c->kind != C_NUM || validating(m) || w->priced) return 0;
     const struct num *p = shape_at(m, c->ref, c->sh)->num;
     uint32_t reach = MIN((uint32_t)t->tall[node] - MIN(t->depth[node], t->tall[node]), (uint32_t)MOST_DIGIT / 2);
+    if (m->frame[c->frame].flags & FL_HASH && !roomy_number(m, c, reach)) return 0;
     bool open = reach && (c->lex == NUM_INT || c->lex == NUM_FRAC) && num_is_open(p, c, reach);
     return open ? reach : 0;
 }
 
-/* The one number of a set that nothing else in it could take a digit from; NULL: there is none, or the digits count. */
-static const struct conf *lone_number(const struct walk *w, uint32_t from, uint32_t n)
+/* The one number of a set that nothing else in it could take a digit from, `reach` more of which may follow; NULL: there is none,
+ * or which digits they are counts. */
+static const struct conf *lone_number(const struct walk *w, uint32_t from, uint32_t n, uint32_t reach)
 {
     const struct matcher *m = w->m;
     const struct conf *number = NULL;
     for (uint32_t i = from; i < from + n; i++) {
         const struct conf *c = &m->conf[i];
         if (c->kind == C_NEXT || c->kind == C_END) continue;
-        if (number || c->kind != C_NUM || validating(m) || w->priced || m->frame[c->frame].flags & FL_HASH) return NULL;
+        if (number || c->kind != C_NUM || validating(m) || w->priced) return NULL;
+        if (m->frame[c->frame].flags & FL_HASH && !roomy_number(m, c, reach)) return NULL;
         number = c;
     }
     return number;
@@ -284,7 +287,8 @@ static void step_kid(struct walk *w, const struct vtrie *t, uint32_t i, uint32_t
             safe = &m->conf[j];
             room = safe->kind == C_NUM ? digits_room(w, safe, i) : plain_room(w, safe);
         }
-        const struct conf *number = room || t != &m->v->all || !only_digits(&t->below[i]) ? NULL : lone_number(w, at, k);
+        const struct conf *number = room || t != &m->v->all || !only_digits(&t->below[i]) ? NULL
+                                        : lone_number(w, at, k, (uint32_t)(t->tall[i] - t->depth[i]));
         if (room && safe->kind == C_NUM) take_digits(w, room, i, at, k);
         else if (room) take_plain(w, safe, room, i, at, k);
         else if (number) walk_digits(w, shape_at(m, number->ref, number->sh)->num, number, i);

@@ -315,6 +315,12 @@ static uint32_t count_behind(const struct num *p, const struct conf *c, uint32_t
     return n;
 }
 
+bool num_endless(const struct num *p, const struct conf *c)
+{
+    bool digits = c->lex == NUM_INT || c->lex == NUM_FRAC || (!p->integer && (c->lex == NUM_ZERO || c->lex == NUM_DOT));
+    return digits && !p->exact && !p->part[neg_of(c)].hi.on;
+}
+
 /* Inside an exponent; the digits are not kept: what the missing ones tell apart. */
 static uint32_t count_exponent(const struct conf *c)
 {

@@ -177,6 +177,17 @@ static bool roomy_frames(const struct matcher *m, const struct conf *c, uint32_t
     return false;
 }
 
+/* A number of few digits, and up to `more`, that nothing keeps from becoming longer. */
+static bool roomy_num(const struct num *p, const struct conf *c, uint32_t more)
+{
+    return c->n + more < 8 && num_endless(p, c);
+}
+
+bool roomy_number(const struct matcher *m, const struct conf *c, uint32_t more)
+{
+    return unique_guard(m, c->frame) == NONE || roomy_num(shape_at(m, c->ref, c->sh)->num, c, more);
+}
+
 static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
 {
     const struct shape *sh = c->kind == C_STR || c->kind == C_NUM ? shape_at(m, c->ref, c->sh) : NULL;
@@ -184,7 +195,7 @@ static bool roomy(const struct matcher *m, const struct conf *c, uint32_t top)
     switch (c->kind) {
     case C_STR: if (sh->kind == SH_STR && roomy_text(sh->str, c->dfa, c->m, taken)) return true; break;
     case C_NUM:
-        if (num_count(sh->num, c, taken + 1) > taken) return true;
+        if (roomy_num(sh->num, c, 0) || num_count(sh->num, c, taken + 1) > taken) return true;
         break;
     case C_KEY:
         if (c->cls && roomy_text(&frame_obj(m, &m->frame[c->frame])->cls[c->cls - 1].s, c->dfa, c->m, MOST_DYN + MOST_KEY)) return true;
