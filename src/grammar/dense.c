@@ -60,7 +60,7 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
     const struct op *o = &m->g->op[c->ref];
     const struct triggers *t = o->kind == OP_TEXT ? &m->g->trig[o->a] : NULL;
     if (!t || t->any) {
-        for (size_t i = 0; i < v->n_word; i++) bits[i] |= v->text_all[i];
+        words_join(bits, v->text_all, v->n_word);
         return;
     }
     uint32_t *own = mem_alloc(v->n_word * sizeof *own);
@@ -70,7 +70,7 @@ void dense_text(const struct matcher *m, const struct conf *c, uint32_t *bits)
         without_triggers(v, t, c->n, own);
         store_put(v->texts, key, own, v->text_all);
     }
-    for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
+    words_join(bits, own, v->n_word);
     mem_free(own);
 }
 
@@ -297,7 +297,7 @@ void dense_strs(const struct vocab *v, const struct strs *s, uint32_t state, uin
         sweep(&w, state);
         store_put(v->texts, key | 1, own, v->str[esc].all);
     }
-    for (size_t i = 0; i < v->n_word; i++) bits[i] |= own[i];
+    words_join(bits, own, v->n_word);
     mem_free(own);
 }
 

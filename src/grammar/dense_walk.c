@@ -380,7 +380,7 @@ static void begin_full(struct scan *w)
     const struct strclass *k = &w->v->str[w->esc];
     w->full = true;
     forget_bases(w);
-    for (size_t i = 0; i < w->v->n_word; i++) w->bits[i] |= k->all[i];
+    words_join(w->bits, k->all, w->v->n_word);
     for (uint32_t i = 0; i < k->n_escaped; i++) w->bits[k->escaped[i] / 32] &= ~(1u << (k->escaped[i] % 32));
 }
 

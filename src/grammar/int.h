@@ -769,6 +769,15 @@ static inline int byteset_count(const struct byteset *s)
     return n;
 }
 
+/* to |= from, four words at a time: every mask of a text does this with the whole vocabulary. */
+static inline void words_join(uint32_t *to, const uint32_t *from, size_t n)
+{
+    typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) *(four *)(to + i) |= *(const four *)(from + i);
+    for (; i < n; i++) to[i] |= from[i];
+}
+
 /* ---- store.c: masks that are remembered, one store a vocabulary -------------------------------- */
 
 /* A mask is a base (content of strings, shared) and a few single tokens, or all its bits. Kept up to a bound, the oldest

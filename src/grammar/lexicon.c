@@ -490,7 +490,7 @@ void vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bit
     }
     uint32_t *own = fit < total ? mem_dup(c->all, v->n_word * sizeof *own) : c->all;
     for (uint32_t i = fit; i < total; i++) own[c->by_len[i] / 32] &= ~(1u << (c->by_len[i] % 32));
-    for (size_t w = 0; w < v->n_word; w++) bits[w] |= own[w];
+    words_join(bits, own, v->n_word);
     if (own != c->all) mem_free(own);
 }
 
