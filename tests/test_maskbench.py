@@ -59,6 +59,17 @@ def test_a_table_for_people(data):
     assert "Own" in out and "mask+commit" in out and "peak of the process" in out
 
 
+def test_times_by_what_the_state_waits_for(data):
+    told = json.loads(masks("--data", data, "--cold", "--kinds", "--json")[0])
+    for rows in (told["kinds"], told["cold_kinds"]):
+        kinds = {row["waits_for"]: row for row in rows}
+        assert "VALUE" in kinds and len(kinds) == len(rows) > 2
+        assert sum(row["ns"]["n"] for row in rows) == told["times_ns"]["mask_commit"]["n"]
+        assert all(row["steps_above_50us"] <= row["ns"]["n"] for row in rows)
+    assert "the state waits for" in masks("--data", data, "--kinds")[0]
+    assert "kinds" not in json.loads(masks("--data", data, "--json")[0])
+
+
 def test_the_checks_find_the_wrong_label(data):
     out, err = masks("--data", data, "--walk", 40, "--exact", 10, "--accept", "--json", rc=1)
     checks = json.loads(out)["checks"]

@@ -31,8 +31,10 @@ void tails_make(const struct vocab *v, uint32_t node, int esc, struct arena *a, 
 {
     const struct vtrie *t = &v->all;
     uint32_t lo = t->first[node], n = t->first[t->skip[node]] - lo, d = t->depth[node];
-    *out = (struct tails){ .node = node, .content = arena_alloc(a, (n + 1) * sizeof *out->content),
-                           .leaver = arena_alloc(a, (n + 1) * sizeof *out->leaver), .other = arena_alloc(a, (n + 1) * sizeof *out->other) };
+    *out = (struct tails){ .node = node };
+    out->content = arena_alloc(a, (n + 1) * sizeof *out->content);
+    out->leaver = arena_alloc(a, (n + 1) * sizeof *out->leaver);
+    out->other = arena_alloc(a, (n + 1) * sizeof *out->other);
     for (uint32_t i = 0; i < n; i++) {
         int32_t id = t->list[lo + i];
         struct bytes b = v->bytes[id];
@@ -40,7 +42,9 @@ void tails_make(const struct vocab *v, uint32_t node, int esc, struct arena *a, 
         if (b.len == d) continue;       /* the node's own */
         switch (read_tail(b, d, esc, &quote, &len)) {
         case TAIL_NONE: out->other[out->n_other++] = id; break;
-        case TAIL_QUOTE: out->leaver[out->n_leaver++] = (struct leaver){ id, quote, len, { b.p + quote + 1, b.len - quote - 1 } }; break;
+        case TAIL_QUOTE:
+            out->leaver[out->n_leaver++] = (struct leaver){ id, quote, len, { b.p + quote + 1, b.len - quote - 1 } };
+            break;
         default:
             out->content[out->n_content++] = id;
             out->longest = MAX(out->longest, (uint32_t)b.len - d);
