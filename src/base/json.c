@@ -291,6 +291,12 @@ const struct json *json_get(const struct json *v, const char *key)
     return m ? m->value : NULL;
 }
 
+size_t json_place(const struct json *v, const char *key, size_t len)
+{
+    struct member *m = json_is(v, JSON_OBJECT) ? member_of(v, key, len) : NULL;
+    return m ? (size_t)(m - v->member) : SIZE_MAX;
+}
+
 struct json_iter json_iter(const struct json *object)
 {
     return (struct json_iter){ .index = (size_t)-1, .of = json_is(object, JSON_OBJECT) ? object : NULL };

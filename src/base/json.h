@@ -39,6 +39,7 @@ bool        json_str_is(const struct json *v, const char *s);
 size_t             json_len(const struct json *v);                    /* elements or members */
 const struct json *json_at(const struct json *v, size_t i);           /* array element */
 const struct json *json_get(const struct json *v, const char *key);   /* object member or NULL */
+size_t             json_place(const struct json *v, const char *key, size_t len);     /* which member that is, SIZE_MAX: there is none */
 
 /* for (struct json_iter it = json_iter(obj); json_next(&it);) … it.key, it.value, it.index */
 struct json_iter { const char *key; size_t key_len; const struct json *value; size_t index; const struct json *of; };

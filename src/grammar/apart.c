@@ -171,6 +171,17 @@ bool nodes_apart(const struct grammar *g, uint32_t ia, uint32_t ib, int types)
     return false;
 }
 
+enum { NOT_ASKED, APART, TOGETHER };
+bool branches_apart(const struct grammar *g, const struct kw_in *in, uint32_t i, uint32_t k, int types)
+{
+    if (!in->apart) return nodes_apart(g, in->one[i], in->one[k], types);
+    uint8_t *at = &in->apart[MIN(i, k) * in->n_one + MAX(i, k)];
+    if (*at == NOT_ASKED) *at = nodes_apart(g, in->one[i], in->one[k], T_ALL) ? APART : TOGETHER;
+    if (*at == APART) return true;
+    int both = node_plain(g, in->one[i])->types & node_plain(g, in->one[k])->types;
+    return both & ~types && nodes_apart(g, in->one[i], in->one[k], types);
+}
+
 /* The same for a property that something else in the bag node_requires. */
 bool bag_tells_apart(const struct grammar *g, const struct bag *bag, uint32_t ia, uint32_t ib)
 {

@@ -88,7 +88,7 @@ static bool check_args(struct grammar *g, uint32_t goal, const char *where, stru
         object = true;
         const struct obj *o = p->shape[i].obj;
         for (uint32_t k = o->next_req[0]; k != NONE; k = o->next_req[k + 1])
-            if (!o->key[k].ident)
+            if (!key_is_ident(o->key[k].name))
                 return err_set(e, ERR_UNSUPPORTED,
                                "%s: /properties/%.80s: cannot be written as a keyword argument; a "
                                "name begins with a letter "
@@ -267,7 +267,7 @@ static size_t automata_bytes(const struct schemas *s)
 size_t grammar_bytes(const struct grammar *g)
 {
     const struct schemas *s = &g->s;
-    size_t n = sizeof *g + arena_bytes(&g->mem) + s->cap_node * sizeof *s->node + s->n_node_slot * sizeof *s->node_slot +
+    size_t n = sizeof *g + arena_bytes(&g->mem) + s->cap_chunk * sizeof *s->chunk + s->n_node_slot * sizeof *s->node_slot +
                s->n_goal_slot * sizeof *s->goal_slot + g->n_op * sizeof *g->op;
     for (size_t i = 0; i < LEN(g->goal_chunk); i++) n += g->goal_chunk[i] ? ((size_t)GOAL_FIRST << i) * sizeof(struct goal) : 0;
     n += automata_bytes(s);

@@ -8,16 +8,27 @@
 
 enum { ALIVE_WORK = 4096, LENGTH_WORK = 48 };
 
+/* Of each byte: what it is in UTF-8, and the fewest bytes of it in JSON. Filled once a process. */
+static uint8_t byte_kind[256], byte_cost[256];
+static pthread_once_t bytes_once = PTHREAD_ONCE_INIT;
+static void bytes_tell(void)
+{
+    for (int b = 0; b < 256; b++) {
+        bool two = b == '"' || b == '\\' || b == 8 || b == 9 || b == 10 || b == 12 || b == 13;
+        byte_cost[b] = two ? 2 : b < 32 ? 6 : 1;
+        byte_kind[b] = b < 0x80 ? K_ASCII : b < 0xC0 ? K_CONT : b < 0xC2 || b > 0xF4 ? K_NEVER : K_LEAD;
+    }
+}
+
 void facts_classes(struct dfa *d)
 {
-    memset(d->width, 0, sizeof d->width);
-    memset(d->cost, 6, sizeof d->cost);
+    pthread_once(&bytes_once, bytes_tell);
+    memset(d->width, 0, d->s.n_class * sizeof *d->width);
+    memset(d->cost, 6, d->s.n_class);
     for (int b = 0; b < 256; b++) {
         uint32_t c = d->s.cls[b];
-        bool two = b == '"' || b == '\\' || b == 8 || b == 9 || b == 10 || b == 12 || b == 13;
-        uint8_t cost = two ? 2 : b < 32 ? 6 : 1;
-        d->kind[c] = b < 0x80 ? K_ASCII : b < 0xC0 ? K_CONT : b < 0xC2 || b > 0xF4 ? K_NEVER : K_LEAD;
-        d->cost[c] = MIN(d->cost[c], cost);
+        d->kind[c] = byte_kind[b];
+        d->cost[c] = MIN(d->cost[c], byte_cost[b]);
         d->width[c]++;
     }
 }
@@ -585,16 +596,31 @@ static bool pair_add(struct pairs *p, const struct dfa *a, const struct dfa *b, 
     return true;
 }
 
+/* One byte for each way in which the two tell bytes apart; how many. */
+static uint32_t told_apart(const struct dfa *a, const struct dfa *b, uint8_t rep[256])
+{
+    uint64_t seen[256][4];              /* classes of b beside each class of a */
+    uint32_t n = 0;
+    memset(seen, 0, a->s.n_class * sizeof *seen);
+    for (int c = 0; c < 256; c++) {
+        uint64_t *w = &seen[a->s.cls[c]][b->s.cls[c] >> 6], bit = 1ull << (b->s.cls[c] & 63);
+        if (!(*w & bit)) rep[n++] = (uint8_t)c;
+        *w |= bit;
+    }
+    return n;
+}
+
 bool dfa_apart(struct dfa *a, struct dfa *b)
 {
     struct pairs p = { .n = 0 };
+    uint8_t rep[256];
     if (a->empty || b->empty) return true;
     if (!pair_add(&p, a, b, DFA_START, DFA_START)) return false;
+    uint32_t n = told_apart(a, b, rep);
     for (uint32_t i = 0; i < p.n; i++)
-        for (int c = 0; c < 256; c++) {
-            if (c && a->s.cls[c] == a->s.cls[c - 1] && b->s.cls[c] == b->s.cls[c - 1]) continue;
-            uint32_t x = dfa_step(a, a->s.cls, p.at[i].x, (uint8_t)c);
-            uint32_t y = x ? dfa_step(b, b->s.cls, p.at[i].y, (uint8_t)c) : DFA_DEAD;
+        for (uint32_t c = 0; c < n; c++) {
+            uint32_t x = dfa_step(a, a->s.cls, p.at[i].x, rep[c]);
+            uint32_t y = x ? dfa_step(b, b->s.cls, p.at[i].y, rep[c]) : DFA_DEAD;
             if (y && !pair_add(&p, a, b, x, y)) return false;
         }
     return true;

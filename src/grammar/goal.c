@@ -208,9 +208,10 @@ static bool empty_together(struct expand *x, uint32_t *ref, uint32_t n)
     return goal != NONE && goal_surely_empty(x->g, goal);
 }
 
-static bool disjoint(struct expand *x, const struct bag *bag, uint32_t a, uint32_t b)
+static bool disjoint(struct expand *x, const struct bag *bag, const struct kw_in *in, uint32_t i, uint32_t k)
 {
-    if (nodes_apart(x->g, a, b, bag->types) || bag_tells_apart(x->g, bag, a, b)) return true;
+    uint32_t a = in->one[i], b = in->one[k];
+    if (branches_apart(x->g, in, i, k, bag->types) || bag_tells_apart(x->g, bag, a, b)) return true;
     uint32_t ref[32] = { yes(a), yes(b) };
     if (empty_together(x, ref, 2)) return true;
     uint32_t n = context(x, bag, ref + 2, LEN(ref) - 2);
@@ -225,7 +226,7 @@ static void ways_one(struct ways *w, const struct kw_in *in, const struct bag *b
         struct way *p = way_add(w, T_ALL);
         way_refs(w, p, in->n_one)[p->n_ref++] = yes(in->one[i]);
         for (uint32_t k = 0; k < in->n_one; k++)
-            if (k != i && !disjoint(w->x, b, in->one[i], in->one[k]))
+            if (k != i && !disjoint(w->x, b, in, i, k))
                 w->way[w->n - 1].ref[w->way[w->n - 1].n_ref++] = no(in->one[k]);
     }
 }
@@ -364,17 +365,17 @@ static void not_obj(struct ways *w, uint32_t node, const struct kw_obj *k)
 
 static void ways_not(struct ways *w, uint32_t id)
 {
-    const struct node n = *node_at(w->x->g, id);        /* a copy: the list may move */
+    const struct node *n = node_at(w->x->g, id);
     uint32_t first = w->n + 1;
-    if (n.types != T_ALL) way_add(w, T_ALL & ~n.types);
-    if (n.lits) way_atom(w, T_ALL, NOT_LITS, id);
-    if (n.num) not_num(w, id, n.num);
-    if (n.str) not_str(w, id, n.str);
-    if (n.arr) not_arr(w, id, n.arr);
-    if (n.obj) not_obj(w, id, n.obj);
-    if (n.in) not_in(w, n.in);
+    if (n->types != T_ALL) way_add(w, T_ALL & ~n->types);
+    if (n->lits) way_atom(w, T_ALL, NOT_LITS, id);
+    if (n->num) not_num(w, id, n->num);
+    if (n->str) not_str(w, id, n->str);
+    if (n->arr) not_arr(w, id, n->arr);
+    if (n->obj) not_obj(w, id, n->obj);
+    if (n->in) not_in(w, n->in);
     /* The ways exclude each other by type: else many negated schemas of one type open into all sets of them. */
-    for (uint32_t i = first; n.types != T_ALL && i < w->n; i++) w->way[i].types &= n.types;
+    for (uint32_t i = first; n->types != T_ALL && i < w->n; i++) w->way[i].types &= n->types;
 }
 
 /* Another value than this array or object. */
@@ -483,7 +484,6 @@ static enum added open_not_lits(struct expand *x, struct bag *b, const struct at
         uint32_t lit = schemas_literal(x->g, v, a->node);
         enum added r = lit == NONE ? TROUBLE : bag_add(x, b, no(lit), at, false);
         if (r != ADDED) return r;
-        n = node_at(x->g, a->node);                     /* the list may have moved */
     }
     return b->types ? ADDED : DEAD;
 }
@@ -513,11 +513,7 @@ static bool list_ways(struct ways *w, const struct bag *b, const struct node *n,
         if (i) return ways_any_exact(w, n->in);
         for (uint32_t k = 0; k < n->in->n_any; k++) way_ref(w, T_ALL, yes(n->in->any[k]));
         return true;
-    case TODO_ONE: {
-        const struct kw_in in = *n->in;                 /* solving may move the list of nodes */
-        ways_one(w, &in, b);
-        return true;
-    }
+    case TODO_ONE: ways_one(w, n->in, b); return true;
     case TODO_IF:  ways_if(w, n->in); return true;
     case TODO_DEP: ways_dep(w, id, &n->obj->dep[i]); return true;
     case TODO_NOT: ways_not(w, id); return true;

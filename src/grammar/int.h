@@ -122,12 +122,13 @@ struct kw_prop { struct bytes name; uint32_t node; };
 struct kw_need { struct bytes key; struct bytes *name; uint32_t n; };
 struct kw_obj {
     struct kw_prop *prop, *pattern, *dep; uint32_t n_prop, n_pattern, n_dep;  /* dep: dependentSchemas */
-    uint32_t *by_name;                                                /* prop in the order of names, see prop_index() */
+    const struct json *props;                                         /* where prop was read: member i is prop[i] */
     struct bytes *req; uint32_t n_req;
     struct kw_need *need; uint32_t n_need;                            /* dependentRequired */
     uint32_t rest, names, min, max, uneval;
 };
-struct kw_in { uint32_t ref, *all, n_all, *any, n_any, *one, n_one, no, cond, then, other; };  /* same value */
+struct kw_in { uint32_t ref, *all, n_all, *any, n_any, *one, n_one, no, cond, then, other; uint8_t *apart; };  /* same value;
+                                                                       * apart: see branches_apart() */
 uint32_t prop_index(const struct kw_obj *k, struct bytes name);       /* into prop; NONE: it lists no such name (schema.c) */
 
 enum node_kind { NODE_TRUE, NODE_FALSE, NODE_READ, NODE_LITERAL };    /* LITERAL: just the value v */
@@ -176,7 +177,7 @@ struct okey { struct bytes name; struct alts alts; uint64_t *need; uint32_t owed
 struct kclass { struct strs s; struct alts alts; };                   /* invented names that are treated alike */
 struct obj {
     struct okey *key; uint32_t n_key, n_req, n_word;                  /* declared order */
-    struct trie trie;                                                 /* over names; id = index into key */
+    struct trie trie; _Atomic bool ready;                             /* over names; id = index into key. See obj_ready() */
     uint32_t *next_req;                                               /* [n_key + 1] first required index >= i, or NONE */
     struct kclass *cls; uint32_t n_cls;                               /* none: closed */
     uint32_t min, max, cap_key;                                       /* members; code points of an invented key */
@@ -236,7 +237,8 @@ enum { STYLE_COMPACT, STYLE_OWN, STYLE_OPEN };                        /* spell.f
 /* Schemas of one grammar: nodes (complete after compiling) and goals (grow under grammar.lock). */
 struct schemas {
     struct doc *doc; uint32_t n_doc, cap_doc;
-    struct node *node; uint32_t n_node, cap_node, n_read;             /* n_read: how many have been read */
+    struct node **chunk; uint32_t n_chunk, cap_chunk;                 /* of NODE_CHUNK nodes each; see schemas_node() */
+    uint32_t n_node, n_read;            /* n_read: how many have been read */
     struct scope *scope; uint32_t n_scope, cap_scope;
     uint32_t *node_slot, n_node_slot, *goal_slot, n_goal_slot;        /* hash tables of ids + 1 */
     uint32_t n_trie_node, cap_relaxed;
@@ -244,6 +246,8 @@ struct schemas {
     struct load *load; uint32_t n_load;                               /* of signed nodes, risk.c; NULL: all are light */
     struct dfa **dfa; uint32_t n_dfa, cap_dfa;                        /* held for shapes */
 };
+enum { NODE_CHUNK = 32 };                                             /* half of all schemas have no more; they never move */
+static inline struct node *schemas_node(const struct schemas *s, uint32_t i) { return &s->chunk[i / NODE_CHUNK][i % NODE_CHUNK]; }
 enum { GOAL_FIRST = 16, GOAL_CHUNKS = 13 };                           /* chunk k holds GOAL_FIRST << k goals, which never move */
 struct bind;
 struct grammar {
@@ -405,6 +409,12 @@ bool bag_object(struct expand *x, const struct bag *b);
 /* Does v meet a signed node? *ok says so; false: the schema itself is at fault. */
 bool literal_meets(struct expand *x, uint32_t ref, const struct json *v, bool *ok);
 bool obj_finish(struct expand *x, uint32_t node, struct obj *o);      /* derived tables of an object whose keys are set */
+/* What only a matcher that stands in the object asks for: its trie, which names are words. Made once, under the lock. */
+void obj_make_ready(struct grammar *g, struct obj *o);
+static inline void obj_ready(const struct grammar *g, struct obj *o)
+{
+    if (!atomic_load_explicit(&o->ready, memory_order_acquire)) obj_make_ready((struct grammar *)g, o);
+}
 bool goal_open_bags(struct expand *x);                                /* takes x->goal apart; bag_shapes gets the bags */
 bool literal_array(struct expand *x, const struct json *v, uint32_t node);
 bool literal_object(struct expand *x, const struct json *v, uint32_t node);
@@ -426,6 +436,9 @@ const struct node *node_prop(const struct grammar *g, const struct node *n, stru
 bool node_requires(const struct node *n, struct bytes name);
 bool lits_apart(const struct grammar *g, const struct node *a, const struct node *b);
 bool nodes_apart(const struct grammar *g, uint32_t a, uint32_t b, int types);          /* of values of these types */
+/* The same of two branches of a oneOf, kept once it is known. While compiling, or under the lock. */
+bool branches_apart(const struct grammar *g, const struct kw_in *in, uint32_t i, uint32_t k, int types);
+enum { MOST_APART = 64 };               /* branches of which it is kept */
 bool bag_tells_apart(const struct grammar *g, const struct bag *bag, uint32_t a, uint32_t b);  /* by a key that the bag requires */
 /* scalar.c: values of enum and const. */
 bool lits_hold(const struct grammar *g, const struct node *n, const struct json *v);   /* v is in its enum or const */
@@ -440,7 +453,7 @@ bool dep_names_values(const struct grammar *g, uint32_t node);        /* it list
 bool bag_below(const struct bag *b, uint32_t at, uint32_t top);
 uint32_t bag_item(const struct bag *b, uint32_t ref);                 /* the item with this schema, or NONE */
 bool key_is_ident(struct bytes name);                                 /* can stand before = in python-arguments */
-static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return &g->s.node[i]; }
+static inline const struct node *node_at(const struct grammar *g, uint32_t i) { return schemas_node(&g->s, i); }
 
 /* ---- references: uri.c, metaschema.c; refs.h has refs.c ---------------------------------------- */
 

@@ -387,6 +387,7 @@ bool obj_closes(const struct matcher *m, const struct frame *f)
 uint32_t obj_open(struct matcher *m, uint32_t goal, uint16_t sh, uint32_t parent, bool args)
 {
     const struct obj *o = shape_at(m, goal, sh)->obj;
+    obj_ready(m->g, shape_at(m, goal, sh)->obj);
     struct frame f = { .kind = F_OBJ, .parent = parent, .ref = goal, .sh = sh, .missing = o->n_req, .owed = o->owes,
                        .texts = m->frame[parent].texts,
                        .flags = (uint8_t)((args ? FL_ARGS : 0) | (m->frame[parent].flags & FL_HASH)),

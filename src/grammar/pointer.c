@@ -18,13 +18,13 @@ static void pointer_of(const struct grammar *g, uint32_t node, struct str *out)
 {
     uint32_t chain[256];
     int n = 0;
-    for (; node != NONE && node != NODE_ANY_OBJECT && n < 256; node = g->s.node[node].parent) {
+    for (; node != NONE && node != NODE_ANY_OBJECT && n < 256; node = node_at(g, node)->parent) {
         chain[n++] = node;
         /* reached by $ref: named from the root */
-        if (g->s.node[node].kw && *g->s.node[node].kw == '#') break;
+        if (node_at(g, node)->kw && *node_at(g, node)->kw == '#') break;
     }
     while (n-- > 0) {
-        const struct node *p = &g->s.node[chain[n]];
+        const struct node *p = node_at(g, chain[n]);
         if (p->kw && *p->kw == '#') { str_puts(out, p->kw + 1); continue; }
         if (p->kw && *p->kw) pointer_part(out, (struct bytes){ p->kw, strlen(p->kw) });
         if (p->name.p) pointer_part(out, p->name);
@@ -33,7 +33,7 @@ static void pointer_of(const struct grammar *g, uint32_t node, struct str *out)
 
 static void place(const struct grammar *g, uint32_t node, const char *kw, struct str *out)
 {
-    str_puts(out, node == NODE_ANY_OBJECT ? "" : g->s.doc[g->s.node[node].doc].where);
+    str_puts(out, node == NODE_ANY_OBJECT ? "" : g->s.doc[node_at(g, node)->doc].where);
     str_puts(out, ": ");
     pointer_of(g, node, out);
     if (*kw) pointer_part(out, (struct bytes){ kw, strlen(kw) });

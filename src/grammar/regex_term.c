@@ -700,31 +700,36 @@ uint32_t term_and2(struct terms *s, uint32_t a, uint32_t b)
 
 /* ---- derivatives ----------------------------------------------------------------------------- */
 
+/* Splits the classes that a set cuts through. Inside and outside cut alike, so the smaller side is gone through: of a
+ * pattern's sets most are one letter. size[c]: bytes of class c. */
+static void split_classes(struct terms *s, const struct bset *set, uint16_t *size)
+{
+    uint16_t in[256];                   /* bytes of the set in each class that it touches; then the class they get */
+    uint8_t list[128], touched[128];
+    uint32_t n = 0, n_touched = 0, all = 0;
+    for (int w = 0; w < 4; w++) all += (uint32_t)__builtin_popcountll(set->w[w]);
+    for (uint32_t w = 0; w < 4; w++)
+        for (uint64_t x = all > 128 ? ~set->w[w] : set->w[w]; x; x &= x - 1) list[n++] = (uint8_t)(w * 64 + (uint32_t)__builtin_ctzll(x));
+    for (uint32_t i = 0; i < n; i++) in[s->cls[list[i]]] = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!in[s->cls[list[i]]]++) touched[n_touched++] = s->cls[list[i]];
+    for (uint32_t i = 0; i < n_touched; i++) {
+        uint32_t c = touched[i], part = in[c];
+        in[c] = (uint16_t)(part < size[c] ? s->n_class++ : c);
+        if (in[c] == c) continue;
+        size[in[c]] = (uint16_t)part;
+        size[c] = (uint16_t)(size[c] - part);
+    }
+    for (uint32_t i = 0; i < n; i++) s->cls[list[i]] = (uint8_t)in[s->cls[list[i]]];
+}
+
 /* Bytes that every byte set of the store treats alike are one class. */
 void terms_classes(struct terms *s)
 {
-    struct bset of[256];                /* the bytes of a class */
-    memset(of, 0, s->n_class * sizeof *of);
-    for (int b = 0; b < 256; b++) bset_add(&of[s->cls[b]], (uint8_t)b);
-    for (uint32_t i = s->n_classed; i < s->n_set && s->n_class < 256; i++) {
-        const struct bset *set = &s->set[i];
-        uint32_t old = s->n_class;
-        for (uint32_t c = 0; c < old && s->n_class < 256; c++) {
-            struct bset in, out;
-            uint64_t any_in = 0, any_out = 0;
-            for (int w = 0; w < 4; w++) {
-                any_in |= in.w[w] = of[c].w[w] & set->w[w];
-                any_out |= out.w[w] = of[c].w[w] & ~set->w[w];
-            }
-            if (!any_in || !any_out) continue;
-            of[c] = out;
-            of[s->n_class++] = in;
-        }
-    }
-    s->n_classed = s->n_set;
-    for (uint32_t c = 0; c < s->n_class; c++)
-        for (uint32_t w = 4; w-- > 0;)
-            for (uint64_t x = of[c].w[w]; x; x &= x - 1) s->cls[w * 64 + (uint32_t)__builtin_ctzll(x)] = (uint8_t)c;
+    uint16_t size[256];
+    memset(size, 0, sizeof size);
+    for (int b = 0; b < 256; b++) size[s->cls[b]]++;
+    for (; s->n_classed < s->n_set; s->n_classed++) split_classes(s, &s->set[s->n_classed], size);
     for (int b = 255; b >= 0; b--) s->rep[s->cls[b]] = (uint8_t)b;
 }
 

@@ -86,7 +86,7 @@ static struct load one_of(struct risk *r, const struct kw_in *in, bool *all_apar
     for (uint32_t i = 0; i < in->n_one; i++) {
         struct load way = yes_of(r, in->one[i], depth);
         for (uint32_t k = 0; k < in->n_one && in->n_one > 1; k++) {
-            if (k == i || nodes_apart(r->g, in->one[i], in->one[k], T_ALL)) continue;
+            if (k == i || branches_apart(r->g, in, i, k, T_ALL)) continue;
             *all_apart = false;
             way = both(way, fails_beside(r, in->one[i], in->one[k], depth));
         }
@@ -286,12 +286,6 @@ static void settle(struct risk *r, uint32_t ref, int depth)
         r->loose |= !r->done[ref];
         return;
     }
-    if (!r->seen[ref] && !(ref & 1) && says_type(n)) {
-        r->all[ref] = (struct load){ .ways = 1, .items = 1 };
-        r->seen[ref] = r->round * 2;
-        r->done[ref] = true;
-        return;
-    }
     if (!r->seen[ref]) r->all[ref] = own_of(r, ref, 0);
     if ((!n->in && !n->obj && !n->arr) || !is_light(r->own[ref].load)) {
         r->seen[ref] = r->round * 2;
@@ -318,14 +312,14 @@ static void settle(struct risk *r, uint32_t ref, int depth)
 /* What the goal of a member weighs, as far as this node speaks of it. */
 static struct load member(struct risk *r, uint32_t ref, int depth)
 {
-    settle(r, ref, depth);
+    if (!r->done[ref]) settle(r, ref, depth);
     return r->all[ref];
 }
 
 /* What is below a node that applies to the same value. */
 static struct load in_place(struct risk *r, uint32_t ref, int depth)
 {
-    settle(r, ref, depth);
+    if (!r->done[ref]) settle(r, ref, depth);
     return r->kid[ref];
 }
 
@@ -399,7 +393,7 @@ static struct load below(struct risk *r, uint32_t ref, int depth)
 static bool has_choices(const struct schemas *s)
 {
     for (uint32_t i = 1; i < s->n_node; i++) {
-        const struct node *n = &s->node[i];
+        const struct node *n = schemas_node(s, i);
         const struct kw_in *in = n->in;
         if (n->risky || (in && (in->n_all || in->n_any || in->n_one || in->no != NONE || in->cond != NONE))) return true;
         if (n->obj && (n->obj->n_pattern || n->obj->n_dep || n->obj->names != NONE)) return true;
@@ -421,14 +415,18 @@ void schemas_weigh(struct grammar *g)
     r.seen = arena_small(&tmp, r.n * sizeof *r.seen);
     r.early = arena_small(&tmp, r.n * sizeof *r.early);
     r.done = arena_small(&tmp, r.n * sizeof *r.done);
-    for (uint32_t ref = 0; ref < r.n; ref++) {
-        r.kid[ref] = light;
-        r.all[ref] = heavy;
+    for (uint32_t id = 0; id < s->n_node; id++) {
+        r.kid[id * 2] = r.kid[id * 2 + 1] = light;
+        r.all[id * 2] = r.all[id * 2 + 1] = heavy;
+        if (!says_type(schemas_node(s, id))) continue;
+        r.all[id * 2] = (struct load){ .ways = 1, .items = 1 };
+        r.done[id * 2] = true;
     }
     while (r.again && r.round < MOST_ROUND) {
         r.again = false;
         r.round++;
-        for (uint32_t ref = 0; ref < r.n; ref += 2) settle(&r, ref, 0);
+        for (uint32_t ref = 0; ref < r.n; ref += 2)
+            if (!r.done[ref]) settle(&r, ref, 0);
     }
     for (uint32_t ref = 0; ref < r.n && r.again; ref++) r.all[ref] = heavy;
     s->load = r.all;

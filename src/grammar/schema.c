@@ -27,47 +27,76 @@ static void nodes_rehash(struct schemas *s)
     mem_free(s->node_slot);
     s->node_slot = mem_zero(s->n_node_slot * sizeof *s->node_slot);
     for (uint32_t i = 1; i < s->n_node; i++) {
-        uint32_t h = node_home(s, &s->node[i]);
+        uint32_t h = node_home(s, schemas_node(s, i));
         while (s->node_slot[h]) h = (h + 1) & (s->n_node_slot - 1);
         s->node_slot[h] = i + 1;
     }
 }
 
-static uint32_t node_add(struct grammar *g, const struct node *n, struct err *e)
+/* A node more, all zero; the others stay where they are. */
+static struct node *node_new(struct grammar *g)
 {
     struct schemas *s = &g->s;
+    if (s->n_node == s->n_chunk * NODE_CHUNK) {
+        MEM_GROW(s->chunk, s->n_chunk, s->cap_chunk);
+        s->chunk[s->n_chunk++] = arena_alloc(&g->mem, NODE_CHUNK * sizeof **s->chunk);
+    }
+    struct node *n = schemas_node(s, s->n_node++);
+    memset(n, 0, sizeof *n);
+    return n;
+}
+
+/* The node of `like`'s schema (its v, scope, and whether it is a literal), *id its number. A new one has no kw: the caller
+ * gives it one, and all else. NULL: too many. */
+static struct node *node_get(struct grammar *g, const struct node *like, uint32_t parent, uint32_t *id, struct err *e)
+{
+    struct schemas *s = &g->s;
+    bool literal = like->kind == NODE_LITERAL;
+    *id = NONE;
     if (s->n_node >= MOST_NODE) {
-        schemas_fail(g, e, n->parent == NONE ? NODE_ANY_OBJECT : n->parent, ERR_LIMIT, "",
-                     "more than %d schemas in one grammar", MOST_NODE);
-        return NONE;
+        schemas_fail(g, e, parent == NONE ? NODE_ANY_OBJECT : parent, ERR_LIMIT, "", "more than %d schemas in one grammar", MOST_NODE);
+        return NULL;
     }
     if (s->n_node * 2 >= s->n_node_slot) nodes_rehash(s);
-    uint32_t h = node_home(s, n);
+    uint32_t h = node_home(s, like);
     for (; s->node_slot[h]; h = (h + 1) & (s->n_node_slot - 1)) {
-        const struct node *p = &s->node[s->node_slot[h] - 1];
-        if (p->v == n->v && p->scope == n->scope &&
-            (p->kind == NODE_LITERAL) == (n->kind == NODE_LITERAL))
-            return s->node_slot[h] - 1;
+        struct node *p = schemas_node(s, s->node_slot[h] - 1);
+        if (p->v != like->v || p->scope != like->scope || (p->kind == NODE_LITERAL) != literal) continue;
+        *id = s->node_slot[h] - 1;
+        return p;
     }
-    MEM_GROW(s->node, s->n_node, s->cap_node);
-    s->node[s->n_node] = *n;
+    *id = s->n_node;
     s->node_slot[h] = s->n_node + 1;
-    return s->n_node++;
+    struct node *n = node_new(g);
+    n->v = like->v;
+    n->scope = like->scope;
+    n->kind = like->kind;
+    n->parent = parent;
+    return n;
+}
+
+static uint32_t node_add(struct grammar *g, const struct node *n, struct err *e)
+{
+    uint32_t id;
+    struct node *p = node_get(g, n, n->parent, &id, e);
+    if (p && !p->kw) *p = *n;
+    return id;
 }
 
 uint32_t schemas_literal(struct grammar *g, const struct json *v, uint32_t parent)
 {
-    struct node n = { .v = v, .doc = g->s.node[parent].doc, .parent = parent,
-                      .res = g->s.node[parent].res, .kind = NODE_LITERAL, .types = (uint8_t)type_of(v),
-                      .draft4 = g->s.node[parent].draft4 };
+    const struct node *up = node_at(g, parent);
+    struct node n = { .v = v, .doc = up->doc, .parent = parent, .res = up->res, .kind = NODE_LITERAL, .types = (uint8_t)type_of(v),
+                      .draft4 = up->draft4, .kw = "" };
     return node_add(g, &n, NULL);
 }
 
 uint32_t schemas_bare(struct grammar *g, uint32_t node)
 {
     struct schemas *s = &g->s;
-    if (s->node[node].bare) return s->node[node].bare;
-    struct node n = s->node[node];
+    struct node *whole = schemas_node(s, node);
+    if (whole->bare) return whole->bare;
+    struct node n = *whole;
     if (n.obj) {
         struct kw_obj *o = arena_small(&g->mem, sizeof *o);
         *o = *n.obj;
@@ -81,9 +110,9 @@ uint32_t schemas_bare(struct grammar *g, uint32_t node)
         n.arr = a;
     }
     if (s->n_node >= MOST_NODE) return NONE;
-    MEM_GROW(s->node, s->n_node, s->cap_node);
-    s->node[s->n_node] = n;
-    return s->node[node].bare = s->n_node++;
+    whole->bare = s->n_node;
+    *node_new(g) = n;
+    return whole->bare;
 }
 
 /* ---- dynamic scopes -------------------------------------------------------------------------- */
@@ -114,7 +143,7 @@ struct reading {
     struct grammar *g;
     struct err *e;
     uint32_t id;
-    struct node n;                      /* a copy: the list of nodes may move */
+    struct node *n;
     const struct res *res;
     const char *kw;                     /* the keyword being read */
     const char *ref, *dynamic;
@@ -130,54 +159,57 @@ static void *part(struct reading *r, size_t n) { return arena_small(&r->g->mem, 
 
 static struct kw_num *num_of(struct reading *r)
 {
-    if (!r->n.num) r->n.num = part(r, sizeof *r->n.num);
-    return r->n.num;
+    if (!r->n->num) r->n->num = part(r, sizeof *r->n->num);
+    return r->n->num;
 }
 
 static struct kw_str *str_of(struct reading *r)
 {
-    if (!r->n.str) {
-        r->n.str = part(r, sizeof *r->n.str);
-        r->n.str->max = NONE;
+    if (!r->n->str) {
+        r->n->str = part(r, sizeof *r->n->str);
+        r->n->str->max = NONE;
     }
-    return r->n.str;
+    return r->n->str;
 }
 
 static struct kw_arr *arr_of(struct reading *r)
 {
-    if (!r->n.arr) {
-        r->n.arr = part(r, sizeof *r->n.arr);
-        *r->n.arr = (struct kw_arr){ .rest = NONE, .contains = NONE, .least = 1, .most = NONE,
+    if (!r->n->arr) {
+        r->n->arr = part(r, sizeof *r->n->arr);
+        *r->n->arr = (struct kw_arr){ .rest = NONE, .contains = NONE, .least = 1, .most = NONE,
                                      .max = NONE, .uneval = NONE };
     }
-    return r->n.arr;
+    return r->n->arr;
 }
 
 static struct kw_obj *obj_of(struct reading *r)
 {
-    if (!r->n.obj) {
-        r->n.obj = part(r, sizeof *r->n.obj);
-        r->n.obj->rest = r->n.obj->names = r->n.obj->max = r->n.obj->uneval = NONE;
+    if (!r->n->obj) {
+        r->n->obj = part(r, sizeof *r->n->obj);
+        r->n->obj->rest = r->n->obj->names = r->n->obj->max = r->n->obj->uneval = NONE;
     }
-    return r->n.obj;
+    return r->n->obj;
 }
 
 static struct kw_in *in_of(struct reading *r)
 {
-    if (!r->n.in) {
-        r->n.in = part(r, sizeof *r->n.in);
-        r->n.in->ref = r->n.in->no = r->n.in->cond = r->n.in->then = r->n.in->other = NONE;
+    if (!r->n->in) {
+        r->n->in = part(r, sizeof *r->n->in);
+        r->n->in->ref = r->n->in->no = r->n->in->cond = r->n->in->then = r->n->in->other = NONE;
     }
-    return r->n.in;
+    return r->n->in;
 }
 
 /* A schema inside of the one being read. */
 static bool child(struct reading *r, const struct json *v, struct bytes name, uint32_t *out)
 {
-    struct node n = { .v = v, .doc = r->n.doc, .res = r->n.res, .scope = r->n.scope, .parent = r->id,
-                      .kw = r->kw, .name = name };
-    *out = node_add(r->g, &n, r->e);
-    return *out != NONE;
+    struct node *n = node_get(r->g, &(struct node){ .v = v, .scope = r->n->scope }, r->id, out, r->e);
+    if (!n || n->kw) return n != NULL;
+    n->doc = r->n->doc;
+    n->res = r->n->res;
+    n->kw = r->kw;
+    n->name = name;
+    return true;
 }
 
 static bool whole_child(struct reading *r, const struct json *v, uint32_t *out)
@@ -276,29 +308,29 @@ static bool kw_type(struct reading *r, const struct json *v)
     if (!have)
         return bad(r, "must be null, boolean, integer, number, string, array or object, or a list "
                       "of these");
-    r->n.types = (uint8_t)have;
+    r->n->types = (uint8_t)have;
     return true;
 }
 
 static bool kw_enum(struct reading *r, const struct json *v)
 {
     if (!json_is(v, JSON_ARRAY)) return bad(r, "must be an array");
-    if (r->n.lits) {                    /* beside const: both, as a conjunction of two schemas */
-        const struct json *one = r->n.lits;
+    if (r->n->lits) {                    /* beside const: both, as a conjunction of two schemas */
+        const struct json *one = r->n->lits;
         bool in = false;
         for (size_t i = 0; i < json_len(v) && !in; i++) in = json_equal(json_at(v, i), one);
-        if (!in) r->n.kind = NODE_FALSE;
+        if (!in) r->n->kind = NODE_FALSE;
         return true;
     }
-    r->n.lits = v;
+    r->n->lits = v;
     return true;
 }
 
 static bool kw_const(struct reading *r, const struct json *v)
 {
-    const struct json *list = r->n.lits;
-    r->n.lits = v;
-    r->n.is_const = true;
+    const struct json *list = r->n->lits;
+    r->n->lits = v;
+    r->n->is_const = true;
     return !list || kw_enum(r, list);
 }
 
@@ -308,7 +340,7 @@ static bool number(struct reading *r, const struct json *v, struct dec *out)
     const char *p = json_number(v, &len);
     if (!p) return bad(r, "must be a number");
     *out = dec_read(&r->g->mem, p, len);
-    if (out->point > 100 || out->n - out->point > 100) r->n.risky = true;  /* there is a limit to digits */
+    if (out->point > 100 || out->n - out->point > 100) r->n->risky = true;  /* there is a limit to digits */
     return true;
 }
 
@@ -421,7 +453,7 @@ static bool kw_items(struct reading *r, const struct json *v)
 /* Counts only beside a list of items. */
 static bool kw_additional_items(struct reading *r, const struct json *v)
 {
-    return !json_is(json_get(r->n.v, "items"), JSON_ARRAY) || whole_child(r, v, &arr_of(r)->rest);
+    return !json_is(json_get(r->n->v, "items"), JSON_ARRAY) || whole_child(r, v, &arr_of(r)->rest);
 }
 
 static bool kw_contains(struct reading *r, const struct json *v)
@@ -443,46 +475,17 @@ static bool kw_unique_items(struct reading *r, const struct json *v)
     return true;
 }
 
-enum { FEW_PROPS = 8 };
-static int by_name(const void *a, const void *b, void *props)
-{
-    const struct kw_prop *p = props;
-    struct bytes x = p[*(const uint32_t *)a].name, y = p[*(const uint32_t *)b].name;
-    int c = memcmp(x.p, y.p, MIN(x.len, y.len));
-    return c ? c : (x.len > y.len) - (x.len < y.len);
-}
-
 static bool kw_properties(struct reading *r, const struct json *v)
 {
     struct kw_obj *o = obj_of(r);
-    if (!members(r, v, &o->prop, &o->n_prop)) return false;
-    o->by_name = o->n_prop > FEW_PROPS ? part(r, o->n_prop * sizeof *o->by_name) : NULL;
-    return true;
-}
-
-/* Sorted when it is first asked for: most objects are never opened. Callers hold the grammar's lock, or compile. */
-static void sort_names(const struct kw_obj *k)
-{
-    for (uint32_t i = 0; i < k->n_prop; i++) k->by_name[i] = i;
-    qsort_r(k->by_name, k->n_prop, sizeof *k->by_name, by_name, k->prop);
+    o->props = v;
+    return members(r, v, &o->prop, &o->n_prop);
 }
 
 uint32_t prop_index(const struct kw_obj *k, struct bytes name)
 {
-    for (uint32_t i = 0; k->n_prop <= FEW_PROPS && i < k->n_prop; i++)
-        if (bytes_same(k->prop[i].name, name)) return i;
-    if (k->n_prop <= FEW_PROPS) return NONE;
-    if (k->by_name[0] == k->by_name[1]) sort_names(k);
-    for (uint32_t lo = 0, hi = k->n_prop; lo < hi;) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        struct bytes at = k->prop[k->by_name[mid]].name;
-        int c = memcmp(name.p, at.p, MIN(name.len, at.len));
-        if (!c) c = (name.len > at.len) - (name.len < at.len);
-        if (!c) return k->by_name[mid];
-        if (c < 0) hi = mid;
-        else lo = mid + 1;
-    }
-    return NONE;
+    size_t at = json_place(k->props, name.p, name.len);
+    return at != SIZE_MAX ? (uint32_t)at : NONE;
 }
 
 static bool kw_pattern_properties(struct reading *r, const struct json *v)
@@ -555,6 +558,7 @@ static bool kw_one_of(struct reading *r, const struct json *v)
 {
     struct kw_in *in = in_of(r);
     if (!children(r, v, &in->one, &in->n_one)) return false;
+    if (in->n_one > 1 && in->n_one <= MOST_APART) in->apart = part(r, in->n_one * in->n_one);
     return in->n_one || bad(r, "must be a list of at least one schema");
 }
 
@@ -626,24 +630,29 @@ static const struct kw_row { const char *name; kw_fn *read; enum draft since, un
     { "uniqueItems", kw_unique_items, DRAFT4, DRAFT2020, ASSERTS },
 };
 
-static uint8_t row_len[LEN(rows)], row_from[128], row_to[128];        /* rows by first letter */
+/* Rows by length, first and last letter; of two that meet the second is found through the first. */
+static uint8_t row_len[LEN(rows)], row_at[256], row_next[LEN(rows)];  /* row + 1, 0: none */
 static pthread_once_t rows_once = PTHREAD_ONCE_INIT;
+
+static uint8_t row_home(const char *key, size_t len)
+{
+    return (uint8_t)(len * 29 + (uint8_t)key[0] * 5 + (uint8_t)key[len - 1] * 3);
+}
+
 static void rows_index(void)
 {
-    for (size_t i = LEN(rows); i-- > 0;) {
-        uint8_t c = (uint8_t)*rows[i].name;
+    for (size_t i = 0; i < LEN(rows); i++) {
         row_len[i] = (uint8_t)strlen(rows[i].name);
-        row_from[c] = (uint8_t)i;
-        if (!row_to[c]) row_to[c] = (uint8_t)(i + 1);
+        uint8_t *at = &row_at[row_home(rows[i].name, row_len[i])];
+        row_next[i] = *at;
+        *at = (uint8_t)(i + 1);
     }
 }
 
 static const struct kw_row *row_of(const char *key, size_t len)
 {
-    uint8_t c = (uint8_t)*key;
-    if (c >= 128) return NULL;
-    for (uint8_t i = row_from[c]; i < row_to[c]; i++)
-        if (row_len[i] == len && !memcmp(rows[i].name, key, len)) return &rows[i];
+    for (uint8_t i = len ? row_at[row_home(key, len)] : 0; i; i = row_next[i - 1])
+        if (row_len[i - 1] == len && !memcmp(rows[i - 1].name, key, len)) return &rows[i - 1];
     return NULL;
 }
 
@@ -652,7 +661,7 @@ static bool read_member(struct reading *r, const struct json_iter *it)
     const struct kw_row *row = row_of(it->key, it->key_len);
     if (!row || r->res->draft < row->since || r->res->draft > row->until) return true;
     if (row->flags & ASSERTS && !r->res->asserts) return true;
-    if (row->flags & RISKY) r->n.risky = true;
+    if (row->flags & RISKY) r->n->risky = true;
     r->kw = row->name;
     return row->read(r, it->value);
 }
@@ -662,23 +671,24 @@ static bool read_member(struct reading *r, const struct json_iter *it)
 /* Node of the schema a reference found; messages name it from its document's root. */
 static uint32_t target(struct reading *r, struct spot to, const char *ref)
 {
-    uint32_t scope = to.res == r->n.res ? r->n.scope : scope_enter(r->g, r->n.scope, to.res);
-    struct node n = { .v = to.v, .doc = r->n.doc, .res = to.res, .scope = scope, .parent = r->id,
+    uint32_t scope = to.res == r->n->res ? r->n->scope : scope_enter(r->g, r->n->scope, to.res);
+    struct node n = { .v = to.v, .doc = r->n->doc, .res = to.res, .scope = scope, .parent = r->id,
                       .kw = *ref == '#' ? ref : "$ref" };
     return node_add(r->g, &n, r->e);
 }
 
 static bool follow(struct reading *r)
 {
-    struct refs *refs = r->g->s.doc[r->n.doc].refs;
-    struct err why = { 0 };
+    struct refs *refs = r->g->s.doc[r->n->doc].refs;
+    struct err why;
+    why.code = 0;                       /* the rest is written when it is set: most references are found */
     struct spot to;
     const char *ref = r->ref ? r->ref : r->dynamic;
     r->kw = r->ref ? "$ref" : r->res->draft == DRAFT2019 ? "$recursiveRef" : "$dynamicRef";
-    struct scope in = r->g->s.scoped ? r->g->s.scope[r->n.scope] : (struct scope){ 0 };
-    bool found = r->ref ? refs_find(refs, r->n.res, ref, &to, &why)
-                        : refs_find_dynamic(refs, r->n.res, ref, in.res, in.n, &to, &why);
-    r->res = refs_res(refs, r->n.res);                  /* the list of resources may have moved */
+    struct scope in = r->g->s.scoped ? r->g->s.scope[r->n->scope] : (struct scope){ 0 };
+    bool found = r->ref ? refs_find(refs, r->n->res, ref, &to, &why)
+                        : refs_find_dynamic(refs, r->n->res, ref, in.res, in.n, &to, &why);
+    r->res = refs_res(refs, r->n->res);                  /* the list of resources may have moved */
     if (!found && why.code == ERR_UNSUPPORTED && r->g->o.relax) {
         schemas_relaxed(r->g, r->id, r->kw);
         return true;
@@ -716,27 +726,27 @@ static struct first_look look_first(const struct json *v)
 /* A schema with an $id of its own is another resource. */
 static void enter_resource(struct reading *r, bool has_id)
 {
-    struct refs *refs = r->g->s.doc[r->n.doc].refs;
-    if (r->n.parent != NONE && has_id) {
-        struct spot own = refs_enter(refs, r->n.res, r->n.v);
-        if (own.res != r->n.res) r->n.scope = scope_enter(r->g, r->n.scope, own.res);
-        r->n.res = own.res;
+    struct refs *refs = r->g->s.doc[r->n->doc].refs;
+    if (r->n->parent != NONE && has_id) {
+        struct spot own = refs_enter(refs, r->n->res, r->n->v);
+        if (own.res != r->n->res) r->n->scope = scope_enter(r->g, r->n->scope, own.res);
+        r->n->res = own.res;
     }
-    r->res = refs_res(refs, r->n.res);
-    r->n.draft4 = r->res->draft == DRAFT4;
+    r->res = refs_res(refs, r->n->res);
+    r->n->draft4 = r->res->draft == DRAFT4;
 }
 
 static bool read_keywords(struct reading *r, const struct json *ref)
 {
-    r->n.kind = NODE_READ;
+    r->n->kind = NODE_READ;
     if (r->res->draft <= DRAFT7 && json_is(ref, JSON_STRING)) {       /* its siblings say nothing */
         r->ref = json_str(ref, NULL);
         return follow(r);
     }
-    for (struct json_iter it = json_iter(r->n.v); json_next(&it);)
+    for (struct json_iter it = json_iter(r->n->v); json_next(&it);)
         if (!read_member(r, &it)) return false;
-    if (r->n.num && r->n.num->has_lo) r->n.num->lo_open |= r->open_lo;
-    if (r->n.num && r->n.num->has_hi) r->n.num->hi_open |= r->open_hi;
+    if (r->n->num && r->n->num->has_lo) r->n->num->lo_open |= r->open_lo;
+    if (r->n->num && r->n->num->has_hi) r->n->num->hi_open |= r->open_hi;
     if (r->ref && !follow(r)) return false;
     r->ref = NULL;
     return !r->dynamic || follow(r);
@@ -744,16 +754,15 @@ static bool read_keywords(struct reading *r, const struct json *ref)
 
 static bool read_node(struct grammar *g, uint32_t id, struct err *e)
 {
-    struct reading r = { .g = g, .e = e, .id = id, .n = g->s.node[id], .kw = "" };
-    r.n.types = T_ALL;
-    if (json_is(r.n.v, JSON_BOOL)) r.n.kind = json_bool(r.n.v) ? NODE_TRUE : NODE_FALSE;
-    else if (!json_is(r.n.v, JSON_OBJECT)) return bad(&r, "a schema must be an object, true or false");
+    struct reading r = { .g = g, .e = e, .id = id, .n = schemas_node(&g->s, id), .kw = "" };
+    r.n->types = T_ALL;
+    if (json_is(r.n->v, JSON_BOOL)) r.n->kind = json_bool(r.n->v) ? NODE_TRUE : NODE_FALSE;
+    else if (!json_is(r.n->v, JSON_OBJECT)) return bad(&r, "a schema must be an object, true or false");
     else {
-        struct first_look first = look_first(r.n.v);
+        struct first_look first = look_first(r.n->v);
         enter_resource(&r, first.id);
         if (!read_keywords(&r, first.ref)) return false;
     }
-    g->s.node[id] = r.n;
     return true;
 }
 
@@ -777,7 +786,7 @@ bool schemas_read(struct grammar *g, struct err *e)
 {
     struct schemas *s = &g->s;
     for (; s->n_read < s->n_node; s->n_read++) {
-        if (s->node[s->n_read].kind != NODE_LITERAL && !read_node(g, s->n_read, e)) {
+        if (schemas_node(s, s->n_read)->kind != NODE_LITERAL && !read_node(g, s->n_read, e)) {
             if (!s->saw_dynamic || s->scoped) return false;
             *e = (struct err){ 0 };
         }
@@ -810,14 +819,11 @@ uint32_t schemas_document(struct grammar *g, const struct json *schema, const ch
     return node_add(g, &n, e);
 }
 
-enum { FIRST_NODES = 32 };               /* half of all schemas have no more */
 void schemas_init(struct grammar *g)
 {
     struct schemas *s = &g->s;
     pthread_once(&rows_once, rows_index);
-    s->cap_node = FIRST_NODES;
-    s->node = mem_alloc(s->cap_node * sizeof *s->node);
-    s->node[s->n_node++] = (struct node){ .parent = NONE, .kw = "", .kind = NODE_READ, .types = T_OBJ };
+    *node_new(g) = (struct node){ .parent = NONE, .kw = "", .kind = NODE_READ, .types = T_OBJ };
     s->n_read = 1;
     MEM_GROW(s->scope, s->n_scope, s->cap_scope);
     s->scope[s->n_scope++] = (struct scope){ 0 };       /* scope 0: nothing entered, or nobody asks */
@@ -833,7 +839,7 @@ void schemas_done(struct grammar *g)
     for (uint32_t i = 0; i < s->n_dfa; i++) dfa_close(s->dfa[i]);
     mem_free(s->dfa);
     mem_free(s->doc);
-    mem_free(s->node);
+    mem_free(s->chunk);
     mem_free(s->scope);
     mem_free(s->node_slot);
     mem_free(s->goal_slot);

@@ -108,6 +108,12 @@ static struct bytes beginning(struct bytes p)
     return (struct bytes){ p.p + 1, n - 1 };
 }
 
+static bool begin_apart(struct bytes a, struct bytes b)
+{
+    size_t n = MIN(a.len, b.len);
+    return n && memcmp(a.p, b.p, n);
+}
+
 bool all_patterns(struct members *mb)
 {
     for (uint32_t i = 0; i < mb->b->n; i++)
@@ -125,12 +131,6 @@ bool all_patterns(struct members *mb)
         if (!strs_make(mb->x, mb->b->item[0].ref / 2, &r, &mb->text[p], &empty)) return false;
     }
     return true;
-}
-
-static bool begin_apart(struct bytes a, struct bytes b)
-{
-    size_t n = MIN(a.len, b.len);
-    return n && memcmp(a.p, b.p, n);
 }
 
 enum { APART_NEW, APART_YES, APART_NO };
@@ -157,7 +157,8 @@ bool is_matched(const struct members *mb, struct bytes pattern)
 
 void match_patterns(struct members *mb, struct bytes name)
 {
-    for (uint32_t p = 0; p < mb->n_pattern; p++) set_matched(mb, p, strs_match(&mb->text[p], name.p, name.len));
+    for (uint32_t p = 0; p < mb->n_pattern; p++)
+        set_matched(mb, p, !begin_apart(mb->begin[p], name) && strs_match(&mb->text[p], name.p, name.len));
 }
 
 /* ---- invented keys --------------------------------------------------------------------------- */

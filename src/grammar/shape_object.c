@@ -27,50 +27,72 @@ static uint32_t name_home(const struct members *mb, struct bytes n)
     return (uint32_t)hash64(n.p, n.len, 5) & (mb->n_slot - 1);
 }
 
+/* Keys that stand in mb->first are found by its own table. */
+static uint32_t n_first(const struct members *mb) { return mb->first ? mb->first->n_prop : 0; }
+
 static void names_rehash(struct members *mb)
 {
     mb->n_slot = mb->n_slot ? mb->n_slot * 2 : 32;
     mb->slot = arena_small(mb->x->tmp, mb->n_slot * sizeof *mb->slot);
-    for (uint32_t i = 0; i < mb->o->n_key; i++) {
+    for (uint32_t i = n_first(mb); i < mb->o->n_key; i++) {
         uint32_t h = name_home(mb, mb->o->key[i].name);
         while (mb->slot[h]) h = (h + 1) & (mb->n_slot - 1);
         mb->slot[h] = i + 1;
     }
 }
 
+/* Room for n keys more. */
+static void keys_grow(struct members *mb, uint32_t n)
+{
+    struct obj *o = mb->o;
+    if (o->n_key + n <= mb->cap_key) return;
+    mb->cap_key = MAX(mb->cap_key * 2, o->n_key + n + 4);
+    struct okey *more = arena_small(&mb->x->g->mem, mb->cap_key * sizeof *more);
+    bool *barred = arena_small(mb->x->tmp, mb->cap_key * sizeof *barred);
+    if (o->n_key) {
+        memcpy(more, o->key, o->n_key * sizeof *more);
+        memcpy(barred, mb->barred, o->n_key * sizeof *barred);
+    }
+    o->key = more;
+    mb->barred = barred;
+}
+
 /* Index of the key with this name, made if need be. */
 uint32_t key_of(struct members *mb, struct bytes name)
 {
     struct obj *o = mb->o;
-    if (o->n_key * 2 >= mb->n_slot) names_rehash(mb);
+    uint32_t at = mb->first ? prop_index(mb->first, name) : NONE;
+    if (at != NONE) return at;
+    if ((o->n_key - n_first(mb)) * 2 >= mb->n_slot) names_rehash(mb);
     uint32_t h = name_home(mb, name);
     for (; mb->slot[h]; h = (h + 1) & (mb->n_slot - 1)) {
         struct bytes have = o->key[mb->slot[h] - 1].name;
         if (have.len == name.len && !memcmp(have.p, name.p, name.len)) return mb->slot[h] - 1;
     }
-    if (o->n_key == mb->cap_key) {
-        struct okey *more = arena_small(&mb->x->g->mem, (mb->cap_key * 2 + 8) * sizeof *more);
-        bool *barred = arena_small(mb->x->tmp, (mb->cap_key * 2 + 8) * sizeof *barred);
-        if (o->n_key) {
-            memcpy(more, o->key, o->n_key * sizeof *more);
-            memcpy(barred, mb->barred, o->n_key * sizeof *barred);
-        }
-        o->key = more;
-        mb->barred = barred;
-        mb->cap_key = mb->cap_key * 2 + 8;
-    }
-    o->key[o->n_key] = (struct okey){ .name = name };
-    mb->barred[o->n_key] = false;
+    keys_grow(mb, 1);
+    o->key[o->n_key].name = name;
     mb->slot[h] = o->n_key + 1;
     return o->n_key++;
+}
+
+/* The properties of the first schema that lists any: no two have the same name. */
+static void first_names(struct members *mb)
+{
+    for (uint32_t i = 0; i < mb->b->n && !mb->first; i++)
+        if (held_obj(mb, i) && held_obj(mb, i)->n_prop) mb->first = held_obj(mb, i);
+    uint32_t n = n_first(mb);
+    keys_grow(mb, n);
+    for (uint32_t p = 0; p < n; p++) mb->o->key[p].name = mb->first->prop[p].name;
+    mb->o->n_key = n;
 }
 
 /* Declared order first: what properties lists; then names that are only required or spoken of. */
 static void held_names(struct members *mb)
 {
+    first_names(mb);
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
-        for (uint32_t p = 0; k && p < k->n_prop; p++) key_of(mb, k->prop[p].name);
+        for (uint32_t p = 0; k && k != mb->first && p < k->n_prop; p++) key_of(mb, k->prop[p].name);
     }
     for (uint32_t i = 0; i < mb->b->n; i++) {
         const struct kw_obj *k = held_obj(mb, i);
@@ -112,6 +134,7 @@ static bool debt_add(struct members *mb, const struct atom *t)
     if (mb->n_debt >= MOST_DEBT)
         return schemas_fail(mb->x->g, mb->x->e, t->node, ERR_LIMIT, "",
                             "more than %d negated schemas for one object", MOST_DEBT);
+    if (!mb->debt) mb->debt = arena_alloc(mb->x->tmp, MOST_DEBT * sizeof *mb->debt);
     struct debt *d = &mb->debt[mb->n_debt++];
     *d = (struct debt){ .node = t->node, .kind = t->kind };
     if (t->kind == NOT_UNEVAL_PROPS) {
@@ -231,6 +254,43 @@ static uint32_t set_absent(struct members *mb, uint32_t split)
     }
     for (uint32_t i = 0; i < n_out; i++) mb->barred[out[i]] = true;
     return n;
+}
+
+/* Nothing that depends on a name but what is listed: no patterns, nothing owed, nothing that looks at what others say. */
+static bool names_are_plain(const struct members *mb)
+{
+    bool plain = !mb->has_names && !mb->n_pattern && !mb->n_debt && !mb->n_must;
+    for (uint32_t i = 0; i < mb->b->n && plain; i++) plain = !held_obj(mb, i) || held_obj(mb, i)->uneval == NONE;
+    return plain;
+}
+
+/* What all schemas say of key i, into ref: how much that is. */
+static uint32_t listed_refs(const struct members *mb, uint32_t i, uint32_t *ref)
+{
+    uint32_t n = 0;
+    for (uint32_t j = 0; j < mb->b->n; j++) {
+        const struct kw_obj *k = held_obj(mb, j);
+        if (!k) continue;
+        uint32_t at = k == mb->first ? i < k->n_prop ? i : NONE : k->n_prop ? prop_index(k, mb->o->key[i].name) : NONE;
+        uint32_t node = at != NONE ? k->prop[at].node : k->rest;
+        if (node != NONE) ref[n++] = node * 2;
+    }
+    return n;
+}
+
+/* The keys of such an object: each has one goal. */
+static bool plain_keys(struct members *mb)
+{
+    struct obj *o = mb->o;
+    uint32_t ref[MOST_BAG];
+    struct alt *alt = arena_small(&mb->x->g->mem, o->n_key * sizeof *alt);
+    for (uint32_t i = 0; i < o->n_key; i++) {
+        struct refs_list l = { .ref = ref, .n = mb->barred[i] ? 0 : listed_refs(mb, i, ref) };
+        if (mb->barred[i] || impossible(mb, &l)) continue;
+        if ((alt[i].goal = expand_goal_of(mb->x, l.ref, l.n)) == NONE) return false;
+        o->key[i].alts = (struct alts){ &alt[i], 1 };
+    }
+    return true;
 }
 
 static bool declared_ways(struct members *mb)
@@ -357,35 +417,62 @@ static void drop_empty_classes(struct obj *o)
     o->n_cls = n;
 }
 
+static bool make_trie(struct grammar *g, struct obj *o, uint32_t *used)
+{
+    struct bytes *name = mem_alloc((o->n_key + 1) * sizeof *name);
+    for (uint32_t i = 0; i < o->n_key; i++) name[i] = o->key[i].name;
+    bool ok = trie_build(&o->trie, &g->mem, name, o->n_key, used);
+    mem_free(name);
+    return ok;
+}
+
+void obj_make_ready(struct grammar *g, struct obj *o)
+{
+    uint32_t counted = 0;               /* obj_finish() has, and found it little enough */
+    pthread_mutex_lock(&g->lock);
+    if (!o->ready) {
+        for (uint32_t i = 0; i < o->n_key; i++) o->key[i].ident = key_is_ident(o->key[i].name);
+        if (!o->trie.node) make_trie(g, o, &counted);
+        atomic_store_explicit(&o->ready, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Room in the grammar for the names: as if none had a letter in common with another, so that their trie can wait until
+ * somebody walks it; it is made now where they might be too much. */
+static bool names_fit(struct grammar *g, struct obj *o)
+{
+    uint64_t most = 1;
+    for (uint32_t i = 0; i < o->n_key; i++) most += o->key[i].name.len;
+    if (most > MOST_TRIE - g->s.n_trie_node) return make_trie(g, o, &g->s.n_trie_node);
+    g->s.n_trie_node += (uint32_t)most;
+    return true;
+}
+
 bool obj_finish(struct expand *x, uint32_t node, struct obj *o)
 {
     struct grammar *g = x->g;
-    struct bytes *name = arena_small(x->tmp, (o->n_key + 1) * sizeof *name);
     o->next_req = arena_small(&g->mem, (o->n_key + 2) * sizeof *o->next_req);
     o->next_req[o->n_key] = o->next_req[o->n_key + 1] = NONE;
     o->cap_key = MOST_KEY;
-    for (uint32_t i = o->n_key; i-- > 0;) {
-        o->next_req[i] = o->key[i].req ? i : o->next_req[i + 1];
-        o->n_req += o->key[i].req;
-        o->key[i].ident = key_is_ident(o->key[i].name);
-        o->cap_key = MAX(o->cap_key, (uint32_t)o->key[i].name.len);
-        name[i] = o->key[i].name;
-    }
-    o->cap_key++;
     o->n_word = (o->n_key + 63) / 64;
     o->req = arena_small(&g->mem, (o->n_word + 1) * sizeof *o->req);
     o->none = arena_small(&g->mem, (o->n_word + 1) * sizeof *o->none);
-    for (uint32_t i = 0; i < o->n_key; i++) {
-        if (o->key[i].req) o->req[i / 64] |= 1ull << (i % 64);
-        for (uint32_t k = 0; k < o->key[i].alts.n; k++) o->key[i].owed |= o->key[i].alts.alt[k].owed;
+    for (uint32_t i = o->n_key; i-- > 0;) {
+        struct okey *k = &o->key[i];
+        o->next_req[i] = k->req ? i : o->next_req[i + 1];
+        o->n_req += k->req;
+        o->cap_key = MAX(o->cap_key, (uint32_t)k->name.len);
+        if (k->req) o->req[i / 64] |= 1ull << (i % 64);
+        for (uint32_t a = 0; a < k->alts.n; a++) k->owed |= k->alts.alt[a].owed;
     }
+    o->cap_key++;
     if (o->n_key && (o->owes || o->min)) drop_empty_classes(o);
     for (uint32_t i = 0; i < o->n_cls; i++)
         for (uint32_t k = 0; k < o->cls[i].alts.n; k++) o->cls_owed |= o->cls[i].alts.alt[k].owed;
     o->id_cost = g->n_obj++;
-    if (!trie_build(&o->trie, &g->mem, name, o->n_key, &g->s.n_trie_node))
-        return schemas_fail(g, x->e, node, ERR_LIMIT, "properties", "names of more than %d bytes", MOST_TRIE);
-    return true;
+    o->trie.id_cost = NONE;
+    return names_fit(g, o) || schemas_fail(g, x->e, node, ERR_LIMIT, "properties", "names of more than %d bytes", MOST_TRIE);
 }
 
 static void held_counts(struct members *mb)
@@ -411,12 +498,17 @@ static bool object_split(struct expand *x, const struct bag *b, uint32_t split, 
     if (ok) held_needs(&mb);
     close_needs(o);
     if (ok) bans(&mb);
-    ok = ok && all_patterns(&mb) && declared_ways(&mb);
-    if (ok) {
-        find_moot(&mb);
-        *n_split = set_absent(&mb, split);
+    ok = ok && all_patterns(&mb);
+    if (ok && names_are_plain(&mb)) ok = plain_keys(&mb);
+    else {
+        ok = ok && declared_ways(&mb);
+        if (ok) {
+            find_moot(&mb);
+            *n_split = set_absent(&mb, split);
+        }
+        ok = ok && declared_keys(&mb);
     }
-    ok = ok && declared_keys(&mb) && invented_keys(&mb);
+    ok = ok && invented_keys(&mb);
     names_forget(&mb.names);
     mem_free(mb.must);
     for (uint32_t i = 0; i < mb.n_debt; i++) names_forget(&mb.debt[i].bad);

@@ -19,10 +19,11 @@ struct members {
     struct expand *x;
     const struct bag *b;
     struct obj *o;
-    uint32_t *slot, n_slot, cap_key;                                  /* names -> key + 1 */
+    const struct kw_obj *first;                                       /* its properties are the first keys, in their order */
+    uint32_t *slot, n_slot, cap_key;                                  /* names of the other keys -> key + 1 */
     bool *barred;                                                     /* [n_key] the key must not come */
     struct key_ways **ways;                                           /* [n_key] once all keys are known */
-    struct debt debt[MOST_DEBT]; uint32_t n_debt;
+    struct debt *debt; uint32_t n_debt;                               /* [MOST_DEBT] */
     struct names names; bool has_names;                               /* propertyNames, opened */
     struct bytes *pattern, *begin; uint32_t n_pattern, cap_pattern;   /* all distinct ones; what surely begins their matches */
     size_t sorted;                                                    /* bytes of automata made to sort names by patterns */

@@ -313,6 +313,6 @@ bool key_alts(struct members *mb, struct key_ways *k, struct alts *out)
     uint32_t cap = 0;
     struct listed l;
     *out = (struct alts){ 0 };
-    if (k && listed_init(mb, k, &l)) return listed_alts(mb, &l, out, &cap);
+    if (k && mb->n_debt && listed_init(mb, k, &l)) return listed_alts(mb, &l, out, &cap);
     return k && alts_from(mb, k->how, 0, &k->said, 0, out, &cap);
 }

@@ -16,6 +16,7 @@ struct share {
     struct bytes *text;                 /* [n_node] of the first (last read) of each class */
     uint32_t *cls, *rep;                /* [n_node] class of a node, named by its last node; its first node */
     uint32_t *slot, n_slot;             /* hash table of classes + 1 */
+    uint32_t (*plain)[T_ALL + 1];       /* [2] classes of nodes that say nothing but types */
 };
 
 static void put(struct share *x, const void *p, size_t n) { str_put(&x->at, p, n); }
@@ -112,7 +113,7 @@ static void put_in(struct share *x, uint32_t self, const struct kw_in *k)
 
 static void put_node(struct share *x, uint32_t id)
 {
-    const struct node *n = &x->s->node[id];
+    const struct node *n = schemas_node(x->s, id);
     put_u32(x, (uint32_t)n->kind << 24 | (uint32_t)n->types << 16 | (uint32_t)n->draft4 << 8 | (uint32_t)n->is_const << 5 |
                (uint32_t)!!n->lits << 4 | (uint32_t)!!n->num << 3 | (uint32_t)!!n->str << 2 | (uint32_t)!!n->arr << 1 | !!n->obj);
     if (n->lits) json_write(&x->at, n->lits, JSON_COMPACT);
@@ -128,9 +129,28 @@ static void put_node(struct share *x, uint32_t id)
     if (n->in) put_in(x, id, n->in);
 }
 
+/* Nothing but types: half of all nodes. */
+static bool says_types(const struct node *n)
+{
+    return n->kind == NODE_READ && !n->lits && !n->num && !n->str && !n->arr && !n->obj && !n->in;
+}
+
+static void classify_types(struct share *x, uint32_t id)
+{
+    const struct node *n = schemas_node(x->s, id);
+    uint32_t *first = &x->plain[n->draft4][n->types];
+    if (!*first) *first = id;
+    x->cls[id] = *first;
+    x->rep[*first] = id;
+}
+
 /* Finds the class of a node, or begins one. */
 static void classify(struct share *x, uint32_t id)
 {
+    if (says_types(schemas_node(x->s, id))) {
+        classify_types(x, id);
+        return;
+    }
     str_clear(&x->at);
     put_node(x, id);
     struct bytes own = { x->at.p, x->at.len };
@@ -232,7 +252,7 @@ static bool compares(const struct schemas *s, const struct node *n)
     if (!n->in || (n->in->n_one < 2 && n->in->no == NONE)) return false;
     bool plain = n->in->no == NONE;
     for (uint32_t i = 0; i < n->in->n_one && plain; i++) {
-        const struct node *k = &s->node[n->in->one[i]];
+        const struct node *k = schemas_node(s, n->in->one[i]);
         plain = !k->in && !k->obj && !k->arr;
     }
     return !plain;
@@ -243,7 +263,7 @@ static bool worth_it(const struct schemas *s)
 {
     bool any = false;
     for (uint32_t i = 1; i < s->n_node; i++) {
-        const struct node *n = &s->node[i];
+        const struct node *n = schemas_node(s, i);
         if ((n->obj && n->obj->uneval != NONE) || (n->arr && n->arr->uneval != NONE)) return false;
         any = any || compares(s, n);
     }
@@ -254,8 +274,8 @@ static bool worth_it(const struct schemas *s)
 static void mark_below(const struct schemas *s, struct marks *m)
 {
     for (uint32_t i = 1; i < s->n_node; i++)
-        if (compares(s, &s->node[i])) mark(m, i);
-    while (m->n) mark_kids(m, &s->node[m->todo[--m->n]]);
+        if (compares(s, schemas_node(s, i))) mark(m, i);
+    while (m->n) mark_kids(m, schemas_node(s, m->todo[--m->n]));
 }
 
 void schemas_share(struct grammar *g)
@@ -271,11 +291,12 @@ void schemas_share(struct grammar *g)
     x.cls = arena_alloc(&x.tmp, s->n_node * sizeof *x.cls);
     x.rep = arena_alloc(&x.tmp, s->n_node * sizeof *x.rep);
     x.slot = arena_zero(&x.tmp, x.n_slot * sizeof *x.slot);
+    x.plain = arena_zero(&x.tmp, 2 * sizeof *x.plain);
     x.cls[0] = x.rep[0] = 0;
     for (uint32_t i = s->n_node; i-- > 1;)
         if (m.on[i]) classify(&x, i);
     for (uint32_t i = 1; i < s->n_node; i++)
-        if (m.on[i]) renumber_node(&x, &s->node[i]);
+        if (m.on[i]) renumber_node(&x, schemas_node(s, i));
     arena_done(&x.tmp);
     str_done(&x.at);
 }
