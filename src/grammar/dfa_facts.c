@@ -35,7 +35,8 @@ void facts_classes(struct dfa *d)
 
 /* ---- liveness ---------------------------------------------------------------------------------- */
 
-struct visit { uint32_t term, from; bool begins; };                    /* begins: the way here from `from` begins a code point */
+/* begins: the way here from `from` begins a code point. next: classes of bytes before it have been gone. */
+struct visit { uint32_t term, from; uint16_t next; bool begins; };
 
 uint32_t facts_guess(const struct terms *s, uint32_t t)
 {
@@ -98,56 +99,80 @@ uint32_t facts_witness(const struct terms *s, uint32_t t)
 /* The terms on the way to a text that ends with `last` more code points than visit `found` has before it. */
 static void mark_alive(struct terms *s, const struct visit *seen, uint32_t found, uint32_t last)
 {
-    for (uint32_t i = found; i != UINT32_MAX; i = seen[i].from) {
+    for (uint32_t i = found; i != INF; i = seen[i].from) {
         term_at(s, seen[i].term)->alive = 1;
         term_at(s, seen[i].term)->witness = last;
         last = plus(last, seen[i].begins);
     }
 }
 
+/* The search for a text: terms met, those still to be derived in `open`, the best guess on top. */
+struct search {
+    struct visit *seen; uint32_t n, cap;
+    struct heap open;
+    uint32_t found, last;               /* the visit after which a text surely ends, so many code points on; INF: none yet */
+};
+
+static void visit_put(struct search *q, struct terms *s, uint32_t term, uint32_t from, bool begins)
+{
+    term_at(s, term)->alive = 3;
+    MEM_GROW(q->seen, q->n, q->cap);
+    heap_put(&q->open, facts_guess(s, term), q->n);
+    q->seen[q->n++] = (struct visit){ term, from, 0, begins };
+}
+
+/* What class c of bytes leads to from visit i: found, or more to look at. True: nearer to the end than the visit is. */
+static bool visit_step(struct dfa *d, struct search *q, uint32_t i, uint32_t c)
+{
+    struct terms *s = &d->s;
+    uint32_t to = d->kind[c] == K_NEVER ? EMPTY : term_derive(s, q->seen[i].term, c), guess = facts_guess(s, q->seen[i].term);
+    if (to == EMPTY) return false;
+    bool begins = d->kind[c] != K_CONT, nearer = false;
+    const struct term *x = term_at(s, to);
+    uint32_t n_part = surely(s, to) || x->op != T_ALT ? 1 : x->b, at = x->a;
+    for (uint32_t k = 0; k < n_part && q->found == INF; k++) {         /* one live branch is enough */
+        uint32_t part = n_part > 1 ? s->list[at + k] : to;
+        if (surely(s, part)) {
+            q->found = i;
+            q->last = plus(facts_witness(s, part), begins);
+        } else if (!term_at(s, part)->alive) {                         /* else dead, or waiting */
+            nearer |= facts_guess(s, part) < guess;
+            visit_put(q, s, part, i, begins);
+        }
+    }
+    return nearer;
+}
+
+/* Goes on with the best visit, class by class. As soon as one leads nearer to the end the rest waits: mostly it leads
+ * on to an end, and most derivatives are never needed. */
+static void visit_best(struct dfa *d, struct search *q)
+{
+    uint32_t i = heap_take(&q->open), n = d->s.n_class;
+    bool nearer = false;
+    while (q->seen[i].next < n && q->found == INF && !nearer) nearer = visit_step(d, q, i, q->seen[i].next++);
+    if (q->seen[i].next < n && q->found == INF) heap_put(&q->open, facts_guess(&d->s, q->seen[i].term), i);
+}
+
 static bool search_alive(struct dfa *d, uint32_t term)
 {
     struct terms *s = &d->s;
-    struct visit *seen = NULL;
-    struct heap open = { 0 };
-    uint32_t n = 0, cap = 0, found = UINT32_MAX, last = INF;
+    struct search q = { .found = INF, .last = INF };
     bool out_of_work = false;
-    MEM_GROW(seen, n, cap);
-    seen[n++] = (struct visit){ term, UINT32_MAX, false };
-    term_at(s, term)->alive = 3;
-    heap_put(&open, 0, 0);
-    while (open.n && found == UINT32_MAX && !out_of_work) {
-        uint32_t i = heap_take(&open);
-        for (uint32_t c = 0; c < s->n_class && found == UINT32_MAX; c++) {
-            if (d->kind[c] == K_NEVER) continue;
-            uint32_t to = term_derive(s, seen[i].term, c);
-            if (to == EMPTY) continue;
-            bool begins = d->kind[c] != K_CONT;
-            if (surely(s, to)) { found = i; last = plus(facts_witness(s, to), begins); break; }
-            const struct term *x = term_at(s, to);
-            uint32_t n_part = x->op == T_ALT ? x->b : 1, at = x->a;
-            for (uint32_t k = 0; k < n_part; k++) {                    /* one live branch is enough */
-                uint32_t part = n_part > 1 ? s->list[at + k] : to;
-                if (surely(s, part)) { found = i; last = plus(facts_witness(s, part), begins); break; }
-                if (term_at(s, part)->alive) continue;                 /* dead, or waiting */
-                term_at(s, part)->alive = 3;
-                MEM_GROW(seen, n, cap);
-                heap_put(&open, facts_guess(s, part), n);
-                seen[n++] = (struct visit){ part, i, begins };
-            }
-        }
-        out_of_work = s->broken || n > ALIVE_WORK;
+    visit_put(&q, s, term, INF, false);
+    while (q.open.n && q.found == INF && !out_of_work) {
+        visit_best(d, &q);
+        out_of_work = s->broken || q.n > ALIVE_WORK;
     }
     d->unsure |= out_of_work;
-    bool alive = found != UINT32_MAX || out_of_work;
-    for (uint32_t i = 0; i < n; i++) term_at(s, seen[i].term)->alive = alive ? 0 : 2;
-    mark_alive(s, seen, found, last);
-    if (alive && found == UINT32_MAX) {
+    bool alive = q.found != INF || out_of_work;
+    for (uint32_t i = 0; i < q.n; i++) term_at(s, q.seen[i].term)->alive = alive ? 0 : 2;
+    mark_alive(s, q.seen, q.found, q.last);
+    if (alive && q.found == INF) {
         term_at(s, term)->alive = 1;
         term_at(s, term)->witness = INF;
     }
-    mem_free(seen);
-    mem_free(open.at);
+    mem_free(q.seen);
+    mem_free(q.open.at);
     return alive;
 }
 

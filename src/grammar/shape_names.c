@@ -241,6 +241,108 @@ static struct sorting sort_further(struct members *mb, const struct sorting *s, 
     return next;
 }
 
+/* ---- is there such a name? --------------------------------------------------------------------- */
+
+enum { WALK_PLACES = 256, WALK_PATTERNS = 12 };
+/* The automata of some patterns side by side: a place is a state of each, then how far a code point is. */
+struct walk {
+    struct dfa *dfa[WALK_PATTERNS]; bool match[WALK_PATTERNS]; uint32_t n;
+    uint32_t at[WALK_PLACES][WALK_PATTERNS + 1], n_at;
+    uint16_t slot[WALK_PLACES * 2];                                   /* hash table of places + 1 */
+};
+
+static bool told_alike(const struct members *mb, uint32_t a, uint32_t b)
+{
+    for (uint32_t i = 0; i < mb->n_pattern; i++)
+        if (mb->text[i].cls[a] != mb->text[i].cls[b]) return false;
+    return true;
+}
+
+/* Fills mb->letter. Bytes are looked up by a hash of their classes first. */
+static void find_letters(struct members *mb)
+{
+    uint64_t sign[256] = { 0 }, known[256];
+    mb->letter = arena_alloc(mb->x->tmp, 256);
+    for (uint32_t i = 0; i < mb->n_pattern; i++)
+        for (uint32_t b = 0; b < 256; b++) sign[b] = mix64(sign[b], mb->text[i].cls[b]);
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t i = 0;
+        if (b && sign[b] == sign[b - 1] && told_alike(mb, b - 1, b)) continue;
+        while (i < mb->n_letter && (known[i] != sign[b] || !told_alike(mb, mb->letter[i], b))) i++;
+        if (i < mb->n_letter) continue;
+        known[mb->n_letter] = sign[b];
+        mb->letter[mb->n_letter++] = (uint8_t)b;
+    }
+}
+
+/* The first n patterns, but for those that what these names match excludes anyway. False: too many. */
+static bool walk_begin(struct members *mb, const struct sorting *s, uint32_t n, struct walk *w)
+{
+    w->n = w->n_at = 0;
+    memset(w->slot, 0, sizeof w->slot);
+    for (uint32_t p = 0; p < n; p++) {
+        bool match = s->matched[p / 64] >> (p % 64) & 1, said = false;
+        for (uint32_t q = 0; q < n && !match && !said; q++) said = s->matched[q / 64] >> (q % 64) & 1 && are_apart(mb, p, q);
+        if (said) continue;
+        if (w->n == WALK_PATTERNS) return false;
+        w->match[w->n] = match;
+        w->dfa[w->n++] = mb->text[p].dfa;
+    }
+    return true;
+}
+
+/* False: too many places. */
+static bool walk_add(struct walk *w, const uint32_t *to)
+{
+    size_t size = (w->n + 1) * sizeof *to;
+    uint32_t last = LEN(w->slot) - 1, h = (uint32_t)hash64(to, size, 3) & last;
+    for (; w->slot[h]; h = (h + 1) & last)
+        if (!memcmp(w->at[w->slot[h] - 1], to, size)) return true;
+    if (w->n_at == WALK_PLACES) return false;
+    memcpy(w->at[w->n_at++], to, size);
+    w->slot[h] = (uint16_t)w->n_at;
+    return true;
+}
+
+static bool walk_ends(const struct walk *w, const uint32_t *at)
+{
+    bool ends = !at[w->n];
+    for (uint32_t i = 0; i < w->n && ends; i++) ends = dfa_accepts(w->dfa[i], at[i]) == w->match[i];
+    return ends;
+}
+
+/* False: no text goes on so. */
+static bool walk_step(const struct walk *w, const uint32_t *at, uint8_t b, uint32_t *to)
+{
+    int utf8 = utf8_dfa((int)at[w->n], b);
+    if (utf8 < 0) return false;
+    to[w->n] = (uint32_t)utf8;
+    for (uint32_t i = 0; i < w->n; i++)
+        if (!(to[i] = dfa_step(w->dfa[i], dfa_classes(w->dfa[i]), at[i], b)) && w->match[i]) return false;
+    return true;
+}
+
+enum told { TOLD_NONE, TOLD_SOME, NOT_TOLD };
+/* Is there a name that matches just those of the first n patterns? Their own automata are at hand: to walk them side by
+ * side costs much less than one of all. */
+static enum told name_exists(struct members *mb, const struct sorting *s, uint32_t n)
+{
+    struct walk w;
+    uint32_t to[WALK_PATTERNS + 1];
+    if (mb->has_names || !walk_begin(mb, s, n, &w)) return NOT_TOLD;
+    if (w.n == 1 && w.match[0]) return dfa_empty(w.dfa[0]) ? TOLD_NONE : TOLD_SOME;
+    if (!mb->letter) find_letters(mb);
+    for (uint32_t i = 0; i < w.n; i++) to[i] = DFA_START;
+    to[w.n] = 0;
+    walk_add(&w, to);
+    for (uint32_t i = 0; i < w.n_at; i++) {
+        if (walk_ends(&w, w.at[i])) return TOLD_SOME;
+        for (uint32_t k = 0; k < mb->n_letter; k++)
+            if (walk_step(&w, w.at[i], mb->letter[k], to) && !walk_add(&w, to)) return NOT_TOLD;
+    }
+    return TOLD_NONE;
+}
+
 /* Splits what is left by pattern p: names that match it, names that do not; empty parts are dropped (of names that match
  * none so far at the end). */
 static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p, bool matches)
@@ -250,12 +352,16 @@ static bool sort_by(struct members *mb, const struct sorting *s, uint32_t p, boo
     for (int match = 1; match >= 0; match--) {
         struct sorting next = sort_further(mb, s, p, match);
         struct strs text;
-        bool empty = false, any = matches || match;
-        if (any && !strs_make(mb->x, mb->b->item[0].ref / 2, &next.rule, &text, &empty)) return false;
-        if (any && text.dfa && (mb->sorted += dfa_bytes(text.dfa)) > MOST_SORTING)
-            return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
-                                "patterns that match keys together in too many ways: more than %d MiB of automata",
-                                MOST_SORTING >> 20);
+        bool any = matches || match, empty;
+        enum told told = any ? name_exists(mb, &next, p + 1) : TOLD_SOME;
+        empty = told == TOLD_NONE;
+        if (told == NOT_TOLD) {
+            if (!strs_make(mb->x, mb->b->item[0].ref / 2, &next.rule, &text, &empty)) return false;
+            if (text.dfa && (mb->sorted += dfa_bytes(text.dfa)) > MOST_SORTING)
+                return schemas_fail(mb->x->g, mb->x->e, mb->b->item[0].ref / 2, ERR_LIMIT, "patternProperties",
+                                    "patterns that match keys together in too many ways: more than %d MiB of automata",
+                                    MOST_SORTING >> 20);
+        }
         if (!empty && !sort_by(mb, &next, p + 1, any)) return false;
     }
     return true;
