@@ -181,6 +181,29 @@ TEST(json_integers_are_exact)
     }
 }
 
+/* Few members are searched one by one, many have a table. */
+TEST(json_says_where_a_member_stands)
+{
+    static const int sizes[] = { 0, 1, 3, 16, 17, 40 };
+    for (size_t k = 0; k < LEN(sizes); k++) {
+        struct str s = { 0 };
+        str_puts(&s, "{");
+        for (int i = 0; i < sizes[k]; i++) str_fmt(&s, "%s\"name%d\":%d", i ? "," : "", i, i);
+        str_puts(&s, "}");
+        struct json *v = json_parse(s.p, s.len, NULL);
+        for (int i = 0; i < sizes[k]; i++) {
+            char name[16];
+            int n = snprintf(name, sizeof name, "name%d!", i);
+            CHECK(json_place(v, name, (size_t)n - 1) == (size_t)i, "%d of %d", i, sizes[k]);
+            CHECK(json_place(v, name, (size_t)n) == SIZE_MAX, "%d of %d, one letter more", i, sizes[k]);
+        }
+        CHECK(json_place(v, "", 0) == SIZE_MAX, "no name, %d members", sizes[k]);
+        json_free(v);
+        str_done(&s);
+    }
+    CHECK(json_place(NULL, "a", 1) == SIZE_MAX, "nothing has no members");
+}
+
 TEST(json_null_is_a_value)
 {
     struct json *o = json_new_object();

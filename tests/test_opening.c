@@ -139,4 +139,59 @@ TEST(debts_in_a_loop_are_settled)
           value, LEN(value), false);
 }
 
+/* Which names match which patterns, all of them together: by the automata of the patterns side by side, and, with more
+ * patterns than are walked so, by one automaton of all. */
+TEST(names_are_sorted_by_all_patterns)
+{
+    static const char *const schema[] = {
+        "{\"patternProperties\":{\"a\":{\"type\":\"string\"},\"b\":{\"minLength\":2},\"a.*b\":{\"maxLength\":2}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^.$\":{\"type\":\"string\"},\"^..$\":{\"type\":\"integer\"},\"a\":{}},\"additionalProperties\":{\"type\":\"null\"},\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^[^a]*$\":{\"type\":\"string\"},\"a\":{\"type\":\"integer\"}},\"additionalProperties\":{\"type\":\"null\"},\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^\\u00e9\":{\"type\":\"string\"},\"^[^a-z]\":{\"minLength\":2},\"c$\":{\"maxLength\":2}},\"additionalProperties\":false,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"^a\":{},\"b\":{},\"c\":{\"type\":\"string\"},\"^.{1,3}$\":{\"minLength\":2}},\"additionalProperties\":{\"type\":\"integer\"},\"minProperties\":1,\"type\":\"object\"}",
+        "{\"patternProperties\":{\"a\":{\"type\":\"string\"}},\"type\":\"object\",\"not\":{\"patternProperties\":{\"b\":{\"type\":\"integer\"},\"^a\":{\"minLength\":2}}}}",
+    };
+    static const char *const value[] = { "{}", "{\"a\":\"x\"}", "{\"a\":\"xx\"}", "{\"a\":1}", "{\"b\":\"x\"}", "{\"b\":\"xx\"}", "{\"b\":1}", "{\"ab\":\"xx\"}", "{\"ab\":\"xxx\"}", "{\"ab\":1}",
+                                         "{\"ba\":\"xxx\"}", "{\"ba\":1}", "{\"\u00e9\":\"xx\"}", "{\"\u00e9\":\"x\"}", "{\"\u00e9" "c\":\"xxx\"}", "{\"\u00e9\":1}", "{\"c\":null}", "{\"c\":\"xxx\"}", "{\"c\":1}",
+                                         "{\"d\":null}", "{\"ddd\":null}", "{\"ac\":\"x\"}", "{\"ac\":\"xx\"}", "{\"abcd\":1}", "{\"abcd\":\"x\"}", "{\"z\":1,\"a\":\"x\"}", "{\"zzzz\":1}" };
+    for (size_t i = 0; i < LEN(schema); i++) agree(schema[i], value, LEN(value), false);
+    struct str s = { 0 };
+    str_puts(&s, "{\"type\":\"object\",\"additionalProperties\":false,\"patternProperties\":{");
+    for (int n = 1; n <= 16; n++) str_fmt(&s, "%s\"^a{%d}\":{\"%s\":%d}", n > 1 ? "," : "", n, n % 2 ? "minimum" : "maximum", n % 2 ? n : 40 - n);
+    str_puts(&s, "}}");
+    static const char *const deep[] = { "{\"a\":1}", "{\"a\":0}", "{\"aa\":38}", "{\"aa\":39}", "{\"aaaaaaaaaaaaaaa\":15}", "{\"aaaaaaaaaaaaaaa\":14}", "{\"aaaaaaaaaaaaaaaa\":24}",
+                                        "{\"aaaaaaaaaaaaaaaa\":25}", "{\"aaaaaaaaaaaaaaaaab\":16,\"ab\":1}", "{\"ba\":1}", "{}" };
+    agree(s.p, deep, LEN(deep), false);
+    str_done(&s);
+}
+
+/* Objects of which nothing but the names of properties is asked, and those that are just beyond. */
+TEST(what_several_schemas_say_of_a_key)
+{
+    static const char many[] = "\"a\":{\"type\":\"integer\"},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},\"h\":{},\"i\":{},\"j\":{},\"k\":{},\"l\":{},\"m\":{},"
+                               "\"n\":{},\"o\":{},\"p\":{},\"q\":{},\"r\":{\"type\":\"null\"}";
+    static const char *const schema[] = {
+        "{\"type\":\"object\",\"properties\":{%s},\"additionalProperties\":false,\"required\":[\"a\"]}",
+        "{\"type\":\"object\",\"properties\":{%s},\"additionalProperties\":{\"type\":\"string\"},\"required\":[\"z\",\"a\"]}",
+        "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"r\":{},\"z\":{\"type\":\"string\"},\"a\":{\"minimum\":2}},\"additionalProperties\":{\"type\":\"null\"}},{\"properties\":{%s}}]}",
+        "{\"type\":\"object\",\"allOf\":[{\"properties\":{%s}},{\"required\":[\"z\"]},{\"properties\":{\"z\":{\"type\":\"string\"},\"b\":false},\"additionalProperties\":{\"not\":{\"type\":\"null\"}}}]}",
+        "{\"type\":\"object\",\"properties\":{%s},\"dependentRequired\":{\"a\":[\"z\"],\"z\":[\"r\"]},\"maxProperties\":3}",
+        "{\"type\":\"object\",\"properties\":{%s},\"not\":{\"properties\":{\"a\":{\"minimum\":2},\"r\":{\"type\":\"null\"}}}}",
+        "{\"type\":\"object\",\"allOf\":[{\"properties\":{%s}}],\"unevaluatedProperties\":false}",
+        "{\"type\":\"object\",\"if\":{\"properties\":{\"r\":{\"type\":\"null\"}}},\"then\":{\"properties\":{%s}},\"else\":{\"required\":[\"a\"]}}",
+    };
+    static const char *const value[] = { "{}", "{\"a\":1}", "{\"a\":2}", "{\"a\":\"x\"}", "{\"r\":null}", "{\"r\":1}", "{\"z\":\"x\"}", "{\"z\":1}", "{\"a\":2,\"z\":\"x\"}",
+                                         "{\"z\":\"x\",\"r\":null,\"a\":1}", "{\"a\":1,\"z\":\"x\",\"r\":null,\"b\":0}", "{\"b\":1,\"z\":\"x\"}", "{\"c\":null,\"z\":\"x\"}", "{\"y\":null}",
+                                         "{\"y\":1,\"z\":\"\"}", "{\"q\":[]}", "{\"q\":null,\"a\":3}" };
+    for (size_t i = 0; i < LEN(schema); i++) {
+        struct str s = { 0 };
+        const char *at = strstr(schema[i], "%s");
+        str_put(&s, schema[i], (size_t)(at - schema[i]));
+        str_puts(&s, many);
+        str_puts(&s, at + 2);
+        agree(s.p, value, LEN(value), false);
+        str_done(&s);
+    }
+}
+
 TEST_MAIN
