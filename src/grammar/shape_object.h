@@ -28,7 +28,7 @@ struct members {
     struct bytes *pattern, *begin; uint32_t n_pattern, cap_pattern;   /* all distinct ones; what surely begins their matches */
     size_t sorted;                                                    /* bytes of automata made to sort names by patterns */
     struct strs *text; uint8_t *apart;                                /* [n_pattern] names that match; [n_pattern^2] APART_… */
-    uint8_t *letter; uint32_t n_letter;                               /* one byte for each way in which they tell bytes apart; NULL: not asked yet */
+    uint8_t *letter; uint32_t n_letter;                               /* a byte for each way in which they tell bytes apart; NULL: not asked */
     uint64_t matched[8];                                              /* patterns that the key at hand matches */
     struct { uint32_t key, ref; } *must; uint32_t n_must, cap_must;   /* what the value of a key must be besides */
     uint32_t refused;                                                 /* debts whose propertyNames refuse the class at hand */
