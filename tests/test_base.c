@@ -71,6 +71,27 @@ TEST(arena_marks_nest)
     arena_done(&a);
 }
 
+TEST(what_is_reserved_lies_in_one_block)
+{
+    static const struct { size_t first, used, want; } row[] = { { 256, 0, 100 }, { 256, 200, 100 }, { 256, 0, 1 << 20 }, { 0, 1000, 3 << 20 } };
+    for (size_t i = 0; i < LEN(row); i++) {
+        struct arena a;
+        arena_init(&a, row[i].first);
+        if (row[i].used) arena_alloc(&a, row[i].used);
+        for (int round = 0; round < 3; round++) {
+            size_t mark = arena_mark(&a), had;
+            arena_reserve(&a, row[i].want);
+            CHECK(arena_mark(&a) == mark, "row %zu: nothing is handed out yet", i);
+            had = arena_bytes(&a);
+            char *p = arena_alloc(&a, row[i].want / 2), *q = arena_alloc(&a, row[i].want - row[i].want / 2);
+            CHECK((size_t)(q - p) < row[i].want / 2 + 64 && arena_bytes(&a) == had, "row %zu: two places %td apart", i, q - p);
+            arena_reset(&a, mark);
+            CHECK(arena_bytes(&a) == had, "row %zu, round %d: %zu bytes held, then %zu", i, round, had, arena_bytes(&a));
+        }
+        arena_done(&a);
+    }
+}
+
 static const struct { const char *why, *text, *error; } json_rows[] = {
     { "object", "{\"a\": [1, -0.5e+3, \"x\\u00e9\\ud83d\\ude00\"], \"b\": null}", NULL },
     { "scalar", " true ", NULL },
@@ -414,6 +435,27 @@ TEST(files_appear_whole)
     str_done(&s);
     unlink(path);
     CHECK(!map_open(&m, path, 0, &e) && e.code == ERR_IO, "%s", e.msg);
+}
+
+/* A thread goes through the pages; it may be anywhere when the mapping is closed, or not be there at all. */
+TEST(a_mapping_is_read_ahead_until_it_is_closed)
+{
+    char path[] = "/tmp/tenon-test-XXXXXX";
+    int fd = mkstemp(path);
+    size_t size = ((size_t)9 << 20) + 123;
+    struct err e = { 0 };
+    CHECK(ftruncate(fd, (off_t)size) == 0 && pwrite(fd, "end", 3, (off_t)size - 3) == 3, "written");
+    close(fd);
+    for (int i = 0; i < 40; i++) {
+        struct map m;
+        CHECK(map_open(&m, path, i % 4 == 3 ? MAP_COPY : 0, &e), "%s", e.msg);
+        map_prefetch(&m);
+        if (i & 1) map_prefetch(&m);
+        if (i & 2) CHECK(!memcmp(m.data + size - 3, "end", 3) && !m.data[size / 2], "content");
+        map_close(&m);
+        CHECK(!m.data && !m.size, "nothing is left");
+    }
+    unlink(path);
 }
 
 TEST(writing_replaces_nothing_but_files)

@@ -85,6 +85,7 @@ void  *arena_small(struct arena *a, size_t n);                        /* zeroed,
 float *arena_f32(struct arena *a, size_t n);                          /* n floats, not cleared */
 char  *arena_str(struct arena *a, const char *s, size_t len);         /* copy with a closing NUL */
 char  *arena_fmt(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void   arena_reserve(struct arena *a, size_t n);                      /* the next n bytes lie in one block, made as large as that */
 size_t arena_bytes(const struct arena *a);                            /* memory held, used or not */
 size_t arena_mark(const struct arena *a);
 void   arena_reset(struct arena *a, size_t mark);                     /* 0: empty, keeps the largest block */
@@ -154,11 +155,12 @@ void       sha256_hex(const void *bytes, size_t n, char out[65]);
 /* ---- files, clock, machine, log ------------------------------------------------------------ */
 
 /* Read-only private mapping with a size snapshot. A file that shrinks while mapped may raise SIGBUS. */
-struct map { const uint8_t *data; size_t size; };
+struct map { const uint8_t *data; size_t size; struct filler *filler; };
 /* MAP_COPY reads all into memory of our own instead; MAP_LOCK keeps it from being paged out. */
 enum { MAP_COPY = 1, MAP_LOCK = 2 };
 bool map_open(struct map *m, const char *path, unsigned flags, struct err *e);         /* an empty file is size 0, data not NULL */
-/* All of it will be read soon: where there is memory for twice as much, reading begins now, in the background. */
+/* All of it will be read soon: where there is memory for twice as much, a thread reads it and enters its pages in the tables
+ * of this process, from now on and until map_close(). Once is enough. */
 void map_prefetch(const struct map *m);
 void map_close(struct map *m);
 

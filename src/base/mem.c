@@ -134,6 +134,13 @@ static void *take_new(struct arena *a, size_t n)
     return a->top->data;
 }
 
+void arena_reserve(struct arena *a, size_t n)
+{
+    struct arena_block *b = a->top;
+    n += 2 * ARENA_ALIGN;                                             /* what comes first may have to be aligned */
+    if (!b || b->cap - b->used < n) a->top = block_new(b, (MAX(n, a->first_bytes) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+}
+
 /* n bytes at a multiple of align, a power of two. */
 static inline void *take(struct arena *a, size_t n, size_t align)
 {
