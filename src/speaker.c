@@ -63,6 +63,7 @@ bool speaker_open(struct speaker *s, const struct speaker_opts *o, struct err *e
     unsigned flags = (o->no_mmap ? MAP_COPY : 0u) | (o->mlock ? MAP_LOCK : 0u);
     s->g = o->path ? gguf_open_as(o->path, flags, e) : embed_open(e);
     if (!s->g) return false;
+    gguf_prefetch(s->g);                        /* while the tokenizer is made */
     if (!(s->pool = pool_open((int)o->n_thread, e))) goto fail;
     if (!(s->ops = cpu_ops_open(s->pool, NULL, e))) goto fail;
     struct engine_opts eo = { .dialect = o->dialect, .n_ctx = (int)o->n_ctx, .n_thread = pool_size(s->pool), .ops = s->ops, .kv = kv };

@@ -270,14 +270,29 @@ static void take_chunk(struct cut *c, struct run *r, int32_t *token)
     }
 }
 
+#define SMALL_THINGS (48 << 10)                                       /* what a pass keeps beside rows of numbers */
+
+/* What the layers keep of n rows at a time, but for experts and adapters: asked for at once, since a block that is
+ * outgrown has been cleared by the system for little. */
+static size_t pass_bytes(const struct model *m, int n)
+{
+    const struct model_config *c = &m->cfg;
+    size_t d = (size_t)c->n_embd, mix = 0, feed = c->n_expert && !c->n_dense ? 0 : 2 * (size_t)c->n_ff;
+    for (int l = 0; l < c->n_layer; l++)
+        mix = MAX(mix, c->n_head_kv[l] ? (size_t)(2 * c->n_head + 2 * c->n_head_kv[l]) * c->head_dim : 4 * d);
+    return (size_t)n * (2 * d + mix + d + feed + d) * sizeof(float) + SMALL_THINGS;
+}
+
 bool model_forward_rows(const struct model *m, struct kv *kv, const struct rows *rows, int n_rows, enum phase phase,
                         struct arena *tmp, float *logits, struct err *e)
 {
-    for (int i = 0; i < n_rows; i++)
+    int64_t n = 0;
+    for (int i = 0; i < n_rows; n += rows[i++].n)
         if (!check(m, &rows[i], e)) return false;
     if (!kv_reserve(kv, rows, n_rows, e)) return false;
     struct run r = { .m = m, .ops = m->ops, .kv = kv, .tmp = tmp, .phase = phase };
     size_t mark = arena_mark(tmp);
+    arena_reserve(tmp, pass_bytes(m, (int)MIN(n, CHUNK)));
     struct cut cut = { .rows = rows, .n_rows = n_rows };
     r.part = arena_alloc(tmp, (size_t)MIN(n_rows, CHUNK) * sizeof *r.part);
     r.group = arena_alloc(tmp, (size_t)MIN(n_rows, CHUNK) * sizeof *r.group);
