@@ -3,6 +3,7 @@
  * Walks over masks of a small made-up vocabulary look for what tables miss: output that does not validate, empty masks, masks
  * that differ from trying every token, budgets that run out, state that depends on more than the bytes. */
 #include "grammar.h"
+#include "grammar/int.h"
 
 /* ---- random walks ---------------------------------------------------------------------------- */
 
@@ -173,6 +174,33 @@ static void check_priced(struct matcher *m, const uint32_t *bits, const uint32_t
         matcher_rollback(m, 1);
         CHECK(fits == in, "token %d (%.*s): %d left, fits %d, in the mask %d", t, t < voc.n ? (int)voc.token[t].len : 0, t < voc.n && voc.token[t].p ? voc.token[t].p : "", left, fits, in);
         if (fits != in) return;
+    }
+}
+
+/* Of one letter, alike for long, or one within the other, with a letter 0, twice: in the order of their bytes, then of their ids. */
+TEST(a_vocabulary_is_sorted)
+{
+    enum { N = 4000 };
+    static struct bytes token[N];
+    static char room[N][40];
+    struct err e = { 0 };
+    for (uint64_t round = 0; round < 3; round++) {
+        for (int t = 0; t < N; t++) {
+            struct rng g = rng_make(11, (uint64_t)t, round);
+            size_t n = 1 + rng_below(&g, round ? 39 : 9), same = round == 2 ? rng_below(&g, (uint32_t)n + 1) : 0;
+            for (size_t i = 0; i < n; i++) room[t][i] = i < same ? 'x' : "ab\0\xff"[rng_below(&g, 4)];
+            token[t] = (struct bytes){ room[t], n };
+        }
+        struct vocab_spec s = { .n_vocab = N, .token = token };
+        struct vocab *v = vocab_open(&s, &e);
+        CHECK(v && v->all.first[v->all.n] == N, "%s", e.msg);
+        for (int i = 1; v && i < N; i++) {
+            struct bytes a = token[v->all.list[i - 1]], b = token[v->all.list[i]];
+            int c = memcmp(a.p, b.p, MIN(a.len, b.len));
+            bool twins = !c && a.len == b.len;
+            CHECK(c < 0 || (!c && (a.len < b.len || (twins && v->all.list[i - 1] < v->all.list[i]))), "place %d of round %d", i, (int)round);
+        }
+        vocab_close(v);
     }
 }
 

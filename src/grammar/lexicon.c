@@ -10,27 +10,84 @@
 
 #include "grammar/int.h"
 
-static const struct bytes *sort_bytes;                  /* under sort_lock: qsort has no context */
-static uint64_t last_id;
-static pthread_mutex_t sort_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint64_t last_id;
 
-static int token_cmp(const void *a, const void *b)
+/* ---- sorting --------------------------------------------------------------------------------- */
+
+/* By eight bytes at a time, as a number: texts that agree in those are sorted by the next eight. */
+#define KEY 8
+#define FEW 24                                          /* so many are faster one by one */
+
+struct keyed { uint64_t key; int32_t id; uint8_t len; }; /* bytes from `off` on and how many there are, KEY + 1: more */
+struct sorter { const struct bytes *text; uint32_t count[KEY + 1][256]; };
+
+static int byte_of(const struct keyed *x, int i) { return i ? (int)(x->key >> (8 * (i - 1)) & 255) : x->len; }
+
+static bool comes_later(const struct sorter *s, int32_t x, int32_t y, size_t off)
 {
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    struct bytes p = sort_bytes[x], q = sort_bytes[y];
-    int c = memcmp(p.p, q.p, MIN(p.len, q.len));
-    if (c) return c;
-    if (p.len != q.len) return p.len < q.len ? -1 : 1;
-    return (x > y) - (x < y);
+    struct bytes p = s->text[x], q = s->text[y];
+    int c = memcmp(p.p + off, q.p + off, MIN(p.len, q.len) - off);
+    return c ? c > 0 : p.len > q.len;
 }
 
-/* Sorts token ids by text[id]. */
+static void read_keys(struct sorter *s, struct keyed *x, int n, size_t off)
+{
+    memset(s->count, 0, sizeof s->count);
+    for (int k = 0; k < n; k++) {
+        struct bytes b = s->text[x[k].id];
+        uint64_t key = 0;
+        memcpy(&key, b.p + off, MIN(b.len - off, (size_t)KEY));
+        x[k].key = __builtin_bswap64(key);
+        x[k].len = (uint8_t)MIN(b.len - off, (size_t)KEY + 1);
+        for (int i = 0; i <= KEY; i++) s->count[i][byte_of(&x[k], i)]++;
+    }
+}
+
+/* The length first, since it counts least, then the bytes from the last to the first; returns where the items are then. */
+static struct keyed *sort_by_keys(struct sorter *s, struct keyed *x, struct keyed *room, int n)
+{
+    for (int i = 0; i <= KEY; i++) {
+        if (s->count[i][byte_of(x, i)] == (uint32_t)n) continue;
+        uint32_t at[256], sum = 0;
+        for (int b = 0; b < 256; b++) at[b] = sum, sum += s->count[i][b];
+        for (int k = 0; k < n; k++) room[at[byte_of(&x[k], i)]++] = x[k];
+        struct keyed *was = x;
+        x = room, room = was;
+    }
+    return x;
+}
+
+/* Items whose texts agree before `off`; equal ones keep their order. room: for as many. */
+static void sort_items(struct sorter *s, struct keyed *x, struct keyed *room, int n, size_t off)
+{
+    if (n < FEW) {
+        for (int i = 1, k; i < n; i++) {
+            struct keyed v = x[i];
+            for (k = i; k && comes_later(s, x[k - 1].id, v.id, off); k--) x[k] = x[k - 1];
+            x[k] = v;
+        }
+        return;
+    }
+    read_keys(s, x, n, off);
+    struct keyed *at = sort_by_keys(s, x, room, n);
+    if (at != x) memcpy(x, at, (size_t)n * sizeof *x);
+    for (int i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && x[end].key == x[i].key && x[end].len == x[i].len;) end++;
+        if (end - i > 1 && x[i].len > KEY) sort_items(s, x + i, room + i, end - i, off + KEY);
+    }
+}
+
+/* Sorts token ids by text[id]; equal texts stay in the order in which they come. */
 static void sort_tokens(const struct bytes *text, int32_t *list, int n)
 {
-    pthread_mutex_lock(&sort_lock);
-    sort_bytes = text;
-    if (n) qsort(list, (size_t)n, sizeof *list, token_cmp);
-    pthread_mutex_unlock(&sort_lock);
+    struct sorter *s = mem_alloc(sizeof *s);
+    struct keyed *x = mem_alloc(2 * ((size_t)n + 1) * sizeof *x);
+    s->text = text;
+    for (int i = 0; i < n; i++) x[i].id = list[i];
+    sort_items(s, x, x + n, n, 0);
+    for (int i = 0; i < n; i++) list[i] = x[i].id;
+    mem_free(x);
+    mem_free(s);
 }
 
 static size_t common(struct bytes a, struct bytes b)
@@ -153,6 +210,10 @@ static int content_len(struct bytes b, int esc, int *head, int *pending)
     for (size_t i = 0; i < b.len; i++) {
         uint8_t out[4];
         int n_out;
+        if (lex == LEX_NORMAL && byte_is_bare((uint8_t)b.p[i]) && (uint8_t)b.p[i] < 0x80) {
+            n++;
+            continue;
+        }
         enum lex_result r = lex_step(&lex, &part, esc, false, (uint8_t)b.p[i], out, &n_out);
         if (r == LEX_CLOSE) { *head = (int)i; return n; }
         if (r == LEX_NO) return -1;
@@ -303,7 +364,7 @@ static void token_facts(struct vocab *v)
         size_t plain = 0, digits = 0;
         for (size_t i = 0; i < b.len; i++) {
             uint8_t x = (uint8_t)b.p[i];
-            if (s >= 0) s = utf8_dfa(s, x);
+            if (s > 0 || (!s && x >= 0x80)) s = utf8_dfa(s, x);
             if (x < 0x20 || x == '"' || x == '\\') plain = i + 1;
             if (x < '0' || x > '9') digits = i + 1;
         }
@@ -321,23 +382,29 @@ static void token_facts(struct vocab *v)
 static int blank_lines(struct bytes b)
 {
     int lines = 0;
+    if (!b.len || b.len > MOST_BLANK) return -1;
     for (size_t i = 0; i < b.len; i++) {
-        if (!b.p[i] || !strchr(" \t\r\n", b.p[i])) return -1;
-        lines += b.p[i] == '\n';
+        char c = b.p[i];
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') return -1;
+        lines += c == '\n';
     }
-    return b.len && b.len <= MOST_BLANK ? lines : -1;
+    return lines;
 }
 
 static void blanks_build(struct vocab *v)
 {
-    uint32_t n = 0;
-    v->blank = arena_alloc(&v->mem, ((size_t)v->n_vocab + 1) * sizeof *v->blank);
+    uint32_t n = 0, n_any = 0;
+    int32_t *any = mem_alloc(((size_t)v->n_vocab + 1) * sizeof *any);
+    for (int t = 0; t < v->n_vocab; t++)
+        if (blank_lines(v->bytes[t]) >= 0) any[n_any++] = t;
+    v->blank = arena_alloc(&v->mem, ((size_t)n_any + 1) * sizeof *v->blank);
     for (int lines = 0; lines < 3; lines++)
         for (uint32_t len = 0; len <= MOST_BLANK; len++) {
-            for (int t = 0; len && t < v->n_vocab; t++)
-                if (v->bytes[t].len == len && blank_lines(v->bytes[t]) == lines) v->blank[n++] = t;
+            for (uint32_t i = 0; len && i < n_any; i++)
+                if (v->bytes[any[i]].len == len && blank_lines(v->bytes[any[i]]) == lines) v->blank[n++] = any[i];
             v->blank_end[lines][len] = n;
         }
+    mem_free(any);
 }
 
 static bool copy_tokens(struct vocab *v, const struct vocab_spec *s, struct err *e)
@@ -414,9 +481,7 @@ struct vocab *vocab_open(const struct vocab_spec *s, struct err *e)
     arena_init(&v->mem, 1 << 20);
     v->n_vocab = s->n_vocab;
     v->n_word = MASK_WORDS(s->n_vocab);
-    pthread_mutex_lock(&sort_lock);
     v->id = ++last_id;
-    pthread_mutex_unlock(&sort_lock);
     v->encode = s->encode;
     v->encode_ctx = s->encode_ctx;
     if (!copy_tokens(v, s, e)) { vocab_close(v); return NULL; }
