@@ -159,6 +159,25 @@ static size_t merge_slowly(const struct tokenizer *t, int32_t *id, size_t n)
     }
 }
 
+/* What a merge makes is the first token of that text, wherever it stands: behind that of the merge before, elsewhere, twice,
+ * beside one that only looks like it. */
+TEST(a_merge_makes_the_first_token_of_its_text)
+{
+    static const char *const more[] = { "ab", "bc", "abc", "bc", "abc", "cd", "abcd" };
+    static const char *const lines[] = { "a b", "b c", "a bc", "ab c", "c d", "abc d" };
+    static const char *const makes[] = { "ab", "bc", "abc", "abc", "cd", "abcd" };
+    struct recipe r = { .pre = "gpt-2", .more = more, .n_more = LEN(more), .merge = lines, .n_merge = LEN(lines), .bos = -1 };
+    struct err e = { 0 };
+    struct made m = make(&r, &e);
+    CHECK(m.t && m.t->n_merge == (int)LEN(lines), "%s", e.msg);
+    for (size_t i = 0; m.t && i < LEN(makes); i++) {
+        int32_t first = 0;
+        while (!bytes_eq(m.t->bytes[first], makes[i])) first++;
+        CHECK(m.t->merge[i].ab == first, "%s: token %d, must be %d", lines[i], m.t->merge[i].ab, first);
+    }
+    unmake(&m);
+}
+
 TEST(the_heap_merges_as_the_rule_says)
 {
     static const char *const more[] = { "aa", "ab", "ba", "aab", "aba", "aaa", "bb", "abab", "aaaa" };

@@ -36,7 +36,13 @@ int64_t bpe_decode(struct bytes text, char *out)
     const char *p = text.p, *end = p + text.len;
     int64_t n = 0;
     while (p < end) {
-        int step = 1, b = char_to_byte(utf8_next(p, end, &step));
+        uint8_t c = (uint8_t)*p;
+        if (c > 32 && c < 127) {                  /* nearly all of them */
+            out[n++] = *p++;
+            continue;
+        }
+        bool pair = c >= 0xc2 && c < 0xe0 && end - p > 1 && ((uint8_t)p[1] & 0xc0) == 0x80; /* nearly all others: of two bytes */
+        int step = 2, b = char_to_byte(pair ? (c & 31) << 6 | ((uint8_t)p[1] & 63) : utf8_next(p, end, &step));
         if (b < 0) return -1;
         out[n++] = (char)b;
         p += step;
@@ -46,8 +52,15 @@ int64_t bpe_decode(struct bytes text, char *out)
 
 /* ---- merges ---------------------------------------------------------------------------------- */
 
-/* One line "A B": both parts and the two joined must be tokens. buf: room for the line. */
-static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, struct merge *m,
+/* The token of a merge stands as a rule behind that of the merge before. */
+static int32_t find_joined(const struct tokenizer *t, const char *p, size_t len, int32_t guess)
+{
+    bool may = guess < t->n_vocab && t->is_plain[guess] && t->bytes[guess].len == len;
+    return may && !memcmp(t->bytes[guess].p, p, len) ? guess : strmap_find(&t->plain, p, len);
+}
+
+/* One line "A B": both parts and the two joined must be tokens. buf: room for the line; guess: the joined one, perhaps. */
+static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, int32_t guess, struct merge *m,
                        struct err *e)
 {
     const char *gap = line.len > 2 ? memchr(line.p + 1, ' ', line.len - 2) : NULL;
@@ -58,7 +71,7 @@ static bool read_merge(const struct tokenizer *t, struct bytes line, char *buf, 
     if (nb >= 0) {
         m->a = strmap_find(&t->plain, buf, (size_t)na);
         m->b = strmap_find(&t->plain, buf + na, (size_t)nb);
-        m->ab = strmap_find(&t->plain, buf, (size_t)(na + nb));
+        m->ab = find_joined(t, buf, (size_t)(na + nb), guess);
         if (m->a >= 0 && m->b >= 0 && m->ab >= 0) return true;
     }
     const char *what = nb < 0     ? "is not written in byte-level characters"
@@ -80,7 +93,7 @@ bool bpe_merges(struct tokenizer *t, const struct gguf *g, struct err *e)
     t->merge = mem_alloc(MAX(n, 1) * sizeof *t->merge);
     for (size_t i = 0; ok && i < n; i++) {
         t->merge[i].order = (uint32_t)i;
-        ok = read_merge(t, line[i], buf, &t->merge[i], e) ||
+        ok = read_merge(t, line[i], buf, i ? t->merge[i - 1].ab + 1 : 0, &t->merge[i], e) ||
              err_in(e, "tokenizer.ggml.merges[%zu]", i);
     }
     if (ok) {

@@ -25,7 +25,8 @@ enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TO
                   TOKEN_BYTE };
 
 /* Open addressing over byte strings kept elsewhere; a slot holds id + 1, 0 is free. */
-struct strmap { int32_t *slot; size_t mask; const struct bytes *key; };
+struct strslot { int32_t next; uint32_t mark; };                       /* mark: half of the hash */
+struct strmap { struct strslot *slot; size_t mask; const struct bytes *key; };
 void    strmap_init(struct strmap *m, const struct bytes *key, size_t n_most);
 bool    strmap_add(struct strmap *m, int32_t id);          /* false: that string is there already */
 int32_t strmap_find(const struct strmap *m, const char *p, size_t len); /* -1: not there */
@@ -37,6 +38,7 @@ struct tokenizer {
     struct bytes *text;                        /* [n_vocab] as in the file, lent from its mapping */
     struct bytes *bytes;                           /* [n_vocab] decoded; empty for control tokens */
     uint8_t *type;                                                   /* [n_vocab] enum token_type */
+    uint8_t *is_plain;                                                /* [n_vocab] found by its bytes in `plain` */
     uint8_t *eog;                                                     /* [n_vocab] */
     char *blob;                                                       /* the decoded bytes */
     struct strmap plain;               /* decoded bytes of the tokens that text can be made of */

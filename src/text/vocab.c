@@ -29,27 +29,33 @@ void strmap_init(struct strmap *m, const struct bytes *key, size_t n_most)
     *m = (struct strmap){ mem_zero(cap * sizeof *m->slot), cap - 1, key };
 }
 
-static int32_t *strmap_slot(const struct strmap *m, const char *p, size_t len)
+/* Half of the hash stands in the slot, so that only the right key is looked at: each lies somewhere else in memory. */
+static size_t strmap_slot(const struct strmap *m, const char *p, size_t len, uint32_t *mark)
 {
-    size_t i = hash64(p, len, 0) & m->mask;
-    for (; m->slot[i]; i = (i + 1) & m->mask) {
-        struct bytes k = m->key[m->slot[i] - 1];
+    uint64_t h = hash64(p, len, 0);
+    size_t i = h & m->mask;
+    *mark = (uint32_t)(h >> 32);
+    for (; m->slot[i].next; i = (i + 1) & m->mask) {
+        if (m->slot[i].mark != *mark) continue;
+        struct bytes k = m->key[m->slot[i].next - 1];
         if (k.len == len && !memcmp(k.p, p, len)) break;
     }
-    return &m->slot[i];
+    return i;
 }
 
 bool strmap_add(struct strmap *m, int32_t id)
 {
-    int32_t *slot = strmap_slot(m, m->key[id].p, m->key[id].len);
-    if (*slot) return false;
-    *slot = id + 1;
+    uint32_t mark;
+    size_t i = strmap_slot(m, m->key[id].p, m->key[id].len, &mark);
+    if (m->slot[i].next) return false;
+    m->slot[i] = (struct strslot){ id + 1, mark };
     return true;
 }
 
 int32_t strmap_find(const struct strmap *m, const char *p, size_t len)
 {
-    return *strmap_slot(m, p, len) - 1;
+    uint32_t mark;
+    return m->slot[strmap_slot(m, p, len, &mark)].next - 1;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -90,6 +96,7 @@ static bool read_tokens(struct tokenizer *t, const struct gguf *g, struct err *e
     t->bytes = mem_zero(n * sizeof *t->bytes);
     t->type = mem_alloc(n);
     t->eog = mem_zero(n);
+    t->is_plain = mem_zero(n);
     for (size_t i = 0; i < n; i++) total += t->text[i].len;
     t->blob = mem_alloc(total + 1);
     return read_types(t, g, e);
@@ -225,7 +232,7 @@ static void index_tokens(struct tokenizer *t)
         }
         t->bytes[i] = (struct bytes){ at, (size_t)n };
         at += n;
-        if (n) strmap_add(&t->plain, i);
+        t->is_plain[i] = n && strmap_add(&t->plain, i);
     }
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] < 0) t->byte_id[b] = strmap_find(&t->plain, (char[]){ (char)b }, 1);
@@ -307,7 +314,7 @@ fail:
 void tok_close(struct tokenizer *t)
 {
     if (!t) return;
-    void *const parts[] = { t->text, t->bytes, t->type, t->eog, t->blob, t->plain.slot,
+    void *const parts[] = { t->text, t->bytes, t->type, t->eog, t->is_plain, t->blob, t->plain.slot,
                             t->special.slot, t->special_pair, t->special_len, t->merge,
                             t->merge_slot };
     for (size_t i = 0; i < LEN(parts); i++) mem_free(parts[i]);
