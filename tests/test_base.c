@@ -383,12 +383,15 @@ TEST(sha256_is_the_standards)
     }
 }
 
+/* What threads are to read soon is anything: nothing of it is read. */
 TEST(pool_runs_every_thread_once_a_round)
 {
     struct err e = { 0 };
     struct pool *p = pool_open(4, &e);
     _Atomic int hits[4] = { 0 };
     for (int i = 0; i < 2000; i++) {
+        const struct bytes soon[] = { { "x", 1 }, { (const char *)8, 100000 }, { (const char *)hits, sizeof hits }, { NULL, 0 } };
+        for (int t = 0; t < 6 && i % 2; t++) pool_soon(p, t, soon[(i / 2 + t) % 4]);
         pool_run(p, count, hits);
         if (i % 500 == 0) usleep(3000);                               /* long enough for workers to fall asleep */
     }

@@ -630,6 +630,43 @@ TEST(every_family_computes_as_the_reference_does)
         }
 }
 
+static const struct mat *multiplied[256], *was_last;
+static int n_multiplied;
+static void noting_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph)
+{
+    bool said = was_last && was_last->n_soon == n_mm;
+    for (int i = 0; said && i < n_mm; i++) said = was_last->soon + i == mm[i].w;
+    if (said) multiplied[n_multiplied++] = mm[0].w;
+    else CHECK(!was_last || !was_last->n_soon, "call %d: another product was said to follow", n_multiplied);
+    was_last = mm[n_mm - 1].w;
+    ref_ops()->matmul(ctx, mm, n_mm, x, n, ph);
+}
+
+/* Each product but the first is the one that was said to follow; around experts nothing is said. */
+TEST(what_is_said_to_follow_follows)
+{
+    int32_t token = 1;
+    for (size_t f = 0; f < LEN(families); f++) {
+        struct err e = { 0 };
+        struct ops ops = *ref_ops();
+        ops.matmul = noting_matmul;
+        struct gguf *g = make(families[f].name, DT_F32, NULL, NULL);
+        struct model *m = model_open(g, &ops, &e);
+        struct kv *kv = m ? kv_open(m, 8, 1, &e) : NULL;
+        struct arena tmp;
+        arena_init(&tmp, 0);
+        n_multiplied = 0, was_last = NULL;
+        struct batch b = { .n = 1, .seq = kv ? kv_seq_new(kv) : 0, .token = &token, .n_logits = 1, .phase = PHASE_DECODE };
+        CHECK(kv && model_forward(m, kv, &b, &tmp, whole, &e), "%s: %s", families[f].name, e.msg);
+        int dense = MIN(families[f].first_moe, LAYERS), all = 4 * LAYERS; /* mix, out, gate and up, down of each; one is first, the head last */
+        CHECK(dense < LAYERS ? n_multiplied < all : n_multiplied == all, "%s: %d of %d said", families[f].name, n_multiplied, all);
+        arena_done(&tmp);
+        kv_close(kv);
+        model_close(m);
+        gguf_close(g);
+    }
+}
+
 static void must_run(const char *family, void (*change)(struct gguf_out *), float *logits)
 {
     struct rig r = rig_open(make(family, DT_F32, NULL, change), NULL, 1, N, 1);

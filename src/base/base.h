@@ -137,6 +137,9 @@ void         pool_run(struct pool *p, pool_fn *fn, void *ctx);        /* on ever
 /* The same where fn takes its work from a shared counter: on this thread and on those that come before it
  * is through; returns when nobody runs fn any more. */
 void         pool_share(struct pool *p, pool_fn *fn, void *ctx);
+/* Before a round: what a thread is going to read after it. From when it is through until the next round begins it asks
+ * the memory for that. Forgotten with the round; no thread reads it, so it need not stay. NULL is fine. */
+void         pool_soon(struct pool *p, int thread, struct bytes what);
 
 /* ---- random numbers, hashes ---------------------------------------------------------------- */
 

@@ -5,7 +5,8 @@
  * leaves. pool_run() closes the round when every worker has been inside, pool_share() as soon as the
  * caller itself is through, so that a worker the system has put aside is not waited for.
  * Kernels of a decode step are microseconds apart, so workers spin for a while before they sleep on a
- * condition variable; the caller spins for whoever is still inside.
+ * condition variable; the caller spins for whoever is still inside. Who spins and knows what it is to read next
+ * (pool_soon) asks the memory for it meanwhile.
  *
  * True at all times: the job is only written while the round is closed and nobody is inside; a worker
  * enters a round at most once. One caller at a time. */
@@ -31,6 +32,7 @@ struct pool {
     _Atomic bool quit;
     pool_fn *fn;
     void *ctx;
+    struct bytes *soon;                                               /* [n]; part of the job */
 };
 struct worker_arg { struct pool *p; int thread; };
 
@@ -48,12 +50,25 @@ static void relax(void)
 #endif
 }
 
+#define LINE ((size_t)64)
+
+/* A turn of waiting: asks for a few lines of what comes soon, as long as there are any. */
+static void wait_a_turn(struct bytes *soon)
+{
+    if (!soon->len) relax();
+    for (int i = 0; i < 4 && soon->len; i++) {
+        size_t n = MIN(soon->len, LINE);
+        __builtin_prefetch(soon->p, 0, 2);
+        *soon = (struct bytes){ soon->p + n, soon->len - n };
+    }
+}
+
 /* Returns when the round is no longer `seen`: first spinning, then asleep. */
-static void wait_round(struct pool *p, unsigned seen)
+static void wait_round(struct pool *p, unsigned seen, struct bytes soon)
 {
     for (int i = 0; i < SPINS; i++) {
         if (round_of(atomic_load_explicit(&p->gate, memory_order_acquire)) != seen) return;
-        relax();
+        wait_a_turn(&soon);
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->asleep, 1);
@@ -75,10 +90,13 @@ static void *work(void *arg)
 {
     struct worker_arg w = *(struct worker_arg *)arg;
     mem_free(arg);
+    struct bytes soon = { 0 };
     for (unsigned seen = 0;;) {
-        wait_round(w.p, seen);
+        wait_round(w.p, seen, soon);
+        soon.len = 0;
         if (atomic_load(&w.p->quit)) return NULL;
         if (!enter(w.p, &seen)) continue;
+        soon = w.p->soon[w.thread];
         w.p->fn(w.p->ctx, w.thread, w.p->n);
         atomic_fetch_add_explicit(&w.p->done, 1, memory_order_release);
         atomic_fetch_sub_explicit(&w.p->gate, 1, memory_order_release);
@@ -103,6 +121,7 @@ struct pool *pool_open(int n_thread, struct err *e)
     pthread_cond_init(&p->wake, NULL);
     atomic_store(&p->gate, CLOSED);
     p->worker = mem_zero((size_t)want * sizeof *p->worker);
+    p->soon = mem_zero((size_t)want * sizeof *p->soon);
     p->n = 1;
     for (int i = 1; i < want; i++) {
         struct worker_arg *a = mem_alloc(sizeof *a);
@@ -127,6 +146,7 @@ void pool_close(struct pool *p)
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     mem_free(p->worker);
+    mem_free(p->soon);
     mem_free(p);
 }
 
@@ -145,9 +165,9 @@ static void begin(struct pool *p, pool_fn *fn, void *ctx)
 }
 
 /* Spins; gives the core away when there are fewer cores than threads. */
-static void pause_for(int *spins)
+static void pause_for(int *spins, struct bytes *soon)
 {
-    relax();
+    wait_a_turn(soon);
     if (++*spins > SPINS) sched_yield();
 }
 
@@ -155,7 +175,8 @@ static void finish(struct pool *p)
 {
     int spins = 0;
     atomic_fetch_or(&p->gate, CLOSED);
-    while (atomic_load_explicit(&p->gate, memory_order_acquire) & INSIDE) pause_for(&spins);
+    while (atomic_load_explicit(&p->gate, memory_order_acquire) & INSIDE) pause_for(&spins, &p->soon[0]);
+    memset(p->soon, 0, (size_t)p->n * sizeof *p->soon);
 }
 
 void pool_run(struct pool *p, pool_fn *fn, void *ctx)
@@ -165,7 +186,7 @@ void pool_run(struct pool *p, pool_fn *fn, void *ctx)
         return;
     }
     begin(p, fn, ctx);
-    for (int spins = 0; atomic_load_explicit(&p->done, memory_order_acquire) < p->n - 1;) pause_for(&spins);
+    for (int spins = 0; atomic_load_explicit(&p->done, memory_order_acquire) < p->n - 1;) pause_for(&spins, &p->soon[0]);
     finish(p);
 }
 
@@ -177,4 +198,9 @@ void pool_share(struct pool *p, pool_fn *fn, void *ctx)
     }
     begin(p, fn, ctx);
     finish(p);
+}
+
+void pool_soon(struct pool *p, int thread, struct bytes what)
+{
+    if (p && thread < p->n) p->soon[thread] = what;
 }

@@ -4,7 +4,8 @@
  * The input is brought into each form that the products ask for once; then rows are handed out
  * in pieces. The pieces of all products together are cut into one range a thread, which takes its
  * own in order (so that what a kernel reads ahead is what the same thread comes to next) and then
- * those that others have left, so that a thread that is slowed down takes fewer. Pieces are whole
+ * those that others have left, so that a thread that is slowed down takes fewer. In decode a thread
+ * that finds nothing left asks for the beginning of its range of the next products. Pieces are whole
  * panels (prefill) or a few rows (decode); a row's result does not depend on who computes it. Small products stay on the calling thread: waking another costs
  * more than they do. Where a kernel of rows gives the same bits as the prefill kernel, a few prompt
  * tokens go that way: a panel is not worth unpacking for them. */
@@ -166,6 +167,26 @@ static void cut_ranges(struct job *j, int n_thread)
     }
 }
 
+#define SOON (64 << 10) /* bytes: a small part of the second-level cache */
+
+/* To every thread where its range of the products after these will begin. */
+static void say_soon(const struct job *j, struct pool *pool)
+{
+    const struct mat *last = j->p[j->n_mm - 1].mm->w, *w = last->soon;
+    int n = pool_size(pool), n_range = MIN(n, MOST_RANGES), piece[MOST_MM], count[MOST_MM], total = 0;
+    if (n == 1 || j->ph != PHASE_DECODE || last->n_soon > MOST_MM) return;
+    for (int i = 0; i < last->n_soon; i++) {
+        piece[i] = decode_piece(&w[i], n);
+        total += count[i] = (w[i].n_out + piece[i] - 1) / piece[i];
+    }
+    for (int v = 0; v < n_range && total; v++) {
+        int at = (int)((int64_t)total * v / n_range), i = 0;
+        while (at >= count[i]) at -= count[i++];
+        size_t off = (size_t)at * (size_t)piece[i] * w[i].row_bytes, end = w[i].row_bytes * (size_t)w[i].n_out;
+        pool_soon(pool, v, (struct bytes){ (const char *)w[i].data + off, MIN(end - off, (size_t)SOON) });
+    }
+}
+
 static void run_job(struct job *j)
 {
     int64_t work = 0;
@@ -178,6 +199,7 @@ static void run_job(struct job *j)
     pool_share((int64_t)j->n * j->k > SMALL_INPUT ? j->c->pool : NULL, fill_columns, j);
     struct pool *pool = work > SMALL ? j->c->pool : NULL;
     cut_ranges(j, pool_size(pool));
+    say_soon(j, pool);
     pool_share(pool, run_pieces, j);
 }
 

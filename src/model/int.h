@@ -40,7 +40,10 @@ struct layer {
     const float *norm_mix, *norm_ffn, *norm_q, *norm_k; /* [d], [d], [head_dim], [head_dim] */
     const float *taps;                                                /* [K, d], oldest first */
     const float *bias_q, *bias_k, *bias_v, *bias_out;                 /* NULL: none */
-    struct mat q, k, v, in, out, gate, up, down; /* out: of attention or convolution */
+    union { struct { struct mat q, k, v; }; struct mat qkv[3]; };
+    struct mat in, out; /* out: of attention or convolution */
+    union { struct { struct mat gate, up; }; struct mat gate_up[2]; };
+    struct mat down;
     struct mat router;                                                /* [n_expert, d] */
     const float *router_bias;                                         /* [n_expert] for choosing only; NULL: none */
     struct mat *gate_e, *up_e, *down_e;                               /* [n_expert] */

@@ -213,6 +213,28 @@ static bool bind_rope(struct model *m, const struct gguf *g, struct err *e)
     return rope_table(m, t ? vector_of(m, t) : NULL, e);
 }
 
+/* g[0..n), neighbours in a layer, follow the last of those before. */
+static void follow(struct mat **last, struct mat *g, int n)
+{
+    if (*last) (*last)->soon = g, (*last)->n_soon = n;
+    *last = &g[n - 1];
+}
+
+/* In the order of decoder.c; which experts come is not known. */
+static void link_products(struct model *m)
+{
+    struct mat *last = NULL;
+    for (int l = 0; l < m->cfg.n_layer; l++) {
+        struct layer *w = &m->layer[l];
+        if (m->cfg.n_head_kv[l]) follow(&last, w->qkv, 3);
+        else follow(&last, &w->in, 1);
+        follow(&last, &w->out, 1);
+        if (w->gate_e) last = NULL;
+        else follow(&last, w->gate_up, 2), follow(&last, &w->down, 1);
+    }
+    if (last) follow(&last, &m->head, 1);
+}
+
 struct model *model_open(const struct gguf *g, const struct ops *ops, struct err *e)
 {
     struct model *m = mem_zero(sizeof *m);
@@ -226,6 +248,7 @@ struct model *model_open(const struct gguf *g, const struct ops *ops, struct err
         err_at(e, gguf_name(g));
         goto fail;
     }
+    link_products(m);
     return m;
 fail:
     model_close(m);

@@ -93,6 +93,7 @@ struct mat {                                                          /* weight 
     const void *data;
     size_t row_bytes;
     int id;                                                           /* its owner's number of it; kernels do not look at it */
+    const struct mat *soon; int n_soon;                               /* what is multiplied after it as a rule, in one call; 0: unknown */
 };
 
 /* ---- operations ---------------------------------------------------------------------------- */
