@@ -819,4 +819,51 @@ TEST(a_prompt_of_tokens_is_echoed_with_its_odds)
     rig_close(&r);
 }
 
+/* ---- bursts ----------------------------------------------------------------------------------------------------- */
+
+static bool hear(void *ctx, const struct event *ev) { return true; }
+static void ended(struct task *t) {}
+
+/* Among speaking answers come prompts of so many tokens: how many are read after one step. */
+static const struct { const char *why; int speak, come, tokens, read; } bursts[] = {
+    { "more wait than speak: all at once",               1, 7, 30,  7 },
+    { "as long as they are short",                       1, 7, 300, 0 },
+    { "whole ones only, in room for 256 tokens",         1, 7, 60,  4 },
+    { "more speak than wait: as long as a decode pass",  4, 3, 40,  1 },
+};
+
+TEST(whoever_waits_in_a_crowd_is_read_at_once)
+{
+    struct err e = { 0 };
+    struct engine *en = engine_open(model(), &(struct engine_opts){ .ops = kernels(), .kv = DT_F16 }, &e);
+    struct request r;
+    CHECK(en && request_read_raw(&r, parse("{'max_tokens':60,'ignore_eos':true}"), &e), "%s", e.msg);
+    for (size_t i = 0; i < LEN(bursts); i++) {
+        struct loop *l = loop_open(en, &(struct loop_opts){ .n_seq = 8, .positions = 4096 }, &e);
+        struct task task[8];
+        int32_t prompt[8][300];
+        int n = bursts[i].speak + bursts[i].come, read = 0;
+        CHECK(l, "%s", e.msg);
+        for (int j = 0; j < n; j++) {
+            bool speaks = j < bursts[i].speak;
+            for (int k = 0; k < 300; k++) prompt[j][k] = 20 + (j * 31 + k * 7) % 300;
+            task[j] = (struct task){ .r = &r, .raw = prompt[j], .n_raw = speaks ? 8 : bursts[i].tokens, .fn = hear, .done = ended,
+                                     .born_ns = clock_ns(), .kv = -1, .fork = -1 };
+            CHECK(task_prepare(&task[j], en, NULL, 4096, &e), "%s", e.msg);
+            loop_add(l, &task[j]);
+            if (j == bursts[i].speak - 1) loop_step(l);
+        }
+        for (int j = 0; j < bursts[i].speak; j++) CHECK(task[j].stage == STAGE_DECODE, "%s: answer %d is at %d", bursts[i].why, j, task[j].stage);
+        loop_step(l);
+        for (int j = bursts[i].speak; j < n; j++) read += task[j].stage == STAGE_DECODE;
+        CHECK(read == bursts[i].read, "%s: %d were read, not %d", bursts[i].why, read, bursts[i].read);
+        for (int j = 0; j < n; j++) task[j].cancel = true;
+        while (loop_step(l)) {}
+        for (int j = 0; j < n; j++) task_done(&task[j]);
+        loop_close(l);
+    }
+    request_done(&r);
+    engine_close(en);
+}
+
 TEST_MAIN

@@ -21,6 +21,9 @@
 #define CHUNK_ALONE 256      /* never fewer when nobody waits for tokens: a pass unpacks all weights, which costs as much as
                               * some 60 tokens, and shorter passes would only make the prompt take longer */
 #define CHUNK_MOST 512
+#define BURST 256            /* prompt tokens read at once, whole prompts only, where more wait for their first token than for
+                              * their next: together they wait less long that way, and the answers stop once, not doubly long
+                              * for every few tokens */
 #define ALONE_S 0.25         /* length of a prefill pass when nobody waits for tokens, */
 #define BESIDE 1.0           /* and beside running answers, in decode passes */
 
@@ -584,6 +587,17 @@ static enum entry enter(struct loop *l, struct task *t)
     return IN;
 }
 
+/* Do more wait for their first token, as far as there are places for them, than for their next? */
+static bool is_crowded(const struct loop *l)
+{
+    int n_wait = 0, n_read = 0, n_decode = 0;
+    for (int i = 0; i < l->n_task; i++) {
+        enum stage g = l->task[i]->stage;
+        n_wait += g == STAGE_WAIT, n_read += g == STAGE_PREFILL, n_decode += g == STAGE_DECODE;
+    }
+    return MIN(n_wait, l->o.n_seq - l->n_active) + n_read > n_decode;
+}
+
 /* The next prompt to be read; those marked were looked at. */
 static struct task *next_prompt(const struct loop *l, uint64_t now)
 {
@@ -606,6 +620,7 @@ static int chunk_size(const struct loop *l, bool beside)
 /* Learns from how long n tokens took. */
 static void learn_chunk(struct loop *l, bool beside, int n, double took)
 {
+    if (n > chunk_size(l, beside)) return;                            /* a burst */
     double aim = beside ? BESIDE * l->decode_s : ALONE_S, want = n * aim / MAX(took, 1e-6);
     if (n < l->chunk[beside] && want > n) return;                     /* it was short because the prompt was */
     want = MIN(MAX(want, l->chunk[beside] / 2), l->chunk[beside] * 2);
@@ -614,27 +629,32 @@ static void learn_chunk(struct loop *l, bool beside, int n, double took)
 
 static bool is_echoing(const struct task *t) { return t->echo && t->n_echo < (int)t->prompt.n; }
 
+static int left_to_read(const struct loop *l, const struct task *t) { return (int)t->prompt.n - computed(l, t); }
+
 static void add_prompt(struct loop *l, struct task *t, int most)
 {
-    int have = computed(l, t), n = MIN((int)t->prompt.n - have, t->echo ? MIN(most, ECHO_ROWS) : most);
+    int have = computed(l, t), n = MIN(left_to_read(l, t), t->echo ? MIN(most, ECHO_ROWS) : most);
     bool last = have + n == (int)t->prompt.n, want = last && t->want.kind == WAIT_LOGITS && t->seen.n == t->prompt.n;
     add_rows(l, t, t->kv, t->prompt.id + have, n, is_echoing(t) ? n : want);
 }
 
-/* False: nothing can be read now. */
-static bool gather_prompts(struct loop *l, int budget)
+/* False: nothing can be read now. burst: beyond the budget, whole prompts go in as long as all are no more than that. */
+static bool gather_prompts(struct loop *l, int budget, int burst)
 {
     uint64_t now = clock_ns();
+    int n = 0;
     l->n_rows = 0;
     for (int i = 0; i < l->n_task; i++) l->task[i]->passed = false;
-    for (struct task *t; budget > 0 && (t = next_prompt(l, now));) {
+    for (struct task *t; n < MAX(budget, burst) && (t = next_prompt(l, now));) {
         t->passed = true;
         enum entry in = t->stage == STAGE_WAIT ? enter(l, t) : IN;
         if (in == NO_ROOM) break;                                     /* its turn has come: nobody overtakes it */
         if (in == LATER) continue;
         if (!t->begun && !advance(l, t)) continue;                        /* all of it was forced */
-        add_prompt(l, t, budget);
-        budget -= l->rows[MAX(l->n_rows - 1, 0)].n;
+        int most = n + left_to_read(l, t) <= burst ? burst - n : budget - n;
+        if (most <= 0) break;
+        add_prompt(l, t, most);
+        n += l->rows[l->n_rows - 1].n;
         if (l->n_rows == 2 * l->o.n_seq) break;
     }
     return l->n_rows;
@@ -696,7 +716,7 @@ static bool prefill(struct loop *l)
     bool beside = is_decoding(l);
     uint64_t t0;
     do {
-        if (!gather_prompts(l, chunk_size(l, beside))) return false;
+        if (!gather_prompts(l, chunk_size(l, beside), beside && !l->o.chunk && is_crowded(l) ? BURST : 0)) return false;
         t0 = clock_ns();
         if (pass(l, PHASE_PREFILL, &e)) break;
         if (e.code) return fail_all(l, &e), true;
