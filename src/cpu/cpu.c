@@ -84,8 +84,10 @@ static void fill_avx512(struct kern *k, unsigned has)
     kern_avx512(k);
     kern_int_avx2(k);
     kern_crowd_avx2(k);
+    kern_attn_avx512(k);
     if (has & HAS_BF16) kern_bf16(k);
     if (!(has & HAS_VNNI)) return;
+    kern_attn_vnni(k);
     kern_vnni(k);
     kern_vnni_k(k);
     kern_crowd_vnni(k);
@@ -321,52 +323,6 @@ static void op_rows(void *ctx, float *y, const struct mat *w, const int32_t *id,
     spread(ctx, n, (int64_t)n * w->n_in, rows_part, &a);
 }
 
-/* ---- attention: one KV head and a few rows at a time, or one row and a few KV heads; from one counter ---- */
-
-struct attn_job {
-    struct cpu *c;
-    const struct attn *a;
-    enum phase ph;
-    int n_tile, heads; /* KV heads that go together */
-    _Atomic int next;
-};
-
-static size_t attn_floats(const struct attn *a, enum phase ph)
-{
-    size_t group = (size_t)(a->n_head / a->n_head_kv), width = (size_t)(a->head_dim + 15) / 16 * 16;
-    size_t query = group * (ph == PHASE_PREFILL ? ATTN_ROWS : ATTN_HEADS); /* struct query: 6 floats */
-    size_t pages = ph == PHASE_PREFILL ? (2 * width + ATTN_QUERIES) * a->page
-                                       : query * width + group * a->page + width * a->page;
-    return pages + query * (width + 6) + 64;
-}
-
-static void attn_part(void *ctx, int thread, int n_thread)
-{
-    struct attn_job *j = ctx;
-    const struct attn *a = j->a;
-    float *scratch = (float *)(((uintptr_t)j->c->scratch[thread] + 63) & ~(uintptr_t)63);
-    int n_part = (a->n_head_kv + j->heads - 1) / j->heads;
-    for (int i; (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) < j->n_tile * n_part;) {
-        int head = i % n_part * j->heads, tile = i / n_part;
-        if (j->ph == PHASE_DECODE)
-            j->c->kern.attn_decode(a, head, MIN(head + j->heads, a->n_head_kv), tile, scratch);
-        else
-            j->c->kern.attn_prefill(a, head, tile * ATTN_ROWS, MIN((tile + 1) * ATTN_ROWS, a->n),
-                                    scratch);
-    }
-}
-
-static void op_attn(void *ctx, const struct attn *a, enum phase ph)
-{
-    struct cpu *c = ctx;
-    struct attn_job j = { c, a, ph, a->n, 1, 0 };
-    if (ph == PHASE_PREFILL) j.n_tile = (a->n + ATTN_ROWS - 1) / ATTN_ROWS;
-    else j.heads = MIN(MAX(a->n * a->n_head_kv / pool_size(c->pool), 1), ATTN_HEADS); /* a share for every thread */
-    cpu_scratch(c, attn_floats(a, ph) * sizeof(float) + 64);
-    int64_t work = (int64_t)a->n * (a->pos0 + a->n) * a->n_head * a->head_dim;
-    pool_share(work > SMALL ? c->pool : NULL, attn_part, &j);
-}
-
 /* ---- open, close ----------------------------------------------------------------------------- */
 
 const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e)
@@ -387,7 +343,7 @@ const struct ops *cpu_ops_open(struct pool *pool, const char *isa, struct err *e
                                .rms = op_rms,
                                .rope = op_rope,
                                .kv_store = op_kv_store,
-                               .attn = op_attn,
+                               .attn = cpu_attn,
                                .conv = op_conv,
                                .swiglu = op_swiglu,
                                .add = op_add,
@@ -408,6 +364,7 @@ void cpu_ops_close(const struct ops *ops)
     for (int t = 0; t < pool_size(c->pool); t++) mem_free(c->scratch[t]);
     mem_free(c->scratch);
     mem_free(c->act);
+    mem_free(c->parts);
     mem_free(c->rope);
     mem_free(c->rope_pos);
     mem_free(c);

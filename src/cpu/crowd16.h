@@ -88,7 +88,7 @@ INLINE void turn_strip(__m512i *w, struct strip s, int bytes, const uint8_t *nex
 
 /* The end of a row, or rows where fewer than sixteen are left (the last one serves for those), put together in `room`:
  * `bytes` from offset `off` on, zeros behind the row's end. */
-static __attribute__((noinline)) struct strip stage_strip(uint8_t *room, const struct mat *w, int r, size_t off, size_t bytes)
+static __attribute__((noinline, unused)) struct strip stage_strip(uint8_t *room, const struct mat *w, int r, size_t off, size_t bytes)
 {
     size_t have = MIN(bytes, w->row_bytes - off);
     for (int i = 0; i < ROWS; i++) {

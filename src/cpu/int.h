@@ -43,6 +43,10 @@ struct decode {
 /* A loop of one product instruction on registers: n rounds, returns the operations done. */
 struct peak { const char *what; double (*run)(int n); };
 
+/* A part of decode attention: row t of the query heads of KV heads [head0, head1), ATTN_HEADS at most, over positions
+ * [from, to), all of them seen; out: [query heads, ATTN_PART(head_dim)]. */
+struct attn_part { int head0, head1, t, from, to; float *out; };
+
 struct kern {
     const char *name;
     uint64_t (*read)(const void *p, size_t n); /* touches n bytes, a multiple of 256 */
@@ -56,10 +60,13 @@ struct kern {
     /* Channels [c0, c1) of the gated convolution; arguments as in struct ops. */
     void (*conv)(float *y, const float *z, const float *taps, float *state, int n, int d, int K,
                  int c0, int c1);
-    /* Rows [t0, t1) of all query heads of one KV head; scratch: see attn_floats() in cpu.c. */
+    /* Rows [t0, t1) of all query heads of one KV head; scratch: see attn_floats() in attn.c. */
     void (*attn_prefill)(const struct attn *a, int head_kv, int t0, int t1, float *scratch);
-    /* Row t of the query heads of KV heads [head0, head1), ATTN_HEADS at most. */
-    void (*attn_decode)(const struct attn *a, int head0, int head1, int t, float *scratch);
+    void (*attn_decode)(const struct attn *a, const struct attn_part *p, float *scratch);
+    /* The same for caches of a type, sooner; false: not for these heads. */
+    bool (*attn[DT_COUNT])(const struct attn *a, const struct attn_part *p, float *scratch);
+    /* o [n, head_dim]: n queries out of what n_seg parts gave to them, the parts `step` floats apart; they are used up. */
+    void (*attn_join)(float *o, float *part, int n_seg, size_t step, int n, int head_dim);
     struct prefill prefill[DT_COUNT];                                 /* act NULL: any_prefill */
     struct decode decode[DT_COUNT];
     struct decode few[DT_COUNT]; /* for a few prompt tokens; act NULL: decode[], where that gives the same bits */
@@ -68,6 +75,10 @@ struct kern {
 };
 #define ATTN_ROWS 64 /* rows of a prefill attention tile */
 #define ATTN_HEADS 8 /* KV heads that go through the pages together in decode, at most */
+/* A query's share of a part of decode attention: sums of values [head_dim, rounded up], weighted by powers of two relative
+ * to the largest; from ATTN_STATE on the exponent of that and the sum of the weights. */
+#define ATTN_STATE(head_dim) (((size_t)(head_dim) + 15) / 16 * 16)
+#define ATTN_PART(head_dim) (ATTN_STATE(head_dim) + 16)
 #define ATTN_QUERIES 4 /* queries that share a load of a key, at most */
 
 /* Tables of the instruction sets; the integer kernels overwrite rows of the generic ones. */
@@ -80,6 +91,8 @@ void kern_vnni(struct kern *k);
 void kern_vnni_k(struct kern *k);
 void kern_crowd_vnni(struct kern *k);
 void kern_crowd_k(struct kern *k);
+void kern_attn_avx512(struct kern *k);
+void kern_attn_vnni(struct kern *k);
 void kern_bf16(struct kern *k);
 void kern_neon(struct kern *k);
 void kern_dotprod(struct kern *k);
@@ -93,6 +106,8 @@ struct cpu {
     char name[32];
     char *act, **scratch; /* activations; one scratch per thread */
     size_t act_cap, scratch_cap;
+    float *parts; /* of decode attention */
+    size_t parts_cap;
     float *rope; /* cos and sin of the positions seen last */
     int32_t *rope_pos;
     size_t rope_cap, rope_n;
@@ -102,5 +117,8 @@ struct cpu {
 void cpu_matmul(void *ctx, const struct matmul *mm, int n_mm, const float *x, int n, enum phase ph);
 /* Every thread has bytes of scratch afterwards. */
 void cpu_scratch(struct cpu *c, size_t bytes);
+
+/* attn.c */
+void cpu_attn(void *ctx, const struct attn *a, enum phase ph);
 
 #endif

@@ -127,6 +127,20 @@ INLINE vec exp_vec(vec x)
     return (vec)((vint)y & ~(x < lo)); /* -inf, and what underflows: exactly 0 */
 }
 
+/* 2^x likewise: of attention, whose scores are powers of two. */
+INLINE vec exp2_vec(vec x)
+{
+    vec inside = larger(x, all(-126.0f)), t = inside + 12582912.0f, r = inside - (t - 12582912.0f);
+    vec p = r * 1.5345812e-4f + 1.3399931e-3f;
+    p = p * r + 9.618489e-3f;
+    p = p * r + 5.5503286e-2f;
+    p = p * r + 0.24022646f;
+    p = p * r + 0.69314718f;
+    p = p * r + 1.0f;
+    vec y = (vec)((vint)p + ((vint)t << 23));
+    return (vec)((vint)y & ~(x < all(-126.0f)));
+}
+
 INLINE vec half_vec(const uint16_t *p)
 {
 #if defined(__AVX512F__)
@@ -552,6 +566,8 @@ INLINE void hide(float *s, int size, int first, int n_seen)
  * latency of an addition. The order of each sum is that of one query alone. Machines with sixteen registers have room for two. */
 #define QUERIES (LANES == 16 ? ATTN_QUERIES : 2)
 
+#define LOG2_E 1.44269504f
+
 /* s[g][size] = q[g] . keys, scaled, for n queries, a constant where this is expanded. */
 INLINE void score_page(float *s, const struct page *p, const float *const *q, int head_dim, float scale, int n)
 {
@@ -569,7 +585,7 @@ INLINE void score_page(float *s, const struct page *p, const float *const *q, in
     }
 }
 
-/* Turns scores into weights relative to the new maximum. */
+/* Turns scores, which are powers of two, into weights relative to the new maximum. */
 INLINE void soften(struct query *st, float *s, int size)
 {
     vec m = load(s);
@@ -578,11 +594,11 @@ INLINE void soften(struct query *st, float *s, int size)
     max = max > st->max ? max : st->max;
     vec total = { 0 };
     for (int j = 0; j < size; j += LANES) {
-        vec p = exp_vec(load(s + j) - max);
+        vec p = exp2_vec(load(s + j) - max);
         store(s + j, p);
         total += p;
     }
-    vec shrink = exp_vec(all(st->max - max));
+    vec shrink = exp2_vec(all(st->max - max));
     st->sum = st->sum * shrink[0] + sum(total);
     st->max = max;
     st->shrink = shrink[0];
@@ -624,7 +640,7 @@ INLINE void attn_tile(const struct attn *a, int head_kv, int t0, int page, const
     int group = a->n_head / a->n_head_kv;
     for (int g = 0; g < n; g++)
         q[g] = a->q + ((size_t)(t0 + (i + g) / group) * a->n_head + head_kv * group + (i + g) % group) * a->head_dim;
-    score_page(s, p, q, a->head_dim, a->scale, n);
+    score_page(s, p, q, a->head_dim, a->scale * LOG2_E, n);
     for (int g = 0; g < n; g++) {
         int t = t0 + (i + g) / group;
         int first = ATTN_FIRST(a, t) - page * a->page, n_seen = a->pos0 + t + 1 - page * a->page;
@@ -742,7 +758,7 @@ INLINE void decode_scores(const struct decoding *d, struct rows k, struct rows n
             for (; c + 2 * LANES <= d->width; c += 2 * LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 2, as);
             for (; c < d->width; c += LANES) dot_keys(dot, i, k0, k1, q, d->width, c, n, 1, as);
         }
-        for (int g = 0; g < n; g++) store(d->s + (size_t)(h + g) * d->a->page + j, sums(dot[g]) * d->a->scale);
+        for (int g = 0; g < n; g++) store(d->s + (size_t)(h + g) * d->a->page + j, sums(dot[g]) * (d->a->scale * LOG2_E));
     }
 }
 
@@ -803,14 +819,14 @@ INLINE void decode_page(const struct decoding *d, int page, const void *after, i
 }
 
 /* Pages outside, heads inside: rows of neighbouring heads lie side by side, so that memory is met in order. d: of one head each. */
-static void decode_pages(struct decoding *d, int n_head, int t)
+static void decode_pages(struct decoding *d, const struct attn_part *p)
 {
     const struct attn *a = d->a;
-    int seen = a->pos0 + t + 1, first = ATTN_FIRST(a, t), size = a->page;
-    for (int page = first / size; page * size < seen; page++) {
+    int seen = a->pos0 + p->t + 1, size = a->page;
+    for (int page = p->from / size; page * size < p->to; page++) {
         const void *after = a->k[(page + 1) * size < seen ? page + 1 : page];
-        int from = first - page * size, n_seen = MIN(seen - page * size, size);
-        for (int h = 0; h < n_head; h++) {
+        int from = p->from - page * size, n_seen = MIN(p->to - page * size, size);
+        for (int h = 0; h < p->head1 - p->head0; h++) {
             if (d[h].as == AS_F16) decode_page(&d[h], page, after, from, n_seen, AS_F16);
             else if (d[h].as == AS_Q8_0) decode_page(&d[h], page, after, from, n_seen, AS_Q8_0);
             else decode_page(&d[h], page, after, from, n_seen, AS_F32);
@@ -824,36 +840,51 @@ static enum rows_as rows_as(const struct attn *a, int width)
     return a->kv == DT_F16 ? AS_F16 : a->kv == DT_Q8_0 ? AS_Q8_0 : AS_F32;
 }
 
-/* Queries of one KV head; q and o have room for its group. */
-static struct decoding decode_begin(const struct attn *a, int head_kv, int t, int width, float *q, float *o, struct query *st)
+/* Queries of one KV head; q has room for its group. */
+static struct decoding decode_begin(const struct attn *a, const struct attn_part *p, int h, int width, float *q, struct query *st)
 {
-    int group = a->n_head / a->n_head_kv;
+    int group = a->n_head / a->n_head_kv, head_kv = p->head0 + h;
     struct decoding d = { .a = a, .head_kv = head_kv, .group = group, .width = width, .as = rows_as(a, width), .q = q, .st = st };
     memset(q, 0, (size_t)group * width * sizeof *q);
-    for (int g = 0; g < group; g++)
-        memcpy(q + (size_t)g * width, a->q + ((size_t)t * a->n_head + head_kv * group + g) * a->head_dim,
-               (size_t)a->head_dim * sizeof *q);
-    query_init(st, group, o, width);
+    for (int g = 0; g < group; g++) {
+        memcpy(q + (size_t)g * width, a->q + ((size_t)p->t * a->n_head + head_kv * group + g) * a->head_dim, (size_t)a->head_dim * sizeof *q);
+        query_init(&st[g], 1, p->out + (size_t)(h * group + g) * ATTN_PART(a->head_dim), width);
+    }
     return d;
 }
 
-static void attn_decode(const struct attn *a, int head0, int head1, int t, float *scratch)
+static void attn_decode(const struct attn *a, const struct attn_part *p, float *scratch)
 {
-    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), n = head1 - head0;
+    int group = a->n_head / a->n_head_kv, width = round_up(a->head_dim, PAD), n = p->head1 - p->head0;
     struct decoding d[ATTN_HEADS];
-    float *q = scratch, *o = q + (size_t)n * group * width, *s = o + (size_t)n * group * width;
-    float *row = s + (size_t)group * a->page;
+    float *q = scratch, *s = q + (size_t)n * group * width, *row = s + (size_t)group * a->page;
     struct query *st = (void *)(row + (size_t)a->page * width);
     for (int h = 0; h < n; h++) {
-        size_t at = (size_t)h * group;
-        d[h] = decode_begin(a, head0 + h, t, width, q + at * width, o + at * width, st + at);
+        d[h] = decode_begin(a, p, h, width, q + (size_t)h * group * width, st + (size_t)h * group);
         d[h].s = s, d[h].row = row;
     }
     if (d[0].as == AS_F32) memset(row, 0, (size_t)a->page * width * sizeof *row); /* the pads */
-    decode_pages(d, n, t);
-    for (int i = 0; i < n * group; i++) {
-        float *to = a->o + ((size_t)t * a->n_head + head0 * group + i) * a->head_dim;
-        for (int j = 0; j < a->head_dim; j++) to[j] = st[i].o[j] / st[i].sum;
+    decode_pages(d, p);
+    for (int i = 0; i < n * group; i++) st[i].o[width] = st[i].max, st[i].o[width + 1] = st[i].sum;
+}
+
+/* One query after another: the largest of all parts, then every part relative to it (which takes the place of its exponent). */
+static void attn_join(float *o, float *part, int n_seg, size_t step, int n, int head_dim)
+{
+    size_t state = ATTN_STATE(head_dim);
+    for (int i = 0; i < n; i++, part += ATTN_PART(head_dim), o += head_dim) {
+        float max = -INFINITY, sum = 0, *at = part + state;
+        for (int s = 0; s < n_seg; s++) max = MAX(max, at[s * step]);
+        for (int s = 0; s < n_seg; s++) {
+            at[s * step] = exp2_vec(all(at[s * step] - max))[0];
+            sum += at[s * step + 1] * at[s * step];
+        }
+        for (int c = 0; c < head_dim; c += LANES) {
+            vec a = { 0 };
+            for (int s = 0; s < n_seg; s++) a = muladd(load(part + s * step + c), all(at[s * step]), a);
+            a /= sum;
+            memcpy(o + c, &a, (size_t)MIN(LANES, head_dim - c) * sizeof *o);
+        }
     }
 }
 
@@ -897,6 +928,7 @@ void KERN(struct kern *k)
         .conv = conv,
         .attn_prefill = attn_prefill,
         .attn_decode = attn_decode,
+        .attn_join = attn_join,
         .any_prefill = { &act_f32, f32_panel_bytes, f32_panel_fill, f32_mul },
         .any_decode = { &act_f32, stream_any },
         .decode = { [DT_F32] = { &act_f32, stream_f32 },
