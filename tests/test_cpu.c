@@ -233,10 +233,12 @@ static const struct { int n_head, n_kv, head_dim, past, n;
 } views[] = {
     { 4, 2, 32, 0, 1 },   { 4, 2, 32, 0, 70 },  { 8, 4, 64, 63, 2 },
     { 3, 1, 20, 100, 5 }, { 4, 4, 16, 128, 1 }, { 8, 1, 128, 5, 33 },
+    /* over the borders of segments, with groups of 8, 3 and 1, and heads of every width that has a kernel */
+    { 8, 1, 64, 255, 3 }, { 6, 2, 64, 300, 1 },  { 2, 2, 128, 520, 1 }, { 2, 1, 256, 90, 1 }, { 8, 2, 32, 511, 2 },
 };
 #define PAGE 64
 
-struct view { struct attn a; void *k[8], *v[8]; float *q, *o; };
+struct view { struct attn a; void *k[12], *v[12]; float *q, *o; };
 
 /* Pages of random keys and values of the backend's own dtype; what lies past the end is poison. */
 static struct view view_new(const struct ops *ops, int i, enum dtype kv)
@@ -308,6 +310,29 @@ TEST(attention_agrees_with_the_reference)
                 view_free(&want);
                 view_free(&got);
             }
+}
+
+/* Segments of a long context are taken by whoever comes first, with as many heads as there is work for. */
+TEST(attention_does_not_depend_on_the_threads)
+{
+    static const enum dtype types[] = { DT_F16, DT_Q8_0, DT_BF16 };
+    for (int isa = 0; cpu_isa(isa); isa++)
+        for (size_t t = 0; t < LEN(types); t++) {
+            struct view one = { 0 }, more;
+            for (int n = 1; n < 8; n += 2) {
+                struct bench_of b = open_ops(cpu_isa(isa), n);
+                more = view_new(b.ops, (int)LEN(views) - 1 - (int)t, types[t]);
+                view_run(b.ops, &more, PHASE_DECODE);
+                size_t bytes = (size_t)more.a.n * more.a.n_head * more.a.head_dim * sizeof(float);
+                if (n == 1) one = more;
+                else {
+                    CHECK(!memcmp(one.o, more.o, bytes), "%s: %s, %d threads", b.ops->name, dtype_info(types[t])->name, n);
+                    view_free(&more);
+                }
+                close_ops(&b);
+            }
+            view_free(&one);
+        }
 }
 
 /* ---- everything else ------------------------------------------------------------------------- */

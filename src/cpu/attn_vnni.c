@@ -72,13 +72,15 @@ static void queries_fill(const struct walk *w, struct query *q)
 
 /* ---- scales -------------------------------------------------------------------------------------- */
 
-/* Those of a head's rows from p on, of block b at bits[b]; all, and then all: a register waits for what it is put together of. */
-INLINE void take_scales(const struct walk *w, uint16_t (*bits)[MOST_PAGE], const char *p)
+/* Those of a head's rows from p on, of block b at bits[b]; all, and then all: a register waits for what it is put together
+ * of. The rows of the next head come nearer meanwhile. */
+INLINE void take_scales(const struct walk *w, uint16_t (*bits)[MOST_PAGE], const char *p, int n_block)
 {
-    int n_block = w->head_dim / 32;
-    for (int j = 0; j < w->size; j++, p += w->row)
-#pragma GCC unroll 2
+    for (int j = 0; j < w->size; j++, p += w->row) {
+        _mm_prefetch(p + w->head + w->head / 2, _MM_HINT_T0);
+UNROLL(2)
         for (int b = 0; b < n_block; b++) memcpy(&bits[b][j], p + BLOCK * b, sizeof **bits);
+    }
 }
 
 INLINE __m512 scales_16(const uint16_t *bits) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)bits)); }
@@ -151,7 +153,8 @@ static void scores(const struct walk *w, const struct room *room, int page, int 
     __m512i word[2][8];
     uint16_t scale[MOST_D / 32][MOST_PAGE];
     int n_block = w->head_dim / 32;
-    take_scales(w, scale, k.p);
+    if (n_block == 2) take_scales(w, scale, k.p, 2);
+    else take_scales(w, scale, k.p, n_block);
     for (int j = 0; j < w->size; j += SPAN)
         for (int b = 0; b < n_block; b++) {
             const char *p = k.p + (size_t)j * w->row + b * BLOCK + 2, *next = k.next + (size_t)j * k.step + (size_t)(17 * b) * k.line;
@@ -174,7 +177,9 @@ static float value_scales(const struct walk *w, float *vd, int page, int h, int 
     uint16_t bits[MOST_D / 32][MOST_PAGE];
     __m512 most = _mm512_setzero_ps();
     int n_block = w->head_dim / 32;
-    take_scales(w, bits, (const char *)w->a->v[page] + (size_t)(w->p->head0 + h) * w->head);
+    const char *v = (const char *)w->a->v[page] + (size_t)(w->p->head0 + h) * w->head;
+    if (n_block == 2) take_scales(w, bits, v, 2);
+    else take_scales(w, bits, v, n_block);
     for (int j = 0; j < w->size; j += 16) {
         unsigned from = (unsigned)MIN(MAX(first - j, 0), 16), to = (unsigned)MIN(MAX(n_seen - j, 0), 16);
         __mmask16 seen = (__mmask16)((1u << to) - (1u << from));
