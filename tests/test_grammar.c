@@ -56,6 +56,9 @@ static const struct { const char *why, *schema, *text; bool ok; } rows[] = {
     { "enum", "{\"enum\":[\"c\",\"celsius\"]}", "\"c\"", true },
     { "enum longer", "{\"enum\":[\"c\",\"celsius\"]}", "\"celsius\"", true },
     { "enum is exact", "{\"enum\":[\"c\",\"celsius\"]}", "\"ce\"", false },
+    { "no object, but another type", "{\"required\":[\"a\"],\"dependentSchemas\":{\"a\":{\"properties\":{\"a\":false}}}}", "null", true },
+    { "no object", "{\"required\":[\"a\"],\"dependentSchemas\":{\"a\":{\"properties\":{\"a\":false}}}}", "{\"a\":1}", false },
+    { "values of two schemas clash in objects only", "{\"anyOf\":[{\"properties\":{\"k\":{\"const\":\"a\"}},\"required\":[\"k\"]},{\"properties\":{\"k\":{\"const\":\"c\"}},\"required\":[\"k\"]}],\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]}", "5", true },
     { "enum of anything", "{\"enum\":[1,null,true,\"x\",[1,2],{\"a\":1}]}", "[1,2]", true },
     { "enum object", "{\"enum\":[1,null,true,\"x\",[1,2],{\"a\":1}]}", "{\"a\":1}", true },
     { "enum object, other value", "{\"enum\":[{\"a\":1}]}", "{\"a\":2}", false },
@@ -220,6 +223,8 @@ TEST(what_cannot_be_enforced_is_named)
         { "{\"type\":\"strin\"}", ERR_SCHEMA, "/type" }, { "{\"properties\":[]}", ERR_SCHEMA, "/properties" },
         /* enough for each contains by itself, but not for all of them */
         { "{\"type\":\"array\",\"maxItems\":1,\"allOf\":[{\"contains\":{\"const\":1}},{\"contains\":{\"const\":2}}]}", ERR_SCHEMA, "no value satisfies" },
+        { "{\"type\":\"array\",\"uniqueItems\":true,\"contains\":{\"enum\":[1,2,3]},\"minContains\":4}", ERR_SCHEMA, "no value satisfies" },
+        { "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":false},\"additionalProperties\":false,\"dependentRequired\":{\"a\":[\"b\"]},\"minProperties\":1}", ERR_SCHEMA, "no value satisfies" },
         { "{\"type\":\"array\",\"allOf\":[{\"contains\":{\"const\":1},\"minContains\":2},{\"contains\":{\"type\":\"integer\"},\"maxContains\":1}]}", ERR_SCHEMA, "no value satisfies" },
         { "{\"type\":\"array\",\"items\":{\"const\":1},\"minItems\":2,\"contains\":{\"const\":1},\"maxContains\":1}", ERR_SCHEMA, "no value satisfies" },
         { "{\"type\":\"array\",\"prefixItems\":[{\"const\":1},{\"enum\":[2,3]}],\"items\":false,\"allOf\":[{\"contains\":{\"const\":2}},{\"contains\":{\"const\":3}}]}", ERR_SCHEMA, "no value satisfies" },

@@ -426,7 +426,12 @@ static void str_close(struct matcher *m, const struct shape *sh, const struct co
     value_done(m, outer, c->style, c->surf, hashing(m, outer) ? mix64(c->aux, SALT_TEXT) : 0);
 }
 
-void str_leave(struct matcher *m, const struct conf *c) { value_done(m, kept_outer(m, c->frame), c->style, c->surf, 0); }
+/* As behind a text that is none of those before: 0 would make an array of it the empty one. */
+void str_leave(struct matcher *m, const struct conf *c)
+{
+    enum { NO_TEXT = 0x4e7e };
+    value_done(m, kept_outer(m, c->frame), c->style, c->surf, mix64(NO_TEXT, SALT_TEXT));
+}
 
 /* Decoded bytes go to the literals, or to the automaton. */
 static bool str_advance(struct matcher *m, const struct shape *sh, struct conf *c, const uint8_t *out, int n)
