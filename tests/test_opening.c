@@ -152,7 +152,7 @@ TEST(names_are_sorted_by_all_patterns)
         "{\"patternProperties\":{\"a\":{\"type\":\"string\"}},\"type\":\"object\",\"not\":{\"patternProperties\":{\"b\":{\"type\":\"integer\"},\"^a\":{\"minLength\":2}}}}",
     };
     static const char *const value[] = { "{}", "{\"a\":\"x\"}", "{\"a\":\"xx\"}", "{\"a\":1}", "{\"b\":\"x\"}", "{\"b\":\"xx\"}", "{\"b\":1}", "{\"ab\":\"xx\"}", "{\"ab\":\"xxx\"}", "{\"ab\":1}",
-                                         "{\"ba\":\"xxx\"}", "{\"ba\":1}", "{\"\u00e9\":\"xx\"}", "{\"\u00e9\":\"x\"}", "{\"\u00e9" "c\":\"xxx\"}", "{\"\u00e9\":1}", "{\"c\":null}", "{\"c\":\"xxx\"}", "{\"c\":1}",
+                                         "{\"ba\":\"xxx\"}", "{\"ba\":1}", "{\"\u00e9\":\"xx\"}", "{\"\u00e9\":\"x\"}", "{\"\u00e9c\":\"xxx\"}", "{\"\u00e9\":1}", "{\"c\":null}", "{\"c\":\"xxx\"}", "{\"c\":1}",
                                          "{\"d\":null}", "{\"ddd\":null}", "{\"ac\":\"x\"}", "{\"ac\":\"xx\"}", "{\"abcd\":1}", "{\"abcd\":\"x\"}", "{\"z\":1,\"a\":\"x\"}", "{\"zzzz\":1}" };
     for (size_t i = 0; i < LEN(schema); i++) agree(schema[i], value, LEN(value), false);
     struct str s = { 0 };
