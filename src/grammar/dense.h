@@ -68,7 +68,7 @@ void         places_close(struct scan *w);
 uint32_t     place_of(struct scan *w, uint32_t state, uint8_t utf8);
 uint32_t     place_next(struct scan *w, uint32_t from, uint8_t b);    /* slow path of place_step */
 struct stay *stay_make(struct scan *w, uint32_t place);              /* slow path of place_stay */
-uint32_t     run_reach(struct scan *w, uint32_t place, uint32_t len); /* how far its run reaches with len code points before it */
+uint32_t     run_counted(struct scan *w, uint32_t place, uint32_t len);/* slow path of run_reach */
 bool         is_thick(struct scan *w, uint32_t place);
 bool         place_fits(struct scan *w, uint32_t place, uint32_t len);/* with len code points, can the text still be as long as it must? */
 void         trie_walk(struct scan *w);                               /* a long way begins again in a coarser trie, once there is one */
@@ -81,6 +81,14 @@ enum { THICK = 3 };                     /* letters of a run whose spellings are 
 static inline struct stay *place_stay(struct scan *w, uint32_t place)
 {
     return w->place[place].stays ? &w->place[place].stay : stay_make(w, place);
+}
+
+/* How far the run of a place reaches with len code points before it. */
+static inline uint32_t run_reach(struct scan *w, uint32_t place, uint32_t len)
+{
+    const struct stay *k = place_stay(w, place);
+    if (!k->max || (!k->utf8 && k->wide < 8)) return 0;
+    return w->counts ? run_counted(w, place, len) : k->max;
 }
 
 static inline uint32_t place_step(struct scan *w, uint32_t from, uint8_t b)

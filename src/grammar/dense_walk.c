@@ -154,11 +154,9 @@ struct stay *stay_make(struct scan *w, uint32_t place)
     return k;
 }
 
-uint32_t run_reach(struct scan *w, uint32_t place, uint32_t len)
+uint32_t run_counted(struct scan *w, uint32_t place, uint32_t len)
 {
     const struct stay *k = place_stay(w, place);
-    if (!k->max || (!k->utf8 && k->wide < 8)) return 0;
-    if (!w->counts) return k->max;
     const struct dfa_lens *q = dfa_lens(w->s->dfa, w->place[place].state);
     if (!q->every) return 0;           /* which lengths can be met must be asked state by state */
     uint32_t room = room_of(w->s, len);
@@ -292,7 +290,7 @@ static bool runs_below(struct scan *w, const struct step *own, uint32_t node)
     const uint64_t other[2] = { 0xffffffffull | 1ull << '"', 1ull << ('\\' - 64) };
     if (below[0] & ~(run[0] | other[0]) || below[1] & ~(run[1] | other[1])) return false;
     uint64_t leads = t->leads[node] | (half ? 1ull << (t->byte[node] - 0xc0) : 0);
-    uint32_t most = w->counts ? run_reach(w, home->place, own->len) : k->utf8 || k->wide >= 8 ? k->max : 0;
+    uint32_t most = run_reach(w, home->place, own->len);
     if (w->taken && (most <= THICK || !spells_more(w, run, most))) return false;
     if (w->taken && most != NONE) most -= THICK;
     if (!most || (most != NONE && (t->tall[node] >= 255 || (uint32_t)(t->tall[node] - t->depth[node]) > most))) return false;

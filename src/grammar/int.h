@@ -29,6 +29,7 @@
 #ifndef TENON_GRAMMAR_INT_H
 #define TENON_GRAMMAR_INT_H
 
+#include <endian.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -599,7 +600,8 @@ bool obj_key_settles(const struct matcher *m, const struct frame *f, uint32_t ke
 bool obj_class_settles(const struct matcher *m, const struct frame *f, uint32_t cls, uint32_t bits, bool also);
 /* Is an invented name being written of a class that may have no other left after it? */
 bool obj_names_scarce(const struct matcher *m, const struct conf *c);
-bool obj_names_short(const struct matcher *m, const struct conf *c);   /* so short that a name that is taken may be a dead end */
+/* Letters that must be left to a short name, so that those that are taken cannot use it up. 0: none before it, or it is not short. */
+uint32_t obj_name_spare(const struct matcher *m, const struct conf *c);
 bool obj_more(const struct matcher *m, const struct frame *f);
 bool name_used(const struct matcher *m, const struct frame *f, uint64_t hash);         /* an invented name written before */
 static inline uint64_t key_hash(uint64_t h, uint8_t b) { return (h ^ b) * 0x100000001b3ull + 0x9e37; }
@@ -615,6 +617,14 @@ uint32_t arr_count(const struct matcher *m, const struct frame *f, uint32_t i); 
 bool arr_offers(const struct matcher *m, const struct frame *f, const struct alt *alt); /* may element count be taken so? */
 bool arr_more(const struct matcher *m, const struct frame *f);
 bool arr_closes(const struct matcher *m, const struct frame *f);
+
+/* So many letters of ASCII that need no escape that they make more texts than n. */
+static inline uint32_t letters_for(uint32_t n)
+{
+    uint32_t k = 0;
+    for (uint64_t texts = 1; texts <= n; texts *= 90) k++;
+    return k;
+}
 
 /* unique.c. Hashes of values of different types never meet. */
 enum { SALT_TEXT = 0x5e11, SALT_WORD = 0x70ad, SALT_CONTAINER = 0x3c00 };
@@ -768,6 +778,10 @@ enum { MASK_STORE_BYTES = 64 << 20, COARSE_BYTES = 16 << 20 };        /* both st
 void     vocab_spell(const struct vocab *v, const char *text, size_t len, uint32_t *cost);
 void     vocab_str_mask(const struct vocab *v, int esc, uint32_t room, uint32_t *bits); /* ORs content tokens of <= room code points */
 
+/* lexicon.c. Code points of a text read inside of a string, a begun one included; -1: it is no content. *head: bytes before the
+ * first bare quote, -1: there is none or what stands before it is no content. *pending: bytes missing at the end. */
+int content_len(struct bytes b, int esc, int *head, int *pending);
+
 /* tails.c */
 void tails_build(struct vocab *v, int esc);
 const struct tails *tails_find(const struct vocab *v, uint32_t node, int esc);         /* NULL: none were made there */
@@ -780,6 +794,14 @@ static inline int byteset_count(const struct byteset *s)
     int n = 0;
     for (int i = 0; i < 4; i++) n += __builtin_popcountll(s->w[i]);
     return n;
+}
+
+/* The eight bytes from `off` on as a number that sorts as they do, zeros behind the end. */
+static inline uint64_t text_head(struct bytes b, size_t off)
+{
+    uint64_t h = 0;
+    if (b.len > off) memcpy(&h, b.p + off, MIN(b.len - off, sizeof h));
+    return be64toh(h);
 }
 
 /* to |= from, four words at a time: every mask of a text does this with the whole vocabulary. */

@@ -35,9 +35,7 @@ static void read_keys(struct sorter *s, struct keyed *x, int n, size_t off)
     memset(s->count, 0, sizeof s->count);
     for (int k = 0; k < n; k++) {
         struct bytes b = s->text[x[k].id];
-        uint64_t key = 0;
-        memcpy(&key, b.p + off, MIN(b.len - off, (size_t)KEY));
-        x[k].key = __builtin_bswap64(key);
+        x[k].key = text_head(b, off);
         x[k].len = (uint8_t)MIN(b.len - off, (size_t)KEY + 1);
         for (int i = 0; i <= KEY; i++) s->count[i][byte_of(&x[k], i)]++;
     }
@@ -199,9 +197,7 @@ uint32_t vocab_kid(const struct vocab *v, uint32_t node, uint8_t b) { return vtr
 
 /* ---- classes of strings ---------------------------------------------------------------------- */
 
-/* Code points of a token read inside a string, a begun one included; -1 if it is not pure content. *head: bytes before
- * the first bare quote, -1: there is none or what stands before it is no content. *pending: bytes missing at the end. */
-static int content_len(struct bytes b, int esc, int *head, int *pending)
+int content_len(struct bytes b, int esc, int *head, int *pending)
 {
     uint16_t lex = LEX_NORMAL;
     uint32_t part = 0;
@@ -217,6 +213,7 @@ static int content_len(struct bytes b, int esc, int *head, int *pending)
         enum lex_result r = lex_step(&lex, &part, esc, false, (uint8_t)b.p[i], out, &n_out);
         if (r == LEX_CLOSE) { *head = (int)i; return n; }
         if (r == LEX_NO) return -1;
+        if (lex == LEX_NORMAL) part = 0;
         n += r == LEX_BEGIN;
     }
     *pending = lex_pending(lex);

@@ -11,40 +11,61 @@
 
 /* ---- dense places ---------------------------------------------------------------------------- */
 
-/* A text inside of uniqueItems that has an end in sight: what leaves enough letters to become new is content like any
- * other, what fills the text up must end as a new one. */
-static void take_new(struct walk *w, const struct conf *c)
-{
-    const struct vocab *v = w->m->v;
-    const struct strs *s = strs_of(w->m, c);
-    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
-    if (s->dfa) {
-        uint32_t n;
-        int32_t *list = dense_strs_but(v, s, c->dfa, c->m, esc, unique_slack(w->m, c), false, w->bits, &n);
-        for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
-        mem_free(list);
-        return;
-    }
-    const struct strclass *k = &v->str[esc];
-    uint32_t room = s->max - MIN(c->m, s->max), spare = unique_spare(w->m, c), last = k->n_len - 1;
-    if (room >= spare) vocab_str_mask(v, esc, room - spare, w->bits);
-    struct leaving l;
-    leaving_init(w, &l, c);
-    for (uint32_t i = room >= spare ? k->len_end[MIN(room - spare, last)] : 0; i < k->len_end[MIN(room, last)]; i++) {
-        struct bytes b = v->bytes[k->by_len[i]];
-        uint64_t hash;
-        bool whole = !k->pending[k->by_len[i]] && ends_behind(w->m, c, b, b.len, (uint32_t)k->len[k->by_len[i]], &hash);
-        if (whole && !seen_has(&l, hash)) bit_set(w->bits, k->by_len[i]);
-        else try_alone(w, c, k->by_len[i]);
-    }
-}
-
 static uint32_t content_room(const struct matcher *m, const struct conf *c)
 {
     const struct strs *s = strs_of(m, c);
     uint32_t max = s->max;
     if (c->kind == C_KEY) max = MIN(max, key_cap(m, c));
     return max == NONE ? NONE : max - MIN(max, c->m);
+}
+
+/* A text of any letters that must differ from others, or a name from those that are taken, with an end in sight: what leaves
+ * `spare` letters is content like any other, what fills it up must end as a new one. */
+static void take_new(struct walk *w, const struct conf *c, uint32_t spare)
+{
+    const struct vocab *v = w->m->v;
+    int esc = c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON;
+    const struct strclass *k = &v->str[esc];
+    uint32_t room = content_room(w->m, c), last = k->n_len - 1;
+    if (room >= spare) vocab_str_mask(v, esc, room - spare, w->bits);
+    struct leaving l;
+    leaving_init(w, &l, c);
+    for (uint32_t i = room >= spare ? k->len_end[MIN(room - spare, last)] : 0; i < k->len_end[MIN(room, last)]; i++) {
+        struct bytes b = v->bytes[k->by_len[i]];
+        uint64_t hash;
+        bool ends = !k->pending[k->by_len[i]] && ends_behind(w->m, c, b, b.len, (uint32_t)k->len[k->by_len[i]], &hash);
+        bool new = c->kind == C_KEY ? b.len == (size_t)k->len[k->by_len[i]] : ends && !seen_has(&l, hash);
+        if (ends && new) bit_set(w->bits, k->by_len[i]);
+        else try_alone(w, c, k->by_len[i]);
+    }
+}
+
+/* Under a budget: content that fills up a short name is tried, which prices it too. */
+static void afford_new(struct walk *w, const struct conf *c, uint32_t spare)
+{
+    const struct vocab *v = w->m->v;
+    const struct strclass *k = &v->str[c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON];
+    uint32_t room = content_room(w->m, c), last = k->n_len - 1, *own = mem_zero(v->n_word * sizeof *own);
+    content_afford(w->m, c, own, &w->p);
+    for (uint32_t i = room >= spare ? k->len_end[MIN(room - spare, last)] : 0; i < k->len_end[MIN(room, last)]; i++) {
+        int32_t t = k->by_len[i];
+        if (!bit_has(own, t)) continue;
+        own[t / 32] &= ~(1u << (t % 32));
+        try_alone(w, c, t);
+    }
+    words_join(w->bits, own, v->n_word);
+    mem_free(own);
+}
+
+/* take_new() of texts with an automaton. */
+static void take_new_match(struct walk *w, const struct conf *c)
+{
+    const struct strs *s = strs_of(w->m, c);
+    uint32_t n;
+    int32_t *list = dense_strs_but(w->m->v, s, c->dfa, c->m, c->surf == SURF_PYTHON ? ESC_PYTHON : ESC_JSON, unique_slack(w->m, c),
+                                   false, w->bits, &n);
+    for (uint32_t i = 0; i < n; i++) try_alone(w, c, list[i]);
+    mem_free(list);
 }
 
 static void take_content(struct walk *w, const struct conf *c)
@@ -171,11 +192,15 @@ static bool take_dense(struct walk *w, const struct conf *c)
     }
     if (validating(m) || c->lex != LEX_NORMAL || !is_string(m, c)) return false;
     bool unsure = c->kind == C_STR && m->frame[c->frame].flags & FL_HASH && !roomy_string(m, c);
-    bool few = c->kind == C_KEY && !key_roomy(m, c);
-    if (((few || unsure) && w->priced) || obj_names_short(m, c)) return false;
-    if (few && !w->twin) take_names(w, c);              /* content closes nothing */
-    else if (unsure && !w->twin) take_new(w, c);
-    else if (!w->twin) take_content(w, c);
+    bool few = c->kind == C_KEY && !key_roomy(m, c), match = strs_of(m, c)->dfa != NULL;
+    uint32_t spare = obj_name_spare(m, c);
+    if (((few || unsure) && w->priced) || (spare && match)) return false;
+    if (w->twin) { leave_string(w, c); return true; }   /* content closes nothing */
+    if (few) take_names(w, c);
+    else if (unsure && match) take_new_match(w, c);
+    else if (spare && w->priced) afford_new(w, c, spare);
+    else if (spare || unsure) take_new(w, c, unsure ? unique_spare(m, c) : spare);
+    else take_content(w, c);
     leave_string(w, c);
     return true;
 }

@@ -281,27 +281,20 @@ static bool any_free(const struct matcher *m, const struct frame *f, const struc
 }
 
 /* Names so short that those that are taken may be all there are. With a pattern: so short that all can be looked at. */
-enum { SHORT_NAME = 64, SHORT_MATCH = 4, NAME_LETTERS = 90 };
+enum { SHORT_NAME = 64, SHORT_MATCH = 4 };
 static bool is_short(const struct strs *s) { return s->max <= (s->dfa ? SHORT_MATCH : SHORT_NAME); }
 
-/* Are there more texts of up to `room` letters than n? */
-static bool room_for(uint32_t room, uint32_t n)
-{
-    uint64_t texts = 1;
-    for (; room > 0 && texts <= n; room--) texts *= NAME_LETTERS;
-    return texts > n;
-}
-
-bool obj_names_short(const struct matcher *m, const struct conf *c)
+uint32_t obj_name_spare(const struct matcher *m, const struct conf *c)
 {
     const struct frame *f = &m->frame[c->frame];
-    return c->kind == C_KEY && c->cls && (f->n_dyn || c->n != NONE) && is_short(&frame_obj(m, f)->cls[c->cls - 1].s);
+    if (c->kind != C_KEY || !c->cls || (!f->n_dyn && c->n == NONE) || !is_short(&frame_obj(m, f)->cls[c->cls - 1].s)) return 0;
+    return letters_for(frame_obj(m, f)->n_key + f->n_dyn);
 }
 
 /* Has a class surely more than n names? */
 static bool has_more_names(const struct strs *s, uint32_t n)
 {
-    if (is_short(s)) return !s->dfa && room_for(s->max, n);
+    if (is_short(s)) return !s->dfa && letters_for(n) <= s->max;
     return !s->dfa || dfa_lens(s->dfa, DFA_START)->max == NONE || dfa_count(s->dfa, DFA_START, n + 1) > n;
 }
 
@@ -447,6 +440,23 @@ static bool few_names(const struct matcher *m, const struct conf *c)
     return taken && c->lex == LEX_NORMAL && dfa_count(o->cls[c->cls - 1].s.dfa, c->dfa, taken + 1) <= taken;
 }
 
+static bool key_advance(const struct matcher *m, struct conf *c, uint8_t b);
+
+/* Behind half a code point or escape of a short name: does a way to end it lead to a name that may become a free one? */
+static bool half_alive(const struct matcher *m, const struct conf *c, const struct strs *capped)
+{
+    for (int b = 0; b < 256; b++) {
+        struct conf t = *c;
+        uint8_t out[4];
+        int n_out;
+        if (lex_step(&t.lex, &t.part, value_escapes(m, c->surf), false, (uint8_t)b, out, &n_out) != LEX_MORE) continue;
+        bool ok = true;
+        for (int i = 0; i < n_out && ok; i++) ok = key_advance(m, &t, out[i]);
+        if (ok && (t.lex == LEX_NORMAL ? any_free(m, &m->frame[c->frame], &t, capped) : half_alive(m, &t, capped))) return true;
+    }
+    return false;
+}
+
 /* Can an invented name so far still become a new one of its class? */
 static bool key_alive(const struct matcher *m, const struct conf *c)
 {
@@ -457,8 +467,8 @@ static bool key_alive(const struct matcher *m, const struct conf *c)
     capped.max = MIN(s->max, key_cap(m, c));
     if (!strs_goes_on(value_escapes(m, c->surf), &capped, c)) return false;
     if ((!s->dfa && !is_short(s)) || (c->n == NONE && !f->n_dyn)) return true;
-    if (is_short(s) && c->lex != LEX_NORMAL) return room_for(capped.max - MIN(c->m, capped.max), o->n_key + f->n_dyn);
-    if (!s->dfa && room_for(capped.max - MIN(c->m, capped.max), o->n_key + f->n_dyn)) return true;
+    if (!s->dfa && c->m + letters_for(o->n_key + f->n_dyn) <= capped.max) return true;
+    if (is_short(s) && c->lex != LEX_NORMAL) return half_alive(m, c, &capped);
     /* declared and used names are no invented ones: there must be another */
     uint64_t key = mix64(names_key(m, f, c, &capped, used_hash(m, f)), (uint64_t)c->lex << 40 | (uint64_t)c->part << 8 | c->surf);
     uint32_t have = memo_get(m, key);

@@ -7,26 +7,6 @@
 
 #include "grammar/int.h"
 
-/* All of it content; content up to a bare quote (*quote: its place, *len: code points before it); neither. */
-enum tail { TAIL_NONE, TAIL_CONTENT, TAIL_QUOTE };
-static enum tail read_tail(struct bytes b, uint32_t d, int esc, uint32_t *quote, uint32_t *len)
-{
-    uint16_t lex = LEX_NORMAL;
-    uint32_t part = 0;
-    *len = 0;
-    for (size_t i = d; i < b.len; i++) {
-        uint8_t x = (uint8_t)b.p[i], out[4];
-        int n_out;
-        if (lex == LEX_NORMAL && x < 0x80 && byte_is_bare(x)) { ++*len; continue; }
-        enum lex_result r = lex_step(&lex, &part, esc, false, x, out, &n_out);
-        if (r == LEX_CLOSE) { *quote = (uint32_t)i; return TAIL_QUOTE; }
-        if (r == LEX_NO) return TAIL_NONE;
-        if (lex == LEX_NORMAL) part = 0;
-        *len += r == LEX_BEGIN;
-    }
-    return TAIL_CONTENT;
-}
-
 void tails_make(const struct vocab *v, uint32_t node, int esc, struct arena *a, struct tails *out)
 {
     const struct vtrie *t = &v->all;
@@ -38,14 +18,14 @@ void tails_make(const struct vocab *v, uint32_t node, int esc, struct arena *a, 
     for (uint32_t i = 0; i < n; i++) {
         int32_t id = t->list[lo + i];
         struct bytes b = v->bytes[id];
-        uint32_t quote, len;
+        int quote, pending, len;
         if (b.len == d) continue;       /* the node's own */
-        switch (read_tail(b, d, esc, &quote, &len)) {
-        case TAIL_NONE: out->other[out->n_other++] = id; break;
-        case TAIL_QUOTE:
-            out->leaver[out->n_leaver++] = (struct leaver){ id, quote, len, { b.p + quote + 1, b.len - quote - 1 } };
-            break;
-        default:
+        len = content_len((struct bytes){ b.p + d, b.len - d }, esc, &quote, &pending);
+        if (len < 0) out->other[out->n_other++] = id;
+        else if (quote >= 0) {
+            size_t at = d + (size_t)quote;
+            out->leaver[out->n_leaver++] = (struct leaver){ id, (uint32_t)at, (uint32_t)len, { b.p + at + 1, b.len - at - 1 } };
+        } else {
             out->content[out->n_content++] = id;
             out->longest = MAX(out->longest, (uint32_t)b.len - d);
         }

@@ -9,15 +9,6 @@
 
 struct entry { uint64_t head; struct bytes s; uint32_t id; };         /* head: the first bytes, as a number that sorts as they do */
 
-static uint64_t head_of(struct bytes s)
-{
-    uint8_t first[8] = { 0 };
-    memcpy(first, s.p, MIN(s.len, sizeof first));
-    uint64_t h = 0;
-    for (size_t i = 0; i < sizeof first; i++) h = h << 8 | first[i];
-    return h;
-}
-
 static int item_cmp(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
@@ -47,7 +38,7 @@ static void sort_entries(struct entry *list, uint32_t n)
 static void sort_strings(struct trie *t, struct arena *a, const struct bytes *str, uint32_t n)
 {
     struct entry few[FEW_STRINGS], *list = n > FEW_STRINGS ? mem_alloc(n * sizeof *list) : few;
-    for (uint32_t i = 0; i < n; i++) list[i] = (struct entry){ head_of(str[i]), str[i], i };
+    for (uint32_t i = 0; i < n; i++) list[i] = (struct entry){ text_head(str[i], 0), str[i], i };
     sort_entries(list, n);
     struct bytes *out = arena_small(a, (n + 1) * sizeof *out);
     t->id = arena_small(a, (n + 1) * sizeof *t->id);

@@ -60,18 +60,10 @@ uint32_t unique_guard(const struct matcher *m, uint32_t frame)
 
 /* ---- enough room without looking ------------------------------------------------------------- */
 
-/* Code points of which there are more texts than `taken`. */
-static uint32_t slack_of(uint32_t taken)
-{
-    uint32_t n = 0;
-    for (uint64_t ways = 1; ways <= taken; ways *= 90) n++;           /* of letters that need no escape */
-    return n;
-}
-
 /* Surely more ways to go on behind `len` code points than elements that it may not equal. */
 static bool roomy_text(const struct strs *s, uint32_t state, uint32_t len, uint32_t taken)
 {
-    if (!s->dfa) return s->max == NONE || s->max - MIN(len, s->max) >= slack_of(taken);
+    if (!s->dfa) return s->max == NONE || s->max - MIN(len, s->max) >= letters_for(taken);
     if (s->max != NONE || s->min > len) return false;
     return dfa_lens(s->dfa, state)->max == NONE || dfa_count(s->dfa, state, taken + 1) > taken;
 }
@@ -86,7 +78,7 @@ bool roomy_string(const struct matcher *m, const struct conf *c)
 
 uint32_t unique_spare(const struct matcher *m, const struct conf *c)
 {
-    return slack_of(taken_around(m, c->frame));
+    return letters_for(taken_around(m, c->frame));
 }
 
 static bool roomy_goal(const struct matcher *m, uint32_t goal, uint32_t taken, int deep);
@@ -236,18 +228,17 @@ static bool between(const struct matcher *m, uint32_t from, uint32_t n)
     return m->g->spell.flexible;
 }
 
-/* What may lead to the end soon: what closes, words, digits, and the letters of declared names. */
-static struct byteset near_end(const struct matcher *m, uint32_t from, uint32_t n)
+/* The letters of declared names that may come. */
+static struct byteset name_letters(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    struct byteset near = { 0 };
-    for (const char *b = closing; *b; b++) byteset_add(&near, (uint8_t)*b);
+    struct byteset s = { 0 };
     for (uint32_t i = from; i < from + n; i++) {
         const struct conf *c = &m->conf[i];
         if (c->kind != C_KEY || c->n == NONE) continue;
         const struct trie *t = &frame_obj(m, &m->frame[c->frame])->trie;
-        for (uint32_t k = 0; k < t->node[c->n].n_child; k++) byteset_add(&near, t->node[t->node[c->n].child + k].byte);
+        for (uint32_t k = 0; k < t->node[c->n].n_child; k++) byteset_add(&s, t->node[t->node[c->n].child + k].byte);
     }
-    return near;
+    return s;
 }
 
 /* The first n of the list by what the budget says of the shortest way from behind each. */
@@ -255,7 +246,7 @@ static void by_cost(struct matcher *m, uint32_t from, uint32_t n_conf, uint8_t *
 {
     struct mark k = matcher_mark(m);
     uint32_t cost[256];
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; n > 1 && i < n; i++) {
         uint8_t b = list[i];
         uint32_t got = set_step(m, from, n_conf, b), own = got ? set_cost(m, m->set0, got) : COST_MAX, at = i;
         matcher_reset(m, k);
@@ -276,18 +267,15 @@ static uint32_t list_put(uint8_t list[256], uint32_t n, struct byteset *may, uin
     return n + 1;
 }
 
-/* Takes a byte out of the list again: it comes at the end. */
-static uint32_t list_without(uint8_t list[256], uint32_t n, struct byteset *may, uint8_t b)
+static bool holds_number(const struct matcher *m, uint32_t from, uint32_t n)
 {
-    uint8_t *at = memchr(list, b, n);
-    if (!at) return n;
-    memmove(at, at + 1, (size_t)(list + n - at - 1));
-    byteset_add(may, b);
-    return n - 1;
+    for (uint32_t i = from; i < from + n; i++)
+        if (m->conf[i].kind == C_NUM) return true;
+    return false;
 }
 
 /* Bytes that may come, in the order in which they are tried: what closes first; for the budget what is nearest to the end
- * first, so that the way is about as short as one may be. */
+ * first, so that the way is about as short as one may be. Exponents last: all of zero are zero. */
 static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list[256])
 {
     struct matcher *m = l->m;
@@ -295,17 +283,17 @@ static uint32_t in_order(struct look *l, uint32_t from, uint32_t n, uint8_t list
     uint32_t count = 0;
     if (between(m, from, n))
         for (const char *b = " \t\n\r"; *b; b++) byteset_remove(&may, (uint8_t)*b);
+    bool exponent = byteset_has(&may, 'e') && holds_number(m, from, n);
+    if (exponent) byteset_remove(&may, 'e');
     for (const char *b = closing; *b; b++) count = list_put(list, count, &may, (uint8_t)*b);
-    if (l->guided) {                    /* exponents last: of zero all are zero */
-        bool number = false;
-        for (uint32_t i = from; i < from + n; i++) number |= m->conf[i].kind == C_NUM;
-        if (number) count = list_without(list, count, &may, 'e');
-        struct byteset near = near_end(m, from, n);
+    if (l->guided) {
+        struct byteset near = name_letters(m, from, n);
         for (uint32_t b = 0; b < 256; b++)
-            if (byteset_has(&near, (uint8_t)b) && !(number && b == 'e')) count = list_put(list, count, &may, (uint8_t)b);
-        if (count > 1) by_cost(m, from, n, list, count);
+            if (byteset_has(&near, (uint8_t)b)) count = list_put(list, count, &may, (uint8_t)b);
+        by_cost(m, from, n, list, count);
     }
     for (uint32_t b = 0; b < 256; b++) count = list_put(list, count, &may, (uint8_t)b);
+    if (exponent) list[count++] = 'e';
     return count;
 }
 
@@ -389,10 +377,11 @@ static uint32_t text_detour(const struct matcher *m, const struct conf *c, uint3
 {
     const struct frame *f = &m->frame[top];
     if (!unique_used(m, f, mix64(c->aux, SALT_TEXT))) return 0;
-    bool new = f->n_dyn < 90;
+    uint32_t most = letters_for(f->n_dyn);
+    bool new = most == 1;
     for (uint8_t b = ' '; b < 0x7f && !new; b++)
         new = byte_is_bare(b) && !unique_used(m, f, mix64(key_hash(c->aux, b), SALT_TEXT));
-    return new ? 1 : slack_of(f->n_dyn) + 1;
+    return new ? 1 : most + 1;
 }
 
 uint32_t unique_another(const struct matcher *m, uint32_t frame)
@@ -446,21 +435,11 @@ uint32_t unique_detour(const struct matcher *m, const struct conf *c)
 
 static uint32_t card_of(struct grammar *g, uint32_t goal, uint32_t cap, int deep);
 
-static uint32_t card_num(const struct num *p, uint32_t cap)
-{
-    uint32_t n = 0;
-    for (const char *b = "-0123456789"; *b && n < cap; b++) {
-        struct conf c = { .kind = C_NUM };
-        if (num_first(p, false, &c, (uint8_t)*b)) n += num_count(p, &c, cap - n);
-    }
-    return n;
-}
-
 static uint32_t card_shape(struct grammar *g, const struct shape *sh, uint32_t cap, int deep)
 {
     uint64_t n = 1;
     switch (sh->kind) {
-    case SH_NUM: return g->o.validate ? cap : card_num(sh->num, cap);
+    case SH_NUM: return g->o.validate ? cap : num_count(sh->num, NULL, cap);
     case SH_NUMLIT: case SH_STRLIT: return MIN(sh->lit->n_str, cap);
     case SH_STR: return sh->str->dfa ? dfa_count(sh->str->dfa, DFA_START, cap) : sh->str->max ? cap : 1;
     case SH_ARR: return sh->arr->max ? cap : 1;
